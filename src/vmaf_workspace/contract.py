@@ -1,0 +1,119 @@
+"""The eight subdirectories of a workspace, and what losing each one costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Loss(StrEnum):
+    """What is gone when a subdirectory is emptied."""
+
+    NOTHING = "nothing"  # the next run rewrites it
+    TIME = "time"  # the harness can compute it again, slowly
+    WORK = "work"  # gone, unless a snapshot holds it
+    INPUT = "input"  # brought in from outside; no task removes it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subdir:
+    """One row of the contract; tasks, `ws.status` and the README table are written from it."""
+
+    name: str
+    written_by: str
+    holds: str
+    loss: Loss
+    costs: str  # `loss` in words a tired person reads
+    removed_by: str | None  # the one task that empties it
+    backed_up: bool
+
+
+SUBDIRS: tuple[Subdir, ...] = (
+    Subdir(
+        name="dataset",
+        written_by="dataset loaders of `run_*`",
+        holds="YUV and MP4 videos that the `*_dataset.py` recipes name",
+        loss=Loss.INPUT,
+        costs="input: not ours to remove",
+        removed_by=None,
+        backed_up=False,
+    ),
+    Subdir(
+        name="encode",
+        written_by="`run_encode`",
+        holds="encoder output for distorted versions",
+        loss=Loss.TIME,
+        costs="time: encode again (hours)",
+        removed_by="ws.purge-cache --with-encodes",
+        backed_up=False,
+    ),
+    Subdir(
+        name="model",
+        written_by="`run_vmaf_training`",
+        holds="trained LIBSVM models (`.pkl` + `.pkl.model`, `.json`); never ONNX",
+        loss=Loss.WORK,
+        costs="work: train again",
+        removed_by="ws.wipe-models",
+        backed_up=True,
+    ),
+    Subdir(
+        name="model_param",
+        written_by="custom and tuning runs",
+        holds="pickled hyper-parameter sets",
+        loss=Loss.WORK,
+        costs="work: tune again",
+        removed_by="ws.wipe-models",
+        backed_up=True,
+    ),
+    Subdir(
+        name="output",
+        written_by="any run with `--cache-result`",
+        holds="per-run pickled feature caches, plots",
+        loss=Loss.NOTHING,
+        costs="nothing",
+        removed_by="ws.clean-scratch",
+        backed_up=False,
+    ),
+    Subdir(
+        name="result_store_dir",
+        written_by="`FileResultStore`, `EncodeResultStore`",
+        holds="persistent feature and encode results, so that re-runs are fast",
+        loss=Loss.TIME,
+        costs="time: extract again (slow)",
+        removed_by="ws.purge-cache",
+        backed_up=False,
+    ),
+    Subdir(
+        name="checkpoints_dir",
+        written_by="training",
+        holds="intermediate models of long training runs",
+        loss=Loss.WORK,
+        costs="work: train again from the start",
+        removed_by="ws.wipe-models",
+        backed_up=True,
+    ),
+    Subdir(
+        name="workdir",
+        written_by="`VmafConfig.workdir_path()`",
+        holds="one uuid directory a run: decode temp, FIFOs, intermediate YUVs",
+        loss=Loss.NOTHING,
+        costs="nothing",
+        removed_by="ws.clean-scratch",
+        backed_up=False,
+    ),
+)
+
+BY_NAME = {subdir.name: subdir for subdir in SUBDIRS}
+SCRATCH = tuple(s.name for s in SUBDIRS if s.loss is Loss.NOTHING)
+
+FILE_RESULT_STORE = "file_result_store"  # below result_store_dir/
+ENCODE_STORE = "encode_store"  # below result_store_dir/
+STORES = (FILE_RESULT_STORE, ENCODE_STORE)
+
+MARKER = ".vmaf-workspace"  # the directory at the root that says: this tree is ours
+PLACEHOLDER = ".gitignore"
+PLACEHOLDER_TEXT = "*\n!.gitignore\n"
+CACHE_TAG = "CACHEDIR.TAG"
+# The first line is fixed: https://bford.info/cachedir/
+CACHE_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by vmaf-workspace: what is in here can be made again.\n"
+KEPT_NAMES = frozenset({PLACEHOLDER, CACHE_TAG})  # removal empties a subdirectory and keeps these

@@ -1,0 +1,34 @@
+"""Every error of the workspace, with the exit code that a task ends with."""
+
+from __future__ import annotations
+
+DONE = 0  # done, or nothing to do
+FAILED = 1  # failed, even in part
+USAGE = 2  # a flag or an argument that cannot be read
+REFUSED = 3  # a safety rule says no
+IN_USE = 4  # a live run, or another cleaner, is in the way
+INTERRUPTED = 130  # Ctrl-C, as shells count it
+
+
+class WorkspaceError(Exception):
+    """Base of all errors that a person is shown; the message says what, why, and what to do."""
+
+    exit_code = FAILED
+
+
+class UsageError(WorkspaceError):
+    """A flag, an argument or a variable that cannot be read."""
+
+    exit_code = USAGE
+
+
+class RefusedError(WorkspaceError):
+    """A safety rule says no; nothing was changed."""
+
+    exit_code = REFUSED
+
+
+class InUseError(WorkspaceError):
+    """A live run or another cleaner is in the way; nothing was changed."""
+
+    exit_code = IN_USE
