@@ -1,0 +1,1 @@
+"""A training and evaluation harness for VMAF that asks `vmaf_workspace` for every path."""
