@@ -115,5 +115,7 @@ PLACEHOLDER = ".gitignore"
 PLACEHOLDER_TEXT = "*\n!.gitignore\n"
 CACHE_TAG = "CACHEDIR.TAG"
 # The first line is fixed: https://bford.info/cachedir/
-CACHE_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by vmaf-workspace: what is in here can be made again.\n"
+CACHE_TAG_TEXT = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n# Made by vmaf-workspace: what is in here can be made again.\n"
+)
 KEPT_NAMES = frozenset({PLACEHOLDER, CACHE_TAG})  # removal empties a subdirectory and keeps these

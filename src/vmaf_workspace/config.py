@@ -1,0 +1,82 @@
+"""Drop-in of the harness's own `vmaf.config`: `WORKSPACE` and `VmafConfig`, looked up each time they are asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vmaf_workspace.contract import ENCODE_STORE, FILE_RESULT_STORE
+from vmaf_workspace.errors import RefusedError, WorkspaceError
+from vmaf_workspace.locate import RESOURCE_VARIABLE, VARIABLE, current_directory, find_checkout, locate
+
+WORKSPACE: str  # provided by __getattr__, so that a change of the variable is seen
+
+
+def __getattr__(name: str) -> str:
+    if name == "WORKSPACE":
+        return str(locate().path)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def below(directory: Path, *components: str) -> Path:
+    """*directory* joined with *components*, which must stay below it: RefusedError for `..` or an absolute one."""
+    path = Path(os.path.normpath(directory.joinpath(*components)))
+    base = Path(os.path.normpath(directory))
+    if path != base and base not in path.parents:
+        raise RefusedError(f"{os.path.join(*components)!r} would lie outside {base}; give a path below it")
+    return directory.joinpath(*components)
+
+
+class VmafConfig:
+    """Paths of the workspace and of the checkout's resources, each a str; nothing is made."""
+
+    @classmethod
+    def workspace_path(cls, *components: str) -> str:
+        """The workspace, or what is below it."""
+        return str(below(locate().path, *components))
+
+    @classmethod
+    def workdir_path(cls, *components: str) -> str:
+        """`workdir/`: scratch of runs."""
+        return str(below(locate().path / "workdir", *components))
+
+    @classmethod
+    def encode_path(cls, *components: str) -> str:
+        """`encode/`: encoded videos."""
+        return str(below(locate().path / "encode", *components))
+
+    @classmethod
+    def encode_store_path(cls, *components: str) -> str:
+        """`result_store_dir/encode_store/`: what is known of each encode."""
+        return str(below(locate().path / "result_store_dir" / ENCODE_STORE, *components))
+
+    @classmethod
+    def file_result_store_path(cls, *components: str) -> str:
+        """`result_store_dir/file_result_store/`: extracted features."""
+        return str(below(locate().path / "result_store_dir" / FILE_RESULT_STORE, *components))
+
+    @classmethod
+    def resource_path(cls, *components: str) -> str:
+        """The resource tree: `VMAF_RESOURCE`, else the checkout's own; a WorkspaceError where there is neither."""
+        named = os.environ.get(RESOURCE_VARIABLE, "").strip()
+        if named:
+            return str(locate(named).path.joinpath(*components))
+        return cls._in_checkout(("resource",), ("python", "vmaf", "resource"), components=components)
+
+    @classmethod
+    def test_resource_path(cls, *components: str) -> str:
+        """The resources of the harness's own tests, which only a checkout has."""
+        return cls._in_checkout(("python", "test", "resource"), components=components)
+
+    @staticmethod
+    def _in_checkout(*trees: tuple[str, ...], components: tuple[str, ...]) -> str:
+        checkout = find_checkout(current_directory())
+        places = [checkout.root.joinpath(*tree) for tree in trees] if checkout else []
+        for place in places:
+            if place.is_dir():
+                return str(place.joinpath(*components))
+        looked = " and ".join(map(str, places)) or f"no checkout encloses {current_directory()}"
+        raise WorkspaceError(
+            f"no resource tree for {os.path.join('', *components)!r} ({looked}); "
+            f"set {RESOURCE_VARIABLE} to the directory that holds it (the workspace is {VARIABLE}, another thing)"
+        )

@@ -1,0 +1,125 @@
+"""What may never be emptied; every operation that removes asks here before it plans.
+
+The order is fixed: what a path *is* (root, home, checkout), then whether the tree is marked as ours, then each
+subdirectory. A blank variable, a symlink or a typing error must fail one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from vmaf_workspace.contract import MARKER, SUBDIRS
+from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.locate import VARIABLE, checkout_at, find_checkout
+
+
+def check(root: Path) -> bool:
+    """Raise RefusedError unless the directory *root* is a workspace of ours; False where there is none at all."""
+    check_not_forbidden(root)
+    if not os.path.lexists(root):
+        return False
+    if not root.is_dir():
+        what = "a symlink to nothing" if root.is_symlink() else "a file"
+        raise RefusedError(f"{root} is {what}, not a workspace; set {VARIABLE} to a directory")
+    if not is_marked(root) and not is_default_location(root):
+        raise RefusedError(
+            f"{root} does not carry our marker ({MARKER}/), so nothing in it is touched.\n"
+            "If it is a workspace, `ws.setup` marks it (it refuses a directory with anybody else's files)"
+        )
+    subdirectory_targets(root, marked=True)
+    return True
+
+
+def check_not_forbidden(root: Path) -> None:
+    """Raise RefusedError where *root* is, or encloses, `/`, a home directory, a checkout, or (unmarked) where we are."""
+    real = Path(os.path.realpath(root))
+    for place, what in _forbidden(real):
+        if real == place:
+            raise RefusedError(f"{root} is {what}, never a workspace; set {VARIABLE} to a directory of its own")
+        if real in place.parents:
+            raise RefusedError(f"{root} encloses {place}, {what}; set {VARIABLE} to a directory of its own")
+    if (real / ".git").exists() or checkout_at(real) is not None:
+        raise RefusedError(f"{root} is a checkout's root, never a workspace; set {VARIABLE} to a directory of its own")
+    here = _here()
+    if here is not None and real in here.parents and not is_marked(root) and not is_default_location(root):
+        raise RefusedError(f"{root} encloses the current directory {here} and is not marked as a workspace")
+
+
+def is_marked(directory: Path) -> bool:
+    """Whether *directory* carries our marker, as a real directory."""
+    marker = directory / MARKER
+    return marker.is_dir() and not marker.is_symlink()
+
+
+def is_default_location(root: Path) -> bool:
+    """Whether *root* is the default workspace of the checkout that holds it; such a tree is adopted unmarked."""
+    real = Path(os.path.realpath(root))
+    checkout = find_checkout(real.parent)
+    return checkout is not None and Path(os.path.realpath(checkout.workspace)) == real
+
+
+def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
+    """Real targets of those contract subdirectories that are symlinks; RefusedError for one that may not be.
+
+    A target must be a directory, overlap neither the workspace nor another subdirectory, and carry our marker; with
+    ``marked=False`` (`ws.setup`) an empty directory will do.
+    """
+    real_root = Path(os.path.realpath(root))
+    targets: dict[str, Path] = {}
+    for subdir in SUBDIRS:
+        path = root / subdir.name
+        if path.is_symlink():
+            targets[subdir.name] = Path(os.path.realpath(path))
+        elif os.path.lexists(path) and not path.is_dir():
+            raise RefusedError(f"{path} is not a directory; move it away, then run `ws.setup`")
+    for name, target in targets.items():
+        path = root / name
+        if not target.is_dir():
+            raise RefusedError(f"{path} is a symlink to {target}, which is no directory; make it, then run `ws.setup`")
+        others = {other: targets.get(other, real_root / other) for other in (s.name for s in SUBDIRS) if other != name}
+        for other, place in others.items():
+            if target == place or target in place.parents or place in target.parents:
+                raise RefusedError(
+                    f"{path} is a symlink to {target}, which overlaps {other}/; give it a place of its own"
+                )
+        if target == real_root or target in real_root.parents or real_root in target.parents:
+            raise RefusedError(f"{path} is a symlink to {target}, which overlaps the workspace itself")
+        check_not_forbidden(target)
+        if not is_marked(target) and (marked or os.listdir(target)):
+            raise RefusedError(
+                f"{path} is a symlink to {target}, which does not carry our marker ({MARKER}/).\n"
+                "`ws.setup` marks it while it is empty; a directory with files in it is never taken over"
+            )
+    return targets
+
+
+def _forbidden(real: Path) -> list[tuple[Path, str]]:
+    places = [(Path("/"), "the root of the file system")]
+    homes = {os.environ.get("HOME", "").strip(), _home_of_record()}
+    places += [(Path(os.path.realpath(home)), "a home directory") for home in sorted(homes) if home]
+    for start in filter(None, (_here(), real)):
+        checkout = find_checkout(start)
+        if checkout is not None:
+            places.append((Path(os.path.realpath(checkout.root)), "a checkout"))
+    here = _here()
+    for place in (here, *here.parents) if here is not None else ():
+        if (place / ".git").exists():
+            places.append((Path(os.path.realpath(place)), "a checkout"))
+            break
+    return places
+
+
+def _home_of_record() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a uid without an entry, as containers have
+        return ""
+
+
+def _here() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None

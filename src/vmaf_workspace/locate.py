@@ -1,0 +1,112 @@
+"""Which directory is the workspace, and what decided it; asking makes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from vmaf_workspace.errors import UsageError, WorkspaceError
+
+VARIABLE = "VMAF_WORKSPACE"
+RESOURCE_VARIABLE = "VMAF_RESOURCE"
+
+
+class Source(StrEnum):
+    """What decided where the workspace is; the first that applies."""
+
+    EXPLICIT = "explicit"
+    ENVIRONMENT = "environment"
+    CHECKOUT = "checkout"
+    USER_DATA = "user-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An absolute path, not resolved and perhaps not there yet, and why it is this one."""
+
+    path: Path
+    source: Source
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A checkout of VMAF, upstream or fork, and the default place of its workspace."""
+
+    root: Path
+    workspace: Path
+
+
+def locate(explicit: str | os.PathLike[str] | None = None, *, environ: Mapping[str, str] | None = None) -> Location:
+    """Say where the workspace is: *explicit*, `VMAF_WORKSPACE`, the enclosing checkout, or the user's data directory.
+
+    A relative path counts from the current directory. A blank *explicit* or variable counts as unset, the variable
+    with a warning. Raises UsageError for a `~name` of nobody, WorkspaceError where the current directory is gone.
+    """
+    environ = os.environ if environ is None else environ
+    if explicit is not None and (text := os.fspath(explicit)).strip():
+        return Location(_absolute(text, "the path given"), Source.EXPLICIT, "given explicitly")
+    warnings: tuple[str, ...] = ()
+    named = environ.get(VARIABLE)
+    if named is not None:
+        if named.strip():
+            return Location(_absolute(named.strip(), VARIABLE), Source.ENVIRONMENT, f"{VARIABLE} is set")
+        warnings = (f"{VARIABLE} is set but blank: it counts as unset; unset it, or give it a path",)
+    checkout = find_checkout(current_directory())
+    if checkout is not None:
+        return Location(
+            checkout.workspace, Source.CHECKOUT, f"default of the checkout that encloses {Path.cwd()}", warnings
+        )
+    import platformdirs
+
+    return Location(
+        Path(platformdirs.user_data_dir("vmaf-workspace", appauthor=False)) / "workspace",
+        Source.USER_DATA,
+        f"{VARIABLE} is unset and {Path.cwd()} is in no checkout: the user's data directory",
+        warnings,
+    )
+
+
+def find_checkout(start: Path) -> Checkout | None:
+    """The checkout that encloses *start* (an absolute directory), found upward; None outside any."""
+    for root in (start, *start.parents):
+        if (checkout := checkout_at(root)) is not None:
+            return checkout
+    return None
+
+
+def checkout_at(root: Path) -> Checkout | None:
+    """The checkout whose root is exactly *root*, by its layout: the fork, the fork earlier, upstream."""
+    if (root / "compat" / "python-vmaf").is_dir():
+        return Checkout(root, root / "compat" / "python-vmaf" / "workspace")
+    config = root / "python" / "vmaf" / "config.py"
+    earlier = root / "python" / "vmaf" / "workspace"
+    if earlier.is_dir():
+        return Checkout(root, earlier)
+    try:
+        text = config.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return Checkout(root, earlier if VARIABLE in text else root / "workspace")
+
+
+def current_directory() -> Path:
+    """The current directory; a WorkspaceError where it was removed under our feet."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise WorkspaceError("the current directory no longer exists; cd to one that does") from None
+
+
+def _absolute(text: str, what: str) -> Path:
+    if "\0" in text:
+        raise UsageError(f"{what} holds a NUL byte: {text!r}")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{what}: {text!r} names no user's home directory; write the path out") from None
+    return path if path.is_absolute() else current_directory() / path

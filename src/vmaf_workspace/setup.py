@@ -1,0 +1,119 @@
+"""Makes a workspace: the eight subdirectories, their placeholders, the marker that says the tree is ours."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmaf_workspace import guard
+from vmaf_workspace.contract import (
+    BY_NAME,
+    CACHE_TAG,
+    CACHE_TAG_TEXT,
+    MARKER,
+    PLACEHOLDER,
+    PLACEHOLDER_TEXT,
+    SUBDIRS,
+    Loss,
+)
+from vmaf_workspace.errors import RefusedError, WorkspaceError
+from vmaf_workspace.locate import VARIABLE
+
+CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def setup(root: Path) -> list[Path]:
+    """Make the workspace at *root* and return what was made, in order; an existing placeholder stays as it is.
+
+    Only in a directory that is new, empty, ours already, or holds nothing but contract names; a contract subdirectory
+    may be a symlink to an empty directory, which gets a marker of its own. Raises RefusedError otherwise.
+    """
+    guard.check_not_forbidden(root)
+    if not guard.is_marked(root):
+        _check_may_become_ours(root)
+    targets = guard.subdirectory_targets(root, marked=False)
+    made: list[Path] = []
+    with explained(root):
+        _mark(root, made)
+        for subdir in SUBDIRS:
+            directory = targets.get(subdir.name, root / subdir.name)
+            if subdir.name in targets:
+                _mark(directory, made)
+            if not directory.is_dir():
+                directory.mkdir()
+                made.append(directory)
+            _write_once(directory / PLACEHOLDER, PLACEHOLDER_TEXT, made)
+            if subdir.loss in (Loss.NOTHING, Loss.TIME):
+                _write_once(directory / CACHE_TAG, CACHE_TAG_TEXT, made)
+    return made
+
+
+def ensure(root: Path) -> None:
+    """Make the workspace at *root* unless it is there and whole; for writers, before their first write."""
+    if not (guard.is_marked(root) and all((root / name).is_dir() for name in BY_NAME)):
+        setup(root)
+
+
+@contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn the OSError of a write below *root* into a WorkspaceError with the workspace, the variable, the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkspaceError(
+                f"no space left for the workspace {root} ({error.strerror}: {error.filename})\n"
+                "what was stored before is intact; `ws.status` shows what fills it\n"
+                f"free some (`ws.clean-scratch` costs nothing), or set {VARIABLE} to a directory on a larger disk"
+            ) from error
+        if error.errno in CANNOT_WRITE:
+            raise WorkspaceError(
+                f"cannot write into the workspace {root} ({error.strerror}: {error.filename})\n"
+                f"it is where {VARIABLE}, or the checkout without it, puts the workspace (`ws.where` says which)\n"
+                f"make it writable, or set {VARIABLE} to a directory that is"
+            ) from error
+        raise
+
+
+def _check_may_become_ours(root: Path) -> None:
+    try:
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise RefusedError(f"{root} is not a directory; remove it, or set {VARIABLE} to a directory") from None
+    except PermissionError as error:
+        raise RefusedError(f"cannot look into {root} ({error.strerror}), so it stays as it is") from None
+    if guard.is_default_location(root):
+        return
+    foreign = sorted(name for name in names if name not in BY_NAME and name not in (PLACEHOLDER, MARKER))
+    if foreign:
+        shown = ", ".join(repr(name) for name in foreign[:3]) + (", …" if len(foreign) > 3 else "")
+        raise RefusedError(
+            f"{root} holds {shown}, which no workspace does, so it may be somebody's; nothing was made.\n"
+            "Name a directory that is new, empty, or holds only the eight subdirectories"
+        )
+
+
+def _mark(directory: Path, made: list[Path]) -> None:
+    marker = directory / MARKER
+    if not marker.is_dir():
+        marker.mkdir(parents=True)
+        made.append(marker)
+    _write_once(marker / PLACEHOLDER, "*\n", made)  # git never sees it
+    _write_once(marker / "workspace.json", json.dumps({"version": 1, "made_at_s": int(time.time())}) + "\n", made)
+
+
+def _write_once(path: Path, text: str, made: list[Path]) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+    made.append(path)
