@@ -1,0 +1,179 @@
+"""Which fields a recipe may have, and what each must be."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vmaf_harness.asset import FILTERS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
+
+LABELS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
+
+
+class WrongValueError(Exception):
+    """What was expected of a value."""
+
+
+Check = Callable[[object], Any]
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise WrongValueError("expected an integer")
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise WrongValueError("expected an integer from 0")
+    return value
+
+
+def _pixels(value: object) -> int:
+    if type(value) is not int or value < 1:
+        raise WrongValueError("expected a positive integer")
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise WrongValueError("expected a number")
+    return float(value)
+
+
+def _positive(value: object) -> float:
+    try:
+        number = _number(value)
+    except WrongValueError:
+        number = 0.0
+    if number <= 0:
+        raise WrongValueError("expected a positive number")
+    return number
+
+
+def _number_or_none(value: object) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise WrongValueError("expected text")
+    return value
+
+
+def _directory_name(value: object) -> str:
+    name = _text(value)  # becomes a directory of the result store, so it must not lead out of it
+    if name.startswith(".") or "/" in name or "\\" in name or len(name.encode(errors="replace")) > 200:
+        raise WrongValueError("expected a name without slashes, without a leading dot, of at most 200 bytes")
+    return name
+
+
+def _one_of(known: Sequence[str]) -> Check:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise WrongValueError(f"expected one of {', '.join(known)}")
+        return value
+
+    return check
+
+
+_QUOTED = re.compile(r"\\.|'[^']*'", re.DOTALL)
+
+
+def _filter_arguments(value: object) -> str:
+    arguments = _text(value)  # becomes part of a filter graph, so it must not begin another filter
+    if any(mark in _QUOTED.sub("", arguments) for mark in ",;[]'\\"):
+        raise WrongValueError("expected the arguments of one ffmpeg filter, with , ; [ ] quoted or escaped")
+    return arguments
+
+
+def _indices(value: object) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise WrongValueError("expected a list of frame numbers")
+    return tuple(_count(index) for index in value)
+
+
+def _scores(value: object) -> RawScores:
+    pairs: list[tuple[int | str, object]]
+    if isinstance(value, dict):
+        pairs = [(str(observer), scores) for observer, scores in value.items()]
+    elif isinstance(value, (list, tuple)):
+        pairs = list(enumerate(value))
+    else:
+        raise WrongValueError("expected a list of scores, or a dictionary observer → score")
+    if not pairs:
+        raise WrongValueError("expected at least one score")
+    return tuple(
+        (observer, tuple(map(_score, scores)) if isinstance(scores, (list, tuple)) else (_score(scores),))
+        for observer, scores in pairs
+    )
+
+
+def _score(value: object) -> float:
+    if value is None or value != value:
+        return math.nan
+    try:
+        return _number(value)
+    except WrongValueError:
+        wrong = reprlib.repr(value)
+        raise WrongValueError(f"expected numbers (None or NaN where one is missing), not {wrong},") from None
+
+
+_SHARED: Mapping[str, Check] = {
+    "yuv_fmt": _one_of(sorted(YUV_FORMATS)),
+    "width": _pixels,
+    "height": _pixels,
+    "quality_width": _pixels,
+    "quality_height": _pixels,
+    "fps": _positive,
+    "resampling_type": _one_of(RESAMPLING_TYPES),
+    "workfile_yuv_type": _one_of(sorted(RAW_FORMATS)),
+    "duration_sec": _positive,
+    "start_frame": _count,
+    "end_frame": _count,
+    **{f"{name}_cmd": _filter_arguments for name in FILTERS},
+}
+DATASET: Mapping[str, Check] = {**_SHARED, "dataset_name": _directory_name, "ref_score": _number}
+REFERENCE: Mapping[str, Check] = {
+    **_SHARED,
+    "content_id": _integer,
+    "content_name": _text,
+    "path": _text,
+    "ref_start_frame": _count,
+    "ref_end_frame": _count,
+}
+DISTORTED: Mapping[str, Check] = {
+    **_SHARED,
+    "content_id": _integer,
+    "asset_id": _integer,
+    "content_name": _text,
+    "path": _text,
+    "dmos": _number_or_none,
+    "mos": _number_or_none,
+    "groundtruth": _number_or_none,
+    "os": _scores,
+    "groundtruth_std": _number_or_none,
+    "rebuf_indices": _indices,
+    "dis_start_frame": _count,
+    "dis_end_frame": _count,
+    # Notes in published recipes; no score depends on them:
+    "train_or_test": _text,
+    "enc_width": _pixels,
+    "enc_height": _pixels,
+    "enc_bitdepth": _pixels,
+}
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "ref_videos": ("content_id", "path"),
+    "dis_videos": ("content_id", "asset_id", "path"),
+}
+
+
+def unknown_field(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
+    """What to say of a field that is not supported."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, [field for field in known if field != name], n=1)
+    return "is not a supported field; " + (f"is {close[0]} meant?" if close else "remove it, or check its spelling")

@@ -1,0 +1,284 @@
+"""Reads dataset recipes (`*_dataset.py`, upstream's format) as data: which videos, compared how, labelled how."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness import fields
+from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, FILTERS, NOTYUV, Asset, Video
+from vmaf_harness.errors import RecipeError
+from vmaf_harness.literal import Literals, Place, read_literals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetProblem:
+    """A distorted video that cannot be scored; the message names its place and every path looked at."""
+
+    asset_id: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A dataset: its assets in the recipe's order, and those whose files are missing.
+
+    `label_kind` is ``dmos``, ``mos``, ``groundtruth`` or ``os``, None without labels. `ref_score` is the score of a
+    perfect video, added to differential scores.
+    """
+
+    name: str
+    path: Path
+    assets: tuple[Asset, ...]
+    missing: tuple[AssetProblem, ...]
+    label_kind: str | None
+    ref_score: float | None
+
+
+def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
+    """Read a recipe; nothing in it is executed, and no video is opened.
+
+    A relative path in it is looked for in the `search` directories in turn, then beside the recipe. What is given for
+    a video wins over what is given for the whole dataset; what a pair has in common (quality size, resampling,
+    duration, `start_frame`, `end_frame`) is taken from the distorted video, else the reference, else the dataset.
+
+    Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
+    it is listed in `Recipe.missing`.
+    """
+    return _Reader(read_literals(path), search).recipe()
+
+
+def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
+    """The values of a `feature_param` or `model_param` file, read as data.
+
+    Raises RecipeError for a name that is neither in `names` nor used further down in the file.
+    """
+    literals = read_literals(path)
+    _check_names(literals, names)
+    return {name: value for name, value in literals.values.items() if name in names}
+
+
+Fields = Mapping[str, Any]  # checked by fields.py
+
+
+class _Reader:
+    """One recipe on its way from names to assets."""
+
+    def __init__(self, literals: Literals, search: Sequence[Path]) -> None:
+        self._error = literals.error
+        self._literals = literals
+        self._directories = [os.fspath(directory) for directory in (*search, literals.path.absolute().parent)]
+        self._found: dict[str, Path | str] = {}  # path as written -> where it is, or what is wrong with it
+
+    def recipe(self) -> Recipe:
+        values = self._literals.values
+        _check_names(self._literals, frozenset({*fields.DATASET, *fields.NEEDED}))
+        for name in ("dataset_name", *fields.NEEDED):
+            if name not in values:
+                raise RecipeError(self._literals.path, f"lacks {name}; is this a dataset recipe?")
+        dataset = self._checked((), {name: values[name] for name in values if name in fields.DATASET}, fields.DATASET)
+        references = self._references()
+        distorted = self._videos("dis_videos", fields.DISTORTED)
+        label_kind = self._label_kind(distorted)
+
+        assets: list[Asset] = []
+        missing: list[AssetProblem] = []
+        indices: dict[int, int] = {}
+        for index, video in enumerate(distorted):
+            first = indices.setdefault(video["asset_id"], index)
+            if first != index:
+                problem = f"{video['asset_id']} is that of dis_videos[{first}], too; give each its own"
+                raise self._error(("dis_videos", index, "asset_id"), problem)
+            if video["content_id"] not in references:
+                problem = f"no ref_video has content_id {video['content_id']}; add it to ref_videos"
+                raise self._error(("dis_videos", index, "content_id"), problem)
+            pair = self._pair(dataset, *references[video["content_id"]], index, video, label_kind)
+            if isinstance(pair, Asset):
+                assets.append(pair)
+            else:
+                missing.append(pair)
+        return Recipe(
+            name=dataset["dataset_name"],
+            path=self._literals.path,
+            assets=tuple(assets),
+            missing=tuple(missing),
+            label_kind=label_kind,
+            ref_score=dataset.get("ref_score"),
+        )
+
+    def _references(self) -> dict[int, tuple[int, Fields]]:
+        """Index and fields of each reference by content_id."""
+        references: dict[int, tuple[int, Fields]] = {}
+        for index, video in enumerate(self._videos("ref_videos", fields.REFERENCE)):
+            first, _ = references.setdefault(video["content_id"], (index, video))
+            if first != index:
+                problem = f"{video['content_id']} is that of ref_videos[{first}], too; a content has one reference"
+                raise self._error(("ref_videos", index, "content_id"), problem)
+        return references
+
+    def _videos(self, name: str, checks: Mapping[str, fields.Check]) -> list[Fields]:
+        videos = self._literals.values[name]
+        if not isinstance(videos, (list, tuple)):
+            raise self._error((name,), f"expected a list of dictionaries, got {reprlib.repr(videos)}")
+        if not videos:
+            raise self._error((name,), "is empty; a recipe needs at least one video here")
+        checked = []
+        for index, video in enumerate(videos):
+            if not isinstance(video, dict):
+                raise self._error((name, index), f"expected a dictionary, got {reprlib.repr(video)}")
+            for needed in fields.NEEDED[name]:
+                if needed not in video:
+                    raise self._error((name, index), f"lacks {needed}")
+            checked.append(self._checked((name, index), video, checks))
+        return checked
+
+    def _checked(self, place: Place, given: Fields, checks: Mapping[str, fields.Check]) -> Fields:
+        checked = {}
+        for field, value in given.items():
+            check = checks.get(field)
+            if check is None:
+                raise self._error((*place, str(field)), fields.unknown_field(str(field), checks))
+            try:
+                checked[field] = check(value)
+            except fields.WrongValueError as wrong:
+                raise self._error((*place, field), f"{wrong}, got {reprlib.repr(value)}") from None
+        return checked
+
+    def _label_kind(self, distorted: Sequence[Fields]) -> str | None:
+        """The one kind of label that the videos carry; some may carry none."""
+        kind, first = None, 0
+        for index, video in enumerate(distorted):
+            for label in fields.LABELS:
+                if label not in video:
+                    continue
+                if kind is None:
+                    kind, first = label, index
+                elif label != kind:
+                    problem = f"dis_videos[{first}] is labelled with {kind}; all videos need the same kind of label"
+                    raise self._error(("dis_videos", index, label), problem)
+        return kind
+
+    def _pair(
+        self,
+        dataset: Fields,
+        reference_index: int,
+        reference: Fields,
+        index: int,
+        video: Fields,
+        label_kind: str | None,
+    ) -> Asset | AssetProblem:
+        place: Place = ("dis_videos", index)
+        reference_place: Place = ("ref_videos", reference_index)
+        if "yuv_fmt" not in reference and "yuv_fmt" not in dataset:
+            raise self._error(reference_place, "lacks yuv_fmt, and so does the dataset")
+        if video.get("resampling_type", reference.get("resampling_type")) != reference.get(
+            "resampling_type", video.get("resampling_type")
+        ):
+            problem = (
+                f"{video['resampling_type']} here and {reference['resampling_type']} for the reference; a pair has one"
+            )
+            raise self._error((*place, "resampling_type"), problem)
+        pair = {**dataset, **reference, **video}
+        of_distorted = self._video(place, pair, pair, (video, dataset), "dis_")
+        of_reference = self._video(
+            reference_place, {**video, **dataset, **reference}, pair, (reference, dataset), "ref_"
+        )
+        quality_width_px, quality_height_px = self._quality_size(place, pair, of_reference, of_distorted)
+        reference_path, distorted_path = self._find(reference["path"]), self._find(video["path"])
+        for found, (name, number) in ((reference_path, reference_place), (distorted_path, place)):
+            if isinstance(found, str):
+                return AssetProblem(asset_id=video["asset_id"], message=f"{name}[{number}].path: {found}")
+        return Asset(
+            dataset=dataset["dataset_name"],
+            content_id=video["content_id"],
+            content_name=pair.get("content_name"),
+            asset_id=video["asset_id"],
+            reference=Video(path=reference_path, **of_reference),
+            distorted=Video(path=distorted_path, **of_distorted),
+            quality_width_px=quality_width_px,
+            quality_height_px=quality_height_px,
+            resampling_type=pair.get("resampling_type", DEFAULT_RESAMPLING_TYPE),
+            workfile_yuv_type=pair.get("workfile_yuv_type"),
+            groundtruth=None if label_kind in (None, "os") else video.get(label_kind),
+            groundtruth_std=video.get("groundtruth_std"),
+            raw_scores=video.get("os"),
+            rebuf_indices=video.get("rebuf_indices", ()),
+        )
+
+    def _video(
+        self, place: Place, own: Fields, pair: Fields, with_filters: tuple[Fields, Fields], side: str
+    ) -> dict[str, Any]:
+        """The fields of a Video but its path; `own` is what holds for it, `pair` what holds for both videos."""
+        is_raw = own["yuv_fmt"] != NOTYUV
+        for name in ("width", "height") if is_raw else ():
+            if name not in own:
+                raise self._error(place, f"lacks {name}: a file of {own['yuv_fmt']} has no header that tells it")
+        fps, duration_s = own.get("fps"), pair.get("duration_sec")
+        start = own.get(f"{side}start_frame", pair.get("start_frame"))
+        end = own.get(f"{side}end_frame", pair.get("end_frame"))
+        if end is not None or fps is not None:
+            if end is None and duration_s is not None:
+                start = start or 0
+                end = start + round(duration_s * fps) - 1
+            duration_s = None
+        if end is not None and end < (start or 0):
+            raise self._error(place, f"ends with frame {end}, before its first frame {start or 0}")
+        video, dataset = with_filters
+        found = ((name, video.get(f"{name}_cmd", dataset.get(f"{name}_cmd"))) for name in FILTERS)
+        return {
+            "yuv_fmt": own["yuv_fmt"],
+            "width_px": own["width"] if is_raw else None,
+            "height_px": own["height"] if is_raw else None,
+            "fps": fps,
+            "start_frame": start,
+            "end_frame": end,
+            "duration_s": duration_s,
+            "filters": tuple((name, arguments) for name, arguments in found if arguments is not None),
+        }
+
+    def _quality_size(self, place: Place, pair: Fields, reference: Fields, distorted: Fields) -> tuple[int, int]:
+        if "quality_width" in pair and "quality_height" in pair:
+            return pair["quality_width"], pair["quality_height"]
+        for one, other in (("quality_width", "quality_height"), ("quality_height", "quality_width")):
+            if one in pair:
+                raise self._error(place, f"has {one} without {other}; give both")
+        sizes = {
+            (video["width_px"], video["height_px"]) for video in (reference, distorted) if video["width_px"] is not None
+        }
+        if len(sizes) != 1:
+            why = "the sizes of both videos come from their files" if not sizes else "its size is not its reference's"
+            raise self._error(place, f"lacks quality_width and quality_height: {why}")
+        return sizes.pop()
+
+    def _find(self, written: str) -> Path | str:
+        """Where the file is, or what is wrong with its path."""
+        found = self._found.get(written)
+        if found is None:
+            found = self._found[written] = self._look_for(written)
+        return found
+
+    def _look_for(self, written: str) -> Path | str:
+        reasons = []
+        for directory in self._directories[-1:] if os.path.isabs(written) else self._directories:
+            path = os.path.join(directory, written)
+            try:
+                if stat.S_ISREG(os.stat(path).st_mode):
+                    return Path(path)
+                reasons.append(f"{path} (not a regular file)")
+            except OSError as error:
+                reasons.append(f"{path} ({error.strerror})")
+            except ValueError as error:
+                reasons.append(f"{path!r} ({error})")
+        return f"{written!r} is not there; looked at {', '.join(reasons)}"
+
+
+def _check_names(literals: Literals, known: frozenset[str]) -> None:
+    """A name that is no field is fine where it helps to build one; otherwise it is a field that we do not know."""
+    for name in literals.values:
+        if name not in known and name not in literals.used and not (name.startswith("__") and name.endswith("__")):
+            raise literals.error((name,), fields.unknown_field(name, known))
