@@ -139,7 +139,7 @@ def _selected_frames(video: Video) -> int | None:
 
 def _file_bytes(path: Path) -> int:
     try:
-        status = os.stat(path)  # noqa: PTH116 (10 000 of these: half the time of Path.stat)
+        status = os.stat(path)
     except OSError as error:
         raise HarnessError(
             f"{path}: {error.strerror}; correct the path in the recipe, or bring the file there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import operator
 import os
 import re
@@ -15,9 +16,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from vmaf_harness.errors import RecipeError
+from vmaf_harness.places import Place, line_of, place_of, place_text
 from vmaf_workspace.errors import WorkspaceError
-
-Place = tuple[str | int, ...]  # ("dis_videos", 3, "crf")
 
 _T = TypeVar("_T")
 _MOST = 1_000_000  # characters or items
@@ -35,7 +35,7 @@ class Literals:
 
     def error(self, place: Place, problem: str) -> RecipeError:
         """An error at this place, with the line where that value is written."""
-        return RecipeError(self.path, problem, line=_line(self.tree, place), place=place_text(place))
+        return RecipeError(self.path, problem, line=line_of(self.tree, place), place=place_text(place))
 
 
 def read_literals(path: Path) -> Literals:
@@ -60,16 +60,11 @@ def read_literals(path: Path) -> Literals:
         try:
             reader.read(statement)
         except _RefusedError as refused:
-            place = _place(statement, refused.node)
+            place = place_of(statement, refused.node)
             raise RecipeError(path, refused.problem, line=refused.node.lineno, place=place) from refused.__cause__
         except RecursionError as error:
             raise RecipeError(path, "nested too deeply", line=statement.lineno) from error
     return Literals(path=path, values=reader.values, used=frozenset(reader.used), tree=tree)
-
-
-def place_text(place: Place) -> str:
-    """``dis_videos[3].crf`` of its parts."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
 class _RefusedError(Exception):
@@ -156,15 +151,8 @@ class _Reader:
             case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=node):
                 before = ast.copy_location(ast.Name(id=name, ctx=ast.Load()), target)
                 self._bind(target, self._combine(statement, op, self._name(before), self.value(node)))
-            case ast.Import(names=names):
-                for name in names:
-                    local = name.asname or name.name.partition(".")[0]
-                    self._imported[local] = name.name if name.asname else local
-            case ast.ImportFrom(module=module, names=names):
-                for name in names:
-                    if name.name == "*":
-                        raise _RefusedError(statement, "import * hides which names come in; name them")
-                    self._imported[name.asname or name.name] = f"{module}.{name.name}" if module else name.name
+            case ast.Import() | ast.ImportFrom():
+                self._import(statement)
             case ast.Expr(value=ast.Constant()) | ast.Pass():
                 pass  # a docstring
             case ast.Expr(value=node):
@@ -173,6 +161,17 @@ class _Reader:
             case _:
                 kind = type(statement).__name__.lower()
                 raise _RefusedError(statement, f"a recipe is read as data, and {kind!r} would have to be executed")
+
+    def _import(self, statement: ast.Import | ast.ImportFrom) -> None:
+        """Remember what a name stands for; no module is loaded."""
+        module = f"{statement.module}." if isinstance(statement, ast.ImportFrom) and statement.module else ""
+        for alias in statement.names:
+            if alias.name == "*":
+                raise _RefusedError(statement, "import * hides which names come in; name them")
+            whole = isinstance(statement, ast.ImportFrom) or alias.asname  # plain `import a.b` binds `a`
+            name = alias.name if whole else alias.name.partition(".")[0]
+            self._imported[alias.asname or name] = module + name
+            self.values.pop(alias.asname or name, None)
 
     def _bind(self, target: ast.expr, value: object) -> None:
         if isinstance(target, ast.Name):
@@ -246,10 +245,9 @@ class _Reader:
 
     def _unary(self, node: ast.UnaryOp) -> object:
         value = self.value(node.operand)
-        if type(value) in _NUMBERS and isinstance(node.op, (ast.USub, ast.UAdd)):
-            assert isinstance(value, (int, float))  # noqa: S101 (for the type checker; said in the line above)
-            return -value if isinstance(node.op, ast.USub) else +value
-        _refuse(node)
+        if not isinstance(value, (int, float)) or not isinstance(node.op, (ast.USub, ast.UAdd)):
+            _refuse(node)
+        return -value if isinstance(node.op, ast.USub) else +value
 
     def _binary(self, node: ast.BinOp) -> object:
         return self._combine(node, node.op, self.value(node.left), self.value(node.right))
@@ -289,8 +287,9 @@ class _Reader:
         name = self._dotted(function)
         called = _FUNCTIONS.get(name) if name else None
         owner, _, method = (name or "").rpartition(".")
-        is_config = owner.rpartition(".")[2] in _CONFIG_CLASSES and method in _CONFIG_METHODS
-        if called is None and not is_config:
+        if owner.rpartition(".")[2] in _CONFIG_CLASSES and method in _CONFIG_METHODS:
+            called = functools.partial(os.path.join, self._config_path(node, method))
+        if called is None:
             shown = ast.unparse(function)
             raise _RefusedError(
                 node, f"calls {shown}(): a recipe is read as data, never executed; allowed are {ALLOWED}"
@@ -298,13 +297,11 @@ class _Reader:
         if node.keywords:
             raise _RefusedError(node, f"{ast.unparse(function)}() takes no keywords here")
         arguments = [self.value(argument) for argument in node.args]
-        if called is None or called in _OF_PATHS:
+        if "." in (name or ""):  # all but int, float and str take paths
             _check_texts(node, arguments)
         elif any(type(argument) not in _PLAIN for argument in arguments):
             _refuse(node)
         try:
-            if called is None:
-                called, arguments = os.path.join, [self._config_path(node, method), *arguments]
             return _bounded(node, called(*arguments))
         except (TypeError, ValueError, OverflowError, OSError) as error:
             raise _RefusedError(node, f"cannot be evaluated: {error}") from error
@@ -344,9 +341,9 @@ class _Reader:
             return _CONSTANTS[name]
         if name and name.split(".")[-2:] == ["config", "ROOT"]:  # the checkout, in upstream's older recipes
             return os.path.dirname(self._config_path(node, "resource_path"))
-        if isinstance(node, ast.Name):
-            raise _RefusedError(node, f"{node.id} is not bound above; allowed are {ALLOWED}")
-        _refuse(node)
+        if isinstance(node, ast.Attribute):
+            _refuse(node)
+        raise _RefusedError(node, f"{node.id} is not bound above; allowed are {ALLOWED}")
 
     def _dotted(self, node: ast.expr) -> str | None:
         """What an imported or built-in name means, such as ``os.path.join``; None for anything else."""
@@ -390,64 +387,3 @@ def _formatted(node: ast.expr, value: object, spec: str, conversion: str | None)
         return format(repr(value) if conversion == "r" else str(value) if conversion == "s" else value, spec)
     except ValueError as error:
         raise _RefusedError(node, f"cannot be formatted: {error}") from error
-
-
-def _place(statement: ast.stmt, target: ast.AST) -> str | None:
-    """Where in an assignment a node stands, such as ``dis_videos[3].path``; looked up only for an error."""
-    match statement:
-        case ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as node):
-            pass
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node):
-            pass
-        case _:
-            return None
-    place: list[str | int] = [name]
-    while True:
-        children: list[tuple[str | int, ast.expr]] = []
-        if isinstance(node, ast.Dict):
-            children = [
-                (str(key.value), item)
-                for key, item in zip(node.keys, node.values, strict=True)
-                if isinstance(key, ast.Constant)
-            ]
-        elif isinstance(node, (ast.List, ast.Tuple)):
-            children = list(enumerate(node.elts))
-        for part, child in children:
-            if any(inner is target for inner in ast.walk(child)):
-                place.append(part)
-                node = child
-                break
-        else:
-            return place_text(tuple(place))
-
-
-def _line(tree: ast.Module, place: Place) -> int | None:
-    """The line of a value: as deep as the file spells it out, else of its assignment."""
-    found: ast.expr | None = None
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=node) if name == place[0]:
-                found = node
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node) if name == place[0]:
-                found = node
-            case _:
-                pass
-    if found is None:
-        return None
-    line = found.lineno
-    for part in place[1:]:
-        if isinstance(found, (ast.List, ast.Tuple)) and isinstance(part, int) and part < len(found.elts):
-            found = found.elts[part]
-        elif isinstance(found, ast.Dict):
-            spelled = {
-                key.value: item
-                for key, item in zip(found.keys, found.values, strict=True)
-                if isinstance(key, ast.Constant)
-            }
-            if part not in spelled:
-                break
-            found = spelled[part]
-        else:
-            break
-        line = found.lineno
-    return line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import reprlib
 import stat
@@ -13,7 +14,8 @@ from typing import Any
 from vmaf_harness import fields
 from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, FILTERS, NOTYUV, Asset, Video
 from vmaf_harness.errors import RecipeError
-from vmaf_harness.literal import Literals, Place, read_literals
+from vmaf_harness.literal import Literals, read_literals
+from vmaf_harness.places import Place, place_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,15 @@ def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
     """
-    return _Reader(read_literals(path), search).recipe()
+    # A recipe of 10 000 videos is a million syntax nodes without a cycle among them: walking them in vain would take
+    # the garbage collector longer than the parser takes to make them.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _Reader(read_literals(path), search).recipe()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
@@ -63,6 +73,7 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
     return {name: value for name, value in literals.values.items() if name in names}
 
 
+_FILTER_FIELDS = frozenset(f"{name}_cmd" for name in FILTERS)
 Fields = Mapping[str, Any]  # checked by fields.py
 
 
@@ -176,12 +187,9 @@ class _Reader:
         reference_place: Place = ("ref_videos", reference_index)
         if "yuv_fmt" not in reference and "yuv_fmt" not in dataset:
             raise self._error(reference_place, "lacks yuv_fmt, and so does the dataset")
-        if video.get("resampling_type", reference.get("resampling_type")) != reference.get(
-            "resampling_type", video.get("resampling_type")
-        ):
-            problem = (
-                f"{video['resampling_type']} here and {reference['resampling_type']} for the reference; a pair has one"
-            )
+        resampling_type = video.get("resampling_type")
+        if resampling_type and reference.get("resampling_type", resampling_type) != resampling_type:
+            problem = f"{resampling_type}, but its reference has {reference['resampling_type']}; a pair has one"
             raise self._error((*place, "resampling_type"), problem)
         pair = {**dataset, **reference, **video}
         of_distorted = self._video(place, pair, pair, (video, dataset), "dis_")
@@ -190,9 +198,11 @@ class _Reader:
         )
         quality_width_px, quality_height_px = self._quality_size(place, pair, of_reference, of_distorted)
         reference_path, distorted_path = self._find(reference["path"]), self._find(video["path"])
-        for found, (name, number) in ((reference_path, reference_place), (distorted_path, place)):
-            if isinstance(found, str):
-                return AssetProblem(asset_id=video["asset_id"], message=f"{name}[{number}].path: {found}")
+        if isinstance(reference_path, str):
+            problem = f"{place_text(reference_place)}.path: {reference_path}"
+            return AssetProblem(asset_id=video["asset_id"], message=problem)
+        if isinstance(distorted_path, str):
+            return AssetProblem(asset_id=video["asset_id"], message=f"{place_text(place)}.path: {distorted_path}")
         return Asset(
             dataset=dataset["dataset_name"],
             content_id=video["content_id"],
@@ -228,8 +238,6 @@ class _Reader:
             duration_s = None
         if end is not None and end < (start or 0):
             raise self._error(place, f"ends with frame {end}, before its first frame {start or 0}")
-        video, dataset = with_filters
-        found = ((name, video.get(f"{name}_cmd", dataset.get(f"{name}_cmd"))) for name in FILTERS)
         return {
             "yuv_fmt": own["yuv_fmt"],
             "width_px": own["width"] if is_raw else None,
@@ -238,7 +246,7 @@ class _Reader:
             "start_frame": start,
             "end_frame": end,
             "duration_s": duration_s,
-            "filters": tuple((name, arguments) for name, arguments in found if arguments is not None),
+            "filters": _filters(*with_filters),
         }
 
     def _quality_size(self, place: Place, pair: Fields, reference: Fields, distorted: Fields) -> tuple[int, int]:
@@ -275,6 +283,13 @@ class _Reader:
             except ValueError as error:
                 reasons.append(f"{path!r} ({error})")
         return f"{written!r} is not there; looked at {', '.join(reasons)}"
+
+
+def _filters(video: Fields, dataset: Fields) -> tuple[tuple[str, str], ...]:
+    if _FILTER_FIELDS.isdisjoint(video) and _FILTER_FIELDS.isdisjoint(dataset):
+        return ()
+    arguments = {name: video.get(f"{name}_cmd", dataset.get(f"{name}_cmd")) for name in FILTERS}
+    return tuple((name, found) for name, found in arguments.items() if found is not None)
 
 
 def _check_names(literals: Literals, known: frozenset[str]) -> None:
