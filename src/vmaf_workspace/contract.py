@@ -118,4 +118,4 @@ CACHE_TAG = "CACHEDIR.TAG"
 CACHE_TAG_TEXT = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# Made by vmaf-workspace: what is in here can be made again.\n"
 )
-KEPT_NAMES = frozenset({PLACEHOLDER, CACHE_TAG})  # removal empties a subdirectory and keeps these
+KEPT_NAMES = frozenset({PLACEHOLDER, CACHE_TAG, MARKER})  # removal empties a subdirectory and keeps these

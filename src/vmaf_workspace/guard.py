@@ -33,7 +33,7 @@ def check(root: Path) -> bool:
 
 
 def check_not_forbidden(root: Path) -> None:
-    """Raise RefusedError where *root* is, or encloses, `/`, a home directory, a checkout, or (unmarked) where we are."""
+    """Raise RefusedError where *root* is or encloses `/`, a home directory, a checkout, or (unmarked) where we are."""
     real = Path(os.path.realpath(root))
     for place, what in _forbidden(real):
         if real == place:

@@ -80,6 +80,13 @@ def explained(root: Path) -> Iterator[None]:
         raise
 
 
+def adopt(root: Path) -> None:
+    """Mark a tree that the guard has let through unmarked: the default workspace of a checkout."""
+    if not guard.is_marked(root):
+        with explained(root):
+            _mark(root, [])
+
+
 def _check_may_become_ours(root: Path) -> None:
     try:
         names = os.listdir(root)

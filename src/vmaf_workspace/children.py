@@ -1,0 +1,113 @@
+"""Work done in forked children, each with its own share, results by pipe.
+
+Removal and scanning are system calls with a little Python between them: threads spend their time handing each other
+the interpreter (50 000 unlinks on tmpfs: 0.45 s with 8 threads, 0.13 s with 8 children, 0.23 s alone), children do not.
+A child is one `fork` away (1 ms), inherits what is open, locks included, and ends when its parent is gone. Where the
+process already runs several threads a fork is unsafe, so there the same work is done by threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+Job = TypeVar("Job")
+
+
+class Children(Generic[Job]):
+    """Runs ``work(job)`` for each job; iterate once for ``(index, result)``, in any order, as they come.
+
+    A result is what JSON carries (lone surrogates, which stand for bytes that are no UTF-8, survive). A job whose
+    child was killed comes with the result None. Leaving the context early ends the children.
+    """
+
+    def __init__(self, jobs: Sequence[Job], work: Callable[[Job], Any], *, at_most: int) -> None:
+        """Start at once: at most *at_most* children, child k taking jobs k, k + n, k + 2n, …"""
+        self._jobs, self._work, self._n = jobs, work, min(at_most, len(jobs))
+        self._children: dict[int, int] = {}  # read end of a child's pipe -> its pid
+        self._forks = is_single_threaded()
+        if self._forks:
+            for k in range(self._n):
+                self._start(k)
+
+    def __enter__(self) -> Children[Job]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for fd, pid in self._children.items():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            os.close(fd)
+            os.waitpid(pid, 0)
+        self._children.clear()
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        if self._forks:
+            yield from self._from_children()
+        else:
+            with ThreadPoolExecutor(max(1, self._n)) as pool:
+                futures = {pool.submit(self._work, job): i for i, job in enumerate(self._jobs)}
+                for future in as_completed(futures):
+                    yield futures[future], json.loads(json.dumps(future.result()))
+
+    def _start(self, k: int) -> None:
+        parent = os.getpid()
+        read_fd, write_fd = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(write_fd)
+            self._children[read_fd] = pid
+            return
+        try:  # in the child: never return, never flush what the parent had buffered
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for fd in (read_fd, *self._children):
+                os.close(fd)
+            with os.fdopen(write_fd, "w", encoding="ascii") as pipe:
+                for i in range(k, len(self._jobs), self._n):
+                    if os.getppid() != parent:
+                        os._exit(1)
+                    json.dump([i, self._work(self._jobs[i])], pipe)
+                    pipe.write("\n")
+                    pipe.flush()
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    def _from_children(self) -> Iterator[tuple[int, Any]]:
+        waiting = set(range(len(self._jobs)))
+        rest = dict.fromkeys(self._children, b"")
+        with selectors.DefaultSelector() as selector:
+            for fd in rest:
+                selector.register(fd, selectors.EVENT_READ)
+            while rest:
+                for key, _ in selector.select():
+                    chunk = os.read(key.fd, 1 << 16)
+                    *lines, rest[key.fd] = (rest[key.fd] + chunk).split(b"\n")
+                    for line in lines:
+                        index, result = json.loads(line)
+                        waiting.discard(index)
+                        yield index, result
+                    if not chunk:
+                        selector.unregister(key.fd)
+                        del rest[key.fd]
+                        os.close(key.fd)
+                        os.waitpid(self._children.pop(key.fd), 0)
+        for index in sorted(waiting):
+            yield index, None
+
+
+def is_single_threaded() -> bool:
+    """Whether this process runs one thread, native ones counted where the system tells."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return threading.active_count() == 1

@@ -1,0 +1,300 @@
+"""Plans what may go: scratch that no run uses (*clean*), caches that can be computed again (*purge*)."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_workspace import guard
+from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, STORES
+from vmaf_workspace.errors import InUseError
+from vmaf_workspace.lock import ASIDE, RUN_FILE, STARTING, Holder, open_paths, take
+from vmaf_workspace.plan import Entry, Kept, Plan, new
+from vmaf_workspace.scan import Usage, opened, usage_of
+
+CLEAN, PURGE = "clean-scratch", "purge-cache"
+MIN_AGE_S = 3600.0
+STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
+CACHES = frozenset({"result_store_dir", "encode"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which cached results go; with every field at its default, all of `result_store_dir/`."""
+
+    store: str | None = None  # one of STORES
+    executor: str | None = None  # shell pattern, as for dataset
+    dataset: str | None = None
+    older_than_s: float | None = None  # not used for so long
+    max_disk_bytes: int | None = None  # least recently used go until so much is left
+    max_files: int | None = None
+    with_encodes: bool = False
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether it names results by where they are stored."""
+        return not (self.store is self.executor is self.dataset is None)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is spared."""
+        return not self.is_by_name and self.older_than_s is self.max_disk_bytes is self.max_files is None
+
+
+def plan_clean(
+    root: Path, *, only: tuple[str, ...] = SCRATCH, min_age_s: float = MIN_AGE_S, force: bool = False
+) -> Plan:
+    """What of the scratch of *root* belongs to no live run; a missing workspace gives an empty plan.
+
+    A run is live while its lock is held. Of a harness without locks, a directory counts as live while it changed
+    within *min_age_s* or a process has something open in it; *force* takes those, never what holds a lock.
+    Raises RefusedError where *root* is not ours.
+    """
+    entries: list[Entry] = []
+    kept: list[Kept] = []
+    if guard.check(root):
+        for subdir, name, found in _scratch(root, only, min_age_s=min_age_s, force=force):
+            path = f"{subdir}/{name}"
+            if isinstance(found, Kept):
+                kept.append(found)
+            elif found.mounts:
+                kept.append(_mounted(path, found))
+            else:
+                entries.append(_scratch_entry(root, path, found))
+    return new(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
+
+
+def live_runs(root: Path, *, min_age_s: float = MIN_AGE_S) -> list[Kept]:
+    """The runs that use the workspace now, each with its holder or what makes it look alive."""
+    found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=min_age_s, force=False, measure=False))
+    return [kept for kept in found if isinstance(kept, Kept) and kept.live]
+
+
+def plan_purge(root: Path, selection: Selection) -> Plan:
+    """What of the caches of *root* the *selection* gives up; RefusedError where *root* is not ours.
+
+    Last use is the modification time: the stores renew it when they answer from an entry.
+    """
+    entries: list[Entry] = []
+    kept: list[Kept] = []
+    subdirs = ("result_store_dir", "encode") if selection.with_encodes else ("result_store_dir",)
+    if guard.check(root):
+        now_ns = time.time_ns()
+        found: list[Entry] = []
+        for subdir in subdirs:
+            found += _files(root, subdir, kept)
+        found = [entry for entry in found if _is_named(entry, selection)]
+        left_over = {entry.path for entry in found if os.path.basename(entry.path).startswith(ASIDE)}
+        entries = [entry for entry in found if entry.path in left_over]
+        rest = [entry for entry in found if entry.path not in left_over]
+        rest.sort(key=lambda entry: (-entry.newest_ns, entry.path))  # most recently used first: it stays first
+        kept_files = kept_bytes = 0
+        for entry in rest:
+            idle_s = (now_ns - entry.newest_ns) / 1e9
+            if selection.is_everything or (selection.older_than_s is not None and idle_s > selection.older_than_s):
+                entries.append(entry)
+                continue
+            over_files = selection.max_files is not None and kept_files + 1 > selection.max_files
+            over_bytes = (
+                selection.max_disk_bytes is not None and kept_bytes + entry.disk_bytes > selection.max_disk_bytes
+            )
+            by_name_alone = selection.older_than_s is selection.max_files is selection.max_disk_bytes is None
+            if over_files or over_bytes or by_name_alone:
+                entries.append(entry)
+            else:
+                kept_files += 1
+                kept_bytes += entry.disk_bytes
+    return new(PURGE, root, entries, kept, subdirs=subdirs)
+
+
+def refuse_live_runs(root: Path, what: str) -> None:
+    """Raise InUseError where a run is live: *what* takes things that a run may be about to read."""
+    live = live_runs(root)
+    if live:
+        listed = "\n".join(f"  {kept.path}: {kept.why}" for kept in live)
+        raise InUseError(
+            f"cannot {what} {root} while runs use it; nothing was removed:\n{listed}\n"
+            "Wait for them to end; what a dead run left goes with `ws.clean-scratch` (`--force` where it is fresh)"
+        )
+
+
+def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, force: bool) -> Kept | int | None:
+    """Who uses entry *name* of the scratch directory *fd*: a Kept, a descriptor that holds its free lock, or None.
+
+    None means a harness without locks, whose age is for the caller to judge.
+    """
+    path = f"{subdir}/{name}"
+    about = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    lock = take(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None  # never through a link
+    if isinstance(lock, Holder):
+        return Kept(path=f"{path}/", why=f"in use by {lock}", live=True, locked=True)
+    if name in opened_by and not force:
+        if lock is not None:
+            os.close(lock)
+        why = f"open in process {opened_by[name]} of this host; --force takes it all the same"
+        return Kept(path=path, why=why, live=True)
+    return lock
+
+
+def open_entries(directory: str) -> dict[str, int]:
+    """Names in *directory* (resolved) that some process has open, or has something open in, with a pid."""
+    prefix = directory.rstrip("/") + "/"
+    found = (
+        (path[len(prefix) :].split("/", 1)[0], pid) for path, pid in open_paths().items() if path.startswith(prefix)
+    )
+    return dict(found)
+
+
+def _scratch(
+    root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, measure: bool = True
+) -> Iterator[tuple[str, str, Usage | Kept]]:
+    now_ns = time.time_ns()
+    for subdir in subdirs:
+        real = os.path.realpath(root / subdir)
+        if not os.path.isdir(real):
+            continue
+        in_use = open_entries(real)
+        with opened(real) as fd:
+            for name in sorted(os.listdir(fd)):
+                if name in KEPT_NAMES:
+                    continue
+                try:
+                    yield (
+                        subdir,
+                        name,
+                        _judge(fd, subdir, name, in_use, now_ns, min_age_s=min_age_s, force=force, measure=measure),
+                    )
+                except FileNotFoundError:
+                    continue  # its run ended and took it along
+                except OSError as error:
+                    why = f"cannot be read: {error.strerror}"
+                    yield subdir, name, Kept(path=f"{subdir}/{name}", why=why, live=False, failed=True)
+
+
+def _judge(
+    fd: int,
+    subdir: str,
+    name: str,
+    in_use: dict[str, int],
+    now_ns: int,
+    *,
+    min_age_s: float,
+    force: bool,
+    measure: bool,
+) -> Usage | Kept:
+    aside = name.startswith(ASIDE)
+    state = None if aside else liveness(fd, subdir, name, in_use, force=force)
+    if isinstance(state, Kept):
+        return state
+    if state is not None:
+        os.close(state)
+        return usage_of(name, dir_fd=fd) if measure else Usage()
+    if not measure and aside:
+        return Usage()
+    usage = usage_of(name, dir_fd=fd)
+    age_s = (now_ns - usage.newest_ns) / 1e9
+    if name.startswith(STARTING) and age_s < STARTING_S:
+        return Kept(path=f"{subdir}/{name}", why="a run that is just starting", live=True, locked=True)
+    if not aside and not force and age_s < min_age_s:
+        why = (
+            f"changed {max(age_s, 0):.0f} s ago, less than --min-age {min_age_s:.0f} s, and has no lock to ask; "
+            "--force takes it all the same"
+        )
+        return Kept(path=f"{subdir}/{name}", why=why, live=True)
+    return usage
+
+
+def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
+    about = os.lstat(root / path)
+    name = os.path.basename(path)
+    is_directory = stat.S_ISDIR(about.st_mode)
+    if name.startswith(ASIDE):
+        why = "left by a clean that was interrupted"
+    elif is_directory and os.path.lexists(root / path / RUN_FILE):
+        why = "its run has ended"
+    else:
+        why = "nobody uses it"
+    return _entry(f"{path}/" if is_directory else path, about, usage, why)
+
+
+def _entry(path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
+    return Entry(
+        path=path,
+        device=about.st_dev,
+        inode=about.st_ino,
+        newest_ns=usage.newest_ns,
+        files=usage.files,
+        apparent_bytes=usage.apparent_bytes,
+        disk_bytes=usage.disk_bytes,
+        why=why,
+        cost_s=cost_s,
+    )
+
+
+def _mounted(path: str, usage: Usage) -> Kept:
+    where = ", ".join(repr(mount) for mount in usage.mounts)
+    return Kept(
+        path=f"{path}/", why=f"something is mounted in it at {where}; unmount that first", live=False, failed=True
+    )
+
+
+def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
+    """Every file of a cache as an entry; a mount or a directory that cannot be read is kept, and said."""
+    top = os.path.realpath(root / subdir)
+    if not os.path.isdir(top):
+        return
+    with opened(top) as fd:
+        whole = usage_of(".", dir_fd=fd)
+    for place in whole.mounts:
+        kept.append(_mounted(f"{subdir}/{place.removeprefix('./')}", Usage(mounts=["."])))
+    for place, problem in whole.problems:
+        kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, live=False, failed=True))
+    closed = {os.path.join(top, place) for place in (*whole.mounts, *(path for path, _ in whole.problems))}
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        with os.scandir(directory) as found:
+            for item in found:
+                if directory == top and item.name in KEPT_NAMES:
+                    continue
+                if item.is_dir(follow_symlinks=False):
+                    if item.path not in closed:
+                        pending.append(item.path)
+                    continue
+                about = item.stat(follow_symlinks=False)
+                usage = Usage(1, about.st_size, about.st_blocks * 512, about.st_mtime_ns)
+                cost_s = (
+                    _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
+                )
+                why = "can be encoded again" if subdir == "encode" else "can be extracted again"
+                yield _entry(f"{subdir}/{item.path[len(top) + 1 :]}", about, usage, why, cost_s)
+
+
+def _extraction_s(path: str) -> float:
+    """Seconds that a stored result took, from its first line; 0.0 for a file that does not say."""
+    try:
+        with open(path, "rb") as file:
+            summary = json.loads(file.readline(1 << 20))
+        return float(summary["extraction_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def _is_named(entry: Entry, selection: Selection) -> bool:
+    if not selection.is_by_name:
+        return True
+    # <subdir>/<store>/<executor>/<dataset>/<content>/<file>, as upstream lays its stores out
+    parts = entry.path.split("/")
+    if parts[1] not in STORES:
+        return False
+    wanted = ((1, selection.store), (2, selection.executor), (3, selection.dataset))
+    return all(
+        pattern is None or (len(parts) > place + 1 and fnmatch.fnmatchcase(parts[place], pattern))
+        for place, pattern in wanted
+    )

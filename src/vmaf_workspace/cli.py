@@ -1,0 +1,60 @@
+"""The console script `vmaf-ws`: the tasks of `ws` without the prefix, and without the 0.2 s that Invoke takes to start."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmaf_workspace.commands import COMMANDS, Command, run
+
+CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (2 for a flag that argparse does not know)."""
+    flags = vars(_parser().parse_args(argv))
+    command: Command = flags.pop("command")
+    if "workspace" in flags and not flags["workspace"]:
+        flags["workspace"] = _configured_path()
+    return run(command, flags)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vmaf-ws", description="Keep the workspace of VMAF's Python harness.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        text = (command.function.__doc__ or "").splitlines()[0]
+        sub = commands.add_parser(command.name, help=text, description=text, allow_abbrev=False)
+        sub.set_defaults(command=command)
+        for name, default in command.flags.items():
+            flag, about = f"--{name.replace('_', '-')}", command.help[name]
+            if default is False:
+                sub.add_argument(flag, action="store_true", help=about)
+            else:
+                sub.add_argument(flag, default=default, metavar=name.upper(), help=about)
+    return parser
+
+
+def _configured_path() -> str:
+    """`ws.path` of the project config that `invoke` would read here; Invoke is imported only where there is one."""
+    project = next((place for place in (Path.cwd(), *Path.cwd().parents) if (place / "tasks.py").is_file()), None)
+    prefixes = [Path("/etc/invoke"), Path.home() / ".invoke", *([project / "invoke"] if project else [])]
+    files = [prefix.with_name(prefix.name + ending) for prefix in prefixes for ending in CONFIG_ENDINGS]
+    if not any(file.is_file() for file in files) and "INVOKE_WS_PATH" not in os.environ:
+        return ""
+    from invoke.config import Config
+
+    from vmaf_workspace.tasks import configured_path
+
+    config = Config(defaults={"ws": {"path": ""}}, project_location=project)
+    config.load_shell_env()
+    return configured_path(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""What each task does, as a plain function: parse, call, print. Invoke's tasks and `vmaf-ws` are both made from these.
+
+A command takes keyword flags, strings or booleans, and returns its exit code. The first line of its docstring is its
+entry in the list of tasks, so it states the consequence.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmaf_workspace.contract import SCRATCH, STORES
+from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.locate import Location, locate
+
+WORKSPACE = "the workspace, instead of VMAF_WORKSPACE or the checkout's"
+JSON = "print one JSON object"
+DRY_RUN = "print the plan, change nothing"
+PLAN = "write the plan to this file, change nothing"
+APPLY = "remove what the plan in this file lists and is unchanged since"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A function, the name of its task, and the help of each of its flags."""
+
+    name: str
+    function: Callable[..., int]
+    help: dict[str, str]
+
+    @property
+    def flags(self) -> dict[str, str | bool]:
+        """Parameter name -> default: False for a switch, "" for a value."""
+        return {name: p.default for name, p in inspect.signature(self.function).parameters.items()}
+
+
+def run(command: Command, flags: dict[str, Any]) -> int:
+    """Call *command*; an error is printed and becomes its exit code, as does Ctrl-C."""
+    try:
+        code = command.function(**flags)
+        sys.stdout.flush()
+        return code
+    except WorkspaceError as error:
+        return _failed(command, flags, error, error.exit_code)
+    except BrokenPipeError:  # `| head`: the reader has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        return _failed(command, flags, error, FAILED)
+    except KeyboardInterrupt:
+        print("interrupted; what was begun is finished by the next call", file=sys.stderr)
+        return INTERRUPTED
+
+
+def where(*, workspace: str = "", json: bool = False) -> int:
+    """Print the workspace's path, and on stderr what decided it; changes nothing."""
+    location = _locate(workspace)
+    if json:
+        from vmaf_workspace import render
+
+        print(render.object_json("where", workspace=str(location.path), source=location.source, reason=location.reason))
+        return DONE
+    sys.stdout.buffer.write(os.fsencode(location.path) + b"\n")  # as it is, UTF-8 or not
+    print(location.reason, file=sys.stderr)
+    return DONE
+
+
+def setup(*, workspace: str = "", json: bool = False) -> int:
+    """Make the eight subdirectories, their placeholders and our marker; existing files stay as they are."""
+    from vmaf_workspace import render
+    from vmaf_workspace import setup as _setup
+
+    location = _locate(workspace)
+    made = _setup.setup(location.path)
+    if json:
+        print(render.object_json("setup", workspace=str(location.path), made=[str(path) for path in made]))
+    elif made:
+        print(f"made {render.count_text(len(made), 'entry')} in {render.printable(str(location.path))}")
+    else:
+        print(f"{render.printable(str(location.path))} is set up already")
+    return DONE
+
+
+def status(*, workspace: str = "", json: bool = False) -> int:
+    """Show what is in the workspace, what its loss would cost, and who uses it; changes nothing."""
+    from vmaf_workspace import render
+    from vmaf_workspace import status as _status
+
+    location = _locate(workspace)
+    if location.path.exists() and not location.path.is_dir():
+        raise RefusedError(f"{location.path} is a file, not a workspace; {location.reason}")
+    with render.spinner("reading the workspace"):
+        found = _status.status(location.path, meanwhile=None if json else render.load_table)
+    if json:
+        print(render.status_json(str(location.path), location.reason, found))
+    else:
+        print(f"{render.printable(str(location.path))}  ({location.reason})")
+        render.status_lines(found)
+    return DONE
+
+
+def clean_scratch(
+    *,
+    workspace: str = "",
+    only: str = "",
+    min_age: str = "1h",
+    force: bool = False,
+    dry_run: bool = False,
+    plan: str = "",
+    apply: str = "",
+    json: bool = False,
+) -> int:
+    """Empty workdir/ and output/: costs nothing, live runs are kept."""
+    from vmaf_workspace import clean, render
+    from vmaf_workspace.plan import load
+
+    location = _locate(workspace)
+    subdirs = tuple(dict.fromkeys(name.strip().rstrip("/") for name in only.split(","))) if only else SCRATCH
+    if not set(subdirs) <= set(SCRATCH):
+        wrong = ", ".join(sorted(set(subdirs) - set(SCRATCH)))
+        raise UsageError(f"--only: {wrong!r} is not scratch; expected {' or '.join(SCRATCH)}")
+    min_age_s = _parsed(render.parse_duration, min_age, "--min-age")
+    if apply:
+        found = load(Path(apply), operation=clean.CLEAN, root=location.path, subdirs=frozenset(subdirs))
+    else:
+        with render.spinner("looking for scratch"):
+            found = clean.plan_clean(location.path, only=subdirs, min_age_s=min_age_s, force=force)
+    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json)
+
+
+def purge_cache(
+    *,
+    workspace: str = "",
+    store: str = "",
+    executor: str = "",
+    dataset: str = "",
+    older_than: str = "",
+    max_size: str = "",
+    max_files: str = "",
+    with_encodes: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    plan: str = "",
+    apply: str = "",
+    json: bool = False,
+) -> int:
+    """Delete cached results (all, or as selected): costs time, the next run computes them again."""
+    from vmaf_workspace import clean, render
+    from vmaf_workspace.plan import load
+
+    location = _locate(workspace)
+    if store and store not in STORES:
+        raise UsageError(f"--store: expected {' or '.join(STORES)}, got {store!r}")
+    selection = clean.Selection(
+        store=store or None,
+        executor=executor or None,
+        dataset=dataset or None,
+        older_than_s=_parsed(render.parse_duration, older_than, "--older-than") if older_than else None,
+        max_disk_bytes=_parsed(render.parse_bytes, max_size, "--max-size") if max_size else None,
+        max_files=_parsed(_parse_count, max_files, "--max-files") if max_files else None,
+        with_encodes=with_encodes,
+    )
+    if selection.with_encodes and selection.is_by_name:
+        raise UsageError("--with-encodes takes encode/ too, which has no store, executor or dataset: name one or other")
+    if apply:
+        subdirs = clean.CACHES if with_encodes else clean.CACHES - {"encode"}
+        found = load(Path(apply), operation=clean.PURGE, root=location.path, subdirs=subdirs)
+    else:
+        with render.spinner("looking at the caches"):
+            found = clean.plan_purge(location.path, selection)
+    question = f"Delete {render.plan_summary(found)}?"
+    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, question=question, yes=yes)
+
+
+COMMANDS = (
+    Command("where", where, {"workspace": WORKSPACE, "json": JSON}),
+    Command("setup", setup, {"workspace": WORKSPACE, "json": JSON}),
+    Command("status", status, {"workspace": WORKSPACE, "json": JSON}),
+    Command(
+        "clean-scratch",
+        clean_scratch,
+        {
+            "workspace": WORKSPACE,
+            "only": "clean this subdirectory alone: workdir or output",
+            "min_age": "where runs have no locks, keep what changed within this time: 90s, 15m, 1h, 2d",
+            "force": "also take what is fresh or held open; never what holds a lock",
+            "dry_run": DRY_RUN,
+            "plan": PLAN,
+            "apply": APPLY,
+            "json": JSON,
+        },
+    ),
+    Command(
+        "purge-cache",
+        purge_cache,
+        {
+            "workspace": WORKSPACE,
+            "store": f"only this store: {' or '.join(STORES)}",
+            "executor": "only results of this executor, a pattern such as 'VMAF_V*'",
+            "dataset": "only results of this dataset, a pattern",
+            "older_than": "what was not used for this time: 12h, 30d",
+            "max_size": "least recently used first, until the rest fits: 500M, 10G",
+            "max_files": "least recently used first, until so many files are left",
+            "with_encodes": "empty encode/ as well: hours of encoding",
+            "yes": "do not ask",
+            "dry_run": DRY_RUN,
+            "plan": PLAN,
+            "apply": APPLY,
+            "json": JSON,
+        },
+    ),
+)
+
+
+def _locate(workspace: str) -> Location:
+    location = locate(workspace)
+    for warning in location.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return location
+
+
+def _show_and_execute(
+    plan: Any, *, dry_run: bool, save_to: str, json: bool, question: str | None = None, yes: bool = False
+) -> int:
+    from vmaf_workspace import render
+    from vmaf_workspace.clean import refuse_live_runs
+    from vmaf_workspace.plan import save
+    from vmaf_workspace.remove import execute
+
+    if dry_run or save_to:
+        if save_to:
+            save(plan, Path(save_to))
+        if json:
+            print(render.removal_json(plan, None, DONE))
+        else:
+            render.plan_lines(plan)
+            end = f"written to {save_to}; `--apply {save_to}` removes it" if save_to else "dry run: nothing was changed"
+            print(f"{render.plan_summary(plan)} in {render.printable(plan.root)}; {end}")
+        return DONE
+    if question is not None and plan.entries:
+        refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
+        if not json:
+            render.plan_lines(plan)
+        if not yes and not _agreed(question):
+            print("nothing was removed", file=sys.stderr)
+            return FAILED
+    with render.progress("removing") as progress:
+        report = execute(plan, progress=progress)
+    code = DONE if report.is_complete else FAILED
+    if json:
+        print(render.removal_json(plan, report, code))
+    else:
+        render.report_lines(plan, report)
+    return code
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise RefusedError(
+            f"{question.removesuffix('?')}: no terminal to ask at, so nothing was removed; --yes says yes"
+        )
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _parsed(parse: Callable[[str, str], Any], text: str, flag: str) -> Any:
+    try:
+        return parse(text, flag)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _parse_count(text: str, flag: str) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError(f"{flag}: expected a number of files, got {text!r}")
+    return int(text)
+
+
+def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int) -> int:
+    print(f"{command.name}: {error}", file=sys.stderr)
+    if flags.get("json"):
+        from vmaf_workspace import render
+
+        print(render.object_json(command.name, error=str(error), exit_code=code))
+    return code

@@ -1,0 +1,152 @@
+"""What would be removed and what stays, as frozen data; a dry run is a plan that nobody executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vmaf_workspace.contract import BY_NAME, KEPT_NAMES
+from vmaf_workspace.errors import RefusedError, UsageError
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that goes: a whole run directory in scratch, a file elsewhere.
+
+    It is the same thing later if device, inode, newest mtime, number of files and size are the same.
+    """
+
+    path: str  # below the workspace, bytes that are no UTF-8 as lone surrogates
+    device: int
+    inode: int
+    newest_ns: int
+    files: int
+    apparent_bytes: int
+    disk_bytes: int
+    why: str
+    cost_s: float = 0.0  # seconds of computing that its loss costs, as far as it is known
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a run directory, by how it is listed: with a slash at its end."""
+        return self.path.endswith("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One thing that stays, and why; *live* where a run is, or may be, using it."""
+
+    path: str
+    why: str
+    live: bool
+    locked: bool = False
+    failed: bool = False  # it should have gone and cannot: a mount, a directory that may not be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an operation removes; made from a scan, executed by `remove.execute`, once."""
+
+    operation: str  # the task that made it: "clean-scratch", "purge-cache"
+    root: str  # resolved
+    made_at_s: float
+    subdirs: tuple[str, ...]  # the only subdirectories it may touch
+    min_age_s: float
+    force: bool
+    entries: tuple[Entry, ...]
+    kept: tuple[Kept, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """Number of files that go."""
+        return sum(entry.files for entry in self.entries)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What would be freed, as `du` counts."""
+        return sum(entry.disk_bytes for entry in self.entries)
+
+    @property
+    def apparent_bytes(self) -> int:
+        """Sum of the sizes of the files that go."""
+        return sum(entry.apparent_bytes for entry in self.entries)
+
+    @property
+    def cost_s(self) -> float:
+        """Seconds of computing that the loss costs, as far as they are known."""
+        return sum(entry.cost_s for entry in self.entries)
+
+
+def save(plan: Plan, path: Path) -> None:
+    """Write *plan* as JSON for a later `--apply`."""
+    text = json.dumps({"version": VERSION, "plan": asdict(plan)}, indent=1)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text + "\n", encoding="ascii")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot write the plan {path}: {error.strerror}") from error
+
+
+def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> Plan:
+    """Read a saved plan; every path in it must lie in *subdirs* of *root*.
+
+    Raises UsageError for a file that is no plan, RefusedError for a plan of another task, workspace or place: a plan
+    is a list of things to delete, so it is believed no further than it could have been written here.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="ascii"))
+        version, plan = data["version"], data["plan"]
+        entries = tuple(Entry(**entry) for entry in plan.pop("entries"))
+        kept = tuple(Kept(**kept) for kept in plan.pop("kept"))
+        loaded = Plan(**(plan | {"subdirs": tuple(plan["subdirs"])}), entries=entries, kept=kept)
+        readable = version == VERSION and all(isinstance(entry.path, str) for entry in entries)
+    except OSError as error:
+        raise UsageError(f"cannot read the plan {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is no plan that `--plan` wrote ({type(error).__name__}: {error})") from error
+    if not readable:
+        raise UsageError(f"{path} is a plan of version {version}; this program reads version {VERSION}")
+    if loaded.operation != operation:
+        raise RefusedError(f"{path} is a plan of {loaded.operation}, not of {operation}")
+    if loaded.root != os.path.realpath(root):
+        raise RefusedError(f"{path} is a plan for {loaded.root}, not for {os.path.realpath(root)}")
+    for entry in entries:
+        first, *rest = entry.path.removesuffix("/").split("/")
+        if first not in subdirs or not rest or not all(rest) or {".", ".."} & set(rest) or "\0" in entry.path:
+            raise RefusedError(f"{path} lists {entry.path!r}, which {operation} never removes; nothing was touched")
+        if len(rest) == 1 and rest[0] in KEPT_NAMES:
+            raise RefusedError(f"{path} lists {entry.path!r}, which stays; nothing was touched")
+    if not set(loaded.subdirs) <= subdirs:
+        raise RefusedError(f"{path} is for {', '.join(loaded.subdirs)}, which {operation} never touches")
+    return loaded
+
+
+def new(
+    operation: str,
+    root: Path,
+    entries: list[Entry],
+    kept: list[Kept],
+    *,
+    subdirs: tuple[str, ...],
+    min_age_s: float = 0.0,
+    force: bool = False,
+) -> Plan:
+    """A plan of *entries*, sorted by path, so that the same scan gives the same plan."""
+    assert set(subdirs) <= set(BY_NAME)
+    return Plan(
+        operation=operation,
+        root=os.path.realpath(root),
+        made_at_s=round(time.time(), 3),
+        subdirs=subdirs,
+        min_age_s=min_age_s,
+        force=force,
+        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
+        kept=tuple(sorted(kept, key=lambda entry: entry.path)),
+    )

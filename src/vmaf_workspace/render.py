@@ -1,0 +1,290 @@
+"""Tables, lines and JSON; the only module that formats. Rich is imported where a table or a bar is drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TextIO
+
+from vmaf_workspace.plan import Entry, Kept, Plan
+from vmaf_workspace.remove import Report
+from vmaf_workspace.status import Status
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+VERSION = 1  # of the JSON objects
+PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
+LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
+UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def printable(name: str) -> str:
+    """*name* on one line: control characters and bytes that are no UTF-8 as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
+
+
+def bytes_text(n: int) -> str:
+    """`96.4 MiB`; binary units, one decimal."""
+    if n < 1024:
+        return f"{n} B"
+    power = min((n.bit_length() - 1) // 10, 4)
+    return f"{n / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def count_text(n: int, noun: str) -> str:
+    """`4 310 files`, `1 file`; *noun* in the singular, a regular one (`directory` included)."""
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}".replace(",", " ")
+
+
+def duration_text(seconds: float) -> str:
+    """`3.2 h`, `41 s`."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def parse_duration(text: str, flag: str) -> float:
+    """Seconds of `90s`, `15m`, `1h`, `2d`, `1w`, or a bare number of seconds; ValueError, naming *flag*, otherwise."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
+    if match is None:
+        raise ValueError(f"{flag}: expected a time such as 90s, 15m, 1h or 2d, got {text!r}")
+    return float(match[1]) * SECONDS[match[2] or "s"]
+
+
+def parse_bytes(text: str, flag: str) -> int:
+    """Bytes of `500M`, `1.5GiB`, or a bare number; ValueError, naming *flag*, otherwise."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
+    if match is None:
+        raise ValueError(f"{flag}: expected a size such as 500M or 1.5GiB, got {text!r}")
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+def object_json(task: str, **fields: Any) -> str:
+    """The one object that `--json` prints."""
+    return json.dumps({"version": VERSION, "task": task, **fields})
+
+
+def usage_json(files: int, apparent_bytes: int, disk_bytes: int) -> dict[str, int]:
+    """The fields that every size has."""
+    return {"files": files, "apparent_bytes": apparent_bytes, "disk_bytes": disk_bytes}
+
+
+def status_json(root: str, reason: str, status: Status) -> str:
+    """`ws.status --json`."""
+    rows = [
+        {
+            "name": row.subdir.name,
+            "exists": row.exists,
+            **usage_json(row.usage.files, row.usage.apparent_bytes, row.usage.disk_bytes),
+            "newest_s": row.usage.newest_ns / 1e9 if row.exists else None,
+            "loss": row.subdir.loss.value,
+            "removed_by": row.subdir.removed_by,
+            "backed_up": row.subdir.backed_up,
+            "target": row.target,
+        }
+        for row in status.rows
+    ]
+    total = status.total
+    return object_json(
+        "status",
+        workspace=root,
+        reason=reason,
+        exists=status.exists,
+        subdirs=rows,
+        total=usage_json(total.files, total.apparent_bytes, total.disk_bytes),
+        free_bytes=status.free_bytes,
+        free_inodes=status.free_inodes,
+        live=[kept_json(kept) for kept in status.live],
+        unreadable=[{"path": path, "problem": problem} for path, problem in total.problems],
+    )
+
+
+def kept_json(kept: Kept) -> dict[str, Any]:
+    """One thing that stays."""
+    return {"path": kept.path, "why": kept.why, "live": kept.live, "locked": kept.locked}
+
+
+def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
+    """What a task that removes would do (*report* None) or did."""
+    kept = plan.kept if report is None else report.kept
+    fields: dict[str, Any] = {
+        "workspace": plan.root,
+        "dry_run": report is None,
+        "planned": usage_json(plan.files, plan.apparent_bytes, plan.disk_bytes) | {"entries": len(plan.entries)},
+        "entries": [
+            {"path": e.path, "why": e.why, **usage_json(e.files, e.apparent_bytes, e.disk_bytes)} for e in plan.entries
+        ],
+        "kept": [kept_json(entry) for entry in kept],
+        "exit_code": exit_code,
+    }
+    if plan.cost_s:
+        fields["extraction_s"] = round(plan.cost_s, 3)
+    if report is not None:
+        fields["removed"] = usage_json(report.files, report.freed_apparent_bytes, report.freed_disk_bytes)
+        fields["removed"]["entries"] = report.removed
+        fields["changed"] = [{"path": path, "why": why} for path, why in report.changed]
+        fields["failures"] = [{"path": path, "problem": problem} for path, problem in report.failures]
+    return object_json(plan.operation, **fields)
+
+
+def status_lines(status: Status) -> None:
+    """Print the table of `ws.status`, and what stands out below it."""
+    rows = [
+        (
+            f"{row.subdir.name}/" + (f" -> {printable(row.target)}" if row.target else ""),
+            f"{row.usage.files:,}".replace(",", " ") if row.exists else "-",
+            bytes_text(row.usage.disk_bytes) if row.exists else "-",
+            age_text(row.usage.newest_ns) if row.exists else "-",
+            row.subdir.costs,
+            row.subdir.removed_by or "no task",
+        )
+        for row in status.rows
+    ]
+    total = status.total
+    rows.append(("total", f"{total.files:,}".replace(",", " "), bytes_text(total.disk_bytes), "", "", ""))
+    table(("DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "EMPTIED BY"), rows, total=True)
+    print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
+    _list(f"{count_text(len(status.live), 'live run')}:", [(kept.path, kept.why) for kept in status.live])
+    _list("cannot be read, so not counted:", total.problems)
+    if not status.exists:
+        print("(not there yet: a run, or `ws.setup`, makes it)")
+
+
+def age_text(newest_ns: int) -> str:
+    """How long ago, in words."""
+    age_s = time.time() - newest_ns / 1e9
+    return "now" if age_s < 1 else f"{duration_text(age_s)} ago"
+
+
+def plan_lines(plan: Plan) -> None:
+    """Print what would go and what stays, and why."""
+    if plan.operation == "purge-cache":
+        rows = [_group(name, list(entries)) for name, entries in groupby(plan.entries, key=_purge_group)]
+    else:
+        rows = [(printable(e.path), str(e.files), bytes_text(e.disk_bytes), e.why) for e in plan.entries[:LISTED]]
+        if len(plan.entries) > LISTED:
+            rest = plan.entries[LISTED:]
+            size = bytes_text(sum(e.disk_bytes for e in rest))
+            rows.append((f"… {len(rest)} more", str(sum(e.files for e in rest)), size, "--json lists them all"))
+    if rows:
+        table(("PATH", ">FILES", ">SIZE", "WHY"), rows)
+    _kept(plan.kept)
+
+
+def plan_summary(plan: Plan) -> str:
+    """One line: what a plan takes."""
+    if not plan.entries:
+        return "nothing to remove"
+    size = f"{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}"
+    cost = f"; {duration_text(plan.cost_s)} of extraction, done again" if plan.cost_s else ""
+    return f"{count_text(len(plan.entries), 'entry')}, {size}{cost}"
+
+
+def report_lines(plan: Plan, report: Report) -> None:
+    """Print what was done, what stayed and why, and what failed."""
+    if report.removed or report.files:
+        what = f"{count_text(report.removed, 'entry')}, {count_text(report.files, 'file')}"
+        print(f"removed {what}; {bytes_text(report.freed_disk_bytes)} freed in {printable(plan.root)}")
+    elif not plan.entries:
+        print(f"nothing to remove in {printable(plan.root)}")
+    else:
+        print(f"removed nothing in {printable(plan.root)}")
+    _kept(report.kept)
+    _list("left, because changed since the plan:", report.changed)
+    _list("could not be removed:", report.failures, file=sys.stderr)
+
+
+def _kept(kept: Sequence[Kept]) -> None:
+    _list("kept, in use:", [(entry.path, entry.why) for entry in kept if entry.live])
+    _list("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
+
+
+def _list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
+    if not lines:
+        return
+    print(title, file=file)
+    for path, why in lines[:LISTED]:
+        print(f"  {printable(path)}: {printable(why)}", file=file)
+    if len(lines) > LISTED:
+        print(f"  … and {len(lines) - LISTED} more; --json lists them all", file=file)
+
+
+def _purge_group(entry: Entry) -> str:
+    """Where a cached file belongs, as far as people think: store, executor, dataset."""
+    return "/".join(entry.path.split("/")[:-1][:4]) + "/"
+
+
+def _group(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
+    cost_s = sum(entry.cost_s for entry in entries)
+    why = f"{duration_text(cost_s)} of extraction, done again" if cost_s else entries[0].why
+    return printable(name), str(len(entries)), bytes_text(sum(entry.disk_bytes for entry in entries)), why
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
+    """Print a table on stdout; a header that begins with `>` is a column of numbers."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        number = name.startswith(">")
+        grid.add_column(name.removeprefix(">"), justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row), style="bold" if total and row is rows[-1] else None)
+    console.print(grid)
+
+
+def load_table() -> None:
+    """Import what `table` needs, while something else is waited for."""
+    import rich.console
+    import rich.table
+    import rich.text  # noqa: F401
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Say on a terminal that something is being read; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of bytes on a terminal, nothing elsewhere; call it with (done, all)."""
+    bar: Progress | None = None
+
+    def show(done: int, everything: int) -> None:
+        nonlocal bar
+        if not sys.stderr.isatty():
+            return
+        if bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(True), TimeElapsedColumn())
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            bar.add_task(text, total=everything)
+            bar.start()
+        bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.stop()

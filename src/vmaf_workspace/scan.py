@@ -1,0 +1,198 @@
+"""What is on disk; reads only, follows no symlink, and says what it could not read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vmaf_workspace.contract import SUBDIRS
+
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DEEPEST = 200  # directories held open at once; deeper trees are named, not measured
+BLOCK = 512  # unit of st_blocks, POSIX
+
+
+@dataclass(slots=True)
+class Usage:
+    """Sizes of a tree. Hard links count once, as `du` counts; directories count in `disk_bytes` alone."""
+
+    files: int = 0  # everything that is no directory
+    apparent_bytes: int = 0  # sum of st_size of the files
+    disk_bytes: int = 0  # allocated, directories included: what `du` says
+    newest_ns: int = 0  # newest modification time in the tree, directories included
+    shared_bytes: int = 0  # of disk_bytes, what stays allocated through a hard link from elsewhere
+    problems: list[tuple[str, str]] = field(default_factory=list)  # (path below the tree, what is wrong with it)
+    mounts: list[str] = field(default_factory=list)  # paths below the tree where another file system is mounted
+
+    def add(self, other: Usage) -> None:
+        """Count *other* in."""
+        self.files += other.files
+        self.apparent_bytes += other.apparent_bytes
+        self.disk_bytes += other.disk_bytes
+        self.shared_bytes += other.shared_bytes
+        self.newest_ns = max(self.newest_ns, other.newest_ns)
+        self.problems += other.problems
+        self.mounts += other.mounts
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for a pipe."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Usage:
+        """The reverse of `as_json`."""
+        usage = cls(**{f.name: data[f.name] for f in fields(cls)})
+        usage.problems = [(path, problem) for path, problem in usage.problems]
+        return usage
+
+
+def usage_of(
+    name: str, *, dir_fd: int | None = None, cross_mounts: bool = False, seen: set[tuple[int, int]] | None = None
+) -> Usage:
+    """Measure the file or the tree *name*. *seen* carries hard links over several calls.
+
+    A mount below is named and left out, unless *cross_mounts*, as `du` does. Raises OSError for *name* itself alone.
+    """
+    usage = Usage()
+    links: dict[tuple[int, int], list[int]] = {}
+    about = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    if stat.S_ISDIR(about.st_mode):
+        fd = os.open(name, OPEN_DIRECTORY, dir_fd=dir_fd)
+        try:
+            mount = None if cross_mounts else mount_id(fd)
+            _walk(fd, "", 1, usage, links, set() if seen is None else seen, mount)
+        finally:
+            os.close(fd)
+        usage.disk_bytes += about.st_blocks * BLOCK
+    else:
+        usage.files, usage.apparent_bytes, usage.disk_bytes = 1, about.st_size, about.st_blocks * BLOCK
+        if about.st_nlink > 1:
+            usage.shared_bytes = usage.disk_bytes
+    usage.newest_ns = max(usage.newest_ns, about.st_mtime_ns)
+    usage.shared_bytes += sum(size for count, known, size in links.values() if known > count)
+    return usage
+
+
+def _walk(
+    fd: int,
+    prefix: str,
+    depth: int,
+    usage: Usage,
+    links: dict[tuple[int, int], list[int]],
+    seen: set[tuple[int, int]],
+    mount: int | None,
+) -> None:
+    files = apparent = blocks = 0
+    newest = usage.newest_ns
+    below: list[str] = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            about = entry.stat(follow_symlinks=False)
+            if about.st_mtime_ns > newest:
+                newest = about.st_mtime_ns
+            if stat.S_ISDIR(about.st_mode):
+                below.append(entry.name)
+                blocks += about.st_blocks
+                continue
+            files += 1
+            if about.st_nlink > 1:
+                key = (about.st_dev, about.st_ino)
+                if key in links:
+                    links[key][0] += 1
+                    continue
+                if key in seen:
+                    continue
+                seen.add(key)
+                links[key] = [1, about.st_nlink, about.st_blocks * BLOCK]
+            apparent += about.st_size
+            blocks += about.st_blocks
+    usage.files += files
+    usage.apparent_bytes += apparent
+    usage.disk_bytes += blocks * BLOCK
+    usage.newest_ns = newest
+    for name in below:
+        path = f"{prefix}{name}"
+        if depth >= DEEPEST:
+            usage.problems.append((path, f"nested deeper than {DEEPEST} directories, not measured"))
+            continue
+        try:
+            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            usage.problems.append((path, error.strerror or str(error)))
+            continue
+        try:
+            if mount is not None and mount_id(child) != mount:
+                usage.mounts.append(path)
+                continue
+            _walk(child, f"{path}/", depth + 1, usage, links, seen, mount)
+        except OSError as error:
+            usage.problems.append((path, error.strerror or str(error)))
+        finally:
+            os.close(child)
+
+
+def mount_id(fd: int) -> int:
+    """Which mount *fd* lies on: tells a bind mount of the same file system apart, which st_dev does not (Linux).
+
+    Elsewhere st_dev, which tells other file systems apart.
+    """
+    try:
+        info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return os.fstat(fd).st_dev
+    try:
+        for line in os.read(info, 4096).splitlines():
+            if line.startswith(b"mnt_id:"):
+                return int(line[7:])
+    finally:
+        os.close(info)
+    return os.fstat(fd).st_dev
+
+
+@contextmanager
+def opened(directory: str | Path, *, dir_fd: int | None = None, follow: bool = False) -> Iterator[int]:
+    """A descriptor of *directory*; a symlink in its last component is an error unless *follow*."""
+    fd = os.open(directory, OPEN_DIRECTORY & ~(os.O_NOFOLLOW if follow else 0), dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:
+    """Usage of each contract subdirectory and, under "", of the whole tree, as JSON; as `du -s` counts each byte once.
+
+    A symlinked subdirectory is measured where it leads and is no part of the whole, as with `du`.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    seen: set[tuple[int, int]] = set()
+    total = Usage()
+    with opened(root, follow=True) as fd:
+        total.disk_bytes = os.fstat(fd).st_blocks * BLOCK
+        total.newest_ns = os.fstat(fd).st_mtime_ns
+        names = {subdir.name for subdir in SUBDIRS}
+        for name in sorted(os.listdir(fd)):
+            try:
+                usage = usage_of(name, dir_fd=fd, cross_mounts=True, seen=seen)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                usage = Usage(problems=[("", error.strerror or str(error))])
+            total.add(Usage.from_json(usage.as_json() | {"problems": [], "mounts": []}))
+            if name not in names:
+                total.problems += [(f"{name}/{path}", problem) for path, problem in usage.problems]
+                continue
+            target = os.path.join(root, name)
+            if os.path.islink(target) and os.path.isdir(target):
+                usage = usage_of(os.path.realpath(target), cross_mounts=True)
+            total.problems += [(f"{name}/{path}", problem) for path, problem in usage.problems]
+            rows[name] = usage.as_json()
+    rows[""] = total.as_json()
+    return rows

@@ -1,0 +1,61 @@
+"""What is in a workspace now: a row a subdirectory, the room around it, the runs that use it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_workspace.children import Children
+from vmaf_workspace.clean import live_runs
+from vmaf_workspace.contract import SUBDIRS, Subdir
+from vmaf_workspace.plan import Kept
+from vmaf_workspace.scan import Usage, usage_by_subdir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One subdirectory and what it holds; *target* where it is a symlink."""
+
+    subdir: Subdir
+    exists: bool
+    usage: Usage
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A workspace at one moment. *total* is what `du -s` says of the tree."""
+
+    rows: tuple[Row, ...]
+    exists: bool
+    total: Usage
+    free_bytes: int  # for this user, on the workspace's file system
+    free_inodes: int
+    live: tuple[Kept, ...]
+
+
+def status(root: Path, *, meanwhile: object = None) -> Status:
+    """Look at *root*, which may be missing; *meanwhile*, a callable, is called while a child reads the disk."""
+    exists = root.is_dir()
+    with Children([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
+        if callable(meanwhile):
+            meanwhile()
+        live = tuple(live_runs(root)) if exists else ()
+        found = {name: Usage.from_json(row) for _, rows in children for name, row in (rows or {}).items()}
+    nearest = next(place for place in (root, *root.absolute().parents) if place.exists())
+    room = os.statvfs(nearest)
+    return Status(
+        rows=tuple(_row(root, subdir, found.get(subdir.name)) for subdir in SUBDIRS),
+        exists=exists,
+        total=found.get("", Usage()),
+        free_bytes=room.f_bavail * room.f_frsize,
+        free_inodes=room.f_favail,
+        live=live,
+    )
+
+
+def _row(root: Path, subdir: Subdir, usage: Usage | None) -> Row:
+    path = root / subdir.name
+    target = os.path.realpath(path) if path.is_symlink() else None
+    return Row(subdir=subdir, exists=usage is not None, usage=usage or Usage(), target=target)

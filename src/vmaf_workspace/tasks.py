@@ -1,0 +1,42 @@
+"""The Invoke collection `ws`: ``from vmaf_workspace.tasks import ws`` in a `tasks.py`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import Task
+
+from vmaf_workspace.commands import COMMANDS, Command, run
+from vmaf_workspace.errors import DONE
+
+
+def as_task(command: Command) -> Task[Any]:
+    """*command* as an Invoke task; Invoke's own `--dry` is a dry run of it, config `ws.path` its default workspace."""
+
+    def body(c: Context, **flags: Any) -> None:
+        if "dry_run" in command.flags and c.config.run.dry:
+            flags["dry_run"] = True
+        if "workspace" in command.flags and not flags["workspace"]:
+            flags["workspace"] = configured_path(c.config)
+        code = run(command, flags)
+        if code != DONE:
+            raise Exit(code=code)
+
+    parameters = inspect.signature(command.function).parameters.values()
+    context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    plain = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in parameters]
+    body.__signature__ = inspect.Signature([context, *plain])  # type: ignore[attr-defined]  # Invoke reads flags from it
+    body.__doc__ = command.function.__doc__
+    return Task(body, name=command.name, help=dict(command.help), positional=(), auto_shortflags=False)
+
+
+def configured_path(config: Any) -> str:
+    """Invoke's `ws.path`, or "" where it is not set."""
+    return str(config.get("ws", {}).get("path", "") or "")
+
+
+ws = Collection("ws", *(as_task(command) for command in COMMANDS))
