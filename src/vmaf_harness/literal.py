@@ -288,7 +288,7 @@ class _Reader:
         called = _FUNCTIONS.get(name) if name else None
         owner, _, method = (name or "").rpartition(".")
         if owner.rpartition(".")[2] in _CONFIG_CLASSES and method in _CONFIG_METHODS:
-            called = functools.partial(os.path.join, self._config_path(node, method))
+            called = functools.partial(self._config_path, node, method)
         if called is None:
             shown = ast.unparse(function)
             raise _RefusedError(
@@ -306,15 +306,17 @@ class _Reader:
         except (TypeError, ValueError, OverflowError, OSError) as error:
             raise _RefusedError(node, f"cannot be evaluated: {error}") from error
 
-    def _config_path(self, node: ast.expr, method: str) -> str:
+    def _config_path(self, node: ast.expr, method: str, *components: str) -> str:
         if method not in self._config:
             from vmaf_workspace.config import VmafConfig
 
+            configured: Callable[..., str] = getattr(VmafConfig, method)
             try:
-                self._config[method] = getattr(VmafConfig, method)()
+                configured(*components)  # its error names what is looked for
+                self._config[method] = configured()
             except WorkspaceError as error:
                 raise _RefusedError(node, str(error)) from error
-        return self._config[method]
+        return os.path.join(self._config[method], *components)
 
     def _format(self, node: ast.Call, template: object) -> str:
         if not isinstance(template, str):
