@@ -14,7 +14,6 @@ import selectors
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -53,6 +52,8 @@ class Children(Generic[Job]):
         if self._forks:
             yield from self._from_children()
         else:
+            from concurrent.futures import ThreadPoolExecutor, as_completed
+
             with ThreadPoolExecutor(max(1, self._n)) as pool:
                 futures = {pool.submit(self._work, job): i for i, job in enumerate(self._jobs)}
                 for future in as_completed(futures):

@@ -1,4 +1,4 @@
-"""The console script `vmaf-ws`: the tasks of `ws` without the prefix, and without the 0.2 s that Invoke takes to start."""
+"""The console script `vmaf-ws`: the tasks of `ws` without the prefix, and without Invoke's 0.2 s."""
 
 from __future__ import annotations
 

@@ -11,10 +11,8 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -54,6 +52,8 @@ class Run:
 
     def __init__(self, root: Path, *, command: str | None = None, keep_workfiles: bool = False) -> None:
         """Name a run in the workspace *root*; nothing is made yet. *command* defaults to the process's own."""
+        import uuid
+
         self.id = str(uuid.uuid4())
         self.root = root
         self.keep_workfiles = keep_workfiles
@@ -171,7 +171,7 @@ def open_paths() -> dict[str, int]:
 
 
 def _about(command: str, since_s: float) -> bytes:
-    about = {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since_s": round(since_s, 3)}
+    about = {"pid": os.getpid(), "host": os.uname().nodename, "command": command, "since_s": round(since_s, 3)}
     return json.dumps(about).encode() + b"\n"
 
 

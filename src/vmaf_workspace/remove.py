@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -124,7 +123,7 @@ def _empty(fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[st
             continue
         path = f"{prefix}/{name}"
         if depth >= DEEPEST:  # too deep to hold every directory open: bring it up beside the tree and begin again
-            up = f"{ASIDE}{secrets.token_hex(8)}"
+            up = f"{ASIDE}{os.urandom(8).hex()}"
             try:
                 os.rename(name, up, src_dir_fd=fd, dst_dir_fd=top)
             except OSError as error:
@@ -206,7 +205,7 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
 
 
 def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, Any]:
-    aside = name if name.startswith(ASIDE) else f"{ASIDE}{secrets.token_hex(8)}"
+    aside = name if name.startswith(ASIDE) else f"{ASIDE}{os.urandom(8).hex()}"
     if aside != name:
         try:
             os.rename(name, aside, src_dir_fd=fd, dst_dir_fd=fd)

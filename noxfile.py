@@ -1,0 +1,72 @@
+"""What CI proves: ``nox`` runs lint, types, tests and workspace; ``nox -s bench`` measures."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"  # `nox -s workspace` again takes seconds; `nox -R` leaves even the installs out
+nox.options.sessions = ["lint", "types", "tests", "workspace"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+TEST = nox.project.dependency_groups(PYPROJECT, "test")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy, strictly."""
+    session.install("-e.[harness]", *TEST, *nox.project.dependency_groups(PYPROJECT, "types"), "nox")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests of `vmaf_workspace`; the harness's run in `workspace`."""
+    session.install("-e.[harness]", *TEST)
+    session.run("pytest", "tests", "--ignore=tests/harness", "-n", "2", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("override", [nox.param(False, id="default"), nox.param(True, id="override")])
+def workspace(session: nox.Session, override: bool) -> None:
+    """Run the harness tests in the default and in an overridden workspace.
+
+    The default one is that of a throw-away checkout. The overridden one is reached through a symlink with spaces and
+    other letters in its name, and lies on another file system where there is one.
+    """
+    session.install("-e.[harness,distributed]", *TEST)
+    pytest = ["pytest", "tests/harness", "-n", "2", *session.posargs]
+    if not override:
+        session.run(*pytest, "--vmaf-workspace-at=default", env={"VMAF_WORKSPACE": None})
+        return
+    shm = Path("/dev/shm")  # noqa: S108  # another file system, in memory; nothing in it is predictable
+    with tempfile.TemporaryDirectory(prefix="vmaf-ws-", dir=shm if shm.is_dir() else None) as elsewhere:
+        link = Path(session.create_tmp()).resolve() / "a workspace über Eck"
+        link.unlink(missing_ok=True)
+        link.symlink_to(elsewhere)
+        session.run(*pytest, f"--vmaf-workspace-base={link}", env={"VMAF_WORKSPACE": None})
+        link.unlink()
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against the peers in one run: medians and ratios, no verdict."""
+    session.install("-e.[harness,demo]", *TEST)
+    place = Path(session.create_tmp()).resolve()
+    try:
+        session.run("python", "tests/bench.py", str(place), *session.posargs, env={"VMAF_WORKSPACE": None})
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
