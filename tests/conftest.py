@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory outside any checkout; HOME, the data directory and every variable are the test's."""
     for name in [name for name in os.environ if name.startswith(("VMAF_", "INVOKE_", "XDG_"))]:
         monkeypatch.delenv(name)
@@ -22,7 +22,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     here = tmp_path / "nowhere"
     here.mkdir()
     monkeypatch.chdir(here)
-    yield here
+    return here
 
 
 @pytest.fixture(scope="session", autouse=True)

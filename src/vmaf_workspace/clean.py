@@ -7,7 +7,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,9 +70,12 @@ def plan_clean(
     return new(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
 
 
-def live_runs(root: Path, *, min_age_s: float = MIN_AGE_S) -> list[Kept]:
-    """The runs that use the workspace now, each with its holder or what makes it look alive."""
-    found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=min_age_s, force=False, measure=False))
+def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list[Kept]:
+    """The runs that use the workspace now, each with its holder or what makes it look alive.
+
+    *newest_ns*: the newest modification time of entries that were measured already, by path.
+    """
+    found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=MIN_AGE_S, force=False, newest_ns=newest_ns))
     return [kept for kept in found if isinstance(kept, Kept) and kept.live]
 
 
@@ -152,7 +155,7 @@ def open_entries(directory: str) -> dict[str, int]:
 
 
 def _scratch(
-    root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, measure: bool = True
+    root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, newest_ns: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, str, Usage | Kept]]:
     now_ns = time.time_ns()
     for subdir in subdirs:
@@ -168,7 +171,7 @@ def _scratch(
                     yield (
                         subdir,
                         name,
-                        _judge(fd, subdir, name, in_use, now_ns, min_age_s=min_age_s, force=force, measure=measure),
+                        _judge(fd, subdir, name, in_use, now_ns, min_age_s=min_age_s, force=force, newest_ns=newest_ns),
                     )
                 except FileNotFoundError:
                     continue  # its run ended and took it along
@@ -186,7 +189,7 @@ def _judge(
     *,
     min_age_s: float,
     force: bool,
-    measure: bool,
+    newest_ns: Mapping[str, int] | None,
 ) -> Usage | Kept:
     aside = name.startswith(ASIDE)
     state = None if aside else liveness(fd, subdir, name, in_use, force=force)
@@ -194,10 +197,8 @@ def _judge(
         return state
     if state is not None:
         os.close(state)
-        return usage_of(name, dir_fd=fd) if measure else Usage()
-    if not measure and aside:
-        return Usage()
-    usage = usage_of(name, dir_fd=fd)
+        return _measured(fd, subdir, name, newest_ns)
+    usage = _measured(fd, subdir, name, newest_ns)
     age_s = (now_ns - usage.newest_ns) / 1e9
     if name.startswith(STARTING) and age_s < STARTING_S:
         return Kept(path=f"{subdir}/{name}", why="a run that is just starting", live=True, locked=True)
@@ -208,6 +209,11 @@ def _judge(
         )
         return Kept(path=f"{subdir}/{name}", why=why, live=True)
     return usage
+
+
+def _measured(fd: int, subdir: str, name: str, newest_ns: Mapping[str, int] | None) -> Usage:
+    known = None if newest_ns is None else newest_ns.get(f"{subdir}/{name}")
+    return usage_of(name, dir_fd=fd) if known is None else Usage(newest_ns=known)
 
 
 def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:

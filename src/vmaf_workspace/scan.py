@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.contract import SUBDIRS
+from vmaf_workspace.contract import BY_NAME, SCRATCH
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEEPEST = 200  # directories held open at once; deeper trees are named, not measured
@@ -169,30 +169,52 @@ def opened(directory: str | Path, *, dir_fd: int | None = None, follow: bool = F
 def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:
     """Usage of each contract subdirectory and, under "", of the whole tree, as JSON; as `du -s` counts each byte once.
 
-    A symlinked subdirectory is measured where it leads and is no part of the whole, as with `du`.
+    A symlinked subdirectory is measured where it leads and is no part of the whole, as with `du`. Under "newest" the
+    newest modification time of each entry of the scratch subdirectories, by its path: what tells a live run by age.
     """
     rows: dict[str, dict[str, Any]] = {}
+    newest: dict[str, int] = {}
     seen: set[tuple[int, int]] = set()
     total = Usage()
     with opened(root, follow=True) as fd:
         total.disk_bytes = os.fstat(fd).st_blocks * BLOCK
         total.newest_ns = os.fstat(fd).st_mtime_ns
-        names = {subdir.name for subdir in SUBDIRS}
         for name in sorted(os.listdir(fd)):
-            try:
-                usage = usage_of(name, dir_fd=fd, cross_mounts=True, seen=seen)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                usage = Usage(problems=[("", error.strerror or str(error))])
-            total.add(Usage.from_json(usage.as_json() | {"problems": [], "mounts": []}))
-            if name not in names:
-                total.problems += [(f"{name}/{path}", problem) for path, problem in usage.problems]
-                continue
+            usage = _usage_with_entries(name, fd, seen, newest)
+            total.add(usage)
             target = os.path.join(root, name)
             if os.path.islink(target) and os.path.isdir(target):
-                usage = usage_of(os.path.realpath(target), cross_mounts=True)
-            total.problems += [(f"{name}/{path}", problem) for path, problem in usage.problems]
-            rows[name] = usage.as_json()
+                usage = _usage_with_entries(os.path.realpath(target), fd, set(), newest, label=name)
+                total.problems += usage.problems
+            if name in BY_NAME:
+                rows[name] = usage.as_json()
     rows[""] = total.as_json()
+    rows["newest"] = newest
     return rows
+
+
+def _usage_with_entries(
+    name: str, fd: int, seen: set[tuple[int, int]], newest: dict[str, int], *, label: str | None = None
+) -> Usage:
+    """Usage of *name*, never an error; of scratch (by *label*) also the newest time of each entry, into *newest*."""
+    label = name if label is None else label
+    whole = Usage()
+    try:
+        about = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if label not in SCRATCH or not stat.S_ISDIR(about.st_mode):
+            whole = usage_of(name, dir_fd=fd, cross_mounts=True, seen=seen)
+        else:
+            whole.disk_bytes, whole.newest_ns = about.st_blocks * BLOCK, about.st_mtime_ns
+            with opened(name, dir_fd=fd) as below:
+                for entry in os.listdir(below):
+                    usage = _usage_with_entries(entry, below, seen, {}, label="")
+                    newest[f"{label}/{entry}"] = usage.newest_ns
+                    usage.problems = [(f"{entry}/{path}", problem) for path, problem in usage.problems]
+                    whole.add(usage)
+    except FileNotFoundError:
+        pass  # it went while we looked
+    except OSError as error:
+        whole.problems.append(("", error.strerror or str(error)))
+    if label:
+        whole.problems = [(f"{label}/{path}", problem) for path, problem in whole.problems]
+    return whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import live_runs
@@ -41,8 +42,11 @@ def status(root: Path, *, meanwhile: object = None) -> Status:
     with Children([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
         if callable(meanwhile):
             meanwhile()
-        live = tuple(live_runs(root)) if exists else ()
-        found = {name: Usage.from_json(row) for _, rows in children for name, row in (rows or {}).items()}
+        measured: dict[str, Any] = {}
+        for _, rows in children:
+            measured = rows or {}
+    newest_ns = measured.pop("newest", None)
+    found = {name: Usage.from_json(row) for name, row in measured.items()}
     nearest = next(place for place in (root, *root.absolute().parents) if place.exists())
     room = os.statvfs(nearest)
     return Status(
@@ -51,7 +55,7 @@ def status(root: Path, *, meanwhile: object = None) -> Status:
         total=found.get("", Usage()),
         free_bytes=room.f_bavail * room.f_frsize,
         free_inodes=room.f_favail,
-        live=live,
+        live=tuple(live_runs(root, newest_ns=newest_ns)) if exists else (),
     )
 
 

@@ -1,0 +1,194 @@
+"""Measures the promises on speed: ours and a peer in turn, in one run; medians and ratios, no verdict.
+
+    python tests/bench.py DIRECTORY [NAME ...] [--runs N]
+
+Trees are made below DIRECTORY (and below /dev/shm) and removed again. A shared machine is noisy: the ratio of the
+medians of alternating runs is what to read, and the spread says how far to trust it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+SHM = Path("/dev/shm")  # noqa: S108  # a tmpfs wherever Linux runs
+LONG_AGO_S = 1_700_000_000  # scratch that nobody has touched for long
+
+
+class Timed:
+    """Wall seconds and peak memory of one command."""
+
+    def __init__(self, *command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+        """Run *command* to its end; a failure ends the measurement with its output."""
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            [os.fspath(part) for part in command],
+            cwd=cwd,
+            env=os.environ | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert child.stdout is not None
+        self.output = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        self.wall_s = time.perf_counter() - began
+        self.peak_bytes = usage.ru_maxrss * 1024
+        child.returncode = os.waitstatus_to_exitcode(status)
+        child.stdout.close()
+        if child.returncode:
+            sys.exit(f"{command} exited {child.returncode}:\n{self.output.decode(errors='replace')}")
+
+
+def row(name: str, ours: list[float], peer: list[float], target: str, note: str = "") -> None:
+    """Print one measurement: medians, spread, ratio ours / peer and what it must reach."""
+    a, b = statistics.median(ours), statistics.median(peer)
+    spread = f"[{min(ours):.3f}-{max(ours):.3f}] [{min(peer):.3f}-{max(peer):.3f}]"
+    print(
+        f"{name:<34} ours {a:8.3f} s  peer {b:8.3f} s  ratio {a / b:6.3f}  must be {target:<22} {spread} {note}",
+        flush=True,
+    )
+
+
+@contextmanager
+def place_in(parent: Path) -> Iterator[Path]:
+    """A directory that is gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="vmaf-ws-bench-", dir=parent))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def run_directories(workdir: Path, directories: int, files: int) -> None:
+    """*directories* run directories of *files* small files each, last changed long ago."""
+    for i in range(directories):
+        directory = workdir / f"{i:032x}"
+        directory.mkdir(parents=True)
+        for j in range(files):
+            fd = os.open(directory / f"frame{j:05d}.bin", os.O_CREAT | os.O_WRONLY)
+            os.write(fd, b"x" * 100)
+            os.utime(fd, (LONG_AGO_S, LONG_AGO_S))
+            os.close(fd)
+        os.utime(directory, (LONG_AGO_S, LONG_AGO_S))
+
+
+def clean(place: Path, runs: int, fill: Callable[[Path], None]) -> tuple[list[float], list[float]]:
+    """`vmaf-ws clean-scratch` against `rm -rf` on the same tree, in turn."""
+    ours: list[float] = []
+    peer: list[float] = []
+    for _ in range(runs):
+        with place_in(place) as top:
+            workspace = top / "workspace"
+            Timed(BIN / "vmaf-ws", "setup", "--workspace", workspace)
+            fill(workspace / "workdir")
+            os.sync()
+            ours.append(Timed(BIN / "vmaf-ws", "clean-scratch", "--workspace", workspace).wall_s)
+            assert sorted(os.listdir(workspace / "workdir")) == [".gitignore", "CACHEDIR.TAG"]
+            fill(top / "tree")
+            os.sync()
+            peer.append(Timed("rm", "-rf", top / "tree").wall_s)
+    return ours, peer
+
+
+def bench_clean_disk(place: Path, runs: int) -> None:
+    """50 000 small files in 500 run directories, on the disk."""
+    row(
+        "clean 50 000 files, disk",
+        *clean(place, runs, lambda top: run_directories(top, 500, 100)),
+        "<= 0.4 (2.5 x faster)",
+    )
+
+
+def bench_clean_tmpfs(place: Path, runs: int) -> None:
+    """The same on tmpfs."""
+    row("clean 50 000 files, tmpfs", *clean(SHM, runs, lambda top: run_directories(top, 500, 100)), "<= 2.5")
+
+
+def bench_clean_large(place: Path, runs: int) -> None:
+    """Five allocated files of 1 GiB."""
+
+    def fill(top: Path) -> None:
+        for i in range(5):
+            directory = top / f"{i:032x}"
+            directory.mkdir(parents=True)
+            with (directory / "dis.yuv").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 1 << 30)
+            os.utime(directory / "dis.yuv", (LONG_AGO_S, LONG_AGO_S))
+            os.utime(directory, (LONG_AGO_S, LONG_AGO_S))
+
+    row("clean 5 files of 1 GiB, disk", *clean(place, runs, fill), "<= 1.0")
+
+
+def bench_status(place: Path, runs: int) -> None:
+    """100 000 files, warm, against `du -s`."""
+    with place_in(place) as top:
+        workspace = top / "workspace"
+        Timed(BIN / "vmaf-ws", "setup", "--workspace", workspace)
+        run_directories(workspace / "workdir", 500, 200)
+        ours, peer, peak = [], [], 0
+        for _ in range(runs + 1):
+            status = Timed(BIN / "vmaf-ws", "status", "--workspace", workspace, "--json")
+            shown = Timed(BIN / "vmaf-ws", "status", "--workspace", workspace)
+            du = Timed("du", "-s", "--block-size=1", workspace)
+            ours.append(shown.wall_s)
+            peer.append(du.wall_s)
+            peak = max(peak, shown.peak_bytes)
+        import json
+
+        same = json.loads(status.output)["total"]["disk_bytes"] == int(du.output.split()[0])
+        note = f"peak {peak / 1e6:.0f} MB (must be < 80), bytes {'equal' if same else 'DIFFER FROM'} du's"
+        row("status of 100 000 files, warm", ours[1:], peer[1:], "<= 3.5", note)
+
+
+def bench_where(place: Path, runs: int) -> None:
+    """`invoke ws.where` against an Invoke task that does nothing."""
+    with place_in(place) as top:
+        (top / "tasks.py").write_text(
+            "from invoke import Collection, task\n@task\ndef nothing(c):\n    pass\nnamespace = Collection(nothing)\n"
+        )
+        ours_top = top / "ours"
+        ours_top.mkdir()
+        (ours_top / "tasks.py").write_text(
+            "from invoke import Collection\nfrom vmaf_workspace.tasks import ws\nnamespace = Collection(ws)\n"
+        )
+        ours, peer = [], []
+        for _ in range(2 * runs + 1):
+            ours.append(Timed(BIN / "invoke", "ws.where", cwd=ours_top).wall_s)
+            peer.append(Timed(BIN / "invoke", "nothing", cwd=top).wall_s)
+        row("invoke ws.where", ours[1:], peer[1:], "<= 1.3")
+
+
+BENCHES = {
+    "where": bench_where,
+    "status": bench_status,
+    "clean-tmpfs": bench_clean_tmpfs,
+    "clean-large": bench_clean_large,
+    "clean-disk": bench_clean_disk,
+}
+
+
+def main() -> None:
+    """Run the benches named, or all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("place", type=Path)
+    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    arguments.place.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names or BENCHES:
+        BENCHES[name](arguments.place, arguments.runs)
+
+
+if __name__ == "__main__":
+    main()
