@@ -84,7 +84,7 @@ def labelled(recipe: Recipe, model: str | None = None) -> tuple[Asset, ...]:
 
 
 def mean_opinion_score(asset: Asset) -> tuple[float, float | None]:
-    """Mean of all scores, and its standard error (None for a single score), as ITU-R BT.500-14 A1-2.2.1 has them.
+    """Mean of all scores, and its standard error (None for a single score), as ITU-R BT.500 has them.
 
     Repeated scores of an observer count one by one; missing ones (NaN) do not count.
     """
@@ -98,7 +98,7 @@ def _given(asset: Asset) -> list[float]:
 
 
 def _differential(recipe: Recipe, assets: Sequence[Asset]) -> list[tuple[float, float | None]]:
-    """DMOS = MOS − MOS of the hidden reference + `ref_score` (ITU-T P.913 clause 12.2: hidden reference removal)."""
+    """DMOS = MOS − MOS of the hidden reference + `ref_score` (hidden reference removal, ITU-T P.913)."""
     ref_score = _ref_score(recipe, "DMOS")
     of_reference: dict[int, float] = {}
     for asset in assets:
