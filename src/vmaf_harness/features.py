@@ -1,0 +1,120 @@
+"""What is extracted for a quality type: which features of libvmaf, stored under which name, which is the score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_harness.errors import HarnessError
+
+DEFAULT_MODEL = "vmaf_v0.6.1"
+QUALITY_TYPES = ("VMAF", "PSNR", "SSIM", "MS_SSIM")
+
+# quality type -> (libvmaf's feature, its metric in the log that is the score)
+_FEATURES = {
+    "PSNR": ("psnr", "psnr_y"),
+    "SSIM": ("float_ssim", "float_ssim"),
+    "MS_SSIM": ("float_ms_ssim", "float_ms_ssim"),
+}
+_FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model given as a file: its content as it was when it was named, so that a later change cannot mix in."""
+
+    content: bytes
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The name it gets in a run's scratch: none of the user's text, so nothing in it needs escaping."""
+        return f"model-{self.sha256[:16]}.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """One kind of extraction: its name in the store, the filter's options, and which metric of the log is the score."""
+
+    type: str
+    version: str
+    options: tuple[tuple[str, str], ...]  # of the libvmaf filter, unescaped
+    score: str
+    model: ModelFile | None = None
+
+    @property
+    def executor_id(self) -> str:
+        """The directory of its results in the store, as upstream shapes it: `TYPE_V` and the version."""
+        return f"{self.type}_V{self.version}"
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """All of it that changes a number, as JSON carries it."""
+        return {
+            "executor_id": self.executor_id,
+            "options": [list(option) for option in self.options],
+            "model_sha256": self.model.sha256 if self.model else None,
+        }
+
+
+def extraction(quality_type: str, *, model: str | None = None, phone_model: bool = False) -> Extraction:
+    """The extraction of a quality type: `VMAF`, `PSNR`, `SSIM` or `MS_SSIM`.
+
+    *model* is the name of a built-in version, also as `version=NAME`, or the path of a JSON model; *phone_model*
+    applies the model's score transform. Only VMAF takes either. Raises HarnessError for a type or a model that is
+    not understood.
+    """
+    if quality_type == "VMAF":
+        return _vmaf(model or DEFAULT_MODEL, phone_model)
+    if quality_type not in _FEATURES:
+        raise HarnessError(f"unknown quality type {quality_type!r}; known are {', '.join(QUALITY_TYPES)}")
+    if model or phone_model:
+        raise HarnessError(f"{quality_type} has no model; --vmaf-model and --vmaf-phone-model are for VMAF")
+    feature, score = _FEATURES[quality_type]
+    # The empty model keeps libvmaf from computing v0.6.1 as well.
+    options = (("model", ""), ("feature", f"name={feature}"))
+    return Extraction(type=quality_type, version=_FEATURE_VERSION, options=options, score=score)
+
+
+def _vmaf(model: str, phone_model: bool) -> Extraction:
+    transform = ":enable_transform=true" if phone_model else ""
+    suffix = "-phone" if phone_model else ""
+    path = model.removeprefix("path=")
+    if path == model and not re.search(r"[/\\]|\.(json|pkl|model|onnx)$", model):
+        name = model.removeprefix("version=")
+        if not re.fullmatch(r"[A-Za-z0-9_.]+", name):
+            raise HarnessError(f"{model!r} is neither the name of a built-in model nor the path of a .json model")
+        version = name.removeprefix("vmaf_").removeprefix("v") + suffix
+        return Extraction(
+            type="VMAF", version=version, options=(("model", f"version={name}{transform}"),), score="vmaf"
+        )
+    file = _model_file(Path(path))
+    stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)[:80]
+    return Extraction(
+        type="VMAF",
+        version=f"{stem}-{file.sha256[:8]}{suffix}",
+        options=(("model", f"path={file.name}{transform}"),),
+        score="vmaf",
+        model=file,
+    )
+
+
+def _model_file(path: Path) -> ModelFile:
+    if path.suffix in (".pkl", ".model", ".onnx"):
+        raise HarnessError(
+            f"{path}: {path.suffix} models are not supported yet; give libvmaf's .json of the same model"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise HarnessError(f"{path}: {error.strerror}; give a built-in version or the path of a .json model") from error
+    try:
+        is_model = "model_dict" in json.loads(content)
+    except (ValueError, TypeError, RecursionError):
+        is_model = False
+    if not is_model:
+        raise HarnessError(f"{path} is no JSON model: libvmaf reads an object with model_dict in it")
+    return ModelFile(content, hashlib.sha256(content).hexdigest())

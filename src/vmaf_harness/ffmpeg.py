@@ -1,0 +1,121 @@
+"""Runs ffmpeg: argument lists, never a shell; and no ffmpeg outlives the process that started it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from vmaf_harness.errors import EngineError
+
+LAST_LINES = 10
+
+# Waits for the end of its standard input, which only its parent holds open, then ends its whole process group, itself
+# included. The kernel closes the pipe however the parent dies, `kill -9` included, so nothing has to be set in each
+# ffmpeg between fork and exec (unsafe with threads), and no program is needed that some systems lack.
+_WATCH = ("/bin/sh", "-c", "read -r _; kill -9 0")
+
+
+class StoppedError(EngineError):
+    """The processes were stopped on purpose, so this one has no result."""
+
+
+class Processes:
+    """ffmpeg processes in a process group of their own, which ends with this process; usable from several threads.
+
+    A terminal's Ctrl-C does not reach them: whoever holds this object decides when they end.
+    """
+
+    def __init__(self) -> None:
+        """Start nothing yet; the watcher (1 ms) comes with the first ffmpeg."""
+        self._lock = threading.Lock()
+        self._watcher: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def __enter__(self) -> Processes:
+        """Nothing happens until something is run."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Stop what is still running."""
+        self.stop()
+
+    def run(self, arguments: Sequence[str | Path], *, cwd: Path, log: Path) -> int:
+        """Run a program to its end, both its outputs into the file *log*; its exit code, negative for a signal.
+
+        Raises StoppedError where `stop` came before or meanwhile, EngineError where it cannot be started.
+        """
+        with log.open("wb") as file:
+            with self._lock:  # between its start and `stop` nothing slips through
+                if self._stopped:
+                    raise StoppedError("stopped before it began")
+                if self._watcher is None:
+                    self._watcher = subprocess.Popen(
+                        _WATCH,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        process_group=0,
+                    )
+                try:
+                    process = subprocess.Popen(
+                        arguments,
+                        stdin=subprocess.DEVNULL,
+                        stdout=file,
+                        stderr=file,
+                        cwd=cwd,
+                        process_group=self._watcher.pid,
+                    )
+                except OSError as error:
+                    raise EngineError(f"cannot start {shlex.join(map(str, arguments))}: {error.strerror}") from error
+            code = process.wait()
+        if self._stopped:
+            raise StoppedError("stopped while it ran")
+        return code
+
+    def stop(self) -> None:
+        """End all of them at once; nothing can be run any more. They only write scratch, so SIGKILL loses nothing."""
+        with self._lock:
+            self._stopped = True
+            watcher, self._watcher = self._watcher, None
+        if watcher is None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(watcher.pid, signal.SIGKILL)
+        if watcher.stdin is not None:
+            watcher.stdin.close()
+        watcher.wait()
+
+
+def quoted(value: str) -> str:
+    r"""Escape *value* for an option of a filter in a graph: once for the option list, once for the graph.
+
+    >>> quoted("version=vmaf_v0.6.1:enable_transform=true")
+    'version=vmaf_v0.6.1\\\\:enable_transform=true'
+    """
+    for special in ("\\':", "\\'[],;"):
+        value = "".join(f"\\{character}" if character in special else character for character in value)
+    return value
+
+
+def described(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, kept_log: Path | None) -> str:
+    """What a person needs of a failed ffmpeg: its arguments, exit code, last lines, and where the full log is."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    how = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
+    return "\n".join(
+        [
+            f"(cd {shlex.quote(str(cwd))} && {shlex.join(map(str, arguments))})",
+            f"{how}; last lines:",
+            *(f"  {line}" for line in lines[-LAST_LINES:]),
+            f"full log: {kept_log}" if kept_log is not None else "its log could not be kept",
+        ]
+    )
