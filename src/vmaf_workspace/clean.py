@@ -120,7 +120,7 @@ def refuse_live_runs(root: Path, what: str) -> None:
     """Raise InUseError where a run is live: *what* takes things that a run may be about to read."""
     live = live_runs(root)
     if live:
-        listed = "\n".join(f"  {kept.path}: {kept.why}" for kept in live)
+        listed = "\n".join(f"  {kept.path!r}: {kept.why}" for kept in live)
         raise InUseError(
             f"cannot {what} {root} while runs use it; nothing was removed:\n{listed}\n"
             "Wait for them to end; what a dead run left goes with `ws.clean-scratch` (`--force` where it is fresh)"
@@ -140,7 +140,7 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     if name in opened_by and not force:
         if lock is not None:
             os.close(lock)
-        why = f"open in process {opened_by[name]} of this host; --force takes it all the same"
+        why = f"open in process {opened_by[name]} of this host, and has no lock that is held"
         return Kept(path=path, why=why, live=True)
     return lock
 
@@ -203,10 +203,7 @@ def _judge(
     if name.startswith(STARTING) and age_s < STARTING_S:
         return Kept(path=f"{subdir}/{name}", why="a run that is just starting", live=True, locked=True)
     if not aside and not force and age_s < min_age_s:
-        why = (
-            f"changed {max(age_s, 0):.0f} s ago, less than --min-age {min_age_s:.0f} s, and has no lock to ask; "
-            "--force takes it all the same"
-        )
+        why = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s, and has no lock to ask"
         return Kept(path=f"{subdir}/{name}", why=why, live=True)
     return usage
 

@@ -153,7 +153,7 @@ def status_lines(status: Status) -> None:
     rows.append(("total", f"{total.files:,}".replace(",", " "), bytes_text(total.disk_bytes), "", "", ""))
     table(("DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
-    _list(f"{count_text(len(status.live), 'live run')}:", [(kept.path, kept.why) for kept in status.live])
+    _live(status.live, kept="")
     _list("cannot be read, so not counted:", total.problems)
     if not status.exists:
         print("(not there yet: a run, or `ws.setup`, makes it)")
@@ -204,8 +204,14 @@ def report_lines(plan: Plan, report: Report) -> None:
 
 
 def _kept(kept: Sequence[Kept]) -> None:
-    _list("kept, in use:", [(entry.path, entry.why) for entry in kept if entry.live])
+    _live(kept, kept="kept, ")
     _list("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
+
+
+def _live(entries: Sequence[Kept], *, kept: str) -> None:
+    _list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
+    perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
+    _list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
 
 
 def _list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
