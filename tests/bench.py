@@ -226,8 +226,9 @@ def bare(ffmpeg: str, pairs: list[tuple[Path, Path]], at_once: int, n_threads: i
 
 def run_testing(recipe: Path, workspace: Path, *flags: str) -> Timed:
     """One `run_testing` of VMAF over *recipe*."""
-    module: list[str | Path] = ["-m", "vmaf_harness.script.run_testing", "VMAF", recipe, "--suppress-plot", "--cache-result", *flags]
-    return Timed(sys.executable, *module, "--workspace", workspace)
+    module = ("-m", "vmaf_harness.script.run_testing")
+    cached = ("--cache-result", "--suppress-plot", *flags)
+    return Timed(sys.executable, *module, "VMAF", recipe, *cached, "--workspace", workspace)
 
 
 def bench_extraction(place: Path, runs: int) -> None:

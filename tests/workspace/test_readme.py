@@ -35,8 +35,12 @@ def tasks_table() -> str:
 
 def written(text: str) -> str:
     for name, table in (("contract", contract_table()), ("tasks", tasks_table())):
-        pattern = rf"(<!-- {name}: .*? -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
+        head, rest = re.split(rf"(?<=<!-- {name}: )(?=written)", text)
+        comment, old = rest.split(" -->
+", 1)
+        text = f"{head}{comment} -->
+{table}
+{old[old.index(f'<!-- /{name} -->') :]}"
     return text
 
 
