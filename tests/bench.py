@@ -262,8 +262,8 @@ def bench_cached(place: Path, runs: int) -> None:
     ffmpeg = Engines().find().path
     with place_in(place) as top:
         reference = top / "ref.y4m"
-        small: list[str | Path] = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=25", "-frames:v", "1", "-pix_fmt", "yuv420p"]
-        Timed(ffmpeg, *small, reference)
+        source = ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25,format=yuv420p")
+        Timed(ffmpeg, "-v", "error", *source, "-frames:v", "1", reference)
         content = reference.read_bytes()
         pairs = []
         for i in range(10_000):

@@ -35,12 +35,10 @@ def tasks_table() -> str:
 
 def written(text: str) -> str:
     for name, table in (("contract", contract_table()), ("tasks", tasks_table())):
-        head, rest = re.split(rf"(?<=<!-- {name}: )(?=written)", text)
-        comment, old = rest.split(" -->
-", 1)
-        text = f"{head}{comment} -->
-{table}
-{old[old.index(f'<!-- /{name} -->') :]}"
+        before, rest = text.split(f"<!-- {name}: ", 1)
+        comment, rest = rest.split("\n", 1)
+        after = rest[rest.index(f"<!-- /{name} -->") :]
+        text = f"{before}<!-- {name}: {comment}\n{table}\n{after}"
     return text
 
 
