@@ -1,0 +1,201 @@
+"""Scatter plots of predictions against labels."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+import os
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.statistics import Statistics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIZE_INCHES = (7.1, 6.0)
+SIZE_WITHOUT_LEGEND_INCHES = (5.55, 6.0)
+DPI = 150
+LEGEND_FITS = 25  # contents; the names of more would be longer than the axes are high
+TEXT, FAINT = "#24292f", "#d8dce2"
+
+_drawing = threading.Lock()  # the filter of warnings below is one for all threads
+
+
+def scatter_plot(
+    path: Path,
+    labels: Sequence[float],
+    predictions: Sequence[float],
+    content_ids: Sequence[int],
+    title: str,
+    statistics: Statistics | None,
+    size_inches: tuple[float, float] | None = None,
+    *,
+    content_names: Mapping[int, str] | None = None,
+) -> None:
+    """Write a PNG with one point an asset and one colour a content; `statistics` is None where there are none.
+
+    Where labels and predictions are on one scale, both axes are the same and the identity is drawn; otherwise the line
+    that fits best. An existing file is replaced whole or not at all. May be called from several threads.
+
+    Raises HarnessError where there is nothing to draw, for a size outside 1 to 100 inches, and where the file cannot
+    be written.
+    """
+    # The object interface: pyplot keeps every figure in a global list, and may ask for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points = [
+        point
+        for point in zip(labels, predictions, content_ids, strict=True)
+        if math.isfinite(point[0]) and math.isfinite(point[1])
+    ]
+    if not points:
+        raise HarnessError(f"nothing to draw in {path}: no asset has both a label and a prediction")
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    contents = sorted({content for _, _, content in points})
+    names = [(content_names or {}).get(content, f"content {content}") for content in contents]
+    colours = _colours(len(contents))
+    colour_of = dict(zip(contents, colours, strict=True))
+
+    wants_legend = 1 < len(contents) <= LEGEND_FITS
+    usual = SIZE_INCHES if wants_legend else SIZE_WITHOUT_LEGEND_INCHES
+    width, height = size_inches or usual
+    if not (1 <= width <= 100 and 1 <= height <= 100):
+        raise HarnessError(f"a plot of {width:g}×{height:g} inches cannot be drawn; give sides from 1 to 100")
+    scale = max(0.6, min(1.6, width / usual[0], height / usual[1]))  # of texts and margins
+    has_legend = wants_legend and len(contents) * 0.2 * scale < height - 1.55 * scale
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    # Margins in inches, so that the axes are square at the default sizes; constrained layout cuts labels off there.
+    left, bottom, top, right = 0.8 * scale, 0.65 * scale, 0.9 * scale, (1.85 if has_legend else 0.3) * scale
+    axes = figure.add_axes(
+        (
+            left / width,
+            bottom / height,
+            max(0.2, width - left - right) / width,
+            max(0.2, height - bottom - top) / height,
+        ),
+        anchor="NW",
+    )
+    axes.scatter(
+        x,
+        y,
+        s=max(12.0, min(48.0, 6000 / len(points))) * scale,
+        c=[colour_of[content] for _, _, content in points],
+        edgecolors="white",
+        linewidths=0.5 * scale,
+        alpha=0.9,
+        zorder=3,
+    )
+    _draw_line_and_limits(axes, x, y)
+
+    for text, size, weight, below_top in (
+        (_shortened(title, 60), 12, "bold", 0.4),
+        (_numbers(statistics, len(points)), 9, "normal", 0.68),
+    ):
+        fits = (width - left) * 72 / (0.6 * len(text) + 1)  # an average letter is 0.6 of its height wide
+        line = figure.text(left / width, 1 - below_top * scale / height, text, fontsize=min(size * scale, fits))
+        line.set(color=TEXT, fontweight=weight, parse_math=False)  # a $ in a title is a $
+    axes.set_xlabel("label", color=TEXT, fontsize=11 * scale)
+    axes.set_ylabel("prediction", color=TEXT, fontsize=11 * scale)
+    axes.grid(visible=True, color=FAINT, linewidth=0.7 * scale)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=TEXT, labelsize=9.5 * scale, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color("#8a8f98")
+    if has_legend:
+        _draw_legend(axes, names, colours, scale)
+    _write(figure, path)
+
+
+def _colours(count: int) -> list[tuple[float, float, float]]:
+    """Colours for white paper: neighbours differ in hue, and in lightness, too, where hues get close."""
+    lightness = (0.45,) if count <= 8 else (0.38, 0.58) if count <= 24 else (0.32, 0.48, 0.64)
+    return [
+        colorsys.hls_to_rgb((0.58 + index / count) % 1, lightness[index % len(lightness)], 0.72)
+        for index in range(count)
+    ]
+
+
+def _draw_line_and_limits(axes: Axes, x: list[float], y: list[float]) -> None:
+    low, high = max(min(x), min(y)), min(max(x), max(y))
+    if high - low > (max(*x, *y) - min(*x, *y)) / 2:  # labels and predictions are on one scale
+        limits = _limits([*x, *y])
+        axes.set_xlim(limits)
+        axes.set_ylim(limits)
+        axes.set_aspect("equal")  # shrinks the axes within their place
+        axes.plot(limits, limits, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.55, zorder=2)
+        return
+    axes.set_xlim(_limits(x))
+    axes.set_ylim(_limits(y))
+    if min(x) < max(x):
+        from statistics import linear_regression
+
+        slope, intercept = linear_regression(x, y)
+        ends = [min(x), max(x)]
+        fitted = [slope * end + intercept for end in ends]
+        axes.plot(ends, fitted, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.55, zorder=2)
+
+
+def _limits(values: list[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.06 or max(1.0, abs(low) * 0.1)  # a constant gets some room, too
+    return low - margin, high + margin
+
+
+def _numbers(statistics: Statistics | None, count: int) -> str:
+    if statistics is None:
+        return f"{count} asset{'s' if count > 1 else ''}, no statistics"
+    if statistics.note:
+        return f"n = {statistics.n}    RMSE {statistics.rmse:.3f}    {statistics.note}"
+    return (
+        f"n = {statistics.n}    SROCC {statistics.srocc:.4f}    PLCC {statistics.plcc:.4f}    "
+        f"KROCC {statistics.krocc:.4f}    RMSE {statistics.rmse:.3f}"
+    )
+
+
+def _shortened(text: str, most: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _draw_legend(axes: Axes, names: list[str], colours: list[tuple[float, float, float]], scale: float) -> None:
+    from matplotlib.lines import Line2D
+
+    dots = [Line2D([], [], linestyle="", marker="o", markersize=6 * scale, color=colour) for colour in colours]
+    shown = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
+    legend = axes.legend(
+        dots,
+        shown,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.3,
+        fontsize=8.5 * scale,
+        frameon=False,
+        labelcolor=TEXT,
+        handletextpad=0.1,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a $ in a name is a $
+
+
+def _write(figure: Figure, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        with _drawing, warnings.catch_warnings():
+            # A name in a script that the font lacks, or a plot too small for its text: drawn as well as it goes.
+            warnings.simplefilter("ignore", UserWarning)
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+        os.replace(temporary, path)
+    except OSError as error:
+        raise HarnessError(f"cannot write the plot {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import math
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.plot import _colours, _draw_line_and_limits, scatter_plot
+from vmaf_harness.statistics import statistics
+
+Pixels = npt.NDArray[np.int_]
+GREY = 40  # texts, lines and grid have no hue: red, green and blue differ by less
+
+
+def pixels(path: Path) -> Pixels:
+    """Rows, columns and 0…255 for red, green and blue of a PNG, read by matplotlib's own reader."""
+    return (imread(path)[..., :3] * 255).astype(int)
+
+
+def hues(image: Pixels) -> int:
+    """How many colours points have: colours of many pixels, since edges are blends of few."""
+    coloured = image[image.max(axis=2) - image.min(axis=2) > GREY]
+    _, counts = np.unique(coloured, axis=0, return_counts=True)
+    return int((counts >= 20).sum())
+
+
+def draw(path: Path, count: int, contents: int, *, scale: float = 1.0, size: tuple[float, float] | None = None) -> None:
+    random = Random(2)
+    labels = [random.uniform(20, 100) for _ in range(count)]
+    predictions = [(label + random.gauss(0, 4)) * scale for label in labels]
+    content_ids = [index % contents for index in range(count)]
+    scatter_plot(path, labels, predictions, content_ids, "d: VMAF", statistics(labels, predictions), size)
+
+
+def test_the_picture_is_a_png_of_the_size_asked_for(tmp_path: Path) -> None:
+    draw(tmp_path / "p.png", 12, 3, size=(4, 3))
+    data = (tmp_path / "p.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", data[16:24]) == (600, 450)
+    assert zlib.crc32(data[12:29]) == struct.unpack(">I", data[29:33])[0]
+
+
+@pytest.mark.parametrize("contents", [1, 2, 9, 24])
+def test_each_content_has_a_colour_of_its_own(tmp_path: Path, contents: int) -> None:
+    draw(tmp_path / "p.png", contents * 2, contents, size=(8, 8))
+    assert hues(pixels(tmp_path / "p.png")) >= contents
+
+
+def test_eighty_contents_have_eighty_colours() -> None:
+    rounded = {tuple(round(part * 255) for part in colour) for colour in _colours(80)}
+    assert len(rounded) == 80
+
+
+def test_a_legend_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
+    """Its dots stand right of the axes, which are square."""
+
+    def coloured_on_the_right(contents: int, height: float) -> int:
+        draw(tmp_path / "p.png", 120, contents, size=(7.1, height))
+        return hues(pixels(tmp_path / "p.png")[:, 800:])
+
+    assert coloured_on_the_right(9, 6) == 9
+    assert coloured_on_the_right(60, 6) == 0
+    assert coloured_on_the_right(24, 3) == 0
+
+
+def test_numbers_on_one_scale_get_equal_axes(tmp_path: Path) -> None:
+    """The identity leaves a diagonal; with other scales the axes fill their place."""
+    same = Figure().add_subplot()
+    _draw_line_and_limits(same, [10.0, 90.0], [15.0, 85.0])
+    assert same.get_xlim() == same.get_ylim()
+    assert same.get_aspect() == 1.0
+    other = Figure().add_subplot()
+    _draw_line_and_limits(other, [1.0, 5.0], [15.0, 85.0])
+    assert other.get_aspect() == "auto"
+    assert other.lines[0].get_xydata() == pytest.approx(np.array([[1.0, 15.0], [5.0, 85.0]]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [([50.0], [60.0]), ([3.0, 3.0, 3.0], [50.0, 50.0, 50.0]), ([3.0, 3.0], [1.0, 2.0]), ([1.0, 2.0], [0.0, 0.0])],
+)
+def test_one_asset_and_constant_numbers_are_drawn(
+    tmp_path: Path, labels: list[float], predictions: list[float]
+) -> None:
+    found = statistics(labels, predictions) if len(labels) > 1 else None
+    scatter_plot(tmp_path / "p.png", labels, predictions, [0] * len(labels), "one", found)
+    assert hues(pixels(tmp_path / "p.png"))
+
+
+def test_pairs_without_a_number_are_left_out_and_none_at_all_is_an_error(tmp_path: Path) -> None:
+    scatter_plot(tmp_path / "p.png", [1.0, math.nan], [1.0, 2.0], [0, 1], "t", None)
+    assert (tmp_path / "p.png").exists()
+    with pytest.raises(HarnessError, match="nothing to draw"):
+        scatter_plot(tmp_path / "q.png", [math.nan], [1.0], [0], "t", None)
+    assert not (tmp_path / "q.png").exists()
+
+
+def test_any_title_and_any_name_is_drawn_as_it_is(tmp_path: Path) -> None:
+    names = {0: "_hidden", 1: "$x^$", 2: "内容", 3: "", 4: "n" * 300}
+    title = "100 $ and \\frac \n 数据集 " + "t" * 300
+    scatter_plot(
+        tmp_path / "p.png", [1.0, 2, 3, 4, 5], [1.0, 2, 3, 4, 5], [0, 1, 2, 3, 4], title, None, content_names=names
+    )
+    assert hues(pixels(tmp_path / "p.png")) >= 5
+
+
+@pytest.mark.parametrize("size", [(0.0, 3.0), (3.0, -1.0), (1000.0, 3.0), (math.nan, 3.0)])
+def test_a_size_that_cannot_be_drawn_is_refused(tmp_path: Path, size: tuple[float, float]) -> None:
+    with pytest.raises(HarnessError, match="cannot be drawn; give sides from 1 to 100"):
+        draw(tmp_path / "p.png", 4, 2, size=size)
+
+
+def test_the_smallest_size_is_drawn(tmp_path: Path) -> None:
+    draw(tmp_path / "p.png", 4, 2, size=(1, 1))
+    assert pixels(tmp_path / "p.png").shape == (150, 150, 3)
+
+
+def test_a_plot_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    draw(output / "p.png", 4, 2)
+    with pytest.raises(HarnessError, match="cannot write the plot"):
+        draw(output / "gone/p.png", 4, 2)
+    (output / "dir.png").mkdir()
+    with pytest.raises(HarnessError, match="cannot write the plot"):
+        draw(output / "dir.png", 4, 2)
+    before = (output / "p.png").read_bytes()
+    draw(output / "p.png", 5, 2)
+    assert (output / "p.png").read_bytes() != before
+    assert sorted(os.listdir(output)) == ["dir.png", "p.png"]
+
+
+def test_threads_draw_the_same_picture_at_the_same_time(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda path: draw(path, 30, 4), paths))
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+def test_pyplot_is_never_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.plot import scatter_plot\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        f"scatter_plot(Path({str(tmp_path / 'p.png')!r}), [1.0, 2.0], [1.0, 2.0], [0, 1], 't', None)\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "p.png").exists()
