@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -19,6 +19,7 @@ pairs = st.lists(st.tuples(numbers, numbers), min_size=2, max_size=60)
 scores = st.lists(st.floats(0, 100), min_size=1, max_size=100)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_correlations_are_those_of_scipy(given_pairs: list[tuple[float, float]]) -> None:
     labels, predictions = (list(column) for column in zip(*given_pairs, strict=True))
@@ -33,6 +34,7 @@ def test_correlations_are_those_of_scipy(given_pairs: list[tuple[float, float]])
     assert found.rmse == pytest.approx(float(error), rel=1e-9, abs=1e-100)
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=1))
 def test_equal_numbers_share_their_mean_rank(values: list[float]) -> None:
     assert ranks(values) == list(stats.rankdata(values))
@@ -95,6 +97,7 @@ def test_tiny_and_huge_numbers_correlate_as_ordinary_ones_do() -> None:
         assert found.plcc == pytest.approx(ordinary.plcc)
 
 
+@settings(deadline=None)
 @given(scores)
 def test_pools_are_those_of_numpy(values: list[float]) -> None:
     array = np.array(values)
@@ -110,6 +113,7 @@ def test_pools_are_those_of_numpy(values: list[float]) -> None:
     assert {name: pool(values) for name, pool in POOLS.items()} == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(scores, st.floats(0, 100))
 def test_a_percentile_is_exactly_numpy_s(values: list[float], percent: float) -> None:
     assert percentile(values, percent) == pytest.approx(float(np.percentile(values, percent)), rel=1e-13, abs=1e-13)

@@ -77,6 +77,7 @@ def test_a_single_score_has_no_standard_error() -> None:
     assert (asset.groundtruth, asset.groundtruth_std) == (4.0, None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1, 5), min_size=1, max_size=30))
 def test_the_order_of_the_observers_makes_no_difference(scores: list[float]) -> None:
     forward = recipe_of([(0, "d0", tuple((i, (s,)) for i, s in enumerate(scores)))])
