@@ -1,0 +1,49 @@
+"""Says on stderr how far a run is: a bar on a terminal, a line an asset elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from vmaf_harness.scoring import Outcome
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Called with (done, all, outcome) as assets are scored; a bar appears with the first one."""
+
+    def __init__(self, pool: str) -> None:
+        """Nothing is shown yet."""
+        self._pool = pool
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Progress:
+        """Nothing is shown yet."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int, outcome: Outcome) -> None:
+        """Show that another asset is done."""
+        result = outcome.result
+        score = f"{result.pools[self._pool]:.6f}" if result is not None else "failed"
+        if not sys.stderr.isatty():
+            print(f"{done}/{total} asset {outcome.asset.asset_id}: {score}", file=sys.stderr, flush=True)
+            return
+        if self._bar is None or self._task is None:
+            from rich.console import Console
+            from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("scored", total=total)
+        self._bar.update(self._task, completed=done)

@@ -1,0 +1,180 @@
+"""Scores assets: what is stored is read, the rest is measured at once, each exactly one time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
+from vmaf_harness.engine import Engines
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.execute import run_jobs, shares
+from vmaf_harness.features import Extraction
+from vmaf_harness.ffmpeg import Processes
+from vmaf_harness.measure import Job, Measurement, measure
+from vmaf_harness.store import ENGINES, FileResultStore, Result, directory, summary
+from vmaf_workspace.lock import Run
+from vmaf_workspace.setup import explained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one asset: a result, or the error that it ended with, or neither where the run stopped early."""
+
+    asset: Asset
+    result: Result | None = None
+    error: HarnessError | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How a dataset is scored, whatever the numbers are."""
+
+    cache: bool = False  # read and write the FileResultStore
+    processes: int | None = None  # ffmpegs at once; None: one a core
+    keep_going: bool = False
+    keep_workfiles: bool = False  # decoded and filtered YUVs stay in the run's workdir
+    scheduler: str | None = None  # address of a Dask scheduler; the workspace is on a mount that its workers share
+
+
+def score_assets(
+    assets: Sequence[Asset],
+    extraction: Extraction,
+    run: Run,
+    how: How,
+    *,
+    warn: Callable[[str], None],
+    progress: Callable[[int, int, Outcome], None],
+) -> list[Outcome]:
+    """Score *assets*, and say how each of them ended, in their order.
+
+    *progress* gets (done, all, outcome) for each one measured; what is stored counts as done from the start. The
+    workspace is written to only where something has to be measured. Raises EngineError where no engine is found and
+    WorkspaceError where the workspace cannot be written; what was measured until then is stored.
+    """
+    engines = Engines(directory(run.root) / ENGINES)
+    engine = engines.find()
+    store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
+    outcomes, paths = _stored(assets, store)
+    to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
+    if store is not None:
+        store.save_hashes()
+    if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
+        return outcomes
+    to_do.sort(key=lambda index: -_bytes(assets[index]))  # the longest first, so that none is left alone at the end
+    at_once, threads = shares(len(to_do), how.processes)
+    scratch, failures = run.workdir(), run.output()
+    jobs = [
+        Job(
+            engine=engine.path,
+            asset=assets[index],
+            extraction=extraction,
+            directory=scratch / f"{index:05}-{assets[index].asset_id}",
+            failures=failures,
+            threads=threads if how.scheduler is None else 1,
+            keep_workfiles=how.keep_workfiles,
+        )
+        for index in to_do
+    ]
+    done = len(assets) - len(to_do)
+
+    def finished(job: int, made: Measurement | HarnessError) -> None:
+        nonlocal done
+        index = to_do[job]
+        asset = assets[index]
+        if isinstance(made, HarnessError):
+            outcomes[index] = Outcome(asset=asset, error=made)
+        else:
+            try:
+                result = summary(made, extraction, engine) if store is None else store.put(asset, made, paths[index])
+                outcomes[index] = Outcome(asset=asset, result=result)
+            except HarnessError as error:
+                outcomes[index] = Outcome(asset=asset, error=error)
+        done += 1
+        progress(done, len(assets), outcomes[index])
+
+    try:
+        with explained(run.root):
+            run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going, scheduler=how.scheduler)
+    finally:
+        if store is not None:
+            store.save_hashes()
+            engines.remember()
+    return outcomes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairScore:
+    """The score of one pair of videos, pooled in every way, and each metric of each frame."""
+
+    result: Result
+    frames: dict[str, list[float]]
+
+
+def score_pair(
+    reference: Path,
+    distorted: Path,
+    extraction: Extraction,
+    run: Run,
+    *,
+    quality_size_px: tuple[int, int] | None = None,
+    resampling_type: str = DEFAULT_RESAMPLING_TYPE,
+) -> PairScore:
+    """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's.
+
+    Nothing is stored. Raises HarnessError where a file is missing or the two have not the same number of frames,
+    EngineError where ffmpeg is missing or fails.
+    """
+    width_px, height_px = quality_size_px or (None, None)
+    asset = Asset(
+        dataset="pair",
+        content_id=0,
+        asset_id=0,
+        reference=Video(path=reference, yuv_fmt=NOTYUV),
+        distorted=Video(path=distorted, yuv_fmt=NOTYUV),
+        quality_width_px=width_px,
+        quality_height_px=height_px,
+        resampling_type=resampling_type,
+    )
+    engine = Engines(directory(run.root) / ENGINES).find()
+    with explained(run.root), Processes() as processes:
+        job = Job(
+            engine=engine.path,
+            asset=asset,
+            extraction=extraction,
+            directory=run.workdir() / "pair",
+            failures=run.output(),
+            threads=shares(1, None)[1],
+            keep_workfiles=run.keep_workfiles,
+        )
+        measurement = measure(job, processes)
+    return PairScore(result=summary(measurement, extraction, engine), frames=measurement.frames)
+
+
+def _stored(assets: Sequence[Asset], store: FileResultStore | None) -> tuple[list[Outcome], dict[int, str]]:
+    """What the store has, and where the result of each asset belongs."""
+    if store is None:
+        return [Outcome(asset=asset) for asset in assets], {}
+    store.hash_contents(assets)
+    outcomes, paths = [], {}
+    for index, asset in enumerate(assets):
+        try:
+            paths[index] = store.path(asset)
+            result = store.get(asset)
+            outcomes.append(Outcome(asset=asset, result=result, cached=result is not None))
+        except HarnessError as error:
+            outcomes.append(Outcome(asset=asset, error=error))
+    return outcomes, paths
+
+
+def _bytes(asset: Asset) -> int:
+    """Size of both files, which is how long they take, roughly; a missing one is reported when it is measured."""
+    total = 0
+    for video in (asset.reference, asset.distorted):
+        with suppress(OSError):
+            total += os.stat(video.path).st_size
+    return total

@@ -1,0 +1,152 @@
+"""Scores a dataset, and says how well the scores follow its labels."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.execute import Stopped, stop_on_signals
+from vmaf_harness.features import QUALITY_TYPES, extraction
+from vmaf_harness.progress import Progress
+from vmaf_harness.recipe import read_recipe
+from vmaf_harness.scoring import How, score_assets
+from vmaf_harness.statistics import POOLS
+from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
+from vmaf_harness.testing import Test, score_line, shown, statistics_line, write_plot, write_tables
+from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
+from vmaf_workspace.locate import locate
+from vmaf_workspace.lock import Run
+
+_CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
+    options = _parsed(argv)
+    try:
+        with stop_on_signals():
+            return _run(options)
+    except WorkspaceError as error:
+        print(shown(error), file=sys.stderr)
+        return error.exit_code
+    except Stopped as stopped:
+        print(f"stopped by {stopped}", file=sys.stderr)
+        return stopped.exit_code
+
+
+def _run(options: argparse.Namespace) -> int:
+    location = locate(options.workspace)
+    for warning in location.warnings:
+        _warn(warning)
+    wanted = extraction(options.quality_type, model=options.vmaf_model, phone_model=options.vmaf_phone_model)
+    recipe = read_recipe(Path(options.test_dataset), search=[location.path / "dataset"])
+    for problem in recipe.missing:
+        _warn(f"asset {problem.asset_id}: {problem.message}")
+    if recipe.missing and not options.keep_going:
+        raise HarnessError(f"{len(recipe.missing)} assets are missing, so nothing was scored; see --keep-going")
+    assets = labelled(recipe, options.subj_model)
+    how = How(
+        cache=options.cache_result,
+        processes=options.processes,
+        keep_going=options.keep_going,
+        keep_workfiles=options.keep_workfiles,
+        scheduler=options.scheduler,
+    )
+    with Run(location.path, keep_workfiles=options.keep_workfiles) as run:
+        try:
+            with Progress(options.pool) as progress:
+                outcomes = score_assets(assets, wanted, run, how, warn=_warn, progress=progress)
+        except Stopped:
+            shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
+            raise
+        test = Test(recipe=recipe, extraction=wanted, pool=options.pool, outcomes=outcomes)
+        for outcome in outcomes:
+            if outcome.error is not None:
+                _warn(str(outcome.error))
+        if options.print_result or len(assets) == 1:
+            for outcome, score in test.scored:
+                print(score_line(test, outcome, score))
+        print(statistics_line(test), flush=True)
+        _write(test, run, options)
+        if options.keep_workfiles:
+            print(f"work files: {run.workdir()}", file=sys.stderr)
+        stored = sum(outcome.cached for outcome in outcomes)
+        failed = f", {test.failed} without a score" if test.failed else ""
+        print(f"{len(test.scored)} assets scored, {stored} of them stored before{failed}", file=sys.stderr)
+    return FAILED if test.failed else DONE
+
+
+def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
+    """Tables and plot, into the run's output; a run that found everything stored does without in a read-only one."""
+    try:
+        written = write_tables(test, run.output())
+        if not options.suppress_plot:
+            directory = Path(options.save_plot) if options.save_plot else run.output()
+            directory.mkdir(parents=True, exist_ok=True)
+            if (plot := write_plot(test, directory, options.plot_wh)) is not None:
+                written.append(plot)
+    except WorkspaceError as error:
+        is_read_only = isinstance(error.__cause__, OSError) and error.__cause__.errno in _CANNOT_WRITE
+        if not is_read_only or not all(outcome.cached for outcome in test.outcomes):
+            raise
+        print("the workspace is read-only: no table and no plot is written", file=sys.stderr)
+        return
+    except ImportError as error:
+        _warn(f"no plot: {error}; pip install 'vmaf-workspace[harness]', or pass --suppress-plot")
+    for path in written:
+        print(f"{shown(path)}", file=sys.stderr if path.suffix != ".png" else sys.stdout)
+
+
+def _warn(message: str) -> None:
+    print(shown(message), file=sys.stderr, flush=True)
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run_testing", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("quality_type", choices=QUALITY_TYPES, help="what is measured")
+    add("test_dataset", help="the recipe, a *_dataset.py; it is read, not executed")
+    add("--vmaf-model", metavar="MODEL", help="built-in version (vmaf_v0.6.1, the default) or path of a .json model")
+    add("--vmaf-phone-model", action="store_true", help="apply the model's score transform, for small screens")
+    add("--subj-model", metavar="NAME", choices=MODELS, help=f"makes labels from raw scores (default: {DEFAULT_MODEL})")
+    add("--cache-result", action="store_true", help="read stored results, and store new ones")
+    add("--parallelize", action="store_true", help="accepted; one ffmpeg a core runs anyway (--processes 1: one)")
+    add("--processes", type=_count, metavar="N", help="ffmpegs at once (default: one a core)")
+    add("--print-result", action="store_true", help="print the score of each asset")
+    add("--save-plot", metavar="DIR", help="where the plot goes (default: the run's directory in output/)")
+    add("--plot-wh", type=_size, metavar="WxH", help="size of the plot in inches, such as 5x5")
+    add("--suppress-plot", action="store_true", help="draw nothing")
+    add("--pool", choices=tuple(POOLS), default="mean", help="how scores of frames become one (default: %(default)s)")
+    add("--keep-going", action="store_true", help="score the other assets where one is missing or fails")
+    add("--keep-workfiles", action="store_true", help="keep logs and decoded YUVs in workdir/")
+    add("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+    add("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers share the workspace's mount")
+    options = parser.parse_args(argv)
+    if options.quality_type != "VMAF" and (options.vmaf_model or options.vmaf_phone_model):
+        parser.error(f"--vmaf-model and --vmaf-phone-model are for VMAF, not for {options.quality_type}")
+    return options
+
+
+def _count(text: str) -> int:
+    with suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
+
+
+def _size(text: str) -> tuple[float, float]:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", text)
+    if match is None or not all(0 < float(side) <= 100 for side in match.groups()):
+        raise argparse.ArgumentTypeError(f"expected inches as WxH, such as 5x5, got {text!r}")
+    return float(match[1]), float(match[2])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Tests a quality type on a dataset: scores, how well they follow the labels, and what is written of that."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vmaf_harness.features import Extraction
+from vmaf_harness.recipe import Recipe
+from vmaf_harness.scoring import Outcome
+from vmaf_harness.statistics import Statistics, statistics
+
+VERSION = 1  # of statistics.json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """A dataset scored; `outcomes` in the order of the recipe."""
+
+    __test__ = False  # pytest collects what is called Test
+
+    recipe: Recipe
+    extraction: Extraction
+    pool: str
+    outcomes: Sequence[Outcome]
+
+    @property
+    def scored(self) -> list[tuple[Outcome, float]]:
+        """The assets that have a score, and the score."""
+        return [(outcome, outcome.result.pools[self.pool]) for outcome in self.outcomes if outcome.result is not None]
+
+    @property
+    def labelled(self) -> list[tuple[Outcome, float, float]]:
+        """The assets that have a label and a score: (outcome, label, score)."""
+        return [(o, o.asset.groundtruth, score) for o, score in self.scored if o.asset.groundtruth is not None]
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """How well scores follow labels; None for fewer than two assets that have both."""
+        labelled = self.labelled
+        if len(labelled) < 2:
+            return None
+        return statistics([label for _, label, _ in labelled], [score for _, _, score in labelled])
+
+    @property
+    def failed(self) -> int:
+        """How many assets have no score: missing, failing, or not begun after a failure."""
+        return len(self.recipe.missing) + len(self.outcomes) - len(self.scored)
+
+
+def score_line(test: Test, outcome: Outcome, score: float) -> str:
+    """One asset's score with 6 decimals, as libvmaf prints them."""
+    asset = outcome.asset
+    name = shown(asset.distorted.path.name)
+    return f"asset {asset.asset_id}: {test.extraction.type} {score:.6f} (content {asset.content_id}, {name})"
+
+
+def statistics_line(test: Test) -> str:
+    """SROCC, PLCC and RMSE in a line, or why there are none."""
+    found = test.statistics
+    if found is None:
+        return f"statistics need at least two assets with a label and a score; there are {len(test.labelled)}"
+    note = f" ({found.note})" if found.note else ""
+    numbers = f"SROCC {found.srocc:.4f}, PLCC {found.plcc:.4f}, KROCC {found.krocc:.4f}, RMSE {found.rmse:.4f}"
+    return f"{test.recipe.name}, {test.extraction.executor_id}, {found.n} assets: {numbers}{note}"
+
+
+def write_tables(test: Test, directory: Path) -> list[Path]:
+    """Write `scores.csv` and `statistics.json` into *directory*."""
+    scores, summary = directory / "scores.csv", directory / "statistics.json"
+    # Names that are not UTF-8 are written as they are.
+    with scores.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["asset_id", "content_id", "distorted", "label", "score", "n_frames", "extraction_s", "error"])
+        for outcome in test.outcomes:
+            asset, result = outcome.asset, outcome.result
+            numbers = (
+                (f"{result.pools[test.pool]:.6f}", result.n_frames, result.extraction_s) if result else ("", "", "")
+            )
+            error = str(outcome.error or "").partition("\n")[0]
+            table.writerow([asset.asset_id, asset.content_id, asset.distorted.path, asset.groundtruth, *numbers, error])
+        for problem in test.recipe.missing:
+            table.writerow([problem.asset_id, "", "", "", "", "", "", problem.message])
+    found = test.statistics
+    about = {
+        "version": VERSION,
+        "dataset": test.recipe.name,
+        "recipe": str(test.recipe.path),
+        "executor_id": test.extraction.executor_id,
+        "pool": test.pool,
+        "scored": len(test.scored),
+        "failed": test.failed,
+        "statistics": _finite(asdict(found)) if found is not None else None,
+    }
+    summary.write_text(json.dumps(about, indent=1) + "\n", encoding="ascii")
+    return [scores, summary]
+
+
+def write_plot(test: Test, directory: Path, size_inches: tuple[float, float] | None) -> Path | None:
+    """Draw scores over labels into *directory*; None where no asset has both."""
+    labelled = test.labelled
+    if not labelled:
+        return None
+    from vmaf_harness.plot import scatter_plot
+
+    path = directory / f"{test.recipe.name}_{test.extraction.executor_id}.png"
+    assets = [outcome.asset for outcome, _, _ in labelled]
+    scatter_plot(
+        path,
+        [label for _, label, _ in labelled],
+        [score for _, _, score in labelled],
+        [asset.content_id for asset in assets],
+        f"{test.recipe.name}: {test.extraction.executor_id}",
+        test.statistics,
+        size_inches,
+        content_names={asset.content_id: asset.content_name for asset in assets if asset.content_name},
+    )
+    return path
+
+
+def shown(text: object) -> str:
+    """Text that any stream can print; bytes of a name that are not UTF-8 as escapes."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _finite(numbers: dict[str, object]) -> dict[str, object]:
+    """NaN is no JSON."""
+    return {name: None if number != number else number for name, number in numbers.items()}
