@@ -20,11 +20,10 @@ def __getattr__(name: str) -> str:
 
 def below(directory: Path, *components: str) -> Path:
     """*directory* joined with *components*, which must stay below it: RefusedError for `..` or an absolute one."""
-    path = Path(os.path.normpath(directory.joinpath(*components)))
-    base = Path(os.path.normpath(directory))
-    if path != base and base not in path.parents:
-        raise RefusedError(f"{os.path.join(*components)!r} would lie outside {base}; give a path below it")
-    return directory.joinpath(*components)
+    inside = os.path.normpath(os.path.join("", *components))  # `link/..` never reaches the disk, so no link leads out
+    if os.path.isabs(inside) or inside.split(os.sep, 1)[0] == os.pardir:
+        raise RefusedError(f"{os.path.join(*components)!r} would lie outside {directory}; give a path below it")
+    return directory / inside
 
 
 class VmafConfig:

@@ -10,7 +10,7 @@ import os
 import pwd
 from pathlib import Path
 
-from vmaf_workspace.contract import MARKER, SUBDIRS
+from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.locate import VARIABLE, checkout_at, find_checkout
 
@@ -18,9 +18,13 @@ from vmaf_workspace.locate import VARIABLE, checkout_at, find_checkout
 def check(root: Path) -> bool:
     """Raise RefusedError unless the directory *root* is a workspace of ours; False where there is none at all."""
     check_not_forbidden(root)
-    if not os.path.lexists(root):
+    try:
+        os.lstat(root)
+    except FileNotFoundError:
         return False
-    if not root.is_dir():
+    except OSError as error:  # what cannot be looked at is not the same as missing
+        raise RefusedError(f"cannot look at {root} ({error.strerror}); nothing in it is touched") from None
+    if not os.path.isdir(root):
         what = "a symlink to nothing" if root.is_symlink() else "a file"
         raise RefusedError(f"{root} is {what}, not a workspace; set {VARIABLE} to a directory")
     if not is_marked(root) and not is_default_location(root):
@@ -40,17 +44,31 @@ def check_not_forbidden(root: Path) -> None:
             raise RefusedError(f"{root} is {what}, never a workspace; set {VARIABLE} to a directory of its own")
         if real in place.parents:
             raise RefusedError(f"{root} encloses {place}, {what}; set {VARIABLE} to a directory of its own")
-    if (real / ".git").exists() or checkout_at(real) is not None:
+    if os.path.lexists(real / ".git") or checkout_at(real) is not None:
         raise RefusedError(f"{root} is a checkout's root, never a workspace; set {VARIABLE} to a directory of its own")
     here = _here()
     if here is not None and real in here.parents and not is_marked(root) and not is_default_location(root):
         raise RefusedError(f"{root} encloses the current directory {here} and is not marked as a workspace")
 
 
-def is_marked(directory: Path) -> bool:
-    """Whether *directory* carries our marker, as a real directory."""
+def check_not_inside_another(directory: Path) -> None:
+    """Raise RefusedError where *directory* lies in a workspace: a clean of that one would take it along."""
+    for place in Path(os.path.realpath(directory)).parents:
+        if os.path.isdir(place / MARKER):
+            raise RefusedError(f"{directory} lies inside the workspace {place}; give it a place of its own")
+
+
+def is_marked(directory: Path, *, subdir: str | None = None) -> bool:
+    """Whether *directory* carries our marker, a real directory: of a workspace, or of the place of *subdir* alone.
+
+    The two differ, or else a `workdir` that leads to another workspace's root would let a clean empty that one.
+    """
     marker = directory / MARKER
-    return marker.is_dir() and not marker.is_symlink()
+    try:
+        names = os.listdir(marker)
+    except OSError:
+        return False
+    return not marker.is_symlink() and set(names) & set(BY_NAME) == ({subdir} if subdir else set())
 
 
 def is_default_location(root: Path) -> bool:
@@ -63,20 +81,26 @@ def is_default_location(root: Path) -> bool:
 def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
     """Real targets of those contract subdirectories that are symlinks; RefusedError for one that may not be.
 
-    A target must be a directory, overlap neither the workspace nor another subdirectory, and carry our marker; with
-    ``marked=False`` (`ws.setup`) an empty directory will do.
+    A target must be a directory, overlap neither the workspace nor another subdirectory, and carry our marker for that
+    subdirectory; with ``marked=False`` (`ws.setup`) an empty directory will do.
     """
     real_root = Path(os.path.realpath(root))
     targets: dict[str, Path] = {}
+    names: dict[tuple[int, int], str] = {}
     for subdir in SUBDIRS:
         path = root / subdir.name
         if path.is_symlink():
             targets[subdir.name] = Path(os.path.realpath(path))
-        elif os.path.lexists(path) and not path.is_dir():
+        elif os.path.lexists(path) and not os.path.isdir(path):
             raise RefusedError(f"{path} is not a directory; move it away, then run `ws.setup`")
+        if os.path.isdir(path):
+            about = os.stat(path)
+            same = names.setdefault((about.st_dev, about.st_ino), subdir.name)
+            if same != subdir.name:  # two links to one place, or a bind mount, which no path shows
+                raise RefusedError(f"{path} overlaps {same}/: both are the same directory; give each its own place")
     for name, target in targets.items():
         path = root / name
-        if not target.is_dir():
+        if not os.path.isdir(target):
             raise RefusedError(f"{path} is a symlink to {target}, which is no directory; make it, then run `ws.setup`")
         others = {other: targets.get(other, real_root / other) for other in (s.name for s in SUBDIRS) if other != name}
         for other, place in others.items():
@@ -87,12 +111,22 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
         if target == real_root or target in real_root.parents or real_root in target.parents:
             raise RefusedError(f"{path} is a symlink to {target}, which overlaps the workspace itself")
         check_not_forbidden(target)
-        if not is_marked(target) and (marked or os.listdir(target)):
+        check_not_inside_another(target)
+        if not is_marked(target, subdir=name) and (marked or not _is_empty(target)):
             raise RefusedError(
-                f"{path} is a symlink to {target}, which does not carry our marker ({MARKER}/).\n"
+                f"{path} is a symlink to {target}, which does not carry our marker ({MARKER}/{name}).\n"
                 "`ws.setup` marks it while it is empty; a directory with files in it is never taken over"
             )
     return targets
+
+
+def _is_empty(directory: Path) -> bool:
+    try:  # a `ws.setup` that was killed may have left a marker that names nothing yet
+        return set(os.listdir(directory)) <= {MARKER} and not set(os.listdir(directory / MARKER)) - {PLACEHOLDER}
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _forbidden(real: Path) -> list[tuple[Path, str]]:
@@ -105,7 +139,7 @@ def _forbidden(real: Path) -> list[tuple[Path, str]]:
             places.append((Path(os.path.realpath(checkout.root)), "a checkout"))
     here = _here()
     for place in (here, *here.parents) if here is not None else ():
-        if (place / ".git").exists():
+        if os.path.lexists(place / ".git"):
             places.append((Path(os.path.realpath(place)), "a checkout"))
             break
     return places

@@ -81,12 +81,14 @@ def find_checkout(start: Path) -> Checkout | None:
 
 def checkout_at(root: Path) -> Checkout | None:
     """The checkout whose root is exactly *root*, by its layout: the fork, the fork earlier, upstream."""
-    if (root / "compat" / "python-vmaf").is_dir():
+    if os.path.isdir(root / "compat" / "python-vmaf"):  # os.path: what may not be looked at is not there
         return Checkout(root, root / "compat" / "python-vmaf" / "workspace")
     config = root / "python" / "vmaf" / "config.py"
     earlier = root / "python" / "vmaf" / "workspace"
-    if earlier.is_dir():
+    if os.path.isdir(earlier):
         return Checkout(root, earlier)
+    if not os.path.isfile(config):
+        return None
     try:
         text = config.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -7,11 +7,14 @@ has begun and is not locked. `fcntl.flock` is called as it is: filelock wraps th
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
+import stat
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +30,7 @@ from vmaf_workspace.setup import ensure, explained
 RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
 ASIDE = ".vmaf-trash-"  # renamed aside by a removal; whatever bears this name is finished by the next clean
+COMMAND_LENGTH = 2000  # characters kept of a command: a list of files can be longer than what a reader reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Run:
         self.command = command if command is not None else " ".join(sys.argv)
         self._since_s = time.time()
         self._locks: dict[str, int] = {}
+        self._making = threading.Lock()  # worker threads ask for the same directory
 
     def workdir(self, *components: str) -> Path:
         """The run's directory in `workdir/`, or a path below it (only the run's own directory is made)."""
@@ -86,65 +91,87 @@ class Run:
 
     def _directory(self, subdir: str) -> Path:
         final = self.root / subdir / self.id
-        if subdir not in self._locks:
-            ensure(self.root)
-            with explained(self.root):
-                starting = self.root / subdir / f"{STARTING}{self.id}"
-                starting.mkdir()
-                fd = os.open(starting / RUN_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.write(fd, _about(self.command, self._since_s))
-                    starting.rename(final)
-                except BaseException:
-                    os.close(fd)
-                    shutil.rmtree(starting, ignore_errors=True)
-                    raise
-                self._locks[subdir] = fd
+        with self._making:
+            if subdir not in self._locks:
+                ensure(self.root)
+                with explained(self.root):
+                    self._locks[subdir] = self._make(final)
         return final
+
+    def _make(self, final: Path) -> int:
+        starting = final.with_name(f"{STARTING}{self.id}")
+        starting.mkdir()
+        fd = -1
+        try:
+            fd = os.open(starting / RUN_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.write(fd, _about(self.command, self._since_s))
+            starting.rename(final)
+        except BaseException:
+            if fd >= 0:
+                os.close(fd)
+            shutil.rmtree(starting, ignore_errors=True)
+            raise
+        return fd
 
 
 def take(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | None:
     """Try for the lock file *path*: a descriptor that holds it, the Holder that has it, or None where there is none.
 
-    The caller closes the descriptor, which frees the lock. A shared lock will do where the file cannot be written.
+    The caller closes the descriptor, which frees the lock. It is a shared one: that keeps a run out and lets others
+    look at the same time. A free file that no run of ours wrote is no lock: it says nothing of who is alive. Raises
+    OSError where nobody can tell, as with a file of another user that may not be read.
     """
-    for flags, how in ((os.O_RDWR, fcntl.LOCK_EX), (os.O_RDONLY, fcntl.LOCK_SH)):
-        try:
-            fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
-        except PermissionError:
-            continue
-        except OSError as error:
-            if flags == os.O_RDWR and error.errno == 30:  # EROFS
-                continue
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
             return None
-        try:
-            fcntl.flock(fd, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read_holder(fd)
+        raise
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read_holder(fd) or Holder(0, "an unknown host", "unknown command", time.time())
+            if _read_holder(fd) is not None:
+                held, fd = fd, -1
+                return held
+        return None
+    finally:
+        if fd >= 0:
             os.close(fd)
-            return holder
-        return fd
-    return None
 
 
 @contextmanager
 def only_cleaner(root: Path, command: str) -> Iterator[None]:
     """Exclude other cleaners of *root* while the block runs; InUseError, naming the holder, where one is at work."""
-    path = root / MARKER / "cleaner.json"
     with explained(root):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        fd = _open_cleaner_lock(root)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUseError(f"another task is removing in {root}: {_read_holder(fd)}; wait for it to end") from None
+            holder = _read_holder(fd) or "a process that has not said its name"
+            raise InUseError(f"another task is removing in {root}: {holder}; wait for it to end") from None
         with suppress(OSError):  # a full disk must not stop a clean; the lock is what counts
             os.ftruncate(fd, 0)
             os.pwrite(fd, _about(command, time.time()), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _open_cleaner_lock(root: Path) -> int:
+    path, flags = root / MARKER / "cleaner.json", os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:  # made by a colleague in a workspace that a group shares
+        return os.open(path, flags | os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
+            raise
+        return os.open(root, flags & ~os.O_NOFOLLOW | os.O_RDONLY | os.O_DIRECTORY)  # no room for a file: full disk
 
 
 def open_paths() -> dict[str, int]:
@@ -171,13 +198,21 @@ def open_paths() -> dict[str, int]:
 
 
 def _about(command: str, since_s: float) -> bytes:
-    about = {"pid": os.getpid(), "host": os.uname().nodename, "command": command, "since_s": round(since_s, 3)}
+    about = {
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "command": command[:COMMAND_LENGTH],
+        "since_s": round(since_s, 3),
+    }
     return json.dumps(about).encode() + b"\n"
 
 
-def _read_holder(fd: int) -> Holder:
+def _read_holder(fd: int) -> Holder | None:
+    """Who wrote itself down in *fd*; None for anything else, or for one that is just about to."""
     try:
-        about = json.loads(os.pread(fd, 65536, 0))
-        return Holder(int(about["pid"]), str(about["host"]), str(about["command"]), float(about["since_s"]))
-    except (ValueError, KeyError, TypeError):  # its writer is between taking the lock and writing itself down
-        return Holder(0, "unknown host", "unknown command", time.time())
+        about = json.loads(os.pread(fd, 1 << 16, 0))
+        holder = Holder(int(about["pid"]), str(about["host"]), str(about["command"]), float(about["since_s"]))
+        time.localtime(holder.since_s)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return holder

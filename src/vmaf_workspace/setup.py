@@ -34,6 +34,7 @@ def setup(root: Path) -> list[Path]:
     may be a symlink to an empty directory, which gets a marker of its own. Raises RefusedError otherwise.
     """
     guard.check_not_forbidden(root)
+    guard.check_not_inside_another(root)
     if not guard.is_marked(root):
         _check_may_become_ours(root)
     targets = guard.subdirectory_targets(root, marked=False)
@@ -43,9 +44,9 @@ def setup(root: Path) -> list[Path]:
         for subdir in SUBDIRS:
             directory = targets.get(subdir.name, root / subdir.name)
             if subdir.name in targets:
-                _mark(directory, made)
+                _mark(directory, made, subdir=subdir.name)
             if not directory.is_dir():
-                directory.mkdir()
+                directory.mkdir(exist_ok=True)  # another run may be making the same workspace
                 made.append(directory)
             _write_once(directory / PLACEHOLDER, PLACEHOLDER_TEXT, made)
             if subdir.loss in (Loss.NOTHING, Loss.TIME):
@@ -88,6 +89,11 @@ def adopt(root: Path) -> None:
 
 
 def _check_may_become_ours(root: Path) -> None:
+    marker = root / MARKER
+    if os.path.lexists(marker) and (marker.is_symlink() or not marker.is_dir()):
+        raise RefusedError(f"{marker} is no directory, as our marker is; remove it, then run `ws.setup`")
+    if root.is_symlink() and not os.path.exists(root):
+        raise RefusedError(f"{root} is a symlink to nothing; remove it, or set {VARIABLE} to a directory")
     try:
         names = os.listdir(root)
     except FileNotFoundError:
@@ -98,6 +104,8 @@ def _check_may_become_ours(root: Path) -> None:
         raise RefusedError(f"cannot look into {root} ({error.strerror}), so it stays as it is") from None
     if guard.is_default_location(root):
         return
+    if MARKER in names and set(os.listdir(marker)) & set(BY_NAME):
+        raise RefusedError(f"{root} is marked as a place for another workspace's subdirectory, so it is none itself")
     foreign = sorted(name for name in names if name not in BY_NAME and name not in (PLACEHOLDER, MARKER))
     if foreign:
         shown = ", ".join(repr(name) for name in foreign[:3]) + (", …" if len(foreign) > 3 else "")
@@ -107,13 +115,13 @@ def _check_may_become_ours(root: Path) -> None:
         )
 
 
-def _mark(directory: Path, made: list[Path]) -> None:
+def _mark(directory: Path, made: list[Path], *, subdir: str = "workspace.json") -> None:
     marker = directory / MARKER
     if not marker.is_dir():
-        marker.mkdir(parents=True)
+        marker.mkdir(parents=True, exist_ok=True)
         made.append(marker)
     _write_once(marker / PLACEHOLDER, "*\n", made)  # git never sees it
-    _write_once(marker / "workspace.json", json.dumps({"version": 1, "made_at_s": int(time.time())}) + "\n", made)
+    _write_once(marker / subdir, json.dumps({"version": 1, "made_at_s": int(time.time())}) + "\n", made)
 
 
 def _write_once(path: Path, text: str, made: list[Path]) -> None:
