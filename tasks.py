@@ -2,6 +2,7 @@
 
 from invoke.collection import Collection
 
+from vmaf_harness.tasks import harness
 from vmaf_workspace.tasks import ws
 
-namespace = Collection(ws)
+namespace = Collection(ws, harness)
