@@ -88,7 +88,7 @@ SUBDIRS: tuple[Subdir, ...] = (
         written_by="training",
         holds="intermediate models of long training runs",
         loss=Loss.WORK,
-        costs="work: train again from the start",
+        costs="work: train again",
         removed_by="ws.wipe-models",
         backed_up=True,
     ),

@@ -184,9 +184,9 @@ def plan_summary(plan: Plan) -> str:
     """One line: what a plan takes."""
     if not plan.entries:
         return "nothing to remove"
-    size = f"{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}"
-    cost = f"; {duration_text(plan.cost_s)} of extraction, done again" if plan.cost_s else ""
-    return f"{count_text(len(plan.entries), 'entry')}, {size}{cost}"
+    entries = f"{count_text(len(plan.entries), 'entry')}, " if plan.files != len(plan.entries) else ""
+    cost = f", {duration_text(plan.cost_s)} of extraction to do again" if plan.cost_s else ""
+    return f"{entries}{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}{cost}"
 
 
 def report_lines(plan: Plan, report: Report) -> None:
@@ -231,7 +231,7 @@ def _purge_group(entry: Entry) -> str:
 
 def _group(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
     cost_s = sum(entry.cost_s for entry in entries)
-    why = f"{duration_text(cost_s)} of extraction, done again" if cost_s else entries[0].why
+    why = f"{duration_text(cost_s)} of extraction to do again" if cost_s else entries[0].why
     return printable(name), str(len(entries)), bytes_text(sum(entry.disk_bytes for entry in entries)), why
 
 
