@@ -34,8 +34,12 @@ class Children(Generic[Job]):
         self._children: dict[int, int] = {}  # read end of a child's pipe -> its pid
         self._forks = is_single_threaded()
         if self._forks:
-            for k in range(self._n):
-                self._start(k)
+            try:
+                for k in range(self._n):
+                    self._start(k)
+            except BaseException:  # no more processes to be had: those begun must not go on unseen
+                self.__exit__(None, None, None)
+                raise
 
     def __enter__(self) -> Children[Job]:
         return self
@@ -62,14 +66,23 @@ class Children(Generic[Job]):
     def _start(self, k: int) -> None:
         parent = os.getpid()
         read_fd, write_fd = os.pipe()
-        pid = os.fork()
+        # blocked, so that a Ctrl-C at the child's first step does not run our handlers in it
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        pid = -1
+        try:
+            pid = os.fork()
+        finally:
+            if pid:
+                os.close(write_fd)
+                if pid > 0:
+                    self._children[read_fd] = pid
+                signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         if pid:
-            os.close(write_fd)
-            self._children[read_fd] = pid
             return
         try:  # in the child: never return, never flush what the parent had buffered
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
             for fd in (read_fd, *self._children):
                 os.close(fd)
             with os.fdopen(write_fd, "w", encoding="ascii") as pipe:

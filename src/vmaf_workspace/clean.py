@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +42,6 @@ class Selection:
         """Whether it names results by where they are stored."""
         return not (self.store is self.executor is self.dataset is None)
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether nothing is spared."""
-        return not self.is_by_name and self.older_than_s is self.max_disk_bytes is self.max_files is None
-
 
 def plan_clean(
     root: Path, *, only: tuple[str, ...] = SCRATCH, min_age_s: float = MIN_AGE_S, force: bool = False
@@ -66,7 +62,8 @@ def plan_clean(
             elif found.mounts:
                 kept.append(_mounted(path, found))
             else:
-                entries.append(_scratch_entry(root, path, found))
+                with suppress(FileNotFoundError):  # its run ended and took it along
+                    entries.append(_scratch_entry(root, path, found))
     return new(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
 
 
@@ -97,23 +94,24 @@ def plan_purge(root: Path, selection: Selection) -> Plan:
         entries = [entry for entry in found if entry.path in left_over]
         rest = [entry for entry in found if entry.path not in left_over]
         rest.sort(key=lambda entry: (-entry.newest_ns, entry.path))  # most recently used first: it stays first
-        kept_files = kept_bytes = 0
-        for entry in rest:
-            idle_s = (now_ns - entry.newest_ns) / 1e9
-            if selection.is_everything or (selection.older_than_s is not None and idle_s > selection.older_than_s):
-                entries.append(entry)
-                continue
-            over_files = selection.max_files is not None and kept_files + 1 > selection.max_files
-            over_bytes = (
-                selection.max_disk_bytes is not None and kept_bytes + entry.disk_bytes > selection.max_disk_bytes
-            )
-            by_name_alone = selection.older_than_s is selection.max_files is selection.max_disk_bytes is None
-            if over_files or over_bytes or by_name_alone:
-                entries.append(entry)
-            else:
-                kept_files += 1
-                kept_bytes += entry.disk_bytes
+        entries += rest[_first_to_go(rest, selection, now_ns) :]
     return new(PURGE, root, entries, kept, subdirs=subdirs)
+
+
+def _first_to_go(rest: list[Entry], selection: Selection, now_ns: int) -> int:
+    """Index in *rest*, most recently used first, from where on all go."""
+    if selection.older_than_s is selection.max_files is selection.max_disk_bytes is None:
+        return 0
+    disk_bytes = 0
+    for index, entry in enumerate(rest):
+        disk_bytes += entry.disk_bytes
+        if (
+            (selection.older_than_s is not None and (now_ns - entry.newest_ns) / 1e9 > selection.older_than_s)
+            or (selection.max_files is not None and index >= selection.max_files)
+            or (selection.max_disk_bytes is not None and disk_bytes > selection.max_disk_bytes)
+        ):
+            return index
+    return len(rest)
 
 
 def refuse_live_runs(root: Path, what: str) -> None:
@@ -134,7 +132,13 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     """
     path = f"{subdir}/{name}"
     about = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    lock = take(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None  # never through a link
+    if name.startswith(STARTING) and time.time() - about.st_mtime < STARTING_S:  # its lock is not ours to try
+        return Kept(path=f"{path}/", why="a run that is just starting", live=True, locked=True)
+    try:
+        lock = take(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None  # never through a link
+    except PermissionError as error:
+        why = f"nobody can tell whether a run uses it, because its {RUN_FILE} may not be read ({error.strerror})"
+        return Kept(path=f"{path}/", why=why, live=True, locked=True, failed=True)
     if isinstance(lock, Holder):
         return Kept(path=f"{path}/", why=f"in use by {lock}", live=True, locked=True)
     if name in opened_by and not force:
@@ -163,10 +167,18 @@ def _scratch(
         if not os.path.isdir(real):
             continue
         in_use = open_entries(real)
-        with opened(real) as fd:
-            for name in sorted(os.listdir(fd)):
-                if name in KEPT_NAMES:
-                    continue
+        with ExitStack() as stack:
+            try:
+                fd = stack.enter_context(opened(real))
+                names = sorted(set(os.listdir(fd)) - KEPT_NAMES)
+            except OSError as error:
+                yield (
+                    subdir,
+                    "",
+                    Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", live=False, failed=True),
+                )
+                continue
+            for name in names:
                 try:
                     yield (
                         subdir,
@@ -200,8 +212,6 @@ def _judge(
         return _measured(fd, subdir, name, newest_ns)
     usage = _measured(fd, subdir, name, newest_ns)
     age_s = (now_ns - usage.newest_ns) / 1e9
-    if name.startswith(STARTING) and age_s < STARTING_S:
-        return Kept(path=f"{subdir}/{name}", why="a run that is just starting", live=True, locked=True)
     if not aside and not force and age_s < min_age_s:
         why = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s, and has no lock to ask"
         return Kept(path=f"{subdir}/{name}", why=why, live=True)
@@ -262,21 +272,30 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
     pending = [top]
     while pending:
         directory = pending.pop()
-        with os.scandir(directory) as found:
-            for item in found:
-                if directory == top and item.name in KEPT_NAMES:
-                    continue
-                if item.is_dir(follow_symlinks=False):
-                    if item.path not in closed:
-                        pending.append(item.path)
-                    continue
+        try:
+            with os.scandir(directory) as found:
+                items = list(found)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            why = error.strerror or str(error)
+            kept.append(Kept(path=f"{subdir}/{directory[len(top) + 1 :]}/", why=why, live=False, failed=True))
+            continue
+        for item in items:
+            if directory == top and item.name in KEPT_NAMES:
+                continue
+            if item.is_dir(follow_symlinks=False):
+                if item.path not in closed:
+                    pending.append(item.path)
+                continue
+            try:
                 about = item.stat(follow_symlinks=False)
-                usage = Usage(1, about.st_size, about.st_blocks * 512, about.st_mtime_ns)
-                cost_s = (
-                    _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
-                )
-                why = "can be encoded again" if subdir == "encode" else "can be extracted again"
-                yield _entry(f"{subdir}/{item.path[len(top) + 1 :]}", about, usage, why, cost_s)
+            except FileNotFoundError:
+                continue
+            usage = Usage(1, about.st_size, about.st_blocks * 512, about.st_mtime_ns)
+            cost_s = _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
+            why = "can be encoded again" if subdir == "encode" else "can be extracted again"
+            yield _entry(f"{subdir}/{item.path[len(top) + 1 :]}", about, usage, why, cost_s)
 
 
 def _extraction_s(path: str) -> float:
@@ -284,9 +303,10 @@ def _extraction_s(path: str) -> float:
     try:
         with open(path, "rb") as file:
             summary = json.loads(file.readline(1 << 20))
-        return float(summary["extraction_s"])
-    except (OSError, ValueError, KeyError, TypeError):
+        seconds = float(summary["extraction_s"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0.0
+    return seconds if 0.0 <= seconds < float("inf") else 0.0  # JSON has no word for the others
 
 
 def _is_named(entry: Entry, selection: Selection) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
-from vmaf_workspace.contract import BY_NAME, KEPT_NAMES
+from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, SCRATCH
 from vmaf_workspace.errors import RefusedError, UsageError
 
 VERSION = 1
@@ -82,12 +83,18 @@ class Plan:
         return sum(entry.cost_s for entry in self.entries)
 
 
+Made = TypeVar("Made", Entry, Kept, Plan)
+
+
 def save(plan: Plan, path: Path) -> None:
     """Write *plan* as JSON for a later `--apply`."""
     text = json.dumps({"version": VERSION, "plan": asdict(plan)}, indent=1)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    if not path.name:
+        raise UsageError(f"cannot write the plan {path}: it is a directory")
+    temporary = path.with_name(f".vmaf-plan-{os.urandom(8).hex()}")
     try:
-        temporary.write_text(text + "\n", encoding="ascii")
+        with temporary.open("x", encoding="ascii") as file:
+            file.write(text + "\n")
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -102,30 +109,41 @@ def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> 
     """
     try:
         data = json.loads(path.read_text(encoding="ascii"))
-        version, plan = data["version"], data["plan"]
-        entries = tuple(Entry(**entry) for entry in plan.pop("entries"))
-        kept = tuple(Kept(**kept) for kept in plan.pop("kept"))
-        loaded = Plan(**(plan | {"subdirs": tuple(plan["subdirs"])}), entries=entries, kept=kept)
-        readable = version == VERSION and all(isinstance(entry.path, str) for entry in entries)
+        if data["version"] != VERSION:
+            raise UsageError(f"{path} is a plan of version {data['version']}; this program reads version {VERSION}")
+        plan = dict(data["plan"])
+        entries = tuple(_checked(Entry(**entry)) for entry in plan["entries"])
+        kept = tuple(_checked(Kept(**kept)) for kept in plan["kept"])
+        subdirs_listed = tuple(name for name in plan["subdirs"] if name in BY_NAME)
+        loaded = _checked(Plan(**(plan | {"subdirs": subdirs_listed, "entries": entries, "kept": kept})))
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is no plan that `--plan` wrote ({type(error).__name__}: {error})") from error
-    if not readable:
-        raise UsageError(f"{path} is a plan of version {version}; this program reads version {VERSION}")
     if loaded.operation != operation:
         raise RefusedError(f"{path} is a plan of {loaded.operation}, not of {operation}")
     if loaded.root != os.path.realpath(root):
         raise RefusedError(f"{path} is a plan for {loaded.root}, not for {os.path.realpath(root)}")
     for entry in entries:
         first, *rest = entry.path.removesuffix("/").split("/")
-        if first not in subdirs or not rest or not all(rest) or {".", ".."} & set(rest) or "\0" in entry.path:
+        strange = not rest or not all(rest) or {".", ".."} & set(rest) or "\0" in entry.path
+        misplaced = len(rest) != 1 if first in SCRATCH else entry.is_directory  # whole runs there, files elsewhere
+        if strange or misplaced or first not in subdirs & set(loaded.subdirs):
             raise RefusedError(f"{path} lists {entry.path!r}, which {operation} never removes; nothing was touched")
         if len(rest) == 1 and rest[0] in KEPT_NAMES:
             raise RefusedError(f"{path} lists {entry.path!r}, which stays; nothing was touched")
     if not set(loaded.subdirs) <= subdirs:
         raise RefusedError(f"{path} is for {', '.join(loaded.subdirs)}, which {operation} never touches")
     return loaded
+
+
+def _checked(made: Made) -> Made:
+    for field in fields(made):
+        value = getattr(made, field.name)
+        kinds = {"float": ("float", "int"), "str": ("str",), "int": ("int",), "bool": ("bool",)}.get(str(field.type))
+        if kinds is not None and type(value).__name__ not in kinds:
+            raise TypeError(f"{field.name}: expected {field.type}, got {value!r}")
+    return made
 
 
 def new(

@@ -16,15 +16,16 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
-from vmaf_workspace.clean import liveness, open_entries
+from vmaf_workspace.clean import PURGE, liveness, open_entries, refuse_live_runs
 from vmaf_workspace.contract import SCRATCH
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import ASIDE, only_cleaner
 from vmaf_workspace.plan import Entry, Kept, Plan
 from vmaf_workspace.scan import DEEPEST, OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
@@ -61,25 +62,44 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
     root = Path(plan.root)
     if not guard.check(root) or not plan.entries:
         return report
-    adopt(root)
-    with only_cleaner(root, plan.operation):
-        in_use = {subdir: open_entries(os.path.realpath(root / subdir)) for subdir in plan.subdirs if subdir in SCRATCH}
+    _adopt_if_there_is_room(root)
+    with only_cleaner(root, plan.operation), ExitStack() as stack:
+        if plan.operation == PURGE:  # again: a run may have begun while a person read the question
+            refuse_live_runs(root, "purge the caches of")
+        places = guard.subdirectory_targets(root, marked=True)
+        fds: dict[str, int] = {}
+        in_use: dict[str, dict[str, int]] = {}
+        for subdir in plan.subdirs:
+            place = places.get(subdir, root / subdir)
+            with suppress(FileNotFoundError):  # opened once, so that nothing put in its place later is touched
+                fds[subdir] = stack.enter_context(opened(place))
+            in_use[subdir] = open_entries(os.path.realpath(place)) if subdir in SCRATCH else {}
 
         def work(entry: Entry) -> dict[str, Any]:
-            return _remove_entry(root, entry, in_use, force=plan.force)
+            return _remove_entry(fds, entry, in_use, force=plan.force)
 
         jobs = sorted(plan.entries, key=lambda entry: -entry.files)  # the long ones first, spread over the children
+        links: dict[tuple[int, int], list[int]] = {}
         done = 0
         with Children(jobs, work, at_most=CHILDREN) as children:
             for index, result in children:
-                _take_in(report, jobs[index], result)
+                _take_in(report, jobs[index], result, links)
                 done += jobs[index].disk_bytes
                 if progress is not None:
                     progress(done, plan.disk_bytes)
-        for subdir in plan.subdirs:
+        for subdir, fd in fds.items():
             if subdir not in SCRATCH:
-                _remove_empty_directories(root / subdir)
+                _remove_empty_directories(fd)
     return report
+
+
+def _adopt_if_there_is_room(root: Path) -> None:
+    try:
+        adopt(root)
+    except WorkspaceError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise  # a full disk must not stop a clean: the next one marks the tree
 
 
 def remove_tree(parent: int, name: str) -> list[tuple[str, str]]:
@@ -88,24 +108,29 @@ def remove_tree(parent: int, name: str) -> list[tuple[str, str]]:
     Never follows a link, never leaves the mount of *parent*.
     """
     failures: list[tuple[str, str]] = []
-    try:
-        fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        return [(name, error.strerror or str(error))]
-    try:
-        if mount_id(fd) != mount_id(parent):
-            return [(name, "something is mounted here; unmount it first")]
-        _empty(fd, name, 1, mount_id(fd), failures, parent)
-    finally:
-        os.close(fd)
-    if not failures:
-        _try(os.rmdir, name, parent, name, failures)
+    trees = [name]
+    mount = mount_id(parent)
+    while trees:
+        tree = trees.pop()
+        try:
+            with opened(tree, dir_fd=parent) as fd:
+                if mount_id(fd) != mount:
+                    failures.append((tree, "something is mounted here; unmount it first"))
+                    continue
+                _empty(fd, tree, 1, mount, failures, parent, trees)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failures.append((tree, error.strerror or str(error)))
+            continue
+        _try(os.rmdir, tree, parent, tree, failures)
     return failures
 
 
-def _empty(fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[str, str]], top: int) -> None:
+def _empty(
+    fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[str, str]], top: int, trees: list[str]
+) -> None:
+    """Empty the directory *fd*; what is too deep to reach from here is moved into *top* and added to *trees*."""
     try:
         with os.scandir(fd) as found:
             entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
@@ -122,14 +147,14 @@ def _empty(fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[st
                 failures.append((f"{prefix}/{name}", error.strerror or str(error)))
             continue
         path = f"{prefix}/{name}"
-        if depth >= DEEPEST:  # too deep to hold every directory open: bring it up beside the tree and begin again
+        if depth >= DEEPEST:  # too deep to hold every directory open: bring it up beside the tree, for later
             up = f"{ASIDE}{os.urandom(8).hex()}"
             try:
                 os.rename(name, up, src_dir_fd=fd, dst_dir_fd=top)
             except OSError as error:
                 failures.append((path, error.strerror or str(error)))
             else:
-                failures += remove_tree(top, up)
+                trees.append(up)
             continue
         try:
             child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
@@ -142,7 +167,7 @@ def _empty(fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[st
             if mount_id(child) != mount:
                 failures.append((path, "something is mounted here; unmount it first"))
                 continue
-            _empty(child, path, depth + 1, mount, failures, top)
+            _empty(child, path, depth + 1, mount, failures, top, trees)
         finally:
             os.close(child)
         _try(os.rmdir, name, fd, path, failures)
@@ -159,23 +184,27 @@ def _try(call: Callable[..., None], name: str, fd: int, path: str, failures: lis
         failures.append((path, error.strerror or str(error)))
 
 
-def _remove_entry(root: Path, entry: Entry, in_use: dict[str, dict[str, int]], *, force: bool) -> dict[str, Any]:
-    """One entry, in a child: {"removed": Usage} or {"changed": …} or {"kept": …}, with "failures"."""
+def _remove_entry(
+    fds: dict[str, int], entry: Entry, in_use: dict[str, dict[str, int]], *, force: bool
+) -> dict[str, Any]:
+    """One entry, in a child: {"removed": […]} or {"changed": …} or {"kept": …} or {"gone": …}, with "failures"."""
     subdir, *parents = entry.path.removesuffix("/").split("/")
     name = parents.pop()
     held: list[int] = []
     try:
-        held.append(os.open(os.path.realpath(root / subdir), OPEN_DIRECTORY))
-        top_mount = mount_id(held[0])
+        if subdir not in fds:
+            return {"gone": True}
+        fd = fds[subdir]
+        top_mount = mount_id(fd) if parents else 0
         for parent in parents:
-            held.append(os.open(parent, OPEN_DIRECTORY, dir_fd=held[-1]))
-            if mount_id(held[-1]) != top_mount:
+            fd = os.open(parent, OPEN_DIRECTORY, dir_fd=fd)
+            held.append(fd)
+            if mount_id(fd) != top_mount:
                 return {"failures": [[entry.path, "something is mounted above it; unmount that first"]]}
-        fd = held[-1]
         if subdir in SCRATCH and not name.startswith(ASIDE):
             state = liveness(fd, subdir, name, in_use[subdir], force=force)
             if isinstance(state, Kept):
-                return {"kept": [state.path, state.why, state.locked]}
+                return {"kept": [state.path, state.why, state.locked, state.failed]}
             if state is not None:
                 held.append(state)  # ours until it is gone: its name cannot be run under again
         usage = usage_of(name, dir_fd=fd)
@@ -213,40 +242,48 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             aside = name  # no room for another name on a full disk, and room is what we are here to make
+    about = os.stat(aside, dir_fd=fd, follow_symlinks=False)
+    if (about.st_dev, about.st_ino) != (entry.device, entry.inode):  # replaced in the instant before the rename
+        if stat.S_ISDIR(about.st_mode):
+            os.rename(aside, name, src_dir_fd=fd, dst_dir_fd=fd)  # fails where a newer one is, unless that is empty
+        else:
+            os.link(aside, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)  # fails where a newer one is
+            os.unlink(aside, dir_fd=fd)
+        return {"changed": "another file of this name is there now"}
+    failures: list[tuple[str, str]] = []
     if entry.is_directory:
         failures = remove_tree(fd, aside)
     else:
-        about = os.stat(aside, dir_fd=fd, follow_symlinks=False)
-        if (about.st_dev, about.st_ino) != (entry.device, entry.inode):  # replaced in the instant before the rename
-            os.link(aside, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)  # fails where a newer one is
-            os.unlink(aside, dir_fd=fd)
-            return {"changed": "another file of this name is there now"}
-        failures = []
         _try(os.unlink, aside, fd, aside, failures)
-    freed = usage
+    rest = Usage()
     if failures:
         with suppress(OSError):
             rest = usage_of(aside, dir_fd=fd)
-            freed = Usage(
-                usage.files - rest.files,
-                usage.apparent_bytes - rest.apparent_bytes,
-                usage.disk_bytes - rest.disk_bytes,
-                shared_bytes=usage.shared_bytes,
-            )
+    still = {(link[0], link[1]) for link in rest.links}
+    links = [link for link in usage.links if (link[0], link[1]) not in still]
+    shared_bytes = sum(disk_bytes for *_, disk_bytes in links)
     above = entry.path.removesuffix("/").removesuffix(name)
     return {
-        "removed": [freed.files, freed.apparent_bytes, max(freed.disk_bytes - freed.shared_bytes, 0)],
+        "removed": [
+            usage.files - rest.files,
+            usage.apparent_bytes - rest.apparent_bytes,
+            max(usage.disk_bytes - rest.disk_bytes - shared_bytes, 0),
+        ],
+        "links": links,
         "failures": [[f"{above}{path}", problem] for path, problem in failures],
     }
 
 
-def _take_in(report: Report, entry: Entry, result: dict[str, Any] | None) -> None:
+def _take_in(
+    report: Report, entry: Entry, result: dict[str, Any] | None, links: dict[tuple[int, int], list[int]]
+) -> None:
+    """Add what became of *entry* to *report*; *links* counts what of hard-linked files is gone, over all entries."""
     if result is None:
         report.failures.append((entry.path, "the process that was removing it was killed; clean again"))
         return
     if "kept" in result:
-        path, why, locked = result["kept"]
-        report.kept.append(Kept(path=path, why=why, live=True, locked=locked))
+        path, why, locked, failed = result["kept"]
+        report.kept.append(Kept(path=path, why=why, live=True, locked=locked, failed=failed))
     if "changed" in result:
         report.changed.append((entry.path, result["changed"]))
     failures = [(path, problem) for path, problem in result.get("failures", ())]
@@ -257,13 +294,20 @@ def _take_in(report: Report, entry: Entry, result: dict[str, Any] | None) -> Non
         report.files += files
         report.freed_apparent_bytes += apparent
         report.freed_disk_bytes += disk
+    for device, inode, gone, known, disk_bytes in result.get("links", ()):
+        link = links.setdefault((device, inode), [0, 0])
+        link[0] += gone
+        link[1] = max(link[1], known)
+        if link[0] >= link[1]:  # the last of them went with this entry
+            report.freed_disk_bytes += disk_bytes
 
 
-def _remove_empty_directories(top: Path) -> None:
+def _remove_empty_directories(top: int) -> None:
     """Directories of a store that are empty now, deepest first; a run that is just storing makes its own again."""
-    if not top.is_dir():
-        return
-    for directory, _, _ in os.walk(os.path.realpath(top), topdown=False):
-        if directory != os.path.realpath(top):
-            with suppress(OSError), opened(os.path.dirname(directory)) as fd:
-                os.rmdir(os.path.basename(directory), dir_fd=fd)
+    mount = mount_id(top)
+    with suppress(OSError, RecursionError):
+        for _, directories, _, fd in os.fwalk(".", topdown=False, dir_fd=top):
+            if mount_id(fd) == mount:
+                for name in directories:
+                    with suppress(OSError):
+                        os.rmdir(name, dir_fd=fd)

@@ -15,6 +15,7 @@ from vmaf_workspace.contract import BY_NAME, SCRATCH
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEEPEST = 200  # directories held open at once; deeper trees are named, not measured
 BLOCK = 512  # unit of st_blocks, POSIX
+LINK = ("device", "inode", "links in the tree", "links in all", "disk bytes")
 
 
 @dataclass(slots=True)
@@ -25,7 +26,7 @@ class Usage:
     apparent_bytes: int = 0  # sum of st_size of the files
     disk_bytes: int = 0  # allocated, directories included: what `du` says
     newest_ns: int = 0  # newest modification time in the tree, directories included
-    shared_bytes: int = 0  # of disk_bytes, what stays allocated through a hard link from elsewhere
+    links: list[list[int]] = field(default_factory=list)  # of each inode with a link from elsewhere: a LINK
     problems: list[tuple[str, str]] = field(default_factory=list)  # (path below the tree, what is wrong with it)
     mounts: list[str] = field(default_factory=list)  # paths below the tree where another file system is mounted
 
@@ -34,7 +35,7 @@ class Usage:
         self.files += other.files
         self.apparent_bytes += other.apparent_bytes
         self.disk_bytes += other.disk_bytes
-        self.shared_bytes += other.shared_bytes
+        self.links += other.links
         self.newest_ns = max(self.newest_ns, other.newest_ns)
         self.problems += other.problems
         self.mounts += other.mounts
@@ -65,6 +66,8 @@ def usage_of(
         fd = os.open(name, OPEN_DIRECTORY, dir_fd=dir_fd)
         try:
             mount = None if cross_mounts else mount_id(fd)
+            if mount is not None and dir_fd is not None and mount != mount_id(dir_fd):
+                usage.mounts.append(".")
             _walk(fd, "", 1, usage, links, set() if seen is None else seen, mount)
         finally:
             os.close(fd)
@@ -72,9 +75,9 @@ def usage_of(
     else:
         usage.files, usage.apparent_bytes, usage.disk_bytes = 1, about.st_size, about.st_blocks * BLOCK
         if about.st_nlink > 1:
-            usage.shared_bytes = usage.disk_bytes
+            links[about.st_dev, about.st_ino] = [1, about.st_nlink, usage.disk_bytes]
     usage.newest_ns = max(usage.newest_ns, about.st_mtime_ns)
-    usage.shared_bytes += sum(size for count, known, size in links.values() if known > count)
+    usage.links = [[*key, count, known, size] for key, (count, known, size) in links.items() if known > count]
     return usage
 
 
@@ -92,7 +95,10 @@ def _walk(
     below: list[str] = []
     with os.scandir(fd) as entries:
         for entry in entries:
-            about = entry.stat(follow_symlinks=False)
+            try:
+                about = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # a live run removes what it no longer needs
             if about.st_mtime_ns > newest:
                 newest = about.st_mtime_ns
             if stat.S_ISDIR(about.st_mode):

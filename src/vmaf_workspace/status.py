@@ -10,6 +10,7 @@ from typing import Any
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import live_runs
 from vmaf_workspace.contract import SUBDIRS, Subdir
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.plan import Kept
 from vmaf_workspace.scan import Usage, usage_by_subdir
 
@@ -38,16 +39,18 @@ class Status:
 
 def status(root: Path, *, meanwhile: object = None) -> Status:
     """Look at *root*, which may be missing; *meanwhile*, a callable, is called while a child reads the disk."""
-    exists = root.is_dir()
+    exists = os.path.isdir(root)
     with Children([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
         if callable(meanwhile):
             meanwhile()
         measured: dict[str, Any] = {}
         for _, rows in children:
-            measured = rows or {}
+            if rows is None:
+                raise WorkspaceError(f"{root} could not be read, or the process that read it was killed; try again")
+            measured = rows
     newest_ns = measured.pop("newest", None)
     found = {name: Usage.from_json(row) for name, row in measured.items()}
-    nearest = next(place for place in (root, *root.absolute().parents) if place.exists())
+    nearest = next(place for place in (root, *root.absolute().parents) if os.path.exists(place))
     room = os.statvfs(nearest)
     return Status(
         rows=tuple(_row(root, subdir, found.get(subdir.name)) for subdir in SUBDIRS),
