@@ -42,8 +42,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _configured_path() -> str:
     """`ws.path` of the project config that `invoke` would read here; Invoke is imported only where there is one."""
-    project = next((place for place in (Path.cwd(), *Path.cwd().parents) if (place / "tasks.py").is_file()), None)
-    prefixes = [Path("/etc/invoke"), Path.home() / ".invoke", *([project / "invoke"] if project else [])]
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # removed under our feet, which matters only where a path counts from it
+        here = Path("/")
+    project = next((place for place in (here, *here.parents) if (place / "tasks.py").is_file()), None)
+    home = os.path.expanduser("~")
+    prefixes = [Path("/etc/invoke"), Path(home) / ".invoke", *([project / "invoke"] if project else [])]
     files = [prefix.with_name(prefix.name + ending) for prefix in prefixes for ending in CONFIG_ENDINGS]
     if not any(file.is_file() for file in files) and "INVOKE_WS_PATH" not in os.environ:
         return ""

@@ -1,0 +1,201 @@
+"""`ws.setup` makes the tree, and only where nobody else's files are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from trees import everything, python, without_root_powers, workspace, write
+
+from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, PLACEHOLDER_TEXT, SUBDIRS, Loss
+from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.guard import is_marked
+from vmaf_workspace.setup import ensure, setup
+
+
+def test_it_makes_all_eight_their_placeholders_the_marker_and_the_cache_tags(tmp_path: Path) -> None:
+    made = setup(tmp_path / "a" / "ws")
+    assert all(path.exists() for path in made)
+    for subdir in SUBDIRS:
+        directory = tmp_path / "a" / "ws" / subdir.name
+        assert (directory / PLACEHOLDER).read_text() == PLACEHOLDER_TEXT
+        tag = directory / CACHE_TAG
+        assert tag.exists() == (subdir.loss in (Loss.NOTHING, Loss.TIME))
+        if tag.exists():
+            assert tag.read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+    assert not (tmp_path / "a" / "ws" / CACHE_TAG).exists()
+    assert is_marked(tmp_path / "a" / "ws")
+
+
+def test_a_second_time_makes_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / "model" / PLACEHOLDER).write_text("mine\n")
+    before = everything(root)
+    assert setup(root) == []
+    ensure(root)
+    assert everything(root) == before
+
+
+def test_what_is_missing_is_made_again(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / "workdir" / PLACEHOLDER).unlink()
+    (root / "workdir" / CACHE_TAG).unlink()
+    (root / "workdir").rmdir()
+    assert setup(root) == [root / "workdir", root / "workdir" / PLACEHOLDER, root / "workdir" / CACHE_TAG]
+
+
+def test_git_never_sees_the_marker(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    workspace(checkout / "ws")
+    out = subprocess.run(
+        ["git", "-C", checkout, "status", "--porcelain", "-uall"], check=True, capture_output=True, text=True
+    ).stdout
+    assert sorted(out.split()[1::2]) == sorted(f"ws/{subdir.name}/{PLACEHOLDER}" for subdir in SUBDIRS)
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", ".git", "Model", CACHE_TAG])
+def test_a_directory_with_anything_else_in_it_stays_as_it_is(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "ws" / name)
+    write(tmp_path / "ws" / "model" / "m.pkl")
+    before = everything(tmp_path / "ws")
+    with pytest.raises(RefusedError):
+        setup(tmp_path / "ws")
+    assert everything(tmp_path / "ws") == before
+
+
+def test_a_tree_of_contract_names_alone_becomes_ours_and_keeps_its_files(tmp_path: Path) -> None:
+    model = write(tmp_path / "ws" / "model" / "m.pkl", 100)
+    setup(tmp_path / "ws")
+    assert model.stat().st_size == 100
+    assert is_marked(tmp_path / "ws")
+
+
+def test_the_default_place_of_a_checkout_becomes_ours_whatever_is_in_it(tmp_path: Path) -> None:
+    root = tmp_path / "checkout" / "compat" / "python-vmaf" / "workspace"
+    write(root / "README.md")
+    setup(root)
+    assert is_marked(root)
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "ws")
+    with pytest.raises(RefusedError, match="not a directory"):
+        setup(tmp_path / "ws")
+    with pytest.raises(RefusedError, match="not a directory"):
+        setup(tmp_path / "ws" / "below")
+
+
+def test_a_symlink_to_nothing_is_refused_and_one_to_an_empty_directory_is_not(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(RefusedError, match="symlink to nothing"):
+        setup(tmp_path / "link")
+    (tmp_path / "real").mkdir()
+    setup(tmp_path / "link")
+    assert is_marked(tmp_path / "real")
+
+
+def as_symlink(marker: Path, elsewhere: Path) -> None:
+    marker.symlink_to(elsewhere)
+
+
+def as_dangling_symlink(marker: Path, elsewhere: Path) -> None:
+    marker.symlink_to(elsewhere / "nothing")
+
+
+def as_file(marker: Path, elsewhere: Path) -> None:
+    marker.touch()
+
+
+@pytest.mark.parametrize("fake", [as_symlink, as_dangling_symlink, as_file])
+def test_a_marker_that_is_no_directory_of_its_own_is_refused(
+    fake: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "ws").mkdir()
+    fake(tmp_path / "ws" / MARKER, tmp_path / "elsewhere")
+    before = everything(tmp_path)
+    assert not is_marked(tmp_path / "ws")
+    with pytest.raises(RefusedError, match="marker"):
+        setup(tmp_path / "ws")
+    assert everything(tmp_path) == before
+
+
+def test_a_workspace_inside_a_workspace_is_refused(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    before = everything(root)
+    for inner in (root / "workdir" / "inner", root / "inner", root / "workdir" / "a" / "b"):
+        with pytest.raises(RefusedError, match="inside the workspace"):
+            setup(inner)
+    assert everything(root) == before
+
+
+def test_a_symlinked_subdirectory_gets_a_marker_of_its_own_while_it_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    fast = tmp_path / "fast"
+    fast.mkdir()
+    (tmp_path / "ws" / "workdir").symlink_to(fast)
+    setup(tmp_path / "ws")
+    assert is_marked(fast, subdir="workdir")
+    assert not is_marked(fast)
+    assert not is_marked(fast, subdir="output")
+    assert (fast / PLACEHOLDER).exists()
+    assert setup(tmp_path / "ws") == []
+    with pytest.raises(RefusedError, match="another workspace's subdirectory"):
+        setup(fast)
+
+
+def test_a_setup_killed_before_the_marker_was_whole_can_be_done_again(tmp_path: Path) -> None:
+    for place in ("ws", "fast"):
+        (tmp_path / place / MARKER).mkdir(parents=True)
+        write(tmp_path / place / MARKER / PLACEHOLDER)
+    (tmp_path / "ws" / "workdir").symlink_to(tmp_path / "fast")
+    setup(tmp_path / "ws")
+    assert is_marked(tmp_path / "fast", subdir="workdir")
+
+
+def test_runs_that_start_at_once_may_make_the_same_workspace(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def make(root: Path, barrier: threading.Barrier) -> None:
+        barrier.wait()
+        try:
+            ensure(root)
+        except BaseException as error:
+            failures.append(error)
+
+    for attempt in range(20):
+        barrier = threading.Barrier(4)
+        root = tmp_path / str(attempt)
+        threads = [threading.Thread(target=make, args=(root, barrier)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
+def test_a_place_that_may_not_be_written_is_explained_in_three_lines(tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    (tmp_path / "closed").mkdir(mode=0o555)
+    code = """
+import sys
+from pathlib import Path
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.setup import ensure
+try:
+    ensure(Path(sys.argv[1]))
+except WorkspaceError as error:
+    print(error)
+"""
+    done = python(code, tmp_path / "closed" / "ws", prefix=prefix)
+    lines = done.out.splitlines()
+    assert len(lines) == 3, done
+    assert str(tmp_path / "closed" / "ws") in lines[0]
+    assert "VMAF_WORKSPACE" in lines[1]
+    assert "make it writable" in lines[2]
+    assert os.listdir(tmp_path / "closed") == []
