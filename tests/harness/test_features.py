@@ -1,0 +1,132 @@
+"""What is extracted, under which name it is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from clips import N_FRAMES
+
+from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.features import extraction
+from vmaf_harness.ffmpeg import Processes
+from vmaf_harness.measure import Job, measure
+
+
+@pytest.fixture
+def model() -> Path:
+    """vmaf_v0.6.1 as the JSON file that libvmaf loads."""
+    spec = find_spec("ffmpeg_quality_metrics")
+    assert spec is not None
+    assert spec.origin is not None
+    return next(Path(spec.origin).parent.rglob("vmaf_v0.6.1.json"))
+
+
+@pytest.mark.parametrize(
+    ("quality_type", "score"),
+    [("VMAF", "vmaf"), ("PSNR", "psnr_y"), ("SSIM", "float_ssim"), ("MS_SSIM", "float_ms_ssim")],
+)
+def test_each_quality_type_has_its_score_in_the_log(job: Callable[..., Job], quality_type: str, score: str) -> None:
+    made = job(extraction_of=quality_type, quality_width_px=352, quality_height_px=288)  # MS-SSIM needs 176 lines
+    with Processes() as processes:
+        measured = measure(made, processes)
+    assert made.extraction.score == score
+    assert len(measured.frames[score]) == N_FRAMES
+    assert ("vmaf" in measured.frames) == (quality_type == "VMAF")
+
+
+@pytest.mark.parametrize(
+    ("model", "phone", "executor_id", "option"),
+    [
+        (None, False, "VMAF_V0.6.1", "version=vmaf_v0.6.1"),
+        ("vmaf_v0.6.1", False, "VMAF_V0.6.1", "version=vmaf_v0.6.1"),
+        ("version=vmaf_v0.6.1", False, "VMAF_V0.6.1", "version=vmaf_v0.6.1"),
+        ("vmaf_v0.6.1neg", False, "VMAF_V0.6.1neg", "version=vmaf_v0.6.1neg"),
+        ("vmaf_4k_v0.6.1", False, "VMAF_V4k_v0.6.1", "version=vmaf_4k_v0.6.1"),
+        (None, True, "VMAF_V0.6.1-phone", "version=vmaf_v0.6.1:enable_transform=true"),
+    ],
+)
+def test_built_in_models_are_named_by_their_version(
+    model: str | None, phone: bool, executor_id: str, option: str
+) -> None:
+    made = extraction("VMAF", model=model, phone_model=phone)
+    assert made.executor_id == executor_id
+    assert dict(made.options)["model"] == option
+
+
+def test_a_json_model_scores_as_the_built_in_one(job: Callable[..., Job], model: Path) -> None:
+    with Processes() as processes:
+        built_in = measure(job(), processes)
+        from_file = measure(replace(job(), extraction=extraction("VMAF", model=str(model))), processes)
+    assert from_file.frames["vmaf"] == built_in.frames["vmaf"]
+
+
+def test_the_phone_model_scores_higher(job: Callable[..., Job]) -> None:
+    with Processes() as processes:
+        plain = measure(job(), processes)
+        phone = measure(replace(job(), extraction=extraction("VMAF", phone_model=True)), processes)
+    assert phone.means["vmaf"] > plain.means["vmaf"] + 5
+
+
+def test_a_json_model_is_known_by_its_content(model: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine: a, b.json"
+    mine.write_bytes(model.read_bytes())
+    before = extraction("VMAF", model=str(mine))
+    data = json.loads(model.read_bytes())
+    data["model_dict"]["score_clip"] = [0.0, 50.0]
+    mine.write_text(json.dumps(data))
+    after = extraction("VMAF", model=str(mine))
+    assert before.identity != after.identity
+    assert before.executor_id != after.executor_id
+    assert before.executor_id.startswith("VMAF_Vmine__a__b-")
+
+
+def test_a_model_changed_during_a_run_is_used_as_it_was_when_it_was_named(
+    job: Callable[..., Job], model: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.json"
+    mine.write_bytes(model.read_bytes())
+    made = replace(job(), extraction=extraction("VMAF", model=str(mine)))
+    mine.write_text("{}")
+    with Processes() as processes:
+        assert measure(made, processes).n_frames == N_FRAMES
+
+
+@pytest.mark.parametrize("name", ["../../../../m.pkl", "m.onnx", "m.pkl.model"])
+def test_models_that_are_not_json_are_refused_by_name(name: str) -> None:
+    with pytest.raises(HarnessError, match="not supported yet"):
+        extraction("VMAF", model=name)
+
+
+@pytest.mark.parametrize("name", ["no/such.json", "/etc", "vmaf_v0.6.1:enable_transform=true", "a,b", ";rm", "path=x"])
+def test_a_model_that_is_none_is_an_error(name: str) -> None:
+    with pytest.raises(HarnessError):
+        extraction("VMAF", model=name)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"3", b"\xff", b"[" * 100_000])
+def test_a_file_that_is_no_model_is_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(content)
+    with pytest.raises(HarnessError, match="no JSON model"):
+        extraction("VMAF", model=str(path))
+
+
+def test_an_unknown_built_in_version_is_shown_as_libvmaf_says_it(job: Callable[..., Job]) -> None:
+    made = replace(job(), extraction=extraction("VMAF", model="vmaf_v9.9.9"))
+    with Processes() as processes, pytest.raises(EngineError, match="no such built-in model"):
+        measure(made, processes)
+
+
+def test_only_vmaf_has_a_model() -> None:
+    with pytest.raises(HarnessError, match="SSIM has no model"):
+        extraction("SSIM", model="vmaf_v0.6.1")
+
+
+def test_an_unknown_quality_type_is_an_error() -> None:
+    with pytest.raises(HarnessError, match=r"STRRED.*known are VMAF"):
+        extraction("STRRED")
