@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.ffmpeg import Processes
+from vmaf_harness.ffmpeg import Processes, StoppedError
 
 Job = TypeVar("Job")
 Made = TypeVar("Made")
@@ -62,7 +62,19 @@ def run_jobs(
     """
     # Left in reverse: first the ffmpegs are ended, then there is nothing left that the threads would wait for.
     with _executor(at_once, scheduler) as executor, Processes() as processes:
-        doing = partial(_with, processes, work) if scheduler is None else partial(_with_own_processes, work)
+        failed = threading.Event()
+
+        def here(job: Job) -> Made:
+            if failed.is_set():
+                raise StoppedError("another failed before it began")
+            try:
+                return work(job, processes)
+            except HarnessError:
+                if not keep_going:
+                    failed.set()  # at once: the next job may begin before this thread hears of the failure
+                raise
+
+        doing = here if scheduler is None else partial(_with_own_processes, work)
         futures: dict[Future[Made], int] = {}
         try:
             for index, job in enumerate(jobs):
@@ -72,6 +84,8 @@ def run_jobs(
                     continue
                 try:
                     made: Made | HarnessError = future.result()
+                except StoppedError:
+                    continue
                 except HarnessError as error:
                     made = error
                 finished(futures[future], made)
@@ -120,10 +134,6 @@ def _executor(at_once: int, scheduler: str | None) -> Iterator[Executor]:
         raise HarnessError(f"cannot reach the scheduler {scheduler}: {error}") from error
     with client, client.get_executor() as remote:
         yield remote
-
-
-def _with(processes: Processes, work: Callable[[Job, Processes], Made], job: Job) -> Made:
-    return work(job, processes)
 
 
 def _with_own_processes(work: Callable[[Job, Processes], Made], job: Job) -> Made:

@@ -60,3 +60,12 @@ def job(engine: Engine, clips: Clips, tmp_path: Path) -> Callable[..., Job]:
         )
 
     return make
+
+
+@pytest.fixture
+def model() -> Path:
+    """vmaf_v0.6.1 as the JSON file that libvmaf loads."""
+    spec = find_spec("ffmpeg_quality_metrics")
+    assert spec is not None
+    assert spec.origin is not None
+    return next(Path(spec.origin).parent.rglob("vmaf_v0.6.1.json"))

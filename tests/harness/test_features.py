@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,6 @@ from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.features import extraction
 from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.measure import Job, measure
-
-
-@pytest.fixture
-def model() -> Path:
-    """vmaf_v0.6.1 as the JSON file that libvmaf loads."""
-    spec = find_spec("ffmpeg_quality_metrics")
-    assert spec is not None
-    assert spec.origin is not None
-    return next(Path(spec.origin).parent.rglob("vmaf_v0.6.1.json"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,443 @@
+"""`run_testing` and `run_cleaning_cache`, as people call them: what they print, write, store and never do twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from clips import ENCODERS, N_FRAMES, Clips, program, recipe, start
+
+from vmaf_harness.engine import Engine
+from vmaf_harness.features import extraction
+from vmaf_harness.scoring import score_pair
+from vmaf_harness.script import run_cleaning_cache, run_testing
+from vmaf_harness.store import directory
+from vmaf_workspace.lock import Run
+
+Printed = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def videos(clips: Clips, tmp_path: Path) -> Path:
+    """A directory with copies of the clips, to be changed as a test likes."""
+    place = tmp_path / "videos"
+    shutil.copytree(clips.directory, place)
+    return place
+
+
+@pytest.fixture
+def dataset(videos: Path) -> Path:
+    return recipe(videos, "reference.mp4", [f"{name}.mp4" for name in ENCODERS])
+
+
+@pytest.fixture
+def counted(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """The distorted video of every measurement that was started; it fails those of `fail.mp4`."""
+    starts = tmp_path / "starts"
+    starts.touch()
+    text = f'case "$*" in *distorted*|*x26*|*av1*|*fail*) echo "$*" >> "{starts}";; esac\n'
+    text += f'case "$*" in *fail.mp4*) echo no such thing >&2; exit 3;; esac\nexec "{engine.path}" "$@"'
+    monkeypatch.setenv("VMAF_FFMPEG", str(program("ffmpeg", tmp_path, text)))
+    return lambda: sorted(re.findall(r"file:\S*/(\w+)\.mp4 -threads", starts.read_text()))
+
+
+def scores(printed: str) -> dict[int, float]:
+    return {int(id_): float(score) for id_, score in re.findall(r"^asset (\d+): \S+ (\d+\.\d{6}) ", printed, re.M)}
+
+
+def outputs(workspace: Path, name: str) -> list[Path]:
+    return sorted((workspace / "output").glob(f"*/{name}"))
+
+
+# What is printed and written
+
+
+@pytest.mark.parametrize("quality_type", ["VMAF", "PSNR", "SSIM"])
+def test_scores_and_statistics_are_printed(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed, quality_type: str
+) -> None:
+    assert run_testing.main([quality_type, str(dataset), "--print-result", "--suppress-plot"]) == 0
+    out = capsys.readouterr().out
+    assert sorted(scores(out)) == [0, 1, 2]
+    assert re.search(r"^some, \w+_V\S+, 3 assets: SROCC -?\d\.\d{4}, PLCC \S+, KROCC \S+, RMSE \d+\.\d{4}$", out, re.M)
+
+
+def test_a_plot_a_table_and_statistics_are_written(dataset: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    assert run_testing.main(["VMAF", str(dataset), "--print-result", "--plot-wh", "4x3"]) == 0
+    out = capsys.readouterr().out
+    plot = outputs(vmaf_workspace, "some_VMAF_V0.6.1.png")[0]
+    assert str(plot) in out
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    with outputs(vmaf_workspace, "scores.csv")[0].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {int(row["asset_id"]): float(row["score"]) for row in rows} == scores(out)
+    assert {row["n_frames"] for row in rows} == {str(N_FRAMES)}
+    summary = json.loads(outputs(vmaf_workspace, "statistics.json")[0].read_bytes())
+    assert (summary["scored"], summary["failed"], summary["statistics"]["n"]) == (3, 0, 3)
+    assert sorted(os.listdir(vmaf_workspace / "workdir")) == [".gitignore", "CACHEDIR.TAG"]
+
+
+def test_the_plot_goes_where_it_is_wanted(dataset: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
+    assert run_testing.main(["PSNR", str(dataset), "--save-plot", str(tmp_path / "plots" / "here")]) == 0
+    assert [path.suffix for path in (tmp_path / "plots" / "here").iterdir()] == [".png"]
+
+
+def test_print_result_prints_6_decimals_into_a_pipe_too(dataset: Path, vmaf_workspace: Path) -> None:
+    process = start("run_testing", "VMAF", dataset, "--print-result", "--suppress-plot")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(scores(out)) == 3
+    assert "\x1b" not in out + err
+
+
+def test_a_dataset_of_one_asset_prints_its_score(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    one = recipe(videos, "reference.mp4", ["x264.mp4"])
+    assert run_testing.main(["VMAF", str(one), "--suppress-plot"]) == 0
+    out = capsys.readouterr().out
+    assert list(scores(out)) == [0]
+    assert "statistics need at least two assets" in out
+
+
+def test_a_dataset_without_labels_prints_its_scores(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    unlabelled = recipe(videos, "reference.mp4", ["x264.mp4", "x265.mp4"], labels=False)
+    assert run_testing.main(["VMAF", str(unlabelled), "--print-result"]) == 0
+    out = capsys.readouterr().out
+    assert len(scores(out)) == 2
+    assert "there are 0" in out
+
+
+def test_a_yuv_recipe_scores_as_the_same_frames_in_containers(
+    videos: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    head = "yuv_fmt = 'yuv420p'\nwidth = 176\nheight = 144"
+    of_yuv = recipe(videos, "reference.yuv", [f"{n}.yuv" for n in ENCODERS], name="yuv", head=head)
+    of_mp4 = recipe(videos, "reference.mp4", [f"{n}.mp4" for n in ENCODERS], name="mp4")
+    printed = []
+    for each in (of_yuv, of_mp4):
+        assert run_testing.main(["VMAF", str(each), "--print-result", "--suppress-plot"]) == 0
+        printed.append(scores(capsys.readouterr().out))
+    assert printed[0] == printed[1]
+    assert len(printed[0]) == 3
+
+
+@pytest.mark.parametrize("pool", ["mean", "harmonic_mean", "min", "median", "perc5", "perc10", "perc20"])
+def test_frames_are_pooled_as_asked_from_the_store_too(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed, pool: str
+) -> None:
+    arguments = ["PSNR", str(dataset), "--print-result", "--suppress-plot", "--cache-result", "--pool", pool]
+    run_testing.main(arguments)
+    measured = scores(capsys.readouterr().out)
+    run_testing.main(arguments)
+    printed = capsys.readouterr()
+    assert scores(printed.out) == measured
+    assert "3 of them stored before" in printed.err
+    entry = json.loads(next(directory(vmaf_workspace).glob("*/*/*/*.json")).read_bytes().splitlines()[1])
+    assert len(entry["frames"]["psnr_y"]) == N_FRAMES
+
+
+def test_raw_scores_become_labels(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    path = videos / "raw_dataset.py"
+    path.write_text(
+        "dataset_name = 'raw'\nyuv_fmt = 'notyuv'\nquality_width = 176\nquality_height = 144\n"
+        "ref_videos = [{'content_id': 0, 'path': 'reference.mp4'}]\n"
+        "dis_videos = [{'content_id': 0, 'asset_id': 0, 'path': 'x264.mp4', 'os': [3, 4, 5]},\n"
+        "  {'content_id': 0, 'asset_id': 1, 'path': 'x265.mp4', 'os': [1, 2, 2]}]\n"
+    )
+    assert run_testing.main(["PSNR", str(path), "--subj-model", "MOS", "--suppress-plot"]) == 0
+    with outputs(vmaf_workspace, "scores.csv")[0].open(newline="") as file:
+        assert [float(row["label"]) for row in csv.DictReader(file)] == pytest.approx([4.0, 5 / 3])
+
+
+def test_videos_are_looked_for_in_the_workspace_first(videos: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
+    (vmaf_workspace / "dataset").mkdir(parents=True)
+    for name in ("reference.mp4", "x264.mp4"):
+        shutil.move(videos / name, vmaf_workspace / "dataset" / name)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert run_testing.main(["PSNR", str(recipe(elsewhere, "reference.mp4", ["x264.mp4"])), "--suppress-plot"]) == 0
+
+
+def test_another_workspace_can_be_named(dataset: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other workspace"
+    assert run_testing.main(["PSNR", str(dataset), "--suppress-plot", "--workspace", str(other)]) == 0
+    assert outputs(other, "scores.csv")
+    assert not vmaf_workspace.exists()
+
+
+def test_kept_work_files_are_named(dataset: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    assert run_testing.main(["PSNR", str(dataset), "--suppress-plot", "--keep-workfiles"]) == 0
+    place = Path(re.findall(r"work files: (.*)", capsys.readouterr().err)[0])
+    assert len(list(place.glob("*/distorted.yuv"))) == 3
+    assert place.parent == vmaf_workspace / "workdir"
+
+
+def test_odd_names_are_scored(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    odd = videos / "a;touch X;b it's [1]"
+    odd.mkdir()
+    for name in ("reference.mp4", "x264.mp4"):
+        shutil.copy(videos / name, odd / f"{name} {name}")
+    made = recipe(odd, "reference.mp4 reference.mp4", ["x264.mp4 x264.mp4"])
+    assert run_testing.main(["PSNR", str(made), "--print-result", "--cache-result"]) == 0
+    assert not list(videos.rglob("X"))
+
+
+# What is stored
+
+
+def test_nothing_is_stored_without_cache_result(dataset: Path, vmaf_workspace: Path) -> None:
+    run_testing.main(["PSNR", str(dataset), "--suppress-plot"])
+    assert not directory(vmaf_workspace).exists()
+
+
+def test_a_stored_dataset_starts_no_ffmpeg_at_all(
+    dataset: Path, vmaf_workspace: Path, counted: Callable[[], list[str]], capsys: Printed, tmp_path: Path
+) -> None:
+    arguments = ["VMAF", str(dataset), "--cache-result", "--print-result", "--suppress-plot"]
+    run_testing.main(arguments)
+    first = scores(capsys.readouterr().out)
+    (tmp_path / "starts").unlink()
+    (tmp_path / "starts").mkdir()  # the program could not write down that it was started, and would fail
+    assert run_testing.main(arguments) == 0
+    assert scores(capsys.readouterr().out) == first
+
+
+@pytest.mark.parametrize("what", ["distorted", "reference"])
+def test_a_video_replaced_under_the_same_name_is_scored_again(
+    dataset: Path, videos: Path, vmaf_workspace: Path, capsys: Printed, what: str
+) -> None:
+    arguments = ["VMAF", str(dataset), "--cache-result", "--print-result", "--suppress-plot"]
+    run_testing.main(arguments)
+    before = scores(capsys.readouterr().out)
+    shutil.copy(videos / "reference.mp4" if what == "distorted" else videos / "av1.mp4", videos / "new")
+    os.replace(videos / "new", videos / ("x264.mp4" if what == "distorted" else "reference.mp4"))
+    run_testing.main(arguments)
+    after = scores(capsys.readouterr().out)
+    assert after[0] != before[0]
+    assert (after[1] == before[1]) == (what == "distorted")
+
+
+def test_a_model_replaced_under_the_same_name_scores_again(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed, tmp_path: Path, model: Path
+) -> None:
+    mine = tmp_path / "mine.json"
+    mine.write_bytes(model.read_bytes())
+    arguments = ["VMAF", str(dataset), "--vmaf-model", str(mine), "--cache-result", "--print-result", "--suppress-plot"]
+    run_testing.main(arguments)
+    before = scores(capsys.readouterr().out)
+    data = json.loads(model.read_bytes())
+    data["model_dict"]["score_clip"] = [0.0, 20.0]
+    mine.write_text(json.dumps(data))
+    run_testing.main(arguments)
+    assert max(before.values()) > 20
+    assert max(scores(capsys.readouterr().out).values()) == 20
+
+
+def test_a_model_path_leads_nowhere_in_the_workspace(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed, tmp_path: Path, model: Path
+) -> None:
+    shutil.copy(model, tmp_path / "m.json")
+    up = os.path.relpath(tmp_path / "m.json", Path.cwd())
+    deep = f"../{Path.cwd().name}/{up}"
+    assert run_testing.main(["VMAF", str(dataset), "--vmaf-model", deep, "--cache-result", "--suppress-plot"]) == 0
+    assert {path.name for path in directory(vmaf_workspace).iterdir() if path.is_dir()} == {
+        extraction("VMAF", model=deep).executor_id
+    }
+
+
+def test_an_entry_cut_short_is_named_once_and_measured_again(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    arguments = ["PSNR", str(dataset), "--cache-result", "--print-result", "--suppress-plot"]
+    run_testing.main(arguments)
+    before = scores(capsys.readouterr().out)
+    entry = next(directory(vmaf_workspace).glob("*/*/*/*.json"))
+    entry.write_bytes(entry.read_bytes()[:100])
+    assert run_testing.main(arguments) == 0
+    printed = capsys.readouterr()
+    assert scores(printed.out) == before
+    assert printed.err.count(str(entry)) == 1
+    run_testing.main(arguments)
+    assert str(entry) not in capsys.readouterr().err
+
+
+# What fails
+
+
+def test_one_failing_asset_costs_no_other_a_second_measurement(
+    videos: Path, vmaf_workspace: Path, counted: Callable[[], list[str]], capsys: Printed
+) -> None:
+    (videos / "fail.mp4").write_bytes((videos / "x264.mp4").read_bytes() + b"another content")
+    made = recipe(videos, "reference.mp4", ["x264.mp4", "fail.mp4", "x265.mp4", "av1.mp4"])
+    arguments = ["PSNR", str(made), "--cache-result", "--print-result", "--suppress-plot", "--keep-going"]
+    assert run_testing.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert sorted(scores(printed.out)) == [0, 2, 3]
+    assert counted() == ["av1", "fail", "x264", "x265"]
+    assert "3 assets" in printed.out
+    assert "exit code 3" in printed.err
+    assert "no such thing" in printed.err
+    log = Path(re.findall(r"full log: (.*)", printed.err)[0])
+    assert log.read_text() == "no such thing\n"
+    assert run_testing.main(arguments) == 1
+    assert counted() == ["av1", "fail", "fail", "x264", "x265"]
+
+
+def test_without_keep_going_what_is_done_is_stored(
+    videos: Path, vmaf_workspace: Path, counted: Callable[[], list[str]], capsys: Printed
+) -> None:
+    (videos / "fail.mp4").write_bytes((videos / "av1.mp4").read_bytes() + b"another content")
+    made = recipe(videos, "reference.mp4", ["x264.mp4", "x265.mp4", "av1.mp4", "fail.mp4"])
+    arguments = ["PSNR", str(made), "--cache-result", "--suppress-plot", "--processes", "1"]
+    assert run_testing.main(arguments) == 1
+    begun = counted()
+    assert "fail" in begun
+    stored = len(list(directory(vmaf_workspace).glob("*/*/*/*.json")))
+    assert stored == len(begun) - 1
+    assert run_testing.main([*arguments, "--keep-going"]) == 1
+    assert counted() == sorted(["av1", "x264", "x265", "fail", "fail"])
+
+
+def test_a_missing_file_is_named_with_its_place_and_the_others_are_scored_when_asked(
+    videos: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    made = recipe(videos, "reference.mp4", ["x264.mp4", "missing.mp4", "x265.mp4"])
+    assert run_testing.main(["PSNR", str(made), "--print-result", "--suppress-plot"]) == 1
+    printed = capsys.readouterr()
+    assert "dis_videos[1].path: 'missing.mp4' is not there" in printed.err
+    assert scores(printed.out) == {}
+    assert not vmaf_workspace.exists()
+    assert run_testing.main(["PSNR", str(made), "--print-result", "--suppress-plot", "--keep-going"]) == 1
+    assert sorted(scores(capsys.readouterr().out)) == [0, 2]
+
+
+def test_a_wrong_size_is_an_error_and_the_others_are_scored_when_asked(
+    videos: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    with (videos / "x265.yuv").open("ab") as file:
+        file.write(b"x")
+    head = "yuv_fmt = 'yuv420p'\nwidth = 176\nheight = 144"
+    made = recipe(videos, "reference.yuv", ["x264.yuv", "x265.yuv", "av1.yuv"], head=head)
+    assert run_testing.main(["PSNR", str(made), "--print-result", "--suppress-plot", "--keep-going"]) == 1
+    printed = capsys.readouterr()
+    assert sorted(scores(printed.out)) == [0, 2]
+    assert f"{N_FRAMES} frames and 1 bytes left over" in printed.err
+
+
+@pytest.mark.parametrize("line", ["os.system('touch X')", "colour = 'red'"])
+def test_a_recipe_that_is_not_understood_runs_nothing(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed, line: str
+) -> None:
+    dataset.write_text(dataset.read_text() + f"import os\n{line}\n")
+    assert run_testing.main(["PSNR", str(dataset)]) == 1
+    assert f"{dataset}:" in capsys.readouterr().err
+    assert not Path("X").exists()
+    assert not vmaf_workspace.exists()
+
+
+def test_a_missing_engine_is_an_error_and_makes_nothing(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_FFMPEG", "/nowhere/ffmpeg")
+    assert run_testing.main(["VMAF", str(dataset)]) == 1
+    assert "set VMAF_FFMPEG to an ffmpeg with libvmaf" in capsys.readouterr().err
+    assert not vmaf_workspace.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["VMAF"],
+        ["STRRED", "x"],
+        ["PSNR", "x", "--vmaf-model", "vmaf_v0.6.1"],
+        ["SSIM", "x", "--vmaf-phone-model"],
+        ["VMAF", "x", "--processes", "0"],
+        ["VMAF", "x", "--processes", "two"],
+        ["VMAF", "x", "--plot-wh", "5"],
+        ["VMAF", "x", "--plot-wh", "0x5"],
+        ["VMAF", "x", "--pool", "mode"],
+        ["VMAF", "x", "--subj-model", "NONE"],
+        ["VMAF", "x", "--cache"],
+    ],
+)
+def test_arguments_that_cannot_be_read_exit_with_2(arguments: list[str], vmaf_workspace: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_testing.main(arguments)
+    assert caught.value.code == 2
+
+
+def test_upstreams_flags_are_all_taken(dataset: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
+    flags = "--vmaf-model vmaf_v0.6.1 --vmaf-phone-model --cache-result --parallelize --processes 2 --print-result"
+    plot = ["--save-plot", str(tmp_path), "--plot-wh", "5x5", "--pool", "harmonic_mean"]
+    assert run_testing.main(["VMAF", str(dataset), *flags.split(), *plot]) == 0
+    assert run_testing.main(["VMAF", str(dataset), *flags.split(), "--suppress-plot"]) == 0
+
+
+# One pair
+
+
+def test_a_pair_is_scored_with_all_its_frames(clips: Clips, vmaf_workspace: Path) -> None:
+    with Run(vmaf_workspace) as run:
+        score = score_pair(clips.mp4("reference"), clips.mp4("x264"), extraction("VMAF"), run)
+    assert len(score.frames["vmaf"]) == score.result.n_frames == N_FRAMES
+    assert score.result.pools["min"] == min(score.frames["vmaf"])
+    assert not (vmaf_workspace / "workdir" / run.id).exists()
+
+
+# Cleaning the cache
+
+
+def test_the_results_of_one_dataset_and_type_go_and_no_others(
+    dataset: Path, videos: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    other = recipe(videos, "reference.mp4", ["x264.mp4"], name="some [x]*")
+    for each in (dataset, other):
+        for quality_type in ("PSNR", "SSIM"):
+            run_testing.main([quality_type, str(each), "--cache-result", "--suppress-plot"])
+    store = directory(vmaf_workspace)
+    capsys.readouterr()
+
+    def stored() -> dict[str, int]:
+        return {str(d.relative_to(store)): len(list(d.rglob("*.json"))) for d in sorted(store.glob("*/*"))}
+
+    assert run_cleaning_cache.main(["PSNR", str(dataset)]) == 0
+    assert stored() == {"PSNR_V1.0/some [x]*": 1, "SSIM_V1.0/some": 3, "SSIM_V1.0/some [x]*": 1}
+    out = capsys.readouterr().out
+    assert "removed 3 entries" in out
+    assert "of extraction" in out
+    assert run_cleaning_cache.main(["SSIM", str(other)]) == 0
+    assert stored() == {"PSNR_V1.0/some [x]*": 1, "SSIM_V1.0/some": 3}
+
+
+def test_cleaning_twice_finds_nothing_the_second_time(dataset: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    assert run_cleaning_cache.main(["PSNR", str(dataset)]) == 0
+    run_testing.main(["PSNR", str(dataset), "--cache-result", "--suppress-plot"])
+    assert run_cleaning_cache.main(["PSNR", str(dataset)]) == 0
+    capsys.readouterr()
+    assert run_cleaning_cache.main(["PSNR", str(dataset)]) == 0
+    assert "nothing to remove" in capsys.readouterr().out
+
+
+def test_a_cache_that_is_not_ours_is_refused(dataset: Path, tmp_path: Path, capsys: Printed) -> None:
+    theirs = tmp_path / "theirs" / "result_store_dir" / "file_result_store" / "PSNR_V1.0" / "some" / "0"
+    theirs.mkdir(parents=True)
+    (theirs / "a.json").write_text("{}")
+    assert run_cleaning_cache.main(["PSNR", str(dataset), "--workspace", str(tmp_path / "theirs")]) == 3
+    assert (theirs / "a.json").exists()
+
+
+def test_help_needs_no_engine_and_no_heavy_import() -> None:
+    code = (
+        "import sys\nfrom vmaf_harness.script import run_testing, run_cleaning_cache\n"
+        "heavy = {'numpy', 'scipy', 'matplotlib', 'rich', 'distributed', 'imageio_ffmpeg', 'sureal'}\n"
+        "heavy &= set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
