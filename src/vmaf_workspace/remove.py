@@ -69,7 +69,7 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
         places = guard.subdirectory_targets(root, marked=True)
         fds: dict[str, int] = {}
         in_use: dict[str, dict[str, int]] = {}
-        for subdir in plan.subdirs:
+        for subdir in {entry.path.split("/", 1)[0] for entry in plan.entries}:
             place = places.get(subdir, root / subdir)
             with suppress(FileNotFoundError):  # opened once, so that nothing put in its place later is touched
                 fds[subdir] = stack.enter_context(opened(place))

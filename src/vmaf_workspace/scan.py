@@ -73,9 +73,14 @@ def usage_of(
             os.close(fd)
         usage.disk_bytes += about.st_blocks * BLOCK
     else:
-        usage.files, usage.apparent_bytes, usage.disk_bytes = 1, about.st_size, about.st_blocks * BLOCK
+        usage.files = 1
+        key = (about.st_dev, about.st_ino)
+        if about.st_nlink == 1 or seen is None or key not in seen:
+            usage.apparent_bytes, usage.disk_bytes = about.st_size, about.st_blocks * BLOCK
         if about.st_nlink > 1:
-            links[about.st_dev, about.st_ino] = [1, about.st_nlink, usage.disk_bytes]
+            links[key] = [1, about.st_nlink, about.st_blocks * BLOCK]
+            if seen is not None:
+                seen.add(key)
     usage.newest_ns = max(usage.newest_ns, about.st_mtime_ns)
     usage.links = [[*key, count, known, size] for key, (count, known, size) in links.items() if known > count]
     return usage

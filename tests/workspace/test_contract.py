@@ -10,7 +10,7 @@ from vmaf_workspace.commands import COMMANDS, Command
 from vmaf_workspace.contract import PLACEHOLDER, PLACEHOLDER_TEXT, SCRATCH, SUBDIRS, Loss, Subdir
 
 CHECKOUT = Path(__file__).parent.parent.parent
-NAMES = "dataset encode model model_param output result_store_dir checkpoints_dir workdir".split()
+NAMES = ["dataset", "encode", "model", "model_param", "output", "result_store_dir", "checkpoints_dir", "workdir"]
 
 
 def test_the_eight_subdirectories_and_what_their_loss_costs() -> None:
@@ -23,12 +23,15 @@ def test_the_eight_subdirectories_and_what_their_loss_costs() -> None:
 @pytest.mark.parametrize("subdir", SUBDIRS, ids=lambda subdir: subdir.name)
 def test_the_verb_that_removes_fits_what_the_loss_costs(subdir: Subdir) -> None:
     task = (subdir.removed_by or "").split(" ", 1)[0]
-    assert task == {
-        Loss.NOTHING: "ws.clean-scratch",
-        Loss.TIME: "ws.purge-cache",
-        Loss.WORK: "ws.wipe-models",
-        Loss.INPUT: "",
-    }[subdir.loss]
+    assert (
+        task
+        == {
+            Loss.NOTHING: "ws.clean-scratch",
+            Loss.TIME: "ws.purge-cache",
+            Loss.WORK: "ws.wipe-models",
+            Loss.INPUT: "",
+        }[subdir.loss]
+    )
     assert subdir.backed_up == (subdir.loss is Loss.WORK)
     assert subdir.costs.split(":")[0] == subdir.loss.value
 

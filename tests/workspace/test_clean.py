@@ -1,0 +1,429 @@
+"""`ws.clean-scratch`: empties scratch, spares what lives, and the freed total tells which files went."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from trees import (
+    age,
+    clean,
+    du,
+    ended_run,
+    everything,
+    in_a_mount_namespace,
+    left,
+    live_run,
+    process,
+    python,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
+
+from vmaf_workspace.clean import plan_clean
+from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER, SUBDIRS
+from vmaf_workspace.lock import ASIDE, RUN_FILE
+from vmaf_workspace.remove import execute
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return workspace(tmp_path / "ws")
+
+
+def test_nothing_to_do(root: Path) -> None:
+    before = everything(root)
+    report = clean(root)
+    assert (report.removed, report.files, report.freed_disk_bytes, report.is_complete) == (0, 0, 0, True)
+    assert everything(root) == before
+
+
+def test_it_empties_both_scratch_directories_keeps_their_placeholders_and_touches_nothing_else(root: Path) -> None:
+    for subdir in SUBDIRS:
+        age(write(root / subdir.name / "run" / "frames.yuv", 1000).parent)
+    others = [root / subdir.name for subdir in SUBDIRS if subdir.name not in ("workdir", "output")]
+    before = [everything(other) for other in others]
+    report = clean(root)
+    assert (report.removed, report.files, report.freed_apparent_bytes) == (2, 2, 2000)
+    for subdir in ("workdir", "output"):
+        assert sorted(os.listdir(root / subdir)) == sorted([PLACEHOLDER, CACHE_TAG])
+    assert [everything(other) for other in others] == before
+
+
+def test_twice_in_a_row_the_second_time_there_is_nothing(root: Path) -> None:
+    age(ended_run(root, size=1000))
+    assert clean(root).removed == 1
+    report = clean(root)
+    assert (report.removed, report.is_complete) == (0, True)
+
+
+def test_the_freed_total_tells_which_went(root: Path) -> None:
+    for name, size in {"one": 1, "ten": 10, "hundred": 100, "thousand": 1000}.items():
+        write(root / "workdir" / name / "frames.yuv", size)
+        if name in ("one", "hundred"):
+            age(root / "workdir" / name)
+    assert clean(root).freed_apparent_bytes == 101
+    assert left(root) == ["ten", "thousand"]
+
+
+def test_freed_bytes_are_what_du_says_less(root: Path) -> None:
+    for number in range(5):
+        write(root / "workdir" / f"run{number}" / "deep" / "frames.yuv", 10_000 * number)
+        age(root / "workdir" / f"run{number}")
+    before = du(root / "workdir")
+    assert clean(root).freed_disk_bytes == before - du(root / "workdir")
+
+
+def test_a_file_whose_other_link_stays_is_not_freed_and_one_whose_links_all_go_is_freed_once(root: Path) -> None:
+    age(ended_run(root))
+    clean(root)  # now the cleaners' own lock file is there
+    kept = write(root / "model" / "kept", 100_000)
+    for number in range(4):
+        write(root / "workdir" / f"run{number}" / "own", 10_000)
+        os.link(kept, root / "workdir" / f"run{number}" / "linked")
+        if number:
+            os.link(root / "workdir" / "run0" / "own", root / "workdir" / f"run{number}" / "first")
+        age(root / "workdir" / f"run{number}")
+    before = du(root)
+    report = clean(root)
+    assert report.removed == 4
+    assert report.freed_disk_bytes == before - du(root)
+    assert kept.stat().st_nlink == 1
+
+
+def test_only_one_of_the_two(root: Path) -> None:
+    for subdir in ("workdir", "output"):
+        age(ended_run(root, subdir=subdir))
+    assert clean(root, only=("output",)).removed == 1
+    assert (left(root), left(root, "output")) == (["ended"], [])
+
+
+# What lives stays.
+
+
+def test_a_live_run_is_kept_and_its_holder_named_even_with_force(root: Path) -> None:
+    with live_run(root, "workdir", "output") as child:
+        names = left(root) + left(root, "output")
+        for force in (False, True):
+            report = clean(root, force=force, min_age_s=0)
+            assert (report.removed, report.is_complete) == (0, True)
+            assert all(f"process {child.pid} on" in kept.why for kept in report.kept)
+            assert all("a live run" in kept.why and kept.locked for kept in report.kept)
+        assert left(root) + left(root, "output") == names
+        done = ws("clean-scratch", "--force", "--workspace", root)
+        assert done.code == 0
+        assert f"process {child.pid} on" in done.out
+
+
+def test_a_run_that_was_killed_goes_at_once_however_young(root: Path) -> None:
+    with live_run(root):
+        pass
+    assert len(left(root)) == 1
+    report = clean(root)
+    assert report.removed == 1
+    assert left(root) == []
+
+
+def test_without_a_lock_what_changed_lately_is_kept_and_force_takes_it(root: Path) -> None:
+    run = write(root / "workdir" / "theirs" / "deep" / "frames.yuv").parent.parent
+    age(run)
+    os.utime(run / "deep" / "frames.yuv")  # one young file deep below is enough
+    report = clean(root)
+    assert [(kept.path, kept.live, kept.locked) for kept in report.kept] == [("workdir/theirs", True, False)]
+    assert "--min-age" in report.kept[0].why
+    assert clean(root, force=True).removed == 1
+
+
+@pytest.mark.parametrize(("min_age", "goes"), [("0", True), ("90s", True), ("15m", True), ("1h", False), ("2d", False)])
+def test_min_age_is_the_age_that_counts(min_age: str, goes: bool, root: Path) -> None:
+    age(write(root / "workdir" / "theirs" / "a").parent, 1800)
+    done = ws("clean-scratch", "--min-age", min_age, "--workspace", root)
+    assert done.code == 0
+    assert (left(root) == []) == goes
+
+
+def test_a_file_from_the_future_counts_as_young(root: Path) -> None:
+    age(write(root / "workdir" / "theirs" / "a").parent, -7200)
+    assert clean(root).removed == 0
+    assert clean(root, force=True).removed == 1
+
+
+@pytest.mark.parametrize("what", ["file", "cwd"])
+def test_what_a_process_has_open_or_works_in_is_kept_and_force_takes_it(what: str, root: Path) -> None:
+    held = age(write(root / "workdir" / "theirs" / "deep" / "frames.yuv").parent.parent) / "deep"
+    code = {
+        "file": "import sys; f = open(sys.argv[1] + '/frames.yuv'); print('ready', flush=True); sys.stdin.read()",
+        "cwd": "import os, sys; os.chdir(sys.argv[1]); print('ready', flush=True); sys.stdin.read()",
+    }[what]
+    with process(code, held) as child:
+        (kept,) = clean(root).kept
+        assert f"open in process {child.pid}" in kept.why
+        assert (kept.live, kept.locked) == (True, False)
+        assert clean(root, force=True).removed == 1
+    assert left(root) == []
+
+
+def test_what_a_process_opens_between_plan_and_execution_is_kept(root: Path) -> None:
+    held = age(write(root / "workdir" / "theirs" / "frames.yuv").parent)
+    plan = plan_clean(root)
+    code = "import sys; f = open(sys.argv[1]); print('ready', flush=True); sys.stdin.read()"
+    with process(code, held / "frames.yuv"):
+        report = execute(plan)
+    assert (report.removed, len(report.kept)) == (0, 1)
+    assert left(root) == ["theirs"]
+
+
+def test_a_run_that_locks_between_plan_and_execution_is_kept(root: Path) -> None:
+    run = ended_run(root)
+    plan = plan_clean(root)
+    code = """
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    with process(code, run / RUN_FILE):
+        report = execute(plan)
+    assert [kept.locked for kept in report.kept] == [True]
+    assert left(root) == ["ended"]
+
+
+# Links, mounts and names.
+
+
+def test_symlinks_are_unlinked_and_their_targets_untouched(root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "outside" / "file", 1000)
+    before = everything(tmp_path / "outside")
+    run = ended_run(root)
+    for place in (run, root / "workdir"):
+        (place / "to-file").symlink_to(tmp_path / "outside" / "file")
+        (place / "to-directory").symlink_to(tmp_path / "outside")
+        (place / "up").symlink_to("..")
+        (place / "loop").symlink_to("loop")
+        (place / "dangling").symlink_to("nothing")
+    report = clean(root, force=True)
+    assert (report.removed, report.is_complete) == (6, True)
+    assert left(root) == []
+    assert everything(tmp_path / "outside") == before
+
+
+def test_fifos_and_sockets_go_and_are_not_waited_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (ended_run(root), root / "workdir"):
+        os.mkfifo(place / "fifo")
+        monkeypatch.chdir(place)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind("socket")
+        monkeypatch.chdir(root)
+    assert clean(root, force=True).removed == 3
+    assert left(root) == []
+
+
+NAMES = [
+    b"\xff\xfe",
+    b"new\nline",
+    b"-rf",
+    b"--force",
+    b" ",
+    b"x" * 255,
+    "über ☃".encode(),
+    b"\x1b[31mred",
+    b"*",
+    b"\\",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMES, b".hidden", b"...", b"run.json", b".starting", b"CACHEDIR.TAG "])
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_any_name_goes(name: bytes, kind: str, root: Path) -> None:
+    path = os.path.join(os.fsencode(root), b"workdir", name)
+    if kind == "directory":
+        os.mkdir(path)
+        path = os.path.join(path, name)
+    with open(path, "wb") as file:
+        file.write(b"x" * 10)
+    report = clean(root, force=True)
+    assert (report.removed, report.freed_apparent_bytes, report.is_complete) == (1, 10, True)
+    assert left(root) == []
+
+
+def test_odd_names_are_printed_on_one_line_and_are_exact_in_json(root: Path) -> None:
+    for name in NAMES:
+        os.mkdir(os.path.join(os.fsencode(root), b"workdir", name))
+    shown = ws("clean-scratch", "--workspace", root)
+    assert "\x1b" not in shown.out
+    assert len([line for line in shown.out.splitlines() if "min-age" in line]) == len(NAMES)
+    planned = ws("clean-scratch", "--force", "--dry-run", "--json", "--workspace", root).json
+    assert {os.fsencode(entry["path"]) for entry in planned["entries"]} == {b"workdir/" + n + b"/" for n in NAMES}
+
+
+def test_a_rest_of_a_killed_clean_goes_whatever_its_age(root: Path) -> None:
+    write(root / "workdir" / f"{ASIDE}0123456789abcdef" / "young", 100)
+    write(root / "output" / f"{ASIDE}file", 10)
+    report = clean(root)
+    assert (report.removed, report.freed_apparent_bytes) == (2, 110)
+
+
+def test_a_name_that_only_looks_like_a_rest_is_an_entry_as_any_other(root: Path) -> None:
+    write(root / "workdir" / "vmaf-trash-1" / "young")
+    write(root / "workdir" / ".vmaf-tras" / "young")
+    assert clean(root).removed == 0
+
+
+def test_directories_nested_thousands_deep_go(root: Path) -> None:
+    here = os.getcwd()
+    (root / "workdir" / "deep").mkdir()
+    os.chdir(root / "workdir" / "deep")
+    try:
+        for _ in range(5000):
+            os.mkdir("d")
+            os.chdir("d")
+        write(Path("bottom"), 1000)
+    finally:
+        os.chdir(here)
+    done = ws("clean-scratch", "--force", "--json", "--workspace", root)
+    assert done.code == 0, done
+    assert done.json["failures"] == []
+    assert left(root) == []
+
+
+def test_mounts_inside_scratch_are_left_with_what_is_in_them_and_named(root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "outside" / "file", 1000)
+    for name in ("bound", "memory", "deep/bound", "deep/empty"):
+        (root / "workdir" / "run" / name).mkdir(parents=True)
+    (root / "workdir" / "whole").mkdir()
+    age(ended_run(root, "other"))
+    code = """
+root, outside = map(Path, sys.argv[1:])
+run = root / "workdir" / "run"
+mount("--bind", outside, run / "bound")
+mount("--bind", outside, run / "deep" / "bound")
+mount("--bind", outside, root / "workdir" / "whole")
+mount("-t", "tmpfs", "none", run / "memory")
+(run / "memory" / "file").write_text("x")
+code, out, err = ws("clean-scratch", "--force", "--workspace", root)
+assert (code, sorted(os.listdir(root / "workdir"))) == (1, [".gitignore", "CACHEDIR.TAG", "run", "whole"]), (code, out)
+assert "mounted" in err and "workdir/run" in err and "workdir/whole" in err, err
+assert (run / "memory" / "file").exists() and (run / "deep" / "bound" / "file").exists()
+print("left")
+"""
+    before = everything(tmp_path / "outside")
+    done = in_a_mount_namespace(code, root, tmp_path / "outside")
+    assert done.out == "left\n", done.err
+    assert everything(tmp_path / "outside") == before
+
+
+def test_something_mounted_between_plan_and_execution_is_left(root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "outside" / "file", 1000)
+    (ended_run(root) / "deep").mkdir()
+    code = """
+from vmaf_workspace.clean import plan_clean
+from vmaf_workspace.remove import execute, remove_tree
+root, outside = map(Path, sys.argv[1:])
+plan = plan_clean(root, force=True)
+mount("--bind", outside, root / "workdir" / "ended" / "deep")
+report = execute(plan)
+print(report.removed, report.changed)
+print(remove_tree(os.open(root / "workdir", os.O_RDONLY), "ended"))
+"""
+    done = in_a_mount_namespace(code, root, tmp_path / "outside")
+    assert done.out.startswith("0 [('workdir/ended/', 'something was mounted in it')]"), done
+    assert "('ended/deep', 'something is mounted here; unmount it first')" in done.out
+    assert (tmp_path / "outside" / "file").exists()
+
+
+# What cannot go is said.
+
+
+CLI = "import sys; from vmaf_workspace.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_one_path_that_fails_is_named_the_others_go_and_the_exit_code_says_so(root: Path) -> None:
+    prefix = without_root_powers()
+    for name, size in {"one": 1, "ten": 10, "hundred": 100}.items():
+        age(write(root / "workdir" / name / "sub" / "frames.yuv", size).parent.parent)
+    (root / "workdir" / "ten" / "sub").chmod(0o555)
+    done = python(CLI, "clean-scratch", "--json", "--workspace", root, prefix=prefix)
+    (stuck,) = left(root)  # renamed aside, the next clean tries again
+    assert done.code == 1
+    assert done.json["exit_code"] == 1
+    assert done.json["removed"]["apparent_bytes"] == 101
+    assert [(f["path"], f["problem"]) for f in done.json["failures"]] == [
+        (f"workdir/{stuck}/sub/frames.yuv", "Permission denied")
+    ]
+    (root / "workdir" / stuck / "sub").chmod(0o755)
+    assert clean(root).freed_apparent_bytes == 10
+    assert left(root) == []
+
+
+def test_a_directory_that_may_not_be_read_is_left_and_named(root: Path) -> None:
+    prefix = without_root_powers()
+    age(write(root / "workdir" / "closed" / "file").parent)
+    (root / "workdir" / "closed").chmod(0)
+    age(ended_run(root))
+    done = python(CLI, "clean-scratch", "--force", "--json", "--workspace", root, prefix=prefix)
+    (root / "workdir" / "closed").chmod(0o755)
+    assert done.code == 1
+    assert left(root) == ["closed"]
+    assert [kept["path"] for kept in done.json["kept"]] == ["workdir/closed/"]
+
+
+def test_a_subdirectory_that_may_not_be_read_is_named_and_the_other_is_cleaned(root: Path) -> None:
+    prefix = without_root_powers()
+    age(ended_run(root))
+    age(ended_run(root, subdir="output"))
+    (root / "workdir").chmod(0)
+    done = python(CLI, "clean-scratch", "--workspace", root, prefix=prefix)
+    (root / "workdir").chmod(0o755)
+    assert done.code == 1
+    assert "workdir/: cannot be read: Permission denied" in done.err
+    assert (left(root), left(root, "output")) == (["ended"], [])
+
+
+def test_a_full_disk_can_be_cleaned(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    code = """
+from vmaf_workspace.setup import setup
+disk = Path(sys.argv[1])
+for adopted in (False, True):
+    mount("-t", "tmpfs", "-o", "size=256k,nr_inodes=64", "none", disk)
+    root = disk / "compat" / "python-vmaf" / "workspace" if adopted else disk / "ws"
+    run = root / "workdir" / "run"
+    if not adopted:
+        setup(root)
+    run.mkdir(parents=True)
+    number = 0
+    try:
+        while True:
+            (run / str(number)).write_bytes(b"x" * 5000)
+            number += 1
+    except OSError as error:
+        assert error.errno == 28, error
+    try:
+        while True:
+            number += 1
+            (run / str(number)).touch()
+    except OSError as error:
+        assert error.errno == 28, error
+    assert os.statvfs(disk).f_bfree == os.statvfs(disk).f_ffree == 0
+    os.chdir("/")
+    code, _, err = ws("clean-scratch", "--force", "--workspace", root)
+    print(code, err, os.statvfs(disk).f_bfree > 40, sorted(os.listdir(root / "workdir"))[2:])
+    subprocess.run(["umount", disk], check=True)
+"""
+    done = in_a_mount_namespace(code, tmp_path / "disk")
+    lines = done.out.splitlines()
+    assert lines == ["0  True []", "0  True []"], done
+
+
+def test_runs_without_locks_go_by_the_youngest_of_their_files_not_by_their_name(root: Path) -> None:
+    write(root / "output" / "plot.png", 10)
+    age(write(root / "output" / "old.png", 100))
+    assert clean(root).freed_apparent_bytes == 100
+    assert left(root, "output") == ["plot.png"]
+    assert time.time() - (root / "output" / "plot.png").stat().st_mtime < 60

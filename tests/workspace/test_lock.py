@@ -1,0 +1,324 @@
+"""Who uses the workspace: a run's lock is held before its directory has a name, and freed by the kernel."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from trees import LIVE_RUN, clean, left, live_run, process, python, without_root_powers, workspace, write
+
+from vmaf_workspace.clean import live_runs, plan_clean
+from vmaf_workspace.contract import MARKER
+from vmaf_workspace.errors import InUseError, RefusedError
+from vmaf_workspace.lock import RUN_FILE, STARTING, Holder, Run, only_cleaner, open_paths, take
+
+
+def test_a_run_makes_nothing_until_a_directory_is_asked_for(tmp_path: Path) -> None:
+    with Run(tmp_path / "ws"):
+        pass
+    assert not (tmp_path / "ws").exists()
+
+
+def test_a_run_makes_the_workspace_and_locks_its_directory_and_says_who_it_is(tmp_path: Path) -> None:
+    with Run(tmp_path / "ws", command="score things") as run:
+        workdir = run.workdir()
+        assert workdir == tmp_path / "ws" / "workdir" / run.id
+        assert run.workdir("a", "b.yuv") == workdir / "a" / "b.yuv"
+        about = json.loads((workdir / RUN_FILE).read_text())
+        assert (about["pid"], about["command"]) == (os.getpid(), "score things")
+        assert abs(about["since_s"] - time.time()) < 60
+        holder = take(workdir / RUN_FILE)
+        assert isinstance(holder, Holder)
+        assert (holder.pid, holder.host) == (os.getpid(), os.uname().nodename)
+        assert f"process {os.getpid()}" in str(holder)
+
+
+def test_leaving_a_run_removes_its_scratch_and_frees_its_output(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    with Run(root) as run:
+        write(run.workdir("deep", "frames.yuv"))
+        write(run.output("plot.png"))
+    assert left(root) == []
+    lock = take(root / "output" / run.id / RUN_FILE)
+    assert isinstance(lock, int)
+    os.close(lock)
+    assert (root / "output" / run.id / "plot.png").exists()
+
+
+def test_kept_work_files_stay_unlocked_for_the_next_clean(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    with Run(root, keep_workfiles=True) as run:
+        write(run.workdir("frames.yuv"))
+    assert left(root) == [run.id]
+    assert clean(root).removed == 1
+
+
+@pytest.mark.parametrize("out", ["..", "../other", "/etc", "a/../../../model"])
+def test_no_name_leads_out_of_a_runs_directory(out: str, tmp_path: Path) -> None:
+    with Run(tmp_path / "ws") as run:
+        for directory in (run.workdir, run.output):
+            with pytest.raises(RefusedError):
+                directory(out)
+
+
+def test_worker_threads_that_ask_at_once_get_the_same_directory(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    for _ in range(20):
+        found: list[object] = []
+        barrier = threading.Barrier(4)
+
+        def ask(run: Run, barrier: threading.Barrier, found: list[object]) -> None:
+            barrier.wait()
+            try:
+                found.append(run.workdir())
+            except OSError as error:
+                found.append(error)
+
+        with Run(root) as run:
+            threads = [threading.Thread(target=ask, args=(run, barrier, found)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert found == [root / "workdir" / run.id] * 4
+
+
+def test_a_command_of_any_length_is_named(tmp_path: Path) -> None:
+    with Run(tmp_path / "ws", command="run " + "ü" * 100_000) as run:
+        run.workdir()
+        (kept,) = live_runs(tmp_path / "ws")
+        assert f"process {os.getpid()}" in kept.why
+
+
+def test_a_run_that_is_killed_frees_its_lock_and_leaves_its_directory(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    with live_run(root) as child:
+        (kept,) = live_runs(root)
+        assert kept.locked
+        assert f"process {child.pid}" in kept.why
+        assert "a live run" in kept.why
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert live_runs(root) == []
+        assert len(left(root)) == 1
+
+
+def test_a_program_that_a_run_starts_does_not_keep_its_lock(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    starts_one = "import subprocess; subprocess.Popen(['sleep', '3'], close_fds=False); sys.stdin.read()"
+    with process(LIVE_RUN.replace("sys.stdin.read()", starts_one), root, "workdir") as child:
+        time.sleep(0.2)
+        os.kill(child.pid, signal.SIGKILL)  # the sleep lives on
+        child.wait()
+        assert [kept for kept in live_runs(root) if kept.locked] == []
+
+
+# `run.json` as strangers leave it.
+
+
+def nothing(path: Path) -> None:
+    """No run.json at all."""
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"\xff\x00{")
+
+
+def empty(path: Path) -> None:
+    path.touch()
+
+
+def nested(path: Path) -> None:
+    path.write_text("[" * 60_000)
+
+
+def of_another_program(path: Path) -> None:
+    path.write_text('{"loss": 0.1, "epoch": 7}')
+
+
+def with_odd_values(path: Path) -> None:
+    path.write_text('{"pid": 1e999, "host": 1, "command": null, "since_s": 1e300}')
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def symlink(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to("nothing")
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+STRANGE = [nothing, garbage, empty, nested, of_another_program, with_odd_values, directory, symlink, dangling, fifo]
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_a_run_file_that_no_run_of_ours_wrote_is_no_lock(strange: Callable[[Path], None], tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / "workdir" / "theirs").mkdir()
+    strange(root / "workdir" / "theirs" / RUN_FILE)
+    assert take(root / "workdir" / "theirs" / RUN_FILE) is None
+    (kept,) = plan_clean(root).kept  # so its age counts, and it is young
+    assert (kept.live, kept.locked) == (True, False)
+    assert clean(root, force=True).removed == 1
+    assert left(root) == []
+    assert Path("/etc/passwd").exists()
+
+
+@pytest.mark.parametrize("strange", [garbage, empty, nested, with_odd_values])
+def test_a_lock_that_is_held_counts_whatever_the_file_says(strange: Callable[[Path], None], tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / "workdir" / "theirs").mkdir()
+    path = root / "workdir" / "theirs" / RUN_FILE
+    strange(path)
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (kept,) = plan_clean(root, force=True, min_age_s=0).kept
+        assert kept.locked
+        assert "unknown" in kept.why
+        assert clean(root, force=True).removed == 0
+    assert clean(root, force=True).removed == 1
+
+
+def test_a_lock_on_a_file_that_may_only_be_read_is_seen(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    prefix = without_root_powers()
+    code = """
+import sys
+from pathlib import Path
+from vmaf_workspace.clean import plan_clean
+print([(kept.locked, kept.failed, kept.why) for kept in plan_clean(Path(sys.argv[1]), force=True).kept])
+"""
+    with Run(root) as live:
+        live.workdir(RUN_FILE).chmod(0o444)
+        seen = python(code, root, prefix=prefix)
+        assert f"[(True, False, 'in use by process {os.getpid()}" in seen.out, seen
+        live.workdir(RUN_FILE).chmod(0)  # another user's, made with umask 077: nobody can tell
+        unknown = python(code, root, prefix=prefix)
+        assert unknown.out.startswith("[(True, True, 'nobody can tell"), unknown
+        assert live.workdir(RUN_FILE).exists()
+
+
+def test_those_who_look_do_not_take_each_other_for_runs(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    with Run(root, keep_workfiles=True) as run:
+        run.workdir()
+    one = take(root / "workdir" / run.id / RUN_FILE)
+    other = take(root / "workdir" / run.id / RUN_FILE)
+    assert isinstance(one, int)
+    assert isinstance(other, int)
+    os.close(one)
+    os.close(other)
+
+
+# A run that is just starting has no lock yet.
+
+
+def test_a_directory_that_is_just_starting_is_kept_and_its_lock_never_tried(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    starting = root / "workdir" / f"{STARTING}abc"
+    write(starting / RUN_FILE)
+    with (starting / RUN_FILE).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for force in (False, True):
+            report = clean(root, force=force, min_age_s=0)
+            assert ([kept.why for kept in report.kept], report.removed) == (["a run that is just starting"], 0)
+    assert left(root) == [f"{STARTING}abc"]
+
+
+def test_a_directory_that_never_finished_starting_goes_once_it_is_old(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / "workdir" / f"{STARTING}abc").mkdir()
+    os.utime(root / "workdir" / f"{STARTING}abc", (time.time() - 7200,) * 2)
+    assert clean(root).removed == 1
+
+
+# Cleaners exclude each other.
+
+
+def test_a_second_cleaner_is_told_who_the_first_is(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    second = only_cleaner(root, "purge-cache")
+    first = f"process {os.getpid()} .*clean-scratch"
+    with only_cleaner(root, "clean-scratch"), pytest.raises(InUseError, match=first), second:
+        pass
+    with only_cleaner(root, "purge-cache"):
+        pass
+
+
+def test_an_error_while_cleaning_frees_the_lock(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    with pytest.raises(ZeroDivisionError), only_cleaner(root, "x"):
+        raise ZeroDivisionError
+    with only_cleaner(root, "y"):
+        pass
+
+
+def test_the_cleaners_lock_is_not_followed_through_a_symlink(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    precious = write(tmp_path / "precious", 1000)
+    (root / MARKER / "cleaner.json").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"), only_cleaner(root, "x"):
+        pass
+    assert precious.stat().st_size == 1000
+
+
+def test_a_colleagues_cleaner_lock_that_may_only_be_read_excludes_all_the_same(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    prefix = without_root_powers()
+    code = """
+import sys
+from pathlib import Path
+from vmaf_workspace.lock import only_cleaner
+with only_cleaner(Path(sys.argv[1]), "x"):
+    print("alone")
+"""
+    with only_cleaner(root, "clean-scratch"):
+        (root / MARKER / "cleaner.json").chmod(0o444)
+        busy = python(code, root, prefix=prefix)
+        assert busy.out == ""
+        assert "InUseError" in busy.err
+    assert python(code, root, prefix=prefix).out == "alone\n"
+
+
+def test_where_no_run_can_be_made_the_error_says_where_and_what_to_do(tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    root = workspace(tmp_path / "ws")
+    (root / "workdir").chmod(0o555)
+    code = """
+import sys
+from pathlib import Path
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.lock import Run
+try:
+    Run(Path(sys.argv[1])).workdir()
+except WorkspaceError as error:
+    print(error)
+"""
+    done = python(code, root, prefix=prefix)
+    assert f"cannot write into the workspace {root}" in done.out, done
+    assert left(root) == []
+
+
+def test_open_files_and_current_directories_of_other_processes_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "in here").mkdir()
+    write(tmp_path / "held")
+    code = "import os, sys; os.chdir(sys.argv[1]); f = open(sys.argv[2]); print('ready', flush=True); sys.stdin.read()"
+    with process(code, tmp_path / "in here", tmp_path / "held") as child:
+        seen = open_paths()
+        assert seen[str(tmp_path / "in here")] == child.pid
+        assert seen[str(tmp_path / "held")] == child.pid

@@ -1,0 +1,119 @@
+"""`ws.status`: a row a subdirectory, room, live runs; only reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from trees import age, du, ended_run, everything, live_run, python, without_root_powers, workspace, write, ws
+
+from vmaf_workspace.contract import SUBDIRS
+from vmaf_workspace.status import status
+
+
+def test_a_row_for_each_subdirectory_with_what_it_holds(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    for number, subdir in enumerate(SUBDIRS):
+        write(root / subdir.name / "file", 10**number % 999_999)
+    found = status(root)
+    assert [row.subdir for row in found.rows] == list(SUBDIRS)
+    for number, row in enumerate(found.rows):
+        placeholders = sum((root / row.subdir.name / name).exists() for name in (".gitignore", "CACHEDIR.TAG"))
+        assert row.exists
+        assert row.usage.files == 1 + placeholders
+        assert row.usage.apparent_bytes >= 10**number % 999_999
+        assert row.usage.disk_bytes == du(root / row.subdir.name)
+    assert found.total.disk_bytes == du(root)
+    room = os.statvfs(root)
+    assert abs(found.free_bytes - room.f_bavail * room.f_frsize) < 1 << 30
+    assert found.free_inodes > 0
+
+
+def test_a_missing_workspace_has_eight_empty_rows_and_is_not_made(tmp_path: Path) -> None:
+    found = status(tmp_path / "a" / "ws")
+    assert not found.exists
+    assert [row.exists for row in found.rows] == [False] * 8
+    assert found.free_bytes > 0
+    assert not (tmp_path / "a").exists()
+
+
+def test_it_changes_nothing_even_where_nothing_is_marked(tmp_path: Path) -> None:
+    write(tmp_path / "ws" / "model" / "m.pkl")
+    before = everything(tmp_path)
+    done = ws("status", "--workspace", tmp_path / "ws")
+    assert done.code == 0
+    assert everything(tmp_path) == before
+
+
+def test_live_runs_are_named_with_their_holder_and_dead_ones_are_not(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    age(ended_run(root))
+    with live_run(root, "workdir", "output") as child:
+        live = status(root).live
+        assert sorted(kept.path.split("/")[0] for kept in live) == ["output", "workdir"]
+        assert all(kept.locked and f"process {child.pid}" in kept.why for kept in live)
+
+
+def test_a_run_without_a_lock_is_live_while_it_is_young(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "workdir" / "young" / "a")
+    age(write(root / "workdir" / "old" / "a").parent)
+    assert [kept.path for kept in status(root).live] == ["workdir/young"]
+
+
+def test_an_unreadable_workspace_is_an_error_not_an_empty_table(tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    root = workspace(tmp_path / "ws")
+    root.chmod(0)
+    code = "import sys; from vmaf_workspace.cli import main; sys.exit(main(['status', '--workspace', sys.argv[1]]))"
+    done = python(code, root, prefix=prefix)
+    root.chmod(0o755)
+    assert done.code == 1, done
+    assert "could not be read" in done.err
+
+
+def test_a_file_in_the_place_of_the_workspace_is_refused(tmp_path: Path) -> None:
+    done = ws("status", "--workspace", write(tmp_path / "ws"))
+    assert (done.code, done.out) == (3, "")
+
+
+def test_json_has_the_same_in_integers(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "model" / "m.pkl", 1000)
+    data = ws("status", "--json", "--workspace", root).json
+    assert data["version"] == 1
+    assert [row["name"] for row in data["subdirs"]] == [subdir.name for subdir in SUBDIRS]
+    model = data["subdirs"][2]
+    assert (model["loss"], model["removed_by"], model["backed_up"]) == ("work", "ws.wipe-models", True)
+    assert type(model["disk_bytes"]) is type(model["apparent_bytes"]) is type(data["free_bytes"]) is int
+    assert data["total"]["disk_bytes"] == du(root)
+
+
+def test_the_table_shows_links_and_stays_on_one_line_each(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    target = tmp_path / "new\nline \x1b[31m"
+    target.mkdir()
+    for name in (".gitignore", "CACHEDIR.TAG"):
+        (root / "workdir" / name).unlink()
+    (root / "workdir").rmdir()
+    (root / "workdir").symlink_to(target)
+    done = ws("status", "--workspace", root)
+    assert done.code == 0
+    assert "\x1b" not in done.out
+    lines = [line for line in done.out.splitlines() if line.startswith(tuple(s.name for s in SUBDIRS))]
+    assert len(lines) == 8
+
+
+def test_a_reader_that_was_killed_is_an_error(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+import vmaf_workspace.status as status
+from vmaf_workspace.errors import WorkspaceError
+status.usage_by_subdir = lambda root: os.kill(os.getpid(), 9)
+try:
+    status.status(Path(sys.argv[1]))
+except WorkspaceError as error:
+    print(error)
+"""
+    assert "was killed" in python(code, workspace(tmp_path / "ws")).out
