@@ -6,7 +6,8 @@ import gc
 import os
 import reprlib
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,29 @@ class Recipe:
     ref_score: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A reference video by itself, for what makes distorted ones of it."""
+
+    content_id: int
+    video: Video
+    content_name: str | None = None
+    quality_width_px: int | None = None
+    quality_height_px: int | None = None
+    resampling_type: str | None = None
+    workfile_yuv_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """The references of a dataset in the recipe's order; the message of a missing one says where it was looked for."""
+
+    name: str
+    path: Path
+    references: tuple[Reference, ...]
+    missing: tuple[str, ...]
+
+
 def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     """Read a recipe; nothing in it is executed, and no video is opened.
 
@@ -52,15 +76,17 @@ def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
     """
-    # A recipe of 10 000 videos is a million syntax nodes without a cycle among them: walking them in vain would take
-    # the garbage collector longer than the parser takes to make them.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with _uncollected():
         return _Reader(read_literals(path), search).recipe()
-    finally:
-        if collecting:
-            gc.enable()
+
+
+def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
+    """Read the references of a recipe, found as `read_recipe` finds them; its `dis_videos` may be missing or empty.
+
+    Raises RecipeError, with the line and the place, for whatever is not understood.
+    """
+    with _uncollected():
+        return _Reader(read_literals(path), search).references()
 
 
 def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
@@ -71,6 +97,21 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
     literals = read_literals(path)
     _check_names(literals, names)
     return {name: value for name, value in literals.values.items() if name in names}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A recipe of 10 000 videos is a million syntax nodes without a cycle among them.
+
+    Walking them in vain would take the garbage collector longer than the parser takes to make them.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 _FILTER_FIELDS = frozenset(f"{name}_cmd" for name in FILTERS)
@@ -87,12 +128,7 @@ class _Reader:
         self._found: dict[str, Path | str] = {}  # path as written -> where it is, or what is wrong with it
 
     def recipe(self) -> Recipe:
-        values = self._literals.values
-        _check_names(self._literals, frozenset({*fields.DATASET, *fields.NEEDED}))
-        for name in ("dataset_name", *fields.NEEDED):
-            if name not in values:
-                raise RecipeError(self._literals.path, f"lacks {name}; is this a dataset recipe?")
-        dataset = self._checked((), {name: values[name] for name in values if name in fields.DATASET}, fields.DATASET)
+        dataset = self._dataset("dataset_name", *fields.NEEDED)
         references = self._references()
         distorted = self._videos("dis_videos", fields.DISTORTED)
         label_kind = self._label_kind(distorted)
@@ -121,6 +157,45 @@ class _Reader:
             label_kind=label_kind,
             ref_score=dataset.get("ref_score"),
         )
+
+    def references(self) -> References:
+        dataset = self._dataset("dataset_name", "ref_videos")
+        found: list[Reference] = []
+        missing: list[str] = []
+        for content_id, (index, reference) in self._references().items():
+            place: Place = ("ref_videos", index)
+            own = {**dataset, **reference}
+            if "yuv_fmt" not in own:
+                raise self._error(place, "lacks yuv_fmt, and so does the dataset")
+            video = self._video(place, own, own, (reference, dataset), "ref_")
+            path = self._find(reference["path"])
+            if isinstance(path, str):
+                missing.append(f"{place_text(place)}.path: {path}")
+                continue
+            if ("quality_width" in own) != ("quality_height" in own):
+                raise self._error(place, "has one of quality_width and quality_height; give both")
+            found.append(
+                Reference(
+                    content_id=content_id,
+                    content_name=own.get("content_name"),
+                    video=Video(path=path, **video),
+                    quality_width_px=own.get("quality_width"),
+                    quality_height_px=own.get("quality_height"),
+                    resampling_type=own.get("resampling_type"),
+                    workfile_yuv_type=own.get("workfile_yuv_type"),
+                )
+            )
+        name = dataset["dataset_name"]
+        return References(name=name, path=self._literals.path, references=tuple(found), missing=tuple(missing))
+
+    def _dataset(self, *needed: str) -> Fields:
+        """What holds for all videos."""
+        values = self._literals.values
+        _check_names(self._literals, frozenset({*fields.DATASET, *fields.NEEDED}))
+        for name in needed:
+            if name not in values:
+                raise RecipeError(self._literals.path, f"lacks {name}; is this a dataset recipe?")
+        return self._checked((), {name: values[name] for name in values if name in fields.DATASET}, fields.DATASET)
 
     def _references(self) -> dict[int, tuple[int, Fields]]:
         """Index and fields of each reference by content_id."""
