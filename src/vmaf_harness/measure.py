@@ -68,7 +68,7 @@ def measure(job: Job, processes: Processes) -> Measurement:
     took_s = time.perf_counter() - began
     what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
     if code:
-        about = described(command, job.directory, code, log, _kept(log, job.failures))
+        about = described(command, job.directory, code, log, keep_log(log, job.failures))
         raise EngineError(f"{what}: ffmpeg failed\n{about}")
     counts = _counted(log)
     if counts is not None:
@@ -78,7 +78,7 @@ def measure(job: Job, processes: Processes) -> Measurement:
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         found = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{counts[0]} frames" if counts else "an unknown number of frames"
-        about = described(command, job.directory, code, log, _kept(log, job.failures))
+        about = described(command, job.directory, code, log, keep_log(log, job.failures))
         raise EngineError(
             f"{what}: ffmpeg compared {wanted}, but libvmaf's log holds {found}; is the disk full?\n{about}"
         )
@@ -184,7 +184,7 @@ def _read(log: Path, took_s: float) -> Measurement | None:
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
 
 
-def _kept(log: Path, failures: Path) -> Path | None:
+def keep_log(log: Path, failures: Path) -> Path | None:
     """Move the log of a failed ffmpeg to where people find it after the run; None where that fails."""
     kept = failures / f"{log.parent.name}.log"
     with suppress(OSError):

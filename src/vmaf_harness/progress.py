@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Progress:
     """Called with (done, all, outcome) as assets are scored; a bar appears with the first one."""
 
-    def __init__(self, pool: str) -> None:
-        """Nothing is shown yet."""
-        self._pool = pool
+    def __init__(self, pool: str = "mean", what: str = "scored") -> None:
+        """Nothing is shown yet; *what* is what has happened to the things that are done."""
+        self._pool, self._what = pool, what
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -35,8 +35,12 @@ class Progress:
         """Show that another asset is done."""
         result = outcome.result
         score = f"{result.pools[self._pool]:.6f}" if result is not None else "failed"
+        self.show(done, total, f"asset {outcome.asset.asset_id}: {score}")
+
+    def show(self, done: int, total: int, line: str) -> None:
+        """Say how far it is; the line is for where there is no terminal."""
         if not sys.stderr.isatty():
-            print(f"{done}/{total} asset {outcome.asset.asset_id}: {score}", file=sys.stderr, flush=True)
+            print(f"{done}/{total} {line}", file=sys.stderr, flush=True)
             return
         if self._bar is None or self._task is None:
             from rich.console import Console
@@ -45,5 +49,5 @@ class Progress:
             columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
             self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
             self._bar.start()
-            self._task = self._bar.add_task("scored", total=total)
+            self._task = self._bar.add_task(self._what, total=total)
         self._bar.update(self._task, completed=done)

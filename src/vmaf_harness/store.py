@@ -147,7 +147,7 @@ class FileResultStore:
         with explained(self.root):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             _remove_left_over(Path(path))
-            _write(Path(path), json.dumps(first).encode() + b"\n" + frames)
+            write_whole(Path(path), json.dumps(first).encode() + b"\n" + frames)
         return result
 
     def save_hashes(self) -> None:
@@ -245,7 +245,7 @@ class ContentHashes:
         known, new, self._new = self._known or {}, self._new, {}
         with suppress(OSError):
             if self._stale > len(known):
-                _write(self._memory, _lines(known))
+                write_whole(self._memory, _lines(known))
                 return
             fd = os.open(self._memory, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
@@ -321,7 +321,7 @@ def _parsed(line: bytes, size: int) -> Result | None:
         return None
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Replace a file whole, or not at all; nothing is left behind where that fails."""
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
     try:
