@@ -44,9 +44,9 @@ def test_nothing_to_do(root: Path) -> None:
 
 
 def test_it_empties_both_scratch_directories_keeps_their_placeholders_and_touches_nothing_else(root: Path) -> None:
-    for subdir in SUBDIRS:
-        age(write(root / subdir.name / "run" / "frames.yuv", 1000).parent)
-    others = [root / subdir.name for subdir in SUBDIRS if subdir.name not in ("workdir", "output")]
+    for s in SUBDIRS:
+        age(write(root / s.name / "run" / "frames.yuv", 1000).parent)
+    others = [root / s.name for s in SUBDIRS if s.name not in ("workdir", "output")]
     before = [everything(other) for other in others]
     report = clean(root)
     assert (report.removed, report.files, report.freed_apparent_bytes) == (2, 2, 2000)

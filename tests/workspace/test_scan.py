@@ -93,7 +93,8 @@ def test_sizes_equal_du(shape: Callable[[Path], None], tmp_path: Path) -> None:
     assert usage.apparent_bytes == du_apparent(top)
     found = subprocess.run(["find", top, "!", "-type", "d", "-printf", "x"], check=True, capture_output=True).stdout
     assert usage.files == len(found)
-    assert usage.problems == usage.mounts == []
+    assert not usage.problems
+    assert not usage.mounts
 
 
 def test_a_whole_workspace_equals_du_with_each_hard_link_once(tmp_path: Path) -> None:
