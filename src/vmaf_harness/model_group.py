@@ -1,0 +1,219 @@
+"""The files of a model, which belong together: `m.pkl`, `m.pkl.model`, `m.pkl.0001` …, `m.json`, `m.bootstrap.json`.
+
+A group is written whole or not at all, although no file system renames several files at once:
+1. every part is written into a directory `.m.XXXXXXXX.tmp` beside the group, a manifest of their names last;
+2. that directory is renamed to `.m.whole`: from here on the new group exists, until here the old one does;
+3. each part is renamed to where it belongs, `m.pkl` last; parts of the old group that the new one lacks are removed,
+   and then the directory.
+Killed before 2, there is a directory that the next writer of this group removes once it is old. Killed in 3, a reader
+takes from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs may see parts of two
+groups then; their texts do not have the `group_sha256` that each `.pkl` carries.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness import pickles
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.model import GROUP_HASH, Model, check_info, group_hash, model_of, num_models
+from vmaf_harness.parameters import FOREST_TYPE
+
+_MANIFEST = "manifest.json"
+_LEFT_OVER_S = 3600.0  # a directory this old belongs to a writer that was killed
+_TRIES = 10
+
+
+def read_model(path: Path) -> Model:
+    """Read a model from its `.pkl`, with all parts of its group, or from a `.json`, a bootstrap collection too.
+
+    Raises HarnessError for a part that is missing, parts that do not belong together, a pickle that is not plain data,
+    and, naming the field, for whatever is no model.
+    """
+    return _read_json(path) if path.suffix == ".json" else _read_pkl(path)
+
+
+def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None = None) -> list[Path]:
+    """Write all files of a model's group, whole or not at all, over one of that name; the paths, `.pkl` first.
+
+    *path* is that of the `.pkl`; the suffix may be left out. *extra* are further parts by suffix (``.card.json``).
+    There is no JSON of a model that libvmaf cannot load (`Model.why_no_json`). Raises HarnessError where it cannot be
+    written.
+    """
+    directory, stem = path.parent, _stem(path)
+    parts = {f"{stem}{suffix}": content for suffix, content in {**_parts(model), **(extra or {})}.items()}
+    try:
+        if not directory.is_dir():
+            raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
+        _remove_left_over(directory, stem)
+        stage = directory / f".{stem}.{uuid.uuid4().hex[:8]}.tmp"
+        stage.mkdir()
+        try:
+            for name, content in [*parts.items(), (_MANIFEST, json.dumps(list(parts)).encode())]:
+                with (stage / name).open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            _commit(stage, path)
+        except BaseException:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise
+        settle(path)
+    except OSError as error:
+        raise HarnessError(f"{directory / stem}: cannot write the model there: {error.strerror}") from error
+    return [directory / name for name in parts]
+
+
+def settle(path: Path) -> None:
+    """Finish what a killed writer of this group had begun; nothing happens where there is no such thing."""
+    directory, stem = path.parent, _stem(path)
+    whole = _whole(path)
+    try:
+        parts = json.loads((whole / _MANIFEST).read_bytes())
+    except FileNotFoundError:
+        with suppress(OSError):
+            whole.rmdir()  # the end of it was all that was left
+        return
+    for name in sorted(parts, key=lambda name: name == f"{stem}.pkl"):  # the .pkl last
+        with suppress(FileNotFoundError):  # moved already, by whoever came before
+            os.replace(whole / name, directory / name)
+    for old in group_files(path):
+        if old.name not in parts:
+            old.unlink(missing_ok=True)
+    for last in (whole / _MANIFEST).unlink, whole.rmdir:
+        with suppress(FileNotFoundError):
+            last()
+
+
+def group_files(path: Path) -> list[Path]:
+    """The files there that belong to the group of this `.pkl`, sorted."""
+    stem = re.escape(_stem(path))
+    pattern = re.compile(rf"{stem}(\.pkl(\.\d{{4}})?(\.model)?|(\.bootstrap|\.card)?\.json)")
+    return sorted(each for each in path.parent.iterdir() if pattern.fullmatch(each.name))
+
+
+def json_bytes(info: Mapping[str, Any]) -> bytes:
+    """JSON as people and libvmaf read it; ValueError for a number that is not finite."""
+    return json.dumps(info, indent=1, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _parts(model: Model) -> dict[str, bytes]:
+    """The files of a model by suffix."""
+    texts = model.texts()
+    head = pickles.dumps(model.as_dict(texts))
+    parts = {".pkl": head}
+    for index, text in enumerate(texts):
+        number = f".{index:04d}" if index else ""
+        parts |= {f".pkl{number}": head, f".pkl{number}.model": text.encode("ascii")}
+    if model.why_no_json is None:
+        parts[".json"] = json_bytes(model.as_json_dict(texts, 0))
+        if len(texts) > 1:
+            every = {str(index): model.as_json_dict(texts, index) for index in range(len(texts))}
+            parts[".bootstrap.json"] = json_bytes(every)
+    return parts
+
+
+def _read_pkl(path: Path) -> Model:
+    info = check_info(pickles.loads(_part(path, ""), str(path)), str(path))
+    info.setdefault("param_dict", {})
+    if info["model_dict"]["model_type"] == FOREST_TYPE:
+        return model_of(info, [], str(path))
+    texts = []
+    for index in range(num_models(info)):
+        number = f".{index:04d}" if index else ""
+        if index:
+            _part(path, number)  # the harness of others reads it, so it has to be there
+        name = f"{path}{number}.model"
+        try:
+            texts.append((_part(path, f"{number}.model").decode("ascii"), name))
+        except UnicodeDecodeError:
+            raise HarnessError(f"{name}: not LIBSVM's text of a model") from None
+    expected = info["model_dict"].get(GROUP_HASH)
+    if expected is not None and expected != group_hash([text for text, _ in texts]):
+        raise HarnessError(
+            f"{path} and its .model files do not belong together: copy the whole group again, restore it, or train anew"
+        )
+    return model_of(info, texts, str(path))
+
+
+def _part(path: Path, suffix: str) -> bytes:
+    """The content of `<path><suffix>`; from the directory of an interrupted writer while it is there."""
+    name = path.name + suffix
+    for place in (_whole(path) / name, path.parent / name):
+        try:
+            return place.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise HarnessError(f"{place}: {error.strerror}") from error
+    if not suffix:
+        raise HarnessError(f"{path}: no such model")
+    raise HarnessError(f"{path} lacks its {name}: the files of a model go together; bring {name} beside it")
+
+
+def _read_json(path: Path) -> Model:
+    try:
+        data = json.loads(_part(path, ""))
+    except (ValueError, RecursionError) as error:
+        raise HarnessError(f"{path}: not JSON: {error}") from None
+    if not isinstance(data, dict) or not ("model_dict" in data or "0" in data):
+        raise HarnessError(f"{path}: model_dict: expected a dictionary (or models under the keys 0, 1, …)")
+    is_collection = "model_dict" not in data
+    models = []
+    for key in [str(index) for index in range(len(data))] if is_collection else [""]:
+        name = f"{path}: {key}" if key else str(path)
+        if key and key not in data:
+            raise HarnessError(f"{path}: {key}: a collection has models under 0, 1, … without a gap")
+        info = check_info(data[key] if key else data, name)
+        model = info["model_dict"]
+        if model["model_type"] == FOREST_TYPE or not isinstance(model.get("model"), str):
+            raise HarnessError(f"{name}: model_dict.model: expected LIBSVM's text")
+        models.append((info, model["model"], f"{name}: model_dict.model"))
+    first = models[0][0]
+    for info, _, name in models[1:]:
+        for field in ("feature_names", "norm_type", "slopes", "intercepts", "score_clip"):
+            if info["model_dict"].get(field) != first["model_dict"].get(field):
+                raise HarnessError(f"{name.removesuffix('.model')}.{field}: differs from that of model 0")
+    return model_of(first, [(text, name) for _, text, name in models], str(path))
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".pkl")
+
+
+def _whole(path: Path) -> Path:
+    stem = path.name.removesuffix(".json").removesuffix(".bootstrap").removesuffix(".pkl")
+    return path.parent / f".{stem}.whole"
+
+
+def _commit(stage: Path, path: Path) -> None:
+    """Rename the directory of parts to the name that makes them the group."""
+    for _ in range(_TRIES):
+        settle(path)  # what an earlier writer left, or another one does just now
+        try:
+            os.rename(stage, _whole(path))
+            return
+        except FileExistsError:
+            continue
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+    raise HarnessError(f"{path}: another process keeps writing this model; wait for it to finish")
+
+
+def _remove_left_over(directory: Path, stem: str) -> None:
+    pattern = re.compile(rf"\.{re.escape(stem)}\.[0-9a-f]{{8}}\.tmp")
+    for left in [each for each in directory.iterdir() if pattern.fullmatch(each.name)]:
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_OVER_S:
+                shutil.rmtree(left)

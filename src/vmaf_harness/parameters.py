@@ -1,0 +1,354 @@
+"""Reads `feature_param` and `model_param` files: which features a model is made of, and how it is fitted to them."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vmaf_harness.errors import HarnessError, RecipeError
+from vmaf_harness.features import Extraction
+from vmaf_harness.literal import read_literals
+from vmaf_harness.places import Place
+from vmaf_harness.recipe import read_parameters
+from vmaf_harness.transform import ScoreTransform
+
+_T = TypeVar("_T")
+_NAMES = frozenset({"feature_dict", "feature_option_dict", "model_type", "model_param_dict"})  # some files hold all
+
+SVR_TYPES = ("LIBSVMNUSVR", "BOOTSTRAP_LIBSVMNUSVR", "RESIDUEBOOTSTRAP_LIBSVMNUSVR")
+FOREST_TYPE = "RANDOMFOREST"
+MODEL_TYPES = (*SVR_TYPES, FOREST_TYPE)
+KERNELS = ("rbf", "linear", "poly", "sigmoid")
+NORM_TYPES = ("none", "clip_0to1", "clip_minus1to1", "normalize", "custom_clip_0to1")
+DEFAULT_NUM_MODELS = 101  # one on all rows and 100 resamples, as VMAF's own harness has it
+
+# aggregate -> the prefix of libvmaf's extractors, and of the metrics in its log
+_AGGREGATES = {"VMAF_feature": ("float_", ""), "VMAF_integer_feature": ("", "integer_")}
+_SCALED = tuple(f"{name}_scale{scale}" for name in ("adm", "vif") for scale in range(4))
+_ATOMS = frozenset({"adm", "adm2", "adm3", "aim", "vif", "motion", "motion2", "motion3", *_SCALED})
+# `all` is what every libvmaf with models in JSON takes in one; its integer motion it shows only when debugging.
+_ALL = {
+    "VMAF_feature": ("adm2", "motion", "motion2", *_SCALED),
+    "VMAF_integer_feature": ("adm2", "motion2", *_SCALED),
+}
+_DEBUG = frozenset({("VMAF_feature", "adm"), ("VMAF_feature", "vif"), ("VMAF_integer_feature", "adm"),
+                    ("VMAF_integer_feature", "vif"), ("VMAF_integer_feature", "motion")})  # fmt: skip
+_FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
+
+_SVR_PARAMETERS = ("kernel", "gamma", "C", "nu", "cache_size", "degree", "coef0")
+_FOREST_PARAMETERS = (
+    *("n_estimators", "criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf"),
+    *("max_features", "max_leaf_nodes", "min_impurity_decrease", "bootstrap", "random_state", "ccp_alpha"),
+    "max_samples",
+)
+# Parameters of every model. dis1st_thr works on a feature (Moment's dis1st) that no model here has.
+_COMMON = ("norm_type", "custom_clip_0to1_map", "score_clip", "score_transform", "num_models", "dis1st_thr")
+
+
+def feature_name(aggregate: str, atom: str) -> str:
+    """The name of a feature in a model, such as ``VMAF_integer_feature_adm2_score``."""
+    return f"{aggregate}_{atom}_score"
+
+
+def metric_name(name: str) -> str:
+    """What libvmaf's log calls a feature of a model, unless options add to its name."""
+    found = re.fullmatch(r"(\w+?_feature)_(\w+)_score", name)
+    return _AGGREGATES.get(found[1], ("", ""))[1] + found[2] if found else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureParam:
+    """Which features a model is made of.
+
+    `atoms` are (aggregate, atom) pairs such as ``("VMAF_feature", "adm2")``, sorted by the names that they have in a
+    model; `options` has the options of libvmaf's extractors by aggregate.
+    """
+
+    atoms: tuple[tuple[str, str], ...]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features in a model, sorted: the order of its columns."""
+        return tuple(feature_name(*atom) for atom in self.atoms)
+
+    @property
+    def feature_dict(self) -> dict[str, list[str]]:
+        """Atoms by aggregate, as a model keeps them."""
+        return {a: [atom for of, atom in self.atoms if of == a] for a in _AGGREGATES if a in dict(self.atoms)}
+
+    @property
+    def feature_opts_dicts(self) -> tuple[Mapping[str, Any], ...] | None:
+        """The options that each feature is extracted with, None where there are none at all."""
+        return tuple(self._options_of(*atom) for atom in self.atoms) if self.options else None
+
+    @property
+    def extraction(self) -> Extraction:
+        """What libvmaf computes for these features, as the result store keeps it."""
+        extractors: dict[str, dict[str, Any]] = {}
+        for aggregate, atom in self.atoms:
+            options = extractors.setdefault(_AGGREGATES[aggregate][0] + _family(atom), {})
+            options.update(self._options_of(aggregate, atom))
+            if (aggregate, atom) in _DEBUG:
+                options["debug"] = True
+        plain = [feature_name(*atom) for atom in self.atoms if not self._options_of(*atom)]
+        if not plain:
+            extractors["psnr"] = {}  # options add to the names of metrics; a result needs one whose name is known
+        described = [":".join((f"name={name}", *(f"{k}={_spelled(v)}" for k, v in options.items())))
+                     for name, options in sorted(extractors.items())]  # fmt: skip
+        return Extraction(
+            type="_and_".join(self.feature_dict),
+            version=_FEATURE_VERSION,
+            options=(("model", ""), ("feature", "|".join(described))),
+            score=metric_name(plain[0]) if plain else "psnr_y",
+        )
+
+    def columns(self, metrics: Mapping[str, _T]) -> dict[str, _T]:
+        """The features among libvmaf's metrics, by the names that they have in a model.
+
+        Options add to the name of a metric (``integer_adm2_egl_1``). Raises HarnessError for a feature that is not
+        there.
+        """
+        return {name: metrics[find_metric(name, metrics)] for name in self.feature_names}
+
+    def _options_of(self, aggregate: str, atom: str) -> dict[str, Any]:
+        """Options go by their first word: ``adm_enhn_gain_limit`` to adm's atoms."""
+        return {k: v for k, v in self.options.get(aggregate, {}).items() if k.startswith(_family(atom) + "_")}
+
+
+def find_metric(name: str, metrics: Iterable[str]) -> str:
+    """Which of libvmaf's metrics a feature of a model is; HarnessError where none is, or several may be."""
+    wanted, known = metric_name(name), list(metrics)
+    if wanted in known:
+        return wanted
+    # adm_scale0 and adm_num belong to adm by their names only
+    found = [m for m in known if re.match(re.escape(wanted) + r"_(?!scale\d|num|den)", m)]
+    if len(found) != 1:
+        raise HarnessError(f"feature {name}: libvmaf gives no {wanted}; it gives {', '.join(known)}")
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SvrParam:
+    """Parameters of ν-SVR; `gamma` 0 means 1 / number of features, as in LIBSVM."""
+
+    kernel: str = "rbf"
+    gamma: float = 0.0
+    c: float = 1.0
+    nu: float = 0.5
+    cache_mb: float = 200.0
+    degree: int = 3
+    coef0: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParam:
+    """How a model is fitted, and what is done to its scores.
+
+    `param_dict` is what the file said, kept with the model. `custom_ranges` are the ends that ``custom_clip_0to1``
+    takes instead of a feature's own least and greatest value. `num_models` counts model 0.
+    """
+
+    model_type: str
+    param_dict: Mapping[str, Any]
+    norm_type: str
+    custom_ranges: Mapping[str, tuple[float, float]]
+    score_clip: tuple[float, float] | None
+    score_transform: ScoreTransform | None
+    num_models: int
+    svr: SvrParam
+    forest: Mapping[str, Any]
+
+
+def read_feature_param(path: Path) -> FeatureParam:
+    """Read a `feature_param` file as data; RecipeError, with line and place, for what is not understood."""
+    values = read_parameters(path, _NAMES)
+    wrong = _wrong(path)
+    given = values.get("feature_dict")
+    if given is None:
+        raise RecipeError(path, "lacks feature_dict; is this a feature_param file?")
+    if not isinstance(given, dict) or not given:
+        raise wrong(("feature_dict",), f"expected a dictionary of features, got {reprlib.repr(given)}")
+    atoms: set[tuple[str, str]] = set()
+    for aggregate, listed in given.items():
+        place: Place = ("feature_dict", str(aggregate))
+        if aggregate not in _AGGREGATES:
+            raise wrong(place, f"unknown features; known are {' and '.join(_AGGREGATES)}")
+        if listed == "all":
+            listed = _ALL[aggregate]
+        if not isinstance(listed, (list, tuple)) or not listed:
+            raise wrong(place, f"expected 'all' or a list of features, got {reprlib.repr(listed)}")
+        for index, atom in enumerate(listed):
+            if not isinstance(atom, str) or atom not in _ATOMS:
+                raise wrong((*place, index), f"unknown feature {atom!r}; known are {', '.join(sorted(_ATOMS))}")
+            atoms.add((aggregate, atom))
+    options = _feature_options(values.get("feature_option_dict"), given, wrong)
+    return FeatureParam(atoms=tuple(sorted(atoms, key=lambda atom: feature_name(*atom))), options=options)
+
+
+def read_model_param(path: Path) -> ModelParam:
+    """Read a `model_param` file as data, or a pickled set of the same two names.
+
+    Raises RecipeError, with line and place, for what is not understood, HarnessError for a pickle that is no such set.
+    """
+    if path.suffix != ".pkl":
+        values = read_parameters(path, _NAMES)
+        return _model_param(values, _wrong(path), path)
+    from vmaf_harness.pickles import read
+
+    values = read(path)
+    if not isinstance(values, dict):
+        raise RecipeError(path, "expected a pickled dictionary with model_type and model_param_dict")
+    return _model_param(
+        values, lambda place, problem: RecipeError(path, problem, place=".".join(map(str, place))), path
+    )
+
+
+def model_param(model_type: str, param_dict: Mapping[str, Any]) -> ModelParam:
+    """The same from values; HarnessError, naming the parameter, for what is not understood."""
+
+    def wrong(place: Place, problem: str) -> HarnessError:
+        return HarnessError(f"{'.'.join(map(str, place))}: {problem}")
+
+    return _model_param({"model_type": model_type, "model_param_dict": dict(param_dict)}, wrong, None)
+
+
+_Wrong = Callable[[Place, str], HarnessError]
+
+
+def _wrong(path: Path) -> _Wrong:
+    """Makes errors with the line, for which the file is read once more."""
+    return lambda place, problem: read_literals(path).error(place, problem)
+
+
+def _feature_options(given: object, features: Mapping[str, object], wrong: _Wrong) -> dict[str, dict[str, Any]]:
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise wrong(("feature_option_dict",), f"expected a dictionary, got {reprlib.repr(given)}")
+    for aggregate, options in given.items():
+        place: Place = ("feature_option_dict", str(aggregate))
+        if aggregate not in features:
+            raise wrong(place, f"has options, but feature_dict has no {aggregate}")
+        if not isinstance(options, dict):
+            raise wrong(place, f"expected a dictionary of options, got {reprlib.repr(options)}")
+        for name, value in options.items():
+            if not isinstance(name, str) or not re.fullmatch(r"(adm|vif|motion)_\w+", name):
+                raise wrong((*place, str(name)), "is of no extractor; options begin with adm_, vif_ or motion_")
+            is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
+            if not is_text and (not isinstance(value, (int, float)) or not math.isfinite(value)):
+                raise wrong((*place, name), f"expected a number, true or false, or a name, got {reprlib.repr(value)}")
+    return {aggregate: dict(options) for aggregate, options in given.items() if options}
+
+
+def _family(atom: str) -> str:
+    return "adm" if atom.startswith(("adm", "aim")) else atom[:3] if atom.startswith("vif") else "motion"
+
+
+def _spelled(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) -> ModelParam:
+    for name in ("model_type", "model_param_dict"):
+        if name not in values:
+            where = f"{path}: " if path else ""
+            raise HarnessError(f"{where}lacks {name}; is this a model_param file?")
+    model_type, given = values["model_type"], values["model_param_dict"]
+    if model_type not in MODEL_TYPES:
+        raise wrong(("model_type",), f"unknown model type {model_type!r}; known are {', '.join(MODEL_TYPES)}")
+    if not isinstance(given, dict):
+        raise wrong(("model_param_dict",), f"expected a dictionary, got {reprlib.repr(given)}")
+    own = _FOREST_PARAMETERS if model_type == FOREST_TYPE else _SVR_PARAMETERS
+    for name in given:
+        if name not in own and name not in _COMMON:
+            close = get_close_matches(str(name), (*own, *_COMMON), n=1)
+            meant = f"is {close[0]} meant?" if close else f"known are {', '.join((*own, *_COMMON))}"
+            raise wrong(("model_param_dict", str(name)), f"is no parameter of {model_type}; {meant}")
+    check = _Checked(given, wrong)
+    norm_type = check("norm_type", "none", lambda v: v in NORM_TYPES, f"one of {', '.join(NORM_TYPES)}")
+    svr = SvrParam()
+    if model_type != FOREST_TYPE:
+        svr = SvrParam(
+            kernel=check(
+                "kernel", "rbf", lambda v: v in ("rbf", "linear", "poly", "sigmoid"), "rbf, linear, poly or sigmoid"
+            ),
+            gamma=float(check("gamma", 0.0, lambda v: _is_number(v) and v >= 0, "a number from 0")),
+            c=float(check("C", 1.0, lambda v: _is_number(v) and v > 0, "a positive number")),
+            nu=float(check("nu", 0.5, lambda v: _is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
+            cache_mb=float(check("cache_size", 200, lambda v: _is_number(v) and v > 0, "a positive number of MB")),
+            degree=check("degree", 3, lambda v: type(v) is int and v >= 1, "an integer from 1"),
+            coef0=float(check("coef0", 0.0, _is_number, "a number")),
+        )
+    is_bootstrap = model_type in SVR_TYPES[1:]
+    num_models = check(
+        "num_models", DEFAULT_NUM_MODELS, lambda v: type(v) is int and 1 <= v < 10_000, "an integer from 1"
+    )
+    transform = given.get("score_transform")
+    try:
+        score_transform = ScoreTransform.of(transform) if transform is not None else None
+    except ValueError as error:
+        raise wrong(("model_param_dict", "score_transform"), str(error)) from None
+    return ModelParam(
+        model_type=model_type,
+        param_dict=given,
+        norm_type=norm_type,
+        custom_ranges=_custom_ranges(given, norm_type, wrong),
+        score_clip=_pair(given.get("score_clip"), ("model_param_dict", "score_clip"), wrong),
+        score_transform=score_transform,
+        num_models=num_models if is_bootstrap else 1,
+        svr=svr,
+        forest={name: value for name, value in given.items() if name in _FOREST_PARAMETERS},
+    )
+
+
+class _Checked:
+    """Looks up parameters that must be as described."""
+
+    def __init__(self, given: Mapping[str, Any], wrong: _Wrong) -> None:
+        self._given, self._wrong = given, wrong
+
+    def __call__(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+        value = self._given.get(name, default)
+        if not fits(value):
+            raise self._wrong(("model_param_dict", name), f"expected {expected}, got {reprlib.repr(value)}")
+        return value
+
+
+def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _Wrong) -> dict[str, tuple[float, float]]:
+    ranges = given.get("custom_clip_0to1_map")
+    place: Place = ("model_param_dict", "custom_clip_0to1_map")
+    if ranges is None or norm_type != "custom_clip_0to1":
+        return {}
+    if not isinstance(ranges, dict):
+        raise wrong(place, "expected a dictionary feature → [min, max]")
+    made = {}
+    for name, ends in ranges.items():
+        pair = _pair(ends, (*place, str(name)), wrong)
+        if pair is None:
+            raise wrong((*place, str(name)), "expected [min, max]")
+        made[str(name)] = pair
+    return made
+
+
+def _pair(value: Any, place: Place, wrong: _Wrong) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, (list, tuple))
+        or len(value) != 2
+        or not all(map(_is_number, value))
+        or value[0] >= value[1]
+    ):
+        raise wrong(place, f"expected [min, max], got {reprlib.repr(value)}")
+    return float(value[0]), float(value[1])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

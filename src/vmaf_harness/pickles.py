@@ -1,0 +1,255 @@
+"""Pickles that are only data: read by an allow-list, never run; written whole.
+
+A pickle is a program that may call whatever it can name. Here it can name containers and numpy's arrays and numbers,
+and even of those only stand-ins: numpy's own `__setstate__` believes what a pickle says of a dtype's memory. Our own
+parameter sets and feature tables are plain dictionaries, so they need no name at all.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import pickle
+import pickletools
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Never
+
+from vmaf_harness.errors import HarnessError
+
+MOST_BYTES = 1 << 30
+_ALLOWED = "a pickle here holds dictionaries, lists, text, numbers and numpy arrays only"
+_PROTOCOL = 4  # the newest that every Python in use reads, whatever runs this
+
+
+def read(path: Path) -> Any:
+    """The object in a pickle of any protocol; text of Python 2 is taken as latin-1.
+
+    Nothing that the file names is called. Raises HarnessError, naming it, for a global that is not allowed, and for a
+    file that is missing, no pickle, cut short, or larger than `MOST_BYTES`.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise HarnessError(f"{path}: {error.strerror}") from error
+    if len(content) > MOST_BYTES:
+        raise HarnessError(f"{path} is larger than {MOST_BYTES} bytes; that is no model, table or parameter set")
+    return loads(content, str(path))
+
+
+def loads(content: bytes, name: str) -> Any:
+    """The object in these bytes, as `read` does it; *name* is what an error calls them."""
+    try:
+        _check_memo(content)
+        return _Plain().of(_Unpickler(io.BytesIO(content), encoding="latin-1").load())
+    except _RefusedError as refused:
+        raise HarnessError(f"{name}: {refused}; {_ALLOWED}, and nothing in it was run") from None
+    except RecursionError:
+        raise HarnessError(f"{name}: nested too deeply for a pickle; {_ALLOWED}") from None
+    except Exception as error:  # the unpickler raises whatever a damaged file leads it to
+        raise HarnessError(f"{name}: not a whole pickle ({type(error).__name__}: {error})") from error
+
+
+def dumps(value: object) -> bytes:
+    """Pickle plain data; equal data gives equal bytes."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=_PROTOCOL)
+    # No memo: it would tell by references which equal strings were one object, and after a resumed run they are not.
+    pickler.fast = True
+    pickler.dump(value)
+    return buffer.getvalue()
+
+
+def write(path: Path, value: object) -> None:
+    """Pickle plain data into a file, whole or not at all.
+
+    Raises HarnessError where it cannot be written; nothing is left behind then.
+    """
+    write_bytes(path, dumps(value))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file, whole or not at all; HarnessError where that fails, with nothing left behind."""
+    temporary = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise HarnessError(f"{path} cannot be written: {error.strerror}") from error
+        raise
+
+
+class _RefusedError(Exception):
+    """The pickle asks for something that is not data."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds stand-ins only."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The stand-in for a global; a dotted name or an unknown one is refused."""
+        found = _GLOBALS.get((module, name))
+        if found is None:
+            raise _RefusedError(f"refused the global {module}.{name}")
+        return found
+
+    def persistent_load(self, pid: Any) -> Never:  # noqa: ARG002 - its signature
+        """Refuse: there is nothing outside the file."""
+        raise _RefusedError("refused a persistent id")
+
+
+class _Call:
+    """A function of ours that a pickle may call, and do nothing else to: BUILD would set attributes of a function."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> Never:
+        raise _RefusedError("refused to change what a global means")
+
+
+class _Dtype:
+    """A simple numpy dtype that is being read; its byte order comes with BUILD, as numpy's does."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: object, *_: object) -> None:
+        if not (isinstance(code, str) and code[:1] in "biufcSU" and code[1:].isdecimal() and len(code) < 12):
+            raise _RefusedError(f"refused the dtype {str(code)[:40]!r}")
+        self.code, self.order = code, "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """(version, byte order, subarray, names, fields, …): only the order may say something."""
+        if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
+            raise _RefusedError("refused a dtype with fields")
+        if state[1] not in ("<", ">", "|", "="):
+            raise _RefusedError("refused a dtype's byte order")
+        self.order = state[1]
+
+    def array(self, data: object) -> Any:
+        """One dimension of these raw bytes."""
+        import numpy as np
+
+        if isinstance(data, str):
+            data = data.encode("latin-1")
+        if not isinstance(data, (bytes, bytearray)):
+            raise _RefusedError("refused an array of objects")
+        return np.frombuffer(bytes(data), dtype=np.dtype(self.order + self.code))
+
+
+class _Array:
+    """A numpy array that is being read."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, *_: object) -> None:
+        self.value: Any = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """(version, shape, dtype, column order, bytes), the version left out in old files."""
+        shape, dtype, is_fortran, data = state[-4:]
+        self.value = _shaped(dtype, data, shape, "F" if is_fortran else "C")
+
+
+def _shaped(dtype: object, data: object, shape: object, order: object) -> Any:
+    if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or order not in ("C", "F"):
+        raise _RefusedError("refused an array that is not plain")
+    if any(not isinstance(length, int) or length < 0 for length in shape):
+        raise _RefusedError("refused an array's shape")
+    flat = dtype.array(data)
+    if flat.size != math.prod(shape):
+        raise _RefusedError(f"refused an array of {flat.size} numbers that claims the shape {shape}")
+    return flat.reshape(shape, order=order).copy()
+
+
+def _scalar(dtype: object, data: object = b"") -> Any:
+    return _shaped(dtype, data, (), "C")[()]
+
+
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> Any:
+    return _shaped(dtype, data, shape, order)
+
+
+def _encode(text: object, encoding: object = "latin1") -> bytes:
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise _RefusedError("refused an encoding")
+    return text.encode("latin-1")
+
+
+def _bytes(*nothing: object) -> bytes:  # how protocols 0 to 2 spell b""
+    if nothing:
+        raise _RefusedError("refused to make bytes of arguments")
+    return b""
+
+
+def _not_called(*_: object) -> Never:
+    raise _RefusedError("refused to call numpy.ndarray")
+
+
+_GLOBALS: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _Call(_encode),
+    ("numpy", "ndarray"): _Call(_not_called),
+    ("numpy", "dtype"): _Call(_Dtype),
+    **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in
+       (("set", set), ("frozenset", frozenset), ("bytes", _Call(_bytes)))},
+    **{(f"numpy.{core}.multiarray", name): _Call(made) for core in ("core", "_core") for name, made in
+       (("_reconstruct", _Array), ("scalar", _scalar))},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _Call(_from_buffer) for core in ("core", "_core")},
+}  # fmt: skip
+
+
+class _Plain:
+    """Puts what the stand-ins became into the containers, each object once, however often it is referred to."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Any] = {}
+
+    def of(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in (str, int, float, bool, bytes, type(None)):
+            return value
+        if id(value) in self._made:
+            return self._made[id(value)]
+        made: Any
+        if kind in (dict, OrderedDict):
+            made = self._made[id(value)] = {}
+            made.update((self.of(key), self.of(item)) for key, item in dict.items(value))
+        elif kind is list:
+            made = self._made[id(value)] = []
+            made.extend(map(self.of, value))
+        elif kind in (tuple, set, frozenset):
+            made = self._made[id(value)] = kind(map(self.of, value))
+        elif kind is _Array:
+            made = value.value
+        elif kind in (_Call, _Dtype, type):
+            raise _RefusedError("refused a global that is not data")
+        else:
+            made = value  # a number or an array of numpy, a long byte string
+        return made
+
+
+_PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
+
+
+def _check_memo(content: bytes) -> None:
+    """Refuse a memo that is addressed far beyond what the file can hold: the unpickler would allocate up to there."""
+    if b"r" not in content and b"p" not in content:  # LONG_BINPUT and PUT; what BINPUT addresses is a byte
+        return
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in _PUTS and isinstance(argument, int) and argument > len(content):
+            raise _RefusedError("refused a memo larger than the file")
