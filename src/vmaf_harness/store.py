@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +22,8 @@ from typing import Any
 
 from vmaf_harness.asset import Asset, Video
 from vmaf_harness.engine import Engine
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.errors import HarnessError, StatisticsError
+from vmaf_harness.execute import available_cores
 from vmaf_harness.features import Extraction
 from vmaf_harness.measure import Measurement
 from vmaf_harness.statistics import POOLS
@@ -49,9 +52,15 @@ class Result:
 
 
 def summary(measurement: Measurement, extraction: Extraction, engine: Engine) -> Result:
-    """Pool a measurement; the mean is libvmaf's own, which was taken before its log was rounded."""
+    """Pool a measurement; NaN where a pool is not defined for such scores.
+
+    The mean is libvmaf's own, which was taken before its log was rounded.
+    """
     scores = measurement.frames[extraction.score]
-    pools = {method: pool(scores) for method, pool in POOLS.items()}
+    pools = dict.fromkeys(POOLS, math.nan)
+    for method, pool in POOLS.items():
+        with suppress(StatisticsError):  # a harmonic mean of negative scores
+            pools[method] = pool(scores)
     return Result(
         pools=pools | {"mean": measurement.means[extraction.score]},
         means=measurement.means,
@@ -208,6 +217,7 @@ class ContentHashes:
         self._checked: dict[Path, str] = {}  # in this process, so that a file is looked at once
         self._new: dict[str, list[Any]] = {}
         self._stale = 0
+        self._stopped = threading.Event()
 
     def of(self, path: Path) -> str:
         """The hash of a file's content; HarnessError where it cannot be read."""
@@ -229,9 +239,14 @@ class ContentHashes:
             with suppress(HarnessError):
                 self.of(path)
 
-        if unknown:
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        if not unknown:
+            return
+        with ThreadPoolExecutor(available_cores()) as pool:
+            try:
                 list(pool.map(learn_one, unknown))
+            except BaseException:
+                self._stopped.set()  # else the pool would wait for the last byte of large files
+                raise
 
     def forget_changed(self, paths: Iterable[Path]) -> None:
         """Look at these files again when they are asked for."""
@@ -259,8 +274,7 @@ class ContentHashes:
             found = self._remembered(path, before)
             if found is not None:
                 return found
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = self._hash(path)
             if _stamp(path) != before:
                 raise HarnessError(f"{path} is being written; wait until it is whole")
         except OSError as error:
@@ -270,6 +284,15 @@ class ContentHashes:
             if self._known is not None:
                 self._known[str(path)] = [*before, digest]
         return digest
+
+    def _hash(self, path: Path) -> str:
+        digest = hashlib.sha256()
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                if self._stopped.is_set():
+                    raise HarnessError("stopped while a video was read")
+        return digest.hexdigest()
 
     def _remembered(self, path: Path, stamp: list[int]) -> str | None:
         if self._known is None:

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from vmaf_harness.features import Extraction
@@ -16,7 +17,7 @@ from vmaf_harness.statistics import Statistics, statistics
 VERSION = 1  # of statistics.json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is computed once is kept in it
 class Test:
     """A dataset scored; `outcomes` in the order of the recipe."""
 
@@ -27,17 +28,17 @@ class Test:
     pool: str
     outcomes: Sequence[Outcome]
 
-    @property
+    @cached_property
     def scored(self) -> list[tuple[Outcome, float]]:
         """The assets that have a score, and the score."""
         return [(outcome, outcome.result.pools[self.pool]) for outcome in self.outcomes if outcome.result is not None]
 
-    @property
+    @cached_property
     def labelled(self) -> list[tuple[Outcome, float, float]]:
         """The assets that have a label and a score: (outcome, label, score)."""
         return [(o, o.asset.groundtruth, score) for o, score in self.scored if o.asset.groundtruth is not None]
 
-    @property
+    @cached_property
     def statistics(self) -> Statistics | None:
         """How well scores follow labels; None for fewer than two assets that have both."""
         labelled = self.labelled

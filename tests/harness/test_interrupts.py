@@ -81,6 +81,26 @@ def test_ctrl_c_at_a_terminal_reaches_the_whole_group_and_is_no_error(long: Path
     assert entries(vmaf_workspace, "workdir") == set()
 
 
+def test_a_signal_while_large_videos_are_hashed_ends_within_two_seconds(tmp_path: Path, vmaf_workspace: Path) -> None:
+    for name in ("reference.mp4", "x264.mp4"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(64 << 30)  # minutes to read, no byte on the disk
+    process = start("run_testing", "VMAF", recipe(tmp_path, "reference.mp4", ["x264.mp4"]), "--cache-result")
+    wait_until(lambda: any("reference.mp4" in path for path in open_files(process.pid)))
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.communicate(timeout=60)
+    assert time.monotonic() - began < STOPS_WITHIN_S
+    assert process.returncode == 130
+
+
+def open_files(pid: int) -> list[str]:
+    try:
+        return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        return []
+
+
 # kill -9
 
 
@@ -208,7 +228,18 @@ def test_a_fully_cached_run_works_in_a_read_only_workspace(dataset: Path, vmaf_w
     done = in_namespace(f"mount --bind {workspace} {workspace}; mount -o remount,bind,ro {workspace}\n{score}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [line for line in measured.splitlines() if not line.endswith(".png")]
-    assert "read-only: no table and no plot" in done.stderr
+    assert "no table and no plot is written: cannot write into the workspace" in done.stderr
+
+
+def test_a_fully_cached_run_works_on_a_full_disk(dataset: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
+    workspace, first = shlex.quote(str(vmaf_workspace)), shlex.quote(str(tmp_path / "first"))
+    score = run_testing("VMAF", dataset, "--cache-result", "--suppress-plot")
+    done = in_namespace(
+        f"mkdir -p {workspace}; mount -t tmpfs -o size=1m tmpfs {workspace}\n{score} > {first}\n"
+        f"cat /dev/zero > {workspace}/dataset/filler || true\n{score} | cmp - {first}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no table and no plot is written: no space left for the workspace" in done.stderr
 
 
 def test_a_run_with_work_in_a_read_only_workspace_says_so_in_three_lines(dataset: Path, vmaf_workspace: Path) -> None:

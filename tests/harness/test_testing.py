@@ -433,6 +433,15 @@ def test_a_cache_that_is_not_ours_is_refused(dataset: Path, tmp_path: Path, caps
     assert (theirs / "a.json").exists()
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(dataset: Path, vmaf_workspace: Path) -> None:
+    process = start("run_testing", "PSNR", dataset, "--print-result", "--suppress-plot")
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
 def test_help_needs_no_engine_and_no_heavy_import() -> None:
     code = (
         "import sys\nfrom vmaf_harness.script import run_testing, run_cleaning_cache\n"

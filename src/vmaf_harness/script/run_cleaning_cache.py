@@ -8,14 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaf_harness.execute import Stopped, stop_on_signals
 from vmaf_harness.features import QUALITY_TYPES
 from vmaf_harness.recipe import read_recipe
-from vmaf_harness.testing import shown
+from vmaf_harness.script.ending import exit_code
 from vmaf_workspace import render
 from vmaf_workspace.clean import Selection, plan_purge, refuse_live_runs
 from vmaf_workspace.contract import FILE_RESULT_STORE
-from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.locate import locate
 from vmaf_workspace.remove import execute
 
@@ -23,15 +22,7 @@ from vmaf_workspace.remove import execute
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done or nothing to do, 1 failed in part, 2 usage, 3 refused, 4 in use."""
     options = _parsed(argv)
-    try:
-        with stop_on_signals():
-            return _run(options)
-    except WorkspaceError as error:
-        print(shown(error), file=sys.stderr)
-        return error.exit_code
-    except Stopped as stopped:
-        print(f"stopped by {stopped}; what was begun is finished by the next call", file=sys.stderr)
-        return stopped.exit_code
+    return exit_code(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

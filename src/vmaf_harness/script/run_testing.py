@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import re
 import shutil
 import sys
@@ -12,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import Stopped, stop_on_signals
+from vmaf_harness.execute import Stopped
 from vmaf_harness.features import QUALITY_TYPES, extraction
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe
 from vmaf_harness.scoring import How, score_assets
+from vmaf_harness.script.ending import exit_code
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
 from vmaf_harness.testing import Test, score_line, shown, statistics_line, write_plot, write_tables
@@ -24,21 +24,11 @@ from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
 
-_CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
     options = _parsed(argv)
-    try:
-        with stop_on_signals():
-            return _run(options)
-    except WorkspaceError as error:
-        print(shown(error), file=sys.stderr)
-        return error.exit_code
-    except Stopped as stopped:
-        print(f"stopped by {stopped}", file=sys.stderr)
-        return stopped.exit_code
+    return exit_code(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -84,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
-    """Tables and plot, into the run's output; a run that found everything stored does without in a read-only one."""
+    """Tables and plot, into the run's output; a run that found everything stored does without where that fails."""
     try:
         written = write_tables(test, run.output())
         if not options.suppress_plot:
@@ -93,10 +83,9 @@ def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
             if (plot := write_plot(test, directory, options.plot_wh)) is not None:
                 written.append(plot)
     except WorkspaceError as error:
-        is_read_only = isinstance(error.__cause__, OSError) and error.__cause__.errno in _CANNOT_WRITE
-        if not is_read_only or not all(outcome.cached for outcome in test.outcomes):
+        if not all(outcome.cached for outcome in test.outcomes):
             raise
-        print("the workspace is read-only: no table and no plot is written", file=sys.stderr)
+        _warn(f"no table and no plot is written: {error}")
         return
     except ImportError as error:
         _warn(f"no plot: {error}; pip install 'vmaf-workspace[harness]', or pass --suppress-plot")
