@@ -332,7 +332,7 @@ def test_two_cleans_at_once_either_exclude_each_other_or_both_finish(root: Path)
     for number in range(200):
         write(root / "workdir" / f"run{number}" / "frames.yuv", 10)
     age(root / "workdir")
-    command = [sys.executable, "-m", "vmaf_workspace.cli", "clean-scratch", "--json", "--workspace", root]
+    command = [sys.executable, "-m", "vmaf_workspace.cli", "clean-scratch", "--json", "--workspace", str(root)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [child.communicate(timeout=60) for child in both]
     codes = sorted(child.returncode for child in both)
