@@ -250,6 +250,12 @@ def _check_memo(content: bytes) -> None:
     """Refuse a memo that is addressed far beyond what the file can hold: the unpickler would allocate up to there."""
     if b"r" not in content and b"p" not in content:  # LONG_BINPUT and PUT; what BINPUT addresses is a byte
         return
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in _PUTS and isinstance(argument, int) and argument > len(content):
-            raise _RefusedError("refused a memo larger than the file")
+    rest = io.BytesIO(content)
+    while True:
+        try:
+            for opcode, argument, _ in pickletools.genops(rest):
+                if opcode.name in _PUTS and isinstance(argument, int) and argument > len(content):
+                    raise _RefusedError("refused a memo larger than the file")
+            return
+        except UnicodeDecodeError:  # text of Python 2 that is no ASCII; what follows it comes next
+            continue
