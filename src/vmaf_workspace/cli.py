@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmaf_workspace.commands import COMMANDS, Command, run
+from vmaf_workspace.errors import USAGE
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's
 
@@ -18,7 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = vars(_parser().parse_args(argv))
     command: Command = flags.pop("command")
     if "workspace" in flags and not flags["workspace"]:
-        flags["workspace"] = _configured_path()
+        try:
+            flags["workspace"] = _configured_path()
+        except Exception as error:  # Invoke's readers raise whatever their parsers do
+            print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
+            return USAGE
     return run(command, flags)
 
 
@@ -57,6 +62,7 @@ def _configured_path() -> str:
     from vmaf_workspace.tasks import configured_path
 
     config = Config(defaults={"ws": {"path": ""}}, project_location=project)
+    config.load_project()
     config.load_shell_env()
     return configured_path(config)
 

@@ -11,7 +11,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 
 from vmaf_workspace.commands import COMMANDS, Command, run
-from vmaf_workspace.errors import DONE
+from vmaf_workspace.errors import DONE, UsageError
 
 
 def as_task(command: Command) -> Task[Any]:
@@ -21,7 +21,10 @@ def as_task(command: Command) -> Task[Any]:
         if "dry_run" in command.flags and c.config.run.dry:
             flags["dry_run"] = True
         if "workspace" in command.flags and not flags["workspace"]:
-            flags["workspace"] = configured_path(c.config)
+            try:
+                flags["workspace"] = configured_path(c.config)
+            except UsageError as error:
+                raise Exit(str(error), code=error.exit_code) from None
         code = run(command, flags)
         if code != DONE:
             raise Exit(code=code)
@@ -35,8 +38,13 @@ def as_task(command: Command) -> Task[Any]:
 
 
 def configured_path(config: Any) -> str:
-    """Invoke's `ws.path`, or "" where it is not set."""
-    return str(config.get("ws", {}).get("path", "") or "")
+    """Invoke's `ws.path`, or "" where it is not set; UsageError where it is no path."""
+    section = config.get("ws") or {}
+    path = section.get("path") if hasattr(section, "get") else section
+    if path is None or isinstance(path, str):
+        return path or ""
+    raise UsageError(f"Invoke's configuration, ws.path: expected a path, got {path!r}")
 
 
 ws = Collection("ws", *(as_task(command) for command in COMMANDS))
+ws.configure({"ws": {"path": ""}})  # Invoke reads INVOKE_WS_PATH only where the setting is known
