@@ -1,0 +1,221 @@
+"""Encodes references: one ffmpeg decodes a reference once for many rungs of a ladder, and nothing half is ever named.
+
+An encode is written beside its final place under a hidden name that carries the run's id. It gets its name when ffmpeg
+ended well and the file decodes to as many frames as went into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_harness.asset import Video
+from vmaf_harness.encode_plan import Encode, arguments
+from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.ffmpeg import Processes, StoppedError, described
+from vmaf_harness.measure import keep_log
+from vmaf_workspace.lock import RUN_FILE, Holder, take
+
+_MUXED = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f-]{36})\.(?:mp4|webm|mkv)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """An encode that is there, verified. `encode_s` is its share of the time that its ffmpeg took."""
+
+    path: Path
+    sha256: str
+    n_bytes: int
+    width_px: int
+    height_px: int
+    n_frames: int
+    duration_s: float
+    bitrate_bps: float  # of the video alone, without the container
+    encode_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Encodes of one reference, by one ffmpeg; `directory` is scratch, made here."""
+
+    engine: str
+    encodes: tuple[Encode, ...]
+    run_id: str
+    directory: Path
+    failures: Path
+
+
+class EncodeError(EngineError):
+    """Some encodes of a job failed; the others are there.
+
+    `made` and `failed` have the index of each encode in its job.
+    """
+
+    def __init__(self, made: dict[int, Encoded], failed: dict[int, HarnessError]) -> None:
+        """The message is that of the failures."""
+        self.made, self.failed = made, failed
+        super().__init__("\n".join(map(str, failed.values())))
+
+
+def encode(job: Job, processes: Processes) -> list[Encoded]:
+    """Make the encodes of a job, each whole or not at all.
+
+    Where their common ffmpeg fails, each is tried by itself, so that one does not take the others along. Raises
+    EncodeError with what was made and what failed.
+    """
+    job.directory.mkdir(exist_ok=True)
+    try:
+        return _attempt(job, range(len(job.encodes)), processes)
+    except StoppedError:
+        raise
+    except HarnessError as error:
+        if len(job.encodes) == 1:
+            raise EncodeError({}, {0: error}) from error
+    made: dict[int, Encoded] = {}
+    failed: dict[int, HarnessError] = {}
+    for index in range(len(job.encodes)):
+        try:
+            made[index] = _attempt(job, [index], processes)[0]
+        except StoppedError:
+            raise
+        except HarnessError as error:
+            failed[index] = error
+    if failed:
+        raise EncodeError(made, failed)
+    return [made[index] for index in range(len(job.encodes))]
+
+
+def remove_left_over(root: Path, directories: Iterable[Path]) -> None:
+    """Remove what runs that were killed left beside the encodes; a run that is alive is spared."""
+    for directory in directories:
+        with suppress(OSError):
+            for name in os.listdir(directory):
+                match = _TEMPORARY.fullmatch(name)
+                if match is None:
+                    continue
+                lock = take(root / "workdir" / match[1] / RUN_FILE)
+                if isinstance(lock, Holder):
+                    continue
+                if lock is not None:
+                    os.close(lock)
+                with suppress(FileNotFoundError):
+                    os.unlink(directory / name)
+
+
+def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> list[Encoded]:
+    """Encode, verify and name some of a job's encodes with one ffmpeg; all, or an error and none."""
+    encodes = [job.encodes[index] for index in indices]
+    targets = [e.path.with_name(f".{e.path.stem}.{job.run_id}{e.path.suffix}") for e in encodes]
+    for encode in encodes:
+        encode.path.parent.mkdir(exist_ok=True)
+    names = ", ".join(encode.path.name for encode in encodes)
+    log = job.directory / "ffmpeg.log"
+    try:
+        command = arguments(job.engine, encodes, targets)
+        began = time.perf_counter()
+        code = processes.run(command, cwd=job.directory, log=log)
+        encode_s = (time.perf_counter() - began) / len(encodes)
+        if code:
+            about = described(command, job.directory, code, log, keep_log(log, job.failures))
+            raise EngineError(f"cannot encode {names}\n{about}")
+        counts = _muxed(log)
+        _check_length(encodes[0].reference.video, counts.get(0, (0, 0))[0])
+        times = _verified(job, encodes, targets, counts, processes)
+        made = []
+        for encode, target, (duration_s, n_stream_bytes) in zip(encodes, targets, times, strict=True):
+            with target.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                n_bytes = os.fstat(file.fileno()).st_size
+            made.append(
+                Encoded(
+                    path=encode.path,
+                    sha256=sha256,
+                    n_bytes=n_bytes,
+                    width_px=encode.picture.width_px,
+                    height_px=encode.picture.height_px,
+                    n_frames=counts[0][0],
+                    duration_s=round(duration_s, 6),
+                    bitrate_bps=round(n_stream_bytes * 8 / duration_s, 1),
+                    encode_s=round(encode_s, 3),
+                )
+            )
+        for encode, target in zip(encodes, targets, strict=True):
+            target.replace(encode.path)
+        return made
+    finally:
+        for target in targets:
+            with suppress(OSError):
+                target.unlink()
+
+
+def _verified(
+    job: Job, encodes: Sequence[Encode], targets: Sequence[Path], counts: dict[int, tuple[int, int]], run: Processes
+) -> list[tuple[float, int]]:
+    """Duration in seconds and bytes of video of each file; EngineError for one that is not what was encoded."""
+    # Every frame is parsed and entropy-decoded; what can be left out without missing a broken one is left out.
+    light = ("-threads", "1", "-skip_loop_filter", "all", "-skip_idct", "all")
+    command: list[str | Path] = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "verbose", "-xerror", "-y"]
+    for target in targets:
+        command += [*light, "-i", "file:" + os.path.abspath(target)]
+    for index in range(len(targets)):
+        command += ["-map", f"{index}:v:0", "-fps_mode", "passthrough", "-f", "null", "-"]
+        command += ["-map", f"{index}:v:0", "-c", "copy", "-f", "framecrc", f"packets-{index}"]
+    log = job.directory / "verify.log"
+    code = run.run(command, cwd=job.directory, log=log)
+    decoded = _muxed(log)
+    times = []
+    for index, encode in enumerate(encodes):
+        sent, _ = counts.get(index, (0, 0))
+        found = decoded.get(2 * index, (0, 0))[0]
+        packets = _packets(job.directory / f"packets-{index}")
+        if code or not sent or found != sent or packets is None:
+            about = described(command, job.directory, code, log, keep_log(log, job.failures))
+            raise EngineError(
+                f"{encode.path.name}: {sent} frames were encoded, {found} are decoded; is the disk full?\n{about}"
+            )
+        times.append(packets)
+    return times
+
+
+def _packets(listing: Path) -> tuple[float, int] | None:
+    """Duration in seconds and bytes of the packets in a framecrc listing; None where there are none."""
+    tick_s, shown, n_bytes, last = 0.0, [], 0, 0
+    try:
+        for line in listing.read_text(encoding="ascii").splitlines():
+            if line.startswith("#tb 0: "):
+                over, under = line.removeprefix("#tb 0: ").split("/")
+                tick_s = int(over) / int(under)
+            elif not line.startswith("#"):
+                _, _, at, length, size, *_ = line.split(",")
+                shown.append(int(at))
+                last = int(length)
+                n_bytes += int(size)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+    if not shown or not tick_s:
+        return None
+    # The last frame's own duration is not in every container: it is taken to be as long as the others.
+    n = len(shown)
+    ticks = (max(shown) - min(shown)) * n / (n - 1) if n > 1 else last
+    return (ticks or 1) * tick_s, n_bytes
+
+
+def _muxed(log: Path) -> dict[int, tuple[int, int]]:
+    """Frames encoded and packets written of each output, as ffmpeg counted them."""
+    found = _MUXED.findall(log.read_text(encoding="utf-8", errors="replace"))
+    return {int(output): (int(frames), int(packets)) for output, frames, packets in found}
+
+
+def _check_length(video: Video, count: int) -> None:
+    if video.end_frame is not None and count != video.end_frame + 1:
+        raise HarnessError(
+            f"{video.path}: frame {video.end_frame} is asked for (counted from 0), but the file gives {count} frames; "
+            "correct end_frame, or duration_sec and fps"
+        )

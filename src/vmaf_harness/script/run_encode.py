@@ -1,0 +1,199 @@
+"""Encodes the references of a recipe by a ladder, and writes the recipe of the encodes.
+
+Everything is combined with everything: each codec at each rate, height and preset. A value may be for one codec alone,
+as in --crf libx264=28 libsvtav1=45; it then comes in place of what is given for all. Encodes that are there already
+are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from vmaf_harness.encode_plan import Encode, arguments, grouped
+from vmaf_harness.encode_recipe import Labels, check_may_write, output_path, recipe_text, write_recipe
+from vmaf_harness.encode_store import EncodeResultStore
+from vmaf_harness.encoders import find_encoders
+from vmaf_harness.encoding import Outcome, encode_all, plan_ladder, stored
+from vmaf_harness.engine import Engine, Engines
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.execute import Stopped, stop_on_signals
+from vmaf_harness.features import Extraction, extraction
+from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
+from vmaf_harness.progress import Progress
+from vmaf_harness.recipe import read_recipe, read_references
+from vmaf_harness.scoring import How, score_assets
+from vmaf_harness.store import ENGINES
+from vmaf_harness.store import directory as file_result_store
+from vmaf_harness.testing import shown
+from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
+from vmaf_workspace.locate import locate
+from vmaf_workspace.lock import Run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: 0 done, 1 where an encode failed, 2 usage, 3 refused, 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    options = _parsed(given)
+    try:
+        with stop_on_signals():
+            return _run(options, shlex.join(["run_encode", *given]))
+    except WorkspaceError as error:
+        print(shown(error), file=sys.stderr)
+        return error.exit_code
+    except Stopped as stopped:
+        print(f"stopped by {stopped}; what was encoded stays, and is not encoded again", file=sys.stderr)
+        return stopped.exit_code
+
+
+def _run(options: argparse.Namespace, command: str) -> int:
+    location = locate(options.workspace)
+    root = location.path
+    for warning in location.warnings:
+        _warn(warning)
+    teacher = extraction("VMAF", model=options.label_with) if options.label_with else None
+    output = output_path(options.output_dataset, root)
+    check_may_write(output)
+    references = read_references(Path(options.ref_dataset), search=[root / "dataset"])
+    engines = Engines(file_result_store(root) / ENGINES)
+    engine = engines.find()
+    rungs = read_ladder(
+        find_encoders(list(dict.fromkeys(options.codec or ["libx264"])), engine),
+        crfs=options.crf,
+        bitrates=options.bitrate,
+        heights=options.height,
+        presets=options.preset,
+        options=options.option,
+    )
+    store = EncodeResultStore(root, warn=_warn)
+    ladder = plan_ladder(references, rungs, engine, store)
+    problems = [*references.missing, *ladder.problems]
+    for line in (*problems, *ladder.left_out):
+        _warn(line)
+    if problems and not options.keep_going:
+        raise HarnessError(f"{len(problems)} references cannot be encoded, so nothing was; see --keep-going")
+    if not ladder.encodes:
+        raise HarnessError("nothing to encode: no reference is as tall as a rung of the ladder")
+    if options.dry_run:
+        _show(stored(ladder.encodes, store), engine)
+        return FAILED if problems else DONE
+    with Run(root) as run:
+        with Progress(what="encoded") as progress:
+            outcomes = encode_all(
+                ladder.encodes,
+                engine,
+                run,
+                store,
+                processes=options.processes,
+                keep_going=options.keep_going,
+                progress=lambda done, total, outcome: progress.show(done, total, _line(outcome)),
+            )
+        failed = [outcome for outcome in outcomes if outcome.error is not None]
+        missing = sum(outcome.encoded is None for outcome in outcomes)
+        for outcome in failed:
+            _warn(f"{outcome.encode.path.name}: {outcome.error}")
+        cached = sum(outcome.cached for outcome in outcomes)
+        made = len(outcomes) - missing
+        summary = f"{made} encodes, {cached} of them there before" + (f", {missing} not made" if missing else "")
+        if missing == len(outcomes) or (missing and not options.keep_going):
+            _warn(f"{summary}; no recipe is written")
+            return FAILED
+        labels, unlabelled = None, 0
+        if teacher is not None:
+            labels = _labels(outcomes, output, root, run, teacher, options)
+            unlabelled = made - len(labels.by_asset)
+        if output.parent == root / "dataset":
+            store.ensure()
+        write_recipe(output, root, outcomes, command, labels)
+    engines.remember()
+    print(shown(output))
+    _warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
+    for outcome in failed:
+        _warn(f"failed: {outcome.encode.path.name}")
+    return FAILED if problems or missing or unlabelled else DONE
+
+
+def _labels(
+    outcomes: Sequence[Outcome], output: Path, root: Path, run: Run, teacher: Extraction, options: argparse.Namespace
+) -> Labels:
+    """Scores of a model in place of opinions; they are stored as those of `run_testing`, which finds them there."""
+    unlabelled = run.workdir(output.name)
+    # Its dataset has the name that the final recipe gives it, and so have the results that are stored.
+    unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
+    recipe = read_recipe(unlabelled)
+    how = How(cache=True, processes=options.processes, keep_going=options.keep_going)
+    with Progress() as progress:
+        scored = score_assets(recipe.assets, teacher, run, how, warn=_warn, progress=progress)
+    for outcome in scored:
+        if outcome.error is not None:
+            _warn(str(outcome.error))
+    by_asset = {o.asset.asset_id: round(o.result.pools["mean"], 6) for o in scored if o.result is not None}
+    if len(by_asset) < len(scored) and not options.keep_going:
+        raise HarnessError(f"{len(scored) - len(by_asset)} encodes have no label, so no recipe is written")
+    about = (
+        f"The ground truth is what a model, {teacher.executor_id}, says of each encode (mean of all frames). "
+        "These are not opinion scores: nobody has watched these videos."
+    )
+    return Labels(about=about, by_asset=by_asset)
+
+
+def _show(outcomes: Sequence[Outcome], engine: Engine) -> None:
+    """Print the commands of a dry run; a real one writes to hidden names first, and verifies."""
+    to_do: list[Encode] = [outcome.encode for outcome in outcomes if outcome.encoded is None]
+    for group in grouped(to_do):
+        encodes = [to_do[index] for index in group]
+        command = arguments(engine.path, encodes, [encode.path for encode in encodes])
+        print(shown(shlex.join(map(str, command))))
+    _warn(f"{len(to_do)} to encode, {len(outcomes) - len(to_do)} there already; dry run: nothing was changed")
+
+
+def _line(outcome: Outcome) -> str:
+    name = shown(outcome.encode.path.name)
+    encoded = outcome.encoded
+    return f"{name}: failed" if encoded is None else f"{name}: {encoded.bitrate_bps / 1000:.1f} kbit/s"
+
+
+def _warn(message: str) -> None:
+    print(shown(message), file=sys.stderr, flush=True)
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="run_encode", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("ref_dataset", help="the recipe whose ref_videos are encoded; it is read, not executed")
+    add("output_dataset", help="the recipe that is written; a bare name goes to dataset/ of the workspace")
+
+    def several(flag: str, metavar: str, text: str) -> None:
+        add(flag, metavar=metavar, help=text, nargs="+", action="extend", default=[])
+
+    add(
+        "--codec", metavar="ENCODER", help="encoders of ffmpeg, such as libx264 libsvtav1 (default: libx264)", **several
+    )
+    several("--crf", "[ENCODER=]CRF", "constant qualities; the quantiser where that is what it has")
+    several("--bitrate", "[ENCODER=]RATE", "average bitrates, such as 500k 1.5M")
+    several("--height", "PIXELS", f"heights, the width follows (default: {OWN_HEIGHT})")
+    several("--preset", "[ENCODER=]PRESET", "speeds: -preset, or what the encoder has for it")
+    several("--option", "ENCODER:NAME=VALUE", "any other option of an encoder")
+    add("--label-with", metavar="MODEL", help="label with a model's scores, such as version=vmaf_v0.6.1; no opinions")
+    add("--processes", type=_count, metavar="N", help="ffmpegs at once (default: enough to keep the cores busy)")
+    add("--keep-going", action="store_true", help="make the other encodes where a reference is missing or one fails")
+    add("--dry-run", action="store_true", help="print the ffmpeg commands, change nothing")
+    add("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    with suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
