@@ -58,24 +58,58 @@ def score(
     return DONE
 
 
+def encode(
+    *,
+    ref_dataset: str = "",
+    output_dataset: str = "",
+    codec: str = "libx264",
+    crf: str = "",
+    bitrate: str = "",
+    height: str = "",
+    preset: str = "",
+    option: str = "",
+    label_with: str = "",
+    processes: str = "",
+    workspace: str = "",
+    keep_going: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Encode the references of a recipe by a ladder; what is there already stays, and is not encoded again."""
+    from vmaf_harness.script.run_encode import main
+
+    for flag, given in (("--ref-dataset", ref_dataset), ("--output-dataset", output_dataset)):
+        if not given:
+            raise UsageError(f"{flag} is missing; name a recipe, a *_dataset.py")
+    arguments = [ref_dataset, output_dataset]
+    several = {"codec": codec, "crf": crf, "bitrate": bitrate, "height": height, "preset": preset, "option": option}
+    for name, text in several.items():
+        values = text.split() if name == "option" else text.replace(",", " ").split()
+        arguments += [f"--{name}={value}" for value in values]
+    for name, value in (("label-with", label_with), ("processes", processes), ("workspace", workspace)):
+        if value:
+            arguments.append(f"--{name}={value}")
+    arguments += ["--keep-going"] * keep_going + ["--dry-run"] * dry_run
+    return main(arguments)
+
+
 def demo(*, workspace: str = "") -> int:
-    """Run the main job on real clips: dataset, scores, plot, status, clean-scratch; models and caches stay."""
-    from vmaf_harness.demo import NAME, make_dataset
-    from vmaf_harness.engine import Engines
-    from vmaf_harness.execute import Stopped, stop_on_signals
+    """Run the main job on real clips: encodes, scores, plot, status, clean-scratch; models and caches stay."""
+    from vmaf_harness.demo import LADDER, NAME, TEACHER, make_references
+    from vmaf_harness.script.run_encode import main as run_encode
     from vmaf_harness.script.run_testing import main as run_testing
     from vmaf_workspace.locate import locate
 
     root = locate(workspace).path
     print(f"The workspace is {root}", flush=True)
-    print(_RULE.format("Clips and encodes into dataset/"), flush=True)
-    try:
-        with stop_on_signals():
-            recipe = make_dataset(root, Engines().find(), said=lambda line: print(line, flush=True))
-    except Stopped as stopped:
-        print(f"stopped by {stopped}", file=sys.stderr)
-        return stopped.exit_code
+    print(_RULE.format("Clips into dataset/"), flush=True)
+    references = make_references(root, said=lambda line: print(line, flush=True))
+    recipe = references.with_name(f"{NAME}_dataset.py")
+    print(_RULE.format(f"run_encode {references} {recipe} {' '.join(LADDER)} --label-with {TEACHER}"), flush=True)
+    code = run_encode([str(references), str(recipe), *LADDER, "--label-with", TEACHER, "--workspace", str(root)])
+    if code != DONE:
+        return code
     print(_RULE.format(f"run_testing VMAF {recipe}"), flush=True)
+    print(f"(its labels are the scores of {TEACHER}, nobody's opinions)", flush=True)
     plot = ["--save-plot", str(root / "dataset" / NAME)]
     code = run_testing(
         ["VMAF", str(recipe), "--cache-result", "--print-result", "--keep-workfiles", *plot, "--workspace", str(root)]
@@ -86,9 +120,8 @@ def demo(*, workspace: str = "") -> int:
     code = commands.status(workspace=str(root))
     print(_RULE.format("ws.clean-scratch"), flush=True)
     code = commands.clean_scratch(workspace=str(root)) or code
-    print(
-        f"\nThe plot, the clips and the recipe are in {root / 'dataset' / NAME}; the scores are stored: run it again."
-    )
+    where = f"{root / 'dataset' / NAME}, the encodes in {root / 'encode' / NAME}"
+    print(f"\nThe plot, the clips and the recipe are in {where}; encodes and scores are stored: run it again.")
     return code
 
 
@@ -104,6 +137,25 @@ COMMANDS = (
             "pool": "how scores of frames become one: mean, harmonic_mean, min, median, perc5, perc10, perc20",
             "workspace": commands.WORKSPACE,
             "json": commands.JSON,
+        },
+    ),
+    Command(
+        "encode",
+        encode,
+        {
+            "ref_dataset": "the recipe whose ref_videos are encoded",
+            "output_dataset": "the recipe that is written; a bare name goes to dataset/",
+            "codec": "encoders of ffmpeg, such as 'libx264 libsvtav1'",
+            "crf": "constant qualities: '22 28', or for one encoder 'libx264=28 libsvtav1=45'",
+            "bitrate": "average bitrates, such as '500k 1.5M'",
+            "height": "heights, such as '360 720 source'; the width follows",
+            "preset": "speeds, such as 'libx264=fast libsvtav1=8'",
+            "option": "other options of an encoder, such as libx264:tune=psnr",
+            "label_with": "label with a model's scores, such as version=vmaf_v0.6.1; no opinions",
+            "processes": "ffmpegs at once",
+            "workspace": commands.WORKSPACE,
+            "keep_going": "make the other encodes where one fails",
+            "dry_run": "print the ffmpeg commands, change nothing",
         },
     ),
     Command("demo", demo, {"workspace": commands.WORKSPACE}),

@@ -172,9 +172,7 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     def several(flag: str, metavar: str, text: str) -> None:
         add(flag, metavar=metavar, help=text, nargs="+", action="extend", default=[])
 
-    add(
-        "--codec", metavar="ENCODER", help="encoders of ffmpeg, such as libx264 libsvtav1 (default: libx264)", **several
-    )
+    several("--codec", "ENCODER", "encoders of ffmpeg, such as libx264 libsvtav1 (default: libx264)")
     several("--crf", "[ENCODER=]CRF", "constant qualities; the quantiser where that is what it has")
     several("--bitrate", "[ENCODER=]RATE", "average bitrates, such as 500k 1.5M")
     several("--height", "PIXELS", f"heights, the width follows (default: {OWN_HEIGHT})")
