@@ -124,7 +124,7 @@ def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> list[Enc
         encode_s = (time.perf_counter() - began) / len(encodes)
         if code:
             about = described(command, job.directory, code, log, keep_log(log, job.failures))
-            raise EngineError(f"cannot encode {names}\n{about}")
+            raise EngineError(f"cannot encode {names}\n{_errors(log)}{about}")
         counts = _muxed(log)
         _check_length(encodes[0].reference.video, counts.get(0, (0, 0))[0])
         times = _verified(job, encodes, targets, counts, processes)
@@ -161,7 +161,16 @@ def _verified(
     """Duration in seconds and bytes of video of each file; EngineError for one that is not what was encoded."""
     # Every frame is parsed and entropy-decoded; what can be left out without missing a broken one is left out.
     light = ("-threads", "1", "-skip_loop_filter", "all", "-skip_idct", "all")
-    command: list[str | Path] = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "verbose", "-xerror", "-y"]
+    command: list[str | Path] = [
+        job.engine,
+        "-hide_banner",
+        "-nostdin",
+        "-nostats",
+        "-v",
+        "level+verbose",
+        "-xerror",
+        "-y",
+    ]
     for target in targets:
         command += [*light, "-i", "file:" + os.path.abspath(target)]
     for index in range(len(targets)):
@@ -178,10 +187,18 @@ def _verified(
         if code or not sent or found != sent or packets is None:
             about = described(command, job.directory, code, log, keep_log(log, job.failures))
             raise EngineError(
-                f"{encode.path.name}: {sent} frames were encoded, {found} are decoded; is the disk full?\n{about}"
+                f"{encode.path.name}: {sent} frames were encoded, {found} are decoded; is the disk full?\n"
+                f"{_errors(log)}{about}"
             )
         times.append(packets)
     return times
+
+
+def _errors(log: Path) -> str:
+    """What ffmpeg itself calls an error, which stands above its last lines."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.strip() for line in lines if "[error]" in line or "[fatal]" in line]
+    return "".join(f"  {line}\n" for line in said[:5])
 
 
 def _packets(listing: Path) -> tuple[float, int] | None:

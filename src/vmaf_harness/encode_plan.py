@@ -171,7 +171,7 @@ def arguments(engine: str, encodes: Sequence[Encode], targets: Sequence[Path]) -
         graph.append(f"[s{number}]{','.join([*scaling, _split(len(indices), f's{number}e')])}")
         for place, index in enumerate(indices):
             graph.append(f"[s{number}e{place}]format={encodes[index].picture.pix_fmt}[o{index}]")
-    command: list[str | Path] = [engine, "-hide_banner", "-nostdin", "-nostats", "-v", "verbose", "-y"]
+    command: list[str | Path] = [engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y"]
     command += [*_input(video), "-filter_complex", ";".join(graph)]
     for index, (encode, target) in enumerate(zip(encodes, targets, strict=True)):
         command += ["-map", f"[o{index}]", *encode.arguments, "file:" + os.path.abspath(target)]

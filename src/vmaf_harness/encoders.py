@@ -16,7 +16,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 _QUALITY_OPTIONS = ("crf", "qp")  # the first that an encoder has: constant quality, constant quantiser
 _PRESET_OPTIONS = ("preset", "cpu-used", "speed")
-_MP4 = ("264", "265", "hevc", "av1", "vvc")  # parts of the names of encoders that MP4 is the usual container of
+_MP4 = (
+    "264",
+    "265",
+    "hevc",
+    "av1",
+    "vvc",
+    "vvenc",
+)  # parts of the names of encoders that MP4 is the usual container of
 _WEBM = ("vp8", "vp9", "libvpx")
 # Where each library says its version: x264 in the stream, the others in their log.
 _VERSIONS = (
