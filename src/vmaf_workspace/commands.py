@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class Command:
 
 def run(command: Command, flags: dict[str, Any]) -> int:
     """Call *command*; an error is printed and becomes its exit code, as does Ctrl-C."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a name that the terminal's encoding lacks must not end a task half-way
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = command.function(**flags)
         sys.stdout.flush()
@@ -282,9 +285,9 @@ def _parse_count(text: str, flag: str) -> int:
 
 
 def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int) -> int:
-    print(f"{command.name}: {error}", file=sys.stderr)
-    if flags.get("json"):
-        from vmaf_workspace import render
+    from vmaf_workspace import render
 
+    print("\n".join(map(render.printable, f"{command.name}: {error}".split("\n"))), file=sys.stderr)
+    if flags.get("json"):
         print(render.object_json(command.name, error=str(error), exit_code=code))
     return code

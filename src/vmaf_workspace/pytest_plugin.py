@@ -39,6 +39,7 @@ def vmaf_workspace(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: 
     """The path of a workspace that only this test uses and that is not there yet; removed after the test."""
     base = request.config.getoption("--vmaf-workspace-base")
     if base is not None:
+        base = os.path.join(request.config.invocation_params.dir, base)
         Path(base).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ws-", dir=base or tmp_path, ignore_cleanup_errors=True) as place:
         if request.config.getoption("--vmaf-workspace-at") == "default":

@@ -1,0 +1,125 @@
+"""What a person at a terminal sees: the question, its default, Ctrl-C, no leftovers of a progress bar."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pexpect
+import pytest
+from trees import ended_run, everything, left, stored, workspace, write
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VMAF_WORKSPACE", str(tmp_path / "ws"))
+    monkeypatch.setenv("TERM", "xterm")
+    root = workspace(tmp_path / "ws")
+    stored(root, "NFLX/c1/one.json", 10)
+    return root
+
+
+@contextmanager
+def terminal(*args: str) -> Iterator[pexpect.spawn]:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "vmaf_workspace.cli", *args], encoding="utf-8", timeout=30, dimensions=(40, 160)
+    )
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+def ended(child: pexpect.spawn) -> tuple[int | None, str]:
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus, str(child.before)
+
+
+@pytest.mark.parametrize("answer", ["", "n", "N", "no", "nonsense", "yy", "0"])
+def test_anything_but_yes_removes_nothing(answer: str, root: Path) -> None:
+    before = everything(root)
+    with terminal("purge-cache") as child:
+        child.expect_exact("NFLX")
+        child.expect(r"Delete 1 .*\? \[y/N\] ")
+        child.sendline(answer)
+        code, rest = ended(child)
+    assert code == 1
+    assert "nothing was removed" in rest
+    assert everything(root) == before
+
+
+@pytest.mark.parametrize("answer", ["y", "Y", "yes", " yes "])
+def test_yes_removes(answer: str, root: Path) -> None:
+    with terminal("purge-cache") as child:
+        child.expect_exact("[y/N] ")
+        child.sendline(answer)
+        code, rest = ended(child)
+    assert code == 0
+    assert "removed 1 " in rest
+    assert left(root, "result_store_dir") == []
+
+
+def test_ctrl_c_at_the_question_ends_with_130_and_removes_nothing(root: Path) -> None:
+    before = everything(root)
+    with terminal("purge-cache") as child:
+        child.expect_exact("[y/N] ")
+        child.sendintr()
+        code, rest = ended(child)
+    assert code == 130
+    assert "Traceback" not in rest
+    assert everything(root) == before
+
+
+def test_the_end_of_input_at_the_question_is_no(root: Path) -> None:
+    before = everything(root)
+    with terminal("purge-cache") as child:
+        child.expect_exact("[y/N] ")
+        child.sendeof()
+        code, _ = ended(child)
+    assert code == 1
+    assert everything(root) == before
+
+
+def test_invoke_asks_the_same_question(root: Path, nowhere: Path) -> None:
+    (nowhere / "tasks.py").write_text("from vmaf_workspace.tasks import ws as namespace\n")
+    child = pexpect.spawn(sys.executable, ["-m", "invoke", "purge-cache"], encoding="utf-8", timeout=30)
+    child.expect_exact("[y/N] ")
+    child.sendline("y")
+    assert ended(child)[0] == 0
+    assert left(root, "result_store_dir") == []
+
+
+def test_with_yes_and_for_scratch_nothing_is_asked(root: Path) -> None:
+    ended_run(root)
+    with terminal("purge-cache", "--yes") as child:
+        code, rest = ended(child)
+        assert (code, "[y/N]" in rest) == (0, False)
+    with terminal("clean-scratch") as child:
+        code, rest = ended(child)
+        assert (code, "[y/N]" in rest) == (0, False)
+    assert left(root) == []
+
+
+def test_odd_names_do_not_reach_the_terminal_raw(root: Path) -> None:
+    os.mkdir(root / "workdir" / "\x1b]0;title\x07\r")
+    write(root / "result_store_dir" / "file_result_store" / "\x1b[2J" / "d" / "c" / "k")
+    with terminal("clean-scratch") as child:
+        _, shown = ended(child)
+    assert "\x1b]0;title" not in shown
+    with terminal("purge-cache", "--dry-run") as child:
+        _, shown = ended(child)
+    assert "\x1b[2J" not in shown
+
+
+def test_a_narrow_terminal_still_shows_every_row(root: Path) -> None:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "vmaf_workspace.cli", "status"], encoding="utf-8", timeout=30, dimensions=(24, 60)
+    )
+    code, shown = ended(child)
+    assert code == 0
+    for name in ("dataset", "checkpoints_dir", "workdir", "total"):
+        assert name in shown
