@@ -7,12 +7,15 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vmaf_workspace import guard
+from vmaf_workspace.children import Children
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.lock import ASIDE, RUN_FILE, STARTING, Holder, open_paths, take
@@ -21,6 +24,7 @@ from vmaf_workspace.scan import Usage, opened, usage_of
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MIN_AGE_S = 3600.0
+MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 CACHES = frozenset({"result_store_dir", "encode"})
 
@@ -166,7 +170,6 @@ def _scratch(
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
             continue
-        in_use = open_entries(real)
         with ExitStack() as stack:
             try:
                 fd = stack.enter_context(opened(real))
@@ -178,18 +181,44 @@ def _scratch(
                     Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", live=False, failed=True),
                 )
                 continue
-            for name in names:
-                try:
-                    yield (
-                        subdir,
-                        name,
-                        _judge(fd, subdir, name, in_use, now_ns, min_age_s=min_age_s, force=force, newest_ns=newest_ns),
-                    )
-                except FileNotFoundError:
-                    continue  # its run ended and took it along
-                except OSError as error:
-                    why = f"cannot be read: {error.strerror}"
-                    yield subdir, name, Kept(path=f"{subdir}/{name}", why=why, live=False, failed=True)
+
+            judge = partial(
+                _judge_as_json,
+                fd,
+                subdir,
+                open_entries(real),
+                now_ns,
+                min_age_s=min_age_s,
+                force=force,
+                newest_ns=newest_ns,
+            )
+            if newest_ns is not None or len(names) < MANY:
+                judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
+            else:
+                judged = stack.enter_context(Children(names, judge, at_most=len(os.sched_getaffinity(0))))
+            for index, result in judged:
+                if result is None:
+                    why = "the process that was reading it was killed"
+                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, live=False, failed=True)
+                    yield subdir, names[index], kept
+                elif "kept" in result:
+                    yield subdir, names[index], Kept(**result["kept"])
+                elif "usage" in result:
+                    yield subdir, names[index], Usage.from_json(result["usage"])
+
+
+def _judge_as_json(
+    fd: int, subdir: str, in_use: dict[str, int], now_ns: int, name: str, **how: Any
+) -> dict[str, dict[str, Any]]:
+    """{"kept": …} or {"usage": …} of one entry, {} where it went meanwhile; what a child can say through its pipe."""
+    try:
+        found = _judge(fd, subdir, name, in_use, now_ns, **how)
+    except FileNotFoundError:
+        return {}  # its run ended and took it along
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        found = Kept(path=f"{subdir}/{name}", why=why, live=False, failed=True)
+    return {"kept": asdict(found)} if isinstance(found, Kept) else {"usage": found.as_json()}
 
 
 def _judge(
