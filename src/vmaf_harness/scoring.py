@@ -124,7 +124,7 @@ def score_pair(
     quality_size_px: tuple[int, int] | None = None,
     resampling_type: str = DEFAULT_RESAMPLING_TYPE,
 ) -> PairScore:
-    """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's.
+    """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's (ffmpeg 7.1).
 
     Nothing is stored. Raises HarnessError where a file is missing or the two have not the same number of frames,
     EngineError where ffmpeg is missing or fails.

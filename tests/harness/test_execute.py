@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,10 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow  # Dask tries for ten seconds
 def test_a_scheduler_that_is_not_there_is_an_error() -> None:
-    pytest.importorskip("distributed", reason="Dask is in the extra distributed")
+    if find_spec("distributed") is None:  # importing it here would take seconds
+        pytest.skip("Dask is in the extra distributed")
     code = (
         "from vmaf_harness.execute import run_jobs\n"
         "from vmaf_harness.errors import HarnessError\n"

@@ -271,7 +271,8 @@ def test_a_stored_result_is_read_by_another_process_than_wrote_it(dataset: Path,
 
 @pytest.mark.parametrize("processes", [False, True])
 def test_a_dask_cluster_scores_as_this_process_does(dataset: Path, vmaf_workspace: Path, processes: bool) -> None:
-    pytest.importorskip("distributed", reason="Dask is in the extra distributed")
+    if find_spec("distributed") is None:  # importing it here would take seconds
+        pytest.skip("Dask is in the extra distributed")
     text = (
         "import sys\n"
         "from distributed import LocalCluster\n"

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,19 @@ def test_print_result_prints_6_decimals_into_a_pipe_too(dataset: Path, vmaf_work
     assert process.returncode == 0, err
     assert len(scores(out)) == 3
     assert "\x1b" not in out + err
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is_and_goes(dataset: Path, vmaf_workspace: Path) -> None:
+    pexpect = pytest.importorskip("pexpect", reason="a terminal is made by pexpect")
+    command = ["-m", "vmaf_harness.script.run_testing", "PSNR", str(dataset), "--print-result", "--suppress-plot"]
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    printed, code = pexpect.run(
+        shlex.join([sys.executable, *command]), withexitstatus=True, env=environ, encoding="utf-8", timeout=60
+    )
+    assert code == 0
+    assert "/3" in printed
+    assert "1/3 asset" not in printed  # a line an asset is for logs
+    assert len(re.findall(r"asset \d: PSNR \d+\.\d{6} ", printed)) == 3
 
 
 def test_a_dataset_of_one_asset_prints_its_score(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
