@@ -57,7 +57,7 @@ class Forest:
         if not isinstance(given, dict) or set(given) != set(_FIELDS):
             raise HarnessError(f"{name}: expected the arrays {', '.join(_FIELDS)} of a forest")
         arrays = {field: np.asarray(given[field]) for field in _FIELDS}
-        n = len(arrays["value"])
+        n = arrays["value"].size
         for field, array in arrays.items():
             kind = "i" if field in ("feature", "roots", "children") else "f"
             shapes: dict[str, tuple[int, ...]] = {"roots": (array.size,), "children": (n, 2)}

@@ -5,22 +5,23 @@ A group is written whole or not at all, although no file system renames several 
 2. that directory is renamed to `.m.whole`: from here on the new group exists, until here the old one does;
 3. each part is renamed to where it belongs, `m.pkl` last; parts of the old group that the new one lacks are removed,
    and then the directory.
-Killed before 2, there is a directory that the next writer of this group removes once it is old. Killed in 3, a reader
-takes from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs may see parts of two
-groups then; their texts do not have the `group_sha256` that each `.pkl` carries.
+2 and 3 happen under a lock of the directory (`flock`, which leaves no file and ends with its process), and reading under
+a shared one. Killed before 2, there is a directory that the next writer of this group removes once it is old. Killed in
+3, a reader takes from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs may see
+parts of two groups then; their texts do not have the `group_sha256` that each `.pkl` carries.
 """
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import json
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from vmaf_harness.parameters import FOREST_TYPE
 
 _MANIFEST = "manifest.json"
 _LEFT_OVER_S = 3600.0  # a directory this old belongs to a writer that was killed
-_TRIES = 10
 
 
 def read_model(path: Path) -> Model:
@@ -40,7 +40,8 @@ def read_model(path: Path) -> Model:
     Raises HarnessError for a part that is missing, parts that do not belong together, a pickle that is not plain data,
     and, naming the field, for whatever is no model.
     """
-    return _read_json(path) if path.suffix == ".json" else _read_pkl(path)
+    with _locked(path.parent, fcntl.LOCK_SH):
+        return _read_json(path) if path.suffix == ".json" else _read_pkl(path)
 
 
 def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None = None) -> list[Path]:
@@ -64,35 +65,28 @@ def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None =
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-            _commit(stage, path)
+            with _locked(directory, fcntl.LOCK_EX):
+                _settle(path)  # what a killed writer had begun
+                os.rename(stage, _whole(path))
+                _settle(path)
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
             raise
-        settle(path)
     except OSError as error:
         raise HarnessError(f"{directory / stem}: cannot write the model there: {error.strerror}") from error
     return [directory / name for name in parts]
 
 
 def settle(path: Path) -> None:
-    """Finish what a killed writer of this group had begun; nothing happens where there is no such thing."""
-    directory, stem = path.parent, _stem(path)
-    whole = _whole(path)
+    """Finish what a killed writer of this group had begun; nothing happens where there is no such thing.
+
+    Raises HarnessError where that cannot be written.
+    """
     try:
-        parts = json.loads((whole / _MANIFEST).read_bytes())
-    except FileNotFoundError:
-        with suppress(OSError):
-            whole.rmdir()  # the end of it was all that was left
-        return
-    for name in sorted(parts, key=lambda name: name == f"{stem}.pkl"):  # the .pkl last
-        with suppress(FileNotFoundError):  # moved already, by whoever came before
-            os.replace(whole / name, directory / name)
-    for old in group_files(path):
-        if old.name not in parts:
-            old.unlink(missing_ok=True)
-    for last in (whole / _MANIFEST).unlink, whole.rmdir:
-        with suppress(FileNotFoundError):
-            last()
+        with _locked(path.parent, fcntl.LOCK_EX):
+            _settle(path)
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot finish writing the model: {error.strerror}") from error
 
 
 def group_files(path: Path) -> list[Path]:
@@ -196,19 +190,39 @@ def _whole(path: Path) -> Path:
     return path.parent / f".{stem}.whole"
 
 
-def _commit(stage: Path, path: Path) -> None:
-    """Rename the directory of parts to the name that makes them the group."""
-    for _ in range(_TRIES):
-        settle(path)  # what an earlier writer left, or another one does just now
-        try:
-            os.rename(stage, _whole(path))
-            return
-        except FileExistsError:
-            continue
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
-    raise HarnessError(f"{path}: another process keeps writing this model; wait for it to finish")
+def _settle(path: Path) -> None:
+    directory, stem = path.parent, _stem(path)
+    whole = _whole(path)
+    try:
+        parts = json.loads((whole / _MANIFEST).read_bytes())
+    except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            whole.rmdir()  # its last step was all that was left
+        return
+    for name in sorted(parts, key=lambda name: name == f"{stem}.pkl"):  # the .pkl last
+        with suppress(FileNotFoundError):  # moved before the kill
+            os.replace(whole / name, directory / name)
+    for old in group_files(path):
+        if old.name not in parts:
+            old.unlink()
+    (whole / _MANIFEST).unlink()
+    whole.rmdir()
+
+
+@contextmanager
+def _locked(directory: Path, how: int) -> Iterator[None]:
+    """Hold a lock of the directory; none where it cannot be opened or its file system has no locks."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _remove_left_over(directory: Path, stem: str) -> None:

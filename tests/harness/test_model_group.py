@@ -1,0 +1,279 @@
+"""The files of a model go together: whole or not at all, whenever the writer is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vmaf_harness import pickles
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.model import Model
+from vmaf_harness.model_group import group_files, read_model, settle, write_model
+from vmaf_harness.parameters import FeatureParam, model_param
+from vmaf_harness.training import Table, fit
+
+FEATURES = FeatureParam(atoms=(("VMAF_feature", "adm2"), ("VMAF_feature", "vif_scale0")))
+
+
+def table(seed: int = 0, n: int = 30) -> Table:
+    random = np.random.RandomState(seed)
+    columns = {name: random.uniform(size=n) for name in FEATURES.feature_names}
+    labels = 100 * columns["VMAF_feature_adm2_score"] + random.normal(size=n)
+    return Table(features=columns, labels=labels, assets=[f"asset {i}" for i in range(n)])
+
+
+def model(seed: int = 0, members: int = 1, **parameters: Any) -> Model:
+    kind = "LIBSVMNUSVR" if members == 1 else "BOOTSTRAP_LIBSVMNUSVR"
+    given = {"norm_type": "clip_0to1", "num_models": members, **parameters}
+    return fit(table(seed), FEATURES, model_param(kind, given), threads=1)
+
+
+def forest() -> Model:
+    return fit(
+        table(), FEATURES, model_param("RANDOMFOREST", {"n_estimators": 7, "random_state": 0, "max_depth": None})
+    )
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(os.listdir(directory))
+
+
+def test_a_pkl_has_the_structure_of_upstream(nowhere: Path) -> None:
+    made = model(score_clip=[0.0, 100.0], score_transform={"p1": 1.1, "out_gte_in": "true"}, C=4.0)
+    write_model(nowhere / "m.pkl", made)
+    info = pickle.loads((nowhere / "m.pkl").read_bytes())  # noqa: S301 - as upstream's harness reads it
+    assert list(info) == ["param_dict", "model_dict"]
+    assert info["param_dict"]["C"] == 4.0
+    kept = info["model_dict"]
+    assert kept["model"] is None
+    assert kept["model_type"] == "LIBSVMNUSVR"
+    assert kept["norm_type"] == "linear_rescale"
+    assert kept["feature_names"] == ["VMAF_feature_adm2_score", "VMAF_feature_vif_scale0_score"]
+    assert kept["feature_dict"] == {"VMAF_feature": ["adm2", "vif_scale0"]}
+    assert (type(kept["slopes"]), type(kept["slopes"][0]), len(kept["intercepts"])) == (list, float, 3)
+    assert kept["score_clip"] == [0.0, 100.0]
+    assert kept["score_transform"] == {"p1": 1.1, "out_gte_in": "true"}
+    text = (nowhere / "m.pkl.model").read_text()
+    assert text.startswith("svm_type nu_svr\nkernel_type rbf\ngamma 0.5\nnr_class 2\ntotal_sv ")
+
+
+def test_a_model_of_python_2_is_read(nowhere: Path) -> None:
+    made = model()
+    info: Any = {"param_dict": {"C": 4.0}, "model_dict": dict(made.as_dict([])["model_dict"])}
+    (nowhere / "old.pkl").write_bytes(pickle.dumps(info, 0))
+    (nowhere / "old.pkl.model").write_text(made.texts()[0].replace("\n", "\r\n"))
+    again = read_model(nowhere / "old.pkl")
+    np.testing.assert_array_equal(again.predict(table().features), made.predict(table().features))
+
+
+def test_equal_models_are_equal_bytes_whether_written_or_read_before(nowhere: Path) -> None:
+    for made in (model(), model(members=3), forest()):
+        first = {path.name: path.read_bytes() for path in write_model(nowhere / "m.pkl", made)}
+        again = read_model(nowhere / "m.pkl")
+        (nowhere / "again").mkdir(exist_ok=True)
+        assert first == {p.name: p.read_bytes() for p in write_model(nowhere / "again" / "m.pkl", again)}
+
+
+def test_a_forest_is_arrays_and_predicts_as_scikit_learn(nowhere: Path) -> None:
+    from sklearn.ensemble import RandomForestRegressor
+
+    paths = write_model(nowhere / "f.pkl", forest())
+    assert [path.name for path in paths] == ["f.pkl"]  # no .model, and libvmaf has no forest
+    assert b"sklearn" not in paths[0].read_bytes()
+    again = read_model(paths[0])
+    given = table()
+    x = np.stack([np.asarray(given.features[name]) for name in FEATURES.feature_names], axis=1)
+    grown = RandomForestRegressor(n_estimators=7, random_state=0).fit(x, np.asarray(given.labels, dtype=float))
+    others = np.random.RandomState(5).uniform(size=(200, 2))
+    columns = dict(zip(FEATURES.feature_names, others.T, strict=True))
+    np.testing.assert_allclose(again.predict(columns), grown.predict(others), rtol=1e-12)
+
+
+def forest_with(field: str, value: Any) -> dict[str, Any]:
+    info = forest().as_dict([])
+    info["model_dict"]["model"] = {**info["model_dict"]["model"], field: value}
+    return info
+
+
+@pytest.mark.parametrize("field", ["roots", "feature", "threshold", "children", "value"])
+def test_a_forest_that_leads_nowhere_is_refused(nowhere: Path, field: str) -> None:
+    arrays = forest().as_dict([])["model_dict"]["model"]
+    wrong = [np.zeros((0, 7)), arrays[field].astype(complex), None]
+    if arrays[field].dtype.kind == "i":
+        wrong += [np.full_like(arrays[field], 10**6), np.full_like(arrays[field], -2)]
+        if field == "children":
+            wrong.append(np.zeros_like(arrays[field]))  # every node its own child: without end
+    else:
+        wrong.append(np.full_like(arrays[field], np.nan))
+    for value in wrong:
+        if field == "feature" and value is not None and value.shape == arrays[field].shape and value.min() == -2:
+            value = np.full_like(value, 2)
+        pickles.write(nowhere / "f.pkl", forest_with(field, value))
+        with pytest.raises(HarnessError, match=r"f\.pkl: model_dict\.model"):
+            read_model(nowhere / "f.pkl")
+
+
+def test_a_pkl_without_its_model_says_which_file_is_missing(nowhere: Path) -> None:
+    write_model(nowhere / "m.pkl", model(members=3))
+    for lost in ("m.pkl.0002.model", "m.pkl.0001", "m.pkl.model"):
+        (nowhere / lost).rename(nowhere / "elsewhere")
+        with pytest.raises(HarnessError, match=rf"lacks its {lost}: the files of a model go together"):
+            read_model(nowhere / "m.pkl")
+        (nowhere / "elsewhere").rename(nowhere / lost)
+    assert len(read_model(nowhere / "m.pkl").members) == 3
+    with pytest.raises(HarnessError, match="no such model"):
+        read_model(nowhere / "other.pkl")
+
+
+def test_parts_of_two_groups_are_told(nowhere: Path) -> None:
+    write_model(nowhere / "a.pkl", model(0))
+    write_model(nowhere / "b.pkl", model(1))
+    shutil.copy(nowhere / "b.pkl.model", nowhere / "a.pkl.model")
+    with pytest.raises(HarnessError, match="do not belong together"):
+        read_model(nowhere / "a.pkl")
+
+
+def test_a_model_of_scikit_learn_objects_and_a_tampered_one_are_refused(nowhere: Path) -> None:
+    (nowhere / "m.pkl").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+    with pytest.raises(HarnessError, match=r"refused the global os\.system"):
+        read_model(nowhere / "m.pkl")
+    assert names(nowhere) == ["m.pkl"]
+
+
+def test_a_smaller_group_leaves_nothing_of_the_larger_one(nowhere: Path) -> None:
+    write_model(nowhere / "m.pkl", model(members=4), extra={".card.json": b"{}"})
+    (nowhere / "m.pkl.txt").write_text("not of the group")
+    (nowhere / "mm.pkl").write_text("neither")
+    write_model(nowhere / "m.pkl", model())
+    assert names(nowhere) == ["m.json", "m.pkl", "m.pkl.model", "m.pkl.txt", "mm.pkl"]
+    assert [path.name for path in group_files(nowhere / "m")] == ["m.json", "m.pkl", "m.pkl.model"]
+
+
+@pytest.mark.parametrize("directory", ["missing", "file"])
+def test_a_place_that_is_no_directory_is_an_error(nowhere: Path, directory: str) -> None:
+    (nowhere / "file").write_text("")
+    with pytest.raises(HarnessError, match="is not there; make it first"):
+        write_model(nowhere / directory / "m.pkl", model())
+    assert names(nowhere) == ["file"]
+
+
+def test_a_write_that_fails_keeps_the_old_group(nowhere: Path) -> None:
+    write_model(nowhere / "m.pkl", model(0))
+    before = {path.name: path.read_bytes() for path in group_files(nowhere / "m.pkl")}
+    with pytest.raises(HarnessError, match="cannot write the model there: File name too long"):
+        write_model(nowhere / "m.pkl", model(1), extra={"x" * 300: b""})
+    assert {path.name: path.read_bytes() for path in nowhere.iterdir()} == before
+
+
+def states(nowhere: Path, old: Model, new: Model) -> list[Path]:
+    """The directory as a writer of *new* over *old* leaves it when it is killed, for each of its steps from 2 on."""
+    target = nowhere / "target"
+    target.mkdir()
+    write_model(target / "m.pkl", new)
+    parts = [path.name for path in group_files(target / "m.pkl")]
+    order = sorted(parts, key=lambda name: name == "m.pkl")
+    made = []
+    for step in range(len(parts) + 1):
+        at = nowhere / f"step{step}"
+        at.mkdir()
+        write_model(at / "m.pkl", old)
+        whole = at / ".m.whole"
+        shutil.copytree(target, whole)
+        (whole / "manifest.json").write_text(json.dumps(parts))
+        for name in order[:step]:
+            os.replace(whole / name, at / name)
+        made.append(at)
+    return made
+
+
+def test_a_writer_killed_at_any_step_leaves_the_new_group_to_be_read(nowhere: Path) -> None:
+    old, new = model(0, members=3), model(1, members=2)
+    for at in states(nowhere, old, new):
+        for path in (at / "m.pkl", at / "m.json", at / "m.bootstrap.json"):
+            assert read_model(path).texts()[0] == new.texts()[0]
+        assert (at / ".m.whole").exists()  # who only reads, writes nothing
+        settle(at / "m.pkl")
+        settle(at / "m.pkl")
+        assert names(at) == names(nowhere / "target")
+        assert all((at / name).read_bytes() == (nowhere / "target" / name).read_bytes() for name in names(at))
+
+
+def test_the_next_writer_finishes_what_was_begun(nowhere: Path) -> None:
+    old, new, newest = model(0, members=3), model(1, members=2), model(2)
+    for at in states(nowhere, old, new):
+        write_model(at / "m.pkl", newest)
+        assert names(at) == ["m.json", "m.pkl", "m.pkl.model"]
+        assert read_model(at / "m.pkl").texts() == newest.texts()
+
+
+def test_what_was_killed_before_it_was_whole_is_removed_once_it_is_old(nowhere: Path) -> None:
+    for name, age_s in ((".m.0123abcd.tmp", 7200), (".m.4567abcd.tmp", 0), (".mm.0123abcd.tmp", 7200)):
+        (nowhere / name).mkdir()
+        (nowhere / name / "m.pkl").write_text("half")
+        os.utime(nowhere / name, (time.time() - age_s,) * 2)
+    write_model(nowhere / "m.pkl", model())
+    assert names(nowhere) == [".m.4567abcd.tmp", ".mm.0123abcd.tmp", "m.json", "m.pkl", "m.pkl.model"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from vmaf_harness.model_group import read_model, write_model
+models = [read_model(Path("a.pkl")), read_model(Path("b.pkl"))]
+print("ready", flush=True)
+while True:
+    for model in models:
+        write_model(Path("m.pkl"), model)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_time_leaves_one_of_the_two_whole(nowhere: Path) -> None:
+    models = [model(0, members=3), model(1, members=5)]
+    for name, each in zip("ab", models, strict=True):
+        write_model(nowhere / f"{name}.pkl", each)
+    write_model(nowhere / "m.pkl", models[0])
+    texts = [each.texts() for each in models]
+    for round_ in range(12):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        with writer.stdout:
+            assert writer.stdout.readline() == "ready\n"
+            time.sleep(0.003 * round_ + 0.001)
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        assert read_model(nowhere / "m.pkl").texts() in texts
+        settle(nowhere / "m.pkl")
+        assert read_model(nowhere / "m.pkl").texts() in texts
+        assert read_model(nowhere / "m.bootstrap.json").texts() == read_model(nowhere / "m.pkl").texts()
+
+
+def test_two_writers_at_once_leave_one_of_the_two_whole(nowhere: Path) -> None:
+    models = [model(0, members=3), model(1, members=5)]
+    for name, each in zip("ab", models, strict=True):
+        write_model(nowhere / f"{name}.pkl", each)
+    write_model(nowhere / "m.pkl", models[0])
+    script = WRITER.replace("while True:", "for _ in range(20):")
+    writers = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert read_model(nowhere / "m.pkl").texts() in [each.texts() for each in models]
+    assert [name for name in names(nowhere) if name.startswith(".")] == []
+
+
+def test_numbers_that_are_not_finite_are_never_written_as_json(nowhere: Path) -> None:
+    broken = replace(model(), score_clip=(0.0, float("nan")))
+    with pytest.raises((HarnessError, ValueError)):
+        write_model(nowhere / "m.pkl", broken)
+    assert names(nowhere) == []
