@@ -24,6 +24,7 @@ from vmaf_workspace.config import below
 # bytes a pixel. Eight rungs of 1080p then stay within 2 GB.
 MOST_PIXELS = 8 * 1920 * 1080
 _FILTERS = ("crop", "pad")  # what a reference may bring; the encodes then show what is left
+_FINE_CLOCK = ("libx264", "libx265", "libsvtav1", "libvpx", "libaom")  # tried with a variable frame rate
 _SHOWN = re.compile(r"Parsed_showinfo\S* @ \S+\] n: .* fmt:(\S+) .* s:(\d+)x(\d+) ")
 _MUXERS = {"mp4": "mp4", "webm": "webm", "mkv": "matroska"}
 
@@ -181,8 +182,9 @@ def arguments(engine: str, encodes: Sequence[Encode], targets: Sequence[Path]) -
 def _output(rung: Rung) -> list[str]:
     """The arguments of one output but its file."""
     encoder = rung.encoder
-    # Every frame stays, at its own time. MPEG-4 and older formats take no other clock than their frame rate.
-    clock = ["-enc_time_base", "demux"] if encoder.container != "mkv" else []
+    # Every frame stays, at its own time, where the encoder bears a clock that is finer than the frame rate: MPEG-4
+    # takes no such clock, and of libvvenc's frames every other one is then lost.
+    clock = ["-enc_time_base", "demux"] if encoder.name.startswith(_FINE_CLOCK) else []
     given = ["-fps_mode", "passthrough", *clock, "-c:v", encoder.name]
     if rung.bitrate_bps is not None:
         given += ["-b:v", str(rung.bitrate_bps)]

@@ -74,8 +74,11 @@ def read_ladder(
     further = [_option(text, encoders) for text in options]
     rungs = []
     for encoder in encoders.values():
-        qualities = [_crf(value, encoder) for value in _of(encoder, crfs, encoders, "--crf")]
         rates = [_bitrate(value) for value in _of(encoder, bitrates, encoders, "--bitrate")]
+        wanted = _of(encoder, crfs, encoders, "--crf")
+        if encoder.quality_option is None and rates and not any(crf.startswith(f"{encoder.name}=") for crf in crfs):
+            wanted = []  # a CRF for all is for those that have one
+        qualities = [_crf(value, encoder) for value in wanted]
         if not qualities and not rates:
             raise UsageError(f"{encoder.name} is given no rate; add --crf or --bitrate")
         speeds: list[str | None] = [_preset(value, encoder) for value in _of(encoder, presets, encoders, "--preset")]
