@@ -5,10 +5,10 @@ A group is written whole or not at all, although no file system renames several 
 2. that directory is renamed to `.m.whole`: from here on the new group exists, until here the old one does;
 3. each part is renamed to where it belongs, `m.pkl` last; parts of the old group that the new one lacks are removed,
    and then the directory.
-2 and 3 happen under a lock of the directory (`flock`, which leaves no file and ends with its process), and reading under
-a shared one. Killed before 2, there is a directory that the next writer of this group removes once it is old. Killed in
-3, a reader takes from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs may see
-parts of two groups then; their texts do not have the `group_sha256` that each `.pkl` carries.
+2 and 3 happen under a lock of the directory (`flock`, which leaves no file and ends with its process), and reading
+under a shared one. Killed before 2, there is a directory that the next writer of this group removes once it is old.
+Killed in 3, a reader takes from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs
+may see parts of two groups then; their texts do not have the `group_sha256` that each `.pkl` carries.
 """
 
 from __future__ import annotations

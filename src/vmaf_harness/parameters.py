@@ -276,9 +276,7 @@ def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) ->
     svr = SvrParam()
     if model_type != FOREST_TYPE:
         svr = SvrParam(
-            kernel=check(
-                "kernel", "rbf", lambda v: v in ("rbf", "linear", "poly", "sigmoid"), "rbf, linear, poly or sigmoid"
-            ),
+            kernel=check("kernel", "rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
             gamma=float(check("gamma", 0.0, lambda v: _is_number(v) and v >= 0, "a number from 0")),
             c=float(check("C", 1.0, lambda v: _is_number(v) and v > 0, "a positive number")),
             nu=float(check("nu", 0.5, lambda v: _is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
