@@ -18,9 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (2 for a flag that argparse does not know)."""
     flags = vars(_parser().parse_args(argv))
     command: Command = flags.pop("command")
-    if "workspace" in flags and not flags["workspace"]:
+    unset = [flag for flag in ("workspace", "at") if flags.get(flag) == ""]
+    if unset:
         try:
-            flags["workspace"] = _configured_path()
+            flags |= _configured(unset)
         except Exception as error:  # Invoke's readers raise whatever their parsers do
             print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
             return USAGE
@@ -45,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configured_path() -> str:
-    """`ws.path` of the project config that `invoke` would read here; Invoke is imported only where there is one."""
+def _configured(flags: list[str]) -> dict[str, str]:
+    """Defaults of *flags* in the config that `invoke` would read here; Invoke is imported only where there is one."""
     try:
         here = Path.cwd()
     except FileNotFoundError:  # removed under our feet, which matters only where a path counts from it
@@ -55,16 +56,16 @@ def _configured_path() -> str:
     home = os.path.expanduser("~")
     prefixes = [Path("/etc/invoke"), Path(home) / ".invoke", *([project / "invoke"] if project else [])]
     files = [prefix.with_name(prefix.name + ending) for prefix in prefixes for ending in CONFIG_ENDINGS]
-    if not any(file.is_file() for file in files) and "INVOKE_WS_PATH" not in os.environ:
-        return ""
+    if not any(file.is_file() for file in files) and not {"INVOKE_WS_PATH", "INVOKE_WS_BACKUPS"} & set(os.environ):
+        return {}
     from invoke.config import Config
 
-    from vmaf_workspace.tasks import configured_path
+    from vmaf_workspace.tasks import CONFIGURED, configured
 
-    config = Config(defaults={"ws": {"path": ""}}, project_location=project)
+    config = Config(defaults={"ws": dict.fromkeys(CONFIGURED.values(), "")}, project_location=project)
     config.load_project()
     config.load_shell_env()
-    return configured_path(config)
+    return {flag: configured(config, flag) for flag in flags}
 
 
 if __name__ == "__main__":

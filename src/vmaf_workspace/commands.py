@@ -18,6 +18,7 @@ from typing import Any
 from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
+from vmaf_workspace.snapshot import commands as of_snapshots
 
 WORKSPACE = "the workspace, instead of VMAF_WORKSPACE or the checkout's"
 JSON = "print one JSON object"
@@ -217,6 +218,7 @@ COMMANDS = (
             "json": JSON,
         },
     ),
+    *(Command(*task) for task in of_snapshots.TASKS),
 )
 
 

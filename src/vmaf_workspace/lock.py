@@ -105,7 +105,7 @@ class Run:
         try:
             fd = os.open(starting / RUN_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, _about(self.command, self._since_s))
+            os.write(fd, about_this_process(self.command, self._since_s))
             starting.rename(final)
         except BaseException:
             if fd >= 0:
@@ -156,7 +156,7 @@ def only_cleaner(root: Path, command: str) -> Iterator[None]:
             raise InUseError(f"another task is removing in {root}: {holder}; wait for it to end") from None
         with suppress(OSError):  # a full disk must not stop a clean; the lock is what counts
             os.ftruncate(fd, 0)
-            os.pwrite(fd, _about(command, time.time()), 0)
+            os.pwrite(fd, about_this_process(command, time.time()), 0)
         yield
     finally:
         os.close(fd)
@@ -197,7 +197,8 @@ def open_paths() -> dict[str, int]:
     return paths
 
 
-def _about(command: str, since_s: float) -> bytes:
+def about_this_process(command: str, since_s: float) -> bytes:
+    """What a holder writes into its lock file, as `take` reads it."""
     about = {
         "pid": os.getpid(),
         "host": os.uname().nodename,

@@ -13,18 +13,19 @@ from invoke.tasks import Task
 from vmaf_workspace.commands import COMMANDS, Command, run
 from vmaf_workspace.errors import DONE, UsageError
 
+CONFIGURED = {"workspace": "path", "at": "backups"}  # flag -> its default in Invoke's configuration, below `ws`
+
 
 def as_task(command: Command) -> Task[Any]:
-    """*command* as an Invoke task; Invoke's own `--dry` is a dry run of it, config `ws.path` its default workspace."""
+    """*command* as an Invoke task; Invoke's own `--dry` is a dry run of it, CONFIGURED has its defaults."""
 
     def body(c: Context, **flags: Any) -> None:
         if "dry_run" in command.flags and c.config.run.dry:
             flags["dry_run"] = True
-        if "workspace" in command.flags and not flags["workspace"]:
-            try:
-                flags["workspace"] = configured_path(c.config)
-            except UsageError as error:
-                raise Exit(str(error), code=error.exit_code) from None
+        try:
+            flags |= {flag: configured(c.config, flag) for flag in CONFIGURED if flags.get(flag) == ""}
+        except UsageError as error:
+            raise Exit(str(error), code=error.exit_code) from None
         code = run(command, flags)
         if code != DONE:
             raise Exit(code=code)
@@ -37,14 +38,15 @@ def as_task(command: Command) -> Task[Any]:
     return Task(body, name=command.name, help=dict(command.help), positional=(), auto_shortflags=False)
 
 
-def configured_path(config: Any) -> str:
-    """Invoke's `ws.path`, or "" where it is not set; UsageError where it is no path."""
+def configured(config: Any, flag: str) -> str:
+    """What Invoke's configuration has for *flag*, or "" where it is not set; UsageError where it is no path."""
+    name = CONFIGURED[flag]
     section = config.get("ws") or {}
-    path = section.get("path") if hasattr(section, "get") else section
+    path = section.get(name) if hasattr(section, "get") else section
     if path is None or isinstance(path, str):
         return path or ""
-    raise UsageError(f"Invoke's configuration, ws.path: expected a path, got {path!r}")
+    raise UsageError(f"Invoke's configuration, ws.{name}: expected a path, got {path!r}")
 
 
 ws = Collection("ws", *(as_task(command) for command in COMMANDS))
-ws.configure({"ws": {"path": ""}})  # Invoke reads INVOKE_WS_PATH only where the setting is known
+ws.configure({"ws": dict.fromkeys(CONFIGURED.values(), "")})  # Invoke reads INVOKE_WS_PATH only where it knows `path`

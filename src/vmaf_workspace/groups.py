@@ -1,0 +1,58 @@
+"""Which files are one model, and who is writing one.
+
+A model can be several files (`m.pkl`, `m.pkl.model`, `m.pkl.0001`, `m.json`, `m.card.json`, …); one without the others
+is broken. Whoever puts them into their places holds `flock` on their directory meanwhile, which leaves no file and
+ends with its process; so a backup takes a group before or after, never in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmaf_workspace.contract import SUBDIRS
+
+BACKED_UP = tuple(subdir.name for subdir in SUBDIRS if subdir.backed_up)
+_MEMBER = re.compile(r"(?s)(?P<stem>.+?)(?:\.pkl(?:\.\d{4,})?(?:\.model)?|(?:\.card|\.bootstrap)?\.json)")
+
+
+def group_of(path: str) -> str:
+    """The name of the group that *path* (below the workspace) belongs to: `model/m` for `model/m.pkl.0001.model`.
+
+    A file that is no part of a model is a group of its own, under its own path.
+    """
+    above, slash, name = path.rpartition("/")
+    match = _MEMBER.fullmatch(name)
+    return f"{above}{slash}{match['stem']}" if match else path
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Hold the lock of the models in *directory*; a second writer waits. Raises OSError where it is not there."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def being_written(root: Path, directories: Iterable[str]) -> set[str]:
+    """Which of *directories*, paths below *root*, somebody holds the lock of now."""
+    held = set()
+    for directory in directories:
+        try:
+            fd = os.open(root / directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue  # gone, or not ours to open: then what is in it cannot be read either
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.add(directory)
+        finally:
+            os.close(fd)
+    return held

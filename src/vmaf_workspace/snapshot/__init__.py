@@ -1,0 +1,1 @@
+"""Snapshots of what only training brings back: `model/`, `model_param/`, `checkpoints_dir/`."""

@@ -1,0 +1,296 @@
+"""Takes a snapshot.
+
+The order leaves every listed snapshot whole wherever it is killed:
+1. the work is announced, so that no prune runs meanwhile;
+2. objects: what is there and named by a listed snapshot is left, all else stored under its hash, whole or not at all;
+3. one flush of the disk, then a last look at the size of every object that the manifest will name;
+4. the manifest, under its final name at once.
+A kill leaves objects that no snapshot names; the next backup uses them, a prune frees them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
+from vmaf_workspace.groups import BACKED_UP, being_written
+from vmaf_workspace.snapshot import known
+from vmaf_workspace.snapshot.local import LARGE, file_sha256
+from vmaf_workspace.snapshot.location import Location
+from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, written
+from vmaf_workspace.snapshot.store import ids, load, taking
+from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature
+
+QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
+PATIENCE_S = 30.0  # for groups that go on changing
+NEWEST = 10  # snapshots that are asked which objects are whole; others only cost a second look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a backup did."""
+
+    id: str
+    files: int
+    apparent_bytes: int
+    read_files: int  # the others were unchanged since the last time
+    stored_objects: int
+    stored_bytes: int
+    left_out: tuple[tuple[str, str], ...]  # (path, why)
+
+
+class _ChangedError(Exception):
+    """A file is not what it was when it was looked at."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One backup while it runs."""
+
+    root: Path
+    location: Location
+    trust: _Trust
+    unchanged: dict[str, tuple[Signature, str]]  # by path: signature, hash
+    progress: Callable[[int, int], None] | None
+    total: int = 0
+    done: int = 0
+    read: int = 0
+    stored: dict[str, int] = field(default_factory=dict)  # objects, with their sizes
+    links: dict[str, str] = field(default_factory=dict)  # where each symlink leads
+
+
+def backup(
+    root: Path,
+    location: Location,
+    *,
+    note: str = "",
+    pin: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Taken:
+    """Take a snapshot of the models of the workspace *root*; *progress* gets (bytes done, bytes in all).
+
+    A group that is being written is waited for. Raises InUseError, naming it, where that takes longer than PATIENCE_S;
+    WorkspaceError for a file or a location that cannot be read or written. Nothing is listed then.
+    """
+    with taking(location, "ws.backup-models"):
+        cache = known.read(root, location.url)
+        work = _Work(root, location, _Trust(location), cache, progress)
+        tree, taken = _take_all(work)
+        if work.stored:
+            location.sync()
+        _look_again(work, taken)
+        files = [_file(path, about, taken[path], work.links.get(path)) for path, about in tree.found.items()]
+        snapshot_id, content = written(
+            time_s=time.time(),
+            host=socket.gethostname(),
+            workspace=os.path.realpath(root),
+            note=note,
+            files=files,
+        )
+        if pin:
+            location.write(f"pins/{snapshot_id}", b"")  # first, or a forget in between would take it
+        location.write(manifest_name(snapshot_id), content)
+    known.write(root, location.url, {path: (signature(tree.found[path]), sha) for path, sha in taken.items() if sha})
+    return Taken(
+        id=snapshot_id,
+        files=len(files),
+        apparent_bytes=sum(file.size for file in files),
+        read_files=work.read,
+        stored_objects=len(work.stored),
+        stored_bytes=sum(work.stored.values()),
+        left_out=tuple(tree.left_out),
+    )
+
+
+def _take_all(work: _Work) -> tuple[Tree, dict[str, str]]:
+    """The tree as it was taken, and the hash of each file ("" for a symlink); waits for groups that change."""
+    taken: dict[str, tuple[Signature, str]] = {}
+    until_s = time.monotonic() + PATIENCE_S
+    held = being_written(work.root, BACKED_UP)
+    before = look(work.root)
+    held |= being_written(work.root, before.directories())
+    while True:
+        groups = before.groups()
+        busy = {group for group, members in groups.items() if directory_of(group) in held or _is_fresh(members)}
+        paths = [path for group, members in groups.items() if group not in busy for path, _ in members]
+        _take(work, before, paths, taken)
+        held = being_written(work.root, before.directories())
+        after = look(work.root)
+        unstable = {
+            group: members
+            for group, members in after.groups().items()
+            if directory_of(group) in held
+            or any(taken.get(path, (None, ""))[0] != seen for path, seen in members)
+            or groups.get(group) != members
+        }
+        if not unstable:
+            return after, {path: taken[path][1] for path in after.found}
+        if time.monotonic() > until_s:
+            group = min(unstable)
+            how = "its directory is locked by its writer" if directory_of(group) in held else "it went on changing"
+            raise InUseError(
+                f"the model {group!r} is being written ({how}, for {PATIENCE_S:.0f} s): its snapshot would be broken\n"
+                "none was taken; those taken before are as they were\n"
+                "wait for its writer to end, then back up again"
+            )
+        time.sleep(0.1)
+        before = after
+
+
+def _is_fresh(members: Iterable[tuple[str, Signature]]) -> bool:
+    now_ns = time.time_ns()
+    return any(0 <= now_ns - mtime_ns < QUIET_S * 1e9 for _, (_, mtime_ns, *_) in members)
+
+
+def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Signature, str]]) -> None:
+    """Have the location hold the content of *paths*; those that changed under our hands are left for later."""
+    jobs = [path for path in paths if taken.get(path, (None, ""))[0] != signature(tree.found[path])]
+    work.total += sum(tree.found[path].st_size for path in jobs)
+    to_read = []
+    for path in jobs:
+        about = tree.found[path]
+        seen, sha256 = work.unchanged.get(path, (None, ""))
+        if stat.S_ISLNK(about.st_mode):
+            with suppress(OSError):  # replaced meanwhile: the next look tells
+                work.links[path] = os.readlink(_full(work.root, path))
+                taken[path] = (signature(about), "")
+        elif seen == signature(about) and work.trust.holds(sha256, about.st_size):
+            taken[path] = (seen, sha256)
+            _advance(work, about.st_size)
+        else:
+            to_read.append(path)
+    with ThreadPoolExecutor(work.location.threads) as pool:
+        futures = [(path, pool.submit(_take_file, work, path, tree.found[path])) for path in to_read]
+        try:
+            for path, future in futures:
+                try:
+                    sha256 = future.result()
+                except (_ChangedError, FileNotFoundError):
+                    continue
+                taken[path] = (signature(tree.found[path]), sha256)
+                work.read += 1
+                _advance(work, tree.found[path].st_size)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _take_file(work: _Work, path: str, about: os.stat_result) -> str:
+    """Store the content of one file and return its hash. Raises _ChangedError where it is not what *about* says."""
+    full = _full(work.root, path)
+    try:
+        if about.st_size > LARGE:
+            sha256 = file_sha256(full)
+            stored = work.location.put(object_name(sha256), Path(full), trusted=work.trust.names(sha256))
+        else:
+            content = _read(full, about)
+            sha256 = hashlib.sha256(content).hexdigest()
+            stored = work.location.put(object_name(sha256), content, trusted=work.trust.names(sha256))
+    except PermissionError as error:
+        raise WorkspaceError(
+            f"cannot read {full} ({error.strerror}), and a backup that misses files is none;\n"
+            "make it readable, or move it out of the workspace"
+        ) from error
+    if signature(os.lstat(full)) != signature(about):
+        raise _ChangedError(path)
+    if stored:
+        work.stored[sha256] = about.st_size
+    return sha256
+
+
+def _read(full: str, about: os.stat_result) -> bytes:
+    fd = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if signature(os.fstat(fd)) != signature(about):
+            raise _ChangedError(full)
+        content = os.read(fd, about.st_size + 1)
+        while len(content) < about.st_size and (more := os.read(fd, about.st_size)):
+            content += more
+    finally:
+        os.close(fd)
+    if len(content) != about.st_size:
+        raise _ChangedError(full)
+    return content
+
+
+def _look_again(work: _Work, taken: dict[str, str]) -> None:
+    """Every object that the manifest will name is there, of its size; one that is not is stored once more."""
+    wrong = dict(_missing(work.location, {sha256: path for path, sha256 in taken.items() if sha256}, work.root))
+    if not wrong:
+        return
+    for sha256, path in wrong.items():
+        full = _full(work.root, path)
+        if file_sha256(full) == sha256:
+            work.location.put(object_name(sha256), Path(full), trusted=False)
+    work.location.sync()
+    for sha256, path in _missing(work.location, wrong, work.root):
+        raise WorkspaceError(
+            f"{work.location.url} does not hold what was stored there: {path!r} ({sha256[:12]}…) is missing or short\n"
+            "no snapshot was taken; those taken before are as they were\n"
+            "look whether that place loses writes, or name another with --at"
+        )
+
+
+def _missing(location: Location, objects: dict[str, str], root: Path) -> Iterator[tuple[str, str]]:
+    with ThreadPoolExecutor(location.threads) as pool:
+        sizes = pool.map(lambda sha256: location.size(object_name(sha256)), objects)
+        for (sha256, path), size in zip(objects.items(), sizes, strict=True):
+            try:
+                expected = os.lstat(_full(root, path)).st_size
+            except FileNotFoundError:
+                expected = -1  # removed since; the object is what counts
+            if size is None or (expected >= 0 and size != expected):
+                yield sha256, path
+
+
+def _file(path: str, about: os.stat_result, sha256: str, link: str | None) -> File:
+    if stat.S_ISLNK(about.st_mode):
+        return File(path=path, mtime_ns=about.st_mtime_ns, link=link)
+    mode = stat.S_IMODE(about.st_mode) & 0o777
+    return File(path=path, size=about.st_size, mode=mode, mtime_ns=about.st_mtime_ns, sha256=sha256)
+
+
+def _advance(work: _Work, size: int) -> None:
+    work.done += size
+    if work.progress is not None:
+        work.progress(work.done, work.total)
+
+
+def _full(root: Path, path: str) -> str:
+    return os.path.join(root, path)
+
+
+class _Trust:
+    """Which objects of a location are known to be whole: those that a listed snapshot names, newest ones first."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._unread: list[str] | None = None
+        self._names: dict[str, int] = {}
+        self._asking = threading.Lock()
+
+    def names(self, sha256: str) -> bool:
+        """Whether one of the NEWEST snapshots names it."""
+        if sha256 in self._names:
+            return True
+        with self._asking:
+            if self._unread is None:
+                self._unread = ids(self._location)[-NEWEST:]
+            while sha256 not in self._names and self._unread:
+                with suppress(DamagedError, RefusedError):
+                    self._names.update(load(self._location, self._unread.pop()).objects)
+        return sha256 in self._names
+
+    def holds(self, sha256: str, size: int) -> bool:
+        """Whether it is named, of this size, and there; the last look before the manifest asks the disk."""
+        return self.names(sha256) and self._names[sha256] == size

@@ -1,0 +1,52 @@
+"""Hashes of files that have not changed since they were last backed up, so that they are not read again.
+
+A cache beside no data: one file for each pair of workspace and location, in the user's cache directory. Lost or
+unreadable, it only costs a second reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from vmaf_workspace.snapshot.tree import Signature
+
+VERSION = 1
+RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
+
+
+def read(root: Path, url: str) -> dict[str, tuple[Signature, str]]:
+    """Signature and hash of each file, by path; empty where nothing is known."""
+    try:
+        data = json.loads(_file(root, url).read_bytes())
+        if data["version"] != VERSION:
+            return {}
+        return {path: (tuple(seen), str(sha256)) for path, (seen, sha256) in data["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None:
+    """Keep *files* for the next time, but those too fresh to be told from a later version."""
+    racy_ns = time.time_ns() - int(RACY_S * 1e9)
+    kept = {path: entry for path, entry in files.items() if max(entry[0][1], entry[0][2]) < racy_ns}
+    path = _file(root, url)
+    part = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps({"version": VERSION, "files": kept}), encoding="ascii")
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _file(root: Path, url: str) -> Path:
+    import platformdirs
+
+    key = hashlib.sha256(os.fsencode(f"{os.path.realpath(root)}\0{url}")).hexdigest()
+    return Path(platformdirs.user_cache_dir("vmaf-workspace", appauthor=False)) / "backups" / f"{key}.json"

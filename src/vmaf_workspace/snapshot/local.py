@@ -1,0 +1,288 @@
+"""A backup location that is a directory: temporary sibling, then rename; `flock` tells who is alive."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from vmaf_workspace.lock import Holder, about_this_process, take
+from vmaf_workspace.snapshot.location import explained
+
+PART = ".part-"  # a name that is not whole yet; left only by a process that died
+CHUNK = 1 << 20  # bytes hashed at a time
+OBJECT_MODE = 0o444  # nobody edits an object by mistake
+
+
+class LocalDirectory:
+    """A `Location` on a file system of this machine, or mounted on it."""
+
+    threads = 4  # hashing frees the interpreter; more only queue for the disk
+    settle_s = 0.0  # a directory shows what is in it
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing is made before the first write."""
+        self.directory: Path | None = directory
+        self.url = str(directory)
+        self._top = str(directory)
+        self._made: set[str] = set()
+        self._own: set[str] = set()
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Of regular files; parts that are not whole are left out."""
+        found: dict[str, int] = {}
+        pending = [folder]
+        with explained(self.url, "list it"):
+            while pending:
+                below = pending.pop()
+                try:
+                    with os.scandir(f"{self._top}/{below}") as entries:
+                        for entry in entries:
+                            if entry.is_dir(follow_symlinks=False):
+                                pending.append(f"{below}/{entry.name}")
+                            elif not entry.name.startswith(PART):
+                                with suppress(FileNotFoundError):
+                                    found[f"{below}/{entry.name}"] = entry.stat().st_size
+                except FileNotFoundError:
+                    continue
+        return found
+
+    def size(self, name: str) -> int | None:
+        """By `stat`."""
+        with explained(self.url, f"look at {name}"):
+            try:
+                return os.stat(f"{self._top}/{name}").st_size
+            except FileNotFoundError:
+                return None
+
+    def age_s(self, name: str) -> float:
+        """By the modification time."""
+        with explained(self.url, f"look at {name}"):
+            return time.time() - os.stat(f"{self._top}/{name}").st_mtime
+
+    def read(self, name: str) -> bytes:
+        """All of it."""
+        with explained(self.url, f"read {name}"), open(f"{self._top}/{name}", "rb") as file:
+            return file.read()
+
+    def sha256(self, name: str) -> str:
+        """In chunks."""
+        with explained(self.url, f"read {name}"):
+            return file_sha256(f"{self._top}/{name}")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Content, then name, then both flushed."""
+        with explained(self.url, f"write {name}", missing_is_an_answer=False):
+            self._make_parent(name)
+            path = f"{self._top}/{name}"
+            part = _part(path)
+            try:
+                _write_new(part, content, 0o644, flush=True)
+                os.rename(part, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part)
+                raise
+            _flush_directory(os.path.dirname(path))
+
+    def put(self, name: str, content: bytes | Path, *, trusted: bool) -> bool:
+        """A reflink where the file system has them, else copied by the kernel, else by us."""
+        path = f"{self._top}/{name}"
+        size = len(content) if isinstance(content, bytes) else os.stat(content).st_size
+        if self.size(name) == size and (trusted or self.sha256(name) == os.path.basename(name)):
+            return not trusted
+        with explained(self.url, f"write {name}", missing_is_an_answer=False):
+            self._make_parent(name)
+            part = _part(path)
+            try:
+                if isinstance(content, bytes):
+                    _write_new(part, content, OBJECT_MODE)
+                else:
+                    copy_file(str(content), part, OBJECT_MODE)
+                os.rename(part, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part)
+                raise
+        return True
+
+    def fetch(self, name: str, to: str) -> str:
+        """Small ones in one gulp; large ones copied by the kernel, then read back."""
+        source = f"{self._top}/{name}"
+        with explained(self.url, f"read {name}"):
+            fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(fd).st_size
+                content = _read_all(fd, size) if size <= LARGE else None
+            finally:
+                os.close(fd)
+        if content is not None:
+            _write_new(to, content, 0o600)
+            return hashlib.sha256(content).hexdigest()
+        copy_file(source, to, 0o600)
+        return file_sha256(to)
+
+    def remove(self, name: str) -> None:
+        """Its directory stays."""
+        with explained(self.url, f"remove {name}"), suppress(FileNotFoundError):
+            os.unlink(f"{self._top}/{name}")
+
+    def sync(self) -> None:
+        """Flush this file system alone, once."""
+        with explained(self.url, "flush it"):
+            sync_file_system(self._top)
+
+    @contextmanager
+    def announced(self, kind: str, command: str) -> Iterator[None]:
+        """A file in `running/` whose lock the kernel frees when this process dies; in place only once locked."""
+        name = f"running/{kind}-{os.urandom(8).hex()}.json"
+        path = f"{self._top}/{name}"
+        with explained(self.url, "write there", missing_is_an_answer=False):
+            self._make_parent(name)
+            part = _part(path)
+            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                os.write(fd, about_this_process(command, time.time()))
+                os.rename(part, path)
+            except BaseException:
+                os.close(fd)
+                with suppress(OSError):
+                    os.unlink(part)
+                raise
+        self._own.add(name)
+        try:
+            yield
+        finally:
+            self._own.discard(name)
+            with suppress(OSError):
+                os.unlink(path)
+            os.close(fd)
+
+    def others(self, kind: str) -> list[Holder]:
+        """By trying each lock; the file of a dead one is removed."""
+        found = []
+        for name in self.sizes("running"):
+            if not os.path.basename(name).startswith(f"{kind}-") or name in self._own:
+                continue
+            with explained(self.url, "look who is at work there"):
+                state = take(f"{self._top}/{name}")
+            if isinstance(state, Holder):
+                found.append(state)
+            elif state is not None:
+                with suppress(OSError):
+                    os.unlink(f"{self._top}/{name}")
+                os.close(state)
+        return found
+
+    def clear(self) -> None:
+        """Parts, in `objects/` and beside the manifests."""
+        for directory, _, names in os.walk(self._top):
+            for name in names:
+                if name.startswith(PART) and not directory.endswith("/running"):
+                    with suppress(FileNotFoundError):
+                        os.unlink(os.path.join(directory, name))
+
+    def _make_parent(self, name: str) -> None:
+        parent = os.path.dirname(name)
+        if parent not in self._made:
+            os.makedirs(f"{self._top}/{parent}", exist_ok=True)
+            self._made.add(parent)
+
+
+LARGE = 8 << 20  # bytes; what is smaller is held in memory
+
+
+def file_sha256(path: str) -> str:
+    """The hash of a file's content, read in chunks."""
+    with open(path, "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_file(source: str, to: str, mode: int) -> None:
+    """Copy content to the new file *to*: shared blocks where the file system can, else in the kernel, else by us."""
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        out = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            _copy(fd, out)
+        finally:
+            os.close(out)
+    finally:
+        os.close(fd)
+
+
+def _copy(fd: int, out: int) -> None:
+    if sys.platform == "linux":
+        try:
+            while os.copy_file_range(fd, out, 1 << 30):  # makes reflinks on Btrfs and XFS
+                pass
+            return
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            os.lseek(fd, 0, os.SEEK_SET)
+            os.lseek(out, 0, os.SEEK_SET)
+    while chunk := os.read(fd, CHUNK):
+        _write_all(out, chunk)
+
+
+def sync_file_system(path: str) -> None:
+    """Flush the file system that *path* lies on; raises OSError where the disk could not take it."""
+    import ctypes
+
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(libc, "syncfs"):
+            os.sync()  # not Linux: every file system, and no word of failure
+        elif libc.syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(fd)
+
+
+def _part(path: str) -> str:
+    return os.path.join(os.path.dirname(path), f"{PART}{os.urandom(8).hex()}")
+
+
+def _write_new(path: str, content: bytes, mode: int, *, flush: bool = False) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        _write_all(fd, content)
+        if flush:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    written = os.write(fd, content)
+    while written < len(content):
+        written += os.write(fd, memoryview(content)[written:])
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    """All that is in *fd*, about *size* bytes."""
+    content = os.read(fd, size + 1)
+    if len(content) == size:
+        return content
+    parts = [content]
+    while chunk := os.read(fd, CHUNK):
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _flush_directory(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

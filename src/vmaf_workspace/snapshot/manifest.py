@@ -1,0 +1,177 @@
+"""What one snapshot holds, as data and as the JSON file that a person can read.
+
+`snapshots/<id>.json` names every file and the object that is its content, so `cp` and `sha256sum` restore one without
+this program. The id ends in the sha256 of the manifest's own bytes: a truncated or edited one is told at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from vmaf_workspace.contract import KEPT_NAMES
+from vmaf_workspace.errors import RefusedError, WorkspaceError
+from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.lock import ASIDE
+
+VERSION = 1
+STAGING = ".vmaf-restore-"  # what a restore has not yet put in its place, in each subdirectory
+SHORT = 8  # hex digits of the hash that people are shown
+
+
+class DamagedError(WorkspaceError):
+    """A manifest that is not what was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file of a snapshot, or a symlink, which is kept as a link."""
+
+    path: str  # below the workspace, bytes that are no UTF-8 as lone surrogates
+    mtime_ns: int
+    size: int = 0  # bytes
+    mode: int = 0  # permission bits
+    sha256: str = ""  # "" for a symlink
+    link: str | None = None  # where a symlink leads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The models of one workspace at one time."""
+
+    id: str  # "20261020T101530.123Z-<sha256 of the manifest>"
+    time_s: float
+    host: str
+    workspace: str
+    note: str
+    versions: dict[str, str]
+    files: tuple[File, ...]  # sorted by path
+
+    @property
+    def objects(self) -> dict[str, int]:
+        """Size of each object that it names, by hash."""
+        return {file.sha256: file.size for file in self.files if file.link is None}
+
+    @property
+    def apparent_bytes(self) -> int:
+        """Sum of the sizes of its files."""
+        return sum(file.size for file in self.files)
+
+
+def short(snapshot_id: str) -> str:
+    """An id as people are shown it, and may give it: the time and a few digits of the hash."""
+    return snapshot_id[: -64 + SHORT]
+
+
+def object_name(sha256: str) -> str:
+    """Where the content with this hash lies in a backup location."""
+    return f"objects/{sha256[:2]}/{sha256}"
+
+
+def manifest_name(snapshot_id: str) -> str:
+    """Where the manifest of a snapshot lies in a backup location."""
+    return f"snapshots/{snapshot_id}.json"
+
+
+def written(*, time_s: float, host: str, workspace: str, note: str, files: list[File]) -> tuple[str, bytes]:
+    """The id of a new snapshot, and its manifest."""
+    import platform
+    from importlib.metadata import version
+
+    about = {
+        "version": VERSION,
+        "time_s": round(time_s, 3),
+        "host": host,
+        "workspace": workspace,
+        "note": note,
+        "versions": {"vmaf-workspace": version("vmaf-workspace"), "python": platform.python_version()},
+    }
+    lines = ",\n".join(json.dumps(_as_json(file)) for file in sorted(files, key=lambda file: file.path))
+    content = f'{json.dumps(about)[:-1]}, "files": [\n{lines}\n]}}\n'.encode("ascii")
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time_s))
+    return f"{stamp}.{int(time_s * 1000) % 1000:03d}Z-{hashlib.sha256(content).hexdigest()}", content
+
+
+def parse(snapshot_id: str, content: bytes) -> Snapshot:
+    """Read a manifest. Raises DamagedError where its bytes are not those that its id names, RefusedError for one that
+
+    names a place outside the three subdirectories (absolute, `..`, through a link), however its id came to fit.
+    """
+    if hashlib.sha256(content).hexdigest() != snapshot_id.rpartition("-")[2]:
+        raise DamagedError(
+            f"the manifest of snapshot {short(snapshot_id)} is damaged: {len(content)} bytes that do not have the hash "
+            "in its name"
+        )
+    try:
+        data = json.loads(content)
+        if data["version"] != VERSION:
+            raise DamagedError(f"snapshot {short(snapshot_id)} has version {data['version']!r}; this reads {VERSION}")
+        files = tuple(_from_json(file) for file in data["files"])
+        snapshot = Snapshot(
+            id=snapshot_id,
+            time_s=float(data["time_s"]),
+            host=str(data["host"]),
+            workspace=str(data["workspace"]),
+            note=str(data["note"]),
+            versions={str(name): str(text) for name, text in data["versions"].items()},
+            files=files,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise DamagedError(
+            f"the manifest of snapshot {short(snapshot_id)} cannot be read ({type(error).__name__}: {error})"
+        ) from error
+    _check_paths(snapshot)
+    return snapshot
+
+
+def _as_json(file: File) -> dict[str, Any]:
+    if file.link is not None:
+        return {"path": file.path, "link": file.link, "mtime_ns": file.mtime_ns}
+    return {
+        "path": file.path,
+        "size": file.size,
+        "mode": f"{file.mode:04o}",
+        "mtime_ns": file.mtime_ns,
+        "sha256": file.sha256,
+    }
+
+
+def _from_json(data: dict[str, Any]) -> File:
+    path, mtime_ns = data["path"], data["mtime_ns"]
+    if not isinstance(path, str) or type(mtime_ns) is not int:
+        raise TypeError(f"{path!r}: expected a path and a time in ns")
+    if "link" in data:
+        link = data["link"]
+        if not isinstance(link, str) or not link or "\0" in link:
+            raise TypeError(f"{path!r}: a link to {link!r}")
+        return File(path=path, mtime_ns=mtime_ns, link=link)
+    size, sha256 = data["size"], data["sha256"]
+    if type(size) is not int or size < 0:
+        raise TypeError(f"{path!r}: a size of {size!r}")
+    if not isinstance(sha256, str) or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise TypeError(f"{path!r}: a hash of {sha256!r}")
+    return File(path=path, mtime_ns=mtime_ns, size=size, mode=int(data["mode"], 8) & 0o777, sha256=sha256)
+
+
+def is_place(path: str) -> bool:
+    """Whether *path* is one that a snapshot may name: below a backed-up subdirectory, and no name of our own there."""
+    parts = path.split("/")
+    if len(parts) < 2 or parts[0] not in BACKED_UP or not all(parts) or {".", ".."} & set(parts) or "\0" in path:
+        return False
+    return parts[1] not in KEPT_NAMES and not parts[1].startswith((ASIDE, STAGING))
+
+
+def _check_paths(snapshot: Snapshot) -> None:
+    paths = {file.path for file in snapshot.files}
+    for file in snapshot.files:
+        parts = file.path.split("/")
+        above = ("/".join(parts[:n]) for n in range(1, len(parts)))
+        if not is_place(file.path) or any(place in paths for place in above):
+            raise RefusedError(
+                f"snapshot {short(snapshot.id)} names {file.path!r}, which is no place for a model; nothing was touched"
+            )
+    if len(paths) != len(snapshot.files):
+        raise RefusedError(f"snapshot {short(snapshot.id)} names a file twice; nothing was touched")

@@ -1,0 +1,210 @@
+"""A backup location behind a URL, by fsspec; the driver of its protocol is an extra (`vmaf-workspace[s3]`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vmaf_workspace.errors import UsageError, WorkspaceError
+from vmaf_workspace.lock import Holder, about_this_process
+from vmaf_workspace.snapshot.local import CHUNK
+from vmaf_workspace.snapshot.location import VARIABLE
+
+RENEWED_S = 60.0  # an announcement is written again so often
+STALE_S = 600.0  # and counts as that of a dead process after so long
+SETTLED_S = 3600.0  # a listing may lag; an object this old was not stored by a backup that nobody sees yet
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+Answer = TypeVar("Answer")
+
+
+class Remote:
+    """A `Location` in an object store, where a name is there whole or not at all, and nothing needs to be flushed."""
+
+    directory: Path | None = None
+    threads = 16  # most of the time goes into waiting
+    settle_s = SETTLED_S
+
+    def __init__(self, url: str) -> None:
+        """Connects only when asked something. Raises UsageError where no driver for the URL is installed."""
+        self.url = url
+        protocol = url.partition(":")[0].lower()
+        extra = EXTRAS.get(protocol)
+        install = f"pip install 'vmaf-workspace[{extra}]'" if extra else "install the fsspec driver of this protocol"
+        try:
+            from fsspec.core import url_to_fs
+
+            self._files, self._top = url_to_fs(url, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise UsageError(
+                f"nothing here can reach {url} ({error})\n{install}, or name a directory with --at or {VARIABLE}"
+            ) from error
+        self._top = str(self._top).rstrip("/")
+        self._own: set[str] = set()
+        self._now: tuple[float, float] | None = None  # the store's clock, and ours at that time
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """One listing."""
+        try:
+            found = self._ask("list it", self._list, folder)
+        except FileNotFoundError:
+            return {}
+        top = f"{self._top.lstrip('/')}/"
+        return {path.lstrip("/").removeprefix(top): int(about["size"]) for path, about in found.items()}
+
+    def size(self, name: str) -> int | None:
+        """Asked of the object itself: listings may lag."""
+        try:
+            return int(self._ask(f"look at {name}", self._info, name)["size"])
+        except FileNotFoundError:
+            return None
+
+    def age_s(self, name: str) -> float:
+        """By the store's own clock: against an announcement of ours, which is written for this where it is old."""
+        if self._now is None or time.monotonic() - self._now[1] > RENEWED_S:
+            with self.announced("clock", "looks at the clock"):
+                own = min(name for name in self._own if name.startswith("running/clock-"))
+                self._now = (self._modified_s(own), time.monotonic())
+        return self._now[0] + time.monotonic() - self._now[1] - self._modified_s(name)
+
+    def read(self, name: str) -> bytes:
+        """All of it."""
+        return bytes(self._ask(f"read {name}", self._files.cat_file, self._path(name)))
+
+    def sha256(self, name: str) -> str:
+        """Read in chunks."""
+        return str(self._ask(f"read {name}", self._copy, name, None))
+
+    def write(self, name: str, content: bytes) -> None:
+        """One request."""
+        with self._stored(name):
+            self._ask(f"write {name}", self._files.pipe_file, self._path(name), content)
+
+    def put(self, name: str, content: bytes | Path, *, trusted: bool) -> bool:
+        """One request, or a multipart upload, which is there only once it is complete."""
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        if self.size(name) == size:
+            return not trusted
+        with self._stored(name):
+            if isinstance(content, bytes):
+                self._ask(f"write {name}", self._files.pipe_file, self._path(name), content)
+            else:
+                self._ask(f"write {name}", self._files.put_file, str(content), self._path(name))
+        return True
+
+    def fetch(self, name: str, to: str) -> str:
+        """Streamed, and hashed on the way."""
+        return str(self._ask(f"read {name}", self._copy, name, to))
+
+    def remove(self, name: str) -> None:
+        """One request."""
+        with suppress(FileNotFoundError):
+            self._ask(f"remove {name}", self._files.rm_file, self._path(name))
+
+    def sync(self) -> None:
+        """What was stored is stored."""
+
+    @contextmanager
+    def announced(self, kind: str, command: str) -> Iterator[None]:
+        """An object in `running/`, written again every RENEWED_S; old ones count as those of the dead."""
+        name = f"running/{kind}-{os.urandom(8).hex()}.json"
+        since_s = time.time()
+        ended = threading.Event()
+
+        def announce() -> None:
+            self.write(name, about_this_process(command, since_s))
+
+        def renew() -> None:
+            while not ended.wait(RENEWED_S):
+                with suppress(WorkspaceError):  # the next one may get through
+                    announce()
+
+        announce()
+        self._own.add(name)
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewing.join()
+            self._own.discard(name)
+            with suppress(WorkspaceError):
+                self.remove(name)
+
+    def others(self, kind: str) -> list[Holder]:
+        """By how old their announcements are; those of the dead are removed."""
+        found = []
+        for name in self.sizes("running"):
+            if not name.startswith(f"running/{kind}-") or name in self._own:
+                continue
+            try:
+                if self.age_s(name) > STALE_S:
+                    self.remove(name)
+                    continue
+                about = json.loads(self.read(name))
+                holder = Holder(int(about["pid"]), str(about["host"]), str(about["command"]), float(about["since_s"]))
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                holder = Holder(0, "an unknown host", "unknown command", time.time())
+            found.append(holder)
+        return found
+
+    def clear(self) -> None:
+        """An object store keeps half-written ones out of sight."""
+
+    def _path(self, name: str) -> str:
+        return f"{self._top}/{name}"
+
+    def _list(self, folder: str) -> dict[str, Any]:
+        self._files.invalidate_cache()
+        return dict(self._files.find(self._path(folder), detail=True))
+
+    def _info(self, name: str) -> dict[str, Any]:
+        return dict(self._files.info(self._path(name)))
+
+    def _copy(self, name: str, to: str | None) -> str:
+        digest = hashlib.sha256()
+        with self._files.open(self._path(name), "rb") as source:
+            if to is None:
+                while chunk := source.read(CHUNK):
+                    digest.update(chunk)
+                return digest.hexdigest()
+            with open(to, "xb") as out:
+                while chunk := source.read(CHUNK):
+                    digest.update(chunk)
+                    out.write(chunk)
+        return digest.hexdigest()
+
+    def _modified_s(self, name: str) -> float:
+        return float(self._ask(f"look at {name}", self._files.modified, self._path(name)).timestamp())
+
+    @contextmanager
+    def _stored(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:  # no such bucket, rather than no such object
+            raise self._failed(f"write {name}", error) from error
+
+    def _ask(self, doing: str, call: Callable[..., Answer], *arguments: Any) -> Answer:
+        """The answer of a driver, whose errors are as many as there are drivers."""
+        try:
+            return call(*arguments)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise self._failed(doing, error) from error
+
+    def _failed(self, doing: str, error: Exception) -> WorkspaceError:
+        return WorkspaceError(
+            f"cannot {doing}: the backup location {self.url} answers {type(error).__name__}: {error}\n"
+            "the workspace, and every snapshot taken before, are as they were\n"
+            f"see that it is there and may be used, or name another with --at or {VARIABLE}"
+        )

@@ -1,0 +1,363 @@
+"""Brings models back, and says how two states differ.
+
+The order leaves the workspace whole wherever it is killed:
+1. everything is copied out of the location into a hidden directory of each subdirectory, each hash checked on the way;
+2. what will be replaced is in a snapshot of its own (the caller's safety snapshot), and the copies are flushed;
+3. a journal in the workspace says which file goes where: from here on whoever comes next finishes the restore;
+4. each file is renamed into its place; a file of a replaced group that the snapshot does not know goes;
+5. the journal and the hidden directories go.
+Killed before 3, nothing has changed; after it, `finish` does the rest.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from vmaf_workspace import guard
+from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.groups import BACKED_UP, group_of
+from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.scan import OPEN_DIRECTORY
+from vmaf_workspace.snapshot.backup import backup
+from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
+from vmaf_workspace.snapshot.location import Location
+from vmaf_workspace.snapshot.manifest import STAGING, DamagedError, File, Snapshot, is_place, object_name, short
+from vmaf_workspace.snapshot.tree import Signature, look, signature
+
+THREADS = 4  # that hash what is in the workspace
+JOURNAL = ".vmaf-restore.json"  # at the root: what a restore that was killed has left to do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """What a restore would do; made by `plan_restore`, executed by `restore`."""
+
+    root: Path
+    snapshot: Snapshot
+    new: tuple[File, ...]  # not there now
+    same: int  # number of files that are there, identical
+    replaced: tuple[File, ...]  # there, different
+    extra: tuple[str, ...]  # there, part of a model that is restored, unknown to the snapshot: it would break the group
+    seen: dict[str, Signature]  # of all that goes: what changes before its turn stays
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """Paths that would be lost to an overwrite."""
+        return tuple(sorted([file.path for file in self.replaced] + list(self.extra)))
+
+    @property
+    def apparent_bytes(self) -> int:
+        """What is copied."""
+        return sum(file.size for file in (*self.new, *self.replaced))
+
+
+@dataclass(slots=True)
+class Restored:
+    """What a restore did."""
+
+    files: int = 0
+    apparent_bytes: int = 0
+    safety: str | None = None  # id of the snapshot of what was replaced
+    left: list[tuple[str, str]] = field(default_factory=list)  # (path, why it is not as the snapshot has it)
+
+
+def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring:
+    """What restoring *snapshot* into *root* would do; *only* takes the models a member of which matches this glob.
+
+    Raises RefusedError where a file or a symlink lies where a directory must be, UsageError where *only* fits nothing.
+    """
+    guard.subdirectory_targets(root, marked=True)
+    chosen = [file for file in snapshot.files if not only or _matches(file.path, only)]
+    groups = {group_of(file.path) for file in chosen}
+    chosen = [file for file in snapshot.files if group_of(file.path) in groups]
+    if only and not chosen:
+        raise UsageError(
+            f"--only {only!r} fits none of the {len(snapshot.files)} files of snapshot {short(snapshot.id)}"
+        )
+    found = look(root).found
+    _check_free(root, chosen, found)
+    new = [file for file in chosen if file.path not in found]
+    there = [file for file in chosen if file.path in found]
+    with ThreadPoolExecutor(THREADS) as pool:
+        same = list(pool.map(lambda file: is_same(root, file, found[file.path]), there))
+    wanted = {file.path for file in chosen}
+    extra = {path: about for path, about in found.items() if group_of(path) in groups and path not in wanted}
+    replaced = [file for file, is_it in zip(there, same, strict=True) if not is_it]
+    return Restoring(
+        root=root,
+        snapshot=snapshot,
+        new=tuple(new),
+        same=len(there) - len(replaced),
+        replaced=tuple(replaced),
+        extra=tuple(sorted(extra)),
+        seen={path: signature(found[path]) for path in (*(file.path for file in replaced), *extra)},
+    )
+
+
+def restore(
+    plan: Restoring,
+    location: Location,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Restored:
+    """Do what *plan* says; *progress* gets (bytes done, bytes in all).
+
+    Raises RefusedError where something would be lost and *overwrite* does not allow it, DamagedError for an object
+    that is not what the snapshot says: nothing was changed then.
+    """
+    if plan.conflicts and not overwrite:
+        shown = ", ".join(repr(path) for path in plan.conflicts[:3]) + (", …" if len(plan.conflicts) > 3 else "")
+        raise RefusedError(
+            f"{len(plan.conflicts)} files in {plan.root} differ from snapshot {short(plan.snapshot.id)} ({shown}); "
+            "nothing was restored.\n"
+            "--overwrite replaces them, after a snapshot of what is there; --into DIR restores elsewhere"
+        )
+    report = Restored()
+    with only_cleaner(plan.root, "restore-models"):
+        finish(plan.root)
+        token = os.urandom(8).hex()
+        steps = [_step(n, file, plan.seen.get(file.path)) for n, file in enumerate((*plan.new, *plan.replaced))]
+        steps += [{"path": path, "staged": None, "was": plan.seen[path], "sha256": None} for path in plan.extra]
+        if not steps:
+            return report
+        subdirs = sorted({str(step["path"]).split("/")[0] for step in steps})
+        try:
+            for subdir in subdirs:
+                os.makedirs(_staging(plan.root, subdir, token))
+            _stage(plan, location, token, report, progress)
+            if plan.conflicts:
+                note = f"before a restore of {short(plan.snapshot.id)}"
+                report.safety = backup(plan.root, location, note=note).id
+                for subdir in subdirs:
+                    sync_file_system(_staging(plan.root, subdir, token))
+        except BaseException:
+            _remove_staging(plan.root, token)
+            raise
+        _write_journal(plan.root, {"token": token, "steps": steps})
+        report.left = _swap(plan.root, token, steps)
+        report.files = len(steps) - len(report.left)
+        os.unlink(plan.root / JOURNAL)
+        _remove_staging(plan.root, token)
+    return report
+
+
+def finish(root: Path) -> bool:
+    """Finish a restore that was killed while it put files into their places; whether there was one.
+
+    What a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
+    """
+    began = None
+    try:
+        began = json.loads((root / JOURNAL).read_bytes())
+        steps = [step for step in began["steps"] if is_place(step["path"])]
+        token = began["token"]
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"{root / JOURNAL} says what a restore left to do and cannot be read ({error}); nothing was touched.\n"
+            "Remove it, then restore again"
+        ) from error
+    if began is not None:
+        _swap(root, token, steps, check=True)
+        os.unlink(root / JOURNAL)
+    _remove_staging(root, "")
+    return began is not None
+
+
+def is_same(root: Path, file: File, about: os.stat_result) -> bool:
+    """Whether the file that is there now, whose `lstat` is *about*, has the content that a snapshot knows; read now."""
+    path = os.path.join(root, file.path)
+    if file.link is not None or stat.S_ISLNK(about.st_mode):
+        return file.link is not None and stat.S_ISLNK(about.st_mode) and os.readlink(path) == file.link
+    return about.st_size == file.size and file_sha256(path) == file.sha256
+
+
+def _matches(path: str, glob: str) -> bool:
+    return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(group_of(path), glob)
+
+
+def _check_free(root: Path, chosen: list[File], found: dict[str, os.stat_result]) -> None:
+    """No directory lies where a file must be, nothing else where a directory must be."""
+    checked = set()
+    for file in chosen:
+        *above, _ = file.path.split("/")
+        for n in range(2, len(above) + 1):
+            place = "/".join(above[:n])
+            if place not in checked:
+                checked.add(place)
+                if place in found:
+                    raise RefusedError(
+                        f"{root / place} is no directory, and {file.path!r} must go below it; move it away"
+                    )
+        if file.path not in found and os.path.lexists(root / file.path):
+            raise RefusedError(f"{root / file.path} is a directory, FIFO or device where a file must go; move it away")
+
+
+def _step(n: int, file: File, was: Signature | None) -> dict[str, Any]:
+    return {"path": file.path, "staged": str(n), "was": was, "sha256": file.sha256 or None}
+
+
+def _staging(root: Path, subdir: str, token: str) -> str:
+    return os.path.join(os.path.realpath(root / subdir), f"{STAGING}{token}")
+
+
+def _stage(
+    plan: Restoring,
+    location: Location,
+    token: str,
+    report: Restored,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    places = {subdir: _staging(plan.root, subdir, token) for subdir in BACKED_UP}
+
+    def copy(job: tuple[int, File]) -> int:
+        n, file = job
+        to = f"{places[file.path.split('/')[0]]}/{n}"
+        if file.link is not None:
+            os.symlink(file.link, to)
+        else:
+            try:
+                sha256 = location.fetch(object_name(file.sha256), to)
+            except FileNotFoundError:
+                raise DamagedError(_damage(plan.snapshot, file, "is missing")) from None
+            if sha256 != file.sha256:
+                raise DamagedError(_damage(plan.snapshot, file, "does not have the content that its name says"))
+            os.chmod(to, file.mode)
+        os.utime(to, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
+        return file.size
+
+    with ThreadPoolExecutor(location.threads) as pool:
+        try:
+            for size in pool.map(copy, enumerate((*plan.new, *plan.replaced))):
+                report.apparent_bytes += size
+                if progress is not None:
+                    progress(report.apparent_bytes, plan.apparent_bytes)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _damage(snapshot: Snapshot, file: File, what: str) -> str:
+    return (
+        f"snapshot {short(snapshot.id)} cannot be restored: {object_name(file.sha256)} ({file.path!r}) {what}\n"
+        "nothing was changed; `ws.verify` names all that is wrong; an older snapshot, or --only, may do"
+    )
+
+
+def _write_journal(root: Path, journal: dict[str, Any]) -> None:
+    part = root / f"{JOURNAL}-{journal['token']}"
+    with open(part, "x", encoding="ascii") as file:
+        json.dump(journal, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(root / JOURNAL)
+
+
+def _swap(root: Path, token: str, steps: list[dict[str, Any]], *, check: bool = False) -> list[tuple[str, str]]:
+    """Put each staged file into its place; what changed since it was planned stays as it is and is returned.
+
+    Done twice it is the same as done once. With *check* the staged files are read first: a power cut may have left
+    some empty.
+    """
+    left: list[tuple[str, str]] = []
+    tops = {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
+    for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
+        in_parent = list(found)
+        subdir, *below = parent.split("/")
+        staging = f"{tops[subdir]}/{STAGING}{token}"
+        try:
+            with _directory(tops[subdir], below) as fd:
+                for step in in_parent:
+                    problem = _put_in_place(staging, step, fd, check=check)
+                    if problem:
+                        left.append((step["path"], problem))
+        except OSError as error:
+            left += [(step["path"], error.strerror or str(error)) for step in in_parent]
+    return left
+
+
+def _parent(step: dict[str, Any]) -> str:
+    return str(step["path"]).rpartition("/")[0]
+
+
+def _put_in_place(staging: str, step: dict[str, Any], fd: int, *, check: bool) -> str | None:
+    name = step["path"].rpartition("/")[2]
+    was = tuple(step["was"]) if step["was"] else None
+    try:
+        there = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        there = None
+    if step["staged"] is None:
+        if there is not None and signature(there) != was:
+            return "changed since the restore was planned, so it stays"
+        if there is not None:
+            os.unlink(name, dir_fd=fd)
+        return None
+    staged = f"{staging}/{step['staged']}"
+    try:
+        about = os.lstat(staged)
+    except FileNotFoundError:
+        return None  # it is in its place
+    if check and step["sha256"] and file_sha256(staged) != step["sha256"]:
+        return "its copy is damaged; restore again"
+    if there is None or os.path.samestat(there, about):
+        if there is None and not _link(staged, name, fd):
+            os.rename(staged, name, dst_dir_fd=fd)
+        return None
+    if was is None or signature(there) != was:
+        return "changed since the restore was planned, so it stays"
+    os.rename(staged, name, dst_dir_fd=fd)
+    return None
+
+
+def _link(staged: str, name: str, fd: int) -> bool:
+    """Give *staged* its name only if that is still free; False where the file system knows no second names."""
+    try:
+        os.link(staged, name, dst_dir_fd=fd, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    os.unlink(staged)
+    return True
+
+
+@contextmanager
+def _directory(top: str, below: list[str]) -> Iterator[int]:
+    """A descriptor of a directory below *top*, made where it is missing, reached through no symlink."""
+    fd = os.open(top, OPEN_DIRECTORY)
+    try:
+        for name in below:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=fd)
+            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = child
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _remove_staging(root: Path, token: str) -> None:
+    """Hidden directories of this restore, or (token "") of all that died; journals that never got their name."""
+    for subdir in BACKED_UP:
+        top = os.path.realpath(root / subdir)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(top):
+                if name.startswith(f"{STAGING}{token}"):
+                    shutil.rmtree(os.path.join(top, name), ignore_errors=True)
+    for part in root.glob(f"{JOURNAL}-{token}*"):
+        part.unlink(missing_ok=True)

@@ -1,0 +1,168 @@
+"""Proves that snapshots can be restored; reads only, but for a note of which were found whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.snapshot.location import Location
+from vmaf_workspace.snapshot.manifest import Snapshot, object_name, short
+from vmaf_workspace.snapshot.store import ids, load
+
+LOADERS = "vmaf_workspace.load_model"  # entry points: callables of a Path that raise for a model that does not load
+LoadModel = Callable[[Path], object]
+
+
+class Depth(StrEnum):
+    """How much a verify believes."""
+
+    QUICK = "quick"  # every object is there and has its size
+    HASHES = "hashes"  # and its content has its hash
+    RESTORE = "restore"  # and a restored tree is right, and each model in it loads
+
+
+@dataclass(slots=True)
+class Verified:
+    """What a verify found."""
+
+    snapshots: int = 0
+    objects: int = 0
+    apparent_bytes: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)  # (what, what is wrong with it)
+    models: int | None = None  # that were loaded; None where nothing here can load one
+    whole: list[str] = field(default_factory=list)  # ids without a problem
+
+
+def verify(
+    location: Location,
+    snapshot_ids: Sequence[str] | None = None,
+    *,
+    depth: Depth = Depth.HASHES,
+    loaders: Sequence[LoadModel] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verified:
+    """Check these snapshots, all by default; *progress* gets (bytes done, bytes in all).
+
+    *loaders* load a model file for Depth.RESTORE, those that installed packages offer by default. Raises
+    WorkspaceError where there is no snapshot, or the location cannot be read.
+    """
+    chosen = list(ids(location) if snapshot_ids is None else snapshot_ids)
+    if not chosen:
+        raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
+    report = Verified()
+    loaded: list[Snapshot] = []
+    for snapshot_id in chosen:
+        report.snapshots += 1
+        try:
+            loaded.append(load(location, snapshot_id))
+        except WorkspaceError as error:
+            report.problems.append((f"snapshots/{snapshot_id}.json", str(error)))
+    objects: dict[str, int] = {}
+    for snapshot in loaded:
+        objects |= snapshot.objects
+    wrong = _wrong_objects(location, objects, report, quick=depth is Depth.QUICK, progress=progress)
+    for snapshot in loaded:
+        found = [(file.path, wrong[file.sha256]) for file in snapshot.files if file.sha256 in wrong]
+        found += [
+            (file.path, "its size is not that of its object")
+            for file in snapshot.files
+            if _disagrees(file.size, objects.get(file.sha256))
+        ]
+        report.problems += [(f"{short(snapshot.id)}: {path}", problem) for path, problem in found]
+        if not found and depth is Depth.RESTORE:
+            unloadable = _restore_and_load(
+                location, snapshot, installed_loaders() if loaders is None else loaders, report
+            )
+            report.problems += [(f"{short(snapshot.id)}: {path}", problem) for path, problem in unloadable]
+        if not found:  # a model that does not load is kept as faithfully as one that does
+            report.whole.append(snapshot.id)
+    if depth is not Depth.QUICK:
+        for snapshot_id in report.whole:
+            with suppress(WorkspaceError):  # a read-only place takes no notes
+                location.write(f"verified/{snapshot_id}", b"")
+    return report
+
+
+def installed_loaders() -> list[LoadModel]:
+    """What installed packages offer for loading a model; a package that offers one and cannot is an error."""
+    from importlib.metadata import entry_points
+
+    return [entry.load() for entry in entry_points(group=LOADERS)]
+
+
+def model_files(top: Path) -> list[Path]:
+    """The files below *top* that a loader is asked to load: each `.pkl` and `.json` of `model/`, but for the cards."""
+    found = sorted((top / "model").rglob("*"))
+    return [
+        path
+        for path in found
+        if path.is_file() and path.suffix in (".pkl", ".json") and not path.name.endswith((".card.json",))
+    ]
+
+
+def _wrong_objects(
+    location: Location,
+    objects: dict[str, int],
+    report: Verified,
+    *,
+    quick: bool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, str]:
+    """What is wrong, by hash, of the objects that are not as they should be."""
+    wrong: dict[str, str] = {}
+    total = sum(objects.values())
+
+    def check(sha256: str) -> str | None:
+        name = object_name(sha256)
+        size = location.size(name)
+        if size is None:
+            return f"{name} is missing"
+        if size != objects[sha256]:
+            return f"{name} has {size} bytes instead of {objects[sha256]}"
+        try:
+            if not quick and location.sha256(name) != sha256:
+                return f"{name} does not have the content that its name says"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        return None
+
+    with ThreadPoolExecutor(location.threads) as pool:
+        for sha256, problem in zip(objects, pool.map(check, objects), strict=True):
+            report.objects += 1
+            report.apparent_bytes += objects[sha256]
+            if problem is not None:
+                wrong[sha256] = problem
+            if progress is not None:
+                progress(report.apparent_bytes, total)
+    return wrong
+
+
+def _disagrees(size: int, of_object: int | None) -> bool:
+    return of_object is not None and size != of_object
+
+
+def _restore_and_load(
+    location: Location, snapshot: Snapshot, loaders: Sequence[LoadModel], report: Verified
+) -> list[tuple[str, str]]:
+    from vmaf_workspace.snapshot.restore import plan_restore, restore
+
+    problems: list[tuple[str, str]] = []
+    with tempfile.TemporaryDirectory(prefix="vmaf-ws-verify-") as place:
+        top = Path(place)
+        restore(plan_restore(top, snapshot), location)
+        if loaders:
+            report.models = report.models or 0
+            for path in model_files(top):
+                report.models += 1
+                try:
+                    for load_model in loaders:
+                        load_model(path)
+                except Exception as error:  # whatever a loader of another package raises for a broken model
+                    problems.append((path.relative_to(top).as_posix(), f"does not load: {error}"))
+    return problems

@@ -1,0 +1,59 @@
+"""Workspaces with models in them, and snapshots of these, for the tests of `vmaf_workspace.snapshot`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from trees import age, workspace, write
+
+from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.snapshot.backup import Taken, backup
+from vmaf_workspace.snapshot.location import Location, opened
+from vmaf_workspace.snapshot.restore import Restored, plan_restore, restore
+from vmaf_workspace.snapshot.store import find, load
+
+
+def models(root: Path) -> Path:
+    """A workspace with a model of two files, its card, parameters and a checkpoint, written long ago."""
+    workspace(root)
+    write(root / "model" / "m.pkl", 1)
+    write(root / "model" / "m.pkl.model", 10)
+    write(root / "model" / "m.card.json", 100)
+    write(root / "model_param" / "tuned" / "p.pkl", 1000)
+    write(root / "checkpoints_dir" / "run" / "fold1", 10000)
+    for subdir in BACKED_UP:
+        age(root / subdir)
+    return root
+
+
+def place(url: Path | str) -> Location:
+    """The location at *url*."""
+    return opened(str(url))
+
+
+def take(root: Path, at: Path | str, **options: Any) -> Taken:
+    """Back *root* up."""
+    return backup(root, opened(str(at), root=root), **options)
+
+
+def bring_back(root: Path, at: Path | str, snapshot: str = "", only: str = "", **options: Any) -> Restored:
+    """Restore a snapshot, the latest by default, into *root*."""
+    location = opened(str(at))
+    return restore(plan_restore(root, load(location, find(location, snapshot)), only=only), location, **options)
+
+
+def content_of(root: Path) -> dict[str, bytes | str]:
+    """Content of every file, and target of every link, of the three subdirectories, by path."""
+    found: dict[str, bytes | str] = {}
+    for subdir in BACKED_UP:
+        for directory, names, files in os.walk(root / subdir):
+            for name in names + files:
+                path = Path(directory, name)
+                below = str(path.relative_to(root))
+                if path.is_symlink():
+                    found[below] = os.readlink(path)
+                elif path.is_file() and below != f"{subdir}/.gitignore":
+                    found[below] = path.read_bytes()
+    return found

@@ -1,0 +1,134 @@
+"""Backup, verify and the list of snapshots, on real trees; every snapshot that is listed can be restored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from snapshot_trees import content_of, models, place, take
+from trees import age, everything, workspace, write, ws
+
+from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.snapshot import store
+from vmaf_workspace.snapshot.verify import Depth, verify
+
+
+def test_a_snapshot_can_be_restored_with_cp_and_sha256sum(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    (manifest,) = (tmp_path / "b" / "snapshots").iterdir()
+    out = tmp_path / "by hand"
+    for file in json.loads(manifest.read_text())["files"]:
+        target = out / file["path"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", tmp_path / "b" / "objects" / file["sha256"][:2] / file["sha256"], target], check=True)
+        said = subprocess.run(["sha256sum", target], check=True, capture_output=True, text=True).stdout
+        assert said.startswith(file["sha256"])
+    assert content_of(out) == content_of(root)
+    assert manifest.stem.endswith(hashlib.sha256(manifest.read_bytes()).hexdigest())
+
+
+def test_backup_changes_nothing_in_the_workspace(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    before = everything(root)
+    take(root, tmp_path / "b")
+    assert everything(root) == before
+
+
+def test_the_second_backup_reads_nothing_and_stores_nothing(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    age_all_times(root)
+    assert take(root, tmp_path / "b").read_files == 5
+    again = take(root, tmp_path / "b")
+    assert (again.read_files, again.stored_objects, again.files) == (0, 0, 5)
+    assert verify(place(tmp_path / "b")).whole == store.ids(place(tmp_path / "b"))
+
+
+def age_all_times(root: Path) -> None:
+    """Nothing is known of files whose change time is too fresh, so let it age."""
+    import time
+
+    age(root)
+    time.sleep(2.1)
+
+
+def test_a_file_of_equal_size_and_restored_mtime_is_read_again(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    age_all_times(root)
+    take(root, tmp_path / "b")
+    path = root / "model" / "m.pkl"
+    about = path.stat()
+    path.write_bytes(b"y" * about.st_size)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    take(root, tmp_path / "b")
+    found = store.load(place(tmp_path / "b"), store.find(place(tmp_path / "b")))
+    assert {f.path: f.sha256 for f in found.files}["model/m.pkl"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_equal_files_are_one_object(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    for name in ("a", "b", "c"):
+        age(write(root / "model" / name, 100))
+    assert take(root, tmp_path / "b").stored_objects == 1
+
+
+def test_placeholders_and_other_subdirectories_are_left_out(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "dataset" / "video.yuv")
+    write(root / "result_store_dir" / "x")
+    assert take(root, tmp_path / "b").files == 0
+
+
+def test_verify_says_what_is_damaged(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    sha256 = hashlib.sha256((root / "model" / "m.pkl").read_bytes()).hexdigest()
+    path = tmp_path / "b" / "objects" / sha256[:2] / sha256
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    assert verify(place(tmp_path / "b"), depth=Depth.QUICK).problems == []
+    ((what, problem),) = verify(place(tmp_path / "b")).problems
+    assert "model/m.pkl" in what
+    assert "content" in problem
+    path.unlink()
+    ((what, problem),) = verify(place(tmp_path / "b"), depth=Depth.QUICK).problems
+    assert "model/m.pkl" in what
+    assert "missing" in problem
+    assert verify(place(tmp_path / "b"), [taken.id]).whole == []
+
+
+def test_a_truncated_manifest_is_named_by_verify_and_listed_as_damaged(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    manifest = tmp_path / "b" / "snapshots" / f"{taken.id}.json"
+    os.truncate(manifest, 100)
+    ((what, problem),) = verify(place(tmp_path / "b")).problems
+    assert taken.id in what
+    assert "damaged" in problem
+    (listed,) = store.snapshots(place(tmp_path / "b"))
+    assert listed.snapshot is None
+    done = ws("verify", "--workspace", root, "--at", tmp_path / "b")
+    assert done.code == 1
+    assert taken.id in done.err
+
+
+@pytest.mark.parametrize("below", ["backups", "workdir/b", "model", "."])
+def test_a_location_inside_the_workspace_is_refused(below: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    before = everything(root)
+    done = ws("backup-models", "--workspace", root, "--at", root / below)
+    assert (done.code, "inside the workspace" in done.err) == (3, True)
+    assert everything(root) == before
+
+
+def test_a_location_with_somebodys_files_is_refused(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(tmp_path / "home" / "thesis.tex")
+    with pytest.raises(RefusedError, match=r"thesis\.tex"):
+        take(root, tmp_path / "home")
