@@ -103,7 +103,7 @@ def test_metrics_are_found_by_the_names_that_the_log_gives_them() -> None:
         ("\nfeature_dict = {\n 'Moment_feature': 'all'}", r":3: feature_dict\.Moment_feature: unknown features"),
         ("feature_dict = {'VMAF_feature': 'some'}", r"expected 'all' or a list"),
         ("feature_dict = {'VMAF_feature': []}", r"expected 'all' or a list"),
-        ("feature_dict = {'VMAF_feature': [\n'adm2',\n'adm9']}", r":3: feature_dict\.VMAF_feature\[1\]: unknown feature"),
+        ("feature_dict = {'VMAF_feature': [\n'adm2',\n'adm9']}", r":3: feature_dict\.VMAF_feature\[1\]: unknown"),
         ("feature_dict = {'VMAF_feature': [1]}", "unknown feature 1"),
         ("feature_dict = {'VMAF_feature': 'all'}\nfeature_option_dict = 1", ":2: feature_option_dict: expected a dict"),
         ("feature_dict = {'VMAF_feature': 'all'}\nfeature_option_dict = {'X': {}}", "feature_dict has no X"),
