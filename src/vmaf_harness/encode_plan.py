@@ -120,8 +120,15 @@ def plan_encode(
         "ffmpeg": engine.ffmpeg,
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-    content = re.sub(r"[^A-Za-z0-9_-]", "_", reference.content_name or video.path.stem)[:60]
-    parts = (content, encoder.name, rung.rate, f"{width_px}x{height_px}", rung.preset or "default", key[:8])
+    content = re.sub(r"[^A-Za-z0-9_-]+", "_", reference.content_name or video.path.stem).strip("_-")[:60]
+    parts = (
+        content or f"content{reference.content_id}",
+        encoder.name,
+        rung.rate,
+        f"{width_px}x{height_px}",
+        rung.preset or "default",
+        key[:8],
+    )
     return Encode(
         dataset=dataset,
         reference=reference,
