@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import correlation, fmean, median
+from typing import Any
 
 from vmaf_harness.errors import StatisticsError
 
@@ -91,6 +92,74 @@ def ranks(numbers: Sequence[float]) -> list[float]:
         rank_of[number] = before + (count + 1) / 2
         before += count
     return [rank_of[number] for number in numbers]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogisticFit:
+    """Agreement after a curve was laid through the pairs; `coefficients` are β₁ to β₅ of `logistic_fit`."""
+
+    coefficients: tuple[float, float, float, float, float]
+    plcc: float
+    rmse: float  # in the unit of the labels
+    note: str | None = None
+
+    def map(self, prediction: float) -> float:
+        """The label that the curve gives for a prediction."""
+        b1, b2, b3, b4, b5 = self.coefficients
+        return b1 * math.tanh(b2 * (prediction - b3) / 2) / 2 + b4 * prediction + b5
+
+
+def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> LogisticFit:
+    """PLCC and RMSE after the 5-parameter logistic, least squares: two scales of quality need not be a line apart.
+
+    Q(x) = β₁ (1/2 − 1/(1 + exp(β₂ (x − β₃)))) + β₄ x + β₅ (Sheikh, Sabir and Bovik 2006, doi:10.1109/TIP.2006.881959,
+    after VQEG's reports), where 1/2 − 1/(1 + eᵗ) = tanh(t/2)/2. ITU-T P.1401 asks for such a mapping before both, and
+    that it be monotone, which this curve can fail to be: `note` says so then. The mean of RMSE is over n, as in `rmse`.
+    A straight line is one of these curves, so the fit is never worse than the line of least squares.
+    Raises StatisticsError where `statistics` does, for fewer than six pairs, and where either side is constant.
+    """
+    raw = statistics(labels, predictions)
+    if raw.note is not None:
+        raise StatisticsError(raw.note)
+    if raw.n < 6:
+        raise StatisticsError(f"a curve of five parameters needs at least six assets, got {raw.n}")
+    import warnings
+
+    import numpy as np
+    from scipy.optimize import OptimizeWarning, curve_fit
+
+    x, y = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    (x_mean, x_sd), (y_mean, y_sd) = ((column.mean(), column.std()) for column in (x, y))
+    u, v = (x - x_mean) / x_sd, (y - y_mean) / y_sd
+
+    def curve(t: Any, b1: float, b2: float, b3: float, b4: float, b5: float) -> Any:
+        return b1 * np.tanh(b2 * (t - b3) / 2) / 2 + b4 * t + b5
+
+    best = (0.0, 1.0, 0.0, raw.plcc, 0.0)  # the line of least squares, in these coordinates
+    for b1, b2 in ((1.0, 1.0), (2.0, 3.0), (3.0, 0.5)):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", OptimizeWarning)  # of the covariance, which nobody asks for
+                found, _ = curve_fit(curve, u, v, p0=(math.copysign(b1, raw.plcc), b2, 0.0, raw.plcc / 2, 0.0))
+        except RuntimeError:  # no convergence from here
+            continue
+        if np.isfinite(found).all() and np.square(curve(u, *found) - v).sum() < np.square(curve(u, *best) - v).sum():
+            best = tuple(found.tolist())
+    b1, b2, b3, b4, b5 = best
+    slope = b4 * y_sd / x_sd
+    coefficients = (b1 * y_sd, b2 / x_sd, x_mean + b3 * x_sd, slope, y_mean + b5 * y_sd - slope * x_mean)
+    mapped = curve(u, *best) * y_sd + y_mean
+    steps = np.diff(curve(np.linspace(u.min(), u.max(), 201), *best))
+    note = None
+    if not ((steps >= 0).all() or (steps <= 0).all()):
+        note = "the curve is not monotone: it fits noise, and its numbers flatter"
+    is_flat = mapped.min() == mapped.max()
+    return LogisticFit(
+        coefficients=(*map(float, coefficients),),  # type: ignore[arg-type]
+        plcc=math.nan if is_flat else plcc(labels, mapped.tolist()),
+        rmse=rmse(labels, mapped.tolist()),
+        note="no curve fits better than a constant: no correlation is defined" if is_flat else note,
+    )
 
 
 def harmonic_mean(scores: Sequence[float]) -> float:
