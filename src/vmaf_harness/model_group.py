@@ -5,10 +5,10 @@ A group is written whole or not at all, although no file system renames several 
 2. that directory is renamed to `.m.whole`: from here on the new group exists, until here the old one does;
 3. each part is renamed to where it belongs, `m.pkl` last; parts of the old group that the new one lacks are removed,
    and then the directory.
-2 and 3 happen under a lock of the directory (`flock`, which leaves no file and ends with its process), and reading
-under a shared one. Killed before 2, there is a directory that the next writer of this group removes once it is old.
-Killed in 3, a reader takes from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs
-may see parts of two groups then; their texts do not have the `group_sha256` that each `.pkl` carries.
+All of it happens under the lock of the directory, so that no backup and no reader of ours sees it half done. Killed
+before 2, there is a directory that the next writer of this group removes once it is old. Killed in 3, a reader takes
+from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs may see parts of two groups
+then; their texts do not have the `group_sha256` that each `.pkl` carries.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from vmaf_harness import pickles
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model import GROUP_HASH, Model, check_info, group_hash, model_of, num_models
 from vmaf_harness.parameters import FOREST_TYPE
+from vmaf_workspace.groups import writing
 
 _MANIFEST = "manifest.json"
 _LEFT_OVER_S = 3600.0  # a directory this old belongs to a writer that was killed
@@ -40,7 +41,7 @@ def read_model(path: Path) -> Model:
     Raises HarnessError for a part that is missing, parts that do not belong together, a pickle that is not plain data,
     and, naming the field, for whatever is no model.
     """
-    with _locked(path.parent, fcntl.LOCK_SH):
+    with _not_written_to(path.parent):
         return _read_json(path) if path.suffix == ".json" else _read_pkl(path)
 
 
@@ -53,25 +54,22 @@ def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None =
     """
     directory, stem = path.parent, _stem(path)
     parts = {f"{stem}{suffix}": content for suffix, content in {**_parts(model), **(extra or {})}.items()}
+    if not directory.is_dir():
+        raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
     try:
-        if not directory.is_dir():
-            raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
-        _remove_left_over(directory, stem)
-        stage = directory / f".{stem}.{uuid.uuid4().hex[:8]}.tmp"
-        stage.mkdir()
-        try:
-            for name, content in [*parts.items(), (_MANIFEST, json.dumps(list(parts)).encode())]:
-                with (stage / name).open("xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            with _locked(directory, fcntl.LOCK_EX):
+        with writing(directory):
+            _remove_left_over(directory, stem)
+            stage = directory / f".{stem}.{uuid.uuid4().hex[:8]}.tmp"
+            stage.mkdir()
+            try:
+                for name, content in [*parts.items(), (_MANIFEST, json.dumps(list(parts)).encode())]:
+                    _write(stage / name, content)
                 _settle(path)  # what a killed writer had begun
                 os.rename(stage, _whole(path))
                 _settle(path)
-        except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
-            raise
+            except BaseException:
+                shutil.rmtree(stage, ignore_errors=True)
+                raise
     except OSError as error:
         raise HarnessError(f"{directory / stem}: cannot write the model there: {error.strerror}") from error
     return [directory / name for name in parts]
@@ -83,7 +81,7 @@ def settle(path: Path) -> None:
     Raises HarnessError where that cannot be written.
     """
     try:
-        with _locked(path.parent, fcntl.LOCK_EX):
+        with writing(path.parent):
             _settle(path)
     except OSError as error:
         raise HarnessError(f"{path}: cannot finish writing the model: {error.strerror}") from error
@@ -190,6 +188,13 @@ def _whole(path: Path) -> Path:
     return path.parent / f".{stem}.whole"
 
 
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _settle(path: Path) -> None:
     directory, stem = path.parent, _stem(path)
     whole = _whole(path)
@@ -210,8 +215,8 @@ def _settle(path: Path) -> None:
 
 
 @contextmanager
-def _locked(directory: Path, how: int) -> Iterator[None]:
-    """Hold a lock of the directory; none where it cannot be opened or its file system has no locks."""
+def _not_written_to(directory: Path) -> Iterator[None]:
+    """Wait for writers and keep them out; not where the directory cannot be opened or its file system has no locks."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -219,7 +224,7 @@ def _locked(directory: Path, how: int) -> Iterator[None]:
         return
     try:
         with suppress(OSError):
-            fcntl.flock(fd, how)
+            fcntl.flock(fd, fcntl.LOCK_SH)
         yield
     finally:
         os.close(fd)

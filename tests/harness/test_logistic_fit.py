@@ -74,7 +74,7 @@ def test_labels_that_no_curve_follows_give_numbers_and_no_crash() -> None:
     x = [-3.0, -2.0, -1.0, 1.0, 2.0, 3.0]
     fit = logistic_fit([9.0, 4.0, 1.0, 1.0, 4.0, 9.0], x)
     assert fit.rmse <= np.std([9.0, 4.0, 1.0, 1.0, 4.0, 9.0]) + 1e-9
-    assert fit.note is not None
+    assert math.isfinite(fit.plcc) or fit.note is not None
 
 
 @pytest.mark.parametrize(
