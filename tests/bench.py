@@ -279,7 +279,84 @@ def bench_cached(place: Path, runs: int) -> None:
         row("10 000 stored results", cached, [3.0], "<= 1.0", "(peer: the bound, 3 s)")
 
 
+LADDER = [  # encoder, preset, CRF, height
+    (encoder, preset, crf, height)
+    for encoder, preset, crfs in (
+        ("libx264", "fast", (22, 32)),
+        ("libx265", "superfast", (26, 38)),
+        ("libsvtav1", "10", (35, 55)),
+    )
+    for crf in crfs
+    for height in (360, 720)
+]
+
+
+def bare_ladder(ffmpeg: str, references: list[Path], at_once: int, *, shared: bool, place: Path) -> float:
+    """Wall seconds of bare ffmpeg commands over the ladder: one an encode, or one a reference with all its outputs."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def output(reference: Path, rung: tuple[str, str, int, int]) -> list[str | Path]:
+        encoder, preset, crf, height = rung
+        target = place / f"bare_{reference.stem}_{encoder}_{crf}_{height}.mp4"
+        scaled = ("-vf", f"scale=-2:{height}:flags=bicubic", "-fps_mode", "passthrough", "-an")
+        return [*scaled, "-c:v", encoder, "-preset", preset, "-crf", str(crf), target]
+
+    commands: list[list[str | Path]] = []
+    for reference in references:
+        outputs = [output(reference, rung) for rung in LADDER]
+        wanted = [[argument for each in outputs for argument in each]] if shared else outputs
+        commands += [[ffmpeg, "-nostdin", "-v", "error", "-y", "-i", reference, *each] for each in wanted]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda command: Timed(*command), commands))
+    return time.perf_counter() - began
+
+
+def bench_encode(place: Path, runs: int) -> None:
+    """12 rungs of 3 references, 720p × 48 frames, against bare ffmpeg; ours also verifies, hashes and stores."""
+    from vmaf_harness.engine import Engines
+
+    ffmpeg = Engines().find().path
+    with place_in(place) as top:
+        references = list(dict.fromkeys(reference for reference, _ in make_clips(top, ffmpeg)))
+        for reference in references:
+            small = ["-vf", "scale=1280:720", "-c:v", "libx264", "-preset", "veryfast", "-crf", "12"]
+            Timed(ffmpeg, "-v", "error", "-y", "-i", reference, *small, top / f"720_{reference.name}")
+        references = [top / f"720_{reference.name}" for reference in references]
+        recipe = top / "references.py"
+        videos = [{"content_id": i, "path": str(reference)} for i, reference in enumerate(references)]
+        recipe.write_text(f"dataset_name = 'bench'\nyuv_fmt = 'notyuv'\nref_videos = {videos!r}\n")
+        ladder: list[str] = []
+        for flag, at in (("--codec", 0), ("--preset", 1), ("--crf", 2), ("--height", 3)):
+            of_encoder = flag in ("--preset", "--crf")
+            values = [f"{rung[0]}={rung[at]}" if of_encoder else str(rung[at]) for rung in LADDER]
+            ladder += [flag, *dict.fromkeys(values)]
+
+        def ours(workspace: Path) -> float:
+            script = ("-m", "vmaf_harness.script.run_encode")
+            return Timed(sys.executable, *script, recipe, "out", *ladder, "--workspace", workspace).wall_s
+
+        cores = len(os.sched_getaffinity(0))
+        schedules = {
+            "one an encode, one at a time": (1, False),
+            f"one an encode, {cores} at once": (cores, False),
+            "one a reference, one at a time": (1, True),
+            f"one a reference, {cores} at once": (cores, True),
+        }
+        walls: dict[str, list[float]] = {name: [] for name in schedules}
+        made = []
+        for run in range(runs):
+            made.append(ours(top / f"ws{run}"))
+            for name, (at_once, shared) in schedules.items():
+                walls[name].append(bare_ladder(ffmpeg, references, at_once, shared=shared, place=top))
+        for name, peer in walls.items():
+            row(f"36 encodes; bare: {name}", made, peer, "<= 1.05")
+        again = [ours(top / "ws0") for _ in range(runs)]
+        row("the same, there already", again, [1.0], "<= 1.0", "(peer: the bound, 1 s)")
+
+
 BENCHES = {
+    "encode": bench_encode,
     "extraction": bench_extraction,
     "cached": bench_cached,
     "where": bench_where,
