@@ -113,7 +113,9 @@ class Model:
         if self.slopes is not None and self.intercepts is not None:
             model |= {"slopes": list(self.slopes), "intercepts": list(self.intercepts)}
         if self.feature_dict:
-            model["feature_dict"] = {name: list(atoms) for name, atoms in self.feature_dict.items()}
+            model["feature_dict"] = {
+                name: atoms if isinstance(atoms, str) else list(atoms) for name, atoms in self.feature_dict.items()
+            }
         if self.feature_opts_dicts is not None:
             model["feature_opts_dicts"] = [dict(options) for options in self.feature_opts_dicts]
         if self.score_clip is not None:

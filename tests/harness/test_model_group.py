@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -72,9 +73,14 @@ def test_a_pkl_has_the_structure_of_upstream(nowhere: Path) -> None:
 def test_a_model_of_python_2_is_read(nowhere: Path) -> None:
     made = model()
     info: Any = {"param_dict": {"C": 4.0}, "model_dict": dict(made.as_dict([])["model_dict"])}
-    (nowhere / "old.pkl").write_bytes(pickle.dumps(info, 0))
+    info["model_dict"]["feature_dict"] = {"VMAF_feature": "all"}
+    text = re.sub(rb"\nV(.*)", rb"\nS'\1'", pickle.dumps(info, 0))  # text of Python 2 was bytes
+    assert b"S'linear_rescale'" in text
+    (nowhere / "old.pkl").write_bytes(text)
     (nowhere / "old.pkl.model").write_text(made.texts()[0].replace("\n", "\r\n"))
     again = read_model(nowhere / "old.pkl")
+    write_model(nowhere / "new.pkl", again)
+    assert read_model(nowhere / "new.json").feature_dict == {"VMAF_feature": "all"}
     np.testing.assert_array_equal(again.predict(table().features), made.predict(table().features))
 
 
