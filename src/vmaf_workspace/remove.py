@@ -23,7 +23,7 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
-from vmaf_workspace.clean import PURGE, liveness, open_entries, refuse_live_runs
+from vmaf_workspace.clean import CLEAN, liveness, open_entries, refuse_live_runs
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import ASIDE, only_cleaner
@@ -64,8 +64,8 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
         return report
     _adopt_if_there_is_room(root)
     with only_cleaner(root, plan.operation), ExitStack() as stack:
-        if plan.operation == PURGE:  # again: a run may have begun while a person read the question
-            refuse_live_runs(root, "purge the caches of")
+        if plan.operation != CLEAN:  # again: a run may have begun while a person read the question
+            refuse_live_runs(root, f"{plan.operation.replace('-', ' the ')} of")
         places = guard.subdirectory_targets(root, marked=True)
         fds: dict[str, int] = {}
         in_use: dict[str, dict[str, int]] = {}

@@ -18,11 +18,6 @@ from vmaf_workspace.status import Status
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from vmaf_workspace.snapshot.backup import Taken
-    from vmaf_workspace.snapshot.restore import Restored, Restoring
-    from vmaf_workspace.snapshot.store import Listed
-    from vmaf_workspace.snapshot.verify import Verified
-
 VERSION = 1  # of the JSON objects
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
@@ -159,7 +154,7 @@ def status_lines(status: Status) -> None:
     table(("DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
     _live(status.live, kept="")
-    _list("cannot be read, so not counted:", total.problems)
+    listing("cannot be read, so not counted:", total.problems)
     if not status.exists:
         print("(not there yet: a run, or `ws.setup`, makes it)")
 
@@ -204,155 +199,23 @@ def report_lines(plan: Plan, report: Report) -> None:
     else:
         print(f"removed nothing in {printable(plan.root)}")
     _kept(report.kept)
-    _list("left, because changed since the plan:", report.changed)
-    _list("could not be removed:", report.failures, file=sys.stderr)
-
-
-def snapshot_text(snapshot_id: str) -> str:
-    """An id as it is shown: its time, and enough of its hash to name it."""
-    from vmaf_workspace.snapshot.manifest import short
-
-    return short(snapshot_id)
-
-
-def taken_json(taken: Taken, root: str, url: str) -> str:
-    """`ws.backup-models --json`."""
-    return object_json(
-        "backup-models",
-        workspace=root,
-        location=url,
-        snapshot=taken.id,
-        files=taken.files,
-        apparent_bytes=taken.apparent_bytes,
-        read_files=taken.read_files,
-        stored={"objects": taken.stored_objects, "apparent_bytes": taken.stored_bytes},
-        left_out=[{"path": path, "why": why} for path, why in taken.left_out],
-    )
-
-
-def taken_lines(taken: Taken, url: str) -> None:
-    """Print what a backup took."""
-    stored = f"{bytes_text(taken.stored_bytes)} of it new" if taken.stored_objects else "nothing of it new"
-    what = f"{count_text(taken.files, 'file')}, {bytes_text(taken.apparent_bytes)}, {stored}"
-    print(f"snapshot {snapshot_text(taken.id)}: {what}; in {printable(url)}")
-    _list("left out:", taken.left_out, file=sys.stderr)
-
-
-def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
-    """`ws.snapshots --json`."""
-    rows = []
-    for listed in snapshots:
-        row: dict[str, Any] = {"id": listed.id, "pinned": listed.pinned, "verified": listed.verified}
-        if listed.snapshot is None:
-            row["problem"] = listed.problem
-        else:
-            found = listed.snapshot
-            row |= {"time_s": found.time_s, "host": found.host, "workspace": found.workspace, "note": found.note}
-            row |= {"files": len(found.files), "apparent_bytes": found.apparent_bytes}
-        rows.append(row)
-    return object_json("snapshots", location=url, snapshots=rows)
-
-
-def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
-    """Print the table of `ws.snapshots`, oldest first."""
-    if not snapshots:
-        print(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
-        return
-    rows = []
-    for listed in snapshots:
-        state = ", ".join(word for word, is_so in (("pinned", listed.pinned), ("verified", listed.verified)) if is_so)
-        found = listed.snapshot
-        if found is None:
-            rows.append((snapshot_text(listed.id), "-", "-", "-", "-", f"DAMAGED: {printable(listed.problem or '')}"))
-            continue
-        age, size = age_text(int(found.time_s * 1e9)), bytes_text(found.apparent_bytes)
-        about = "; ".join(text for text in (state, printable(found.note)) if text)
-        rows.append((snapshot_text(listed.id), age, str(len(found.files)), size, printable(found.host), about))
-    table(("SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", "HOST", "NOTE"), rows)
-
-
-def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:
-    """`ws.verify --json`."""
-    return object_json(
-        "verify",
-        location=url,
-        depth=str(depth),
-        snapshots=found.snapshots,
-        whole=found.whole,
-        objects=found.objects,
-        apparent_bytes=found.apparent_bytes,
-        models_loaded=found.models,
-        problems=[{"what": what, "problem": problem} for what, problem in found.problems],
-        exit_code=exit_code,
-    )
-
-
-def verified_lines(found: Verified, url: str, depth: str) -> None:
-    """Print what a verify found."""
-    _list("damaged:", found.problems, file=sys.stderr)
-    how = {"quick": "there and of its size", "hashes": "of its hash", "restore": "of its hash, restored and compared"}
-    objects = f"{count_text(found.objects, 'object')}, {bytes_text(found.apparent_bytes)}"
-    if found.problems:
-        damaged = f"{found.snapshots - len(found.whole)} of {count_text(found.snapshots, 'snapshot')} damaged"
-        print(f"{damaged} in {printable(url)} ({objects} looked at)")
-        return
-    print(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
-    if str(depth) == "restore" and found.models is None:
-        print("no model was loaded: nothing installed here loads one (`vmaf-workspace[harness]` does)", file=sys.stderr)
-    elif found.models is not None:
-        print(f"{count_text(found.models, 'model file')} loaded")
-
-
-def restored_json(plan: Restoring, done: Restored | None, url: str, exit_code: int) -> str:
-    """`ws.restore-models --json`: what it would do (*done* None), or did."""
-    fields: dict[str, Any] = {
-        "workspace": str(plan.root),
-        "location": url,
-        "snapshot": plan.snapshot.id,
-        "dry_run": done is None,
-        "new": [file.path for file in plan.new],
-        "same_files": plan.same,
-        "replaced": [file.path for file in plan.replaced],
-        "removed": list(plan.extra),
-        "apparent_bytes": plan.apparent_bytes,
-        "exit_code": exit_code,
-    }
-    if done is not None:
-        fields["safety_snapshot"] = done.safety
-        fields["left"] = [{"path": path, "why": why} for path, why in done.left]
-    return object_json("restore-models", **fields)
-
-
-def restored_lines(plan: Restoring, done: Restored | None) -> None:
-    """Print what a restore would do, or did."""
-    place = printable(str(plan.root))
-    name = snapshot_text(plan.snapshot.id)
-    if done is None:
-        _list("would be restored:", [(file.path, "new") for file in plan.new])
-        _list("would be replaced, with --overwrite:", [(path, "differs") for path in plan.conflicts])
-        size = bytes_text(plan.apparent_bytes)
-        what = f"{count_text(len(plan.new), 'new file')}, {len(plan.conflicts)} that differ, {plan.same} identical"
-        print(f"snapshot {name} into {place}: {what}, {size}; dry run: nothing was changed")
-        return
-    what = f"{count_text(done.files, 'file')}, {bytes_text(done.apparent_bytes)}; {plan.same} were there already"
-    print(f"restored {what}; in {place}, from snapshot {name}")
-    if done.safety is not None:
-        print(f"what was replaced is in snapshot {snapshot_text(done.safety)}")
-    _list("not as the snapshot has it:", done.left, file=sys.stderr)
+    listing("left, because changed since the plan:", report.changed)
+    listing("could not be removed:", report.failures, file=sys.stderr)
 
 
 def _kept(kept: Sequence[Kept]) -> None:
     _live(kept, kept="kept, ")
-    _list("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
+    listing("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
 
 
 def _live(entries: Sequence[Kept], *, kept: str) -> None:
-    _list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
+    listing(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
     perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
-    _list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
+    listing(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
 
 
-def _list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
+def listing(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
+    """Print the first of *lines*, (path, why), under *title*; nothing where there are none."""
     if not lines:
         return
     print(title, file=file)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +60,35 @@ def content_of(root: Path) -> dict[str, bytes | str]:
                 elif path.is_file() and below != f"{subdir}/.gitignore":
                     found[below] = path.read_bytes()
     return found
+
+
+def object_of(at: Path, path: Path) -> Path:
+    """Where the content of *path* lies in the location *at*."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return at / "objects" / sha256[:2] / sha256
+
+
+def damage(at: Path, how: str, path: Path, snapshot: str) -> None:
+    """Damage what a snapshot knows of the file *path*: the object (flipped, missing, truncated), or the manifest."""
+    if how == "manifest":
+        os.truncate(at / "snapshots" / f"{snapshot}.json", 200)
+        return
+    found = object_of(at, path)
+    found.chmod(0o644)
+    if how == "missing":
+        found.unlink()
+    elif how == "truncated":
+        os.truncate(found, found.stat().st_size - 1)
+    else:
+        content = found.read_bytes()
+        found.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def reforged(at: Path, snapshot: str, change: Callable[[Any], None]) -> str:
+    """A manifest that somebody changed and gave the id that fits it; its id."""
+    data = json.loads((at / "snapshots" / f"{snapshot}.json").read_bytes())
+    change(data)
+    content = json.dumps(data).encode()
+    forged = f"20990101T000000.000Z-{hashlib.sha256(content).hexdigest()}"
+    (at / "snapshots" / f"{forged}.json").write_bytes(content)
+    return forged

@@ -29,6 +29,7 @@ from vmaf_workspace.snapshot.local import LARGE, file_sha256
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, written
 from vmaf_workspace.snapshot.store import ids, load, taking
+from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature
 
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
@@ -82,6 +83,7 @@ def backup(
     A group that is being written is waited for. Raises InUseError, naming it, where that takes longer than PATIENCE_S;
     WorkspaceError for a file or a location that cannot be read or written. Nothing is listed then.
     """
+    finish_interrupted(root, "backup-models")
     with taking(location, "ws.backup-models"):
         cache = known.read(root, location.url)
         work = _Work(root, location, _Trust(location), cache, progress)

@@ -11,6 +11,7 @@ from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
+    from vmaf_workspace.snapshot.wipe import Wipe
 
 WORKSPACE = "the workspace, instead of VMAF_WORKSPACE or the checkout's"
 AT = "the backup location: a directory or an fsspec URL, instead of ws.backups or VMAF_BACKUPS"
@@ -19,7 +20,9 @@ JSON = "print one JSON object"
 
 def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: bool = False, json: bool = False) -> int:
     """Take a snapshot of model/, model_param/ and checkpoints_dir/; changes nothing in them."""
-    from vmaf_workspace import guard, render
+    from vmaf_workspace import guard
+    from vmaf_workspace.render import progress
+    from vmaf_workspace.snapshot import render
     from vmaf_workspace.snapshot.backup import backup
 
     root = _workspace(workspace)
@@ -28,8 +31,8 @@ def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: boo
         raise RefusedError(
             f"there is no workspace at {root}, so there is nothing to back up; `ws.where` says why there"
         )
-    with render.progress("backing up") as progress:
-        taken = backup(root, location, note=note, pin=pin, progress=progress)
+    with progress("backing up") as show:
+        taken = backup(root, location, note=note, pin=pin, progress=show)
     if json:
         print(render.taken_json(taken, str(root), location.url))
     else:
@@ -39,11 +42,11 @@ def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: boo
 
 def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     """List the snapshots of the backup location; changes nothing."""
-    from vmaf_workspace import render
-    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.render import spinner
+    from vmaf_workspace.snapshot import render, store
 
     location = _location(at, _workspace(workspace))
-    with render.spinner("reading the snapshots"):
+    with spinner("reading the snapshots"):
         found = store.snapshots(location)
     if json:
         print(render.snapshots_json(found, location.url))
@@ -62,17 +65,18 @@ def verify(
     json: bool = False,
 ) -> int:
     """Check every hash of every snapshot (or one); changes nothing."""
-    from vmaf_workspace import render
-    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.render import progress
+    from vmaf_workspace.snapshot import render, store
     from vmaf_workspace.snapshot import verify as _verify
 
     if quick and restore:
         raise UsageError("--quick and --restore: one or the other")
-    location = _location(at, _workspace(workspace))
+    root = _workspace(workspace)
+    location = _location(at, root)
     depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
-    chosen = [store.find(location, snapshot)] if snapshot else None
-    with render.progress("verifying") as progress:
-        found = _verify.verify(location, chosen, depth=depth, progress=progress)
+    chosen = [store.find(location, snapshot, root=root)] if snapshot else None
+    with progress("verifying") as show:
+        found = _verify.verify(location, chosen, depth=depth, progress=show)
     code = FAILED if found.problems else DONE
     if json:
         print(render.verified_json(found, location.url, depth, code))
@@ -93,33 +97,163 @@ def restore_models(
     json: bool = False,
 ) -> int:
     """Bring models back from a snapshot; what is there and different stays, unless --overwrite."""
-    from vmaf_workspace import guard, render
+    from vmaf_workspace import guard
     from vmaf_workspace.clean import refuse_live_runs
     from vmaf_workspace.locate import locate
+    from vmaf_workspace.render import progress, spinner
     from vmaf_workspace.setup import ensure
+    from vmaf_workspace.snapshot import render, store
     from vmaf_workspace.snapshot import restore as _restore
-    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.snapshot.swap import finish_interrupted
 
     root = _workspace(workspace)
     location = _location(at, root)
-    chosen = store.load(location, store.find(location, snapshot))
+    chosen = store.load(location, store.find(location, snapshot, root=root))
     if into:
         root = locate(into).path
     elif guard.check(root):
         refuse_live_runs(root, "restore models into")
     elif not dry_run:
         ensure(root)
-    with render.spinner("comparing"):
+    if not dry_run and root.is_dir():
+        finish_interrupted(root, "restore-models")
+    with spinner("comparing"):
         plan = _restore.plan_restore(root, chosen, only=only)
     done = None
     if not dry_run:
-        with render.progress("restoring") as progress:
-            done = _restore.restore(plan, location, overwrite=overwrite, progress=progress)
+        with progress("restoring") as show:
+            done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
     code = FAILED if done is not None and done.left else DONE
     if json:
         print(render.restored_json(plan, done, location.url, code))
     else:
         render.restored_lines(plan, done)
+    return code
+
+
+def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str = "", json: bool = False) -> int:
+    """Show how a snapshot (the latest) differs from what is there now, or from another; changes nothing."""
+    from vmaf_workspace.render import spinner
+    from vmaf_workspace.snapshot import render, store
+    from vmaf_workspace.snapshot.difference import difference, files_now
+
+    root = _workspace(workspace)
+    location = _location(at, root)
+    older = store.load(location, store.find(location, snapshot, root=root))
+    newer = store.load(location, store.find(location, against, root=root)) if against else None
+    with spinner("comparing"):
+        found = difference(older.files, files_now(root) if newer is None else newer.files)
+    if json:
+        print(render.difference_json(found, location.url, older.id, None if newer is None else newer.id))
+    else:
+        render.difference_lines(found, older.id, None if newer is None else newer.id)
+    return DONE
+
+
+def forget(
+    *,
+    workspace: str = "",
+    at: str = "",
+    keep_last: str = "",
+    keep_daily: str = "",
+    keep_weekly: str = "",
+    keep_monthly: str = "",
+    keep_within: str = "",
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Remove snapshots from the list, but those to keep: costs the states that only they hold."""
+    from vmaf_workspace.render import count_text
+    from vmaf_workspace.snapshot import render, retention, store
+
+    keep = retention.Keep(
+        last=_count(keep_last, "--keep-last"),
+        daily=_count(keep_daily, "--keep-daily"),
+        weekly=_count(keep_weekly, "--keep-weekly"),
+        monthly=_count(keep_monthly, "--keep-monthly"),
+        within_s=_seconds(keep_within, "--keep-within"),
+    )
+    location = _location(at, _workspace(workspace))
+    verdicts = retention.plan_forget(store.snapshots(location), keep)
+    going = count_text(sum(not verdict.is_kept for verdict in verdicts), "snapshot")
+    if not json:
+        render.verdicts_lines(verdicts)
+    if not dry_run and not yes and not all(verdict.is_kept for verdict in verdicts) and not _agreed(f"Forget {going}?"):
+        print("nothing was forgotten", file=sys.stderr)
+        return FAILED
+    gone = [] if dry_run else retention.forget(location, verdicts)
+    if json:
+        print(render.verdicts_json(verdicts, location.url, gone, dry_run=dry_run))
+    elif dry_run:
+        print(f"{going} would be forgotten; dry run: nothing was changed")
+    else:
+        print(f"{count_text(len(gone), 'snapshot')} forgotten; `ws.prune` frees what only they held")
+    return DONE
+
+
+def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: bool = False) -> int:
+    """Free what no snapshot names any more; costs nothing."""
+    from vmaf_workspace.render import progress
+    from vmaf_workspace.snapshot import render, store
+
+    location = _location(at, _workspace(workspace))
+    with progress("pruning") as show:
+        pruned = store.prune(location, dry_run=dry_run, progress=show)
+    if json:
+        print(render.pruned_json(pruned, location.url, dry_run=dry_run))
+    else:
+        render.pruned_lines(pruned, location.url, dry_run=dry_run)
+    return DONE
+
+
+def wipe_models(
+    *,
+    workspace: str = "",
+    at: str = "",
+    only: str = "",
+    without_snapshot: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Empty model/, model_param/ and checkpoints_dir/: costs work, so a verified snapshot must hold all of it."""
+    from vmaf_workspace import render
+    from vmaf_workspace.clean import refuse_live_runs
+    from vmaf_workspace.groups import BACKED_UP
+    from vmaf_workspace.remove import execute
+    from vmaf_workspace.snapshot import wipe
+
+    root = _workspace(workspace)
+    subdirs = tuple(dict.fromkeys(name.strip().rstrip("/") for name in only.split(","))) if only else BACKED_UP
+    if not set(subdirs) <= set(BACKED_UP):
+        wrong = ", ".join(sorted(set(subdirs) - set(BACKED_UP)))
+        raise UsageError(f"--only: {wrong!r} holds no models; expected {', '.join(BACKED_UP)}")
+    with render.spinner("reading the models"):
+        found = wipe.plan_wipe(root, subdirs)
+    if found.plan.entries:
+        refuse_live_runs(root, "wipe the models of")
+        if not json:
+            render.plan_lines(found.plan)
+        if not without_snapshot:
+            _check_held(at, root, found, offer=not (yes or dry_run or json))
+        if not dry_run and not yes and not _typed(found):
+            print("nothing was removed", file=sys.stderr)
+            return FAILED
+    if dry_run:
+        if json:
+            print(render.removal_json(found.plan, None, DONE))
+        else:
+            where = render.printable(found.plan.root)
+            print(f"{render.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
+        return DONE
+    with render.progress("removing") as progress:
+        report = execute(found.plan, progress=progress)
+    code = DONE if report.is_complete else FAILED
+    if json:
+        print(render.removal_json(found.plan, report, code))
+    else:
+        render.report_lines(found.plan, report)
     return code
 
 
@@ -162,6 +296,47 @@ TASKS: tuple[tuple[str, Callable[..., int], dict[str, str]], ...] = (
             "json": JSON,
         },
     ),
+    (
+        "diff",
+        diff,
+        {
+            "workspace": WORKSPACE,
+            "at": AT,
+            "snapshot": "this one instead of the latest: the beginning of its id",
+            "against": "compare with this snapshot instead of what is there now",
+            "json": JSON,
+        },
+    ),
+    (
+        "forget",
+        forget,
+        {
+            "workspace": WORKSPACE,
+            "at": AT,
+            "keep_last": "keep so many of the newest, of each workspace",
+            "keep_daily": "keep the newest of so many days that have one",
+            "keep_weekly": "keep the newest of so many weeks",
+            "keep_monthly": "keep the newest of so many months",
+            "keep_within": "keep all that are younger: 12h, 30d, 8w",
+            "yes": "do not ask",
+            "dry_run": "say what would go and what stays, and why; change nothing",
+            "json": JSON,
+        },
+    ),
+    ("prune", prune, {"workspace": WORKSPACE, "at": AT, "dry_run": "say what would be freed", "json": JSON}),
+    (
+        "wipe-models",
+        wipe_models,
+        {
+            "workspace": WORKSPACE,
+            "at": AT,
+            "only": "empty this subdirectory alone: model, model_param or checkpoints_dir",
+            "without_snapshot": "also where no snapshot holds it: it is gone for good then",
+            "yes": "do not ask for the name; not enough where no snapshot holds it",
+            "dry_run": "say what would go and which snapshot holds it, change nothing",
+            "json": JSON,
+        },
+    ),
 )
 
 
@@ -182,3 +357,69 @@ def _location(at: str, root: Path, *, warn: bool = False) -> Location:
     if warn and name.is_default and (warning := _location.disk_warning(found, root)):
         print(f"warning: {warning}", file=sys.stderr)
     return found
+
+
+def _check_held(at: str, root: Path, found: Wipe, *, offer: bool) -> None:
+    """A verified snapshot holds exactly what would go; one is taken now, where there is none and a person wants it."""
+    from vmaf_workspace.render import progress, spinner
+    from vmaf_workspace.snapshot import render
+    from vmaf_workspace.snapshot.backup import backup
+    from vmaf_workspace.snapshot.wipe import held_by
+
+    location = _location(at, root)
+    with spinner("verifying the snapshot"):
+        held = held_by(location, found)
+    none = f"no verified snapshot in {location.url} holds exactly what would go"
+    if held is None and offer and sys.stdin.isatty() and _agreed(f"{none}. Take one now?"):
+        with progress("backing up") as show:
+            taken = backup(root, location, note="before a wipe", progress=show)
+        render.taken_lines(taken, location.url)
+        with spinner("verifying the snapshot"):
+            held = held_by(location, found)
+    if held is None:
+        raise RefusedError(
+            f"{none}; nothing was removed\n"
+            "`ws.backup-models` takes one; --without-snapshot gives the models up for good (--yes alone does not)"
+        )
+    print(f"snapshot {render.id_text(held)} holds all of it, verified now", file=sys.stderr)
+
+
+def _typed(found: Wipe) -> bool:
+    """Whether a person typed the name of each subdirectory that would be emptied."""
+    from vmaf_workspace import render
+
+    if not sys.stdin.isatty():
+        raise RefusedError("wipe the models: no terminal to ask at, so nothing was removed; --yes says yes")
+    for subdir in found.plan.subdirs:
+        entries = found.entries_of(subdir)
+        if entries:
+            size = render.bytes_text(sum(entry.disk_bytes for entry in entries))
+            question = f"Type {subdir} to empty it ({render.count_text(len(entries), 'file')}, {size}): "
+            print(question, end="", file=sys.stderr, flush=True)
+            if sys.stdin.readline().strip() != subdir:
+                return False
+    return True
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise RefusedError(f"{question.removesuffix('?')}: no terminal to ask at, so nothing was done; --yes says yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _count(text: str, flag: str) -> int:
+    if not text:
+        return 0
+    if not text.strip().isdecimal():
+        raise UsageError(f"{flag}: expected a number of snapshots, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str, flag: str) -> float:
+    from vmaf_workspace.render import parse_duration
+
+    try:
+        return parse_duration(text, flag) if text else 0.0
+    except ValueError as error:
+        raise UsageError(str(error)) from None

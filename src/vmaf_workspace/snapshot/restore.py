@@ -12,31 +12,26 @@ Killed before 3, nothing has changed; after it, `finish` does the rest.
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
-import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.lock import only_cleaner
-from vmaf_workspace.scan import OPEN_DIRECTORY
 from vmaf_workspace.snapshot.backup import backup
 from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import STAGING, DamagedError, File, Snapshot, is_place, object_name, short
+from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, object_name, short
+from vmaf_workspace.snapshot.swap import JOURNAL, finish, remove_staging, staging, swap, write_journal
 from vmaf_workspace.snapshot.tree import Signature, look, signature
 
 THREADS = 4  # that hash what is in the workspace
-JOURNAL = ".vmaf-restore.json"  # at the root: what a restore that was killed has left to do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +120,7 @@ def restore(
             "--overwrite replaces them, after a snapshot of what is there; --into DIR restores elsewhere"
         )
     report = Restored()
+    plan.root.mkdir(parents=True, exist_ok=True)
     with only_cleaner(plan.root, "restore-models"):
         finish(plan.root)
         token = os.urandom(8).hex()
@@ -135,46 +131,22 @@ def restore(
         subdirs = sorted({str(step["path"]).split("/")[0] for step in steps})
         try:
             for subdir in subdirs:
-                os.makedirs(_staging(plan.root, subdir, token))
+                os.makedirs(staging(plan.root, subdir, token))
             _stage(plan, location, token, report, progress)
             if plan.conflicts:
                 note = f"before a restore of {short(plan.snapshot.id)}"
                 report.safety = backup(plan.root, location, note=note).id
                 for subdir in subdirs:
-                    sync_file_system(_staging(plan.root, subdir, token))
+                    sync_file_system(staging(plan.root, subdir, token))
         except BaseException:
-            _remove_staging(plan.root, token)
+            remove_staging(plan.root, token)
             raise
-        _write_journal(plan.root, {"token": token, "steps": steps})
-        report.left = _swap(plan.root, token, steps)
+        write_journal(plan.root, {"token": token, "steps": steps})
+        report.left = swap(plan.root, token, steps)
         report.files = len(steps) - len(report.left)
         os.unlink(plan.root / JOURNAL)
-        _remove_staging(plan.root, token)
+        remove_staging(plan.root, token)
     return report
-
-
-def finish(root: Path) -> bool:
-    """Finish a restore that was killed while it put files into their places; whether there was one.
-
-    What a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
-    """
-    began = None
-    try:
-        began = json.loads((root / JOURNAL).read_bytes())
-        steps = [step for step in began["steps"] if is_place(step["path"])]
-        token = began["token"]
-    except FileNotFoundError:
-        pass
-    except (ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(
-            f"{root / JOURNAL} says what a restore left to do and cannot be read ({error}); nothing was touched.\n"
-            "Remove it, then restore again"
-        ) from error
-    if began is not None:
-        _swap(root, token, steps, check=True)
-        os.unlink(root / JOURNAL)
-    _remove_staging(root, "")
-    return began is not None
 
 
 def is_same(root: Path, file: File, about: os.stat_result) -> bool:
@@ -210,10 +182,6 @@ def _step(n: int, file: File, was: Signature | None) -> dict[str, Any]:
     return {"path": file.path, "staged": str(n), "was": was, "sha256": file.sha256 or None}
 
 
-def _staging(root: Path, subdir: str, token: str) -> str:
-    return os.path.join(os.path.realpath(root / subdir), f"{STAGING}{token}")
-
-
 def _stage(
     plan: Restoring,
     location: Location,
@@ -221,7 +189,7 @@ def _stage(
     report: Restored,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    places = {subdir: _staging(plan.root, subdir, token) for subdir in BACKED_UP}
+    places = {subdir: staging(plan.root, subdir, token) for subdir in BACKED_UP}
 
     def copy(job: tuple[int, File]) -> int:
         n, file = job
@@ -255,109 +223,3 @@ def _damage(snapshot: Snapshot, file: File, what: str) -> str:
         f"snapshot {short(snapshot.id)} cannot be restored: {object_name(file.sha256)} ({file.path!r}) {what}\n"
         "nothing was changed; `ws.verify` names all that is wrong; an older snapshot, or --only, may do"
     )
-
-
-def _write_journal(root: Path, journal: dict[str, Any]) -> None:
-    part = root / f"{JOURNAL}-{journal['token']}"
-    with open(part, "x", encoding="ascii") as file:
-        json.dump(journal, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(root / JOURNAL)
-
-
-def _swap(root: Path, token: str, steps: list[dict[str, Any]], *, check: bool = False) -> list[tuple[str, str]]:
-    """Put each staged file into its place; what changed since it was planned stays as it is and is returned.
-
-    Done twice it is the same as done once. With *check* the staged files are read first: a power cut may have left
-    some empty.
-    """
-    left: list[tuple[str, str]] = []
-    tops = {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
-    for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
-        in_parent = list(found)
-        subdir, *below = parent.split("/")
-        staging = f"{tops[subdir]}/{STAGING}{token}"
-        try:
-            with _directory(tops[subdir], below) as fd:
-                for step in in_parent:
-                    problem = _put_in_place(staging, step, fd, check=check)
-                    if problem:
-                        left.append((step["path"], problem))
-        except OSError as error:
-            left += [(step["path"], error.strerror or str(error)) for step in in_parent]
-    return left
-
-
-def _parent(step: dict[str, Any]) -> str:
-    return str(step["path"]).rpartition("/")[0]
-
-
-def _put_in_place(staging: str, step: dict[str, Any], fd: int, *, check: bool) -> str | None:
-    name = step["path"].rpartition("/")[2]
-    was = tuple(step["was"]) if step["was"] else None
-    try:
-        there = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        there = None
-    if step["staged"] is None:
-        if there is not None and signature(there) != was:
-            return "changed since the restore was planned, so it stays"
-        if there is not None:
-            os.unlink(name, dir_fd=fd)
-        return None
-    staged = f"{staging}/{step['staged']}"
-    try:
-        about = os.lstat(staged)
-    except FileNotFoundError:
-        return None  # it is in its place
-    if check and step["sha256"] and file_sha256(staged) != step["sha256"]:
-        return "its copy is damaged; restore again"
-    if there is None or os.path.samestat(there, about):
-        if there is None and not _link(staged, name, fd):
-            os.rename(staged, name, dst_dir_fd=fd)
-        return None
-    if was is None or signature(there) != was:
-        return "changed since the restore was planned, so it stays"
-    os.rename(staged, name, dst_dir_fd=fd)
-    return None
-
-
-def _link(staged: str, name: str, fd: int) -> bool:
-    """Give *staged* its name only if that is still free; False where the file system knows no second names."""
-    try:
-        os.link(staged, name, dst_dir_fd=fd, follow_symlinks=False)
-    except FileExistsError:
-        raise
-    except OSError:
-        return False
-    os.unlink(staged)
-    return True
-
-
-@contextmanager
-def _directory(top: str, below: list[str]) -> Iterator[int]:
-    """A descriptor of a directory below *top*, made where it is missing, reached through no symlink."""
-    fd = os.open(top, OPEN_DIRECTORY)
-    try:
-        for name in below:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=fd)
-            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-            os.close(fd)
-            fd = child
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _remove_staging(root: Path, token: str) -> None:
-    """Hidden directories of this restore, or (token "") of all that died; journals that never got their name."""
-    for subdir in BACKED_UP:
-        top = os.path.realpath(root / subdir)
-        with suppress(FileNotFoundError, NotADirectoryError):
-            for name in os.listdir(top):
-                if name.startswith(f"{STAGING}{token}"):
-                    shutil.rmtree(os.path.join(top, name), ignore_errors=True)
-    for part in root.glob(f"{JOURNAL}-{token}*"):
-        part.unlink(missing_ok=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from vmaf_workspace.errors import InUseError, UsageError, WorkspaceError
 from vmaf_workspace.snapshot.location import Location
@@ -42,8 +45,10 @@ def load(location: Location, snapshot_id: str) -> Snapshot:
     return parse(snapshot_id, content)
 
 
-def find(location: Location, text: str = LATEST) -> str:
+def find(location: Location, text: str = LATEST, *, root: Path | None = None) -> str:
     """The id that *text* means: `latest`, an id, or the beginning of one (its time, or time and hash).
+
+    The latest is that of the workspace *root* of this host, where the location has one of it.
 
     Raises WorkspaceError where there is no snapshot, UsageError where *text* means none or several.
     """
@@ -52,13 +57,25 @@ def find(location: Location, text: str = LATEST) -> str:
         raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
     text = text.strip() or LATEST
     if text == LATEST:
-        return known[-1]
+        return known[-1] if root is None else _latest_of(location, known, root)
     meant = [snapshot_id for snapshot_id in known if snapshot_id.startswith(text)]
     meant = meant or [i for i in known if i.rpartition("-")[2].startswith(text)]  # people may give the hash alone
     if len(meant) == 1:
         return meant[0]
     what = "means none of" if not meant else f"means {len(meant)} of"
     raise UsageError(f"snapshot {text!r} {what} the {len(known)} in {location.url}; `ws.snapshots` lists them")
+
+
+def _latest_of(location: Location, known: list[str], root: Path) -> str:
+    own = socket.gethostname(), os.path.realpath(root)
+    for snapshot_id in reversed(known):
+        try:
+            snapshot = load(location, snapshot_id)
+        except DamagedError as error:
+            raise DamagedError(f"{error}\n`ws.verify` says more; --snapshot names an older one") from None
+        if (snapshot.host, snapshot.workspace) == own:
+            return snapshot_id
+    return known[-1]
 
 
 def snapshots(location: Location) -> list[Listed]:

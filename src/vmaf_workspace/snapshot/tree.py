@@ -45,8 +45,10 @@ def signature(about: os.stat_result) -> Signature:
     return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev
 
 
-def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> Tree:
+def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, with_rests: bool = False) -> Tree:
     """All of *subdirs* of the workspace *root*, empty where there is none; a subdirectory may be a symlink.
+
+    *with_rests*: also what a removal or a restore that was killed left under a hidden name of ours.
 
     Raises WorkspaceError for a directory that cannot be read: a backup that misses files is none.
     """
@@ -59,7 +61,8 @@ def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> Tree:
             try:
                 with os.scandir(os.path.join(top, below) if below else top) as entries:
                     for entry in entries:
-                        if not below and (entry.name in KEPT_NAMES or entry.name.startswith((ASIDE, STAGING))):
+                        rest = entry.name.startswith(ASIDE) or (not below and entry.name.startswith(STAGING))
+                        if (not below and entry.name in KEPT_NAMES) or (rest and not with_rests):
                             continue
                         path = f"{below}/{entry.name}" if below else entry.name
                         if entry.is_dir(follow_symlinks=False):

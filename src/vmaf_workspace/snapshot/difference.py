@@ -1,0 +1,71 @@
+"""How two states of the models differ: two snapshots, or a snapshot and what is there now."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_workspace.errors import InUseError
+from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.snapshot.local import file_sha256
+from vmaf_workspace.snapshot.manifest import File
+from vmaf_workspace.snapshot.tree import Tree, look, signature
+
+THREADS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What an older state lacks, has more, or has otherwise than a newer one; paths, sorted."""
+
+    added: tuple[File, ...]
+    removed: tuple[File, ...]
+    changed: tuple[tuple[File, File], ...]  # older, newer
+    same: int
+
+
+def difference(older: Iterable[File], newer: Iterable[File]) -> Difference:
+    """Compare by content; modes and times do not count."""
+    a = {file.path: file for file in older}
+    b = {file.path: file for file in newer}
+    both = sorted(a.keys() & b.keys())
+    changed = tuple((a[path], b[path]) for path in both if _content(a[path]) != _content(b[path]))
+    return Difference(
+        added=tuple(b[path] for path in sorted(b.keys() - a.keys())),
+        removed=tuple(a[path] for path in sorted(a.keys() - b.keys())),
+        changed=changed,
+        same=len(both) - len(changed),
+    )
+
+
+def files_now(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: Tree | None = None) -> list[File]:
+    """Every file that is there now, each read now. Raises InUseError where one changes meanwhile."""
+    found: Mapping[str, os.stat_result] = (look(root, subdirs) if tree is None else tree).found
+
+    def read(path: str) -> File:
+        full, about = os.path.join(root, path), found[path]
+        try:
+            if stat.S_ISLNK(about.st_mode):
+                file = File(path=path, mtime_ns=about.st_mtime_ns, link=os.readlink(full))
+            else:
+                mode = about.st_mode & 0o777
+                sha256 = file_sha256(full)
+                file = File(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=sha256)
+            if signature(os.lstat(full)) != signature(about):
+                raise FileNotFoundError
+        except FileNotFoundError:
+            raise InUseError(
+                f"{path!r} changed while it was read; wait for its writer to end, then try again"
+            ) from None
+        return file
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(read, sorted(found)))
+
+
+def _content(file: File) -> tuple[str | None, str]:
+    return file.link, file.sha256

@@ -1,0 +1,212 @@
+"""Lines and JSON of snapshots: the half of `vmaf_workspace.render` that speaks of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from vmaf_workspace.render import age_text, bytes_text, count_text, listing, object_json, printable, table
+from vmaf_workspace.snapshot.backup import Taken
+from vmaf_workspace.snapshot.difference import Difference
+from vmaf_workspace.snapshot.manifest import short
+from vmaf_workspace.snapshot.restore import Restored, Restoring
+from vmaf_workspace.snapshot.retention import Verdict
+from vmaf_workspace.snapshot.store import Listed, Pruned
+from vmaf_workspace.snapshot.verify import Verified
+
+
+def id_text(snapshot_id: str) -> str:
+    """An id as it is shown: its time, and enough of its hash to name it."""
+    return short(snapshot_id)
+
+
+def taken_json(taken: Taken, root: str, url: str) -> str:
+    """`ws.backup-models --json`."""
+    return object_json(
+        "backup-models",
+        workspace=root,
+        location=url,
+        snapshot=taken.id,
+        files=taken.files,
+        apparent_bytes=taken.apparent_bytes,
+        read_files=taken.read_files,
+        stored={"objects": taken.stored_objects, "apparent_bytes": taken.stored_bytes},
+        left_out=[{"path": path, "why": why} for path, why in taken.left_out],
+    )
+
+
+def taken_lines(taken: Taken, url: str) -> None:
+    """Print what a backup took."""
+    stored = f"{bytes_text(taken.stored_bytes)} of it new" if taken.stored_objects else "nothing of it new"
+    what = f"{count_text(taken.files, 'file')}, {bytes_text(taken.apparent_bytes)}, {stored}"
+    print(f"snapshot {id_text(taken.id)}: {what}; in {printable(url)}")
+    listing("left out:", taken.left_out, file=sys.stderr)
+
+
+def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
+    """`ws.snapshots --json`."""
+    rows = []
+    for listed in snapshots:
+        row: dict[str, Any] = {"id": listed.id, "pinned": listed.pinned, "verified": listed.verified}
+        if listed.snapshot is None:
+            row["problem"] = listed.problem
+        else:
+            found = listed.snapshot
+            row |= {"time_s": found.time_s, "host": found.host, "workspace": found.workspace, "note": found.note}
+            row |= {"files": len(found.files), "apparent_bytes": found.apparent_bytes}
+        rows.append(row)
+    return object_json("snapshots", location=url, snapshots=rows)
+
+
+def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
+    """Print the table of `ws.snapshots`, oldest first."""
+    if not snapshots:
+        print(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
+        return
+    rows = []
+    for listed in snapshots:
+        state = ", ".join(word for word, is_so in (("pinned", listed.pinned), ("verified", listed.verified)) if is_so)
+        found = listed.snapshot
+        if found is None:
+            rows.append((id_text(listed.id), "-", "-", "-", "-", f"DAMAGED: {printable(listed.problem or '')}"))
+            continue
+        age, size = age_text(int(found.time_s * 1e9)), bytes_text(found.apparent_bytes)
+        about = "; ".join(text for text in (state, printable(found.note)) if text)
+        rows.append((id_text(listed.id), age, str(len(found.files)), size, printable(found.host), about))
+    table(("SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", "HOST", "NOTE"), rows)
+
+
+def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:
+    """`ws.verify --json`."""
+    return object_json(
+        "verify",
+        location=url,
+        depth=str(depth),
+        snapshots=found.snapshots,
+        whole=found.whole,
+        objects=found.objects,
+        apparent_bytes=found.apparent_bytes,
+        models_loaded=found.models,
+        problems=[{"what": what, "problem": problem} for what, problem in found.problems],
+        exit_code=exit_code,
+    )
+
+
+def verified_lines(found: Verified, url: str, depth: str) -> None:
+    """Print what a verify found."""
+    listing("damaged:", found.problems, file=sys.stderr)
+    how = {"quick": "there and of its size", "hashes": "of its hash", "restore": "of its hash, restored and compared"}
+    objects = f"{count_text(found.objects, 'object')}, {bytes_text(found.apparent_bytes)}"
+    if found.problems:
+        damaged = f"{found.snapshots - len(found.whole)} of {count_text(found.snapshots, 'snapshot')} damaged"
+        print(f"{damaged} in {printable(url)} ({objects} looked at)")
+        return
+    print(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
+    if str(depth) == "restore" and found.models is None:
+        print("no model was loaded: nothing installed here loads one (`vmaf-workspace[harness]` does)", file=sys.stderr)
+    elif found.models is not None:
+        print(f"{count_text(found.models, 'model file')} loaded")
+
+
+def restored_json(plan: Restoring, done: Restored | None, url: str, exit_code: int) -> str:
+    """`ws.restore-models --json`: what it would do (*done* None), or did."""
+    fields: dict[str, Any] = {
+        "workspace": str(plan.root),
+        "location": url,
+        "snapshot": plan.snapshot.id,
+        "dry_run": done is None,
+        "new": [file.path for file in plan.new],
+        "same_files": plan.same,
+        "replaced": [file.path for file in plan.replaced],
+        "removed": list(plan.extra),
+        "apparent_bytes": plan.apparent_bytes,
+        "exit_code": exit_code,
+    }
+    if done is not None:
+        fields["safety_snapshot"] = done.safety
+        fields["left"] = [{"path": path, "why": why} for path, why in done.left]
+    return object_json("restore-models", **fields)
+
+
+def restored_lines(plan: Restoring, done: Restored | None) -> None:
+    """Print what a restore would do, or did."""
+    place = printable(str(plan.root))
+    name = id_text(plan.snapshot.id)
+    if done is None:
+        listing("would be restored:", [(file.path, "new") for file in plan.new])
+        listing("would be replaced, with --overwrite:", [(path, "differs") for path in plan.conflicts])
+        size = bytes_text(plan.apparent_bytes)
+        what = f"{count_text(len(plan.new), 'new file')}, {len(plan.conflicts)} that differ, {plan.same} identical"
+        print(f"snapshot {name} into {place}: {what}, {size}; dry run: nothing was changed")
+        return
+    what = f"{count_text(done.files, 'file')}, {bytes_text(done.apparent_bytes)}; {plan.same} were there already"
+    print(f"restored {what}; in {place}, from snapshot {name}")
+    if done.safety is not None:
+        print(f"what was replaced is in snapshot {id_text(done.safety)}")
+    listing("not as the snapshot has it:", done.left, file=sys.stderr)
+
+
+def difference_json(found: Difference, url: str, older: str, newer: str | None) -> str:
+    """`ws.diff --json`; *newer* None is what is there now."""
+    return object_json(
+        "diff",
+        location=url,
+        snapshot=older,
+        against=newer,
+        added=[{"path": file.path, "apparent_bytes": file.size} for file in found.added],
+        removed=[{"path": file.path, "apparent_bytes": file.size} for file in found.removed],
+        changed=[{"path": b.path, "from_bytes": a.size, "to_bytes": b.size} for a, b in found.changed],
+        same_files=found.same,
+    )
+
+
+def difference_lines(found: Difference, older: str, newer: str | None) -> None:
+    """Print what changed from *older* to *newer* (None: now): `+` added, `-` removed, `~` changed."""
+    lines = [(file.path, "+", bytes_text(file.size)) for file in found.added]
+    lines += [(file.path, "-", bytes_text(file.size)) for file in found.removed]
+    lines += [(b.path, "~", f"{bytes_text(a.size)} -> {bytes_text(b.size)}") for a, b in found.changed]
+    for path, sign, size in sorted(lines):
+        print(f"{sign} {printable(path)}  ({size})")
+    to = "now" if newer is None else id_text(newer)
+    counts = (
+        f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed, {found.same} the same"
+    )
+    print(f"{id_text(older)} to {to}: {counts}")
+
+
+def verdicts_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *, dry_run: bool) -> str:
+    """`ws.forget --json`."""
+    rows = [{"id": v.listed.id, "kept": v.is_kept, "reasons": list(v.reasons)} for v in verdicts]
+    return object_json("forget", location=url, dry_run=dry_run, snapshots=rows, forgotten=list(gone))
+
+
+def verdicts_lines(verdicts: Sequence[Verdict]) -> None:
+    """Print what stays and why, and what goes."""
+    rows = []
+    for verdict in verdicts:
+        found = verdict.listed.snapshot
+        age = "-" if found is None else age_text(int(found.time_s * 1e9))
+        rows.append((id_text(verdict.listed.id), age, "; ".join(verdict.reasons) or "GOES"))
+    if rows:
+        table(("SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)
+
+
+def pruned_json(pruned: Pruned, url: str, *, dry_run: bool) -> str:
+    """`ws.prune --json`."""
+    return object_json(
+        "prune",
+        location=url,
+        dry_run=dry_run,
+        removed={"objects": pruned.objects, "apparent_bytes": pruned.apparent_bytes},
+        kept_fresh=pruned.kept_fresh,
+    )
+
+
+def pruned_lines(pruned: Pruned, url: str, *, dry_run: bool) -> None:
+    """Print what a prune freed, or would."""
+    what = f"{count_text(pruned.objects, 'object')}, {bytes_text(pruned.apparent_bytes)}"
+    done = "would be freed; dry run: nothing was changed" if dry_run else "freed"
+    print(f"{what} that no snapshot names {done}; in {printable(url)}")
+    if pruned.kept_fresh:
+        print(f"{count_text(pruned.kept_fresh, 'object')} stored within the hour stay: a listing there may lag")

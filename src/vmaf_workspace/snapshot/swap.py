@@ -1,0 +1,174 @@
+"""Puts restored files into their places, and finishes what a restore that was killed had begun.
+
+A journal at the workspace's root says which staged file goes where, and what was there when that was decided: what
+has changed since stays as it is. Doing it twice is the same as doing it once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.scan import OPEN_DIRECTORY
+from vmaf_workspace.snapshot.local import file_sha256
+from vmaf_workspace.snapshot.manifest import STAGING, is_place
+from vmaf_workspace.snapshot.tree import signature
+
+JOURNAL = ".vmaf-restore.json"
+
+
+def finish_interrupted(root: Path, command: str) -> bool:
+    """Finish a restore that was killed, if there is one. InUseError where one is at work right now."""
+    if not os.path.lexists(root / JOURNAL):
+        return False
+    with only_cleaner(root, command):
+        return finish(root)
+
+
+def finish(root: Path) -> bool:
+    """Finish a restore that was killed while it put files into their places; whether there was one.
+
+    What a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
+    """
+    began = None
+    try:
+        began = json.loads((root / JOURNAL).read_bytes())
+        token = f"{int(began['token'], 16):016x}"
+        steps = [step for step in began["steps"] if is_place(step["path"])]
+        for step in steps:
+            step["staged"] = None if step["staged"] is None else str(int(step["staged"]))
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"{root / JOURNAL} says what a restore left to do and cannot be read ({error}); nothing was touched.\n"
+            "Remove it, then restore again"
+        ) from error
+    if began is not None:
+        swap(root, token, steps, check=True)
+        os.unlink(root / JOURNAL)
+    remove_staging(root, "")
+    return began is not None
+
+
+def staging(root: Path, subdir: str, token: str) -> str:
+    """The hidden directory of a restore in one subdirectory: on the file system that its files must be on."""
+    return os.path.join(os.path.realpath(root / subdir), f"{STAGING}{token}")
+
+
+def write_journal(root: Path, journal: dict[str, Any]) -> None:
+    """From here on the restore will be finished."""
+    part = root / f"{JOURNAL}-{journal['token']}"
+    with open(part, "x", encoding="ascii") as file:
+        json.dump(journal, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(root / JOURNAL)
+
+
+def swap(root: Path, token: str, steps: list[dict[str, Any]], *, check: bool = False) -> list[tuple[str, str]]:
+    """Put each staged file into its place; what changed since it was planned stays as it is and is returned.
+
+    Done twice it is the same as done once. With *check* the staged files are read first: a power cut may have left
+    some empty.
+    """
+    left: list[tuple[str, str]] = []
+    tops = {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
+    for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
+        in_parent = list(found)
+        subdir, *below = parent.split("/")
+        staged = f"{tops[subdir]}/{STAGING}{token}"
+        try:
+            with _directory(tops[subdir], below) as fd:
+                for step in in_parent:
+                    left += _put_in_place(staged, step, fd, check=check)
+        except OSError as error:  # its directory cannot be made or entered
+            left += [(step["path"], error.strerror or str(error)) for step in in_parent]
+    return left
+
+
+def remove_staging(root: Path, token: str) -> None:
+    """Hidden directories of this restore, or (token "") of all that died; journals that never got their name."""
+    for subdir in BACKED_UP:
+        top = os.path.realpath(root / subdir)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(top):
+                if name.startswith(f"{STAGING}{token}"):
+                    shutil.rmtree(os.path.join(top, name), ignore_errors=True)
+    for part in root.glob(f"{JOURNAL}-{token}*"):
+        part.unlink(missing_ok=True)
+
+
+def _parent(step: dict[str, Any]) -> str:
+    return str(step["path"]).rpartition("/")[0]
+
+
+def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool) -> list[tuple[str, str]]:
+    """One step, in the directory *fd*; (path, why) where it was not done."""
+    name = step["path"].rpartition("/")[2]
+    staged = None if step["staged"] is None else f"{directory}/{step['staged']}"
+    try:
+        there = _lstat(name, fd)
+        copied = None if staged is None else _lstat(staged)
+        if staged is not None and copied is None:
+            return []  # it is in its place already
+        if staged is not None and check and step["sha256"] and file_sha256(staged) != step["sha256"]:
+            return [(step["path"], "its copy is damaged; restore again")]
+        if there is None:
+            if staged is not None and not _link(staged, name, fd):
+                os.rename(staged, name, dst_dir_fd=fd)
+        elif copied is not None and os.path.samestat(there, copied):
+            pass  # killed between its new name and the end of the old one
+        elif step["was"] is None or signature(there) != tuple(step["was"]):
+            return [(step["path"], "changed since the restore was planned, so it stays")]
+        elif staged is None:
+            os.unlink(name, dir_fd=fd)
+        else:
+            os.rename(staged, name, dst_dir_fd=fd)
+    except OSError as error:
+        return [(step["path"], error.strerror or str(error))]
+    return []
+
+
+def _lstat(path: str, fd: int | None = None) -> os.stat_result | None:
+    try:
+        return os.stat(path, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _link(staged: str, name: str, fd: int) -> bool:
+    """Give *staged* its name only if that is still free; False where the file system knows no second names."""
+    try:
+        os.link(staged, name, dst_dir_fd=fd, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    os.unlink(staged)
+    return True
+
+
+@contextmanager
+def _directory(top: str, below: list[str]) -> Iterator[int]:
+    """A descriptor of a directory below *top*, made where it is missing, reached through no symlink."""
+    fd = os.open(top, OPEN_DIRECTORY)
+    try:
+        for name in below:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=fd)
+            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = child
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,286 @@
+"""Restore brings back exactly what was there, overwrites nothing unasked, and is whole wherever it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from snapshot_trees import bring_back, content_of, damage, models, place, reforged, take
+from trees import age, everything, live_run, workspace, write, ws
+
+from vmaf_workspace.contract import PLACEHOLDER
+from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.snapshot import store
+from vmaf_workspace.snapshot.manifest import DamagedError
+from vmaf_workspace.snapshot.swap import JOURNAL
+
+
+def test_everything_comes_back_with_its_mode_and_time(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    (root / "model" / "m.pkl").chmod(0o640)
+    before = {path: (about[0], about[3], about[4]) for path, about in everything(root / "model").items()}
+    take(root, tmp_path / "b")
+    for name in ("m.pkl", "m.pkl.model", "m.card.json"):
+        (root / "model" / name).unlink()
+    assert bring_back(root, tmp_path / "b").files == 3
+    assert {path: (about[0], about[3], about[4]) for path, about in everything(root / "model").items()} == before
+
+
+def test_a_second_restore_has_nothing_to_do(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    before = everything(root / "model")
+    assert bring_back(root, tmp_path / "b").files == 0
+    assert everything(root / "model") == before
+    assert len(store.ids(place(tmp_path / "b"))) == 1
+
+
+def test_what_differs_is_refused_and_with_overwrite_it_is_in_a_safety_snapshot(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    first = take(root, tmp_path / "b")
+    write(root / "model" / "m.pkl", 7)
+    newer = content_of(root)
+    before = everything(root)
+    with pytest.raises(RefusedError, match="overwrite"):
+        bring_back(root, tmp_path / "b")
+    assert everything(root) == before
+    done = bring_back(root, tmp_path / "b", overwrite=True)
+    assert done.safety is not None
+    assert (root / "model" / "m.pkl").stat().st_size == 1
+    bring_back(root, tmp_path / "b", done.safety, overwrite=True)
+    assert content_of(root) == newer
+    bring_back(root, tmp_path / "b", first.id, overwrite=True)
+
+
+def test_a_group_comes_back_whole_without_members_that_it_did_not_have(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    was = content_of(root)
+    for name in ("m.pkl.0001", "m.pkl.0001.model", "m.json", "m.bootstrap.json"):
+        write(root / "model" / name, 3)
+    write(root / "model" / "other.pkl", 3)
+    with pytest.raises(RefusedError):
+        bring_back(root, tmp_path / "b")
+    bring_back(root, tmp_path / "b", overwrite=True)
+    assert content_of(root) == was | {"model/other.pkl": b"xxx"}
+
+
+def test_only_takes_the_whole_group_of_what_matches(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    age(write(root / "model" / "n.pkl", 3))
+    take(root, tmp_path / "b")
+    out = tmp_path / "out"
+    bring_back(out, tmp_path / "b", only="*.pkl.model")
+    assert set(content_of(out)) == {"model/m.pkl", "model/m.pkl.model", "model/m.card.json"}
+    with pytest.raises(UsageError, match="fits none"):
+        bring_back(out, tmp_path / "b", only="nothing*")
+
+
+def test_into_another_directory_makes_no_workspace_of_it(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    done = ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--into", tmp_path / "out")
+    assert done.code == 0, done
+    assert content_of(tmp_path / "out") == content_of(root)
+    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoints_dir", "model", "model_param"]
+
+
+def test_into_a_missing_workspace_makes_it(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    done = ws("restore-models", "--workspace", tmp_path / "new", "--at", tmp_path / "b")
+    assert done.code == 0, done
+    assert content_of(tmp_path / "new") == content_of(root)
+    assert (tmp_path / "new" / "workdir" / PLACEHOLDER).exists()
+
+
+def test_dry_run_changes_nothing(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    (root / "model" / "m.pkl").unlink()
+    before = everything(tmp_path)
+    done = ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--dry-run", "--json")
+    assert done.json["new"] == ["model/m.pkl"]
+    assert everything(tmp_path) == before
+
+
+def test_live_runs_refuse_it(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    with live_run(root):
+        assert ws("restore-models", "--workspace", root, "--at", tmp_path / "b").code == 4
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing", "truncated", "manifest"])
+def test_a_damaged_snapshot_is_refused_before_anything_changes(how: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    damage(tmp_path / "b", how, root / "checkpoints_dir" / "run" / "fold1", taken.id)
+    for subdir in ("model", "checkpoints_dir"):
+        for directory, _, names in os.walk(root / subdir):
+            for name in names:
+                if name != PLACEHOLDER:
+                    Path(directory, name).unlink()
+    before = everything(root).keys()
+    with pytest.raises(DamagedError):
+        bring_back(root, tmp_path / "b")
+    assert {path for path in everything(root).keys() - before if "cleaner.json" not in path} == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../x",
+        "/etc/x",
+        "model/../../x",
+        "model/../x",
+        "model//x",
+        "model/./x",
+        "workdir/x",
+        "model",
+        "x",
+        "model/.gitignore",
+    ],
+)
+def test_a_manifest_that_names_a_strange_place_is_refused(path: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    forged = reforged(tmp_path / "b", taken.id, lambda data: data["files"][0].update(path=path))
+    before = everything(root)
+    with pytest.raises(RefusedError, match="no place for a model"):
+        bring_back(root, tmp_path / "b", forged)
+    assert everything(root) == before
+    assert ws("verify", "--workspace", root, "--at", tmp_path / "b").code == 1
+
+
+def test_a_manifest_that_leads_through_its_own_link_is_refused(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+
+    def forge(data: dict[str, list[dict[str, object]]]) -> None:
+        data["files"].append({"path": "model/l", "link": str(tmp_path), "mtime_ns": 0})
+        data["files"].append({**data["files"][0], "path": "model/l/escaped"})
+
+    forged = reforged(tmp_path / "b", taken.id, forge)
+    with pytest.raises(RefusedError, match="no place for a model"):
+        bring_back(tmp_path / "out", tmp_path / "b", forged)
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_directory_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    (root / "model_param" / "tuned" / "p.pkl").unlink()
+    (root / "model_param" / "tuned").rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    (root / "model_param" / "tuned").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RefusedError, match="is no directory"):
+        bring_back(root, tmp_path / "b", overwrite=True)
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_links_come_back_as_links_and_are_never_followed(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    secret = write(tmp_path / "secret", 5)
+    (root / "model" / "absolute").symlink_to(secret)
+    (root / "model" / "dangling").symlink_to("nowhere")
+    (root / "model" / "directory").symlink_to(tmp_path)
+    taken = take(root, tmp_path / "b")
+    was = content_of(root)
+    assert taken.files == 8
+    bring_back(tmp_path / "out", tmp_path / "b")
+    assert content_of(tmp_path / "out") == was
+    assert bring_back(root, tmp_path / "b").files == 0
+
+
+def test_a_symlinked_subdirectory_is_backed_up_and_restored_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "fast").mkdir()
+    (tmp_path / "ws" / "model").symlink_to(tmp_path / "fast")
+    root = workspace(tmp_path / "ws")
+    age(write(root / "model" / "m.pkl", 5))
+    assert take(root, tmp_path / "b").files == 1
+    (root / "model" / "m.pkl").unlink()
+    bring_back(root, tmp_path / "b")
+    assert (tmp_path / "fast" / "m.pkl").stat().st_size == 5
+    with pytest.raises(RefusedError, match="inside the workspace"):
+        take(root, tmp_path / "fast" / "b")
+
+
+ODD_NAMES = [b"new\nline.pkl", b"\xff\xfe.pkl", b"n" * 255, b" -rf *", b".hidden", "über.json".encode(), b"a\\b\"c'"]
+
+
+def test_odd_names_survive(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    for n, name in enumerate(ODD_NAMES):
+        age(write(root / "model" / os.fsdecode(name), n + 1))
+    was = content_of(root)
+    assert ws("backup-models", "--workspace", root, "--at", tmp_path / "b").code == 0
+    assert ws("verify", "--workspace", root, "--at", tmp_path / "b").code == 0
+    done = ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--into", tmp_path / "out")
+    assert done.code == 0, done
+    assert content_of(tmp_path / "out") == was
+    for command in ("snapshots", "diff"):
+        done = ws(command, "--workspace", root, "--at", tmp_path / "b")
+        assert (done.code, done.err) == (0, "")
+
+
+def test_a_name_that_appears_meanwhile_is_never_overwritten(tmp_path: Path) -> None:
+    from vmaf_workspace.snapshot.restore import plan_restore, restore
+
+    root = models(tmp_path / "ws")
+    location = place(tmp_path / "b")
+    snapshot = store.load(location, take(root, tmp_path / "b").id)
+    (root / "model" / "m.pkl").unlink()
+    (root / "model" / "m.pkl.model").write_bytes(b"old")
+    plan = plan_restore(root, snapshot)
+    write(root / "model" / "m.pkl", 77)
+    (root / "model" / "m.pkl.model").write_bytes(b"newer")
+    age(root / "model")
+    done = restore(plan, location, overwrite=True)
+    assert sorted(path for path, _ in done.left) == ["model/m.pkl", "model/m.pkl.model"]
+    assert (root / "model" / "m.pkl").stat().st_size == 77
+    assert (root / "model" / "m.pkl.model").read_bytes() == b"newer"
+
+
+def test_a_journal_that_cannot_be_read_stops_with_its_remedy(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    (root / JOURNAL).write_text("{")
+    with pytest.raises(WorkspaceError, match="Remove it"):
+        take(root, tmp_path / "b")
+
+
+def test_a_forged_journal_touches_nothing_outside_the_models(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    victim = write(tmp_path / "victim", 3)
+    about = victim.stat()
+    was = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev]
+    paths = ["../victim", "model/../../victim", str(victim)]
+    steps = [{"path": path, "staged": None, "was": was, "sha256": None} for path in paths]
+    (root / JOURNAL).write_text(json.dumps({"token": "0" * 16, "steps": steps}))
+    take(root, tmp_path / "b")
+    assert victim.exists()
+    assert not (root / JOURNAL).exists()
+
+
+def test_the_latest_is_that_of_the_own_workspace_where_others_share_the_location(tmp_path: Path) -> None:
+    one, other = models(tmp_path / "one"), workspace(tmp_path / "other")
+    mine = take(one, tmp_path / "b")
+    time.sleep(0.01)
+    take(other, tmp_path / "b")
+    location = place(tmp_path / "b")
+    assert store.find(location, root=one) == mine.id
+    assert store.find(location, root=tmp_path / "third") != mine.id
+    assert store.find(location, mine.id[:20]) == mine.id
+    assert (
+        store.find(
+            location, hashlib.sha256((tmp_path / "b" / "snapshots" / f"{mine.id}.json").read_bytes()).hexdigest()[:10]
+        )
+        == mine.id
+    )
+    with pytest.raises(UsageError, match="means none"):
+        store.find(location, "1999")
