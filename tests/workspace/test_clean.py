@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -94,6 +95,47 @@ def test_a_file_whose_other_link_stays_is_not_freed_and_one_whose_links_all_go_i
     assert report.removed == 4
     assert report.freed_disk_bytes == before - du(root)
     assert kept.stat().st_nlink == 1
+
+
+def test_a_link_that_every_child_sees_before_any_removes_it_is_freed_once(root: Path) -> None:
+    for number in range(4):
+        write(root / "workdir" / f"run{number}" / "own", 10_000)
+        os.link(root / "workdir" / f"run{number}" / "own", root / "output" / f"{number}")
+        os.link(root / "workdir" / "run0" / "own", root / "workdir" / f"run{number}" / "first")
+    kept = write(root / "model" / "kept", 100_000)
+    os.link(kept, root / "workdir" / "run1" / "kept")
+    age(ended_run(root))
+    clean(root)
+    code = """
+import sys, time
+from pathlib import Path
+import vmaf_workspace.remove as remove
+from vmaf_workspace.clean import plan_clean
+measure = remove.usage_of
+def slowly(*args, **kwargs):
+    usage = measure(*args, **kwargs)
+    time.sleep(0.3)
+    return usage
+remove.usage_of = slowly
+print(remove.execute(plan_clean(Path(sys.argv[1]), force=True)).freed_disk_bytes)
+"""
+    before = du(root)
+    done = python(code, root)
+    assert int(done.out) == before - du(root), done.err
+    assert left(root) == left(root, "output") == []
+
+
+def test_a_run_that_ends_while_the_plan_is_made_is_no_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, lstat = age(ended_run(root)), os.lstat
+
+    def too_late(path: str | Path) -> os.stat_result:
+        if str(path) == str(run):
+            run.rename(root / "dataset" / "moved")
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", too_late)
+    assert plan_clean(root).entries == ()
+    assert not run.exists()
 
 
 def test_only_one_of_the_two(root: Path) -> None:
@@ -284,12 +326,14 @@ def test_directories_nested_thousands_deep_go(root: Path) -> None:
             os.mkdir("d")
             os.chdir("d")
         write(Path("bottom"), 1000)
+        os.chdir(here)
+        done = ws("clean-scratch", "--force", "--json", "--workspace", root)
+        assert done.code == 0, done
+        assert done.json["failures"] == []
+        assert left(root) == []
     finally:
         os.chdir(here)
-    done = ws("clean-scratch", "--force", "--json", "--workspace", root)
-    assert done.code == 0, done
-    assert done.json["failures"] == []
-    assert left(root) == []
+        subprocess.run(["rm", "-rf", root], check=True)  # pytest's own clean-up dies of a tree this deep
 
 
 def test_mounts_inside_scratch_are_left_with_what_is_in_them_and_named(root: Path, tmp_path: Path) -> None:
@@ -306,6 +350,8 @@ mount("--bind", outside, run / "deep" / "bound")
 mount("--bind", outside, root / "workdir" / "whole")
 mount("-t", "tmpfs", "none", run / "memory")
 (run / "memory" / "file").write_text("x")
+planned = ws("clean-scratch", "--force", "--dry-run", "--json", "--workspace", root)[1]
+assert [entry["path"] for entry in json.loads(planned)["entries"]] == ["workdir/other/"], planned
 code, out, err = ws("clean-scratch", "--force", "--workspace", root)
 assert (code, sorted(os.listdir(root / "workdir"))) == (1, [".gitignore", "CACHEDIR.TAG", "run", "whole"]), (code, out)
 assert "mounted" in err and "workdir/run" in err and "workdir/whole" in err, err
@@ -329,11 +375,16 @@ plan = plan_clean(root, force=True)
 mount("--bind", outside, root / "workdir" / "ended" / "deep")
 report = execute(plan)
 print(report.removed, report.changed)
-print(remove_tree(os.open(root / "workdir", os.O_RDONLY), "ended"))
+workdir = os.open(root / "workdir", os.O_RDONLY)
+print(remove_tree(workdir, "ended"))
+(root / "workdir" / "whole").mkdir()
+mount("--bind", outside, root / "workdir" / "whole")
+print(remove_tree(workdir, "whole"))
 """
     done = in_a_mount_namespace(code, root, tmp_path / "outside")
     assert done.out.startswith("0 [('workdir/ended/', 'something was mounted in it')]"), done
-    assert "('ended/deep', 'something is mounted here; unmount it first')" in done.out
+    assert "[('ended/deep', 'something is mounted here; unmount it first')]" in done.out
+    assert "[('whole', 'something is mounted here; unmount it first')]" in done.out
     assert (tmp_path / "outside" / "file").exists()
 
 

@@ -74,9 +74,7 @@ def test_a_missing_workspace_has_nothing_to_remove(command: tuple[str, ...], tmp
     assert not (tmp_path / "missing").exists()
 
 
-@pytest.mark.parametrize(
-    "place", ["/", "//", "/.", "/usr/..", "~", "~/", ".", "..", "HOME/..", "link-to-home", "link-to-/"]
-)
+@pytest.mark.parametrize("place", ["/", "/usr/..", "~", ".", "..", "link-to-home", "link-to-/"])
 def test_the_root_the_home_the_current_directory_and_what_encloses_them_are_refused(
     place: str, tmp_path: Path, nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,8 +82,7 @@ def test_the_root_the_home_the_current_directory_and_what_encloses_them_are_refu
     (tmp_path / "link-to-/").symlink_to("/")
     full_of_files(Path.home())
     before = everything(tmp_path)
-    named = place.replace("HOME", str(Path.home()))
-    monkeypatch.setenv("VMAF_WORKSPACE", str(tmp_path / named) if named.startswith("link") else named)
+    monkeypatch.setenv("VMAF_WORKSPACE", str(tmp_path / place) if place.startswith("link") else place)
     for command in REMOVING:
         done = ws(*command)
         assert (done.code, done.out) == (3, ""), done
@@ -226,6 +223,11 @@ def to_another_workspaces_model(tmp_path: Path) -> Path:
     return to_another_workspace(tmp_path) / "model"
 
 
+def to_an_empty_directory_in_another_workspace(tmp_path: Path) -> Path:
+    (to_another_workspace(tmp_path) / "workdir" / "empty").mkdir()
+    return tmp_path / "other" / "workdir" / "empty"
+
+
 def to_a_file(tmp_path: Path) -> Path:
     return write(tmp_path / "file")
 
@@ -256,6 +258,7 @@ TARGETS = [
     to_an_empty_unmarked_directory,
     to_another_workspace,
     to_another_workspaces_model,
+    to_an_empty_directory_in_another_workspace,
     to_a_file,
     to_nothing,
     to_itself,

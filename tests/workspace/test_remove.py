@@ -32,29 +32,31 @@ def root(tmp_path: Path) -> Path:
 
 KILLED_AT = """
 import os, signal, sys
-steps, limit = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_APPEND), int(sys.argv[2])
+steps = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_APPEND)
+limit, deadly = map(int, sys.argv[2:4])
 
 def counted(call):
     def step(*args, **kwargs):
         os.write(steps, b".")  # O_APPEND: one count for all processes
         if os.fstat(steps).st_size >= limit:
-            os.killpg(0, signal.SIGKILL)
+            os.killpg(0, deadly)
         return call(*args, **kwargs)
     return step
 
 os.rename, os.unlink, os.rmdir = map(counted, (os.rename, os.unlink, os.rmdir))
 from vmaf_workspace.cli import main
-sys.exit(main(sys.argv[3:]))
+sys.exit(main(sys.argv[4:]))
 """
 
 
-def killed_at(step: int, counter: Path, *args: str | os.PathLike[str]) -> int:
+def killed_at(
+    step: int, counter: Path, *args: str | os.PathLike[str], by: signal.Signals = signal.SIGKILL
+) -> subprocess.CompletedProcess[bytes]:
     counter.unlink(missing_ok=True)
-    command = [sys.executable, "-c", KILLED_AT, counter, str(step), *args]
-    done = subprocess.run(
+    command = [sys.executable, "-c", KILLED_AT, counter, str(step), str(by.value), *args]
+    return subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, timeout=60, check=False
     )
-    return done.returncode
 
 
 def filled(root: Path) -> Path:
@@ -83,12 +85,13 @@ def test_killed_at_any_step_the_next_call_finishes_the_job_and_nothing_else_is_l
     for step in range(1, 60):
         root = filled(tmp_path / str(step))
         before = [everything(root / name) for name in spared]
-        code = killed_at(step, tmp_path / "steps", *command, "--workspace", root)
+        code = killed_at(step, tmp_path / "steps", *command, "--workspace", root).returncode
         assert code in (0, -signal.SIGKILL)
         assert [everything(root / name) for name in spared] == before
         ensure(root)  # a run may start at once
-        done = ws(*command, "--json", "--workspace", root)
-        assert done.code == 0, done
+        again = plan_clean(root) if command == ["clean-scratch"] else plan_purge(root, Selection())
+        report = execute(again)
+        assert report.is_complete, report
         assert not [file for subdir in emptied for file in (root / subdir).rglob("*") if is_rest(file)]
         assert [everything(root / name) for name in spared] == before
         if code == 0:
@@ -103,11 +106,21 @@ def test_killed_half_way_what_was_not_begun_is_whole_and_what_was_is_hidden(tmp_
         for name in "abc":
             write(root / "workdir" / f"run{number}" / name, 10)
         age(root / "workdir" / f"run{number}")
-    assert killed_at(9, tmp_path / "steps", "clean-scratch", "--workspace", root) == -signal.SIGKILL
+    assert killed_at(9, tmp_path / "steps", "clean-scratch", "--workspace", root).returncode == -signal.SIGKILL
     visible = [name for name in left(root) if not name.startswith(ASIDE)]
     assert 0 < len(visible) < 6 or len(left(root)) > len(visible)
     for name in visible:
         assert sorted(os.listdir(root / "workdir" / name)) == ["a", "b", "c"]
+
+
+def test_ctrl_c_in_the_middle_ends_with_130_and_the_next_call_finishes(tmp_path: Path) -> None:
+    root = filled(tmp_path / "ws")
+    done = killed_at(5, tmp_path / "steps", "clean-scratch", "--workspace", root, by=signal.SIGINT)
+    assert done.returncode == 130
+    assert b"interrupted" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert clean(root).is_complete
+    assert left(root) == left(root, "output") == []
 
 
 def is_alive(pid: int) -> bool:
@@ -139,9 +152,9 @@ with Children(list(range(1000)), work, at_most=4) as children:
     killed_at_s = time.monotonic()
     pids = {int(line) for line in child.stdout if line.strip() != "ready"}  # ends when no child holds the pipe
     child.stdout.close()
-    assert time.monotonic() - killed_at_s < 2
     assert pids
-    assert not any(map(is_alive, pids))
+    while any(map(is_alive, pids)):
+        assert time.monotonic() - killed_at_s < 5
 
 
 # Children.
@@ -431,7 +444,8 @@ def test_sigterm_ends_a_clean_and_its_children_and_the_next_finishes(root: Path)
         time.sleep(0.001)
     child.terminate()
     child.wait()
-    time.sleep(0.5)
-    assert not any(is_alive(int(pid)) for pid in run(["pgrep", "-s", str(child.pid)]).out.split())
+    ended_at_s = time.monotonic()
+    while any(is_alive(int(pid)) for pid in run(["pgrep", "-s", str(child.pid)]).out.split()):
+        assert time.monotonic() - ended_at_s < 5
     assert ws("clean-scratch", "--workspace", root).code == 0
     assert left(root) == []

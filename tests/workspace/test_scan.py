@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -163,29 +164,22 @@ def test_a_tree_too_deep_to_measure_is_named(tmp_path: Path) -> None:
     assert "not measured" in problem
 
 
-def test_a_file_that_goes_while_we_look_is_no_error(tmp_path: Path) -> None:
-    code = """
-import os, sys
-from vmaf_workspace.scan import usage_by_subdir
-top = sys.argv[1]
-if os.fork():
-    for _ in range(300):
-        rows = usage_by_subdir(top)
-        assert rows["workdir"]["problems"] == [], rows["workdir"]
-    os.kill(int(open(sys.argv[2]).read()), 9)
-    print("read")
-else:
-    open(sys.argv[2], "w").write(str(os.getpid()))
-    while True:
-        for number in range(20):
-            open(f"{top}/workdir/run/{number}", "w").close()
-        for number in range(20):
-            os.unlink(f"{top}/workdir/run/{number}")
-"""
-    root = workspace(tmp_path / "ws")
-    (root / "workdir" / "run").mkdir()
-    done = python(code, root, tmp_path / "pid")
-    assert done.out == "read\n", done.err
+def test_a_file_that_goes_while_we_look_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stays", "goes"):
+        write(tmp_path / "top" / "deep" / name, 10)
+    scandir = os.scandir
+
+    def late(fd: int) -> nullcontext[list[os.DirEntry[str]]]:
+        with scandir(fd) as found:
+            entries = list(found)
+        (tmp_path / "top" / "deep" / "goes").unlink(missing_ok=True)  # listed, and gone before it is looked at
+        return nullcontext(entries)
+
+    monkeypatch.setattr(os, "scandir", late)
+    for top in ("top", "top/deep"):
+        write(tmp_path / "top" / "deep" / "goes", 10)
+        usage = usage_of(str(tmp_path / top))
+        assert (usage.files, usage.apparent_bytes, usage.problems) == (1, 10, [])
 
 
 def test_mounts_below_are_named_and_left_out_unless_asked_for(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def in_a_mount_namespace(code: str, *args: str | os.PathLike[str]) -> Ended:
 
 
 MOUNTING = """
-import os, subprocess, sys
+import json, os, subprocess, sys
 from pathlib import Path
 
 def mount(*args):
