@@ -56,7 +56,9 @@ class Forest:
         """Of pickled arrays; HarnessError where they are no forest over *n_features* features that ends in leaves."""
         if not isinstance(given, dict) or set(given) != set(_FIELDS):
             raise HarnessError(f"{name}: expected the arrays {', '.join(_FIELDS)} of a forest")
-        arrays = {field: np.asarray(given[field]) for field in _FIELDS}
+        arrays: dict[str, NDArray[Any]] = {field: given[field] for field in _FIELDS}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise HarnessError(f"{name}: expected arrays of numpy")
         n = arrays["value"].size
         for field, array in arrays.items():
             kind = "i" if field in ("feature", "roots", "children") else "f"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.forest import Forest
 from vmaf_harness.parameters import DEFAULT_NUM_MODELS, FOREST_TYPE, MODEL_TYPES, SVR_TYPES
 from vmaf_harness.svm import Floats, Svm
-from vmaf_harness.transform import ScoreTransform
+from vmaf_harness.transform import ScoreTransform, is_number
 
 MOST_FEATURES = 64  # libvmaf reads no more
 GROUP_HASH = "group_sha256"
@@ -261,4 +260,4 @@ def _from_log(name: str) -> str:
 def _are_numbers(value: Any, count: int) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) != count:
         return False
-    return all(isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n) for n in value)
+    return all(map(is_number, value))

@@ -54,6 +54,10 @@ def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None =
     """
     directory, stem = path.parent, _stem(path)
     parts = {f"{stem}{suffix}": content for suffix, content in {**_parts(model), **(extra or {})}.items()}
+    if not stem or stem.startswith(".") or stem.endswith((".bootstrap", ".card")):
+        raise HarnessError(
+            f"a model cannot be called {stem!r}: that is how parts of models are called; name it otherwise"
+        )
     if not directory.is_dir():
         raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,7 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.literal import read_literals
 from vmaf_harness.places import Place
 from vmaf_harness.recipe import read_parameters
-from vmaf_harness.transform import ScoreTransform
+from vmaf_harness.transform import ScoreTransform, is_number
 
 _T = TypeVar("_T")
 _NAMES = frozenset({"feature_dict", "feature_option_dict", "model_type", "model_param_dict"})  # some files hold all
@@ -242,7 +241,7 @@ def _feature_options(given: object, features: Mapping[str, object], wrong: _Wron
             if not isinstance(name, str) or not re.fullmatch(r"(adm|vif|motion)_\w+", name):
                 raise wrong((*place, str(name)), "is of no extractor; options begin with adm_, vif_ or motion_")
             is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
-            if not is_text and (not isinstance(value, (int, float)) or not math.isfinite(value)):
+            if not is_text and not isinstance(value, bool) and not is_number(value):
                 raise wrong((*place, name), f"expected a number, true or false, or a name, got {reprlib.repr(value)}")
     return {aggregate: dict(options) for aggregate, options in given.items() if options}
 
@@ -277,12 +276,12 @@ def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) ->
     if model_type != FOREST_TYPE:
         svr = SvrParam(
             kernel=check("kernel", "rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
-            gamma=float(check("gamma", 0.0, lambda v: _is_number(v) and v >= 0, "a number from 0")),
-            c=float(check("C", 1.0, lambda v: _is_number(v) and v > 0, "a positive number")),
-            nu=float(check("nu", 0.5, lambda v: _is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
-            cache_mb=float(check("cache_size", 200, lambda v: _is_number(v) and v > 0, "a positive number of MB")),
+            gamma=float(check("gamma", 0.0, lambda v: is_number(v) and v >= 0, "a number from 0")),
+            c=float(check("C", 1.0, lambda v: is_number(v) and v > 0, "a positive number")),
+            nu=float(check("nu", 0.5, lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
+            cache_mb=float(check("cache_size", 200, lambda v: is_number(v) and v > 0, "a positive number of MB")),
             degree=check("degree", 3, lambda v: type(v) is int and v >= 1, "an integer from 1"),
-            coef0=float(check("coef0", 0.0, _is_number, "a number")),
+            coef0=float(check("coef0", 0.0, is_number, "a number")),
         )
     is_bootstrap = model_type in SVR_TYPES[1:]
     num_models = check(
@@ -341,12 +340,8 @@ def _pair(value: Any, place: Place, wrong: _Wrong) -> tuple[float, float] | None
     if (
         not isinstance(value, (list, tuple))
         or len(value) != 2
-        or not all(map(_is_number, value))
+        or not all(map(is_number, value))
         or value[0] >= value[1]
     ):
         raise wrong(place, f"expected [min, max], got {reprlib.repr(value)}")
     return float(value[0]), float(value[1])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -116,7 +116,7 @@ def forest_with(field: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("field", ["roots", "feature", "threshold", "children", "value"])
 def test_a_forest_that_leads_nowhere_is_refused(nowhere: Path, field: str) -> None:
     arrays = forest().as_dict([])["model_dict"]["model"]
-    wrong = [np.zeros((0, 7)), arrays[field].astype(complex), None]
+    wrong = [np.zeros((0, 7)), arrays[field].astype(complex), None, [[1], [1, 2]]]
     if arrays[field].dtype.kind == "i":
         wrong += [np.full_like(arrays[field], 10**6), np.full_like(arrays[field], -2)]
         if field == "children":
@@ -124,8 +124,8 @@ def test_a_forest_that_leads_nowhere_is_refused(nowhere: Path, field: str) -> No
     else:
         wrong.append(np.full_like(arrays[field], np.nan))
     for value in wrong:
-        if field == "feature" and value is not None and value.shape == arrays[field].shape and value.min() == -2:
-            value = np.full_like(value, 2)
+        if field == "feature" and np.array_equal(value, np.full_like(arrays[field], -2)):
+            value = np.full_like(arrays[field], 2)
         pickles.write(nowhere / "f.pkl", forest_with(field, value))
         with pytest.raises(HarnessError, match=r"f\.pkl: model_dict\.model"):
             read_model(nowhere / "f.pkl")
@@ -173,6 +173,13 @@ def test_a_place_that_is_no_directory_is_an_error(nowhere: Path, directory: str)
     with pytest.raises(HarnessError, match="is not there; make it first"):
         write_model(nowhere / directory / "m.pkl", model())
     assert names(nowhere) == ["file"]
+
+
+@pytest.mark.parametrize("name", [".pkl", ".m.pkl", "m.bootstrap", "m.card.pkl"])
+def test_names_that_parts_of_models_have_are_refused(nowhere: Path, name: str) -> None:
+    with pytest.raises(HarnessError, match="a model cannot be called"):
+        write_model(nowhere / name, model())
+    assert names(nowhere) == []
 
 
 def test_a_write_that_fails_keeps_the_old_group(nowhere: Path) -> None:
