@@ -116,6 +116,14 @@ class Children(Generic[Job]):
             yield index, None
 
 
+def cores() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
 def is_single_threaded() -> bool:
     """Whether this process runs one thread, native ones counted where the system tells."""
     try:

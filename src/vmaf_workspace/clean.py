@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.children import Children
+from vmaf_workspace.children import Children, cores
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.lock import ASIDE, RUN_FILE, STARTING, Holder, open_paths, take
@@ -195,11 +195,11 @@ def _scratch(
             if newest_ns is not None or len(names) < MANY:
                 judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
             else:
-                judged = stack.enter_context(Children(names, judge, at_most=len(os.sched_getaffinity(0))))
+                judged = stack.enter_context(Children(names, judge, at_most=cores()))
             for index, result in judged:
                 if result is None:
-                    why = "the process that was reading it was killed"
-                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, live=False, failed=True)
+                    why = "nobody can tell whether a run uses it, because the process that was reading it was killed"
+                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, live=True, locked=True, failed=True)
                     yield subdir, names[index], kept
                 elif "kept" in result:
                     yield subdir, names[index], Kept(**result["kept"])

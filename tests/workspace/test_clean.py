@@ -189,6 +189,21 @@ def test_min_age_is_the_age_that_counts(min_age: str, goes: bool, root: Path) ->
     assert (left(root) == []) == goes
 
 
+def test_many_entries_are_judged_as_few_are(root: Path) -> None:
+    for number in range(60):
+        age(write(root / "workdir" / f"old{number}" / "frames.yuv", 1).parent)
+        write(root / "workdir" / f"young{number}" / "frames.yuv", 1000)
+        age(ended_run(root, f"ended{number}", size=100, subdir="output"))
+    with live_run(root, "workdir", "output") as child:
+        done = ws("clean-scratch", "--json", "--workspace", root)
+        assert done.code == 0
+        assert done.json["removed"]["entries"] == 120
+        kept = done.json["kept"]
+        assert len(kept) == 62
+        assert [f"process {child.pid} " in entry["why"] for entry in kept if entry["locked"]] == [True, True]
+        assert len(left(root)) == 61
+
+
 def test_a_file_from_the_future_counts_as_young(root: Path) -> None:
     age(write(root / "workdir" / "theirs" / "a").parent, -7200)
     assert clean(root).removed == 0
