@@ -35,7 +35,7 @@ class Ladder:
 
     encodes: tuple[Encode, ...]
     problems: tuple[str, ...]  # references that cannot be encoded
-    left_out: tuple[str, ...]  # rungs taller than a reference
+    left_out: tuple[str, ...]  # rungs taller than a reference, and references that are there twice
 
 
 def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, store: EncodeResultStore) -> Ladder:
@@ -53,6 +53,7 @@ def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, s
         pictures = list(pool.map(look, references.references))
     encodes: dict[Path, Encode] = {}
     problems, left_out = [], []
+    twins: dict[int, int] = {}
     for reference, picture in zip(references.references, pictures, strict=True):
         if isinstance(picture, HarnessError):
             problems.append(f"content {reference.content_id}: {picture}")
@@ -63,11 +64,14 @@ def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, s
             planned = plan_encode(store.root, references.name, reference, sha256, picture, rung, engine)
             if planned is None:
                 too_tall.add(rung.height_px)
-            else:
-                encodes.setdefault(planned.path, planned)
+                continue
+            same = encodes.setdefault(planned.path, planned).reference.content_id
+            if same != reference.content_id:
+                twins[reference.content_id] = same
         if too_tall:
             heights = ", ".join(f"{height}" for height in sorted(filter(None, too_tall)))
             left_out.append(f"content {reference.content_id} has {picture.height_px} rows: no rung of {heights}")
+    left_out += [f"content {one} is the same video by the same name as content {other}" for one, other in twins.items()]
     return Ladder(encodes=tuple(encodes.values()), problems=tuple(problems), left_out=tuple(left_out))
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -24,6 +25,7 @@ from vmaf_harness.ladder import Rung, read_ladder
 from vmaf_harness.recipe import read_recipe
 from vmaf_harness.script.run_encode import main as run_encode
 from vmaf_harness.script.run_testing import main as run_testing
+from vmaf_harness.tasks import encode as task
 from vmaf_workspace.errors import UsageError
 
 PRESETS = {"libx264": "ultrafast", "libx265": "ultrafast", "libsvtav1": "12", "libvpx-vp9": "8"}
@@ -583,12 +585,51 @@ def test_the_recipe_finds_its_encodes_when_the_workspace_moves(
 ) -> None:
     assert run_encode([str(references()), "out", *ONE]) == 0
     moved = tmp_path / "moved; away"
-    vmaf_workspace.rename(moved)
+    shutil.move(vmaf_workspace, moved)
     (asset,) = read_recipe(moved / "dataset" / "out_dataset.py").assets
     assert asset.distorted.path.is_file()
     assert run_encode([str(references()), str(tmp_path / "outside.py"), *ONE, "--workspace", str(moved)]) == 0
     (asset,) = read_recipe(tmp_path / "outside.py").assets
     assert asset.distorted.path.is_relative_to(moved)
+
+
+def test_a_recipe_in_a_dataset_directory_elsewhere_finds_its_encodes(
+    references: Callable[..., Path], vmaf_workspace: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "large disk").mkdir()
+    vmaf_workspace.mkdir(parents=True)
+    (vmaf_workspace / "dataset").symlink_to(tmp_path / "large disk")
+    assert run_encode([str(references()), "out", *ONE]) == 0
+    for recipe in (vmaf_workspace / "dataset" / "out_dataset.py", tmp_path / "large disk" / "out_dataset.py"):
+        (asset,) = read_recipe(recipe).assets
+        assert asset.distorted.path.is_file()
+
+
+def test_a_reference_that_is_there_twice_is_encoded_once_and_said(
+    references: Callable[..., Path], clips: Clips, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = f"'path': {str(clips.mp4('reference'))!r}"
+    assert run_encode([str(references(video, video)), "out", *ONE]) == 0
+    assert "content 1 is the same video by the same name as content 0" in capsys.readouterr().err
+    assert len(encodes(vmaf_workspace)) == 1
+
+
+def test_the_task_takes_several_values_in_a_flag(references: Callable[..., Path], vmaf_workspace: Path) -> None:
+    code = task(
+        ref_dataset=str(references()),
+        output_dataset="out",
+        codec="libx264 libsvtav1",
+        crf="30, libsvtav1=50",
+        preset="libx264=ultrafast libsvtav1=12",
+        height="72",
+    )
+    assert code == 0
+    assert {tuple(name.split("_")[1:5]) for name in encodes(vmaf_workspace)} == {
+        ("libx264", "crf30", "88x72", "ultrafast"),
+        ("libsvtav1", "crf50", "88x72", "12"),
+    }
+    with pytest.raises(UsageError, match="--output-dataset is missing"):
+        task(ref_dataset="some.py")
 
 
 def test_what_a_person_wrote_is_not_written_over(

@@ -163,7 +163,11 @@ def _warn(message: str) -> None:
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="run_encode", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="run_encode",
+        usage="%(prog)s ref_dataset output_dataset --codec ENCODER ... --crf CRF ... [further flags]",  # in this order
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("ref_dataset", help="the recipe whose ref_videos are encoded; it is read, not executed")
