@@ -1,4 +1,4 @@
-"""Scatter plots of predictions against labels."""
+"""Plots: predictions over labels, their errors, and the scores of the frames of a pair."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.statistics import Statistics
+from vmaf_harness.statistics import LogisticFit, Statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 SIZE_INCHES = (7.1, 6.0)
 SIZE_WITHOUT_LEGEND_INCHES = (5.55, 6.0)
+FRAMES_SIZE_INCHES = (9.0, 4.2)
 DPI = 150
 LEGEND_FITS = 25  # contents; the names of more would be longer than the axes are high
-TEXT, FAINT = "#24292f", "#d8dce2"
+TEXT, FAINT, CURVE = "#24292f", "#d8dce2", "#2f6fb7"
 
 _drawing = threading.Lock()  # the filter of warnings below is one for all threads
 
@@ -38,29 +39,107 @@ def scatter_plot(
     size_inches: tuple[float, float] | None = None,
     *,
     content_names: Mapping[int, str] | None = None,
+    fit: LogisticFit | None = None,
 ) -> None:
     """Write a PNG with one point an asset and one colour a content; `statistics` is None where there are none.
 
     Where labels and predictions are on one scale, both axes are the same and the identity is drawn; otherwise the line
-    that fits best. An existing file is replaced whole or not at all. May be called from several threads.
+    that fits best. `fit` is drawn as the curve that it is, over the predictions. An existing file is replaced whole or
+    not at all. May be called from several threads.
 
     Raises HarnessError where there is nothing to draw, for a size outside 1 to 100 inches, and where the file cannot
     be written.
     """
-    # The object interface: pyplot keeps every figure in a global list, and may ask for a display.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    points = [
-        point
-        for point in zip(labels, predictions, content_ids, strict=True)
-        if math.isfinite(point[0]) and math.isfinite(point[1])
-    ]
+    def draw(axes: Axes, x: list[float], y: list[float]) -> None:
+        _draw_line_and_limits(axes, x, y)
+        if fit is not None:
+            low, high = min(y), max(y)
+            steps = [low + (high - low) * step / 200 for step in range(201)]
+            axes.plot([fit.map(step) for step in steps], steps, color=CURVE, linewidth=1.6, alpha=0.8, zorder=2)
+
+    numbers = _numbers(statistics, fit)
+    points = list(zip(labels, predictions, content_ids, strict=True))
+    _points_plot(path, points, title, numbers, ("label", "prediction"), draw, size_inches, content_names or {})
+
+
+def residual_plot(
+    path: Path,
+    labels: Sequence[float],
+    predictions: Sequence[float],
+    content_ids: Sequence[int],
+    title: str,
+    statistics: Statistics | None,
+    size_inches: tuple[float, float] | None = None,
+    *,
+    content_names: Mapping[int, str] | None = None,
+) -> None:
+    """Write a PNG of the errors, prediction − label, over the labels; otherwise as `scatter_plot`.
+
+    What is above the line at 0 is overrated. Errors of one content that lie together say that the model has not learnt
+    what makes that content special.
+    """
+
+    def draw(axes: Axes, x: list[float], y: list[float]) -> None:
+        axes.set_xlim(_limits(x))
+        reach = max(map(abs, y)) * 1.12 or 1.0
+        axes.set_ylim(-reach, reach)
+        axes.axhline(0, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.55, zorder=2)
+
+    points = [(x, y - x, content) for x, y, content in zip(labels, predictions, content_ids, strict=True)]
+    ends = ("label", "prediction − label")
+    _points_plot(path, points, title, _numbers(statistics, None), ends, draw, size_inches, content_names or {})
+
+
+def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping[str, float], score: str) -> None:
+    """Write a PNG of the score of each frame, counted from 0, with lines at pooled scores by their names.
+
+    *score* names the axis. Raises HarnessError where there is nothing to draw, or the file cannot be written.
+    """
+    if not any(map(math.isfinite, scores)):
+        raise HarnessError(f"nothing to draw in {path}: no frame has a score")
+    width, height = FRAMES_SIZE_INCHES
+    figure = _figure(width, height)
+    axes = figure.add_axes((0.8 / width, 0.65 / height, (width - 2.4) / width, (height - 1.35) / height))
+    shown = {name: value for name, value in pooled.items() if math.isfinite(value)}
+    axes.plot(
+        range(len(scores)), scores, color=CURVE, linewidth=1.4, marker="o" if len(scores) <= 60 else "", markersize=3
+    )
+    axes.set_xlim(-0.5, len(scores) - 0.5)
+    low, high = _limits([*filter(math.isfinite, scores), *shown.values()])
+    axes.set_ylim(low, high)
+    least = (high - low) * 0.055  # between two texts
+    at = -math.inf
+    for name, value in sorted(shown.items(), key=lambda item: item[1]):
+        axes.axhline(value, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.45, zorder=1)
+        at = max(value, at + least)
+        axes.text(
+            1.01, at, f"{name} {value:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=TEXT
+        )
+    _write_heading(figure, title, f"{len(scores)} frames", 1.0, 0.8)
+    _dress(axes, ("frame", score), 1.0)
+    _write(figure, path)
+
+
+Point = tuple[float, float, int]  # x, y, content
+
+
+def _points_plot(
+    path: Path,
+    given: Sequence[Point],
+    title: str,
+    numbers: str,
+    names_of_axes: tuple[str, str],
+    draw: Callable[[Axes, list[float], list[float]], None],
+    size_inches: tuple[float, float] | None,
+    content_names: Mapping[int, str],
+) -> None:
+    points = [point for point in given if math.isfinite(point[0]) and math.isfinite(point[1])]
     if not points:
         raise HarnessError(f"nothing to draw in {path}: no asset has both a label and a prediction")
     x, y = [point[0] for point in points], [point[1] for point in points]
     contents = sorted({content for _, _, content in points})
-    names = [(content_names or {}).get(content, f"content {content}") for content in contents]
+    names = [content_names.get(content, f"content {content}") for content in contents]
     colours = _colours(len(contents))
     colour_of = dict(zip(contents, colours, strict=True))
 
@@ -71,8 +150,7 @@ def scatter_plot(
         raise HarnessError(f"a plot of {width:g}×{height:g} inches cannot be drawn; give sides from 1 to 100")
     scale = max(0.6, min(1.6, width / usual[0], height / usual[1]))  # of texts and margins
     has_legend = wants_legend and len(contents) * 0.2 * scale < height - 1.55 * scale
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = _figure(width, height)
     # Margins in inches, so that the axes are square at the default sizes; constrained layout cuts labels off there.
     left, bottom, top, right = 0.8 * scale, 0.65 * scale, 0.9 * scale, (1.85 if has_legend else 0.3) * scale
     axes = figure.add_axes(
@@ -94,26 +172,44 @@ def scatter_plot(
         alpha=0.9,
         zorder=3,
     )
-    _draw_line_and_limits(axes, x, y)
+    draw(axes, x, y)
+    _write_heading(
+        figure, title, numbers or f"{len(points)} asset{'s' if len(points) > 1 else ''}, no statistics", scale, left
+    )
+    _dress(axes, names_of_axes, scale)
+    if has_legend:
+        _draw_legend(axes, names, colours, scale)
+    _write(figure, path)
 
-    for text, size, weight, below_top in (
-        (_shortened(title, 60), 12, "bold", 0.4),
-        (_numbers(statistics, len(points)), 9, "normal", 0.68),
-    ):
+
+def _figure(width: float, height: float) -> Figure:
+    # The object interface: pyplot keeps every figure in a global list, and may ask for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _write_heading(figure: Figure, title: str, numbers: str, scale: float, left: float) -> None:
+    """Title and numbers above the axes, which begin *left* inches from the edge; as small as they must be to fit."""
+    width, height = figure.get_size_inches()
+    for text, size, weight, below_top in ((_shortened(title, 60), 12, "bold", 0.4), (numbers, 9, "normal", 0.68)):
         fits = (width - left) * 72 / (0.6 * len(text) + 1)  # an average letter is 0.6 of its height wide
         line = figure.text(left / width, 1 - below_top * scale / height, text, fontsize=min(size * scale, fits))
         line.set(color=TEXT, fontweight=weight, parse_math=False)  # a $ in a title is a $
-    axes.set_xlabel("label", color=TEXT, fontsize=11 * scale)
-    axes.set_ylabel("prediction", color=TEXT, fontsize=11 * scale)
+
+
+def _dress(axes: Axes, names: tuple[str, str], scale: float) -> None:
+    axes.set_xlabel(names[0], color=TEXT, fontsize=11 * scale)
+    axes.set_ylabel(names[1], color=TEXT, fontsize=11 * scale)
     axes.grid(visible=True, color=FAINT, linewidth=0.7 * scale)
     axes.set_axisbelow(True)
     axes.tick_params(colors=TEXT, labelsize=9.5 * scale, length=0)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color("#8a8f98")
-    if has_legend:
-        _draw_legend(axes, names, colours, scale)
-    _write(figure, path)
 
 
 def _colours(count: int) -> list[tuple[float, float, float]]:
@@ -151,14 +247,15 @@ def _limits(values: list[float]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _numbers(statistics: Statistics | None, count: int) -> str:
+def _numbers(statistics: Statistics | None, fit: LogisticFit | None) -> str:
     if statistics is None:
-        return f"{count} asset{'s' if count > 1 else ''}, no statistics"
+        return ""
     if statistics.note:
         return f"n = {statistics.n}    RMSE {statistics.rmse:.3f}    {statistics.note}"
+    curve = f"    on the curve PLCC {fit.plcc:.4f}  RMSE {fit.rmse:.3f}" if fit is not None else ""
     return (
         f"n = {statistics.n}    SROCC {statistics.srocc:.4f}    PLCC {statistics.plcc:.4f}    "
-        f"KROCC {statistics.krocc:.4f}    RMSE {statistics.rmse:.3f}"
+        f"KROCC {statistics.krocc:.4f}    RMSE {statistics.rmse:.3f}{curve}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,28 @@ from vmaf_workspace.setup import explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """What the resampled members of a bootstrap model say of one asset, pooled over its frames."""
+
+    mean: float
+    sd: float
+    low: float  # 2.5 %
+    high: float  # 97.5 %
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one asset: a result, or the error that it ended with, or neither where the run stopped early."""
+    """What became of one asset: a result, or the error that it ended with, or neither where the run stopped early.
+
+    `frames`, each metric of each frame, are there where they were asked for (`How.frames`).
+    """
 
     asset: Asset
     result: Result | None = None
     error: HarnessError | None = None
     cached: bool = False
+    frames: Mapping[str, list[float]] | None = None
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +53,7 @@ class How:
     processes: int | None = None  # ffmpegs at once; None: one a core
     keep_going: bool = False
     keep_workfiles: bool = False  # decoded and filtered YUVs stay in the run's workdir
+    frames: bool = False  # keep the metrics of each frame in the outcome, too
     scheduler: str | None = None  # address of a Dask scheduler; the workspace is on a mount that its workers share
 
 
@@ -59,7 +75,7 @@ def score_assets(
     engines = Engines(directory(run.root) / ENGINES)
     engine = engines.find()
     store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
-    outcomes, paths = _stored(assets, store)
+    outcomes, paths = _stored(assets, store, how)
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
     if store is not None:
         store.save_hashes()
@@ -91,7 +107,7 @@ def score_assets(
         else:
             try:
                 result = summary(made, extraction, engine) if store is None else store.put(asset, made, paths[index])
-                outcomes[index] = Outcome(asset=asset, result=result)
+                outcomes[index] = Outcome(asset=asset, result=result, frames=made.frames if how.frames else None)
             except HarnessError as error:
                 outcomes[index] = Outcome(asset=asset, error=error)
         done += 1
@@ -155,7 +171,7 @@ def score_pair(
     return PairScore(result=summary(measurement, extraction, engine), frames=measurement.frames)
 
 
-def _stored(assets: Sequence[Asset], store: FileResultStore | None) -> tuple[list[Outcome], dict[int, str]]:
+def _stored(assets: Sequence[Asset], store: FileResultStore | None, how: How) -> tuple[list[Outcome], dict[int, str]]:
     """What the store has, and where the result of each asset belongs."""
     if store is None:
         return [Outcome(asset=asset) for asset in assets], {}
@@ -165,7 +181,9 @@ def _stored(assets: Sequence[Asset], store: FileResultStore | None) -> tuple[lis
         try:
             paths[index] = store.path(asset)
             result = store.get(asset)
-            outcomes.append(Outcome(asset=asset, result=result, cached=result is not None))
+            frames = store.frames(asset) if how.frames and result is not None else None
+            found = result is not None and (frames is not None or not how.frames)
+            outcomes.append(Outcome(asset=asset, result=result if found else None, cached=found, frames=frames))
         except HarnessError as error:
             outcomes.append(Outcome(asset=asset, error=error))
     return outcomes, paths

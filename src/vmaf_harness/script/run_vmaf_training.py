@@ -1,0 +1,161 @@
+"""Trains a model on a dataset: `.pkl` and `.pkl.model` for VMAF's own harness, `.json` for libvmaf, a card for people.
+
+A bootstrap model that was killed half-way goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmaf_harness.card import SUFFIX, agreement, agreement_line, card
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.extract import Extracted, content_hash
+from vmaf_harness.progress import Progress
+from vmaf_harness.script.ending import exit_code
+from vmaf_harness.script.training_inputs import (
+    Inputs,
+    add_flags,
+    add_inputs,
+    extracted_of,
+    is_partial,
+    read_inputs,
+    seed,
+    warn,
+)
+from vmaf_harness.script.training_outputs import Made, add_plot_flags, write_outputs
+from vmaf_harness.subjective import DEFAULT_MODEL
+from vmaf_harness.testing import shown
+from vmaf_workspace.errors import DONE, FAILED
+from vmaf_workspace.lock import Run
+from vmaf_workspace.setup import ensure
+
+if TYPE_CHECKING:
+    from vmaf_harness.model import Model
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
+    options = _parsed(argv)
+    return exit_code(lambda: _run(options))
+
+
+def model_path(given: str, root: Path) -> Path:
+    """Where the `.pkl` of a model goes: a bare name into `model/` of the workspace *root*, which is made for it.
+
+    Raises HarnessError for a name that is no SVM's, and where no file can be written there.
+    """
+    path = Path(given)
+    if path.suffix in (".onnx", ".model") or not path.name.removesuffix(".pkl"):
+        raise HarnessError(f"{given!r} cannot be the name of a model; name it m, m.pkl or m.json")
+    name = f"{path.name.removesuffix('.json').removesuffix('.pkl')}.pkl"
+    is_bare = path.name == given
+    if is_bare:
+        ensure(root)
+    directory = root / "model" if is_bare else path.parent
+    if not directory.is_dir():
+        raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
+    probe = directory / f".{name[:200]}.{os.getpid()}.probe"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HarnessError(
+            f"{directory / name}: cannot write the model there: {error.strerror}; nothing was extracted"
+        ) from error
+    return directory / name
+
+
+def _run(options: argparse.Namespace) -> int:
+    inputs = read_inputs(options)
+    path = model_path(options.output_model, inputs.root)
+    with Run(inputs.root) as run:
+        extracted = extracted_of(inputs.assets, inputs.features, run, options)
+        model = _fitted(inputs, extracted, options)
+        from vmaf_harness.model_group import write_model
+
+        labels = [float(label or 0.0) for label in extracted.table.labels]
+        predictions = model.predict(extracted.table.features).tolist()
+        found = agreement(labels, predictions)
+        about = card(
+            path.name.removesuffix(".pkl"),
+            inputs.recipe,
+            extracted,
+            inputs.features,
+            inputs.parameters,
+            dataset_sha256=content_hash(extracted.assets, inputs.root),
+            subjective_model=(options.subj_model or DEFAULT_MODEL) if inputs.recipe.label_kind == "os" else None,
+            seed=options.seed,
+            found=found,
+        )
+        written = write_model(path, model, extra={SUFFIX: about})
+        print(agreement_line(f"{inputs.recipe.name}, {inputs.parameters.model_type}, as trained", found), flush=True)
+        print(shown(path), flush=True)
+        if model.why_no_json:
+            warn(f"no .json: {model.why_no_json}")
+        made = Made(kind="training", predictions=predictions, about={"model": path.name, "statistics": found})
+        write_outputs(run, options, inputs, extracted, made)
+        cached = sum(outcome.cached for outcome in extracted.outcomes)
+        warn(
+            f"{len(extracted.assets)} assets, {cached} of them stored before; {len(written)} files of the model written"
+        )
+    return FAILED if is_partial(inputs.recipe, extracted) else DONE
+
+
+def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -> Model:
+    """Fit, members of a bootstrap model each to a checkpoint."""
+    from vmaf_harness.checkpoint import Checkpoints, key_of
+    from vmaf_harness.svm import Svm
+    from vmaf_harness.training import fit
+
+    table, total = extracted.table, inputs.parameters.num_models
+    if total == 1:
+        return fit(table, inputs.features, inputs.parameters, seed=options.seed)
+    key = key_of(table, inputs.features, inputs.parameters, seed=options.seed)
+    checkpoints = Checkpoints(inputs.root, "training", inputs.recipe.name, key, warn=warn)
+    done: dict[int, Svm] = {}
+    for index in range(total):
+        text = checkpoints.get(f"{index:04d}")
+        with suppress(HarnessError):  # a part that somebody edited is made again
+            if isinstance(text, str):
+                done[index] = Svm.of_text(text, len(inputs.features.feature_names), f"checkpoint {index}")
+    if done:
+        warn(f"{len(done)} of {total} models are taken from {checkpoints.directory}")
+    count = len(done)
+    with Progress(what="fitted") as progress:
+
+        def finished(index: int, member: Svm) -> None:
+            nonlocal count
+            checkpoints.put(f"{index:04d}", member.text())
+            count += 1
+            progress.show(count, total, f"model {index}: {len(member.coefs)} support vectors")
+
+        return fit(
+            table,
+            inputs.features,
+            inputs.parameters,
+            seed=options.seed,
+            threads=options.processes,
+            done=done,
+            finished=finished,
+        )
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run_vmaf_training", description=__doc__, allow_abbrev=False)
+    add_inputs(parser)
+    add = parser.add_argument
+    add("output_model", help="the model that is written; a bare name goes to model/ of the workspace")
+    add_flags(parser)
+    add_plot_flags(parser)
+    add("--seed", type=seed, default=0, help="of a random forest without random_state (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""What all scripts that train begin with: a recipe, two parameter files, and the feature table of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmaf_harness.asset import Asset
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.extract import Extracted, asset_name, extract
+from vmaf_harness.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
+from vmaf_harness.progress import Progress
+from vmaf_harness.recipe import Recipe, read_recipe
+from vmaf_harness.scoring import How
+from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
+from vmaf_harness.testing import shown
+from vmaf_workspace.locate import locate
+from vmaf_workspace.lock import Run
+
+_SHOWN = 5  # assets that an error names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a command names, read and checked; no video was opened yet."""
+
+    root: Path
+    recipe: Recipe
+    assets: Sequence[Asset]
+    features: FeatureParam
+    parameters: ModelParam
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that trains."""
+    add = parser.add_argument
+    add("train_dataset", help="the recipe, a *_dataset.py; it is read, not executed")
+    add("feature_param", help="the file that says which features (feature_dict)")
+    add(
+        "model_param",
+        help="the file that says how to fit (model_type, model_param_dict), or a tuned .pkl of model_param/",
+    )
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that extracts features."""
+    add = parser.add_argument
+    add("--subj-model", metavar="NAME", choices=MODELS, help=f"makes labels from raw scores (default: {DEFAULT_MODEL})")
+    add(
+        "--cache-result", action="store_true", help="read stored features, store new ones; table and numbers in output/"
+    )
+    add("--parallelize", action="store_true", help="accepted; every core is used anyway (--processes 1: one)")
+    add("--processes", type=count, metavar="N", help="ffmpegs, and fits, at once (default: one a core)")
+    add("--keep-going", action="store_true", help="leave out assets that are missing or fail; the exit code says so")
+    add("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+
+
+def read_inputs(options: argparse.Namespace) -> Inputs:
+    """Read what the command line names; everything that can be wrong before videos are opened is said here.
+
+    Raises HarnessError for a missing video (unless `--keep-going`), a missing label, fewer than two assets.
+    """
+    location = locate(options.workspace)
+    for warning in location.warnings:
+        warn(warning)
+    features = read_feature_param(Path(options.feature_param))
+    parameters = read_model_param(_model_param_path(Path(options.model_param), location.path))
+    recipe, assets = read_assets(options, location.path)
+    unlabelled = [asset_name(asset) for asset in assets if asset.groundtruth is None]
+    if unlabelled:
+        more = f" and {len(unlabelled) - _SHOWN} more" if len(unlabelled) > _SHOWN else ""
+        raise HarnessError(
+            f"{recipe.path}: there is no label for {', '.join(unlabelled[:_SHOWN])}{more}; "
+            "give each asset one (dmos, mos, groundtruth or os), or leave it out"
+        )
+    if len(assets) < 2:
+        raise HarnessError(f"{recipe.path}: a model needs at least two assets to be fitted to, got {len(assets)}")
+    return Inputs(root=location.path, recipe=recipe, assets=assets, features=features, parameters=parameters)
+
+
+def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequence[Asset]]:
+    """The recipe and its labelled assets; HarnessError where videos are missing, unless `--keep-going`."""
+    recipe = read_recipe(Path(options.train_dataset), search=[root / "dataset"])
+    for problem in recipe.missing:
+        warn(f"asset {problem.asset_id}: {problem.message}")
+    if recipe.missing and not options.keep_going:
+        raise HarnessError(f"{len(recipe.missing)} assets are missing, so nothing was made; see --keep-going")
+    return recipe, labelled(recipe, options.subj_model)
+
+
+def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: argparse.Namespace) -> Extracted:
+    """The feature table, with progress on stderr."""
+    how = How(cache=options.cache_result, processes=options.processes, keep_going=options.keep_going)
+    with Progress() as progress:
+        return extract(
+            assets,
+            features,
+            run,
+            how,
+            warn=warn,
+            progress=lambda done, total, outcome: progress.show(
+                done, total, f"asset {outcome.asset.asset_id}: {'failed' if outcome.result is None else 'extracted'}"
+            ),
+        )
+
+
+def is_partial(recipe: Recipe, extracted: Extracted) -> bool:
+    """Whether assets of the recipe were left out."""
+    return bool(recipe.missing) or len(extracted.assets) < len(extracted.outcomes)
+
+
+def warn(message: str) -> None:
+    """A line on stderr."""
+    print(shown(message), file=sys.stderr, flush=True)
+
+
+def count(text: str) -> int:
+    """An integer from 1, for argparse."""
+    with suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
+
+
+def seed(text: str) -> int:
+    """A seed of numpy's generator, for argparse."""
+    with suppress(ValueError):
+        if 0 <= int(text) < 1 << 32:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"expected an integer from 0 to 4294967295, got {text!r}")
+
+
+def _model_param_path(given: Path, root: Path) -> Path:
+    """A bare name that is not here is one of `model_param/`."""
+    tuned = root / "model_param" / given.name
+    return tuned if given.name == str(given) and not given.exists() and tuned.exists() else given

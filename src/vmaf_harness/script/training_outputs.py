@@ -1,0 +1,78 @@
+"""What a command that trains leaves in the run's directory of `output/`: table, numbers, plots."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness.card import VERSION
+from vmaf_harness.errors import StatisticsError
+from vmaf_harness.extract import Extracted, write_table
+from vmaf_harness.script.training_inputs import Inputs, warn
+from vmaf_harness.statistics import logistic_fit, statistics
+from vmaf_harness.testing import shown
+from vmaf_workspace.lock import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a run has found: a prediction for each row of its table, and *about* it for `statistics.json`."""
+
+    kind: str  # training, cross-validation
+    predictions: Sequence[float]
+    about: Mapping[str, Any]
+
+
+def add_plot_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that draws."""
+    add = parser.add_argument
+    add("--save-plot", metavar="DIR", help="where the plots go (default: the run's directory in output/)")
+    add("--suppress-plot", action="store_true", help="draw nothing")
+
+
+def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extracted: Extracted, made: Made) -> None:
+    """What the run leaves for people: with `--cache-result` table and statistics, and plots unless suppressed."""
+    written: list[Path] = []
+    if options.cache_result:
+        written += write_table(extracted, run.output())
+        written.append(write_statistics(run.output(), made.kind, inputs.recipe.name, made.about))
+    if not options.suppress_plot:
+        directory = Path(options.save_plot) if options.save_plot else run.output()
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            written += _plots(directory, inputs, extracted, made)
+        except ImportError as error:
+            warn(f"no plot: {error}; pip install 'vmaf-workspace[harness]', or pass --suppress-plot")
+    for path in written:
+        print(shown(path), file=sys.stdout if path.suffix == ".png" else sys.stderr)
+
+
+def write_statistics(directory: Path, kind: str, dataset: str, about: Mapping[str, Any]) -> Path:
+    """Write `statistics.json` into *directory*."""
+    path = directory / "statistics.json"
+    head = {"version": VERSION, "kind": kind, "dataset": dataset}
+    path.write_text(json.dumps({**head, **about}, indent=1) + "\n", encoding="ascii")
+    return path
+
+
+def _plots(directory: Path, inputs: Inputs, extracted: Extracted, made: Made) -> list[Path]:
+    from vmaf_harness.plot import residual_plot, scatter_plot
+
+    name = inputs.recipe.name
+    title = f"{name}: {inputs.parameters.model_type}, {made.kind}"
+    scatter, residual = directory / f"{name}_{made.kind}.png", directory / f"{name}_{made.kind}_residuals.png"
+    labels = [float(label or 0.0) for label in extracted.table.labels]
+    names = {asset.content_id: asset.content_name for asset in extracted.assets if asset.content_name}
+    found, fit = statistics(labels, made.predictions), None
+    with suppress(StatisticsError):  # too few for a curve
+        fit = logistic_fit(labels, made.predictions)
+    ids = extracted.content_ids
+    scatter_plot(scatter, labels, made.predictions, ids, title, found, content_names=names, fit=fit)
+    residual_plot(residual, labels, made.predictions, ids, title, found, content_names=names)
+    return [scatter, residual]
