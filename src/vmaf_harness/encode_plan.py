@@ -159,7 +159,12 @@ def grouped(encodes: Sequence[Encode]) -> list[list[int]]:
 
 
 def at_once(groups: Sequence[Sequence[int]], processes: int | None) -> int:
-    """How many ffmpegs at once: the encoders within one share the cores, so that few of them are enough."""
+    """How many ffmpegs at once: the encoders within one share the cores, so that few of them are enough.
+
+    36 encodes of 3 references (x264, x265, SVT-AV1; 720p and 360p; 48 frames) on 2 cores took 32 s of processor time by
+    one ffmpeg a reference, one at a time (16 s), 36 s by two at a time (18 s), and 41 s by one an encode, two at a time
+    (21 s) or not (24 s): a reference decoded for each encode is a quarter of fast encoding.
+    """
     if processes is not None:
         return max(1, min(processes, len(groups)))
     most = max(map(len, groups), default=1)

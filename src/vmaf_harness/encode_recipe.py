@@ -38,11 +38,20 @@ def dataset_name(path: Path) -> str:
     return path.stem.removesuffix("_dataset") or "encodes"
 
 
-def check_may_write(path: Path) -> None:
-    """Raise RefusedError where *path* is something that run_encode did not write, or that was edited since."""
+def check_may_write(path: Path, root: Path) -> None:
+    """See before hours of encoding that the recipe can be written at *path*.
+
+    Raises RefusedError where there is something that run_encode did not write, or that was edited since, and
+    HarnessError where the directory is missing (`dataset/` of the workspace *root* will be made) or read-only.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        directory = path.parent
+        if directory != root / "dataset" and not directory.is_dir():
+            raise HarnessError(f"{directory} is no directory; make it, or name another output_dataset") from None
+        if directory.is_dir() and not os.access(directory, os.W_OK):
+            raise HarnessError(f"{directory} cannot be written; name another output_dataset") from None
         return
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"{path} is there, and no recipe of run_encode ({error}); give another name") from error

@@ -647,6 +647,14 @@ def test_what_a_person_wrote_is_not_written_over(
     assert path.read_text() == edited
 
 
+def test_an_output_without_a_directory_is_an_error_before_anything_is_encoded(
+    references: Callable[..., Path], vmaf_workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_encode([str(references()), str(tmp_path / "missing" / "out.py"), *ONE]) == 1
+    assert "is no directory" in capsys.readouterr().err
+    assert not vmaf_workspace.exists()
+
+
 def test_a_dry_run_prints_commands_that_work_and_changes_nothing(
     references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str], engine: Engine
 ) -> None:

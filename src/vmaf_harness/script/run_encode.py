@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
         _warn(warning)
     teacher = extraction("VMAF", model=options.label_with) if options.label_with else None
     output = output_path(options.output_dataset, root)
-    check_may_write(output)
+    check_may_write(output, root)
     references = read_references(Path(options.ref_dataset), search=[root / "dataset"])
     engines = Engines(file_result_store(root) / ENGINES)
     engine = engines.find()
