@@ -355,7 +355,67 @@ def bench_encode(place: Path, runs: int) -> None:
         row("the same, there already", again, [1.0], "<= 1.0", "(peer: the bound, 1 s)")
 
 
+def make_models(model: Path, files: int, size_bytes: int) -> None:
+    """*files* files of random bytes in 50 directories, last changed long ago."""
+    for i in range(files):
+        path = model / f"family{i % 50:02d}" / f"m{i:05d}.pkl.model"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size_bytes))
+        os.utime(path, (LONG_AGO_S, LONG_AGO_S))
+
+
+def bench_backup(place: Path, runs: int) -> None:
+    """5 000 files of 100 kB: backup against restic and borg, verify against `sha256sum`, restore against `cp -a`."""
+    times: dict[str, list[float]] = {}
+
+    def timed(name: str, *command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+        times.setdefault(name, []).append(Timed(*command, env=env, cwd=cwd).wall_s)
+
+    with place_in(place) as top:
+        workspace = top / "workspace"
+        Timed(BIN / "vmaf-ws", "setup", "--workspace", workspace)
+        make_models(workspace / "model", 5000, 100_000)
+        os.sync()
+        time.sleep(2.5)  # what is known of fresher files is not believed
+        for _ in range(runs):
+            with place_in(place) as run:
+                ours = ("--workspace", workspace, "--at", run / "ours")
+                env = {"XDG_CACHE_HOME": str(run / "cache"), "RESTIC_PASSWORD": "bench", "HOME": str(run)}
+                env |= {"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+                for word in ("first", "second"):
+                    timed(word, BIN / "vmaf-ws", "backup-models", *ours, env=env)
+                os.sync()
+                if shutil.which("restic"):
+                    restic = ("restic", "-q", "-r", run / "restic")
+                    Timed(*restic, "init", env=env)
+                    for word in ("restic first", "restic second"):
+                        timed(word, *restic, "backup", workspace / "model", env=env)
+                if shutil.which("borg"):
+                    Timed("borg", "init", "-e", "none", run / "borg", env=env)
+                    for n, word in enumerate(("borg first", "borg second")):
+                        timed(word, "borg", "create", f"{run / 'borg'}::{n}", workspace / "model", env=env)
+                os.sync()
+                timed("verify", BIN / "vmaf-ws", "verify", *ours, env=env)
+                timed("sha256sum", "sh", "-c", "find . -type f -print0 | xargs -0 sha256sum", cwd=workspace / "model")
+                timed("restore", BIN / "vmaf-ws", "restore-models", *ours, "--into", run / "out", env=env)
+                timed("cp -a", "cp", "-a", workspace / "model", run / "copy")
+                Timed("diff", "-r", "-x", ".gitignore", workspace / "model", run / "out" / "model")
+        for word, bound in (("first", "<= 1.0"), ("second", "<= 0.5, and 0.5 s")):
+            peers = [name for name in times if name.endswith(f" {word}")]
+            peer = min(peers, key=lambda name: statistics.median(times[name]), default=None)
+            row(
+                f"{word} backup of 5 000 files",
+                times[word],
+                times[peer] if peer else [float("nan")],
+                bound,
+                f"({peer})",
+            )
+        row("verify of them", times["verify"], times["sha256sum"], "<= 1.2", "(sha256sum)")
+        row("restore of them", times["restore"], times["cp -a"], "<= 1.2", "(cp -a)")
+
+
 BENCHES = {
+    "backup": bench_backup,
     "encode": bench_encode,
     "extraction": bench_extraction,
     "cached": bench_cached,
