@@ -87,6 +87,10 @@ def _vmaf(model: str, phone_model: bool) -> Extraction:
         name = model.removeprefix("version=")
         if not re.fullmatch(r"[A-Za-z0-9_.]+", name):
             raise HarnessError(f"{model!r} is neither the name of a built-in model nor the path of a .json model")
+        if re.match(r"(vmaf_)?b_", name):
+            raise HarnessError(
+                f"{name} is a collection of models, which ffmpeg's filter does not load; give the path of its .json"
+            )
         version = name.removeprefix("vmaf_").removeprefix("v") + suffix
         return Extraction(
             type="VMAF", version=version, options=(("model", f"version={name}{transform}"),), score="vmaf"
@@ -104,9 +108,7 @@ def _vmaf(model: str, phone_model: bool) -> Extraction:
 
 def _model_file(path: Path) -> ModelFile:
     if path.suffix in (".pkl", ".model", ".onnx"):
-        raise HarnessError(
-            f"{path}: {path.suffix} models are not supported yet; give libvmaf's .json of the same model"
-        )
+        raise HarnessError(f"{path}: libvmaf reads no {path.suffix}; give the .json of the same model")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -100,7 +100,7 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
         raise HarnessError(f"nothing to draw in {path}: no frame has a score")
     width, height = FRAMES_SIZE_INCHES
     figure = _figure(width, height)
-    axes = figure.add_axes((0.8 / width, 0.65 / height, (width - 2.4) / width, (height - 1.35) / height))
+    axes = figure.add_axes((0.8 / width, 0.65 / height, (width - 2.4) / width, (height - 1.55) / height))
     shown = {name: value for name, value in pooled.items() if math.isfinite(value)}
     axes.plot(
         range(len(scores)), scores, color=CURVE, linewidth=1.4, marker="o" if len(scores) <= 60 else "", markersize=3

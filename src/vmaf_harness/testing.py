@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
+from vmaf_harness.errors import StatisticsError
 from vmaf_harness.features import Extraction
 from vmaf_harness.recipe import Recipe
-from vmaf_harness.scoring import Outcome
-from vmaf_harness.statistics import Statistics, statistics
+from vmaf_harness.scoring import Outcome, Spread
+from vmaf_harness.statistics import LogisticFit, Statistics, logistic_fit, statistics
 
 VERSION = 1  # of statistics.json
 
@@ -56,7 +58,11 @@ def score_line(test: Test, outcome: Outcome, score: float) -> str:
     """One asset's score with 6 decimals, as libvmaf prints them."""
     asset = outcome.asset
     name = shown(asset.distorted.path.name)
-    return f"asset {asset.asset_id}: {test.extraction.type} {score:.6f} (content {asset.content_id}, {name})"
+    line = f"asset {asset.asset_id}: {test.extraction.type} {score:.6f} (content {asset.content_id}, {name})"
+    if (spread := outcome.spread) is None:
+        return line
+    interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
+    return f"{line}; bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}"
 
 
 def statistics_line(test: Test) -> str:
@@ -75,16 +81,20 @@ def write_tables(test: Test, directory: Path) -> list[Path]:
     # Names that are not UTF-8 are written as they are.
     with scores.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["asset_id", "content_id", "distorted", "label", "score", "n_frames", "extraction_s", "error"])
+        spread_of = [each.name for each in fields(Spread)] if any(o.spread is not None for o in test.outcomes) else []
+        head = ["asset_id", "content_id", "distorted", "label", "score", "n_frames", "extraction_s", "error"]
+        table.writerow([*head, *(f"bootstrap_{name}" for name in spread_of)])
         for outcome in test.outcomes:
             asset, result = outcome.asset, outcome.result
             numbers = (
                 (f"{result.pools[test.pool]:.6f}", result.n_frames, result.extraction_s) if result else ("", "", "")
             )
             error = str(outcome.error or "").partition("\n")[0]
-            table.writerow([asset.asset_id, asset.content_id, asset.distorted.path, asset.groundtruth, *numbers, error])
+            spread = [f"{getattr(outcome.spread, name):.6f}" if outcome.spread else "" for name in spread_of]
+            row = [asset.asset_id, asset.content_id, asset.distorted.path, asset.groundtruth, *numbers, error]
+            table.writerow([*row, *spread])
         for problem in test.recipe.missing:
-            table.writerow([problem.asset_id, "", "", "", "", "", "", problem.message])
+            table.writerow([problem.asset_id, "", "", "", "", "", "", problem.message, *("" for _ in spread_of)])
     found = test.statistics
     about = {
         "version": VERSION,
@@ -109,15 +119,20 @@ def write_plot(test: Test, directory: Path, size_inches: tuple[float, float] | N
 
     path = directory / f"{test.recipe.name}_{test.extraction.executor_id}.png"
     assets = [outcome.asset for outcome, _, _ in labelled]
+    labels, scores = [label for _, label, _ in labelled], [score for _, _, score in labelled]
+    fit: LogisticFit | None = None
+    with suppress(StatisticsError):  # too few for a curve
+        fit = logistic_fit(labels, scores)
     scatter_plot(
         path,
-        [label for _, label, _ in labelled],
-        [score for _, _, score in labelled],
+        labels,
+        scores,
         [asset.content_id for asset in assets],
         f"{test.recipe.name}: {test.extraction.executor_id}",
         test.statistics,
         size_inches,
         content_names={asset.content_id: asset.content_name for asset in assets if asset.content_name},
+        fit=fit,
     )
     return path
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.execute import Stopped
-from vmaf_harness.features import QUALITY_TYPES, extraction
+from vmaf_harness.features import QUALITY_TYPES
+from vmaf_harness.predictor import quality
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe
 from vmaf_harness.scoring import How, score_assets
@@ -35,7 +36,8 @@ def _run(options: argparse.Namespace) -> int:
     location = locate(options.workspace)
     for warning in location.warnings:
         _warn(warning)
-    wanted = extraction(options.quality_type, model=options.vmaf_model, phone_model=options.vmaf_phone_model)
+    model = _model(options.vmaf_model, location.path)
+    wanted, predictor = quality(options.quality_type, model=model, phone_model=options.vmaf_phone_model)
     recipe = read_recipe(Path(options.test_dataset), search=[location.path / "dataset"])
     for problem in recipe.missing:
         _warn(f"asset {problem.asset_id}: {problem.message}")
@@ -48,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         keep_going=options.keep_going,
         keep_workfiles=options.keep_workfiles,
         scheduler=options.scheduler,
+        frames=predictor is not None,
     )
     with Run(location.path, keep_workfiles=options.keep_workfiles) as run:
         try:
@@ -56,6 +59,9 @@ def _run(options: argparse.Namespace) -> int:
         except Stopped:
             shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
             raise
+        if predictor is not None:
+            outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
+            wanted = predictor.extraction
         test = Test(recipe=recipe, extraction=wanted, pool=options.pool, outcomes=outcomes)
         for outcome in outcomes:
             if outcome.error is not None:
@@ -71,6 +77,14 @@ def _run(options: argparse.Namespace) -> int:
         failed = f", {test.failed} without a score" if test.failed else ""
         print(f"{len(test.scored)} assets scored, {stored} of them stored before{failed}", file=sys.stderr)
     return FAILED if test.failed else DONE
+
+
+def _model(given: str | None, root: Path) -> str | None:
+    """A bare name of a file that is not here is one of `model/`."""
+    name = Path(given or "")
+    trained = root / "model" / name
+    is_there = name.suffix in (".pkl", ".json") and name.name == given and not name.exists() and trained.exists()
+    return str(trained) if is_there else given
 
 
 def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
@@ -102,7 +116,11 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("quality_type", choices=QUALITY_TYPES, help="what is measured")
     add("test_dataset", help="the recipe, a *_dataset.py; it is read, not executed")
-    add("--vmaf-model", metavar="MODEL", help="built-in version (vmaf_v0.6.1, the default) or path of a .json model")
+    add(
+        "--vmaf-model",
+        metavar="MODEL",
+        help="built-in version (vmaf_v0.6.1, the default), or path of .json, .pkl, .onnx",
+    )
     add("--vmaf-phone-model", action="store_true", help="apply the model's score transform, for small screens")
     add("--subj-model", metavar="NAME", choices=MODELS, help=f"makes labels from raw scores (default: {DEFAULT_MODEL})")
     add("--cache-result", action="store_true", help="read stored results, and store new ones")

@@ -1,0 +1,150 @@
+"""Models that libvmaf does not compute: a workspace's `.pkl`, bootstrap collections, Tiny-AI `.onnx`.
+
+libvmaf extracts their features, which the result store keeps as any; the prediction is made here, frame by frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmaf_harness.errors import HarnessError, StatisticsError
+from vmaf_harness.features import Extraction, extraction
+from vmaf_harness.parameters import FeatureParam
+from vmaf_harness.scoring import Outcome, PairScore, Spread
+from vmaf_harness.statistics import POOLS
+from vmaf_harness.store import Result
+
+if TYPE_CHECKING:
+    from vmaf_harness.model import Model
+
+Frames = Mapping[str, Sequence[float]]
+_FEATURE = re.compile(r"(VMAF(?:_integer)?_feature)_(\w+)_score")
+SCORE = "vmaf"  # what the prediction is called among the metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """A model and the features that it needs.
+
+    `scores` predicts each frame from the features' values in it, by their names in the model; `spreads`, of bootstrap
+    models, gives mean, sd, low and high of each frame.
+    """
+
+    name: str
+    features: FeatureParam
+    scores: Callable[[Frames], list[float]]
+    spreads: Callable[[Frames], dict[str, list[float]]] | None = None
+
+    @property
+    def extraction(self) -> Extraction:
+        """What is shown of it: its executor id, and where its features come from."""
+        return Extraction(type="VMAF", version=self.name, options=self.features.extraction.options, score=SCORE)
+
+    def predicted(self, outcome: Outcome, pool: str) -> Outcome:
+        """The outcome of an extraction with frames, scored; a spread is pooled by *pool*, as the score is."""
+        if outcome.result is None or outcome.frames is None:
+            return outcome
+        try:
+            result, _, spread = self._pooled(outcome.result, outcome.frames, pool)
+        except HarnessError as error:
+            return replace(outcome, result=None, error=error)
+        return replace(outcome, result=result, spread=spread)
+
+    def predicted_pair(self, pair: PairScore, pool: str) -> tuple[PairScore, Spread | None]:
+        """The same of one pair; its frames get the prediction, too."""
+        result, scores, spread = self._pooled(pair.result, pair.frames, pool)
+        return PairScore(result=result, frames={SCORE: scores, **pair.frames}), spread
+
+    def _pooled(self, result: Result, frames: Mapping[str, list[float]], pool: str) -> tuple[Result, list[float], Any]:
+        columns = self.features.columns(frames)
+        scores = self.scores(columns)
+        pools = {}
+        for method, pooled in POOLS.items():
+            pools[method] = float("nan")
+            with suppress(StatisticsError):  # a harmonic mean of negative scores
+                pools[method] = pooled(scores)
+        spread = None
+        if self.spreads is not None:
+            spread = Spread(**{name: POOLS[pool](values) for name, values in self.spreads(columns).items()})
+        means = {**result.means, SCORE: pools["mean"]}
+        return replace(result, pools=pools, means=means), scores, spread
+
+
+def quality(
+    quality_type: str, *, model: str | None = None, phone_model: bool = False
+) -> tuple[Extraction, Predictor | None]:
+    """What is extracted for a quality type and model, and who predicts; None where libvmaf itself does.
+
+    *model* may be all that `features.extraction` takes, and also the path of a `.pkl`, of a bootstrap collection in
+    JSON, or of a Tiny-AI `.onnx`. Raises HarnessError for what is not understood.
+    """
+    path = Path((model or "").removeprefix("path="))
+    if quality_type == "VMAF" and path.suffix in (".pkl", ".onnx", ".json"):
+        if path.suffix == ".onnx":
+            from vmaf_harness.tiny import read_tiny
+
+            if phone_model:
+                raise HarnessError(f"{path}: an .onnx has no score transform; leave --vmaf-phone-model out")
+            tiny = read_tiny(path)
+            predictor = Predictor(name=_named(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
+            return predictor.features.extraction, predictor
+        if path.suffix == ".pkl" or _is_collection(path):
+            predictor = _of_model(path, phone_model)
+            return predictor.features.extraction, predictor
+    return extraction(quality_type, model=model, phone_model=phone_model), None
+
+
+def features_of(model: Model, name: str) -> FeatureParam:
+    """The features of a model; HarnessError for those that libvmaf does not extract. *name* is what errors call it."""
+    atoms, options = [], dict[str, dict[str, Any]]()
+    for index, feature in enumerate(model.feature_names):
+        found = _FEATURE.fullmatch(feature)
+        if found is None:
+            raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
+        atoms.append((found[1], found[2]))
+        own = model.feature_opts_dicts[index] if model.feature_opts_dicts is not None else {}
+        options.setdefault(found[1], {}).update(own)
+    return FeatureParam(atoms=tuple(atoms), options={each: given for each, given in options.items() if given})
+
+
+def _of_model(path: Path, phone_model: bool) -> Predictor:
+    from vmaf_harness.model import group_hash
+    from vmaf_harness.model_group import read_model
+
+    model = read_model(path)
+    transform = True if phone_model else None
+    if phone_model and model.score_transform is None:
+        raise HarnessError(f"{path} has no score transform; leave --vmaf-phone-model out")
+    # The texts, too: upstream's .pkl says nothing of the .model beside it.
+    digest = hashlib.sha256(path.read_bytes() + group_hash(model.texts()).encode()).hexdigest()
+
+    def spreads(frames: Frames) -> dict[str, list[float]]:
+        interval = model.interval(frames, transform=transform)
+        return {name: getattr(interval, name).tolist() for name in ("mean", "sd", "low", "high")}
+
+    return Predictor(
+        name=_named(path, digest) + ("-phone" if phone_model else ""),
+        features=features_of(model, str(path)),
+        scores=lambda frames: model.predict(frames, transform=transform).tolist(),
+        spreads=spreads if len(model.members) > 1 else None,
+    )
+
+
+def _named(path: Path, sha256: str) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)[:80]}-{sha256[:8]}"
+
+
+def _is_collection(path: Path) -> bool:
+    """Whether a JSON holds models under 0, 1, …; what cannot be read is for others to complain of."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "model_dict" not in content and "0" in content
