@@ -16,9 +16,9 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
-from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, STORES
+from vmaf_workspace.contract import KEPT_NAMES, MARKER, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import ASIDE, RUN_FILE, STARTING, Holder, open_paths, take
+from vmaf_workspace.lock import ASIDE, RUN_FILE, SESSIONS, STARTING, Holder, open_paths, sessions, take
 from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import Usage, opened, usage_of
 
@@ -26,6 +26,7 @@ CLEAN, PURGE = "clean-scratch", "purge-cache"
 MIN_AGE_S = 3600.0
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
+COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
 CACHES = frozenset({"result_store_dir", "encode"})
 
 
@@ -72,12 +73,16 @@ def plan_clean(
 
 
 def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list[Kept]:
-    """The runs that use the workspace now, each with its holder or what makes it look alive.
+    """The runs and sessions that use the workspace now, each with its holder or what makes it look alive.
 
     *newest_ns*: the newest modification time of entries that were measured already, by path.
     """
     found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=MIN_AGE_S, force=False, newest_ns=newest_ns))
-    return [kept for kept in found if isinstance(kept, Kept) and kept.live]
+    held = [
+        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", live=True, locked=True)
+        for name, holder in sessions(root).items()
+    ]
+    return held + [kept for kept in found if isinstance(kept, Kept) and kept.live]
 
 
 def plan_purge(root: Path, selection: Selection) -> Plan:
@@ -166,6 +171,7 @@ def _scratch(
     root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, newest_ns: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, str, Usage | Kept]]:
     now_ns = time.time_ns()
+    session = min(sessions(root).values(), key=lambda holder: holder.since_s, default=None)
     for subdir in subdirs:
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
@@ -191,6 +197,7 @@ def _scratch(
                 min_age_s=min_age_s,
                 force=force,
                 newest_ns=newest_ns,
+                session=session,
             )
             if newest_ns is not None or len(names) < MANY:
                 judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
@@ -231,6 +238,7 @@ def _judge(
     min_age_s: float,
     force: bool,
     newest_ns: Mapping[str, int] | None,
+    session: Holder | None,
 ) -> Usage | Kept:
     aside = name.startswith(ASIDE)
     state = None if aside else liveness(fd, subdir, name, in_use, force=force)
@@ -238,8 +246,12 @@ def _judge(
         return state
     if state is not None:
         os.close(state)
-        return _measured(fd, subdir, name, newest_ns)
     usage = _measured(fd, subdir, name, newest_ns)
+    if not aside and session is not None and usage.newest_ns > session.since_s * 1e9 - COARSEST_NS:
+        why = f"newer than the session of {session}"
+        return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
+    if state is not None:
+        return usage
     age_s = (now_ns - usage.newest_ns) / 1e9
     if not aside and not force and age_s < min_age_s:
         why = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s, and has no lock to ask"

@@ -16,7 +16,10 @@ CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (2 for a flag that argparse does not know)."""
-    flags = vars(_parser().parse_args(argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["run"] and "--" in words:  # what follows is another program's
+        del words[words.index("--") :]
+    flags = vars(_parser().parse_args(words))
     command: Command = flags.pop("command")
     unset = [flag for flag in ("workspace", "at") if flags.get(flag) == ""]
     if unset:
@@ -38,11 +41,11 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(command.name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(command=command)
         for name, default in command.flags.items():
-            flag, about = f"--{name.replace('_', '-')}", command.help[name]
+            flag, about = f"--{name.rstrip('_').replace('_', '-')}", command.help[name]  # `from_`, for Python
             if default is False:
-                sub.add_argument(flag, action="store_true", help=about)
+                sub.add_argument(flag, dest=name, action="store_true", help=about)
             else:
-                sub.add_argument(flag, default=default, metavar=name.upper(), help=about)
+                sub.add_argument(flag, dest=name, default=default, metavar=name.rstrip("_").upper(), help=about)
     return parser
 
 

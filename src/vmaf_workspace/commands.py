@@ -10,6 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -181,6 +182,48 @@ def purge_cache(
     return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, question=question, yes=yes)
 
 
+def migrate(
+    *, to: str = "", from_: str = "", workspace: str = "", dry_run: bool = False, yes: bool = False, json: bool = False
+) -> int:
+    """Move the whole workspace to another place or disk: copied, compared, then removed; nothing is lost."""
+    from vmaf_workspace import migrate as _migrate
+    from vmaf_workspace import render
+
+    if not to.strip():
+        raise UsageError("--to is missing; name a directory that is new or empty")
+    source, target = _locate(from_ or workspace).path, locate(to).path
+    with render.spinner("reading the workspace"):
+        moved = _migrate.plan_migration(source, target)
+    if not (dry_run or moved.was_done):
+        question = f"Move {render.moved_summary(moved)}?"
+        if not yes and not moved.is_begun and not _agreed(question, "moved"):
+            print("nothing was moved", file=sys.stderr)
+            return FAILED
+        with ExitStack() as bars:
+
+            def bar(text: str) -> Callable[[int, int], None]:
+                bars.close()
+                return bars.enter_context(render.progress(text))
+
+            moved = _migrate.migrate(source, target, progress=bar)
+    code = FAILED if moved.failures else DONE
+    if json:
+        print(render.moved_json(moved, dry_run=dry_run, exit_code=code))
+    else:
+        render.moved_lines(moved, dry_run=dry_run)
+    return code
+
+
+def run_session(*, workspace: str = "") -> int:
+    """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
+    from vmaf_workspace import session
+
+    ended = session.run_in(_locate(workspace).path, session.after_dashes(sys.argv))
+    for place in ended.elsewhere:
+        print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
+    return ended.code
+
+
 COMMANDS = (
     Command("where", where, {"workspace": WORKSPACE, "json": JSON}),
     Command("setup", setup, {"workspace": WORKSPACE, "json": JSON}),
@@ -219,6 +262,19 @@ COMMANDS = (
         },
     ),
     *(Command(*task) for task in of_snapshots.TASKS),
+    Command(
+        "migrate",
+        migrate,
+        {
+            "to": "where it goes: a directory that is new or empty",
+            "from_": "the workspace that moves, instead of VMAF_WORKSPACE or the checkout's",
+            "workspace": "the same as --from",
+            "dry_run": "say what would be moved and how, change nothing",
+            "yes": "do not ask",
+            "json": JSON,
+        },
+    ),
+    Command("run", run_session, {"workspace": WORKSPACE}),
 )
 
 
@@ -264,10 +320,10 @@ def _show_and_execute(
     return code
 
 
-def _agreed(question: str) -> bool:
+def _agreed(question: str, done: str = "removed") -> bool:
     if not sys.stdin.isatty():
         raise RefusedError(
-            f"{question.removesuffix('?')}: no terminal to ask at, so nothing was removed; --yes says yes"
+            f"{question.removesuffix('?')}: no terminal to ask at, so nothing was {done}; --yes says yes"
         )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -29,6 +29,7 @@ from vmaf_workspace.setup import ensure, explained
 
 RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
+SESSIONS = "sessions"  # in the marker: a lock file for each program that `ws.run` started
 ASIDE = ".vmaf-trash-"  # renamed aside by a removal; whatever bears this name is finished by the next clean
 COMMAND_LENGTH = 2000  # characters kept of a command: a list of files can be longer than what a reader reads
 
@@ -141,6 +142,68 @@ def take(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | None:
     finally:
         if fd >= 0:
             os.close(fd)
+
+
+@contextmanager
+def session(root: Path, command: str) -> Iterator[int]:
+    """Hold a session in the workspace *root*, made if missing: what is newer than its start is nobody's to clean.
+
+    Yields a descriptor; a child that inherits it holds the session on should this process be killed.
+    """
+    import uuid
+
+    ensure(root)
+    directory = root / MARKER / SESSIONS
+    with explained(root):
+        directory.mkdir(exist_ok=True)
+        for name in stale_sessions(root):
+            with suppress(OSError):
+                (directory / name).unlink()
+        path = directory / f"{uuid.uuid4()}.json"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.write(fd, about_this_process(command, time.time()))
+        except BaseException:
+            os.close(fd)
+            raise
+    try:
+        yield fd
+    finally:
+        os.close(fd)  # a child may hold it on: then its lock is not free, and its file stays
+        with suppress(OSError):
+            free = take(path)
+            if isinstance(free, int):
+                path.unlink()
+                os.close(free)
+
+
+def sessions(root: Path) -> dict[str, Holder]:
+    """The sessions that are held now, by the name of their lock file."""
+    return {name: holder for name, holder in _session_locks(root) if holder is not None}
+
+
+def stale_sessions(root: Path) -> list[str]:
+    """Names of lock files whose session is over; the next one removes them."""
+    return [name for name, holder in _session_locks(root) if holder is None]
+
+
+def _session_locks(root: Path) -> Iterator[tuple[str, Holder | None]]:
+    directory = root / MARKER / SESSIONS
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return
+    for name in names:
+        try:
+            lock = take(directory / name)
+        except OSError as error:  # of another user, who shares the workspace: nobody can tell that it is over
+            lock = Holder(0, "an unknown host", f"a session that may not be read: {error.strerror}", 0.0)
+        if isinstance(lock, int):
+            os.close(lock)
+            yield name, None
+        elif lock is not None:
+            yield name, lock
 
 
 @contextmanager

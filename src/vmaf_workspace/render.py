@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ from vmaf_workspace.status import Status
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from vmaf_workspace.migrate import Moved
 
 VERSION = 1  # of the JSON objects
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
@@ -201,6 +204,41 @@ def report_lines(plan: Plan, report: Report) -> None:
     _kept(report.kept)
     listing("left, because changed since the plan:", report.changed)
     listing("could not be removed:", report.failures, file=sys.stderr)
+
+
+def moved_summary(moved: Moved) -> str:
+    """One line: what moves from where to where, and how."""
+    how = "copied, compared, then removed" if moved.copied else "renamed"
+    what = f"{count_text(moved.files, 'file')}, {bytes_text(moved.disk_bytes)}"
+    return f"{what}, from {printable(str(moved.source))} to {printable(str(moved.target))} ({how})"
+
+
+def moved_json(moved: Moved, *, dry_run: bool, exit_code: int) -> str:
+    """`ws.migrate --json`."""
+    return object_json(
+        "migrate",
+        source=str(moved.source),
+        target=str(moved.target),
+        dry_run=dry_run,
+        copied=moved.copied,
+        **usage_json(moved.files, moved.apparent_bytes, moved.disk_bytes),
+        left_out=[{"path": path, "why": why} for path, why in moved.left_out],
+        failures=[{"path": path, "problem": problem} for path, problem in moved.failures],
+        was_done=moved.was_done,
+        exit_code=exit_code,
+    )
+
+
+def moved_lines(moved: Moved, *, dry_run: bool) -> None:
+    """Print what a migration did, or would do, and on stdout's last line the variable to set."""
+    if moved.was_done:
+        print(f"{printable(str(moved.source))} was moved to {printable(str(moved.target))} already")
+    else:
+        print(f"{'would move' if dry_run else 'moved'} {moved_summary(moved)}")
+    listing("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
+    listing("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
+    if not dry_run:
+        print(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}")
 
 
 def _kept(kept: Sequence[Kept]) -> None:

@@ -66,7 +66,7 @@ def test_help_names_the_same_flags_both_ways_and_no_short_ones(name: str, projec
     for done in (invoke("--help", f"ws.{name}"), ws(name, "--help")):
         assert done.code == 0
         for flag in command.flags:
-            assert f"--{flag.replace('_', '-')}" in done.out
+            assert f"--{flag.rstrip('_').replace('_', '-')}" in done.out
         assert " -f" not in done.out
         assert " -y" not in done.out
 

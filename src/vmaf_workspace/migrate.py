@@ -1,0 +1,386 @@
+"""Moves a workspace, all of it, to another place.
+
+On one file system it is a rename. The order there; killed anywhere, one of the two trees is whole, and the same
+command goes on:
+1. the source gets its marker and, in it, the journal; symlinks that would mean something else at the new place are
+   rewritten, one at a time, into such as mean the same from both;
+2. a target that holds nothing but placeholders is renamed aside;
+3. the source is renamed to the target;
+4. the target gets what a workspace has and the source lacked; a checkout keeps its placeholders; the journal says so.
+
+Across file systems, after 1:
+2. everything is copied into a hidden directory beside the target, synced, then both are read and compared;
+3. the journal beside the copy is told what exactly was compared, and the copy is renamed to the target: the switch;
+4. the source is renamed aside, and unless it still is exactly what was compared, both renames are taken back;
+5. the journal says that the source goes; it is removed; then as 4 above.
+Until the switch the source is the workspace, afterwards the target is; at no time is neither whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from vmaf_workspace import guard
+from vmaf_workspace.clean import refuse_live_runs
+from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS
+from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
+from vmaf_workspace.lock import ASIDE, only_cleaner
+from vmaf_workspace.setup import adopt, explained, setup
+
+JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
+Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
+
+
+class State(StrEnum):
+    """How far a migration came, as its journal says."""
+
+    BEGUN = "begun"
+    COMPARED = "compared"  # the copy is the same as the source was: it may take its place
+    REMOVING = "removing"  # the target is the workspace; what is left of the source goes
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What a migration did, or would do; *copied* where it had to, across file systems."""
+
+    source: Path
+    target: Path
+    copied: bool
+    files: int = 0
+    apparent_bytes: int = 0
+    disk_bytes: int = 0
+    left_out: tuple[tuple[str, str], ...] = ()  # (path, why)
+    failures: tuple[tuple[str, str], ...] = ()  # (path, why it is still at the source)
+    is_begun: bool = False  # by an earlier call, which was stopped
+    was_done: bool = False  # before this call
+
+
+def plan_migration(source: Path, target: Path) -> Moved:
+    """What `migrate` would do; changes nothing, and raises what it would raise at its start."""
+    source, target = _real(source, "--from"), Path(os.path.realpath(target))
+    if _is_done(source, target):
+        return Moved(source=source, target=target, copied=False, was_done=True)
+    _check(source, target)
+    is_copy = not _is_on_one_disk(source, target)
+    from vmaf_workspace import faithful
+
+    begun = _journal(target)
+    place = source if os.path.lexists(source) else _aside(source)
+    tree = faithful.look(str(place), without=(MARKER,)) if os.path.isdir(place) else faithful.Tree()
+    if is_copy and _belongs(begun, source, target) is None:
+        _check_room(tree, target)
+    return Moved(
+        source=source,
+        target=target,
+        copied=is_copy,
+        files=len(tree.files) + len(tree.links),
+        apparent_bytes=tree.apparent_bytes,
+        disk_bytes=tree.disk_bytes,
+        left_out=tuple(tree.left_out) if is_copy else (),
+        is_begun=_belongs(begun or _journal(_stage(target)), source, target) is not None,
+    )
+
+
+def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> Moved:
+    """Move the workspace *source* to *target*, or go on where an earlier call was stopped.
+
+    Raises RefusedError where either end may not be used so, InUseError for live runs and sessions, WorkspaceError
+    where it cannot be done (no room, a file that cannot be read); the source then is as it was.
+    """
+    planned = plan_migration(source, target)
+    source, target = planned.source, planned.target
+    if planned.was_done:
+        return planned
+    state = _belongs(_journal(target), source, target)
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    failures: list[tuple[str, str]] = []
+    if state is None:  # the source still is the workspace
+        keeps = guard.is_default_location(source)
+        refuse_live_runs(source, "migrate")
+        if guard.is_marked(target):
+            refuse_live_runs(target, "migrate to")
+        with explained(source):
+            adopt(source)
+        with only_cleaner(source, "migrate"):
+            refuse_live_runs(source, "migrate")
+            journal = {"from": str(source), "to": str(target), "state": State.BEGUN, "keeps_placeholders": keeps}
+            with explained(source):
+                _write_journal(source, journal)
+                _make_links_portable(source)
+            if not _renamed(source, target):
+                _copy_and_switch(source, target, journal, progress)
+                failures = _remove_source(source, target, progress)
+    elif state in (State.COMPARED, State.REMOVING):
+        failures = _remove_source(source, target, progress)
+    if not failures:
+        _complete(source, target)
+    return replace(planned, failures=tuple(failures))
+
+
+def is_skeleton(directory: Path) -> bool:
+    """Whether *directory* holds nothing but what `ws.setup` or a checkout puts into an empty workspace."""
+    try:
+        names = set(os.listdir(directory))
+        if names - {*BY_NAME, *KEPT_NAMES}:
+            return False
+        for name in names & set(BY_NAME):
+            if os.path.islink(directory / name) or set(os.listdir(directory / name)) - KEPT_NAMES:
+                return False
+    except OSError:
+        return False
+    return bool(_journal(directory).get("state", State.DONE) == State.DONE)
+
+
+def _real(source: Path, flag: str) -> Path:
+    if source.is_symlink():
+        raise RefusedError(
+            f"{source} is a symlink to {os.path.realpath(source)}; name what moves: {flag} {os.path.realpath(source)}"
+        )
+    return Path(os.path.realpath(source))
+
+
+def _is_done(source: Path, target: Path) -> bool:
+    if _belongs(_journal(target), source, target) is not State.DONE:
+        return False
+    return not os.path.lexists(source) or is_skeleton(source)
+
+
+def _check(source: Path, target: Path) -> None:
+    """Both ends: may the one be emptied, and the other become a workspace?"""
+    for one, other, how in ((target, source, "inside"), (source, target, "around")):
+        if other == one or other in one.parents:
+            raise RefusedError(f"{target} lies {how} the workspace {source}; name a place beside it")
+    guard.check_not_forbidden(target)
+    guard.check_not_inside_another(target)
+    state = _belongs(_journal(target), source, target)
+    if state is None:
+        _check_target(target)
+        if not guard.check(source):
+            raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
+        mounts = _mounts(source)
+        if mounts:
+            raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
+        stage = _journal(_stage(target))
+        if stage and _belongs(stage, source, target) is None:
+            raise RefusedError(
+                f"{_stage(target)} is left of a migration from {stage.get('from')}, which was interrupted;\n"
+                "give that command again, or remove it"
+            )
+    elif os.path.lexists(source):
+        guard.check_not_forbidden(source)
+
+
+def _check_target(target: Path) -> None:
+    if not os.path.lexists(target):
+        nearest = next(place for place in target.parents if os.path.lexists(place))
+        if not nearest.is_dir():
+            raise RefusedError(f"{nearest} is a file, so {target} cannot be made")
+        return
+    if not target.is_dir():
+        raise RefusedError(f"{target} is a file; name a directory that is new or empty")
+    if os.path.ismount(target):
+        raise RefusedError(f"{target} is a mount point; name a directory below it, such as {target / 'workspace'}")
+    if not is_skeleton(target):
+        raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
+
+
+def _mounts(source: Path) -> list[str]:
+    from vmaf_workspace.scan import opened, usage_of
+
+    with opened(source.parent) as fd:
+        return usage_of(source.name, dir_fd=fd).mounts
+
+
+def _is_on_one_disk(source: Path, target: Path) -> bool:
+    place = source if os.path.lexists(source) else source.parent
+    nearest = next(place for place in target.parents if os.path.lexists(place))
+    return os.lstat(place).st_dev == os.stat(nearest).st_dev
+
+
+def _check_room(tree: Any, target: Path) -> None:
+    """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
+    from vmaf_workspace import faithful
+
+    nearest = next(place for place in target.parents if os.path.isdir(place))
+    room, needed, inodes = os.statvfs(nearest), tree.disk_bytes, len(tree.files) + len(tree.directories)
+    stage = _stage(target)
+    if stage.is_dir():
+        there = faithful.look(str(stage))
+        needed, inodes = needed - there.disk_bytes, inodes - len(there.files) - len(there.directories)
+    free = room.f_bavail * room.f_frsize
+    if needed > free or (room.f_files and inodes > room.f_favail):
+        raise WorkspaceError(
+            f"no room at {target}: {needed} bytes and {inodes} inodes are needed, "
+            f"{free} and {room.f_favail} are free;\n"
+            "nothing was copied: free some there, or empty scratch and caches first (`ws.clean-scratch`, "
+            "`ws.purge-cache`)"
+        )
+
+
+def _aside(directory: Path) -> Path:
+    """Where *directory* is while it goes; a name of its own, so that the next call finds it."""
+    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    return directory.with_name(f"{ASIDE}{name}")
+
+
+def _stage(target: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
+    return target.with_name(f".vmaf-moving-{name}")
+
+
+def _journal(root: Path) -> dict[str, Any]:
+    try:
+        data = json.loads((root / MARKER / JOURNAL).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _write_journal(root: Path, journal: dict[str, Any]) -> None:
+    path = root / MARKER / JOURNAL
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{JOURNAL}.part")
+    with part.open("w", encoding="ascii") as file:
+        file.write(json.dumps(journal) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def _belongs(journal: dict[str, Any], source: Path, target: Path) -> State | None:
+    """The state of this journal, None unless it is of this migration."""
+    if (journal.get("from"), journal.get("to")) != (str(source), str(target)):
+        return None
+    try:
+        return State(str(journal.get("state")))
+    except ValueError:
+        return None
+
+
+def _make_links_portable(source: Path) -> None:
+    """Let every symlink mean the same from both places: relative within the tree, absolute out of it."""
+    from vmaf_workspace import faithful
+
+    tree = faithful.look(str(source), without=(MARKER,))
+    for path, (link, about) in tree.links.items():
+        place = source / path
+        leads_to = os.path.normpath(os.path.join(place.parent, link))
+        is_inside = Path(leads_to) == source or source in Path(leads_to).parents
+        if is_inside == os.path.isabs(link):
+            meant = os.path.relpath(leads_to, place.parent) if is_inside else leads_to
+            part = place.with_name(f"{ASIDE}{os.urandom(8).hex()}")
+            os.symlink(meant, part)
+            os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), follow_symlinks=False)
+            os.replace(part, place)
+            above = tree.directories[path.rpartition("/")[0]]
+            os.utime(place.parent, ns=(above.st_atime_ns, above.st_mtime_ns))
+
+
+def _renamed(source: Path, target: Path) -> bool:
+    """Rename the source to the target; False where they lie on two file systems."""
+    if not _is_on_one_disk(source, target):
+        return False
+    _clear_target(target)
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # two subvolumes, or two mounts, of one file system
+            raise WorkspaceError(
+                f"cannot rename {source} to {target} ({error.strerror}); both are as they were"
+            ) from error
+        return False
+    return True
+
+
+def _clear_target(target: Path) -> None:
+    if os.path.lexists(target) and is_skeleton(target):
+        _remove(_aside(target))  # of an earlier call
+        os.rename(target, _aside(target))
+
+
+def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progress: Progress | None) -> None:
+    from vmaf_workspace import faithful
+    from vmaf_workspace.snapshot.local import sync_file_system
+
+    tree = faithful.look(str(source), without=(MARKER,))
+    stage = _stage(target)
+    with explained(target):
+        stage.mkdir(mode=0o700, exist_ok=True)
+        _write_journal(stage, journal)
+        bar = progress("copying") if progress else None
+        faithful.copy(tree, str(source), str(stage), without=(MARKER,), progress=bar)
+        sync_file_system(str(stage))
+        bar = progress("comparing") if progress else None
+        faithful.compare(tree, str(source), str(stage), progress=bar)
+        faithful.finish(tree, str(stage))
+        _write_journal(stage, journal | {"state": State.COMPARED, "digest": tree.digest()})
+        sync_file_system(str(stage))
+        refuse_live_runs(source, "migrate")  # one may have begun since
+        _clear_target(target)
+        os.rename(stage, target)
+
+
+def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:
+    """Remove what was copied, if it still is that; what could not go, as (path, why)."""
+    from vmaf_workspace import faithful
+
+    journal, aside = _journal(target), _aside(source)
+    if _belongs(journal, source, target) is State.COMPARED:
+        if os.path.lexists(source) and not os.path.lexists(aside):  # both: the one under its name is new
+            refuse_live_runs(source, "remove what was migrated from")
+            try:
+                os.rename(source, aside)
+            except OSError as error:
+                return [(str(source), f"cannot be renamed ({error.strerror}), so it stays; {target} is whole")]
+        if os.path.lexists(aside) and faithful.look(str(aside), without=(MARKER,)).digest() != journal["digest"]:
+            os.rename(aside, source)
+            os.rename(target, _stage(target))
+            raise InUseError(
+                f"{source} changed while it was copied, and stays the workspace; wait until nobody writes there,\n"
+                "then give the same command again: what was copied is not copied twice"
+            )
+        _write_journal(target, journal | {"state": State.REMOVING})
+    if progress:
+        progress("removing")
+    return _remove(aside)
+
+
+def _remove(directory: Path) -> list[tuple[str, str]]:
+    """What of *directory* could not be removed, as (path, why)."""
+    from vmaf_workspace.remove import remove_tree
+    from vmaf_workspace.scan import opened
+
+    if not os.path.lexists(directory):
+        return []
+    with opened(directory.parent) as fd:
+        return [(str(directory.parent / path), why) for path, why in remove_tree(fd, directory.name)]
+
+
+def _complete(source: Path, target: Path) -> None:
+    """Give both ends what they should have: a workspace at the target, placeholders in a checkout at the source."""
+    journal, skeleton = _journal(target), _aside(target)
+    for subdir in SUBDIRS:
+        was = skeleton / subdir.name / PLACEHOLDER
+        place = target / subdir.name / PLACEHOLDER
+        if was.is_file() and place.parent.is_dir() and not place.parent.is_symlink():
+            os.replace(was, place)  # a checkout's own
+    _remove(skeleton)
+    setup(target)
+    if journal.get("keeps_placeholders"):
+        for subdir in SUBDIRS:
+            text = target / subdir.name / PLACEHOLDER
+            with suppress(OSError):  # as on a disk that is read-only by now; they cost nothing
+                (source / subdir.name).mkdir(parents=True, exist_ok=True)
+                (source / subdir.name / PLACEHOLDER).write_bytes(text.read_bytes())
+    _write_journal(target, journal | {"state": State.DONE})
