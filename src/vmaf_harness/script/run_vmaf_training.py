@@ -6,7 +6,6 @@ A bootstrap model that was killed half-way goes on where it stopped.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from vmaf_harness.script.training_inputs import (
     read_inputs,
     seed,
     warn,
+    writable,
 )
 from vmaf_harness.script.training_outputs import Made, add_plot_flags, write_outputs
 from vmaf_harness.subjective import DEFAULT_MODEL
@@ -57,18 +57,9 @@ def model_path(given: str, root: Path) -> Path:
     is_bare = path.name == given
     if is_bare:
         ensure(root)
-    directory = root / "model" if is_bare else path.parent
-    if not directory.is_dir():
-        raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
-    probe = directory / f".{name[:200]}.{os.getpid()}.probe"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise HarnessError(
-            f"{directory / name}: cannot write the model there: {error.strerror}; nothing was extracted"
-        ) from error
-    return directory / name
+    final = (root / "model" if is_bare else path.parent) / name
+    writable(final, "the model")
+    return final
 
 
 def _run(options: argparse.Namespace) -> int:

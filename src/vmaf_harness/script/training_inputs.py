@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmaf_harness.asset import Asset
 from vmaf_harness.errors import HarnessError
@@ -20,6 +22,9 @@ from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
 from vmaf_harness.testing import shown
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
+
+if TYPE_CHECKING:
+    from vmaf_harness.cross_validation import Fold
 
 _SHOWN = 5  # assets that an error names
 
@@ -57,6 +62,23 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--processes", type=count, metavar="N", help="ffmpegs, and fits, at once (default: one a core)")
     add("--keep-going", action="store_true", help="leave out assets that are missing or fail; the exit code says so")
     add("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+
+
+def add_folds(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that cross-validates."""
+    add = parser.add_argument
+    add("--folds", type=count, default=5, metavar="N", help="folds, each of whole contents (default: %(default)s)")
+    add("--leave-one-source-out", action="store_true", help="a fold for each content, instead of --folds")
+    add("--seed", type=seed, default=0, help="of what is drawn: folds, sets, forests (default: %(default)s)")
+
+
+def folds_of(content_ids: Sequence[int], options: argparse.Namespace) -> list[Fold]:
+    """The folds that the command line asks for; HarnessError where there are too few contents."""
+    from vmaf_harness.cross_validation import folds_by_content, leave_one_source_out
+
+    if options.leave_one_source_out:
+        return leave_one_source_out(content_ids)
+    return folds_by_content(content_ids, options.folds, options.seed)
 
 
 def read_inputs(options: argparse.Namespace) -> Inputs:
@@ -111,6 +133,19 @@ def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, opti
 def is_partial(recipe: Recipe, extracted: Extracted) -> bool:
     """Whether assets of the recipe were left out."""
     return bool(recipe.missing) or len(extracted.assets) < len(extracted.outcomes)
+
+
+def writable(path: Path, what: str) -> None:
+    """Raise HarnessError where no file can be made at *path*; found out by making one, and before the extraction."""
+    directory = path.parent
+    if not directory.is_dir():
+        raise HarnessError(f"{directory} is not there; make it first, or correct the path of {what}")
+    probe = directory / f".{path.name[:200]}.{os.getpid()}.probe"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot write {what} there: {error.strerror}; nothing was extracted") from error
 
 
 def warn(message: str) -> None:

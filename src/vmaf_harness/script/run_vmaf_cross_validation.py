@@ -1,0 +1,104 @@
+"""Says how well a model predicts contents that it has not seen: by folds of contents, or leaving out one at a time.
+
+A run that was killed half-way goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vmaf_harness.card import agreement, agreement_line
+from vmaf_harness.progress import Progress
+from vmaf_harness.script.ending import exit_code
+from vmaf_harness.script.training_inputs import (
+    Inputs,
+    add_flags,
+    add_folds,
+    add_inputs,
+    extracted_of,
+    folds_of,
+    is_partial,
+    read_inputs,
+    warn,
+)
+from vmaf_harness.script.training_outputs import Made, add_plot_flags, write_outputs
+from vmaf_workspace.errors import DONE, FAILED
+from vmaf_workspace.lock import Run
+
+if TYPE_CHECKING:
+    from vmaf_harness.cross_validation import Fold
+    from vmaf_harness.extract import Extracted
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
+    options = _parsed(argv)
+    return exit_code(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    inputs = read_inputs(options)
+    folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
+    with Run(inputs.root) as run:
+        extracted = extracted_of(inputs.assets, inputs.features, run, options)
+        folds = folds_of(extracted.content_ids, options)
+        predictions = _validated(inputs, extracted, folds, options)
+        labels = [float(label or 0.0) for label in extracted.table.labels]
+        per_fold: list[dict[str, Any]] = []
+        for index, fold in enumerate(folds):
+            found = agreement([labels[row] for row in fold.rows], [predictions[row] for row in fold.rows])
+            print(agreement_line(f"fold {index + 1}, contents {', '.join(map(str, fold.contents))}", found))
+            per_fold.append({"contents": list(fold.contents), **found})
+        found = agreement(labels, predictions)
+        print(
+            agreement_line(f"{inputs.recipe.name}, {inputs.parameters.model_type}, {len(folds)} folds", found),
+            flush=True,
+        )
+        about = {"folds": per_fold, "statistics": found}
+        write_outputs(
+            run, options, inputs, extracted, Made(kind="cross-validation", predictions=predictions, about=about)
+        )
+    return FAILED if is_partial(inputs.recipe, extracted) else DONE
+
+
+def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], options: argparse.Namespace) -> list[float]:
+    from vmaf_harness.checkpoint import Checkpoints, key_of
+    from vmaf_harness.cross_validation import cross_validate
+
+    others = {"folds": [asdict(fold) for fold in folds]}
+    key = key_of(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
+    done = 0
+    with Progress(what="folds") as progress:
+
+        def finished(index: int, fold: Fold) -> None:
+            nonlocal done
+            done += 1
+            progress.show(done, len(folds), f"fold {index + 1}: {len(fold.rows)} assets predicted")
+
+        return cross_validate(
+            extracted.table,
+            folds,
+            inputs.features,
+            inputs.parameters,
+            seed=options.seed,
+            threads=options.processes,
+            checkpoints=Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn),
+            finished=finished,
+        )
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run_vmaf_cross_validation", description=__doc__, allow_abbrev=False)
+    add_inputs(parser)
+    add_flags(parser)
+    add_folds(parser)
+    add_plot_flags(parser)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

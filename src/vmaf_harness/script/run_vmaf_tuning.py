@@ -1,0 +1,157 @@
+"""Searches gamma, C and nu by cross-validated SROCC; the best set is written as a model_param for run_vmaf_training.
+
+A search that was killed half-way goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.extract import write_table
+from vmaf_harness.progress import Progress
+from vmaf_harness.script.ending import exit_code
+from vmaf_harness.script.training_inputs import (
+    Inputs,
+    add_flags,
+    add_folds,
+    add_inputs,
+    count,
+    extracted_of,
+    folds_of,
+    is_partial,
+    read_inputs,
+    warn,
+    writable,
+)
+from vmaf_harness.script.training_outputs import write_statistics
+from vmaf_harness.testing import shown
+from vmaf_workspace.errors import DONE, FAILED
+from vmaf_workspace.lock import Run
+from vmaf_workspace.setup import ensure
+
+if TYPE_CHECKING:
+    from vmaf_harness.extract import Extracted
+    from vmaf_harness.tuning import Tried
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
+    options = _parsed(argv)
+    return exit_code(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    inputs = read_inputs(options)
+    folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
+    path = _output_path(options.output_param, inputs.root)
+    with Run(inputs.root) as run:
+        extracted = extracted_of(inputs.assets, inputs.features, run, options)
+        tried = _tuned(inputs, extracted, options)
+        best = tried[0]
+        from vmaf_harness import pickles
+        from vmaf_harness.tuning import with_parameters
+
+        chosen = with_parameters(inputs.parameters, best.parameters)
+        pickles.write(path, {"model_type": chosen.model_type, "model_param_dict": dict(chosen.param_dict)})
+        print(f"{_set(best)}: SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}", flush=True)
+        print(shown(path), flush=True)
+        if options.cache_result:
+            _write(run.output(), inputs, extracted, tried)
+        warn(f"best of {len(tried)} sets, by SROCC of {len(extracted.assets)} assets")
+    return FAILED if is_partial(inputs.recipe, extracted) else DONE
+
+
+def _tuned(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -> list[Tried]:
+    from vmaf_harness.checkpoint import Checkpoints, key_of
+    from vmaf_harness.tuning import GRID, grid, randomized, tune
+
+    table, folds = extracted.table, folds_of(extracted.content_ids, options)
+    values = {name: getattr(options, name) or GRID[name] for name in GRID}
+    candidates = grid(values) if options.random is None else randomized(values, options.random, options.seed)
+    others = {"folds": [asdict(fold) for fold in folds]}
+    key = key_of(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
+    done = 0
+    with Progress(what="tried") as progress:
+
+        def finished(tried: Tried) -> None:
+            nonlocal done
+            done += 1
+            progress.show(done, len(candidates), f"{_set(tried)}: SROCC {tried.srocc:.4f}")
+
+        return tune(
+            table,
+            folds,
+            inputs.features,
+            inputs.parameters,
+            candidates,
+            threads=options.processes,
+            checkpoints=Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn),
+            finished=finished,
+        )
+
+
+def _write(directory: Path, inputs: Inputs, extracted: Extracted, tried: Sequence[Tried]) -> None:
+    """The feature table, every set that was tried, and the statistics of the best one."""
+    sets = directory / "tuning.csv"
+    with sets.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*tried[0].parameters, "srocc", "plcc", "rmse", "note"])
+        for each in tried:
+            writer.writerow([*each.parameters.values(), each.srocc, each.plcc, each.rmse, each.note or ""])
+    best = tried[0]
+    numbers = {"n": len(extracted.assets), "srocc": best.srocc, "plcc": best.plcc, "rmse": best.rmse}
+    about = {"parameters": dict(best.parameters), "statistics": numbers}
+    statistics = write_statistics(directory, "tuning", inputs.recipe.name, about)
+    for path in (*write_table(extracted, directory), sets, statistics):
+        warn(str(path))
+
+
+def _set(tried: Tried) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in tried.parameters.items())
+
+
+def _output_path(given: str, root: Path) -> Path:
+    """Where the set goes: a bare name into `model_param/`; HarnessError where it cannot be written there."""
+    path = Path(given if given.endswith(".pkl") else f"{given}.pkl")
+    if path.name == ".pkl":
+        raise HarnessError(f"{given!r} cannot be the name of a set of parameters")
+    if os.path.basename(given) == given:
+        ensure(root)
+        path = root / "model_param" / path.name
+    writable(path, "the parameters")
+    return path
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run_vmaf_tuning", description=__doc__, allow_abbrev=False)
+    add_inputs(parser)
+    add = parser.add_argument
+    add("output_param", help="the set that is written, a .pkl; a bare name goes to model_param/ of the workspace")
+    add("--gamma", type=_number, nargs="+", metavar="GAMMA", help="values to try (default: 0.01 to 0.5)")
+    add("--C", type=_number, nargs="+", metavar="C", help="values to try (default: 1 to 16)")
+    add("--nu", type=_number, nargs="+", metavar="NU", help="values to try (default: 0.5 and 0.9)")
+    add("--random", type=count, metavar="N", help="draw N sets between these values, instead of trying all")
+    add_flags(parser)
+    add_folds(parser)
+    return parser.parse_args(argv)
+
+
+def _number(text: str) -> float:
+    with suppress(ValueError):
+        if math.isfinite(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
