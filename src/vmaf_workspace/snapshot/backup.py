@@ -118,10 +118,10 @@ def _take_all(work: _Work) -> tuple[Tree, dict[str, str]]:
     """The tree as it was taken, and the hash of each file ("" for a symlink); waits for groups that change."""
     taken: dict[str, tuple[Signature, str]] = {}
     until_s = time.monotonic() + PATIENCE_S
-    held = being_written(work.root, BACKED_UP)
-    before = look(work.root)
-    held |= being_written(work.root, before.directories())
     while True:
+        held = being_written(work.root, BACKED_UP)
+        before = look(work.root)
+        held |= being_written(work.root, before.directories())
         groups = before.groups()
         busy = {group for group, members in groups.items() if directory_of(group) in held or _is_fresh(members)}
         paths = [path for group, members in groups.items() if group not in busy for path, _ in members]
@@ -145,8 +145,7 @@ def _take_all(work: _Work) -> tuple[Tree, dict[str, str]]:
                 "none was taken; those taken before are as they were\n"
                 "wait for its writer to end, then back up again"
             )
-        time.sleep(0.1)
-        before = after
+        time.sleep(0.05)
 
 
 def _is_fresh(members: Iterable[tuple[str, Signature]]) -> bool:

@@ -16,6 +16,7 @@ from vmaf_workspace.lock import Holder, about_this_process, take
 from vmaf_workspace.snapshot.location import explained
 
 PART = ".part-"  # a name that is not whole yet; left only by a process that died
+ANNOUNCING_S = 60.0  # an announcement gets its name within milliseconds
 CHUNK = 1 << 20  # bytes hashed at a time
 OBJECT_MODE = 0o444  # nobody edits an object by mistake
 
@@ -169,12 +170,12 @@ class LocalDirectory:
         """By trying each lock; the file of a dead one is removed."""
         found = []
         for name in self.sizes("running"):
-            if not os.path.basename(name).startswith(f"{kind}-") or name in self._own:
+            if name in self._own:
                 continue
             with explained(self.url, "look who is at work there"):
                 state = take(f"{self._top}/{name}")
             if isinstance(state, Holder):
-                found.append(state)
+                found += [state] if os.path.basename(name).startswith(f"{kind}-") else []
             elif state is not None:
                 with suppress(OSError):
                     os.unlink(f"{self._top}/{name}")
@@ -182,12 +183,12 @@ class LocalDirectory:
         return found
 
     def clear(self) -> None:
-        """Parts, in `objects/` and beside the manifests."""
+        """Parts, in `objects/` and beside the manifests; of announcements, which others go on making, the old ones."""
         for directory, _, names in os.walk(self._top):
-            for name in names:
-                if name.startswith(PART) and not directory.endswith("/running"):
-                    with suppress(FileNotFoundError):
-                        os.unlink(os.path.join(directory, name))
+            for path in (os.path.join(directory, name) for name in names if name.startswith(PART)):
+                with suppress(FileNotFoundError):
+                    if not directory.endswith("/running") or time.time() - os.stat(path).st_mtime > ANNOUNCING_S:
+                        os.unlink(path)
 
     def _make_parent(self, name: str) -> None:
         parent = os.path.dirname(name)

@@ -1,0 +1,198 @@
+"""*Forget* keeps what it was told to, pins and the last verified; *prune* frees what no snapshot names, and no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snapshot_trees import bring_back, content_of, damage, models, place, take
+from trees import age, everything, process, write, ws
+
+from vmaf_workspace.errors import InUseError, UsageError
+from vmaf_workspace.snapshot import store
+from vmaf_workspace.snapshot.manifest import DamagedError, Snapshot, manifest_name
+from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
+from vmaf_workspace.snapshot.store import Listed
+from vmaf_workspace.snapshot.verify import verify
+
+NOW = datetime(2026, 3, 15, 12, 0).timestamp()
+DAY_S = 86400.0
+
+
+def listed(
+    time_s: float, *, host: str = "here", pinned: bool = False, verified: bool = False, damaged: bool = False
+) -> Listed:
+    name = f"{time_s:020.3f}-{host}"
+    about = {"workspace": "/ws", "note": "", "versions": {}, "files": ()}
+    snapshot = None if damaged else Snapshot(id=name, time_s=time_s, host=host, **about)  # type: ignore[arg-type]
+    return Listed(id=name, snapshot=snapshot, problem=None, pinned=pinned, verified=verified)
+
+
+def kept(snapshots: list[Listed], **keep: float) -> list[int]:
+    """How many days old those are that stay."""
+    verdicts = plan_forget(snapshots, Keep(**keep), now_s=NOW)  # type: ignore[arg-type]
+    return [
+        round((NOW - v.listed.snapshot.time_s) / DAY_S) for v in verdicts if v.is_kept and v.listed.snapshot is not None
+    ]
+
+
+DAILY = [listed(NOW - days * DAY_S) for days in range(60, -1, -1)]
+
+
+def test_the_last_days_weeks_and_months() -> None:
+    assert kept(DAILY, last=3) == [2, 1, 0]
+    assert kept(DAILY, daily=2) == [1, 0]
+    assert kept(DAILY, weekly=3) == [14, 7, 0]  # 2026-03-15 is a Sunday
+    assert kept(DAILY, monthly=3) == [43, 15, 0]  # the last of January and February, and today
+    assert kept(DAILY, within_s=3.5 * DAY_S) == [3, 2, 1, 0]
+    assert kept(DAILY, last=1, monthly=2) == [15, 0]
+
+
+def test_days_without_a_snapshot_do_not_count() -> None:
+    assert kept([listed(NOW - days * DAY_S) for days in (400, 300, 200, 100)], daily=2) == [200, 100]
+
+
+def test_each_kept_one_says_why() -> None:
+    verdicts = plan_forget(DAILY, Keep(last=1, daily=1), now_s=NOW)
+    assert verdicts[-1].reasons == ("among the last 1", "the newest of day 2026-03-15")
+
+
+def test_pins_the_last_verified_and_damaged_ones_stay() -> None:
+    snapshots = [
+        listed(NOW - 9 * DAY_S, pinned=True),
+        listed(NOW - 8 * DAY_S, verified=True),
+        listed(NOW - 7 * DAY_S, verified=True),
+        listed(NOW - 6 * DAY_S, damaged=True),
+        listed(NOW - 5 * DAY_S),
+        listed(NOW - 4 * DAY_S),
+    ]
+    reasons = [verdict.reasons for verdict in plan_forget(snapshots, Keep(last=1), now_s=NOW)]
+    assert [bool(each) for each in reasons] == [True, False, True, True, False, True]
+
+
+def test_every_workspace_counts_for_itself() -> None:
+    others = [listed(NOW - days * DAY_S, host="there") for days in (50, 49)]
+    verdicts = plan_forget([*others, *DAILY], Keep(last=1), now_s=NOW)
+    assert [v.listed.id for v in verdicts if v.is_kept] == [others[1].id, DAILY[-1].id]
+
+
+def test_nothing_to_keep_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="--keep-last"):
+        plan_forget(DAILY, Keep())
+    for bad in ("x", "-1", "1.5"):
+        done = ws("forget", "--at", "b", f"--keep-last={bad}")
+        assert (done.code, "--keep-last" in done.err) == (2, True)
+    assert ws("forget", "--at", "b", "--keep-within", "soon").code == 2
+
+
+@settings(deadline=None)
+@given(
+    ages=st.lists(st.floats(0, 1000), min_size=1, max_size=40, unique=True),
+    keep=st.builds(Keep, last=st.integers(0, 5), daily=st.integers(0, 5), within_s=st.floats(0, 1e7)),
+)
+def test_something_always_stays_and_more_to_keep_never_keeps_less(ages: list[float], keep: Keep) -> None:
+    snapshots = [listed(NOW - days * DAY_S) for days in sorted(ages, reverse=True)]
+    if keep == Keep():
+        return
+    verdicts = plan_forget(snapshots, keep, now_s=NOW)
+    more = plan_forget(snapshots, Keep(last=keep.last + 1, daily=keep.daily + 1, within_s=keep.within_s + 1), now_s=NOW)
+    assert verdicts[-1].is_kept or not keep.last
+    assert any(verdict.is_kept for verdict in verdicts)
+    assert all(b.is_kept for a, b in zip(verdicts, more, strict=True) if a.is_kept and "only one" not in a.reasons[0])
+
+
+def three(tmp_path: Path) -> tuple[Path, list[str]]:
+    """Three snapshots, each of another state of `m.pkl`."""
+    root = models(tmp_path / "ws")
+    taken = []
+    for size in (21, 22, 23):
+        age(write(root / "model" / "m.pkl", size))
+        taken.append(take(root, tmp_path / "b").id)
+        time.sleep(0.002)
+    return root, taken
+
+
+def test_forget_asks_and_prune_frees_exactly_what_no_snapshot_names(tmp_path: Path) -> None:
+    root, taken = three(tmp_path)
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    assert ws("forget", *at, "--keep-last", "1").code == 3  # no terminal, no --yes
+    assert ws("forget", *at, "--keep-last", "1", "--dry-run").code == 0
+    assert store.ids(place(tmp_path / "b")) == taken
+    done = ws("forget", *at, "--keep-last", "1", "--yes", "--json")
+    assert done.json["forgotten"] == taken[:2]
+    before = everything(tmp_path / "b")
+    assert ws("prune", *at, "--dry-run", "--json").json["removed"] == {"objects": 2, "apparent_bytes": 43}
+    assert everything(tmp_path / "b") == before
+    assert ws("prune", *at, "--json").json["removed"] == {"objects": 2, "apparent_bytes": 43}
+    assert ws("prune", *at, "--json").json["removed"] == {"objects": 0, "apparent_bytes": 0}
+    assert verify(place(tmp_path / "b")).problems == []
+
+
+def test_a_pinned_snapshot_outlives_every_forget(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    was = content_of(root)
+    pinned = take(root, tmp_path / "b", pin=True).id
+    for size in (21, 22):
+        age(write(root / "model" / "m.pkl", size))
+        take(root, tmp_path / "b")
+    location = place(tmp_path / "b")
+    forget(location, plan_forget(store.snapshots(location), Keep(last=1)))
+    store.prune(location)
+    assert pinned in store.ids(location)
+    bring_back(tmp_path / "out", tmp_path / "b", pinned)
+    assert content_of(tmp_path / "out") == was
+
+
+def test_prune_stops_at_a_manifest_that_it_cannot_read(tmp_path: Path) -> None:
+    root, taken = three(tmp_path)
+    damage(tmp_path / "b", "manifest", root, taken[0])
+    before = everything(tmp_path / "b" / "objects")
+    with pytest.raises(DamagedError):
+        store.prune(place(tmp_path / "b"))
+    assert everything(tmp_path / "b" / "objects") == before
+
+
+BACKING_UP = """
+import sys
+from vmaf_workspace.snapshot.location import opened
+from vmaf_workspace.snapshot.store import taking
+with taking(opened(sys.argv[1]), "a backup"):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+PRUNING = """
+import sys
+from vmaf_workspace.snapshot.location import opened
+with opened(sys.argv[1]).announced("prune", "a prune"):
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_prune_refuses_while_a_backup_runs_and_not_after_it_was_killed(tmp_path: Path) -> None:
+    _, taken = three(tmp_path)
+    location = place(tmp_path / "b")
+    location.remove(manifest_name(taken[0]))
+    with process(BACKING_UP, tmp_path / "b") as child, pytest.raises(InUseError, match=str(child.pid)):
+        store.prune(location)
+    assert store.prune(location).objects == 1
+
+
+def test_a_backup_waits_for_a_prune(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    with process(PRUNING, tmp_path / "b") as child:
+        import threading
+
+        assert child.stdin is not None
+        end: Callable[[], object] = child.stdin.close
+        timer = threading.Timer(0.5, end)
+        timer.start()
+        began = time.monotonic()
+        take(root, tmp_path / "b")
+        timer.join()
+        assert time.monotonic() - began > 0.4

@@ -1,0 +1,289 @@
+"""Backups meet full, closed and missing places, other backups, prunes, and writers in the middle of a model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from snapshot_trees import content_of, models, object_of, place, take
+from trees import age, everything, in_a_mount_namespace, process, run, without_root_powers, write, ws
+
+from vmaf_workspace.errors import InUseError, WorkspaceError
+from vmaf_workspace.groups import group_of
+from vmaf_workspace.snapshot import backup as backup_module
+from vmaf_workspace.snapshot import store
+from vmaf_workspace.snapshot.verify import Depth, verify
+
+
+def test_a_full_location_is_explained_and_earlier_snapshots_hold(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    at = tmp_path / "b"
+    at.mkdir()
+    done = in_a_mount_namespace(
+        """
+root, at = Path(sys.argv[1]), Path(sys.argv[2])
+mount("-t", "tmpfs", "-o", "size=400k", "none", at)
+assert ws("backup-models", "--workspace", root, "--at", at)[0] == 0
+(root / "model" / "big").write_bytes(os.urandom(600_000))
+code, out, err = ws("backup-models", "--workspace", root, "--at", at)
+print(code)
+print(err)
+assert ws("verify", "--at", at)[0] == 0
+assert len(os.listdir(at / "snapshots")) == 1, os.listdir(at / "snapshots")
+(root / "model" / "big").unlink()
+assert ws("prune", "--at", at)[0] == 0
+assert ws("backup-models", "--workspace", root, "--at", at)[0] == 0
+""",
+        root,
+        at,
+    )
+    assert done.code == 0, done
+    code, *lines = done.out.strip().splitlines()
+    assert (code, len(lines)) == ("1", 3), done
+    assert "is full" in lines[0]
+    assert "ws.prune" in lines[2]
+
+
+def test_a_read_only_location_is_explained_and_can_be_verified_and_restored(tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    subprocess.run(["chmod", "-R", "a-w", tmp_path / "b"], check=True)
+    cli = [*prefix, sys.executable, "-m", "vmaf_workspace.cli"]
+    try:
+        done = run([*cli, "backup-models", "--workspace", root, "--at", tmp_path / "b"])
+        lines = done.err.strip().splitlines()
+        assert (done.code, len(lines)) == (1, 3), done
+        assert "may not be used" in lines[0]
+        assert "--at" in lines[2]
+        assert run([*cli, "verify", "--workspace", root, "--at", tmp_path / "b"]).code == 0
+        done = run([*cli, "restore-models", "--workspace", root, "--at", tmp_path / "b", "--into", tmp_path / "out"])
+        assert (done.code, content_of(tmp_path / "out")) == (0, content_of(root))
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", tmp_path / "b"], check=True)
+
+
+def test_an_unreachable_location_is_explained(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(tmp_path / "file")
+    for command in ("backup-models", "snapshots", "verify"):
+        done = ws(command, "--workspace", root, "--at", tmp_path / "file" / "b")
+        lines = done.err.strip().splitlines()
+        assert (done.code, len(lines)) == (1, 3), done
+        assert "cannot be reached" in lines[0]
+    done = ws("backup-models", "--workspace", root, "--at", "nonsense://somewhere")
+    assert (done.code, "VMAF_BACKUPS" in done.err) == (2, True)
+
+
+def test_a_location_without_snapshots_is_no_good_news(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    for command in ("verify", "restore-models", "diff"):
+        done = ws(command, "--workspace", root, "--at", tmp_path / "b")
+        assert (done.code, "ws.backup-models" in done.err) == (1, True)
+    assert ws("snapshots", "--workspace", root, "--at", tmp_path / "b").code == 0
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_backup_heals_an_object_that_went_missing(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    time.sleep(2.1)
+    take(root, tmp_path / "b")
+    object_of(tmp_path / "b", root / "model" / "m.pkl.model").unlink()
+    assert take(root, tmp_path / "b").read_files == 0
+    assert verify(place(tmp_path / "b")).problems == []
+
+
+def test_what_a_power_cut_left_of_an_object_is_not_believed(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    path = object_of(tmp_path / "b", root / "model" / "m.pkl.model")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(10))
+    (tmp_path / "b" / "snapshots").mkdir()
+    take(root, tmp_path / "b")
+    assert verify(place(tmp_path / "b")).problems == []
+
+
+def test_a_file_that_cannot_be_read_fails_the_backup(tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    root = models(tmp_path / "ws")
+    (root / "model" / "m.pkl").chmod(0)
+    cli = [*prefix, sys.executable, "-m", "vmaf_workspace.cli"]
+    done = run([*cli, "backup-models", "--workspace", root, "--at", tmp_path / "b"])
+    assert (done.code, "m.pkl" in done.err) == (1, True)
+    assert store.ids(place(tmp_path / "b")) == []
+
+
+def test_two_backups_and_a_prune_at_once(tmp_path: Path) -> None:
+    one, other = models(tmp_path / "one"), models(tmp_path / "other")
+    at = tmp_path / "b"
+    for attempt in range(4):
+        for root in (one, other):
+            for n in range(40):
+                write(root / "model" / f"m{n}.pkl", 1000 * attempt + n)
+            age(root / "model")
+        stray = at / "objects" / "00" / f"{attempt:064x}"  # something for the prune to do
+        stray.parent.mkdir(parents=True, exist_ok=True)
+        stray.write_bytes(b"x")
+        (at / "snapshots").mkdir(exist_ok=True)
+        commands = [("backup-models", "--workspace", one), ("backup-models", "--workspace", other), ("prune",)]
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "vmaf_workspace.cli", *command, "--at", at],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for command in commands
+        ]
+        ends = [(child.communicate()[1], child.returncode) for child in children]
+        assert [code for _, code in ends[:2]] == [0, 0], ends
+        assert ends[2][1] in (0, 4), ends
+        assert verify(place(at)).problems == []
+    assert len(store.ids(place(at))) == 8
+
+
+LOCKED_WRITER = """
+import os, sys, time
+from pathlib import Path
+from vmaf_workspace.groups import writing
+model, n = Path(sys.argv[1]), 0
+long_ago = 1_700_000_000
+def put(name):
+    part = model.parent / f"{name}.part"
+    part.write_bytes(b"%012d" % n)
+    os.utime(part, (long_ago, long_ago + n))
+    part.rename(model / name)
+while True:
+    n += 1
+    with writing(model):
+        for name in ("m.pkl", "m.pkl.model", "m.json"):
+            put(name)
+            time.sleep(0.01)
+    if n == 1:
+        print("ready", flush=True)
+    time.sleep(0.05)
+"""
+UNLOCKED_WRITER = LOCKED_WRITER.replace("    with writing(model):", "    if True:").replace(
+    "os.utime(part, (long_ago, long_ago + n))", "pass"
+)
+
+
+@pytest.mark.parametrize("writer", [LOCKED_WRITER, UNLOCKED_WRITER.replace("0.05", "1.0")], ids=["locked", "unlocked"])
+def test_a_group_is_taken_before_or_after_it_is_written_never_in_between(writer: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    ids = []
+    with process(writer, root / "model"):
+        for _ in range(5):
+            ids.append(take(root, tmp_path / "b").id)
+    location = place(tmp_path / "b")
+    for snapshot_id in ids:
+        files = {file.path: file.sha256 for file in store.load(location, snapshot_id).files}
+        assert len({files[f"model/{name}"] for name in ("m.pkl", "m.pkl.model", "m.json")}) == 1
+
+
+def test_a_writer_that_never_ends_is_an_error_that_names_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_module, "PATIENCE_S", 0.5)
+    root = models(tmp_path / "ws")
+    code = LOCKED_WRITER.replace("time.sleep(0.01)", "print('ready', flush=True); time.sleep(60)")
+    with process(code, root / "model"), pytest.raises(InUseError, match="model/m"):
+        take(root, tmp_path / "b")
+    assert store.ids(place(tmp_path / "b")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "group"),
+    [
+        ("model/m.pkl", "model/m"),
+        ("model/m.pkl.model", "model/m"),
+        ("model/m.pkl.0001", "model/m"),
+        ("model/m.pkl.0021.model", "model/m"),
+        ("model/m.json", "model/m"),
+        ("model/m.bootstrap.json", "model/m"),
+        ("model/a b/vmaf_v0.6.1.card.json", "model/a b/vmaf_v0.6.1"),
+        ("model/m.pkl.bak", "model/m.pkl.bak"),
+        ("model/.json", "model/.json"),
+        ("checkpoints_dir/run/state", "checkpoints_dir/run/state"),
+    ],
+)
+def test_what_belongs_to_a_group(path: str, group: str) -> None:
+    assert group_of(path) == group
+
+
+def test_verify_by_restoring_loads_every_model_with_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    seen: list[str] = []
+
+    def load(path: Path) -> None:
+        seen.append(path.name)
+        if path.stat().st_size < 10:
+            raise ValueError("no model at all")
+
+    found = verify(place(tmp_path / "b"), depth=Depth.RESTORE, loaders=[load])
+    assert seen == ["m.pkl"]
+    assert [problem for _, problem in found.problems] == ["does not load: no model at all"]
+    assert len(found.whole) == 1  # it is kept as it is
+    assert verify(place(tmp_path / "b"), depth=Depth.RESTORE, loaders=[]).models is None
+    site = tmp_path / "site"
+    write(site / "stand_in-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: stand-in\nVersion: 1\n")
+    (site / "stand_in-1.dist-info" / "entry_points.txt").write_text("[vmaf_workspace.load_model]\nit = stand_in:load\n")
+    (site / "stand_in.py").write_text("def load(path): raise ValueError('the stand-in says no')\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    done = ws("verify", "--workspace", root, "--at", tmp_path / "b", "--restore")
+    assert (done.code, "the stand-in says no" in done.err) == (1, True)
+
+
+def test_nothing_of_a_failed_restore_check_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    ws("verify", "--workspace", root, "--at", tmp_path / "b", "--restore")
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_the_default_location_warns_while_it_is_on_the_same_disk(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    done = ws("backup-models", "--workspace", root)
+    assert done.code == 0, done
+    assert "own disk" in done.err
+    assert (tmp_path / "home" / ".local" / "share" / "vmaf-workspace" / "backups" / "snapshots").is_dir()
+
+
+def test_the_location_comes_from_the_flag_then_invoke_then_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = models(tmp_path / "ws")
+    monkeypatch.setenv("VMAF_BACKUPS", str(tmp_path / "variable"))
+    assert ws("snapshots", "--workspace", root, "--json").json["location"] == str(tmp_path / "variable")
+    monkeypatch.setenv("INVOKE_WS_BACKUPS", str(tmp_path / "invoke"))
+    assert ws("snapshots", "--workspace", root, "--json").json["location"] == str(tmp_path / "invoke")
+    done = ws("snapshots", "--workspace", root, "--at", tmp_path / "flag", "--json")
+    assert done.json["location"] == str(tmp_path / "flag")
+
+
+def test_another_workspace_may_not_hold_the_location(tmp_path: Path) -> None:
+    root, other = models(tmp_path / "ws"), models(tmp_path / "other")
+    before = everything(other)
+    with pytest.raises(WorkspaceError, match="inside the workspace"):
+        take(root, other / "workdir" / "b")
+    assert everything(other) == before
+
+
+def test_local_backups_import_no_fsspec(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    code = (
+        "import sys; from vmaf_workspace.cli import main; code = main(sys.argv[1:]);"
+        " sys.exit(code or 'fsspec' in sys.modules)"
+    )
+    for command in ("backup-models", "verify", "snapshots", "diff"):
+        done = run([sys.executable, "-c", code, command, "--workspace", root, "--at", tmp_path / "b"])
+        assert done.code == 0, done

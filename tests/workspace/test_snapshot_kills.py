@@ -1,0 +1,207 @@
+"""`kill -9` at every write, counted: what is listed verifies, the workspace is whole, the next call finishes the job.
+
+A write is whatever makes, names, changes or removes something (as Python's audit events tell), and each `os.write`,
+which is left half done. The child that is killed is forked from one that has imported everything, so a kill costs
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trees import python
+
+KILLING = """
+import os, shutil, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from snapshot_trees import bring_back, content_of, models, place, take
+from trees import age, write
+from vmaf_workspace.remove import execute
+from vmaf_workspace.snapshot.restore import plan_restore
+from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
+from vmaf_workspace.snapshot.store import find, ids, load, prune, snapshots
+from vmaf_workspace.snapshot.swap import finish_interrupted
+from vmaf_workspace.snapshot.verify import verify
+from vmaf_workspace.snapshot.wipe import plan_wipe
+
+TOP = Path(sys.argv[1])
+ROOT, AT = TOP / "ws", TOP / "b"
+EVENTS = {f"os.{word}" for word in "rename remove rmdir mkdir link symlink utime chmod truncate".split()}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+def die_at(n):
+    left = [n]
+    def one():
+        left[0] -= 1
+        return left[0] == 0
+    def hook(event, args):
+        if event in EVENTS or (event == "open" and isinstance(args[2], int) and args[2] & WRITING):
+            if one():
+                os.kill(os.getpid(), signal.SIGKILL)
+    write = os.write
+    def half(fd, content):
+        if one():
+            write(fd, content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(fd, content)
+    sys.addaudithook(hook)
+    os.write = half
+
+def every_kill(prepare, operation, check):
+    n = 0
+    while True:
+        n += 1
+        shutil.rmtree(TOP, ignore_errors=True)
+        TOP.mkdir()
+        prepare()
+        pid = os.fork()
+        if not pid:
+            try:
+                die_at(n)
+                operation()
+                os._exit(0)
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+                sys.stderr.flush()
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status in (0, -signal.SIGKILL), status
+        try:
+            check()
+        except BaseException:
+            print("killed at write", n, file=sys.stderr)
+            raise
+        if status == 0:
+            print(n)
+            return
+
+def everything_listed_verifies():
+    if ids(place(AT)):
+        found = verify(place(AT))
+        assert found.problems == [], found.problems
+
+def tidy():
+    prune(place(AT))
+    names = [name for top, _, names in os.walk(AT) for name in names if not top.endswith("/running")]
+    assert not [name for name in names if name.startswith(".part-")], names
+    assert not [name for name in os.listdir(AT / "running") if not name.startswith(".part-")]
+"""
+
+BACKUP = """
+before = {}
+def prepare():
+    models(ROOT)
+    before.update(content_of(ROOT))
+
+def check():
+    assert content_of(ROOT) == before
+    everything_listed_verifies()
+    take(ROOT, AT)
+    everything_listed_verifies()
+    tidy()
+    everything_listed_verifies()
+    out = TOP / "out"
+    bring_back(out, AT)
+    assert content_of(out) == before
+
+every_kill(prepare, lambda: take(ROOT, AT, pin=True), check)
+"""
+
+RESTORE = """
+old, new = {}, {}
+def prepare():
+    models(ROOT)
+    old.update(content_of(ROOT))
+    prepare.id = take(ROOT, AT).id
+    write(ROOT / "model" / "m.pkl", 2)
+    write(ROOT / "model" / "m.pkl.model", 20)
+    write(ROOT / "model" / "m.pkl.0001", 20)
+    (ROOT / "model_param" / "tuned" / "p.pkl").unlink()
+    age(ROOT / "model")
+    new.update(content_of(ROOT))
+
+def check():
+    now = content_of(ROOT)
+    for path, content in now.items():
+        if ".vmaf-restore-" not in path:
+            assert content in (old.get(path), new.get(path)), path
+    everything_listed_verifies()
+    finish_interrupted(ROOT, "test")
+    now = content_of(ROOT)
+    group = {path: content for path, content in now.items() if path.startswith("model/m.")}
+    assert group in [{p: c for p, c in each.items() if p.startswith("model/m.")} for each in (old, new)], sorted(group)
+    if {path: content for path, content in now.items() if ".vmaf-restore-" not in path} != new:
+        held = [i for i in ids(place(AT)) if plan_restore(TOP / "nowhere", load(place(AT), i)).apparent_bytes]
+        assert len(held) > 1, "what was replaced is in a safety snapshot"
+    bring_back(ROOT, AT, prepare.id, overwrite=True)
+    assert content_of(ROOT) == old
+    assert not [name for name in os.listdir(ROOT) + os.listdir(ROOT / "model") if name.startswith(".vmaf-restore")]
+    everything_listed_verifies()
+
+every_kill(prepare, lambda: bring_back(ROOT, AT, prepare.id, overwrite=True), check)
+"""
+
+PRUNE = """
+def prepare():
+    models(ROOT)
+    take(ROOT, AT)
+    for n in range(3):
+        age(write(ROOT / "model" / "m.pkl", 20 + n))
+        take(ROOT, AT)
+
+def operation():
+    forget(place(AT), plan_forget(snapshots(place(AT)), Keep(last=1)))
+    prune(place(AT))
+
+def check():
+    everything_listed_verifies()
+    operation()
+    everything_listed_verifies()
+    tidy()
+    assert len(ids(place(AT))) == 1
+
+every_kill(prepare, operation, check)
+"""
+
+WIPE = """
+before = {}
+def prepare():
+    models(ROOT)
+    before.update(content_of(ROOT))
+    take(ROOT, AT)
+
+def operation():
+    assert execute(plan_wipe(ROOT, ("model", "model_param", "checkpoints_dir")).plan).is_complete
+
+def check():
+    everything_listed_verifies()
+    operation()
+    assert content_of(ROOT) == {}
+    bring_back(ROOT, AT)
+    assert content_of(ROOT) == before
+
+def in_child():  # it forks its own children: that one of them was killed ends it, too
+    if not execute(plan_wipe(ROOT, ("model", "model_param", "checkpoints_dir")).plan).is_complete:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+every_kill(prepare, in_child, check)
+"""
+
+
+@pytest.mark.parametrize(
+    ("operation", "at_least"),
+    [
+        pytest.param(BACKUP, 25, id="backup"),
+        pytest.param(RESTORE, 40, id="restore"),
+        pytest.param(PRUNE, 8, id="prune"),
+        pytest.param(WIPE, 3, id="wipe"),
+    ],
+)
+def test_killed_at_every_write_nothing_is_lost(operation: str, at_least: int, tmp_path: Path) -> None:
+    done = python(KILLING + operation, tmp_path / "top", Path(__file__).parent)
+    assert done.code == 0, done.err
+    assert int(done.out) > at_least, "it wrote less often than expected: are the writes still counted?"

@@ -1,0 +1,171 @@
+"""*Wipe* is the only way models go: a verified snapshot holds exactly what goes, and a person types its name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pexpect
+import pytest
+from snapshot_trees import bring_back, content_of, damage, models, place, take
+from trees import everything, left, live_run, workspace, write, ws
+
+from vmaf_workspace.contract import PLACEHOLDER
+from vmaf_workspace.snapshot import store
+
+
+def at(root: Path) -> Sequence[str | Path]:
+    return ("--workspace", root, "--at", root.parent / "b")
+
+
+def typed(root: Path, *answers: str, flags: Sequence[str] = ()) -> tuple[int | None, str]:
+    """Exit code and screen of `wipe-models` at a terminal, where a person gives these answers."""
+    arguments = ["-m", "vmaf_workspace.cli", "wipe-models", *map(str, at(root)), *flags]
+    child = pexpect.spawn(sys.executable, arguments, encoding="utf-8", timeout=30, dimensions=(50, 300))
+    screen = ""
+    for answer in answers:
+        child.expect([r"\[y/N\] ", r"Type \w+ to empty it \(.*\): "])
+        screen += (child.before or "") + str(child.after)
+        child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus, screen + str(child.before)
+
+
+def test_what_a_verified_snapshot_holds_goes_by_name_and_comes_back(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    was = content_of(root)
+    take(root, tmp_path / "b")
+    code, screen = typed(root, "model", "model_param", "checkpoints_dir")
+    assert code == 0, screen
+    assert "verified now" in screen
+    assert [left(root, name) for name in ("model", "model_param", "checkpoints_dir")] == [[], [], []]
+    assert (root / "model" / PLACEHOLDER).exists()
+    bring_back(root, tmp_path / "b")
+    assert content_of(root) == was
+
+
+@pytest.mark.parametrize("answer", ["", "y", "yes", "model_param", "MODEL", "model/"])
+def test_anything_but_the_name_removes_nothing(answer: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    before = content_of(root)
+    code, screen = typed(root, answer, flags=["--only", "model"])
+    assert (code, content_of(root)) == (1, before), screen
+
+
+def test_only_one_subdirectory_goes(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    done = ws("wipe-models", *at(root), "--only", "model", "--yes", "--json")
+    assert (done.code, done.json["removed"]["apparent_bytes"]) == (0, 111)
+    assert set(content_of(root)) == {"model_param/tuned/p.pkl", "checkpoints_dir/run/fold1"}
+    assert ws("wipe-models", *at(root), "--only", "workdir").code == 2
+
+
+def test_without_a_snapshot_yes_is_not_enough(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    before = everything(root)
+    for flags in ([], ["--yes"], ["--yes", "--json"], ["--dry-run"]):
+        done = ws("wipe-models", *at(root), *flags)
+        assert (done.code, "no verified snapshot" in done.err) == (3, True), done
+    assert everything(root) == before
+    assert ws("wipe-models", *at(root), "--without-snapshot").code == 3  # no terminal to type at
+    assert everything(root) == before
+    assert ws("wipe-models", *at(root), "--without-snapshot", "--yes").code == 0
+    assert content_of(root) == {}
+
+
+def test_it_offers_to_take_the_snapshot(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    was = content_of(root)
+    code, screen = typed(root, "n", flags=["--only", "model"])
+    assert (code, content_of(root)) == (3, was), screen
+    code, screen = typed(root, "y", "model", flags=["--only", "model"])
+    assert code == 0, screen
+    assert left(root, "model") == []
+    bring_back(root, tmp_path / "b")
+    assert content_of(root) == was
+
+
+@pytest.mark.parametrize("change", ["content", "more", "less", "link"])
+def test_a_snapshot_of_anything_else_is_none(change: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    if change == "content":
+        path = root / "model" / "m.pkl.model"
+        about = path.stat()
+        path.write_bytes(b"y" * 10)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    elif change == "more":
+        write(root / "model" / "n.pkl")
+    elif change == "less":
+        (root / "model" / "m.pkl").unlink()
+    else:
+        (root / "model" / "l").symlink_to("m.pkl")
+    assert ws("wipe-models", *at(root), "--only", "model", "--yes").code == 3
+    assert ws("wipe-models", *at(root), "--only", "model_param", "--yes").code == 0
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing", "truncated", "manifest"])
+def test_a_damaged_snapshot_is_none(how: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    damage(tmp_path / "b", how, root / "model" / "m.pkl.model", taken.id)
+    before = everything(root)
+    assert ws("wipe-models", *at(root), "--yes").code == 3
+    assert everything(root) == before
+
+
+def test_an_older_snapshot_of_exactly_this_content_will_do(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    older = take(root, tmp_path / "b")
+    write(root / "model" / "m.pkl", 50)
+    take(root, tmp_path / "b")
+    write(root / "model" / "m.pkl", 1)
+    done = ws("wipe-models", *at(root), "--yes")
+    assert done.code == 0
+    assert older.id[:28] in done.err
+
+
+def test_live_runs_refuse_it(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    before = content_of(root)
+    with live_run(root):
+        assert ws("wipe-models", *at(root), "--yes").code == 4
+    assert content_of(root) == before
+
+
+def test_an_unmarked_directory_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "work" / "model" / "m.pkl")
+    before = everything(tmp_path / "work")
+    done = ws("wipe-models", "--workspace", tmp_path / "work", "--at", tmp_path / "b", "--without-snapshot", "--yes")
+    assert (done.code, "marker" in done.err) == (3, True)
+    assert everything(tmp_path / "work") == before
+
+
+def test_nothing_to_wipe_and_twice_in_a_row(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    assert ws("wipe-models", *at(root)).code == 0
+    assert ws("wipe-models", "--workspace", tmp_path / "missing").code == 0
+    models(tmp_path / "other")
+    for _ in range(2):
+        done = ws("wipe-models", "--workspace", tmp_path / "other", "--without-snapshot", "--yes")
+        assert done.code == 0
+    assert store.ids(place(tmp_path / "b")) == []
+
+
+def test_links_in_a_subdirectory_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    precious = write(tmp_path / "precious" / "thesis.tex")
+    (root / "model" / "l").symlink_to(precious)
+    (root / "model" / "d").symlink_to(precious.parent)
+    os.mkfifo(root / "model" / "fifo")
+    done = ws("backup-models", *at(root))
+    assert (done.code, "fifo" in done.err) == (0, True)
+    assert ws("wipe-models", *at(root), "--yes").code == 0
+    assert left(root, "model") == []
+    assert precious.exists()
