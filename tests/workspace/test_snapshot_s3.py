@@ -1,0 +1,307 @@
+"""The same snapshots behind URLs: in memory, and on a real S3 server with uploads that die and listings that lag."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snapshot_trees import bring_back, content_of, models, place, take
+from trees import age, write, ws
+
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.snapshot import local, remote, store
+from vmaf_workspace.snapshot.manifest import object_name
+from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
+from vmaf_workspace.snapshot.verify import verify
+
+s3fs = pytest.importorskip("s3fs", reason="backups in s3:// need the extra s3")
+pytest.importorskip("moto.server")
+
+App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass
+class Faulty:
+    """moto's S3, and what goes wrong in it."""
+
+    app: App
+    die_at_put: int = 0  # from this PUT on, counted from 1, each is refused
+    cut_at_put: int = 0  # this PUT alone is read half, then its connection is cut
+    lag: bool = False  # listings answer what the first one of this query answered
+    puts: int = 0
+    seen: dict[str, tuple[str, list[tuple[str, str]], bytes]] = field(default_factory=dict)
+    lock: Any = field(default_factory=threading.Lock)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        query = environ.get("QUERY_STRING", "")
+        if environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].count("/") > 1:
+            with self.lock:
+                self.puts += 1
+                dies = self.die_at_put and self.puts >= self.die_at_put
+                cut = self.puts == self.cut_at_put
+            if cut:
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+                raise ConnectionAbortedError("cut")
+            if dies:
+                start_response("403 Forbidden", [("Content-Type", "text/plain")])
+                return [b"the upload died"]
+        if self.lag and environ["REQUEST_METHOD"] == "GET" and "list-type" in query:
+            if query not in self.seen:
+                answer: list[Any] = []
+
+                def keep(status: str, headers: list[tuple[str, str]], *rest: Any) -> None:
+                    answer.extend([status, headers])
+
+                body = b"".join(self.app(environ, keep))
+                self.seen[query] = (answer[0], answer[1], body)
+            status, headers, body = self.seen[query]
+            start_response(status, headers)
+            return [body]
+        return self.app(environ, start_response)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Faulty, str]]:
+    """A server on a free port of this host, for all tests of the module."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    faulty = Faulty(DomainDispatcherApplication(create_backend_app))
+    running = make_server("127.0.0.1", 0, faulty, threaded=True)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield faulty, f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture
+def s3(server: tuple[Faulty, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Faulty, str]]:
+    """The faults, none yet, and the URL of a place in a bucket that only this test uses."""
+    faulty, endpoint = server
+    faulty.die_at_put, faulty.cut_at_put, faulty.lag, faulty.puts = 0, 0, False, 0
+    faulty.seen.clear()
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",  # of no account: the server takes any
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir(bucket)
+    yield faulty, f"s3://{bucket}/vmaf"
+    faulty.die_at_put, faulty.cut_at_put, faulty.lag = 0, 0, False
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(params=["memory", "s3"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A place that is new to each test."""
+    if request.param == "memory":
+        return f"memory://{uuid.uuid4().hex}/vmaf"
+    found: tuple[Faulty, str] = request.getfixturevalue("s3")
+    return found[1]
+
+
+def test_the_whole_way_by_url(url: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(root / "model" / os.fsdecode(b"odd\n\xff.pkl"), 3)
+    age(write(root / "model" / "large", local.LARGE + 1))
+    (root / "model" / "link").symlink_to("m.pkl")
+    first = take(root, url, note="the first", pin=True)
+    assert take(root, url).stored_objects == 0
+    location = place(url)
+    assert verify(location).problems == []
+    listed = store.snapshots(location)
+    assert [(each.pinned, each.verified) for each in listed] == [(True, True), (False, True)]
+    was = content_of(root)
+    bring_back(tmp_path / "out", url, first.id)
+    assert content_of(tmp_path / "out") == was
+    write(root / "model" / "m.pkl", 9)
+    done = bring_back(root, url, first.id, overwrite=True)
+    assert (done.safety is not None, content_of(root)) == (True, was)
+
+
+def test_damage_is_named_and_refused(url: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    snapshot = store.load(place(url), take(root, url).id)
+    location = place(url)
+    sha256 = next(file.sha256 for file in snapshot.files if file.path == "model/m.pkl.model")
+    location.write(object_name(sha256), b"y" * 10)
+    ((what, problem),) = verify(location).problems
+    assert "model/m.pkl.model" in what
+    assert "content" in problem
+    with pytest.raises(WorkspaceError, match="cannot be restored"):
+        bring_back(tmp_path / "out", url)
+    assert content_of(tmp_path / "out") == {}
+    location.remove(object_name(sha256))
+    assert "missing" in verify(location).problems[0][1]
+    location.write(f"snapshots/{snapshot.id}.json", b"{}")
+    assert "damaged" in verify(location).problems[0][1]
+
+
+def test_forget_and_prune_spare_what_may_be_too_fresh_to_tell(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = models(tmp_path / "ws")
+    take(root, url)
+    age(write(root / "model" / "m.pkl", 20))
+    take(root, url)
+    location = place(url)
+    assert len(forget(location, plan_forget(store.snapshots(location), Keep(last=1)))) == 1
+    pruned = store.prune(location)
+    assert (pruned.objects, pruned.kept_fresh) == (0, 1)
+    monkeypatch.setattr(location, "settle_s", 0.0)
+    pruned = store.prune(location)
+    assert (pruned.objects, pruned.apparent_bytes) == (1, 1)
+    assert verify(location).problems == []
+
+
+def test_a_prune_knows_of_a_backup_on_another_machine(url: str, tmp_path: Path) -> None:
+    with store.taking(place(url), "a backup elsewhere"), pytest.raises(WorkspaceError, match="while a backup runs"):
+        store.prune(place(url))
+    assert store.prune(place(url)).objects == 0
+
+
+def test_the_announcement_of_a_machine_that_died_expires(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(models(tmp_path / "ws"), url)
+    dead = place(url)
+    dead.write("running/backup-dead.json", b"{}")
+    with pytest.raises(WorkspaceError, match="while a backup runs"):
+        store.prune(place(url))
+    monkeypatch.setattr(remote, "STALE_S", -1.0)
+    store.prune(place(url))
+    assert dead.sizes("running") == {}
+
+
+def test_two_machines_at_once(url: str, tmp_path: Path) -> None:
+    roots = [models(tmp_path / name) for name in ("one", "other")]
+    for root in roots:
+        for n in range(20):
+            age(write(root / "model" / f"m{n}.pkl", n))
+    failures: list[BaseException] = []
+
+    def work(root: Path) -> None:
+        try:
+            take(root, url)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(root,)) for root in roots]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(verify(place(url)).whole) == 2
+
+
+def test_an_upload_that_dies_leaves_no_snapshot_and_the_next_backup_is_whole(
+    s3: tuple[Faulty, str], tmp_path: Path
+) -> None:
+    faulty, url = s3
+    root = models(tmp_path / "ws")
+    kept = take(root, url).id
+    per_backup = faulty.puts
+    for name in ("m.pkl", "m.pkl.model", "m.card.json"):
+        age(write(root / "model" / name, 300 + len(name)))
+    for n in range(1, per_backup + 1):
+        faulty.puts, faulty.die_at_put = 0, n
+        try:
+            take(root, url)
+        except WorkspaceError as error:
+            lines = str(error).splitlines()
+            assert len(lines) == 3
+            assert url in lines[0]
+        faulty.die_at_put = 0
+        location = place(url)
+        assert kept in store.ids(location)
+        assert verify(location).problems == []
+        if len(store.ids(location)) > 1:
+            break
+    else:
+        take(root, url)
+    bring_back(tmp_path / "out", url)
+    assert content_of(tmp_path / "out") == content_of(root)
+
+
+def test_a_connection_that_is_cut_once_is_tried_again(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    faulty, url = s3
+    root = models(tmp_path / "ws")
+    for n in (1, 3, 7):
+        faulty.puts, faulty.cut_at_put = 0, n
+        age(write(root / "model" / "m.pkl", 100 + n))
+        take(root, url)
+        faulty.cut_at_put = 0
+        assert verify(place(url)).problems == []
+    assert len(store.ids(place(url))) == 3
+
+
+def test_a_listing_that_lags_costs_a_second_look_and_never_a_file(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    faulty, url = s3
+    root = models(tmp_path / "ws")
+    faulty.lag = True
+    assert store.ids(place(url)) == []
+    take(root, url)
+    age(write(root / "model" / "m.pkl", 30))
+    take(root, url)
+    assert store.ids(place(url)) == []  # nobody sees them yet
+    pruned = store.prune(place(url))
+    assert pruned.objects == 0
+    faulty.lag = False
+    assert len(store.ids(place(url))) == 2
+    assert verify(place(url)).problems == []
+
+
+def test_a_listing_that_shows_what_is_gone_is_not_believed(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    faulty, url = s3
+    root = models(tmp_path / "ws")
+    snapshot = store.load(place(url), take(root, url).id)
+    faulty.lag = True
+    location = place(url)
+    assert len(location.sizes("objects")) == 5
+    for sha256 in snapshot.objects:
+        location.remove(object_name(sha256))
+    assert len(location.sizes("objects")) == 5
+    take(root, url)
+    faulty.lag = False
+    assert verify(place(url)).problems == []
+
+
+def test_a_bucket_that_is_not_there_is_explained(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    with pytest.raises(WorkspaceError) as caught:
+        take(root, f"s3://{uuid.uuid4().hex}/vmaf")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_an_unreachable_store_is_explained_to_people(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    done = ws(
+        "backup-models", "--workspace", root, "--at", s3[1], env=os.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    )
+    assert (done.code, len(done.err.strip().splitlines())) == (1, 3), done
+
+
+def test_tasks_work_by_url(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    at = ("--workspace", root, "--at", s3[1])
+    for command in ("backup-models", "verify", "snapshots", "diff", "prune", "restore-models"):
+        done = ws(command, *at)
+        assert (done.code, done.err) == (0, ""), done
+    assert ws("wipe-models", *at, "--yes").code == 0
+    assert ws("restore-models", *at).code == 0
