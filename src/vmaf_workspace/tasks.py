@@ -39,12 +39,19 @@ def as_task(command: Command) -> Task[Any]:
 
 
 def configured(config: Any, flag: str) -> str:
-    """What Invoke's configuration has for *flag*, or "" where it is not set; UsageError where it is no path."""
+    """What Invoke's configuration has for *flag*, or "" where it is not set; UsageError where it is no path.
+
+    A relative one is refused: it would mean another place in each directory that `invoke` is called from.
+    """
     name = CONFIGURED[flag]
     section = config.get("ws") or {}
     path = section.get(name) if hasattr(section, "get") else section
-    if path is None or isinstance(path, str):
-        return path or ""
+    if path is None or path == "":
+        return ""
+    if isinstance(path, str):
+        if path.startswith(("/", "~")) or "://" in path:
+            return path
+        raise UsageError(f"Invoke's configuration, ws.{name}: {path!r} is relative; write the whole path, or from `~`")
     raise UsageError(f"Invoke's configuration, ws.{name}: expected a path, got {path!r}")
 
 

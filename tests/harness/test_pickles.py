@@ -141,7 +141,6 @@ def test_a_global_that_is_not_data_is_named_and_not_run(content: bytes, named: s
         np.ndarray,
         OrderedDict,
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_objects_are_refused_by_every_protocol(payload: object, protocol: int, nowhere: Path) -> None:
