@@ -129,7 +129,7 @@ def test_a_blank_path_in_the_config_counts_as_none(project: Path, root: Path) ->
         assert done.out == f"{root}\n"
 
 
-@pytest.mark.parametrize("text", ["ws: [", "ws: text", "ws: {path: [a]}", "ws: {path: 5}"])
+@pytest.mark.parametrize("text", ["ws: [", "ws: text", "ws: {path: [a]}", "ws: {path: 5}", "ws: {path: scratch}"])
 def test_a_config_that_cannot_be_read_is_a_usage_error_without_a_traceback(text: str, project: Path) -> None:
     (project / "invoke.yaml").write_text(text + "\n")
     done = ws("where")
