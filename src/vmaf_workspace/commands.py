@@ -52,9 +52,9 @@ def run(command: Command, flags: dict[str, Any]) -> int:
         return code
     except WorkspaceError as error:
         return _failed(command, flags, error, error.exit_code)
-    except BrokenPipeError:  # `| head`: the reader has what it wants
+    except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return FAILED
     except OSError as error:
         return _failed(command, flags, error, FAILED)
     except KeyboardInterrupt:
@@ -214,6 +214,36 @@ def migrate(
     return code
 
 
+def models(*, workspace: str = "", at: str = "", json: bool = False) -> int:
+    """Show every model: trained, shipped, built in and Tiny-AI; whether it is whole and loads; changes nothing."""
+    from vmaf_workspace import render, surfaces
+
+    location = _locate(workspace)
+    with render.spinner("trying the models"):
+        found = surfaces.models(location.path, at=at)
+    if json:
+        print(render.models_json(str(location.path), found))
+    else:
+        render.models_lines(found)
+    return DONE
+
+
+def doctor(*, workspace: str = "", at: str = "", json: bool = False) -> int:
+    """Look for what is wrong with engine, variables, disk, models, backups; each with its remedy; changes nothing."""
+    from vmaf_workspace import doctor as _doctor
+    from vmaf_workspace import render
+
+    location = _locate(workspace)
+    with render.spinner("examining"):
+        found = _doctor.examine(location, at=at)
+    code = FAILED if any(finding.level is _doctor.Level.ERROR for finding in found) else DONE
+    if json:
+        print(render.findings_json(str(location.path), found, code))
+    else:
+        render.findings_lines(found)
+    return code
+
+
 def run_session(*, workspace: str = "") -> int:
     """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
     from vmaf_workspace import session
@@ -274,6 +304,8 @@ COMMANDS = (
             "json": JSON,
         },
     ),
+    Command("models", models, {"workspace": WORKSPACE, "at": of_snapshots.AT, "json": JSON}),
+    Command("doctor", doctor, {"workspace": WORKSPACE, "at": of_snapshots.AT, "json": JSON}),
     Command("run", run_session, {"workspace": WORKSPACE}),
 )
 

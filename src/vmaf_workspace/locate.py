@@ -96,6 +96,11 @@ def checkout_at(root: Path) -> Checkout | None:
     return Checkout(root, earlier if VARIABLE in text else root / "workspace")
 
 
+def is_deaf(checkout: Checkout) -> bool:
+    """Whether the harness of *checkout* does not read the variable, as upstream's: its place is at the root then."""
+    return checkout.workspace == checkout.root / "workspace"
+
+
 def current_directory() -> Path:
     """The current directory; a WorkspaceError where it was removed under our feet."""
     try:

@@ -74,7 +74,7 @@ def plan_migration(source: Path, target: Path) -> Moved:
     is_copy = not _is_on_one_disk(source, target)
     from vmaf_workspace import faithful
 
-    begun = _journal(target)
+    begun = journal_of(target)
     place = source if os.path.lexists(source) else _aside(source)
     tree = faithful.look(str(place), without=(MARKER,)) if os.path.isdir(place) else faithful.Tree()
     if is_copy and _belongs(begun, source, target) is None:
@@ -87,7 +87,7 @@ def plan_migration(source: Path, target: Path) -> Moved:
         apparent_bytes=tree.apparent_bytes,
         disk_bytes=tree.disk_bytes,
         left_out=tuple(tree.left_out) if is_copy else (),
-        is_begun=_belongs(begun or _journal(_stage(target)), source, target) is not None,
+        is_begun=_belongs(begun or journal_of(_stage(target)), source, target) is not None,
     )
 
 
@@ -101,7 +101,7 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     source, target = planned.source, planned.target
     if planned.was_done:
         return planned
-    state = _belongs(_journal(target), source, target)
+    state = _belongs(journal_of(target), source, target)
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     failures: list[tuple[str, str]] = []
@@ -139,7 +139,7 @@ def is_skeleton(directory: Path) -> bool:
                 return False
     except OSError:
         return False
-    return bool(_journal(directory).get("state", State.DONE) == State.DONE)
+    return bool(journal_of(directory).get("state", State.DONE) == State.DONE)
 
 
 def _real(source: Path, flag: str) -> Path:
@@ -151,7 +151,7 @@ def _real(source: Path, flag: str) -> Path:
 
 
 def _is_done(source: Path, target: Path) -> bool:
-    if _belongs(_journal(target), source, target) is not State.DONE:
+    if _belongs(journal_of(target), source, target) is not State.DONE:
         return False
     return not os.path.lexists(source) or is_skeleton(source)
 
@@ -163,7 +163,7 @@ def _check(source: Path, target: Path) -> None:
             raise RefusedError(f"{target} lies {how} the workspace {source}; name a place beside it")
     guard.check_not_forbidden(target)
     guard.check_not_inside_another(target)
-    state = _belongs(_journal(target), source, target)
+    state = _belongs(journal_of(target), source, target)
     if state is None:
         _check_target(target)
         if not guard.check(source):
@@ -171,7 +171,7 @@ def _check(source: Path, target: Path) -> None:
         mounts = _mounts(source)
         if mounts:
             raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
-        stage = _journal(_stage(target))
+        stage = journal_of(_stage(target))
         if stage and _belongs(stage, source, target) is None:
             raise RefusedError(
                 f"{_stage(target)} is left of a migration from {stage.get('from')}, which was interrupted;\n"
@@ -239,7 +239,8 @@ def _stage(target: Path) -> Path:
     return target.with_name(f".vmaf-moving-{name}")
 
 
-def _journal(root: Path) -> dict[str, Any]:
+def journal_of(root: Path) -> dict[str, Any]:
+    """What the journal of the last migration in *root* says; empty where there is none."""
     try:
         data = json.loads((root / MARKER / JOURNAL).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -335,7 +336,7 @@ def _remove_source(source: Path, target: Path, progress: Progress | None) -> lis
     """Remove what was copied, if it still is that; what could not go, as (path, why)."""
     from vmaf_workspace import faithful
 
-    journal, aside = _journal(target), _aside(source)
+    journal, aside = journal_of(target), _aside(source)
     if _belongs(journal, source, target) is State.COMPARED:
         if os.path.lexists(source) and not os.path.lexists(aside):  # both: the one under its name is new
             refuse_live_runs(source, "remove what was migrated from")
@@ -369,7 +370,7 @@ def _remove(directory: Path) -> list[tuple[str, str]]:
 
 def _complete(source: Path, target: Path) -> None:
     """Give both ends what they should have: a workspace at the target, placeholders in a checkout at the source."""
-    journal, skeleton = _journal(target), _aside(target)
+    journal, skeleton = journal_of(target), _aside(target)
     for subdir in SUBDIRS:
         was = skeleton / subdir.name / PLACEHOLDER
         place = target / subdir.name / PLACEHOLDER

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,7 +20,9 @@ from vmaf_workspace.status import Status
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from vmaf_workspace.doctor import Finding
     from vmaf_workspace.migrate import Moved
+    from vmaf_workspace.surfaces import Model
 
 VERSION = 1  # of the JSON objects
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
@@ -239,6 +242,64 @@ def moved_lines(moved: Moved, *, dry_run: bool) -> None:
     listing("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
     if not dry_run:
         print(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}")
+
+
+def models_json(root: str, models: Sequence[Model]) -> str:
+    """`ws.models --json`."""
+    return object_json("models", workspace=root, models=[asdict(model) for model in models])
+
+
+def models_lines(models: Sequence[Model]) -> None:
+    """Print the table of `ws.models`, and below it what is wrong."""
+    if not models:
+        print("no model here: none in model/, no checkout, no harness that knows libvmaf's")
+        return
+
+    def yes_no(value: bool | None) -> str:
+        return "?" if value is None else "yes" if value else "no"
+
+    rows = []
+    for model in models:
+        group = f"lacks {len(model.missing)}" if model.missing else "broken" if model.problem else "whole"
+        made = " on ".join(text for text in (model.made_at, model.dataset) if text)
+        rows.append(
+            (
+                model.surface,
+                printable(model.name),
+                (model.kind or "?") + (f" × {model.members}" if (model.members or 1) > 1 else ""),
+                "-" if not model.files else group,
+                "?" if model.features is None else str(len(model.features)),
+                printable(made) or "-",
+                "-" if model.srocc is None else f"{model.srocc:.4f}",
+                "-" if model.surface == "tiny" else yes_no(model.in_libvmaf),
+                bytes_text(model.disk_bytes) if model.files else "-",
+                yes_no(model.in_snapshot) if model.surface == "trained" else "-",
+            )
+        )
+    header = ("SURFACE", "MODEL", "KIND", "FILES", ">FEATURES", "TRAINED", ">SROCC", "LIBVMAF", ">SIZE", "BACKED UP")
+    table(header, rows)
+    listing("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
+    listing("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
+    listing("not loaded by libvmaf:", [(m.name, m.why_not) for m in models if m.why_not and m.why_not != m.problem])
+
+
+def findings_json(root: str, findings: Sequence[Finding], exit_code: int) -> str:
+    """`ws.doctor --json`."""
+    return object_json(
+        "doctor", workspace=root, findings=[asdict(finding) for finding in findings], exit_code=exit_code
+    )
+
+
+def findings_lines(findings: Sequence[Finding]) -> None:
+    """Print each finding, the worst last, where a person looks first; its remedy below it."""
+    order = ("ok", "warning", "error")
+    for finding in sorted(findings, key=lambda finding: order.index(finding.level)):
+        what = "\n    ".join(printable(line) for line in finding.found.split("\n"))
+        print(f"{finding.level:<8} {printable(finding.about)}: {what}")
+        if finding.remedy:
+            print(f"         -> {printable(finding.remedy)}")
+    errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
+    print(f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}")
 
 
 def _kept(kept: Sequence[Kept]) -> None:

@@ -23,7 +23,7 @@ from types import FrameType
 
 from vmaf_workspace.contract import BY_NAME
 from vmaf_workspace.errors import RefusedError, UsageError
-from vmaf_workspace.locate import VARIABLE, Checkout, find_checkout
+from vmaf_workspace.locate import VARIABLE, Checkout, find_checkout, is_deaf
 from vmaf_workspace.lock import session
 
 REDIRECT = Path(__file__).parent / "redirect"
@@ -72,11 +72,6 @@ def redirected(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which a harness writes to *root*, whether it reads the variable or not."""
     rest = environ.get("PYTHONPATH")
     return {**environ, VARIABLE: str(root), "PYTHONPATH": f"{REDIRECT}{os.pathsep}{rest}" if rest else str(REDIRECT)}
-
-
-def is_deaf(checkout: Checkout) -> bool:
-    """Whether the harness of *checkout* does not read the variable, as upstream's: its place is at the root then."""
-    return checkout.workspace == checkout.root / "workspace"
 
 
 def after_dashes(argv: Sequence[str]) -> list[str]:

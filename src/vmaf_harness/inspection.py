@@ -1,0 +1,91 @@
+"""What `ws.models` and `ws.doctor` ask of a harness: what a model is, whether libvmaf loads it, what the engine can."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness import pickles
+from vmaf_harness.engine import PROBE_S, Engine, Engines
+from vmaf_harness.ffmpeg import quoted
+from vmaf_harness.model import check_info, num_models
+from vmaf_harness.model_group import read_model
+
+# Those that libvmaf may bring (libvmaf/src/model.c); each build has some of them, so each is tried.
+_V1 = ("3d0h", "5d0h", "1d5h_2160", "3d0h_2160")
+BUILT_IN = (
+    *("vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1", "vmaf_4k_v0.6.1neg"),
+    *("vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg", "vmaf_float_4k_v0.6.1"),
+    *(f"vmaf_v1.0.16_{size}" for size in _V1),
+    *(f"vmaf_v1.0.16_hfr_{size}" for size in _V1),
+)
+_FRAME = (
+    "-nostdin",
+    "-v",
+    "error",
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc2=s=640x360:d=0.04,format=yuv420p",
+)  # v1 needs so many
+
+
+def read(path: Path) -> dict[str, Any]:
+    """`kind`, `features` and `members` of a model file, read as data; raises HarnessError for one that is none."""
+    model = read_model(path)
+    return {"kind": model.model_type, "features": list(model.feature_names), "members": len(model.members)}
+
+
+def is_plain(path: Path) -> None:
+    """Raise HarnessError unless the pickle *path* is data alone; nothing in it is run."""
+    pickles.read(path)
+
+
+def head(path: Path) -> dict[str, Any]:
+    """`kind`, `features` and `members` as the `.pkl` alone says, whether or not its other files are there."""
+    info = check_info(pickles.read(path), str(path))
+    model = info["model_dict"]
+    info.setdefault("param_dict", {})
+    return {"kind": model["model_type"], "features": list(model["feature_names"]), "members": num_models(info)}
+
+
+def engine() -> dict[str, Any]:
+    """Where ffmpeg is, versions, and whether libvmaf has float features; raises EngineError where there is none."""
+    found = Engines().find()
+    problem = _tried(found, "model=:feature=name=float_adm|name=float_vif|name=float_motion".replace("|", "\\|"))
+    return {"path": found.path, "ffmpeg": found.ffmpeg, "libvmaf": found.libvmaf, "no_float_features": problem}
+
+
+def why_not_in_libvmaf(model: str | Path) -> str | None:
+    """Why libvmaf does not load a built-in version (str), or a `.json` (Path); None where it does. Tried on a frame."""
+    found = Engines().find()
+    if isinstance(model, str):
+        return _tried(found, f"model={quoted(f'version={model}')}")
+    try:
+        if "model_dict" not in json.loads(model.read_bytes()):
+            return "a collection, which ffmpeg's filter does not load; its members load one by one"
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return f"not a JSON model ({error})"
+    with tempfile.TemporaryDirectory(prefix="vmaf-inspect-") as place:
+        shutil.copyfile(model, os.path.join(place, "m.json"))  # a name that needs no escaping
+        return _tried(found, "model=path=m.json", cwd=place)
+
+
+def _tried(found: Engine, options: str, *, cwd: str | None = None) -> str | None:
+    graph = f"[0]split[a][b];[a][b]libvmaf={options}"
+    arguments = [found.path, *_FRAME, "-filter_complex", graph, "-f", "null", "-"]
+    try:
+        done = subprocess.run(
+            arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, cwd=cwd
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"ffmpeg could not be run: {error}"
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[0] if lines else f"ffmpeg ended with {done.returncode}"

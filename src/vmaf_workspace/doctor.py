@@ -1,0 +1,304 @@
+"""What is wrong, or soon will be, with the engine, the variables, the workspace and its backups; each with its remedy.
+
+Reads only. An error is what makes a task fail or a model be lost; a warning is what may.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from vmaf_workspace import guard
+from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, SUBDIRS, Loss
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
+from vmaf_workspace.lock import ASIDE, STARTING, stale_sessions
+from vmaf_workspace.surfaces import Inspector, inspector, trained
+
+LOW_BYTES = 1 << 30  # an intermediate YUV of a minute of 1080p takes four times as much
+LOW_INODES = 10_000
+REST_S = 3600.0  # a hidden rest this old belongs to a process that was killed
+DEFAULT_MODEL = "vmaf_v0.6.1"
+HARNESS = "pip install 'vmaf-workspace[harness]'"
+_REMOTE = {
+    "lustre": "a lock needs the mount option `flock`, and says nothing to other hosts with `localflock`",
+    "nfs": "a lock is seen by other hosts only from NFS version 4 on, or with lockd; small files are slow",
+    "cifs": "a lock may say nothing to other hosts, and hard links, modes and FIFOs may be missing",
+}
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at; *remedy* is what a person does about it, blank where there is nothing to do."""
+
+    level: Level
+    about: str
+    found: str
+    remedy: str = ""
+
+
+def examine(location: Location, *, at: str = "", environ: Mapping[str, str] | None = None) -> list[Finding]:
+    """Everything that can be said of the workspace at *location* and what it needs; *at* is the backup location."""
+    environ = os.environ if environ is None else environ
+    root = location.path
+    harness = inspector()
+    return [
+        *_engine(harness),
+        *_variable(environ),
+        *_place(root),
+        *(_contents(root, harness) if os.path.isdir(root) else ()),
+        *(_backups(root, at) if os.path.isdir(root) else ()),
+    ]
+
+
+def _engine(harness: Inspector | None) -> Iterator[Finding]:
+    if harness is None:
+        what = "no harness is installed here, so engine, pickles and models are not looked into"
+        yield Finding(level=Level.WARNING, about="engine", found=what, remedy=HARNESS)
+        return
+    try:
+        engine = harness.engine()
+    except WorkspaceError as error:
+        what, _, remedy = str(error).rpartition("\n")
+        yield Finding(level=Level.ERROR, about="engine", found=what, remedy=remedy)
+        return
+    found = f"ffmpeg {engine['ffmpeg']} with libvmaf {engine['libvmaf']}: {engine['path']}"
+    yield Finding(level=Level.OK, about="engine", found=found)
+    another = f"{HARNESS} brings an ffmpeg that has it; VMAF_FFMPEG names another"
+    if engine["no_float_features"]:
+        found = f"its libvmaf has no float features ({engine['no_float_features']})"
+        yield Finding(level=Level.ERROR, about="engine", found=found, remedy=another)
+    else:
+        yield Finding(level=Level.OK, about="engine", found="float features work")
+    has = [name for name in harness.BUILT_IN if harness.why_not_in_libvmaf(name) is None]
+    if DEFAULT_MODEL not in has:
+        found = f"its libvmaf lacks the built-in model {DEFAULT_MODEL}"
+        yield Finding(level=Level.ERROR, about="engine", found=found, remedy=another)
+    else:
+        yield Finding(
+            level=Level.OK, about="engine", found=f"{len(has)} built-in models load, {DEFAULT_MODEL} among them"
+        )
+
+
+def _variable(environ: Mapping[str, str]) -> Iterator[Finding]:
+    named = environ.get(VARIABLE)
+    if named is None:
+        return
+    text = named.strip()
+    if not text:
+        remedy = f"unset {VARIABLE}, or give it a path"
+        yield Finding(
+            level=Level.WARNING, about="variable", found=f"{VARIABLE} is blank, so it counts as unset", remedy=remedy
+        )
+        return
+    if not text.startswith(("/", "~")):
+        found = f"{VARIABLE} is {text!r}, which is another directory from each place that a command is given"
+        remedy = f"export {VARIABLE}={current_directory() / text}"
+        yield Finding(level=Level.WARNING, about="variable", found=found, remedy=remedy)
+    checkout = find_checkout(current_directory())
+    is_elsewhere = checkout is not None and os.path.realpath(locate(text).path) != os.path.realpath(checkout.workspace)
+    if checkout is not None and is_elsewhere and is_deaf(checkout):
+        found = f"the harness of {checkout.root} does not read {VARIABLE}: it writes to {checkout.workspace}"
+        remedy = "start it by `ws.run -- python -m vmaf.script.…`, which leads it here"
+        yield Finding(level=Level.WARNING, about="variable", found=found, remedy=remedy)
+
+
+def _place(root: Path) -> Iterator[Finding]:
+    try:
+        there = guard.check(root)
+    except WorkspaceError as error:
+        what, _, rest = str(error).partition("\n")
+        remedy = rest or f"set {VARIABLE} to a directory of its own, or run `ws.setup`"
+        yield Finding(level=Level.ERROR, about="workspace", found=what, remedy=remedy)
+        there = os.path.isdir(root)
+    else:
+        if not there:
+            yield Finding(
+                level=Level.OK, about="workspace", found=f"{root} is not there yet; a run, or `ws.setup`, makes it"
+            )
+        elif not guard.is_marked(root):
+            found = f"{root} has no marker yet; it is a checkout's default place, so the first clean marks it"
+            yield Finding(level=Level.OK, about="workspace", found=found)
+        else:
+            yield Finding(level=Level.OK, about="workspace", found=f"{root} carries our marker")
+    nearest = next(place for place in (root, *root.absolute().parents) if os.path.isdir(place))
+    yield from _file_system(nearest, "workspace", keeps_work=True)
+    for subdir in SUBDIRS if there else ():
+        if (root / subdir.name).is_symlink() and os.path.isdir(root / subdir.name):
+            real = Path(os.path.realpath(root / subdir.name))
+            yield from _file_system(real, f"{subdir.name}/", keeps_work=subdir.loss is Loss.WORK)
+
+
+def _file_system(place: Path, about: str, *, keeps_work: bool) -> Iterator[Finding]:
+    kind, options = mounted_as(place)
+    for name, what in _REMOTE.items():
+        if kind.startswith(name):
+            remedy = "see the mount options; scratch (workdir/, output/) is better a symlink to a local disk"
+            yield Finding(level=Level.WARNING, about=about, found=f"{place} is on {kind}: {what}", remedy=remedy)
+    if kind in ("tmpfs", "ramfs") and keeps_work:
+        remedy = "`ws.migrate --to` a disk, or back the models up elsewhere after each training"
+        found = f"{place} is on {kind}: in memory, and gone with the next reboot"
+        yield Finding(level=Level.WARNING, about=about, found=found, remedy=remedy)
+    room = os.statvfs(place)
+    if "ro" in options or room.f_flag & os.ST_RDONLY:
+        remedy = f"mount it writable, or set {VARIABLE} to a directory elsewhere"
+        yield Finding(level=Level.ERROR, about=about, found=f"{place} is on a read-only file system", remedy=remedy)
+    elif not os.access(place, os.W_OK | os.X_OK):
+        remedy = f"make it writable, or set {VARIABLE} to a directory elsewhere"
+        yield Finding(level=Level.ERROR, about=about, found=f"{place} may not be written by this user", remedy=remedy)
+    free = room.f_bavail * room.f_frsize
+    remedy = "`ws.clean-scratch` costs nothing, `ws.purge-cache` time; `ws.migrate --to` a larger disk"
+    if free < LOW_BYTES:
+        level = Level.WARNING if free else Level.ERROR
+        yield Finding(level=level, about=about, found=f"{free >> 20} MiB are free at {place}", remedy=remedy)
+    if room.f_files and room.f_favail < LOW_INODES:
+        level = Level.WARNING if room.f_favail else Level.ERROR
+        yield Finding(level=level, about=about, found=f"{room.f_favail} inodes are free at {place}", remedy=remedy)
+
+
+def mounted_as(place: Path, *, mountinfo: Path = Path("/proc/self/mountinfo")) -> tuple[str, frozenset[str]]:
+    """The kind of file system that *place* is on, and its mount options; blank where the system does not say."""
+    real = os.path.realpath(place)
+    best, found = -1, ("", frozenset[str]())
+    try:
+        lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        fields, after = left.split(" "), right.split(" ")
+        if len(fields) < 6 or len(after) < 3:
+            continue
+        point = fields[4]
+        for escape, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+            point = point.replace(escape, plain)
+        if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= best:  # the last is on top
+            best, found = len(point), (after[0], frozenset(fields[5].split(",")))
+    return found
+
+
+def _contents(root: Path, harness: Inspector | None) -> Iterator[Finding]:
+    yield from _rests(root)
+    foreign = sorted(set(os.listdir(root)) - {*BY_NAME, *KEPT_NAMES})
+    if foreign:
+        shown = ", ".join(map(repr, foreign[:3])) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        remedy = "no task removes it or backs it up: move it out, or into dataset/"
+        yield Finding(level=Level.WARNING, about="workspace", found=f"{shown}: not one of the eight", remedy=remedy)
+    for path in sorted((root / "model").rglob("*.onnx")):
+        remedy = "move it, with its sidecar .json, to the checkout's model/tiny/"
+        found = f"{path.relative_to(root)}: ONNX, which the Python harness does not read from here"
+        yield Finding(level=Level.ERROR, about="model/", found=found, remedy=remedy)
+    unsafe: set[str] = set()
+    if harness is not None:
+        for subdir in BACKED_UP:
+            for path in sorted((root / subdir).rglob("*.pkl")):
+                try:
+                    harness.is_plain(path)
+                except Exception as error:  # whatever a harness raises
+                    unsafe.add(str(path))
+                    remedy = "do not load it with anything else; remove it, or restore it (`ws.restore-models`)"
+                    yield Finding(level=Level.ERROR, about=f"{subdir}/", found=str(error), remedy=remedy)
+    whole = 0
+    for model in trained(root):
+        problem = _problem(root, model.name, model.files, harness, unsafe)
+        missing = [] if harness is not None and problem is None else list(model.missing)
+        if not missing and problem is None:
+            whole += 1
+        elif missing or not unsafe & {str(root / "model" / path) for path in model.files}:
+            found = f"{model.name}: {', '.join(missing)} missing" if missing else str(problem)
+            remedy = "restore the whole group (`ws.restore-models --only`), copy all its files again, or train anew"
+            yield Finding(level=Level.ERROR, about="model/", found=found, remedy=remedy)
+    if whole:
+        yield Finding(level=Level.OK, about="model/", found=f"{whole} whole {'model' if whole == 1 else 'models'}")
+
+
+def _problem(root: Path, name: str, files: tuple[str, ...], harness: Inspector | None, unsafe: set[str]) -> str | None:
+    main = next((path for path in (f"{name}.pkl", f"{name}.json") if path in files), None)
+    if main is None or harness is None or str(root / "model" / main) in unsafe:
+        return None if harness is None else f"{name}: its .pkl is missing or unsafe"
+    try:
+        harness.read(root / "model" / main)
+    except Exception as error:  # whatever a harness raises for a model that does not load
+        return str(error)
+    return None
+
+
+def _rests(root: Path) -> Iterator[Finding]:
+    """What processes that were killed left."""
+    from vmaf_workspace.migrate import JOURNAL, State, journal_of
+
+    stale = stale_sessions(root)
+    if stale:
+        found = f"{len(stale)} lock files of sessions that are over, in {MARKER}/sessions"
+        remedy = "nothing to do: they lock nothing, and the next `ws.run` removes them"
+        yield Finding(level=Level.WARNING, about="locks", found=found, remedy=remedy)
+    journal = journal_of(root)
+    if journal.get("state", State.DONE) != State.DONE:
+        found = f"a migration from {journal.get('from')} to {journal.get('to')} was stopped ({MARKER}/{JOURNAL})"
+        remedy = f"ws.migrate --from {journal.get('from')} --to {journal.get('to')}"
+        yield Finding(level=Level.WARNING, about="workspace", found=found, remedy=remedy)
+    for subdir in SUBDIRS:
+        try:
+            names = os.listdir(root / subdir.name)
+        except OSError:
+            continue
+        rests = [name for name in names if name.startswith((ASIDE, STARTING)) and _is_old(root / subdir.name / name)]
+        if rests:
+            remedy = subdir.removed_by or "remove them by hand"
+            found = f"{len(rests)} hidden rests of a task that was killed, such as {sorted(rests)[0]}"
+            yield Finding(level=Level.WARNING, about=f"{subdir.name}/", found=found, remedy=f"`{remedy}` finishes it")
+        begun = [name for name in names if name.startswith(".") and name.endswith(".whole")]
+        if subdir.backed_up and begun:
+            found = f"{sorted(begun)[0]}: a model that was being written when its writer was killed"
+            remedy = "read it once, or train it again: both finish the writing"
+            yield Finding(level=Level.WARNING, about=f"{subdir.name}/", found=found, remedy=remedy)
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > REST_S
+    except OSError:
+        return False
+
+
+def _backups(root: Path, at: str) -> Iterator[Finding]:
+    from vmaf_workspace.snapshot import location, store
+    from vmaf_workspace.snapshot.tree import look
+
+    try:
+        newest_ns = max((about.st_mtime_ns for about in look(root).found.values()), default=0)
+        place = location.opened(location.named(at), root=root)
+        known = store.ids(place)
+        latest = store.load(place, store.find(place, root=root)) if known else None
+    except WorkspaceError as error:
+        what, _, remedy = str(error).partition("\n")
+        remedy = remedy or "name another place with --at"
+        yield Finding(level=Level.ERROR, about="backups", found=what, remedy=remedy)
+        return
+    warning = location.disk_warning(place, root)
+    if warning and newest_ns:
+        what, _, remedy = warning.partition("; ")
+        yield Finding(level=Level.WARNING, about="backups", found=what, remedy=remedy)
+    if newest_ns and latest is None:
+        found = f"there are models, and no snapshot of them in {place.url}"
+        yield Finding(level=Level.WARNING, about="backups", found=found, remedy="ws.backup-models")
+    elif latest is not None and newest_ns > latest.time_s * 1e9:
+        found = f"models are newer than the latest snapshot in {place.url}"
+        yield Finding(level=Level.WARNING, about="backups", found=found, remedy="ws.backup-models")
+    elif latest is not None:
+        yield Finding(
+            level=Level.OK, about="backups", found=f"the latest snapshot in {place.url} is newer than every model"
+        )

@@ -1,0 +1,278 @@
+"""Every model that a person may mean, of the three surfaces: trained ones, shipped ones, Tiny-AI ones.
+
+What is in the files of a model is for a harness to say: an installed package offers a module for that under the entry
+point `vmaf_workspace.inspect` (an `Inspector`). Without one everything else is said all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.groups import group_of
+from vmaf_workspace.locate import current_directory, find_checkout
+from vmaf_workspace.scan import BLOCK
+
+INSPECTORS = "vmaf_workspace.inspect"
+CARD = ".card.json"
+MOST_BYTES = 64 << 20  # of a card or a sidecar
+THREADS = 4
+
+
+class Inspector(Protocol):
+    """What a harness knows of models, as `vmaf_harness.inspection` has it; each raises where it cannot say."""
+
+    BUILT_IN: Sequence[str]
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """`kind`, `features`, `members` of a model; raises for one that does not load."""
+
+    def head(self, path: Path) -> dict[str, Any]:
+        """The same as the `.pkl` alone says."""
+
+    def is_plain(self, path: Path) -> None:
+        """Raise unless a pickle is data alone."""
+
+    def engine(self) -> dict[str, Any]:
+        """`path`, `ffmpeg`, `libvmaf`, `no_float_features`."""
+
+    def why_not_in_libvmaf(self, model: str | Path) -> str | None:
+        """Why libvmaf does not load a built-in version or a `.json`."""
+
+
+class Surface(StrEnum):
+    """Where a model lives, which is who reads it."""
+
+    TRAINED = "trained"  # the workspace's model/: the Python harness
+    SHIPPED = "shipped"  # the checkout's model/: libvmaf
+    BUILT_IN = "built-in"  # in libvmaf itself
+    TINY = "tiny"  # the checkout's model/tiny/: ONNX Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model: all files of its group, and what is known of it; None is unknown, or does not apply."""
+
+    surface: Surface
+    name: str  # of the group, below the directory of its surface; of a built-in, its version
+    files: tuple[str, ...] = ()
+    apparent_bytes: int = 0
+    disk_bytes: int = 0
+    missing: tuple[str, ...] = ()  # files that the group should have
+    problem: str | None = None  # why it does not load
+    kind: str | None = None
+    features: tuple[str, ...] | None = None
+    members: int | None = None
+    made_at: str | None = None  # ISO 8601, from the card
+    dataset: str | None = None
+    srocc: float | None = None
+    in_libvmaf: bool | None = None  # whether libvmaf loads it; tried
+    why_not: str | None = None  # libvmaf loads it not
+    in_snapshot: bool | None = None  # exactly these files, in the latest one
+
+
+def inspector() -> Inspector | None:
+    """What an installed harness offers; None where there is none, or it lacks what it needs itself."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=INSPECTORS):
+        try:
+            found: Inspector = entry.load()
+        except ImportError:  # installed without its extra
+            continue
+        return found
+    return None
+
+
+def models(root: Path, *, at: str = "") -> list[Model]:
+    """Every model of the workspace *root*, of the checkout that encloses it or us, and of libvmaf; each tried.
+
+    *at* is the backup location, as in `ws.backup-models`.
+    """
+    asked = inspector()
+    found = trained(root)
+    held = _in_latest_snapshot(root, at) if found else None
+    found = [replace(model, in_snapshot=None if held is None else _is_held(root, model, held)) for model in found]
+    checkout = find_checkout(current_directory()) or find_checkout(Path(os.path.realpath(root)).parent)
+    top = checkout.root / "model" if checkout else None
+    if top is not None:
+        found += _groups(top, Surface.SHIPPED)
+    places = {Surface.TRAINED: root / "model", Surface.SHIPPED: top}
+    if asked is not None:
+        found += [Model(surface=Surface.BUILT_IN, name=name) for name in asked.BUILT_IN]
+        harness = asked
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = list(pool.map(lambda model: _inspected(model, places.get(model.surface), harness), found))
+        found = [model for model in found if model.surface is not Surface.BUILT_IN or model.in_libvmaf]
+    if top is not None:
+        found += _tiny(top / "tiny")
+    return found
+
+
+def trained(root: Path) -> list[Model]:
+    """The models in `model/` of the workspace, by group; what their cards and names say, nothing loaded."""
+    return _groups(root / "model", Surface.TRAINED)
+
+
+def _groups(top: Path, surface: Surface) -> list[Model]:
+    groups: dict[str, dict[str, os.stat_result]] = {}
+    for directory, names, files in os.walk(top):
+        is_top = Path(directory) == top
+        left_out = {"tiny"} if is_top and surface is Surface.SHIPPED else set()
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in left_out)
+        for name in files:
+            path = name if is_top else f"{os.path.relpath(directory, top)}/{name}"
+            if not name.startswith(".") and group_of(path) != path:
+                groups.setdefault(group_of(path), {})[path] = os.lstat(top / path)
+    return [_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
+
+
+def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
+    about = _json(top / f"{name}{CARD}")
+    statistics, dataset = _part(about, "statistics"), _part(about, "dataset")
+    srocc, features = statistics.get("srocc"), about.get("features")
+    return Model(
+        surface=surface,
+        name=name,
+        files=tuple(sorted(files)),
+        apparent_bytes=sum(each.st_size for each in files.values()),
+        disk_bytes=sum(each.st_blocks * BLOCK for each in files.values()),
+        missing=tuple(_missing(name, files, str(about.get("model_type", "")))),
+        kind=_text(about.get("model_type")),
+        features=tuple(map(str, features)) if isinstance(features, list) else None,
+        made_at=_text(about.get("made_at")),
+        dataset=_text(dataset.get("name")),
+        srocc=float(srocc) if isinstance(srocc, (int, float)) else None,
+    )
+
+
+def _missing(name: str, files: Mapping[str, object], kind: str) -> list[str]:
+    """Files that this group should have beside those that it has; which members there are, their numbers say."""
+    pickles = sorted(path for path in files if path.startswith(f"{name}.pkl"))
+    if not pickles:
+        return [] if {f"{name}.json", f"{name}.bootstrap.json"} & set(files) else [f"{name}.pkl"]
+    rest = {path.removeprefix(f"{name}.pkl").removesuffix(".model") for path in pickles}
+    highest = max((int(number.removeprefix(".")) for number in rest if number), default=0)
+    numbers = ["", *(f".{number:04d}" for number in range(1, highest + 1))]
+    wanted = [f"{name}.pkl{number}{suffix}" for number in numbers for suffix in ("", ".model")]
+    has_text = any(path.endswith(".model") for path in pickles) or highest or "FOREST" not in kind
+    return [path for path in wanted if path not in files and (has_text or not path.endswith(".model"))]
+
+
+def _inspected(model: Model, top: Path | None, asked: Inspector) -> Model:
+    if model.surface is Surface.BUILT_IN or top is None:
+        why_not = _why_not(asked, model.name)
+        return replace(model, in_libvmaf=why_not is None, why_not=why_not)
+    main = next((path for path in (f"{model.name}.pkl", f"{model.name}.json") if path in model.files), None)
+    if main is None:
+        return model
+    try:
+        about: Mapping[str, Any] = asked.read(top / main)
+    except Exception as error:  # whatever a harness raises for a model that does not load
+        about = {}
+        if main.endswith(".pkl"):
+            try:
+                about = asked.head(top / main)
+            except Exception:  # the first error says it
+                about = {}
+        model = replace(model, problem=str(error))
+    if "FOREST" in str(about.get("kind")) and not model.problem:
+        model = replace(model, missing=())  # a forest is one file
+    why_not = "libvmaf reads .json, and there is none"
+    if f"{model.name}.json" in model.files:
+        why_not = _why_not(asked, top / f"{model.name}.json")
+    return replace(
+        model,
+        kind=about.get("kind", model.kind),
+        features=tuple(about["features"]) if "features" in about else model.features,
+        members=about.get("members"),
+        in_libvmaf=why_not is None,
+        why_not=why_not,
+    )
+
+
+def _why_not(asked: Inspector, model: str | Path) -> str | None:
+    try:
+        return asked.why_not_in_libvmaf(model)
+    except Exception as error:  # no engine, most likely
+        return str(error)
+
+
+def _tiny(top: Path) -> list[Model]:
+    found = []
+    for path in sorted(top.glob("*.onnx")):
+        sidecar, weights = path.with_suffix(".json"), path.with_name(f"{path.name}.data")
+        about = _json(sidecar)
+        features = about.get("feature_order", about.get("features"))
+        files = [each for each in (path, weights, sidecar) if each.is_file()]
+        problem = None
+        if about and about.get("sha256") != (sha256 := hashlib.sha256(path.read_bytes()).hexdigest()):
+            problem = f"its sha256 is {sha256}, not the one in {sidecar.name}"
+        elif sidecar.is_file() and not about:
+            problem = f"{sidecar.name} is no JSON object"
+        found.append(
+            Model(
+                surface=Surface.TINY,
+                name=f"tiny/{path.stem}",
+                files=tuple(f"tiny/{each.name}" for each in files),
+                apparent_bytes=sum(each.stat().st_size for each in files),
+                disk_bytes=sum(each.stat().st_blocks * BLOCK for each in files),
+                missing=() if sidecar.is_file() else (f"tiny/{sidecar.name}",),
+                problem=problem,
+                kind=_text(about.get("kind")),
+                features=tuple(map(str, features)) if isinstance(features, list) else None,
+            )
+        )
+    return found
+
+
+def _in_latest_snapshot(root: Path, at: str) -> dict[str, Any] | None:
+    """The files of the latest snapshot by path, empty where there is none; None where nobody can tell."""
+    from vmaf_workspace.snapshot import location, store
+
+    try:
+        place = location.opened(location.named(at), root=root)
+        if not store.ids(place):
+            return {}
+        return {file.path: file for file in store.load(place, store.find(place, root=root)).files}
+    except WorkspaceError:
+        return None
+
+
+def _is_held(root: Path, model: Model, held: Mapping[str, Any]) -> bool:
+    for path in model.files:
+        file, place = held.get(f"model/{path}"), root / "model" / path
+        about = os.lstat(place)
+        if file is None or (file.link is None and file.size != about.st_size):
+            return False
+        if file.link is None and file.mtime_ns != about.st_mtime_ns:
+            with place.open("rb") as content:
+                if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
+                    return False
+    return True
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = json.loads(file.read(MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _part(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = about.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
