@@ -37,6 +37,7 @@ from vmaf_workspace.lock import ASIDE, only_cleaner
 from vmaf_workspace.setup import adopt, explained, setup
 
 JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
+REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
 Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
 
 
@@ -276,11 +277,14 @@ def _make_links_portable(source: Path) -> None:
     tree = faithful.look(str(source), without=(MARKER,))
     for path, (link, about) in tree.links.items():
         place = source / path
+        if place.name.startswith(REWRITTEN):  # an earlier call was killed between the next two steps
+            place.unlink()
+            continue
         leads_to = os.path.normpath(os.path.join(place.parent, link))
         is_inside = Path(leads_to) == source or source in Path(leads_to).parents
         if is_inside == os.path.isabs(link):
             meant = os.path.relpath(leads_to, place.parent) if is_inside else leads_to
-            part = place.with_name(f"{ASIDE}{os.urandom(8).hex()}")
+            part = place.with_name(f"{REWRITTEN}{os.urandom(8).hex()}")
             os.symlink(meant, part)
             os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), follow_symlinks=False)
             os.replace(part, place)

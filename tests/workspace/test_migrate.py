@@ -1,0 +1,493 @@
+"""Moving a workspace: by rename, across file systems, killed at every step, refused where something could be lost."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trees import Ended, age, in_a_mount_namespace, live_run, python, stored, without_root_powers, workspace, write, ws
+
+from vmaf_workspace import guard
+from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER
+from vmaf_workspace.errors import InUseError
+from vmaf_workspace.migrate import REWRITTEN, migrate
+from vmaf_workspace.setup import setup
+
+SHM = Path("/dev/shm")  # noqa: S108 - another file system, in memory; a directory of its own is made in it
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory on another file system."""
+    if not SHM.is_dir() or os.stat(SHM).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip(f"{SHM} is no other file system here, so nothing can be copied across")
+    with tempfile.TemporaryDirectory(prefix="vmaf-ws-", dir=SHM) as place:
+        yield Path(place)
+
+
+def filled(root: Path) -> Path:
+    """A workspace with all that a move may lose: links, holes, modes, times, odd names."""
+    workspace(root)
+    write(root / "model" / "m.pkl", 1)
+    os.link(root / "model" / "m.pkl", root / "model" / "same.pkl")
+    os.symlink("m.pkl", root / "model" / "latest")
+    os.symlink(root / "model" / "m.pkl", root / "output" / "absolute")
+    os.symlink("/nowhere/at all", root / "output" / "outside")
+    with (write(root / "dataset" / "holes.yuv", 10)).open("r+b") as file:
+        file.truncate(8 << 20)
+        file.seek(4 << 20)
+        file.write(b"x" * 4096)
+    write(root / "workdir" / "a uuid" / "ein\nName", 100).chmod(0o640)
+    (root / "workdir" / "a uuid").chmod(0o750)
+    write(Path(os.fsdecode(os.fsencode(root / "dataset") + b"/not utf-8 \xff")), 1000)
+    write(root / "dataset" / ("n" * 255), 0)
+    (root / "encode" / "empty").mkdir()
+    stored(root, "d1/1/k", 100)
+    age(root)
+    return root
+
+
+def seen(root: Path) -> dict[str, tuple[Any, ...]]:
+    """What of *root* must be the same after a move: kind, mode, time, content, hard links; not inodes."""
+    found: dict[str, tuple[Any, ...]] = {}
+    inodes: dict[int, str] = {}
+    for directory, names, files in os.walk(root):
+        if MARKER in names:
+            names.remove(MARKER)
+        for name in sorted(names + files):
+            path = os.path.join(directory, name)
+            about = os.lstat(path)
+            below = os.path.relpath(path, root)
+            content: object = ""
+            if stat.S_ISLNK(about.st_mode):
+                content = os.path.relpath(os.path.join(directory, os.readlink(path)), root)
+            elif stat.S_ISREG(about.st_mode):
+                content = Path(path).read_bytes()
+            same = inodes.setdefault(about.st_ino, below)
+            found[below] = (about.st_mode, int(about.st_mtime), content, same, about.st_nlink * (content != ""))
+    return found
+
+
+def move(source: Path, target: Path, *flags: str) -> Ended:
+    return ws("migrate", "--from", source, "--to", target, "--yes", *flags)
+
+
+def test_on_one_file_system_all_of_it_is_there_afterwards_and_nothing_is_copied(tmp_path: Path) -> None:
+    root = filled(tmp_path / "ws")
+    inode, before = (root / "model" / "m.pkl").stat().st_ino, seen(root)
+    done = move(root, tmp_path / "new parent" / "moved")
+    assert done.code == 0, done
+    moved = tmp_path / "new parent" / "moved"
+    assert done.out.splitlines()[-1] == f"export VMAF_WORKSPACE='{moved}'"
+    assert not root.exists()
+    assert {**seen(moved), "output/outside": ""} == {**before, "output/outside": ""}
+    assert os.readlink(moved / "output" / "outside") == "/nowhere/at all"
+    assert (moved / "model" / "m.pkl").stat().st_ino == inode
+    assert (moved / "output" / "absolute").read_bytes() == b"x"
+    assert guard.check(moved)
+
+
+def test_across_file_systems_links_holes_modes_times_and_names_survive(tmp_path: Path, disk: Path) -> None:
+    root = filled(tmp_path / "ws")
+    before = seen(root)
+    done = move(root, disk / "moved", "--json")
+    assert (done.code, done.json["copied"], done.json["left_out"]) == (0, True, []), done
+    moved = disk / "moved"
+    after = seen(moved)
+    assert {**after, "output/outside": ""} == {**before, "output/outside": ""}
+    holes = (moved / "dataset" / "holes.yuv").stat()
+    assert holes.st_blocks * 512 < 1 << 20
+    assert (moved / "model" / "latest").is_symlink()
+    assert (moved / "output" / "absolute").read_bytes() == b"x"
+    assert not root.exists()
+    assert os.listdir(tmp_path / "nowhere") == []
+    assert os.listdir(disk) == ["moved"]
+    assert guard.check(moved)
+
+
+def test_a_second_call_says_that_it_is_done(tmp_path: Path, disk: Path) -> None:
+    root = filled(tmp_path / "ws")
+    for target in (tmp_path / "second", disk / "third"):
+        assert move(root, target).code == 0
+        again = move(root, target, "--json")
+        assert (again.code, again.json["was_done"]) == (0, True)
+        root = target
+
+
+def test_a_dry_run_says_how_and_changes_nothing(tmp_path: Path, disk: Path) -> None:
+    root = filled(tmp_path / "ws")
+    before = seen(tmp_path), seen(disk)
+    for target, copied in ((tmp_path / "moved", False), (disk / "moved", True)):
+        done = ws("migrate", "--from", root, "--to", target, "--dry-run", "--json")
+        assert (done.code, done.json["copied"], done.json["dry_run"]) == (0, copied, True)
+    assert (seen(tmp_path), seen(disk)) == before
+
+
+def test_without_a_terminal_it_demands_yes(tmp_path: Path) -> None:
+    root = filled(tmp_path / "ws")
+    done = ws("migrate", "--from", root, "--to", tmp_path / "moved")
+    assert done.code == 3
+    assert "--yes" in done.err
+    assert root.exists()
+
+
+def test_what_has_no_content_is_left_out_across_file_systems_and_said(tmp_path: Path, disk: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    run = root / "workdir" / "uuid"
+    run.mkdir()
+    os.mkfifo(run / "ref.fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(run / "s"))
+        age(run)
+        done = move(root, disk / "moved", "--json")
+    assert done.code == 0, done
+    assert {row["path"] for row in done.json["left_out"]} == {"workdir/uuid/ref.fifo", "workdir/uuid/s"}
+    assert os.listdir(disk / "moved" / "workdir" / "uuid") == []
+    again = workspace(tmp_path / "other")
+    (again / "workdir" / "uuid").mkdir()
+    os.mkfifo(again / "workdir" / "uuid" / "ref.fifo")
+    age(again)
+    assert move(again, tmp_path / "renamed").code == 0
+    assert stat.S_ISFIFO((tmp_path / "renamed" / "workdir" / "uuid" / "ref.fifo").stat().st_mode)
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative"])
+@pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
+def test_a_symlinked_subdirectory_stays_where_it_leads(how: str, across: bool, tmp_path: Path, disk: Path) -> None:
+    fast = tmp_path / "fast disk"
+    fast.mkdir()
+    root = tmp_path / "ws"
+    root.mkdir()
+    (root / "workdir").symlink_to(fast if how == "absolute" else "../fast disk")
+    workspace(root)
+    write(fast / "run" / "frames.yuv", 10)
+    age(root)
+    age(fast)
+    target = (disk if across else tmp_path / "below") / "moved"
+    assert move(root, target).code == 0
+    assert (target / "workdir").is_symlink()
+    assert (target / "workdir" / "run" / "frames.yuv").stat().st_size == 10
+    assert ws("clean-scratch", "--workspace", target).code == 0
+    assert not (fast / "run").exists()
+
+
+def upstream(root: Path) -> Path:
+    """A checkout of upstream with placeholders in its workspace; that workspace."""
+    write(root / "python" / "vmaf" / "config.py")
+    for name in BY_NAME:
+        write(root / "workspace" / name / PLACEHOLDER).write_text("*\n!.gitignore\n# upstream's\n")
+    return root / "workspace"
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
+def test_from_upstreams_place_to_the_forks_each_checkout_keeps_its_placeholders(
+    across: bool, tmp_path: Path, disk: Path
+) -> None:
+    root = upstream(tmp_path / "upstream")
+    write(root / "result_store_dir" / "file_result_store" / "VMAF_V0.1" / "d" / "1" / "a1b2").write_text("{'a': {0: 1")
+    age(root)
+    fork = (disk if across else tmp_path) / "fork" / "compat" / "python-vmaf" / "workspace"
+    for name in ("model", "workdir"):
+        write(fork / name / PLACEHOLDER).write_text("*\n!.gitignore\n# the fork's\n")
+    done = move(root, fork)
+    assert done.code == 0, done
+    assert (fork / "result_store_dir/file_result_store/VMAF_V0.1/d/1/a1b2").read_text() == "{'a': {0: 1"
+    assert (fork / "model" / PLACEHOLDER).read_text().endswith("# the fork's\n")
+    assert (fork / "dataset" / PLACEHOLDER).read_text().endswith("# upstream's\n")
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()) == sorted(
+        f"{name}/{PLACEHOLDER}" for name in BY_NAME
+    )
+    assert move(root, fork).code == 0
+    assert os.listdir(fork.parent) == ["workspace"]
+
+
+# What must not be.
+
+
+def test_a_target_that_may_hold_somebodys_files_is_refused_and_both_ends_stay(tmp_path: Path) -> None:
+    root = filled(tmp_path / "ws")
+    write(tmp_path / "full" / "thesis.tex")
+    write(workspace(tmp_path / "another") / "model" / "theirs.pkl")
+    write(tmp_path / "file")
+    write(tmp_path / "checkout" / ".git" / "HEAD")
+    (tmp_path / "checkout" / "python" / "vmaf").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "full")
+    before = seen(tmp_path)
+    targets = (
+        "full",
+        "another",
+        "another/model",
+        "file",
+        "file/below",
+        "checkout",
+        "home",
+        "ws",
+        "ws/below",
+        ".",
+        "link",
+    )
+    for target in (*(tmp_path / name for name in targets), Path("/")):
+        done = move(root, target)
+        assert done.code == 3, (target, done)
+    after = seen(tmp_path)
+    after.pop("ws/.vmaf-workspace", None)
+    assert after == before
+
+
+def test_a_source_that_is_no_workspace_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "photos" / "cat.jpg")
+    (tmp_path / "link").symlink_to(filled(tmp_path / "ws"))
+    for source, code in (("photos", 3), ("missing", 1), ("link", 3), ("home", 3), (".", 3)):
+        done = move(tmp_path / source, tmp_path / "moved")
+        assert done.code == code, (source, done)
+    assert not (tmp_path / "moved").exists()
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+def test_a_live_run_refuses_it(tmp_path: Path, disk: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    with live_run(root):
+        for target in (tmp_path / "moved", disk / "moved"):
+            done = move(root, target)
+            assert (done.code, target.exists()) == (4, False), done
+            assert "a live run" in done.err
+    assert move(root, disk / "moved").code == 0
+
+
+def test_a_mount_inside_is_refused(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / "workdir" / "ram").mkdir()
+    age(root)
+    code = """
+mount("-t", "tmpfs", "none", Path(sys.argv[1], "workdir", "ram"))
+for target in ("moved", "mnt"):
+    if target == "mnt":
+        subprocess.run(["umount", Path(sys.argv[1], "workdir", "ram")], check=True)
+        os.mkdir(Path(sys.argv[2], target)); mount("-t", "tmpfs", "none", Path(sys.argv[2], target))
+    print(*ws("migrate", "--yes", "--from", sys.argv[1], "--to", Path(sys.argv[2], target))[::2])
+"""
+    done = in_a_mount_namespace(code, root, tmp_path)
+    assert [line[0] for line in done.out.splitlines() if line[:1].isdigit()] == ["3", "3"], done
+    assert "unmount it first" in done.out
+    assert "is a mount point" in done.out
+
+
+def test_no_room_at_the_target_is_said_before_anything_is_copied(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "dataset" / "large.yuv", 3 << 20)
+    code = """
+os.mkdir(Path(sys.argv[2], "small")); mount("-t", "tmpfs", "-o", "size=1m", "none", Path(sys.argv[2], "small"))
+print(*ws("migrate", "--yes", "--from", sys.argv[1], "--to", Path(sys.argv[2], "small", "moved"))[::2])
+print(os.listdir(Path(sys.argv[2], "small")))
+"""
+    done = in_a_mount_namespace(code, root, tmp_path)
+    assert done.out.startswith("1 migrate: no room"), done
+    assert done.out.splitlines()[-1] == "[]"
+    assert (root / "dataset" / "large.yuv").stat().st_size == 3 << 20
+
+
+def test_a_file_that_cannot_be_read_stops_it_and_the_source_stays(tmp_path: Path, disk: Path) -> None:
+    root = filled(tmp_path / "ws")
+    (root / "model" / "m.pkl").chmod(0o000)
+    before = seen(root)
+    if os.getuid() == 0:
+        os.chmod(disk, 0o777)  # noqa: S103 - without its powers, root is nobody special there
+    command = [*without_root_powers(), sys.executable, "-m", "vmaf_workspace.cli", "migrate", "--yes"]
+    done = subprocess.run(
+        [*command, "--from", root, "--to", disk / "moved"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done
+    assert "m.pkl" in done.stderr
+    assert not (disk / "moved").exists()
+    assert seen(root) == before
+    (root / "model" / "m.pkl").chmod(0o644)
+    assert move(root, disk / "moved").code == 0
+    assert os.listdir(disk) == ["moved"]
+
+
+# Things that change or die on the way.
+
+
+def test_what_was_written_while_it_was_copied_takes_the_switch_back_and_is_moved_by_the_next_call(
+    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, target = filled(tmp_path / "ws"), disk / "moved"
+    rename = os.rename
+    done: list[object] = []
+
+    def late(one: Path, other: Path) -> None:
+        if other == target and not done:
+            done.append(age(write(root / "dataset" / "late.yuv", 5)))
+        rename(one, other)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(InUseError, match="changed while it was copied"):
+        migrate(root, target)
+    assert (root / "dataset" / "late.yuv").exists()
+    assert not target.exists()
+    migrate(root, target)
+    assert (target / "dataset" / "late.yuv").stat().st_size == 5
+    assert not root.exists()
+
+
+def test_a_flipped_byte_in_the_copy_is_found_and_the_source_stays(
+    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vmaf_workspace import faithful
+
+    root = filled(tmp_path / "ws")
+    before, compare = seen(root), faithful.compare
+
+    def flipped(tree: faithful.Tree, source: str, target: str, **options: Any) -> None:
+        path = Path(target, "model", "m.pkl")
+        about = path.stat()
+        path.write_bytes(b"y")
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+        compare(tree, source, target, **options)
+
+    monkeypatch.setattr(faithful, "compare", flipped)
+    with pytest.raises(Exception, match="is not what was copied"):
+        migrate(root, disk / "moved")
+    assert seen(root) == before
+    assert not (disk / "moved").exists()
+
+
+# A process that kills a fork of itself, and all its children, at the n-th step that changes something.
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+
+def migrated(step, source, target, steps=Path(sys.argv[1])):
+    steps.unlink(missing_ok=True)
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.setsid()
+    count = os.open(steps, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+    def counted(call):
+        def counting(*args, **kwargs):
+            os.write(count, b".")  # O_APPEND: one count for all processes
+            if os.fstat(count).st_size >= step:
+                os.killpg(0, signal.SIGKILL)
+            return call(*args, **kwargs)
+        return counting
+
+    for name in "rename replace unlink rmdir mkdir link symlink sendfile copy_file_range utime".split():
+        setattr(os, name, counted(getattr(os, name)))
+    try:
+        from vmaf_workspace.migrate import migrate
+        os._exit(bool(migrate(source, target).failures))
+    finally:
+        os._exit(9)
+
+"""
+EVERY_STEP = """
+sys.path[:0] = sys.argv[4:]
+from test_migrate import content, small
+import time
+from vmaf_workspace import guard
+from vmaf_workspace.errors import InUseError
+from vmaf_workspace.migrate import migrate
+from vmaf_workspace.setup import setup
+whole = content(small(Path(sys.argv[2], "like")))
+for step in range(1, 400):
+    root, target = small(Path(sys.argv[2], f"from{step}")), Path(sys.argv[3], f"to{step}")
+    setup(target)  # a skeleton, which goes
+    code = migrated(step, root, target)
+    assert code in (0, -signal.SIGKILL), code
+    assert content(root) == whole or content(target) == whole, f"neither is whole after step {step}"
+    if code == 0:
+        break
+    for _ in range(500):
+        try:
+            migrate(root, target)
+            break
+        except InUseError:  # a child of the killed process is still dying, its file open
+            time.sleep(0.01)
+    assert content(target) == whole
+    assert guard.check(target)
+    assert not root.exists()
+    left = [name for top in (target.parent, target / "model") for name in os.listdir(top) if name[:6] == ".vmaf-"]
+    assert left == [], f"left after step {step}"
+print(step)
+"""
+ONE_STEP = "print(migrated(int(sys.argv[2]), *map(Path, sys.argv[3:])))"
+
+
+def small(root: Path) -> Path:
+    setup(root)
+    write(root / "model" / "m.pkl", 10)
+    os.link(root / "model" / "m.pkl", root / "model" / "n.pkl")
+    os.symlink(root / "model" / "m.pkl", root / "model" / "latest")
+    write(root / "workdir" / "run" / "frames.yuv", 100)
+    age(root)
+    return root
+
+
+def content(root: Path) -> dict[str, bytes]:
+    """Content of every file outside the marker, by path."""
+    files = (
+        path for path in root.rglob("*") if path.is_file() and MARKER not in path.parts and REWRITTEN not in str(path)
+    )
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
+def test_killed_at_any_step_one_tree_is_whole_and_the_same_command_goes_on(
+    across: bool, tmp_path: Path, disk: Path
+) -> None:
+    to = disk if across else tmp_path
+    done = python(KILLED_AT + EVERY_STEP, tmp_path / "steps", tmp_path, to, *map(Path, sys.path))
+    assert done.code == 0, done
+    assert int(done.out) > (40 if across else 12), "the kills came at no step worth it"
+
+
+def test_another_target_is_refused_while_a_migration_to_it_from_elsewhere_was_stopped(
+    tmp_path: Path, disk: Path
+) -> None:
+    one, other = small(tmp_path / "one"), small(tmp_path / "other")
+    assert python(KILLED_AT + ONE_STEP, tmp_path / "steps", "25", one, disk / "to").out.strip() == "-9"
+    done = move(other, disk / "to")
+    assert done.code == 3
+    assert str(one) in done.err
+    assert move(one, disk / "to").code == 0
+
+
+def test_a_workspace_that_came_to_the_old_place_since_the_kill_stays(tmp_path: Path, disk: Path) -> None:
+    whole = content(small(tmp_path / "like"))
+    code = """
+sys.path[:0] = sys.argv[4:]
+from test_migrate import small
+for step in range(60, 400):
+    root, target = small(Path(sys.argv[2], f"from{step}")), Path(sys.argv[3], f"to{step}")
+    if migrated(step, root, target) == 0 or (target.exists() and not root.exists()):
+        break
+print(step)
+"""
+    step = python(KILLED_AT + code, tmp_path / "steps", tmp_path, disk, *map(Path, sys.path)).out.strip()
+    root, target = tmp_path / f"from{step}", disk / f"to{step}"
+    assert target.exists()
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".vmaf-")] != []
+    write(workspace(root) / "model" / "new.pkl", 7)
+    migrate(root, target)
+    assert content(target) == whole
+    assert (root / "model" / "new.pkl").stat().st_size == 7
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".vmaf-")] == []
+
+
+def test_it_takes_no_longer_than_the_files_need(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    began = time.monotonic()
+    assert move(root, tmp_path / "moved").code == 0
+    assert time.monotonic() - began < 5
