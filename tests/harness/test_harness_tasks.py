@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from vmaf_workspace.contract import KEPT_NAMES, SCRATCH
+from vmaf_harness.model_group import read_model
+from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
 
 INVOKE = Path(sys.executable).with_name("invoke")
 TASKS = """
@@ -94,7 +96,11 @@ def test_the_demo_scores_real_clips_and_leaves_no_scratch(project: Path, vmaf_wo
         assert {path.name for path in (vmaf_workspace / name).iterdir()} <= KEPT_NAMES, f"{name}/ is clean"
     demo = vmaf_workspace / "dataset" / "demo"
     assert (demo / "demo_dataset.py").is_file()
-    assert len(list(demo.glob("*.png"))) == 1
+    assert len(list(demo.glob("*.png"))) == 5
+    for subdir in SUBDIRS:
+        assert re.search(rf"^{subdir.name}/ +[1-9]\d* files, such as {subdir.name}/", done.stdout, re.M)
+    assert read_model(vmaf_workspace / "model" / "demo.pkl").members
+    assert len(done.stdout.split("== Use the model\n")[1].splitlines()) == 3
     stored = list(vmaf_workspace.glob("result_store_dir/file_result_store/VMAF_V0.6.1/demo/*/*.json"))
     assert len(stored) == 18
     shutil.rmtree(demo)

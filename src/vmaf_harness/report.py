@@ -1,0 +1,46 @@
+"""What is known of the models and runs in a workspace: the cards in `model/`, the statistics in `output/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness.card import SUFFIX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A model, or a run, with its statistics; `n` is 0 where it has none."""
+
+    path: str  # below the workspace
+    what: str  # such as "demo, LIBSVMNUSVR"
+    statistics: dict[str, Any]
+
+
+def entries(root: Path) -> list[Entry]:
+    """Models by name, then runs, the oldest first; files that are not ours are passed over."""
+    cards = sorted((root / "model").glob(f"*{SUFFIX}"))
+    runs = sorted((root / "output").glob("*/statistics.json"), key=_mtime_ns)
+    return [entry for path in (*cards, *runs) for entry in _read(path, root)]
+
+
+def _read(path: Path, root: Path) -> Iterator[Entry]:
+    try:
+        about = json.loads(path.read_bytes())
+        dataset = about["dataset"]
+        name = dataset["name"] if isinstance(dataset, dict) else dataset
+        kind = next(about[key] for key in ("model_type", "executor_id", "kind") if key in about)
+        numbers = {"n": 0} | (about["statistics"] or {})
+    except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError):
+        return
+    yield Entry(path=str(path.relative_to(root)), what=f"{name}, {kind}", statistics=numbers)
+
+
+def _mtime_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # cleaned in this moment
+        return 0

@@ -1,0 +1,328 @@
+"""`run_vmaf_training`, and its models tested by `run_testing`, as people call them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from trainable import LABELS, SIX, Trainable, write_features, write_model, write_recipe
+
+from vmaf_harness import pickles
+from vmaf_harness.script import run_testing, run_vmaf_training
+from vmaf_harness.store import directory
+
+Printed = pytest.CaptureFixture[str]
+BOOTSTRAP = "BOOTSTRAP_LIBSVMNUSVR"
+
+
+def train(small: Trainable, name: str = "m", *flags: str) -> int:
+    return run_vmaf_training.main([*small.inputs, name, "--cache-result", "--suppress-plot", *flags])
+
+
+def scores(printed: str) -> dict[int, float]:
+    return {int(id_): float(score) for id_, score in re.findall(r"^asset (\d+): \S+ (\d+\.\d{6}) ", printed, re.M)}
+
+
+def scored_by(small: Trainable, model: str, capsys: Printed) -> dict[int, float]:
+    capsys.readouterr()
+    arguments = ["VMAF", str(small.dataset), "--vmaf-model", model, "--print-result", "--suppress-plot"]
+    assert run_testing.main([*arguments, "--cache-result"]) == 0
+    return scores(capsys.readouterr().out)
+
+
+# What is written
+
+
+def test_a_bare_name_goes_to_model_as_a_whole_group(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+    assert train(small) == 0
+    out = capsys.readouterr().out
+    assert str(vmaf_workspace / "model" / "m.pkl") in out
+    assert re.search(r"^t_dataset, LIBSVMNUSVR, as trained, 12 assets: SROCC 0\.\d{4}, PLCC", out, re.M)
+    assert {"m.pkl", "m.pkl.model", "m.json", "m.card.json"} < set(os.listdir(vmaf_workspace / "model"))
+
+
+def test_the_card_says_what_the_model_is_made_of(small: Trainable, vmaf_workspace: Path) -> None:
+    assert train(small, "m", "--seed", "3") == 0
+    card = json.loads((vmaf_workspace / "model" / "m.card.json").read_bytes())
+    assert card["dataset"]["name"] == "t_dataset"
+    assert (card["dataset"]["assets"], card["dataset"]["contents"], card["dataset"]["left_out"]) == (12, 4, 0)
+    assert re.fullmatch("[0-9a-f]{64}", card["dataset"]["sha256"])
+    assert card["features"] == [f"VMAF_integer_feature_{atom}_score" for atom in SIX]
+    assert card["parameters"]["nu"] == 0.9
+    assert set(card["engine"]) == {"ffmpeg", "libvmaf"}
+    assert card["seed"] == 3
+    assert card["statistics"]["n"] == 12
+    assert 0.5 < card["statistics"]["srocc"] <= 1
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", card["made_at"])
+
+
+def test_training_twice_gives_the_same_bytes(small: Trainable, vmaf_workspace: Path) -> None:
+    write_model(small.model, BOOTSTRAP, num_models=4)
+    assert train(small, "a", "--processes", "1") == 0
+    shutil.rmtree(vmaf_workspace / "checkpoints_dir")
+    assert train(small, "b") == 0
+    models = vmaf_workspace / "model"
+    for suffix in ("pkl", "pkl.model", "pkl.0003", "pkl.0003.model", "json", "bootstrap.json"):
+        assert (models / f"a.{suffix}").read_bytes() == (models / f"b.{suffix}").read_bytes()
+
+
+def test_a_path_is_where_the_model_goes(small: Trainable, tmp_path: Path, vmaf_workspace: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert train(small, str(tmp_path / "mine" / "m.json")) == 0
+    assert sorted(os.listdir(tmp_path / "mine")) == ["m.card.json", "m.json", "m.pkl", "m.pkl.model"]
+    assert not list((vmaf_workspace / "model").glob("m.*"))
+
+
+def test_a_cached_run_leaves_its_table_numbers_and_plots(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    assert run_vmaf_training.main([*small.inputs, "m", "--cache-result"]) == 0
+    (run,) = [path.parent for path in vmaf_workspace.glob("output/*/statistics.json")]
+    plots = ["t_dataset_training.png", "t_dataset_training_residuals.png"]
+    assert sorted(os.listdir(run)) == ["features.csv", "features.pkl", "run.json", "statistics.json", *plots]
+    assert json.loads((run / "statistics.json").read_bytes())["statistics"]["n"] == 12
+    assert pickles.read(run / "features.pkl")["label"].tolist() == list(LABELS)
+    for plot in plots:
+        assert (run / plot).read_bytes().startswith(b"\x89PNG")
+        assert str(run / plot) in capsys.readouterr().out or plot != plots[0]
+
+
+def test_plots_go_where_they_are_wanted(small: Trainable, tmp_path: Path) -> None:
+    assert run_vmaf_training.main([*small.inputs, "m", "--cache-result", "--save-plot", str(tmp_path / "p")]) == 0
+    assert len(os.listdir(tmp_path / "p")) == 2
+
+
+def test_nothing_is_stored_unasked(small: Trainable, vmaf_workspace: Path) -> None:
+    shutil.rmtree(vmaf_workspace / "result_store_dir")
+    assert run_vmaf_training.main([*small.inputs, "m", "--suppress-plot"]) == 0
+    assert not list(directory(vmaf_workspace).glob("VMAF*"))
+    assert not list(vmaf_workspace.glob("output/*/features.*"))
+
+
+def test_a_forest_has_no_json(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+    small.model.write_text("model_type = 'RANDOMFOREST'\nmodel_param_dict = {'norm_type': 'none', 'n_estimators': 5}\n")
+    assert train(small) == 0
+    assert "no .json: libvmaf has no RANDOMFOREST" in capsys.readouterr().err
+    assert not (vmaf_workspace / "model" / "m.json").exists()
+    assert len(scored_by(small, "m.pkl", capsys)) == 12
+
+
+# Its models tested
+
+
+@pytest.mark.parametrize(("aggregate", "atoms"), [("VMAF_integer_feature", "all"), ("VMAF_feature", "all")])
+def test_libvmaf_and_the_pkl_give_the_same_scores(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed, aggregate: str, atoms: str
+) -> None:
+    write_features(small.features, aggregate, atoms)
+    assert train(small) == 0
+    of_libvmaf = scored_by(small, str(vmaf_workspace / "model" / "m.json"), capsys)
+    ours = scored_by(small, "m.pkl", capsys)
+    assert len(ours) == 12
+    assert ours == pytest.approx(of_libvmaf, abs=1e-3)
+    assert max(ours.values()) > min(ours.values()) + 10
+
+
+def test_a_bootstrap_model_prints_its_interval(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+    write_model(small.model, BOOTSTRAP, num_models=4)
+    assert train(small) == 0
+    capsys.readouterr()
+    arguments = ["VMAF", str(small.dataset), "--print-result", "--suppress-plot", "--cache-result"]
+    assert run_testing.main([*arguments, "--vmaf-model", "m.pkl"]) == 0
+    out = capsys.readouterr().out
+    pattern = r"; bootstrap: mean (\S+), sd (\S+), 95 % from (\S+) to (\S+)$"
+    found = [tuple(map(float, each)) for each in re.findall(pattern, out, re.M)]
+    assert len(found) == 12
+    assert all(low <= mean <= high and sd >= 0 for mean, sd, low, high in found)
+    (table,) = vmaf_workspace.glob("output/*/scores.csv")
+    with table.open(newline="") as file:
+        assert float(next(csv.DictReader(file))["bootstrap_mean"]) == found[0][0]
+    collection = scored_by(small, "m.bootstrap.json", capsys)
+    assert collection == scores(out)
+    assert scored_by(small, "m.json", capsys) == pytest.approx(collection, abs=1e-3)
+
+
+def test_a_score_transform_is_applied_when_asked_for(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+    write_model(small.model, score_transform={"p0": 10.0, "p1": 0.5})
+    assert train(small) == 0
+    plain = scored_by(small, "m.pkl", capsys)
+    for model in ("m.pkl", "m.json"):
+        arguments = ["VMAF", str(small.dataset), "--vmaf-model", model, "--vmaf-phone-model", "--print-result"]
+        assert run_testing.main([*arguments, "--suppress-plot", "--cache-result"]) == 0
+        bent = scores(capsys.readouterr().out)
+        assert bent == pytest.approx({id_: 10 + score / 2 for id_, score in plain.items()}, abs=2e-3)
+
+
+def test_a_tuned_set_is_a_model_param(small: Trainable, vmaf_workspace: Path) -> None:
+    chosen = {"norm_type": "normalize", "C": 2.0, "nu": 0.5, "gamma": 0.1}
+    pickles.write(
+        vmaf_workspace / "model_param" / "best.pkl", {"model_type": "LIBSVMNUSVR", "model_param_dict": chosen}
+    )
+    assert run_vmaf_training.main([*small.inputs[:2], "best.pkl", "m", "--cache-result", "--suppress-plot"]) == 0
+    assert json.loads((vmaf_workspace / "model" / "m.json").read_bytes())["param_dict"] == chosen
+
+
+# Bad input
+
+
+def forget_label(small: Trainable) -> None:
+    write_recipe(small.dataset, labels=(*LABELS[:3], None, *LABELS[4:]))
+
+
+def make_constant(small: Trainable) -> None:
+    reference, distorted = small.directory / "0.mp4", small.directory / "0_24.mp4"
+    for content in (0, 1, 3, 7):
+        for source, videos in ((reference, [small.directory / f"{content}.mp4"]), (distorted, small.videos(content))):
+            for video in videos:
+                if video != source:
+                    shutil.copyfile(source, video)
+
+
+class Touch:
+    """Pickled, it makes a file when it is read by `pickle`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.path}",)
+
+
+BAD = {
+    "missing label": (forget_label, "there is no label for asset 3 (1_24.mp4)"),
+    "unknown model type": (lambda s: write_model(s.model, "SVM"), "unknown model type 'SVM'"),
+    "unknown norm": (lambda s: write_model(s.model, norm_type="zscore"), "norm_type: expected one of none"),
+    "unknown parameter": (lambda s: write_model(s.model, Gamma=1), "is gamma meant?"),
+    "unknown feature": (lambda s: write_features(s.features, "VMAF_feature", ("adm22",)), "unknown feature 'adm22'"),
+    "unknown aggregate": (lambda s: write_features(s.features, "VMAF_features", "all"), "unknown features; known are"),
+    "constant feature": (make_constant, "a constant tells a model nothing"),
+    "one asset": (
+        lambda s: s.dataset.write_text(re.sub(r"(?m)^    .*'asset_id': (?!0,).*\n", "", s.dataset.read_text())),
+        "at least two assets",
+    ),
+    "missing video": (lambda s: s.videos(1)[0].unlink(), "1 assets are missing, so nothing was made"),
+    "broken video": (lambda s: s.videos(1)[0].write_bytes(b"x"), "1 assets have no features"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_input_is_an_error_and_leaves_no_model(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed, bad: str
+) -> None:
+    spoil, said = BAD[bad]
+    spoil(small)
+    assert train(small) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert not list((vmaf_workspace / "model").glob("m*"))
+
+
+def test_a_feature_that_is_no_number_names_the_asset(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+    for stored in directory(vmaf_workspace).glob("VMAF_integer_feature_V1.0/t_dataset/3/*.json"):
+        first, rest = stored.read_text().split("\n", 1)
+        summary = json.loads(first)
+        if summary["asset_id"] == 7:
+            summary["means"]["integer_adm2"] = float("nan")
+        stored.write_text(f"{json.dumps(summary)}\n{rest}")
+    assert train(small) == 1
+    assert "feature VMAF_integer_feature_adm2_score is no number for asset 7 (3_33.mp4)" in capsys.readouterr().err
+
+
+def test_assets_left_out_are_said_and_make_the_run_a_failure(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    small.videos(1)[0].unlink()
+    small.videos(3)[0].write_bytes(b"no video")
+    assert train(small, "m", "--keep-going") == 1
+    card = json.loads((vmaf_workspace / "model" / "m.card.json").read_bytes())
+    assert (card["dataset"]["assets"], card["dataset"]["left_out"]) == (10, 2)
+    assert "1_24.mp4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("nowhere/m", "nowhere is not there; make it first"),
+        ("/sys/m", "cannot write the model there"),  # read-only for everybody
+        ("m.onnx", "cannot be the name of a model"),
+        (".pkl", "cannot be the name of a model"),
+    ],
+)
+def test_a_place_that_takes_no_model_is_said_before_the_extraction(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed, output: str, said: str
+) -> None:
+    shutil.rmtree(vmaf_workspace / "result_store_dir")
+    assert train(small, output) == 1
+    assert said in capsys.readouterr().err
+    assert not list(directory(vmaf_workspace).glob("VMAF*"))
+
+
+def test_a_tampered_model_param_is_not_run(small: Trainable, capsys: Printed) -> None:
+    evil, was_run = small.directory / "evil.pkl", small.directory / "was_run"
+    evil.write_bytes(pickle.dumps(Touch(was_run)))
+    assert run_vmaf_training.main([*small.inputs[:2], str(evil), "m"]) == 1
+    assert "system" in capsys.readouterr().err
+    assert not was_run.exists()
+
+
+def tampered(model: Path) -> None:
+    model.write_bytes(pickle.dumps(Touch(model.with_name("was_run"))))
+
+
+def no_text(model: Path) -> None:
+    model.with_name("m.pkl.model").unlink()
+
+
+def of_scikit_learn(model: Path) -> None:
+    from sklearn.svm import NuSVR
+
+    model.write_bytes(pickle.dumps({"param_dict": {}, "model_dict": {"model": NuSVR()}}))
+
+
+def of_another_model(model: Path) -> None:
+    text = model.with_name("m.pkl.model")
+    text.write_text(text.read_text().replace("rho ", "rho 1"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (no_text, "lacks its m.pkl.model"),
+        (of_scikit_learn, "NuSVR"),
+        (tampered, "system"),
+        (of_another_model, "do not belong together"),
+        (lambda model: model.write_bytes(b"\x80\x04N."), "model_dict: expected a dictionary"),
+        (lambda model: model.unlink(), "no such model"),
+    ],
+)
+def test_a_model_that_is_not_whole_or_not_plain_is_not_tested(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed, spoil: Callable[[Path], None], said: str
+) -> None:
+    assert train(small) == 0
+    model = vmaf_workspace / "model" / "m.pkl"
+    spoil(model)
+    assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", str(model), "--cache-result"]) == 1
+    assert said in capsys.readouterr().err
+    assert not model.with_name("was_run").exists()
+
+
+@pytest.mark.parametrize("content", ['{"0": 1}', '{"0": {"model_dict": {}}}', "[]", '{"model_dict": {'])
+def test_a_json_that_is_no_model_is_said(small: Trainable, tmp_path: Path, capsys: Printed, content: str) -> None:
+    (tmp_path / "m.json").write_text(content)
+    assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", str(tmp_path / "m.json")]) == 1
+    err = capsys.readouterr().err
+    assert "m.json" in err
+    assert "Traceback" not in err
+
+
+def test_a_built_in_collection_is_refused_with_the_remedy(small: Trainable, capsys: Printed) -> None:
+    assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "vmaf_b_v0.6.3"]) == 1
+    assert "give the path of its .json" in capsys.readouterr().err
