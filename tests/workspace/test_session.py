@@ -1,0 +1,380 @@
+"""Another harness, run in the workspace: where it writes, what it gets to see, who may not clean meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from trees import Ended, age, left, run, stored, subprocess_env, workspace, write, ws
+
+from vmaf_workspace.contract import MARKER
+from vmaf_workspace.lock import SESSIONS, sessions, stale_sessions
+from vmaf_workspace.session import after_dashes
+
+# A stand-in for another harness, of upstream's shape: a package whose paths are computed at import, by a class whose
+# results are in default arguments before anything else can be said.
+
+CONFIG = """
+import os
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
+STORES = [os.path.join(ROOT, "workspace", "result_store_dir")]
+
+class VmafConfig(object):
+    OUTPUT = os.path.join(ROOT, "workspace", "output")
+
+    @classmethod
+    def root_path(cls, *parts):
+        return os.path.join(ROOT, *parts)
+
+    @classmethod
+    def workspace_path(cls, *parts):
+        return cls.root_path("workspace", *parts)
+
+    @classmethod
+    def workdir_path(cls, *parts):
+        return cls.root_path("workspace", "workdir", *parts)
+
+    @classmethod
+    def model_path(cls, *parts):
+        return cls.root_path("model", *parts)
+
+def made(path=VmafConfig.workdir_path("made")):
+    return path
+"""
+FORKS_CONFIG = CONFIG.replace(
+    'return cls.root_path("workspace", *parts)',
+    'return os.path.join(os.environ.get("VMAF_WORKSPACE") or os.path.join(HERE, "workspace"), *parts)',
+).replace('cls.root_path("workspace", "workdir", *parts)', 'cls.workspace_path("workdir", *parts)')
+SCRIPT = """
+import json, multiprocessing, os, subprocess, sys
+from vmaf import config
+from vmaf.config import VmafConfig, made
+
+def default(path=VmafConfig.workdir_path()):
+    return path
+
+def paths():
+    return {"workspace": VmafConfig.workspace_path(), "default": default(), "made": made(),
+            "constant": VmafConfig.OUTPUT, "stores": config.STORES, "model": VmafConfig.model_path(),
+            "dot": VmafConfig.workspace_path("a", "b.txt")}
+
+if __name__ == "__main__":
+    below = "from vmaf.script.paths import paths; import json; print(json.dumps(paths()))"
+    found = {"own": paths(), "argv": sys.argv[1:], "cwd": os.getcwd()}
+    found["child"] = json.loads(subprocess.check_output([sys.executable, "-c", below]))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found["spawned"] = pool.apply(paths)
+    os.makedirs(VmafConfig.workdir_path("uuid"), exist_ok=True)
+    print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of upstream's layout, the current directory; its harness is on PYTHONPATH."""
+    return checkout(tmp_path, monkeypatch, CONFIG)
+
+
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str) -> Path:
+    package = tmp_path / "checkout" / "python" / "vmaf"
+    for path in (package / "__init__.py", package / "script" / "__init__.py"):
+        write(path, 0)
+    (package / "config.py").write_text(config)
+    (package / "script" / "paths.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path / "checkout")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "checkout" / "python"))
+    return tmp_path / "checkout"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "über a space"
+
+
+def in_session(root: Path, *command: str | Path) -> Ended:
+    return ws("run", "--workspace", root, "--", *command)
+
+
+MODULE = (sys.executable, "-m", "vmaf.script.paths")
+
+
+def expected(root: Path, checkout: Path) -> dict[str, object]:
+    return {
+        "workspace": str(root),
+        "default": f"{root}/workdir",
+        "made": f"{root}/workdir/made",
+        "constant": f"{root}/output",
+        "stores": [f"{root}/result_store_dir"],
+        "model": f"{checkout}/model",
+        "dot": f"{root}/a/b.txt",
+    }
+
+
+def test_a_harness_that_does_not_read_the_variable_is_led_here_with_its_children(harness: Path, root: Path) -> None:
+    done = in_session(root, *MODULE, "VMAF", "a  b", "--flag", "--", "$HOME")
+    assert done.code == 0, done
+    for who in ("own", "child", "spawned"):
+        assert done.json[who] == expected(root, harness), who
+    assert done.json["argv"] == ["VMAF", "a  b", "--flag", "--", "$HOME"]
+    assert done.json["cwd"] == str(harness)
+    assert (root / "workdir" / "uuid").is_dir()
+    assert not (harness / "workspace").exists()
+    assert done.err == ""
+
+
+def test_scripts_and_commands_are_led_here_too(harness: Path, root: Path) -> None:
+    below = "import json; from vmaf.script.paths import paths; print(json.dumps({'own': paths()}))"
+    script = write(harness / "bin" / "tool")
+    script.write_text(f"#!{sys.executable}\n{below}\n")
+    script.chmod(0o755)
+    relative = os.path.relpath(root)
+    for command in ((sys.executable, "-c", below), (sys.executable, "python/vmaf/script/paths.py"), (script,)):
+        done = in_session(Path(relative), *command)
+        assert done.json["own"]["workspace"] == str(harness / relative), done
+
+
+def test_a_harness_that_reads_the_variable_is_not_redirected(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = checkout(tmp_path, monkeypatch, FORKS_CONFIG)
+    done = in_session(root, *MODULE)
+    assert done.code == 0, done
+    assert done.json["own"]["workspace"] == str(root)
+    assert done.json["child"]["default"] == f"{root}/workdir"
+    assert not (fork / "python" / "vmaf" / "workspace").exists()
+
+
+def test_a_workspace_inside_the_old_one_is_led_to_once(harness: Path) -> None:
+    root = harness / "workspace" / "mine"
+    done = in_session(root, *MODULE)
+    assert done.json["own"] == expected(root, harness)
+    assert done.err == ""
+
+
+def test_the_sitecustomize_that_ours_hides_runs_all_the_same(harness: Path, root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "site" / "sitecustomize.py").write_text("import builtins; builtins.there = __file__")
+    path = f"{tmp_path / 'site'}{os.pathsep}{os.environ['PYTHONPATH']}"
+    code = "import sitecustomize; print(there); from vmaf.script.paths import default; print(default())"
+    done = ws("run", "--workspace", root, "--", sys.executable, "-c", code, env=subprocess_env(PYTHONPATH=path))
+    assert done.out.splitlines() == [str(tmp_path / "site" / "sitecustomize.py"), f"{root}/workdir"]
+
+
+def test_the_redirection_imports_nothing_heavy(root: Path) -> None:
+    code = (
+        "import sys; print(*sorted({'typing', 'vmaf_workspace', 'importlib.metadata', 'pathlib'} & set(sys.modules)))"
+    )
+    bare = run([sys.executable, "-c", code]).out.split()
+    assert set(in_session(root, sys.executable, "-c", code).out.split()) <= set(bare)
+
+
+@pytest.mark.parametrize("flags", [["-I"], ["-E"], ["-S"], ["-u", "-sE"], ["-W", "ignore", "-I"], ["-X", "dev", "-S"]])
+def test_an_interpreter_that_takes_no_redirection_is_refused_in_a_checkout_that_needs_it(
+    flags: list[str], harness: Path, root: Path
+) -> None:
+    done = in_session(root, sys.executable, *flags, "-c", "print(1)")
+    assert (done.code, done.out) == (3, "")
+    assert str(harness / "workspace") in done.err
+    script = write(harness / "tool")
+    script.write_text(f"#!/usr/bin/env -S {sys.executable} {' '.join(flags)}\n")
+    script.chmod(0o755)
+    assert in_session(root, script).code == 3
+
+
+def test_flags_of_a_module_are_not_taken_for_the_interpreters(harness: Path, root: Path) -> None:
+    assert in_session(root, *MODULE, "-I", "-S").json["argv"] == ["-I", "-S"]
+    assert in_session(root, sys.executable, "-c", "import sys; print(sys.argv)", "-E").code == 0
+    assert in_session(root, sys.executable, "-cprint('IES')").code == 0
+
+
+def test_what_was_written_elsewhere_after_all_is_said(harness: Path, root: Path) -> None:
+    deaf = "import os; os.makedirs('workspace/workdir/x')"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-I', '-c', {deaf!r}])"
+    done = in_session(root, sys.executable, "-c", code)
+    assert done.code == 0
+    assert str(harness / "workspace") in done.err
+
+
+# How it ends.
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [("", 0), ("raise SystemExit(7)", 7), ("os.kill(os.getpid(), 9)", 137), ("os.kill(os.getpid(), 15)", 143)],
+)
+def test_the_exit_code_is_the_childs(code: str, exit_code: int, root: Path) -> None:
+    assert in_session(root, sys.executable, "-c", f"import os; {code}").code == exit_code
+    assert not sessions(root)
+    assert not stale_sessions(root)
+
+
+def test_a_command_that_is_missing_or_no_program_is_a_usage_error(root: Path, tmp_path: Path) -> None:
+    for command in ([], ["no-such-program"], [str(tmp_path)]):
+        assert in_session(root, *command).code == 2
+    assert ws("run", "--workspace", root).code == 2
+
+
+def test_invoke_runs_it_with_its_quoting(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "p" / "tasks.py").write_text(
+        "from invoke import Collection\nfrom vmaf_workspace.tasks import ws\nnamespace = Collection(ws)\n"
+    )
+    monkeypatch.chdir(tmp_path / "p")
+    code = "import os, sys; print(os.environ['VMAF_WORKSPACE'], sys.argv[1:]); sys.exit(5)"
+    command = [
+        sys.executable,
+        "-m",
+        "invoke",
+        "ws.run",
+        "--workspace",
+        root,
+        "--",
+        sys.executable,
+        "-c",
+        code,
+        "a  b",
+        "'",
+    ]
+    done = run(command)
+    assert (done.code, done.out.strip()) == (5, f"{root} {['a  b', chr(39)]!r}"), done
+
+
+def test_only_the_first_dashes_are_ours() -> None:
+    assert after_dashes(["vmaf-ws", "run", "--", "a", "--", "b"]) == ["a", "--", "b"]
+    assert after_dashes(["vmaf-ws", "run"]) == []
+
+
+WAITING = """
+import pathlib, signal, sys, time
+def end(number, frame):
+    print("child got", number, flush=True)
+    time.sleep(0.2)
+    sys.exit(3)
+signal.signal(signal.SIGINT, end)
+signal.signal(signal.SIGTERM, end)
+for name in sys.argv[1:]:
+    pathlib.Path(name).mkdir()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def session(root: Path, *made: Path) -> Iterator[subprocess.Popen[str]]:
+    """A real session whose program made the directories *made* and waits."""
+    command = [
+        sys.executable,
+        "-m",
+        "vmaf_workspace.cli",
+        "run",
+        "--workspace",
+        root,
+        "--",
+        sys.executable,
+        "-c",
+        WAITING,
+    ]
+    child = subprocess.Popen([*command, *made], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline() == "ready\n"
+        yield child
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_program_once_and_we_wait_for_its_end(number: int, root: Path) -> None:
+    with session(root) as child:
+        child.send_signal(number)
+        assert child.stdout is not None
+        assert child.stdout.read() == f"child got {number}\n"
+        assert child.wait() == 3
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_program_once_and_we_wait(root: Path) -> None:
+    import pexpect
+
+    command = ["-m", "vmaf_workspace.cli", "run", "--workspace", str(root), "--", sys.executable, "-c", WAITING]
+    child = pexpect.spawn(sys.executable, command, timeout=20, encoding="utf-8")
+    child.expect("ready")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.before is not None
+    assert child.before.count("child got") == 1
+    assert child.exitstatus == 3
+
+
+# Who may not touch what meanwhile.
+
+
+def test_a_clean_keeps_what_is_newer_than_the_session_and_takes_what_is_older(root: Path) -> None:
+    workspace(root)
+    age(write(root / "workdir" / "old" / "log"))
+    age(write(root / "workdir" / "old" / "log").parent)
+    with session(root, root / "workdir" / "new"):
+        for flags in ((), ("--force",), ("--min-age", "0s")):
+            done = ws("clean-scratch", "--json", "--workspace", root, *flags)
+            assert done.code == 0
+            assert left(root) == ["new"], flags
+        assert [kept["locked"] for kept in done.json["kept"]] == [True]
+        assert "session" in done.json["kept"][0]["why"]
+    age(root / "workdir" / "new")
+    assert ws("clean-scratch", "--workspace", root).code == 0
+    assert left(root) == []
+
+
+def test_purge_wipe_and_migrate_wait_for_its_end(root: Path, tmp_path: Path) -> None:
+    stored(workspace(root), "d/1/k", idle_s=7200)
+    write(root / "model" / "m.pkl")
+    tasks = (
+        ["purge-cache", "--yes"],
+        ["migrate", "--yes", "--to", tmp_path / "moved"],
+        ["wipe-models", "--yes", "--without-snapshot"],
+        ["restore-models", "--at", tmp_path / "backups"],
+    )
+    assert ws("backup-models", "--workspace", root, "--at", tmp_path / "backups").code == 0
+    with session(root):
+        for task in tasks:
+            done = ws(*task, "--workspace", root)
+            assert done.code == 4, done
+            assert "session" in done.err
+        assert f"{MARKER}/{SESSIONS}/" in ws("status", "--json", "--workspace", root).json["live"][0]["path"]
+    assert (root / "model" / "m.pkl").exists()
+    assert ws(*tasks[0], "--workspace", root).code == 0
+
+
+def test_the_session_lasts_as_long_as_the_program_although_its_starter_was_killed(root: Path) -> None:
+    with session(root) as child:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        assert len(sessions(root)) == 1
+        os.killpg(child.pid, signal.SIGKILL)
+        until_s = time.monotonic() + 5
+        while sessions(root) and time.monotonic() < until_s:
+            time.sleep(0.01)
+        assert not sessions(root)
+        assert len(stale_sessions(root)) == 1
+        with session(root):
+            assert len(os.listdir(root / MARKER / SESSIONS)) == 1, "the next one removes what is stale"
+
+
+def test_two_sessions_at_once_keep_what_is_newer_than_the_first(root: Path) -> None:
+    workspace(root)
+    with session(root, root / "workdir" / "one"), session(root, root / "workdir" / "two"):
+        holders = sessions(root).values()
+        assert len(holders) == 2
+        assert json.dumps([holder.command for holder in holders]).count("print") > 0
+        assert ws("clean-scratch", "--force", "--workspace", root).code == 0
+        assert left(root) == ["one", "two"]
