@@ -37,7 +37,7 @@ class Checkpoints:
         name = re.sub(r"[^\w.-]", "_", dataset)[:80].lstrip(".")
         self.directory = root / "checkpoints_dir" / f"{kind}-{name}-{key[:32]}"
 
-    def get(self, part: str) -> Any | None:
+    def get(self, part: str) -> Any:
         """What was put under this name; None where there is nothing whole."""
         path = self._path(part)
         if not path.exists():
