@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, reforged, take
-from trees import age, everything, live_run, workspace, write, ws
+from trees import age, everything, in_a_mount_namespace, live_run, workspace, write, ws
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
@@ -284,3 +284,28 @@ def test_the_latest_is_that_of_the_own_workspace_where_others_share_the_location
     )
     with pytest.raises(UsageError, match="means none"):
         store.find(location, "1999")
+
+
+def test_a_full_workspace_is_explained_and_stays_as_it_was(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(root / "model" / "big", 600_000)
+    take(root, tmp_path / "b")
+    small = tmp_path / "small"
+    small.mkdir()
+    done = in_a_mount_namespace(
+        """
+root, at = Path(sys.argv[1]), Path(sys.argv[2])
+mount("-t", "tmpfs", "-o", "size=400k", "none", root)
+assert ws("setup", "--workspace", root)[0] == 0
+code, out, err = ws("restore-models", "--workspace", root, "--at", at)
+print(code)
+print(err)
+print([name for name in os.listdir(root / "model") if name != ".gitignore"])
+""",
+        small,
+        tmp_path / "b",
+    )
+    code, *lines, left_in_model = done.out.strip().splitlines()
+    assert (code, left_in_model) == ("1", "[]"), done
+    assert "no space left" in lines[0]
+    assert "ws.clean-scratch" in lines[2]

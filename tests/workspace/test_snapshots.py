@@ -6,14 +6,20 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from snapshot_trees import content_of, models, place, take
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from snapshot_trees import bring_back, content_of, damage, models, place, take
 from trees import age, everything, workspace, write, ws
 
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.snapshot import store
+from vmaf_workspace.snapshot.local import LARGE
+from vmaf_workspace.snapshot.manifest import DamagedError, File, parse, written
 from vmaf_workspace.snapshot.verify import Depth, verify
 
 
@@ -116,6 +122,77 @@ def test_a_truncated_manifest_is_named_by_verify_and_listed_as_damaged(tmp_path:
     done = ws("verify", "--workspace", root, "--at", tmp_path / "b")
     assert done.code == 1
     assert taken.id in done.err
+
+
+def test_large_files_and_other_file_systems_make_no_difference(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    (root / "model" / "large").write_bytes(os.urandom(LARGE + 12345))
+    age(root / "model" / "large")
+    shm = Path("/dev/shm")  # noqa: S108  # another file system, where there is one
+    with tempfile.TemporaryDirectory(prefix="vmaf-ws-", dir=shm if shm.is_dir() else None) as elsewhere:
+        at = Path(elsewhere) / "b"
+        take(root, at)
+        assert verify(place(at)).problems == []
+        bring_back(tmp_path / "out", at)
+        assert content_of(tmp_path / "out") == content_of(root)
+        damage(at, "flipped", root / "model" / "large", "")
+        assert len(verify(place(at)).problems) == 1
+        with pytest.raises(DamagedError):
+            bring_back(tmp_path / "other", at)
+        assert content_of(tmp_path / "other") == {}
+
+
+def test_a_new_location_is_for_its_owner_alone(tmp_path: Path) -> None:
+    take(models(tmp_path / "ws"), tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(change=st.data())
+def test_no_manifest_however_broken_is_more_than_refused(change: st.DataObject) -> None:
+    files = [File(path=f"model/{n}", mtime_ns=n, size=n, mode=0o644, sha256=f"{n:064x}") for n in range(3)]
+    files.append(File(path="model/l", mtime_ns=1, link="x"))
+    snapshot_id, content = written(time_s=0.0, host="h", workspace="/ws", note="n", files=files)
+    assert parse(snapshot_id, content).files == tuple(sorted(files, key=lambda file: file.path))
+    data = json.loads(content)
+    junk = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    )
+    target = change.draw(st.sampled_from([data, *data["files"]]))
+    key = change.draw(st.sampled_from([*target]))
+    if change.draw(st.booleans()):
+        target[key] = change.draw(junk)
+    else:
+        del target[key]
+    broken = json.dumps(data).encode()
+    with suppress(DamagedError, RefusedError):
+        parse(hashlib.sha256(broken).hexdigest(), broken)
+    cut = content[: change.draw(st.integers(0, len(content) - 1))]
+    with pytest.raises(DamagedError):
+        parse(snapshot_id, cut)
+
+
+NAMES = st.binary(min_size=1, max_size=40).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b".."))
+
+
+@settings(deadline=None, max_examples=25)
+@given(files=st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map(tuple), st.binary(max_size=50), max_size=8))
+def test_any_tree_comes_back_as_it_was(files: dict[tuple[bytes, ...], bytes]) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        root = workspace(Path(top) / "ws")
+        for parts, content in files.items():
+            path = Path(os.fsdecode(b"/".join([os.fsencode(root), b"model", *parts])))
+            with suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        age(root / "model")
+        (root / "model" / ".gitignore").unlink(missing_ok=True)
+        was = content_of(root)
+        take(root, Path(top) / "b")
+        assert verify(place(Path(top) / "b")).problems == []
+        bring_back(Path(top) / "out", Path(top) / "b")
+        assert content_of(Path(top) / "out") == was
 
 
 @pytest.mark.parametrize("below", ["backups", "workdir/b", "model", "."])

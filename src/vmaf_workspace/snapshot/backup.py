@@ -16,24 +16,24 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
+from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.snapshot import known
 from vmaf_workspace.snapshot.local import LARGE, file_sha256
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, written
-from vmaf_workspace.snapshot.store import ids, load, taking
+from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, written
+from vmaf_workspace.snapshot.store import ids, read, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature
 
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
 PATIENCE_S = 30.0  # for groups that go on changing
+BATCH = 16  # files a task: handing them over one by one costs as much as a small one
 NEWEST = 10  # snapshots that are asked which objects are whole; others only cost a second look
 
 
@@ -90,7 +90,7 @@ def backup(
         tree, taken = _take_all(work)
         if work.stored:
             location.sync()
-        _look_again(work, taken)
+        _look_again(work, tree, taken)
         files = [_file(path, about, taken[path], work.links.get(path)) for path, about in tree.found.items()]
         snapshot_id, content = written(
             time_s=time.time(),
@@ -170,20 +170,30 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
             _advance(work, about.st_size)
         else:
             to_read.append(path)
+    if not to_read:
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(work.location.threads) as pool:
-        futures = [(path, pool.submit(_take_file, work, path, tree.found[path])) for path in to_read]
+        batches = [to_read[n : n + BATCH] for n in range(0, len(to_read), BATCH)]
         try:
-            for path, future in futures:
-                try:
-                    sha256 = future.result()
-                except (_ChangedError, FileNotFoundError):
-                    continue
-                taken[path] = (signature(tree.found[path]), sha256)
-                work.read += 1
-                _advance(work, tree.found[path].st_size)
+            for found in pool.map(lambda batch: _take_files(work, tree, batch), batches):
+                for path, sha256 in found:
+                    taken[path] = (signature(tree.found[path]), sha256)
+                    work.read += 1
+                    _advance(work, tree.found[path].st_size)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _take_files(work: _Work, tree: Tree, paths: list[str]) -> list[tuple[str, str]]:
+    """Path and hash of those that did not change meanwhile."""
+    found = []
+    for path in paths:
+        with suppress(_ChangedError, FileNotFoundError):
+            found.append((path, _take_file(work, path, tree.found[path])))
+    return found
 
 
 def _take_file(work: _Work, path: str, about: os.stat_result) -> str:
@@ -224,9 +234,9 @@ def _read(full: str, about: os.stat_result) -> bytes:
     return content
 
 
-def _look_again(work: _Work, taken: dict[str, str]) -> None:
+def _look_again(work: _Work, tree: Tree, taken: dict[str, str]) -> None:
     """Every object that the manifest will name is there, of its size; one that is not is stored once more."""
-    wrong = dict(_missing(work.location, {sha256: path for path, sha256 in taken.items() if sha256}, work.root))
+    wrong = _missing(work.location, tree, {sha256: path for path, sha256 in taken.items() if sha256})
     if not wrong:
         return
     for sha256, path in wrong.items():
@@ -234,7 +244,7 @@ def _look_again(work: _Work, taken: dict[str, str]) -> None:
         if file_sha256(full) == sha256:
             work.location.put(object_name(sha256), Path(full), trusted=False)
     work.location.sync()
-    for sha256, path in _missing(work.location, wrong, work.root):
+    for sha256, path in _missing(work.location, tree, wrong).items():
         raise WorkspaceError(
             f"{work.location.url} does not hold what was stored there: {path!r} ({sha256[:12]}…) is missing or short\n"
             "no snapshot was taken; those taken before are as they were\n"
@@ -242,16 +252,11 @@ def _look_again(work: _Work, taken: dict[str, str]) -> None:
         )
 
 
-def _missing(location: Location, objects: dict[str, str], root: Path) -> Iterator[tuple[str, str]]:
-    with ThreadPoolExecutor(location.threads) as pool:
-        sizes = pool.map(lambda sha256: location.size(object_name(sha256)), objects)
-        for (sha256, path), size in zip(objects.items(), sizes, strict=True):
-            try:
-                expected = os.lstat(_full(root, path)).st_size
-            except FileNotFoundError:
-                expected = -1  # removed since; the object is what counts
-            if size is None or (expected >= 0 and size != expected):
-                yield sha256, path
+def _missing(location: Location, tree: Tree, objects: dict[str, str]) -> dict[str, str]:
+    """Those of *objects* (hash to a path with that content) that are not there or not of their size."""
+    sizes = location.sizes_of([object_name(sha256) for sha256 in objects])
+    found = zip(objects.items(), sizes, strict=True)
+    return {sha256: path for (sha256, path), size in found if size != tree.found[path].st_size}
 
 
 def _file(path: str, about: os.stat_result, sha256: str, link: str | None) -> File:
@@ -288,8 +293,9 @@ class _Trust:
             if self._unread is None:
                 self._unread = ids(self._location)[-NEWEST:]
             while sha256 not in self._names and self._unread:
-                with suppress(DamagedError, RefusedError):
-                    self._names.update(load(self._location, self._unread.pop()).objects)
+                with suppress(DamagedError):
+                    newest = self._unread.pop()
+                    self._names.update(objects_in(newest, read(self._location, newest)))
         return sha256 in self._names
 
     def holds(self, sha256: str, size: int) -> bool:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,7 +24,7 @@ OBJECT_MODE = 0o444  # nobody edits an object by mistake
 class LocalDirectory:
     """A `Location` on a file system of this machine, or mounted on it."""
 
-    threads = 4  # hashing frees the interpreter; more only queue for the disk
+    threads = max(2, min(4, os.cpu_count() or 2))  # hashing frees the interpreter; more only queue for the disk
     settle_s = 0.0  # a directory shows what is in it
 
     def __init__(self, directory: Path) -> None:
@@ -54,13 +54,10 @@ class LocalDirectory:
                     continue
         return found
 
-    def size(self, name: str) -> int | None:
+    def sizes_of(self, names: Sequence[str]) -> list[int | None]:
         """By `stat`."""
-        with explained(self.url, f"look at {name}"):
-            try:
-                return os.stat(f"{self._top}/{name}").st_size
-            except FileNotFoundError:
-                return None
+        with explained(self.url, "look into it"):
+            return [_size(f"{self._top}/{name}") for name in names]
 
     def age_s(self, name: str) -> float:
         """By the modification time."""
@@ -96,7 +93,7 @@ class LocalDirectory:
         """A reflink where the file system has them, else copied by the kernel, else by us."""
         path = f"{self._top}/{name}"
         size = len(content) if isinstance(content, bytes) else os.stat(content).st_size
-        if self.size(name) == size and (trusted or self.sha256(name) == os.path.basename(name)):
+        if self.sizes_of([name]) == [size] and (trusted or self.sha256(name) == os.path.basename(name)):
             return not trusted
         with explained(self.url, f"write {name}", missing_is_an_answer=False):
             self._make_parent(name)
@@ -193,8 +190,19 @@ class LocalDirectory:
     def _make_parent(self, name: str) -> None:
         parent = os.path.dirname(name)
         if parent not in self._made:
+            if not os.path.lexists(self._top):  # models that only their owner may read stay so
+                os.makedirs(os.path.dirname(self._top), exist_ok=True)
+                with suppress(FileExistsError):
+                    os.mkdir(self._top, 0o700)
             os.makedirs(f"{self._top}/{parent}", exist_ok=True)
             self._made.add(parent)
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return None
 
 
 LARGE = 8 << 20  # bytes; what is smaller is held in memory

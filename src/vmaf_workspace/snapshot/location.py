@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,8 @@ class Location(Protocol):
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of everything below *folder*, by name; empty where there is no such folder."""
 
-    def size(self, name: str) -> int | None:
-        """Bytes of *name*; None where it is not there."""
+    def sizes_of(self, names: Sequence[str]) -> list[int | None]:
+        """Bytes of each of *names*, asked one by one, as listings may lag; None where it is not there."""
 
     def age_s(self, name: str) -> float:
         """Seconds since *name* was written, by the location's own clock where it has one."""

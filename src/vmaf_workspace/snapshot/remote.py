@@ -7,7 +7,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,12 +59,10 @@ class Remote:
         top = f"{self._top.lstrip('/')}/"
         return {path.lstrip("/").removeprefix(top): int(about["size"]) for path, about in found.items()}
 
-    def size(self, name: str) -> int | None:
-        """Asked of the object itself: listings may lag."""
-        try:
-            return int(self._ask(f"look at {name}", self._info, name)["size"])
-        except FileNotFoundError:
-            return None
+    def sizes_of(self, names: Sequence[str]) -> list[int | None]:
+        """As many requests at a time as there are threads."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(self._size, names))
 
     def age_s(self, name: str) -> float:
         """By the store's own clock: against an announcement of ours, which is written for this where it is old."""
@@ -89,7 +88,7 @@ class Remote:
     def put(self, name: str, content: bytes | Path, *, trusted: bool) -> bool:
         """One request, or a multipart upload, which is there only once it is complete."""
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        if self.size(name) == size:
+        if self._size(name) == size:
             return not trusted
         with self._stored(name):
             if isinstance(content, bytes):
@@ -159,6 +158,12 @@ class Remote:
 
     def clear(self) -> None:
         """An object store keeps half-written ones out of sight."""
+
+    def _size(self, name: str) -> int | None:
+        try:
+            return int(self._ask(f"look at {name}", self._info, name)["size"])
+        except FileNotFoundError:
+            return None
 
     def _path(self, name: str) -> str:
         return f"{self._top}/{name}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace.render import age_text, bytes_text, count_text, listing, object_json, printable, table
-from vmaf_workspace.snapshot.backup import Taken
-from vmaf_workspace.snapshot.difference import Difference
 from vmaf_workspace.snapshot.manifest import short
-from vmaf_workspace.snapshot.restore import Restored, Restoring
-from vmaf_workspace.snapshot.retention import Verdict
-from vmaf_workspace.snapshot.store import Listed, Pruned
-from vmaf_workspace.snapshot.verify import Verified
+
+if TYPE_CHECKING:
+    from vmaf_workspace.snapshot.backup import Taken
+    from vmaf_workspace.snapshot.difference import Difference
+    from vmaf_workspace.snapshot.restore import Restored, Restoring
+    from vmaf_workspace.snapshot.retention import Verdict
+    from vmaf_workspace.snapshot.store import Listed, Pruned
+    from vmaf_workspace.snapshot.verify import Verified
 
 
 def id_text(snapshot_id: str) -> str:

@@ -24,7 +24,8 @@ from vmaf_workspace import guard
 from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.lock import only_cleaner
-from vmaf_workspace.snapshot.backup import backup
+from vmaf_workspace.setup import explained
+from vmaf_workspace.snapshot.backup import BATCH, backup
 from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, object_name, short
@@ -130,9 +131,10 @@ def restore(
             return report
         subdirs = sorted({str(step["path"]).split("/")[0] for step in steps})
         try:
-            for subdir in subdirs:
-                os.makedirs(staging(plan.root, subdir, token))
-            _stage(plan, location, token, report, progress)
+            with explained(plan.root):
+                for subdir in subdirs:
+                    os.makedirs(staging(plan.root, subdir, token))
+                _stage(plan, location, token, report, progress)
             if plan.conflicts:
                 note = f"before a restore of {short(plan.snapshot.id)}"
                 report.safety = backup(plan.root, location, note=note).id
@@ -207,9 +209,11 @@ def _stage(
         os.utime(to, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
         return file.size
 
+    jobs = list(enumerate((*plan.new, *plan.replaced)))
+    batches = [jobs[n : n + BATCH] for n in range(0, len(jobs), BATCH)]
     with ThreadPoolExecutor(location.threads) as pool:
         try:
-            for size in pool.map(copy, enumerate((*plan.new, *plan.replaced))):
+            for size in pool.map(lambda batch: sum(map(copy, batch)), batches):
                 report.apparent_bytes += size
                 if progress is not None:
                     progress(report.apparent_bytes, plan.apparent_bytes)

@@ -38,11 +38,15 @@ def ids(location: Location) -> list[str]:
 
 def load(location: Location, snapshot_id: str) -> Snapshot:
     """The snapshot with this id. Raises DamagedError for a manifest that is not what was written or is gone."""
+    return parse(snapshot_id, read(location, snapshot_id))
+
+
+def read(location: Location, snapshot_id: str) -> bytes:
+    """The manifest of this snapshot as it is stored; DamagedError where it is gone."""
     try:
-        content = location.read(manifest_name(snapshot_id))
+        return location.read(manifest_name(snapshot_id))
     except FileNotFoundError:
         raise DamagedError(f"the manifest of snapshot {short(snapshot_id)} is gone from {location.url}") from None
-    return parse(snapshot_id, content)
 
 
 def find(location: Location, text: str = LATEST, *, root: Path | None = None) -> str:

@@ -117,6 +117,8 @@ def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool)
     name = step["path"].rpartition("/")[2]
     staged = None if step["staged"] is None else f"{directory}/{step['staged']}"
     try:
+        if staged is not None and step["was"] is None and not check and _link(staged, name, fd):
+            return []
         there = _lstat(name, fd)
         copied = None if staged is None else _lstat(staged)
         if staged is not None and copied is None:
@@ -124,7 +126,9 @@ def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool)
         if staged is not None and check and step["sha256"] and file_sha256(staged) != step["sha256"]:
             return [(step["path"], "its copy is damaged; restore again")]
         if there is None:
-            if staged is not None and not _link(staged, name, fd):
+            if staged is not None and not _link(staged, name, fd):  # a rename would replace what came this instant
+                if _lstat(name, fd) is not None:
+                    return [(step["path"], "appeared since the restore was planned, so it stays")]
                 os.rename(staged, name, dst_dir_fd=fd)
         elif copied is not None and os.path.samestat(there, copied):
             pass  # killed between its new name and the end of the old one
@@ -147,11 +151,9 @@ def _lstat(path: str, fd: int | None = None) -> os.stat_result | None:
 
 
 def _link(staged: str, name: str, fd: int) -> bool:
-    """Give *staged* its name only if that is still free; False where the file system knows no second names."""
+    """Give *staged* its name if that is still free; False where it is not, or the file system has no second names."""
     try:
         os.link(staged, name, dst_dir_fd=fd, follow_symlinks=False)
-    except FileExistsError:
-        raise
     except OSError:
         return False
     os.unlink(staged)

@@ -118,13 +118,14 @@ def _wrong_objects(
     wrong: dict[str, str] = {}
     total = sum(objects.values())
 
+    sizes = dict(zip(objects, location.sizes_of([object_name(sha256) for sha256 in objects]), strict=True))
+
     def check(sha256: str) -> str | None:
         name = object_name(sha256)
-        size = location.size(name)
-        if size is None:
+        if sizes[sha256] is None:
             return f"{name} is missing"
-        if size != objects[sha256]:
-            return f"{name} has {size} bytes instead of {objects[sha256]}"
+        if sizes[sha256] != objects[sha256]:
+            return f"{name} has {sizes[sha256]} bytes instead of {objects[sha256]}"
         try:
             if not quick and location.sha256(name) != sha256:
                 return f"{name} does not have the content that its name says"

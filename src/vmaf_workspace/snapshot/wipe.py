@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_workspace import guard
+from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.plan import Entry, Plan, new
 from vmaf_workspace.scan import BLOCK
 from vmaf_workspace.snapshot.difference import difference, files_now
@@ -52,7 +53,7 @@ def held_by(location: Location, wipe: Wipe) -> str | None:
     for snapshot_id in reversed(ids(location)):
         try:
             snapshot = load(location, snapshot_id)
-        except DamagedError:
+        except (DamagedError, RefusedError):
             continue
         there = [file for file in snapshot.files if file.path.split("/")[0] in wipe.plan.subdirs]
         found = difference(there, wipe.files)
