@@ -519,7 +519,8 @@ def bench_bootstrap(place: Path, runs: int) -> None:
     x, y = made_up_table(1000)
     columns = dict(zip(features.feature_names, x.T, strict=True))
     table = Table(features=columns, labels=y, assets=[str(i) for i in range(1000)])
-    one, several = [], []
+    one: list[float] = []
+    several: list[float] = []
     for _ in range(runs + 1):  # the first warms up
         for times, threads in ((one, 1), (several, None)):
             began = time.perf_counter()
