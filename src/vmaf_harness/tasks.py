@@ -12,7 +12,7 @@ from invoke.collection import Collection
 
 from vmaf_workspace import commands
 from vmaf_workspace.commands import Command
-from vmaf_workspace.errors import DONE, UsageError
+from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.tasks import as_task
 
 if TYPE_CHECKING:
@@ -269,6 +269,35 @@ def report(*, workspace: str = "", json: bool = False) -> int:
     return DONE
 
 
+def import_results(
+    *, dataset: str = "", store: str = "", workspace: str = "", dry_run: bool = False, json: bool = False
+) -> int:
+    """Take results of VMAF's own harness into our store, as measured by it; its entries stay as they are."""
+    from dataclasses import asdict
+
+    from vmaf_harness import import_results as _import
+    from vmaf_harness.recipe import read_recipe
+    from vmaf_harness.store import directory
+    from vmaf_workspace import render
+    from vmaf_workspace.locate import locate
+
+    if not dataset:
+        raise UsageError("--dataset is missing; name the recipe, a *_dataset.py, that says which videos were measured")
+    root = locate(workspace).path
+    recipe = read_recipe(locate(dataset).path, search=[root / "dataset"])
+    done = _import.import_results(recipe, locate(store).path if store else directory(root), root, dry_run=dry_run)
+    code = FAILED if done.problems else DONE
+    if json:
+        print(render.object_json("import-results", dry_run=dry_run, **asdict(done), exit_code=code))
+        return code
+    verb = "would import" if dry_run else "imported"
+    print(f"{verb} {render.count_text(done.stored, 'result')}; {done.known} were imported before")
+    if done.of_other_datasets:
+        print(f"{render.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+    render.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
+    return code
+
+
 def demo(*, workspace: str = "") -> int:
     """Run the whole chain on real clips: encodes, features, tuning, a model, scores, clean-scratch; the rest stays."""
     from vmaf_harness.demo import run_demo
@@ -410,6 +439,17 @@ COMMANDS = (
         },
     ),
     Command("report", report, {"workspace": commands.WORKSPACE, "json": commands.JSON}),
+    Command(
+        "import-results",
+        import_results,
+        {
+            "dataset": "the recipe that says which videos were measured",
+            "store": "a file_result_store of VMAF's own harness, instead of the workspace's",
+            "workspace": commands.WORKSPACE,
+            "dry_run": "say what would be imported, change nothing",
+            "json": commands.JSON,
+        },
+    ),
     Command("demo", demo, {"workspace": commands.WORKSPACE}),
 )
 

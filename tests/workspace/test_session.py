@@ -228,7 +228,7 @@ def test_invoke_runs_it_with_its_quoting(root: Path, tmp_path: Path, monkeypatch
     )
     monkeypatch.chdir(tmp_path / "p")
     code = "import os, sys; print(os.environ['VMAF_WORKSPACE'], sys.argv[1:]); sys.exit(5)"
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "invoke",
@@ -269,7 +269,7 @@ time.sleep(60)
 @contextmanager
 def session(root: Path, *made: Path) -> Iterator[subprocess.Popen[str]]:
     """A real session whose program made the directories *made* and waits."""
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "vmaf_workspace.cli",
