@@ -529,7 +529,36 @@ def bench_bootstrap(place: Path, runs: int) -> None:
     row("20 bootstrap models: one thread", one[1:], several[1:], ">= 1.7", "(peer: a thread a core)")
 
 
+def bench_migrate(place: Path, runs: int) -> None:
+    """2 GB in 2 000 files to another file system and back, compared byte by byte, against `cp -a` and `rm -rf`."""
+    block = os.urandom(1_000_000)
+
+    def filled(top: Path) -> Path:
+        Timed(BIN / "vmaf-ws", "setup", "--workspace", top)
+        for i in range(2000):
+            directory = top / "dataset" / f"{i % 20:02d}"
+            directory.mkdir(exist_ok=True)
+            (directory / f"{i:04d}.yuv").write_bytes(i.to_bytes(8, "big") + block)
+        os.sync()
+        return top
+
+    for name, here, there in (("disk to tmpfs", place, SHM), ("tmpfs to disk", SHM, place)):
+        ours, peer = [], []
+        for _ in range(runs):
+            with place_in(here) as one, place_in(there) as other:
+                source, target = filled(one / "ws"), other / "ws"
+                move = ("migrate", "--yes", "--from", source, "--to", target)
+                ours.append(Timed(BIN / "vmaf-ws", *move).wall_s)
+                assert len(list(target.rglob("*.yuv"))) == 2000
+                assert not source.exists()
+            with place_in(here) as one, place_in(there) as other:
+                source, target = filled(one / "ws"), other / "ws"
+                peer.append(Timed("cp", "-a", source, target).wall_s + Timed("rm", "-rf", source).wall_s)
+        row(f"migrate 2 GB, {name}", ours, peer, "<= 2.0")
+
+
 BENCHES = {
+    "migrate": bench_migrate,
     "training": bench_training,
     "bootstrap": bench_bootstrap,
     "backup": bench_backup,
