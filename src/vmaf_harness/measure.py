@@ -18,6 +18,7 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes, described, quoted
 
 _FRAMES = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
+_REFUSED = b"problem during vmaf_read_pictures"
 _BEFORE_SCALING = ("crop", "pad")  # the other filters of a recipe work at the quality size, as in VMAF's own harness
 
 
@@ -78,10 +79,11 @@ def measure(job: Job, processes: Processes) -> Measurement:
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         found = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{counts[0]} frames" if counts else "an unknown number of frames"
+        why = "is the disk full?"
+        if _REFUSED in log.read_bytes():
+            why = "it refused the pictures; are they too small? v1 models need a side of 216 pixels, for CAMBI"
         about = described(command, job.directory, code, log, keep_log(log, job.failures))
-        raise EngineError(
-            f"{what}: ffmpeg compared {wanted}, but libvmaf's log holds {found}; is the disk full?\n{about}"
-        )
+        raise EngineError(f"{what}: ffmpeg compared {wanted}, but libvmaf's log holds {found}; {why}\n{about}")
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     if not job.keep_workfiles:

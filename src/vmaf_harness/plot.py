@@ -56,7 +56,7 @@ def scatter_plot(
         if fit is not None:
             low, high = min(y), max(y)
             steps = [low + (high - low) * step / 200 for step in range(201)]
-            axes.plot([fit.map(step) for step in steps], steps, color=CURVE, linewidth=1.6, alpha=0.8, zorder=2)
+            axes.plot([fit.map(step) for step in steps], steps, color=TEXT, linewidth=1.8, alpha=0.75, zorder=2)
 
     numbers = _numbers(statistics, fit)
     points = list(zip(labels, predictions, content_ids, strict=True))
@@ -114,7 +114,13 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
         axes.axhline(value, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.45, zorder=1)
         at = max(value, at + least)
         axes.text(
-            1.01, at, f"{name} {value:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=TEXT
+            1.01,
+            at,
+            f"{name.replace('_', ' ')} {value:.2f}",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=8.5,
+            color=TEXT,
         )
     _write_heading(figure, title, f"{len(scores)} frames", 1.0, 0.8)
     _dress(axes, ("frame", score), 1.0)

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.plot import _colours, _draw_line_and_limits, scatter_plot
-from vmaf_harness.statistics import statistics
+from vmaf_harness.plot import _colours, _draw_line_and_limits, frames_plot, residual_plot, scatter_plot
+from vmaf_harness.statistics import logistic_fit, statistics
 
 Pixels = npt.NDArray[np.int_]
 GREY = 40  # texts, lines and grid have no hue: red, green and blue differ by less
@@ -158,3 +158,46 @@ def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "p.png").exists()
+
+
+def pixels_of(path: Path, *colour: int) -> int:
+    """How many pixels have about this colour."""
+    return int((np.abs(pixels(path) - np.array(colour)).max(axis=2) < 25).sum())
+
+
+def test_a_fit_is_drawn_as_the_curve_that_it_is(tmp_path: Path) -> None:
+    random = Random(5)
+    predictions = [random.uniform(0, 100) for _ in range(40)]
+    labels = [100 / (1 + math.exp(-(x - 50) / 12)) + random.gauss(0, 1) for x in predictions]
+    ids = [i % 4 for i in range(40)]
+    plain, fitted = tmp_path / "plain.png", tmp_path / "fitted.png"
+    found, fit = statistics(labels, predictions), logistic_fit(labels, predictions)
+    scatter_plot(plain, labels, predictions, ids, "t", found)
+    scatter_plot(fitted, labels, predictions, ids, "t", found, fit=fit)
+    line = (0x5B, 0x5E, 0x63)  # three quarters of the colour of texts, on white
+    assert pixels_of(fitted, *line) > pixels_of(plain, *line) + 500
+
+
+def test_residuals_lie_around_zero_in_the_colours_of_their_contents(tmp_path: Path) -> None:
+    labels = [float(i) for i in range(30)]
+    predictions = [label + (3 if i % 3 else -3) for i, label in enumerate(labels)]
+    path = tmp_path / "r.png"
+    residual_plot(path, labels, predictions, [i % 3 for i in range(30)], "t", statistics(labels, predictions))
+    assert hues(pixels(path)) >= 3
+    exact = tmp_path / "exact.png"
+    residual_plot(exact, labels, labels, [0] * 30, "t", None)  # no error at all still has an axis
+    assert exact.stat().st_size > 5000
+
+
+def test_frames_are_drawn_with_their_pools(tmp_path: Path) -> None:
+    one, many = tmp_path / "one.png", tmp_path / "many.png"
+    frames_plot(one, [50.0], "a $ in a_name", {"mean": 50.0, "harmonic_mean": math.nan}, "VMAF")
+    frames_plot(many, [50 + i % 40 for i in range(500)], "t", {"mean": 69.5, "min": 50.0}, "VMAF")
+    blue = (0x2F, 0x6F, 0xB7)
+    assert pixels_of(many, *blue) > 2000 > pixels_of(one, *blue) > 0
+
+
+def test_frames_without_a_number_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="no frame has a score"):
+        frames_plot(tmp_path / "none.png", [math.nan], "t", {}, "VMAF")
+    assert not (tmp_path / "none.png").exists()

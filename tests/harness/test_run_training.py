@@ -130,6 +130,21 @@ def test_libvmaf_and_the_pkl_give_the_same_scores(
     assert max(ours.values()) > min(ours.values()) + 10
 
 
+@pytest.mark.parametrize(
+    "version", ["vmaf_v0.6.1neg", "vmaf_4k_v0.6.1", "vmaf_4k_v0.6.1neg", "vmaf_float_v0.6.1", "vmaf_v1.0.16_3d0h"]
+)
+def test_every_family_of_built_in_models_scores(small: Trainable, capsys: Printed, version: str) -> None:
+    write_recipe(small.dataset, contents=(0,), scale=2)
+    found = scored_by(small, version, capsys)
+    assert found[0] > found[2]
+
+
+def test_pictures_that_are_too_small_for_a_model_are_said(small: Trainable, capsys: Printed) -> None:
+    write_recipe(small.dataset, contents=(0,))
+    assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "vmaf_v1.0.16_3d0h", "--suppress-plot"]) == 1
+    assert "v1 models need a side of 216 pixels" in capsys.readouterr().err
+
+
 def test_a_bootstrap_model_prints_its_interval(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
     write_model(small.model, BOOTSTRAP, num_models=4)
     assert train(small) == 0

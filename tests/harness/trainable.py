@@ -69,7 +69,7 @@ def make(engine: Engine, source: Path, directory: Path) -> Trainable:
 
 
 def write_recipe(
-    path: Path, labels: tuple[float | None, ...] = LABELS, contents: tuple[int, ...] = tuple(CONTENTS)
+    path: Path, labels: tuple[float | None, ...] = LABELS, contents: tuple[int, ...] = tuple(CONTENTS), scale: int = 1
 ) -> None:
     """A recipe of some of the contents; a label that is None is left out."""
     references = [f"    {{'content_id': {content}, 'path': '{content}.mp4'}}," for content in contents]
@@ -77,8 +77,8 @@ def write_recipe(
     for index, (content, crf) in enumerate((content, crf) for content in contents for crf in CRFS):
         label = f", 'groundtruth': {labels[index]}" if labels[index] is not None else ""
         videos.append(f"    {{'content_id': {content}, 'asset_id': {index}, 'path': '{content}_{crf}.mp4'{label}}},")
-    head = [f"dataset_name = {path.stem!r}", "yuv_fmt = 'notyuv'", f"quality_width = {WIDTH_PX}"]
-    head.append(f"quality_height = {HEIGHT_PX}")
+    head = [f"dataset_name = {path.stem!r}", "yuv_fmt = 'notyuv'", f"quality_width = {scale * WIDTH_PX}"]
+    head.append(f"quality_height = {scale * HEIGHT_PX}")
     lines = [*head, "ref_videos = [", *references, "]", "dis_videos = [", *videos, "]"]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
