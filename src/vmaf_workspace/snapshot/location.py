@@ -1,7 +1,7 @@
 """Where backups lie: a directory, or whatever fsspec reaches by URL; both answer to the same few verbs.
 
 Names in a location are relative: `objects/ab/abcd…`, `snapshots/<id>.json`, `pins/<id>`, `verified/<id>`, and
-`running/…` for who is at work in it. A name is there whole or not at all.
+`running/…` for who is at work in it. A name is there whole or not at all (what is not yet, in `parts/…`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.lock import Holder
 
 VARIABLE = "VMAF_BACKUPS"
-FOLDERS = frozenset({"objects", "snapshots", "pins", "verified", "running"})
+FOLDERS = frozenset({"objects", "snapshots", "pins", "verified", "running", "parts"})
 _URL = re.compile(r"[a-z][a-z0-9+.-]*(?:::|://)", re.IGNORECASE)
 
 

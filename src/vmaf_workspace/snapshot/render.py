@@ -97,12 +97,12 @@ def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:
 
 def verified_lines(found: Verified, url: str, depth: str) -> None:
     """Print what a verify found."""
-    listing("damaged:", found.problems, file=sys.stderr)
-    how = {"quick": "there and of its size", "hashes": "of its hash", "restore": "of its hash, restored and compared"}
+    listing("problems:", found.problems, file=sys.stderr)
+    how = {"quick": "there and of its size", "hashes": "of its hash", "restore": "of its hash, and restored"}
     objects = f"{count_text(found.objects, 'object')}, {bytes_text(found.apparent_bytes)}"
     if found.problems:
-        damaged = f"{found.snapshots - len(found.whole)} of {count_text(found.snapshots, 'snapshot')} damaged"
-        print(f"{damaged} in {printable(url)} ({objects} looked at)")
+        damaged = f"{len(found.whole)} of {count_text(found.snapshots, 'snapshot')} whole"
+        print(f"{damaged} in {printable(url)} ({objects} looked at), {count_text(len(found.problems), 'problem')}")
         return
     print(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
     if str(depth) == "restore" and found.models is None:

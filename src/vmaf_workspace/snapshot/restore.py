@@ -143,7 +143,7 @@ def restore(
         except BaseException:
             remove_staging(plan.root, token)
             raise
-        write_journal(plan.root, {"token": token, "steps": steps})
+        write_journal(plan.root, {"token": token, "steps": steps}, flush=bool(plan.conflicts))
         report.left = swap(plan.root, token, steps)
         report.files = len(steps) - len(report.left)
         os.unlink(plan.root / JOURNAL)

@@ -39,9 +39,10 @@ def finish(root: Path) -> bool:
 
     What a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
     """
-    began = None
+    began: dict[str, Any] | None = None
     try:
-        began = json.loads((root / JOURNAL).read_bytes())
+        content = (root / JOURNAL).read_bytes()
+        began = json.loads(content) if content else {"token": "0", "steps": []}  # empty: a power cut, nothing replaced
         token = f"{int(began['token'], 16):016x}"
         steps = [step for step in began["steps"] if is_place(step["path"])]
         for step in steps:
@@ -65,13 +66,14 @@ def staging(root: Path, subdir: str, token: str) -> str:
     return os.path.join(os.path.realpath(root / subdir), f"{STAGING}{token}")
 
 
-def write_journal(root: Path, journal: dict[str, Any]) -> None:
-    """From here on the restore will be finished."""
+def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
+    """From here on the restore will be finished; with *flush*, which can take long, after a power cut as well."""
     part = root / f"{JOURNAL}-{journal['token']}"
     with open(part, "x", encoding="ascii") as file:
         json.dump(journal, file)
-        file.flush()
-        os.fsync(file.fileno())
+        if flush:
+            file.flush()
+            os.fsync(file.fileno())
     part.rename(root / JOURNAL)
 
 
