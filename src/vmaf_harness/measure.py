@@ -18,7 +18,7 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes, described, quoted
 
 _FRAMES = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
-_REFUSED = b"problem during vmaf_read_pictures"
+_NO_FEATURE = re.compile(r"libvmaf ERROR vmaf_predict_score\w*\(\): no feature '([^']*)'")
 _BEFORE_SCALING = ("crop", "pad")  # the other filters of a recipe work at the quality size, as in VMAF's own harness
 
 
@@ -80,8 +80,8 @@ def measure(job: Job, processes: Processes) -> Measurement:
         found = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{counts[0]} frames" if counts else "an unknown number of frames"
         why = "is the disk full?"
-        if _REFUSED in log.read_bytes():
-            why = "it refused the pictures; are they too small? v1 models need a side of 216 pixels, for CAMBI"
+        if (lacks := _NO_FEATURE.search(log.read_text(encoding="utf-8", errors="replace"))) is not None:
+            why = f"it computed no {lacks[1]}; are the pictures too small? CAMBI needs 216 pixels one way"
         about = described(command, job.directory, code, log, keep_log(log, job.failures))
         raise EngineError(f"{what}: ffmpeg compared {wanted}, but libvmaf's log holds {found}; {why}\n{about}")
     if job.extraction.score not in measurement.frames:

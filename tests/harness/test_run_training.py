@@ -142,7 +142,7 @@ def test_every_family_of_built_in_models_scores(small: Trainable, capsys: Printe
 def test_pictures_that_are_too_small_for_a_model_are_said(small: Trainable, capsys: Printed) -> None:
     write_recipe(small.dataset, contents=(0,))
     assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "vmaf_v1.0.16_3d0h", "--suppress-plot"]) == 1
-    assert "v1 models need a side of 216 pixels" in capsys.readouterr().err
+    assert "are the pictures too small? CAMBI needs 216 pixels" in capsys.readouterr().err
 
 
 def test_a_bootstrap_model_prints_its_interval(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
