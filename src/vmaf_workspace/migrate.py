@@ -9,7 +9,7 @@ command goes on:
 4. the target gets what a workspace has and the source lacked; a checkout keeps its placeholders; the journal says so.
 
 Across file systems, after 1:
-2. everything is copied into a hidden directory beside the target, synced, then both are read and compared;
+2. everything is copied into a hidden directory beside the target, synced, and both are read and compared;
 3. the journal beside the copy is told what exactly was compared, and the copy is renamed to the target: the switch;
 4. the source is renamed aside, and unless it still is exactly what was compared, both renames are taken back;
 5. the journal says that the source goes; it is removed; then as 4 above.
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
+from vmaf_workspace.children import Children
 from vmaf_workspace.clean import refuse_live_runs
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
@@ -325,15 +326,25 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
         _write_journal(stage, journal)
         bar = progress("copying") if progress else None
         faithful.copy(tree, str(source), str(stage), without=(MARKER,), progress=bar)
-        sync_file_system(str(stage))
         bar = progress("comparing") if progress else None
-        faithful.compare(tree, str(source), str(stage), progress=bar)
+        with Children([str(stage)], _synced, at_most=1) as syncing:  # the disk works while we compare
+            faithful.compare(tree, str(source), str(stage), progress=bar)
+            for _, is_synced in syncing:
+                if not is_synced:
+                    sync_file_system(str(stage))  # says why
         faithful.finish(tree, str(stage))
         _write_journal(stage, journal | {"state": State.COMPARED, "digest": tree.digest()})
         sync_file_system(str(stage))
         refuse_live_runs(source, "migrate")  # one may have begun since
         _clear_target(target)
         os.rename(stage, target)
+
+
+def _synced(directory: str) -> bool:
+    from vmaf_workspace.snapshot.local import sync_file_system
+
+    sync_file_system(directory)
+    return True
 
 
 def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:
