@@ -1,0 +1,291 @@
+"""`ws.doctor`: every finding on a tree that has it, with its remedy; and no finding where all is well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_surfaces import model
+from trees import age, in_a_mount_namespace, live_run, python, workspace, write, ws
+
+from vmaf_workspace.contract import MARKER
+from vmaf_workspace.doctor import Finding, Level, examine, mounted_as
+from vmaf_workspace.locate import VARIABLE, locate
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return workspace(tmp_path / "ws")
+
+
+def wrong(root: Path, at: str = "") -> list[Finding]:
+    """What is no good news, backups on the workspace's own disk apart."""
+    found = examine(locate(root), at=at)
+    return [each for each in found if each.level is not Level.OK and "own disk" not in each.found]
+
+
+def the_one(found: list[Finding], about: str) -> Finding:
+    (finding,) = [each for each in found if each.about == about]
+    return finding
+
+
+def test_all_is_well_in_a_workspace_with_a_backed_up_model(root: Path, tmp_path: Path) -> None:
+    model(root)
+    age(root / "model", 10)
+    at = str(tmp_path / "backups")
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+    done = ws("doctor", "--json", "--workspace", root, "--at", at)
+    assert (done.code, done.json["exit_code"]) == (0, 0), done
+    assert [finding for finding in done.json["findings"] if finding["level"] == "error"] == []
+    assert wrong(root, at) == []
+    ok = " ".join(finding["found"] for finding in done.json["findings"] if finding["level"] == "ok")
+    for word in ("libvmaf", "float features", "built-in models", "marker", "1 whole model", "newer than every model"):
+        assert word in ok
+
+
+def test_an_error_is_exit_code_1_and_every_finding_that_is_none_has_a_remedy(root: Path) -> None:
+    write(root / "model" / "tiny.onnx")
+    done = ws("doctor", "--workspace", root)
+    assert done.code == 1
+    assert "1 error" in done.out
+    assert all(finding.remedy for finding in wrong(root))
+
+
+def test_it_changes_nothing_not_even_a_missing_workspace(tmp_path: Path) -> None:
+    done = ws("doctor", "--workspace", tmp_path / "missing")
+    assert done.code == 0, done
+    assert "is not there yet" in done.out
+    assert not (tmp_path / "missing").exists()
+
+
+# The engine.
+
+
+def test_an_engine_without_libvmaf_is_an_error_with_the_engines_own_remedy(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = write(tmp_path / "bin" / "ffmpeg")
+    fake.write_text("#!/bin/sh\necho \"No such filter: 'libvmaf'\" >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("VMAF_FFMPEG", str(fake))
+    finding = the_one(wrong(root), "engine")
+    assert finding.level is Level.ERROR
+    assert "has no libvmaf" in finding.found
+    assert "VMAF_FFMPEG" in finding.remedy
+
+
+def test_an_engine_whose_libvmaf_lacks_features_or_models_is_an_error(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = write(tmp_path / "bin" / "ffmpeg")
+    answer = '{"version": "2.0"}'
+    fake.write_text(f"#!/bin/sh\ncase \"$*\" in *psnr*) echo '{answer}';; *) echo no such model >&2; exit 1;; esac\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("VMAF_FFMPEG", str(fake))
+    found = " ".join(each.found for each in wrong(root) if each.level is Level.ERROR)
+    assert "no float features" in found
+    assert "vmaf_v0.6.1" in found
+
+
+def test_without_a_harness_the_rest_is_examined(root: Path) -> None:
+    write(root / "model" / "a.onnx")
+    write(root / "model" / "m.pkl")
+    code = "import sys; sys.modules['vmaf_harness'] = None; from vmaf_workspace.cli import main; main(sys.argv[1:])"
+    found = python(code, "doctor", "--workspace", root).out
+    assert "no harness is installed" in found
+    assert "a.onnx" in found
+    assert "m.pkl.model missing" in found
+
+
+# The variable.
+
+
+@pytest.mark.parametrize(("value", "word"), [(" ", "blank"), ("relative/ws", "another directory")])
+def test_a_variable_that_does_not_mean_what_it_seems_to(
+    value: str, word: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    finding = the_one(wrong(root), "variable")
+    assert (finding.level, word in finding.found) == (Level.WARNING, True)
+
+
+def test_a_variable_that_the_checkouts_harness_ignores(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "vmaf" / "python" / "vmaf" / "config.py")
+    monkeypatch.chdir(tmp_path / "vmaf")
+    monkeypatch.setenv(VARIABLE, str(root))
+    finding = the_one(wrong(root), "variable")
+    assert "does not read" in finding.found
+    assert "ws.run" in finding.remedy
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "vmaf" / "workspace"))
+    assert not [each for each in wrong(root) if each.about == "variable"]
+    (tmp_path / "vmaf" / "python" / "vmaf" / "config.py").write_text(f"os.environ['{VARIABLE}']")
+    monkeypatch.setenv(VARIABLE, str(root))
+    assert not [each for each in wrong(root) if each.about == "variable"]
+
+
+# The place.
+
+
+def test_a_tree_without_our_marker_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "photos" / "cat.jpg")
+    finding = next(each for each in wrong(tmp_path / "photos") if MARKER in each.found)
+    assert (finding.level, "ws.setup" in finding.remedy) == (Level.ERROR, True)
+
+
+def test_the_kind_of_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        "1 0 8:1 / / rw,relatime - ext4 /dev/sda rw\n"
+        "2 1 0:9 / /mnt/a\\040b rw shared:1 - nfs4 host:/x rw,vers=4.2\n"
+        "3 2 0:10 / /mnt/a\\040b/deep ro,nosuid - lustre o:/y rw\n"
+        "4 3 0:11 / /mnt/a\\040b/deep rw - tmpfs none rw\n"
+        "torn line\n"
+    )
+    assert mounted_as(Path("/mnt/a b"), mountinfo=table) == ("nfs4", frozenset({"rw"}))
+    assert mounted_as(Path("/mnt/a b/deep/er"), mountinfo=table)[0] == "tmpfs"
+    assert mounted_as(Path("/mnt/a bc"), mountinfo=table)[0] == "ext4"
+    assert mounted_as(Path("/mnt"), mountinfo=tmp_path / "missing") == ("", frozenset())
+
+
+def test_memory_read_only_and_full_disks_are_told(tmp_path: Path) -> None:
+    code = """
+def doctor(root):
+    code, out, err = ws("doctor", "--json", "--workspace", root)
+    print(code, [finding["found"] for finding in json.loads(out)["findings"] if finding["level"] != "ok"])
+
+root = Path(sys.argv[1]) / "mnt"
+root.mkdir()
+mount("-t", "tmpfs", "-o", "size=2m,nr_inodes=60", "none", root)
+ws("setup", "--workspace", root / "ws")
+doctor(root / "ws")
+(root / "ws" / "dataset" / "full").write_bytes(b"x" * (1 << 20))
+mount("-o", "remount,ro", root)
+doctor(root / "ws")
+"""
+    done = in_a_mount_namespace(code, tmp_path)
+    first, second = done.out.splitlines()
+    assert first.startswith("0 ")
+    for word in ("tmpfs: in memory, and", "MiB are free", "inodes are free"):
+        assert word in first, done
+    assert second.startswith("1 ")
+    assert "read-only" in second
+
+
+def test_scratch_in_memory_is_fine_and_models_in_memory_are_not(tmp_path: Path) -> None:
+    code = """
+top = Path(sys.argv[1]) / "mnt"
+top.mkdir()
+mount("-t", "tmpfs", "-o", "size=2g", "none", top)
+for name in ("workdir", "model"):
+    root = Path(sys.argv[1]) / f"ws {name}"
+    root.mkdir()
+    (top / name).mkdir()
+    (root / name).symlink_to(top / name)
+    ws("setup", "--workspace", root)
+    out = ws("doctor", "--json", "--workspace", root)[1]
+    print(["in memory, and" in finding["found"] for finding in json.loads(out)["findings"]].count(True))
+"""
+    assert in_a_mount_namespace(code, tmp_path).out.split() == ["0", "1"]
+
+
+# What is in it.
+
+
+def test_what_processes_that_were_killed_left_is_named_with_what_finishes_it(root: Path, tmp_path: Path) -> None:
+    age(write(root / "workdir" / ".vmaf-trash-1" / "x").parent)
+    age(write(root / "result_store_dir" / ".vmaf-trash-2"))
+    age(write(root / "output" / ".starting-3" / "run.json").parent)
+    (root / "model" / ".m.whole").mkdir()
+    write(root / "workdir" / ".vmaf-trash-fresh")
+    write(root / MARKER / "migration.json").write_text('{"from": "/a", "to": "/b", "state": "begun"}')
+    code = "import os, sys, time; from pathlib import Path; from vmaf_workspace.lock import session\n"
+    code += "with session(Path(sys.argv[1]), 'it'): print('ready', flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", code, root], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert not [each for each in wrong(root) if each.about == "locks"]
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    found = wrong(root)
+    assert "sessions that are over" in the_one(found, "locks").found
+    assert the_one(found, "workspace").remedy == "ws.migrate --from /a --to /b"
+    assert "ws.clean-scratch" in the_one(found, "workdir/").remedy
+    assert "1 hidden" in the_one(found, "workdir/").found
+    assert "ws.clean-scratch" in the_one(found, "output/").remedy
+    assert "ws.purge-cache" in the_one(found, "result_store_dir/").remedy
+    assert ".m.whole" in the_one(found, "model/").found
+
+
+def test_a_live_run_is_no_finding(root: Path) -> None:
+    with live_run(root):
+        assert wrong(root) == []
+
+
+def test_files_outside_the_contract_are_named(root: Path) -> None:
+    for name in ("notes.txt", "b", "c", "d"):
+        write(root / name)
+    finding = the_one(wrong(root), "workspace")
+    assert finding.level is Level.WARNING
+    assert "'b', 'c', 'd' and 1 more" in finding.found
+
+
+def test_onnx_in_model_is_an_error(root: Path) -> None:
+    write(root / "model" / "deep" / "t.onnx")
+    finding = the_one(wrong(root), "model/")
+    assert (finding.level, "model/tiny" in finding.remedy) == (Level.ERROR, True)
+
+
+def test_a_group_that_lacks_a_file_or_does_not_load_is_an_error(root: Path) -> None:
+    model(root, "lacks")
+    (root / "model" / "lacks.pkl.model").unlink()
+    model(root, "torn").with_name("torn.pkl.model").write_text("svm_type nu_svr\n")
+    found = [each for each in wrong(root) if each.about == "model/"]
+    assert [each.level for each in found] == [Level.ERROR] * 2
+    assert "lacks.pkl.model missing" in found[0].found
+    assert "torn" in found[1].found
+
+
+@pytest.mark.parametrize("subdir", ["model", "model_param", "checkpoints_dir"])
+def test_a_pickle_that_is_more_than_data_is_an_error_and_nothing_in_it_runs(subdir: str, root: Path) -> None:
+    if subdir == "model":
+        model(root)
+    (root / subdir / "m.pkl").write_bytes(b"cos\nsystem\n(S'touch EVALUATED'\ntR.")
+    finding = the_one(wrong(root), f"{subdir}/")
+    assert finding.level is Level.ERROR
+    assert "os.system" in finding.found
+    assert not os.path.exists("EVALUATED")
+
+
+# Backups.
+
+
+def test_models_without_a_snapshot_or_newer_than_the_last_are_told(root: Path, tmp_path: Path) -> None:
+    at = str(tmp_path / "backups")
+    assert not [each for each in wrong(root, at) if each.about == "backups"]
+    model(root)
+    age(root / "model", 10)
+    assert "no snapshot" in the_one(wrong(root, at), "backups").found
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+    assert not [each for each in wrong(root, at) if each.about == "backups"]
+    os.utime(model(root, "new"), (time.time() + 10,) * 2)
+    finding = the_one(wrong(root, at), "backups")
+    assert ("newer than the latest snapshot" in finding.found, finding.remedy) == (True, "ws.backup-models")
+
+
+def test_backups_on_the_same_disk_are_told(root: Path, tmp_path: Path) -> None:
+    model(root)
+    found = examine(locate(root), at=str(tmp_path / "backups"))
+    assert [each.level for each in found if "own disk" in each.found] == [Level.WARNING]
+
+
+def test_a_backup_location_that_may_not_be_used_is_an_error(root: Path) -> None:
+    finding = the_one(wrong(root, str(root / "dataset")), "backups")
+    assert (finding.level, "inside the workspace" in finding.found) == (Level.ERROR, True)

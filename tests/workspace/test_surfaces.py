@@ -1,0 +1,215 @@
+"""`ws.models`: what it says of each model of the three surfaces, whole and broken, with a harness and without."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trees import python, workspace, write, ws
+
+from vmaf_workspace.surfaces import Model, Surface, models, trained
+
+LIBSVM = """svm_type nu_svr
+kernel_type rbf
+gamma 0.05
+nr_class 2
+total_sv 2
+rho -0.5
+SV
+0.5 1:0.1 2:0.2
+-0.5 1:0.3 2:0.1
+"""
+FEATURES = ["VMAF_integer_feature_adm2_score", "VMAF_integer_feature_motion2_score"]
+
+
+def head(**changes: Any) -> dict[str, Any]:
+    model = {
+        "model_type": "LIBSVMNUSVR",
+        "norm_type": "none",
+        "feature_names": FEATURES,
+        "feature_dict": {"VMAF_integer_feature": ["adm2", "motion2"]},
+        **changes,
+    }
+    return {"param_dict": {"C": 4.0}, "model_dict": model}
+
+
+def model(root: Path, name: str = "m") -> Path:
+    """A whole trained model: pickle, text, JSON and card; the path of its `.pkl`."""
+    path = root / "model" / f"{name}.pkl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = path.stem
+    path.write_bytes(pickle.dumps(head()))
+    path.with_name(f"{name}.pkl.model").write_text(LIBSVM)
+    path.with_name(f"{name}.json").write_text(json.dumps(head(model=LIBSVM)))
+    card = {
+        "model_type": "LIBSVMNUSVR",
+        "dataset": {"name": "NFLX"},
+        "features": FEATURES,
+        "statistics": {"srocc": 0.93},
+        "made_at": "2026-10-01T12:00:00Z",
+    }
+    path.with_name(f"{name}.card.json").write_text(json.dumps(card))
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return workspace(tmp_path / "ws")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of the fork, the current directory."""
+    (tmp_path / "fork" / "compat" / "python-vmaf").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "fork")
+    return tmp_path / "fork"
+
+
+def only(found: list[Model], surface: Surface) -> list[Model]:
+    return [model for model in found if model.surface is surface]
+
+
+def test_a_whole_trained_model_says_all_that_is_known_of_it(root: Path) -> None:
+    model(root)
+    (found,) = only(models(root), Surface.TRAINED)
+    assert (found.name, found.kind, found.members) == ("m", "LIBSVMNUSVR", 1)
+    assert found.files == ("m.card.json", "m.json", "m.pkl", "m.pkl.model")
+    assert (found.missing, found.problem, found.why_not) == ((), None, None)
+    assert found.features == tuple(FEATURES)
+    assert (found.made_at, found.dataset, found.srocc) == ("2026-10-01T12:00:00Z", "NFLX", 0.93)
+    assert found.in_libvmaf is True
+    assert found.in_snapshot is False
+    assert found.apparent_bytes == sum((root / "model" / name).stat().st_size for name in found.files)
+
+
+@pytest.mark.parametrize(
+    ("gone", "missing"),
+    [("m.pkl.model", ("m.pkl.model",)), ("m.pkl", ("m.pkl",)), ("m.json", ()), ("m.card.json", ())],
+)
+def test_what_a_group_lacks_is_named(gone: str, missing: tuple[str, ...], root: Path) -> None:
+    model(root)
+    (root / "model" / gone).unlink()
+    (found,) = only(models(root), Surface.TRAINED)
+    assert found.missing == missing
+    assert (found.problem is None) == (gone not in ("m.pkl.model",))
+    assert found.in_libvmaf is (gone != "m.json")
+    assert found.kind == "LIBSVMNUSVR"
+
+
+def test_members_of_a_bootstrap_are_counted_by_their_numbers(root: Path) -> None:
+    for name in ("", ".0001", ".0003"):
+        write(root / "model" / f"b.pkl{name}")
+        write(root / "model" / f"b.pkl{name}.model")
+    (root / "model" / "b.pkl.0001.model").unlink()
+    (found,) = trained(root)
+    assert found.missing == ("b.pkl.0001.model", "b.pkl.0002", "b.pkl.0002.model")
+
+
+def test_a_model_that_does_not_load_says_why_and_the_rest_is_listed(root: Path) -> None:
+    model(root, "good")
+    write(root / "model" / "bad.pkl", 10)
+    write(root / "model" / "bad.pkl.model", 10)
+    model(root, "evil").write_bytes(b"cos\nsystem\n(S'touch EVALUATED'\ntR.")
+    (root / "model" / "wrong.json").write_text(json.dumps(head(model="svm_type c_svc\n")))
+    found = {each.name: each for each in only(models(root), Surface.TRAINED)}
+    assert found["good"].problem is None
+    assert "not a whole pickle" in str(found["bad"].problem)
+    assert "system" in str(found["evil"].problem)
+    assert found["wrong"].problem is not None
+    assert found["wrong"].in_libvmaf is False
+    assert not Path("EVALUATED").exists()
+
+
+def test_models_in_folders_and_under_odd_names_are_found_and_other_files_are_none(root: Path) -> None:
+    model(root, "folder/deep: a,b'[c]")
+    write(root / "model" / "notes.txt")
+    write(root / "model" / ".hidden.pkl")
+    (found,) = only(models(root), Surface.TRAINED)
+    assert (found.name, found.missing, found.problem) == ("folder/deep: a,b'[c]", (), None)
+    assert found.in_libvmaf is True
+
+
+def test_in_the_last_snapshot_means_exactly_these_files(root: Path, tmp_path: Path) -> None:
+    at = str(tmp_path / "backups")
+    model(root, "old")
+    model(root, "changed")
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+    model(root, "new")
+    (root / "model" / "changed.json").write_text(json.dumps(head(model=LIBSVM, score_clip=[0.0, 100.0])))
+    (root / "model" / "old.json").touch()  # read, and found the same
+    held = {each.name: each.in_snapshot for each in only(models(root, at=at), Surface.TRAINED)}
+    assert held == {"old": True, "changed": False, "new": False}
+
+
+def test_shipped_models_are_those_of_the_checkout_and_each_is_tried(root: Path, checkout: Path) -> None:
+    spec = find_spec("ffmpeg_quality_metrics")
+    assert spec is not None
+    assert spec.origin is not None
+    shipped = next(Path(spec.origin).parent.rglob("vmaf_v0.6.1*.json"))
+    write(checkout / "model" / "other" / shipped.name).write_bytes(shipped.read_bytes())
+    write(checkout / "model" / "broken.json")
+    found = {each.name: each for each in only(models(root), Surface.SHIPPED)}
+    good = found[f"other/{shipped.stem}"]
+    assert (good.in_libvmaf, good.problem, good.in_snapshot) == (True, None, None)
+    assert len(good.features or ()) == 6
+    assert (found["broken"].in_libvmaf, found["broken"].problem is None) == (False, False)
+
+
+def test_built_in_models_are_those_that_this_libvmaf_has(root: Path) -> None:
+    names = {each.name for each in only(models(root), Surface.BUILT_IN)}
+    assert {"vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1"} <= names
+    assert "vmaf_v1.0.16" not in names
+
+
+def test_tiny_models_are_told_by_their_sidecars(root: Path, checkout: Path) -> None:
+    tiny = checkout / "model" / "tiny"
+    for name in ("whole", "changed", "alone"):
+        write(tiny / f"{name}.onnx", 10)
+    write(tiny / "whole.onnx.data", 100)
+    sha256 = hashlib.sha256(b"x" * 10).hexdigest()
+    (tiny / "whole.json").write_text(json.dumps({"kind": "fr", "feature_order": ["adm2", "vif"], "sha256": sha256}))
+    (tiny / "changed.json").write_text(json.dumps({"kind": "fr", "features": ["adm2"], "sha256": "0" * 64}))
+    found = {each.name: each for each in only(models(root), Surface.TINY)}
+    assert only(models(root), Surface.SHIPPED) == []
+    whole = found["tiny/whole"]
+    assert (whole.kind, whole.features, whole.problem, whole.missing) == ("fr", ("adm2", "vif"), None, ())
+    assert len(whole.files) == 3
+    assert "sha256" in str(found["tiny/changed"].problem)
+    assert found["tiny/alone"].missing == ("tiny/alone.json",)
+
+
+def test_without_a_harness_the_names_and_cards_are_listed_and_loading_is_unknown(root: Path) -> None:
+    model(root)
+    code = """
+import sys
+for name in ("vmaf_harness", "numpy"):
+    sys.modules[name] = None
+from vmaf_workspace.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    done = python(code, "models", "--json", "--workspace", root)
+    assert done.code == 0, done
+    (found,) = done.json["models"]
+    assert (found["in_libvmaf"], found["srocc"], found["missing"]) == (None, 0.93, [])
+    assert python(code, "models", "--workspace", root).code == 0
+
+
+def test_the_table_names_what_is_wrong_below_it(root: Path) -> None:
+    model(root)
+    (root / "model" / "m.pkl.model").unlink()
+    done = ws("models", "--workspace", root)
+    assert done.code == 0
+    assert "0.9300" in done.out
+    assert "m.pkl.model" in done.out
+    assert ws("models", "--workspace", root / "missing").code == 0
+
+
+def test_listing_imports_no_harness_unless_there_is_something_to_ask() -> None:
+    code = "import sys, vmaf_workspace.surfaces, vmaf_workspace.doctor; print('vmaf_harness' in sys.modules)"
+    assert python(code).out.strip() == "False", sys.path
