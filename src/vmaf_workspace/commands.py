@@ -91,7 +91,7 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
     return DONE
 
 
-def status(*, workspace: str = "", json: bool = False) -> int:
+def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> int:
     """Show what is in the workspace, what its loss would cost, and who uses it; changes nothing."""
     from vmaf_workspace import render
     from vmaf_workspace import status as _status
@@ -101,11 +101,14 @@ def status(*, workspace: str = "", json: bool = False) -> int:
         raise RefusedError(f"{location.path} is a file, not a workspace; {location.reason}")
     with render.spinner("reading the workspace"):
         found = _status.status(location.path, meanwhile=None if json else render.load_table)
+        stored = _status.stored(location.path) if stores else None
     if json:
-        print(render.status_json(str(location.path), location.reason, found))
+        print(render.status_json(str(location.path), location.reason, found, stored))
     else:
         print(f"{render.printable(str(location.path))}  ({location.reason})")
         render.status_lines(found)
+        if stored is not None:
+            render.stored_lines(stored)
     return DONE
 
 
@@ -257,7 +260,11 @@ def run_session(*, workspace: str = "") -> int:
 COMMANDS = (
     Command("where", where, {"workspace": WORKSPACE, "json": JSON}),
     Command("setup", setup, {"workspace": WORKSPACE, "json": JSON}),
-    Command("status", status, {"workspace": WORKSPACE, "json": JSON}),
+    Command(
+        "status",
+        status,
+        {"workspace": WORKSPACE, "stores": "also the stored results by executor and dataset", "json": JSON},
+    ),
     Command(
         "clean-scratch",
         clean_scratch,

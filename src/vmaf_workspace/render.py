@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from vmaf_workspace.plan import Entry, Kept, Plan
 from vmaf_workspace.remove import Report
-from vmaf_workspace.status import Status
+from vmaf_workspace.status import Status, Stored
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -84,8 +84,8 @@ def usage_json(files: int, apparent_bytes: int, disk_bytes: int) -> dict[str, in
     return {"files": files, "apparent_bytes": apparent_bytes, "disk_bytes": disk_bytes}
 
 
-def status_json(root: str, reason: str, status: Status) -> str:
-    """`ws.status --json`."""
+def status_json(root: str, reason: str, status: Status, stored: Sequence[Stored] | None = None) -> str:
+    """`ws.status --json`; *stored* with `--stores`."""
     rows = [
         {
             "name": row.subdir.name,
@@ -111,7 +111,40 @@ def status_json(root: str, reason: str, status: Status) -> str:
         free_inodes=status.free_inodes,
         live=[kept_json(kept) for kept in status.live],
         unreadable=[{"path": path, "problem": problem} for path, problem in total.problems],
+        **({} if stored is None else {"stores": [_stored_json(each) for each in stored]}),
     )
+
+
+def _stored_json(stored: Stored) -> dict[str, Any]:
+    usage = stored.usage
+    return {
+        "store": stored.store,
+        "executor": stored.executor,
+        "dataset": stored.dataset,
+        **usage_json(usage.files, usage.apparent_bytes, usage.disk_bytes),
+        "newest_s": usage.newest_ns / 1e9,
+        "theirs": stored.theirs,
+    }
+
+
+def stored_lines(stored: Sequence[Stored]) -> None:
+    """Print what is stored by executor and dataset."""
+    if not stored:
+        print("no stored results")
+        return
+    rows = [
+        (
+            printable(each.store),
+            printable(each.executor),
+            printable(each.dataset),
+            f"{each.usage.files:,}".replace(",", " "),
+            bytes_text(each.usage.disk_bytes),
+            age_text(each.usage.newest_ns),
+            f"{each.theirs} by VMAF's own harness" if each.theirs else "",
+        )
+        for each in stored
+    ]
+    table(("STORE", "EXECUTOR", "DATASET", ">FILES", ">SIZE", ">NEWEST", ""), rows)
 
 
 def kept_json(kept: Kept) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import live_runs
-from vmaf_workspace.contract import SUBDIRS, Subdir
+from vmaf_workspace.contract import STORES, SUBDIRS, Subdir
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.plan import Kept
-from vmaf_workspace.scan import Usage, usage_by_subdir
+from vmaf_workspace.scan import Usage, usage_by_subdir, usage_of
+
+_THEIRS = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,42 @@ def status(root: Path, *, meanwhile: object = None) -> Status:
         free_inodes=room.f_favail,
         live=tuple(live_runs(root, newest_ns=newest_ns)) if exists else (),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a store holds of one executor and dataset; *theirs* are entries of VMAF's own harness, by their names."""
+
+    store: str
+    executor: str
+    dataset: str
+    usage: Usage
+    theirs: int
+
+
+def stored(root: Path) -> list[Stored]:
+    """The stores of *root* by executor and dataset, ours and those of VMAF's own harness alike; slower."""
+    found = []
+    top = root / "result_store_dir"
+    for store in STORES:
+        for executor in _directories(top / store):
+            for dataset in _directories(top / store / executor):
+                place = top / store / executor / dataset
+                try:
+                    usage = usage_of(str(place))
+                except OSError:
+                    continue  # it went while we looked
+                theirs = sum(_THEIRS.fullmatch(name) is not None for _, _, names in os.walk(place) for name in names)
+                found.append(Stored(store=store, executor=executor, dataset=dataset, usage=usage, theirs=theirs))
+    return found
+
+
+def _directories(place: Path) -> list[str]:
+    try:
+        with os.scandir(place) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
 
 
 def _row(root: Path, subdir: Subdir, usage: Usage | None) -> Row:

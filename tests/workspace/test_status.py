@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from trees import age, du, ended_run, everything, live_run, python, without_root_powers, workspace, write, ws
+from trees import age, du, ended_run, everything, live_run, python, stored, without_root_powers, workspace, write, ws
 
 from vmaf_workspace.contract import SUBDIRS
 from vmaf_workspace.status import status
@@ -117,3 +117,22 @@ except WorkspaceError as error:
     print(error)
 """
     assert "was killed" in python(code, workspace(tmp_path / "ws")).out
+
+
+def test_stored_results_are_counted_by_executor_and_dataset_ours_and_those_of_vmafs_own_harness(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    stored(root, "d1/1/" + "a" * 64 + ".json", 1000)
+    store = root / "result_store_dir" / "file_result_store"
+    for executor, dataset, text in (("VMAF_V1", "d1", "{'a': {0: 1}}"), ("SSIM_V1.0", "d2", "{'a': {0")):
+        write(store / executor / dataset / "1" / ("0" * 39 + "b")).write_text(text)  # the second is cut short
+    write(store / "SSIM_V1.0" / "d2" / "1" / ("0" * 40 + "_work"))
+    write(store / ".engines.json")
+    found = ws("status", "--stores", "--json", "--workspace", root).json["stores"]
+    rows = [(row["executor"], row["dataset"], row["files"], row["theirs"]) for row in found]
+    assert rows == [("SSIM_V1.0", "d2", 2, 1), ("VMAF_V1", "d1", 2, 1)]
+    assert found[0]["apparent_bytes"] == 8 + 1
+    shown = ws("status", "--stores", "--workspace", root).out
+    assert "SSIM_V1.0" in shown
+    assert "1 by VMAF's own harness" in shown
+    assert "stores" not in ws("status", "--json", "--workspace", root).json
+    assert "no stored results" in ws("status", "--stores", "--workspace", tmp_path / "missing").out
