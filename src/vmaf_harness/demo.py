@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,11 +37,14 @@ _RULE = "\n== {}"
 _CLEANED = "; cleaned again: that cost nothing"
 
 
-def run_demo(root: Path) -> int:
-    """Run the chain in the workspace *root*, printing each command; the exit code of the first that fails."""
+def run_demo(root: Path, clips: Sequence[Path] = ()) -> int:
+    """Run the chain in the workspace *root*, printing each command; the exit code of the first that fails.
+
+    *clips* are videos that ffmpeg can open, at least three of at least `FRAMES` frames, instead of the demo's own.
+    """
     print(f"The workspace is {root}", flush=True)
     print(_RULE.format("Clips into dataset/"), flush=True)
-    references = make_references(root, said=lambda line: print(line, flush=True))
+    references = make_references(root, clips, said=lambda line: print(line, flush=True))
     recipe = references.with_name(f"{NAME}_dataset.py")
     for step, arguments in _steps(references, recipe, root):
         print(_RULE.format(f"{step} {shlex.join(arguments)}"), flush=True)
@@ -108,11 +111,17 @@ def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
         print(shlex.join(command))
 
 
-def make_references(root: Path, *, said: Callable[[str], None]) -> Path:
+def make_references(root: Path, given: Sequence[Path] = (), *, said: Callable[[str], None]) -> Path:
     """Put the clips into `dataset/demo/` of the workspace *root*, and a recipe of them; returns its path.
 
-    What is there already stays. *said* gets a line for each clip. Raises HarnessError where they are not installed.
+    What is there already stays; clips that are *given* stay where they are. *said* gets a line for each clip. Raises
+    HarnessError where they are not installed, and for fewer than three given ones.
     """
+    if 0 < len(given) < 3:
+        raise HarnessError(
+            f"{len(given)} of your own clips are too few; give three: where one is left out, the others have to "
+            "differ, and the motion of a reference is the same in all its encodes"
+        )
     ensure(root)
     directory = root / "dataset" / NAME
     with explained(root):
@@ -120,7 +129,7 @@ def make_references(root: Path, *, said: Callable[[str], None]) -> Path:
         for clip in dict.fromkeys((*CLIPS, *PAIR)):
             _copy(_clips() / f"{clip}.mp4", directory / f"{clip}.mp4", said)
         recipe = directory / f"{NAME}_references_dataset.py"
-        recipe.write_text(_recipe(), encoding="utf-8")
+        recipe.write_text(_recipe([str(clip.absolute()) for clip in given]), encoding="utf-8")
     return recipe
 
 
@@ -140,8 +149,9 @@ def _copy(source: Path, target: Path, said: Callable[[str], None]) -> None:
         said(f"clip    {target.name}")
 
 
-def _recipe() -> str:
-    videos = "".join(f"    {{'content_id': {i}, 'path': '{clip}.mp4'}},\n" for i, clip in enumerate(CLIPS))
+def _recipe(given: Sequence[str]) -> str:
+    paths = given or [f"{clip}.mp4" for clip in CLIPS]
+    videos = "".join(f"    {{'content_id': {i}, 'path': {path!r}}},\n" for i, path in enumerate(paths))
     return (
         f'"""Made by `harness.demo`."""\n\ndataset_name = {NAME!r}\nyuv_fmt = "notyuv"\n'
         f"start_frame = 0\nend_frame = {FRAMES - 1}\n\nref_videos = [\n{videos}]\n"

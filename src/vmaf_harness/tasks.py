@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
+from vmaf_harness.training_tasks import DATASET, TRAINING, flags, positional, running
 from vmaf_workspace import commands
 from vmaf_workspace.commands import Command
 from vmaf_workspace.errors import DONE, FAILED, UsageError
@@ -144,110 +146,11 @@ def score_dataset(
     switches = {"cache_result": cache_result, "print_result": print_result, "suppress_plot": suppress_plot}
     return main(
         [
-            *_positional(quality_type=quality_type, dataset=dataset),
-            *_flags(**values, processes=processes, workspace=workspace),
-            *_flags(**switches, keep_going=keep_going),
+            *positional(quality_type=quality_type, dataset=dataset),
+            *flags(**values, processes=processes, workspace=workspace),
+            *flags(**switches, keep_going=keep_going),
         ]
     )
-
-
-def extract(
-    *,
-    dataset: str = "",
-    feature_param: str = "",
-    processes: str = "",
-    workspace: str = "",
-    keep_going: bool = False,
-) -> int:
-    """Extract the features of a dataset into the result store; what is stored already stays."""
-    from vmaf_harness.script.run_extraction import main
-
-    values = _flags(processes=processes, workspace=workspace, keep_going=keep_going, cache_result=True)
-    return main([*_positional(dataset=dataset, feature_param=feature_param), *values])
-
-
-def train(
-    *,
-    dataset: str = "",
-    feature_param: str = "",
-    model_param: str = "",
-    output_model: str = "",
-    subj_model: str = "",
-    save_plot: str = "",
-    processes: str = "",
-    seed: str = "",
-    workspace: str = "",
-    cache_result: bool = False,
-    suppress_plot: bool = False,
-    keep_going: bool = False,
-) -> int:
-    """Train a model into model/, over one of the same name; a killed bootstrap goes on where it stopped."""
-    from vmaf_harness.script.run_vmaf_training import main
-
-    inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
-    values = {"subj_model": subj_model, "save_plot": save_plot, "processes": processes, "seed": seed}
-    switches = {"cache_result": cache_result, "suppress_plot": suppress_plot, "keep_going": keep_going}
-    return main(
-        [*_positional(**inputs, output_model=output_model), *_flags(**values, workspace=workspace), *_flags(**switches)]
-    )
-
-
-def cross_validate(
-    *,
-    dataset: str = "",
-    feature_param: str = "",
-    model_param: str = "",
-    folds: str = "",
-    leave_one_source_out: bool = False,
-    subj_model: str = "",
-    save_plot: str = "",
-    processes: str = "",
-    seed: str = "",
-    workspace: str = "",
-    cache_result: bool = False,
-    suppress_plot: bool = False,
-    keep_going: bool = False,
-) -> int:
-    """Say how well a model predicts contents that it has not seen; no model is written."""
-    from vmaf_harness.script.run_vmaf_cross_validation import main
-
-    inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
-    values = {"folds": folds, "subj_model": subj_model, "save_plot": save_plot, "processes": processes, "seed": seed}
-    switches = {"cache_result": cache_result, "suppress_plot": suppress_plot, "keep_going": keep_going}
-    is_by_source = _flags(leave_one_source_out=leave_one_source_out)
-    return main([*_positional(**inputs), *_flags(**values, workspace=workspace), *_flags(**switches), *is_by_source])
-
-
-def tune(
-    *,
-    dataset: str = "",
-    feature_param: str = "",
-    model_param: str = "",
-    output_param: str = "",
-    gamma: str = "",
-    cost: str = "",
-    nu: str = "",
-    random: str = "",
-    folds: str = "",
-    leave_one_source_out: bool = False,
-    subj_model: str = "",
-    processes: str = "",
-    seed: str = "",
-    workspace: str = "",
-    cache_result: bool = False,
-    keep_going: bool = False,
-) -> int:
-    """Search gamma, C and nu by cross-validation; the best set goes to model_param/, over one of the same name."""
-    from vmaf_harness.script.run_vmaf_tuning import main
-
-    inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
-    values = {"random": random, "folds": folds, "subj_model": subj_model, "processes": processes, "seed": seed}
-    switches = {"leave_one_source_out": leave_one_source_out, "cache_result": cache_result, "keep_going": keep_going}
-    arguments = [*_positional(**inputs, output_param=output_param), *_flags(**values, workspace=workspace)]
-    for flag, text in (("--gamma", gamma), ("--C", cost), ("--nu", nu)):
-        several = text.replace(",", " ").split()
-        arguments += [flag, *several] if several else []
-    return main([*arguments, *_flags(**switches)])
 
 
 def report(*, workspace: str = "", json: bool = False) -> int:
@@ -298,55 +201,12 @@ def import_results(
     return code
 
 
-def demo(*, workspace: str = "") -> int:
+def demo(*, clips: str = "", workspace: str = "") -> int:
     """Run the whole chain on real clips: encodes, features, tuning, a model, scores, clean-scratch; the rest stays."""
     from vmaf_harness.demo import run_demo
     from vmaf_workspace.locate import locate
 
-    return run_demo(locate(workspace).path)
-
-
-def _positional(**given: str) -> list[str]:
-    """Arguments that a script cannot do without, in its order; UsageError names the flag of one that is missing."""
-    for name, value in given.items():
-        if not value:
-            raise UsageError(f"--{name.replace('_', '-')} is missing")
-        if value.startswith("-"):
-            raise UsageError(f"--{name.replace('_', '-')}: {value!r} looks like a flag; write ./{value} for a file")
-    return list(given.values())
-
-
-def _flags(**given: str | bool) -> list[str]:
-    """Flags of a script, those left out that were not given."""
-    flags = {f"--{name.replace('_', '-')}": value for name, value in given.items() if value}
-    return [flag if value is True else f"{flag}={value}" for flag, value in flags.items()]
-
-
-_DATASET = "the recipe, a *_dataset.py"
-_TRAINING = {
-    "dataset": _DATASET,
-    "feature_param": "the file that says which features",
-    "model_param": "the file that says how to fit, or a tuned .pkl",
-}
-_RUNNING = {
-    "subj_model": "makes labels from raw scores, such as MOS",
-    "save_plot": "where plots go (default: the run's directory in output/)",
-    "processes": "ffmpegs, and fits, at once",
-    "seed": "of what is drawn",
-    "workspace": commands.WORKSPACE,
-    "cache_result": "read stored results, store new ones; table and numbers in output/",
-    "print_result": "print the score of each asset",
-    "suppress_plot": "draw nothing",
-    "keep_going": "leave out assets that are missing or fail",
-}
-_FOLDS = {
-    "folds": "folds of whole contents (default: 5)",
-    "leave_one_source_out": "a fold for each content",
-}
-
-
-def _running(*names: str) -> dict[str, str]:
-    return {name: _RUNNING[name] for name in names}
+    return run_demo(locate(workspace).path, [Path(clip) for clip in shlex.split(clips)])
 
 
 COMMANDS = (
@@ -387,57 +247,15 @@ COMMANDS = (
         "test",
         score_dataset,
         {
-            "dataset": _DATASET,
+            "dataset": DATASET,
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
             "vmaf_model": "built-in version, or the path of a .json, .pkl or .onnx",
             "pool": "how scores of frames become one",
-            **_running("subj_model", "save_plot", "processes", "workspace"),
-            **_running("cache_result", "print_result", "suppress_plot", "keep_going"),
+            **running("subj_model", "save_plot", "processes", "workspace"),
+            **running("cache_result", "print_result", "suppress_plot", "keep_going"),
         },
     ),
-    Command(
-        "extract",
-        extract,
-        {
-            "dataset": _DATASET,
-            "feature_param": _TRAINING["feature_param"],
-            **_running("processes", "workspace", "keep_going"),
-        },
-    ),
-    Command(
-        "train",
-        train,
-        {
-            **_TRAINING,
-            "output_model": "the model that is written; a bare name goes to model/",
-            **_running("subj_model", "save_plot", "processes", "seed", "workspace"),
-            **_running("cache_result", "suppress_plot", "keep_going"),
-        },
-    ),
-    Command(
-        "cross-validate",
-        cross_validate,
-        {
-            **_TRAINING,
-            **_FOLDS,
-            **_running("subj_model", "save_plot", "processes", "seed", "workspace"),
-            **_running("cache_result", "suppress_plot", "keep_going"),
-        },
-    ),
-    Command(
-        "tune",
-        tune,
-        {
-            **_TRAINING,
-            "output_param": "the set that is written; a bare name goes to model_param/",
-            "gamma": "values to try, such as '0.02 0.05'",
-            "cost": "values of C to try, such as '1 4'",
-            "nu": "values to try, such as '0.5 0.9'",
-            "random": "draw this many sets between the values, instead of trying all",
-            **_FOLDS,
-            **_running("subj_model", "processes", "seed", "workspace", "cache_result", "keep_going"),
-        },
-    ),
+    *TRAINING,
     Command("report", report, {"workspace": commands.WORKSPACE, "json": commands.JSON}),
     Command(
         "import-results",
@@ -450,7 +268,11 @@ COMMANDS = (
             "json": commands.JSON,
         },
     ),
-    Command("demo", demo, {"workspace": commands.WORKSPACE}),
+    Command(
+        "demo",
+        demo,
+        {"clips": "videos to take instead of its own, such as 'a.mp4 b.mp4'", "workspace": commands.WORKSPACE},
+    ),
 )
 
 harness = Collection("harness", *(as_task(command) for command in COMMANDS))

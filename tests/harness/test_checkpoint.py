@@ -131,6 +131,19 @@ def test_a_bootstrap_that_was_killed_ends_with_the_same_bytes(
     assert resumed == {suffix: (models / f"m.{suffix}").read_bytes() for suffix in SUFFIXES}
 
 
+def test_a_bootstrap_that_is_stopped_says_so_and_keeps_its_parts(small: Trainable, vmaf_workspace: Path) -> None:
+    write_model(small.model, "BOOTSTRAP_LIBSVMNUSVR", num_models=2000)
+    process = start("run_vmaf_training", *small.inputs, "m", "--cache-result", "--suppress-plot")
+    wait_until(lambda: len(parts(vmaf_workspace)) > 4 or process.poll() is not None, 60)
+    process.terminate()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM" in err
+    assert "Traceback" not in err
+    assert len(parts(vmaf_workspace)) > 4
+    assert not list((vmaf_workspace / "model").glob("m*"))
+
+
 def test_a_search_that_was_killed_ends_with_the_same_set(
     small: Trainable, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

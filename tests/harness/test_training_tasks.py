@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from trainable import Trainable
 
+from vmaf_harness.demo import make_references
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.recipe import read_references
 from vmaf_harness.tasks import COMMANDS
 from vmaf_workspace.commands import run
 
@@ -108,3 +111,13 @@ def test_a_pair_is_scored_by_a_trained_model_and_drawn(
     model = str(vmaf_workspace / "model" / "m.pkl")
     assert call("score", **pair, vmaf_model=model, json=True) == 0
     assert set(json.loads(capsys.readouterr().out)["bootstrap"]) == {"mean", "sd", "low", "high"}
+
+
+def test_the_demo_takes_clips_that_it_is_given(tmp_path: Path) -> None:
+    given = [tmp_path / "it's a.mp4", tmp_path / "b.mp4", tmp_path / "c.mp4"]
+    recipe = make_references(tmp_path / "ws", given, said=lambda _: None)
+    for clip in given:
+        clip.touch()
+    assert [reference.video.path for reference in read_references(recipe).references] == given
+    with pytest.raises(HarnessError, match="give three"):
+        make_references(tmp_path / "ws", given[:2], said=lambda _: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vmaf_harness.asset import Asset
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.execute import Stopped
 from vmaf_harness.extract import Extracted, asset_name, extract
 from vmaf_harness.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
 from vmaf_harness.progress import Progress
@@ -117,17 +119,23 @@ def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequen
 def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: argparse.Namespace) -> Extracted:
     """The feature table, with progress on stderr."""
     how = How(cache=options.cache_result, processes=options.processes, keep_going=options.keep_going)
-    with Progress() as progress:
-        return extract(
-            assets,
-            features,
-            run,
-            how,
-            warn=warn,
-            progress=lambda done, total, outcome: progress.show(
-                done, total, f"asset {outcome.asset.asset_id}: {'failed' if outcome.result is None else 'extracted'}"
-            ),
-        )
+    try:
+        with Progress() as progress:
+            return extract(
+                assets,
+                features,
+                run,
+                how,
+                warn=warn,
+                progress=lambda done, total, outcome: progress.show(
+                    done,
+                    total,
+                    f"asset {outcome.asset.asset_id}: {'failed' if outcome.result is None else 'extracted'}",
+                ),
+            )
+    except Stopped:
+        shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
+        raise
 
 
 def is_partial(recipe: Recipe, extracted: Extracted) -> bool:
