@@ -23,7 +23,7 @@ from vmaf_workspace.scan import BLOCK
 CHILDREN = 4  # copying waits for disks and for the kernel's memcpy
 BATCH_FILES = 64  # a child's answer comes after so many files …
 BATCH_BYTES = 64 << 20  # … or so many bytes
-CHUNK = 1 << 20
+CHUNK = 1 << 18  # two of them stay in a core's cache: comparing 1 GB took 0.6 s, with 1 MiB 2.7 s
 COARSEST_NS = 2_000_000_000  # time stamps of FAT
 NO_CONTENT = "a FIFO, socket or device: it has no content to move"
 

@@ -38,6 +38,7 @@ from vmaf_workspace.lock import ASIDE, only_cleaner
 from vmaf_workspace.setup import adopt, explained, setup
 
 JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
+MANY = 16  # entries below the subdirectories from which on removing them is worth children
 REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
 Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
 
@@ -374,13 +375,29 @@ def _remove_source(source: Path, target: Path, progress: Progress | None) -> lis
 
 def _remove(directory: Path) -> list[tuple[str, str]]:
     """What of *directory* could not be removed, as (path, why)."""
-    from vmaf_workspace.remove import remove_tree
-    from vmaf_workspace.scan import opened
+    from vmaf_workspace.remove import CHILDREN, remove_tree
+    from vmaf_workspace.scan import mount_id, opened
 
     if not os.path.lexists(directory):
         return []
-    with opened(directory.parent) as fd:
+
+    with opened(directory.parent) as fd, opened(directory.name, dir_fd=fd) as top:
+
+        def work(entry: tuple[str, str]) -> None:
+            with opened(entry[0], dir_fd=top) as parent:
+                if mount_id(parent) == mount_id(top):
+                    remove_tree(parent, entry[1])
+
+        entries = [(name, below) for name in os.listdir(top) for below in _names(directory / name)]
+        if len(entries) >= MANY:  # as in a clean: the waiting for the disk overlaps
+            with Children(entries, work, at_most=CHILDREN) as children:
+                for _ in children:
+                    pass
         return [(str(directory.parent / path), why) for path, why in remove_tree(fd, directory.name)]
+
+
+def _names(directory: Path) -> list[str]:
+    return os.listdir(directory) if directory.is_dir() and not directory.is_symlink() else []
 
 
 def _complete(source: Path, target: Path) -> None:

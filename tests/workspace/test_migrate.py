@@ -114,6 +114,17 @@ def test_across_file_systems_links_holes_modes_times_and_names_survive(tmp_path:
     assert guard.check(moved)
 
 
+def test_many_entries_are_all_moved_and_nothing_is_left(tmp_path: Path, disk: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    for number in range(200):
+        write(root / "result_store_dir" / f"executor{number % 40}" / "d" / str(number), number)
+    age(root)
+    before = seen(root)
+    assert move(root, disk / "moved").code == 0
+    assert seen(disk / "moved") == before
+    assert sorted(os.listdir(tmp_path)) == ["home", "nowhere"]
+
+
 def test_a_second_call_says_that_it_is_done(tmp_path: Path, disk: Path) -> None:
     root = filled(tmp_path / "ws")
     for target in (tmp_path / "second", disk / "third"):
