@@ -24,7 +24,7 @@ from pathlib import Path
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.snapshot import known
-from vmaf_workspace.snapshot.local import LARGE, file_sha256
+from vmaf_workspace.snapshot.local import LARGE, file_sha256, read_small
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, written
 from vmaf_workspace.snapshot.store import ids, read, taking
@@ -205,6 +205,8 @@ def _take_file(work: _Work, path: str, about: os.stat_result) -> str:
             stored = work.location.put(object_name(sha256), Path(full), trusted=work.trust.names(sha256))
         else:
             content = _read(full, about)
+            if len(content) != about.st_size:
+                raise _ChangedError(path)
             sha256 = hashlib.sha256(content).hexdigest()
             stored = work.location.put(object_name(sha256), content, trusted=work.trust.names(sha256))
     except PermissionError as error:
@@ -219,19 +221,14 @@ def _take_file(work: _Work, path: str, about: os.stat_result) -> str:
     return sha256
 
 
-def _read(full: str, about: os.stat_result) -> bytes:
+def _read(full: str, about: os.stat_result) -> memoryview:
     fd = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if signature(os.fstat(fd)) != signature(about):
             raise _ChangedError(full)
-        content = os.read(fd, about.st_size + 1)
-        while len(content) < about.st_size and (more := os.read(fd, about.st_size)):
-            content += more
+        return read_small(fd)
     finally:
         os.close(fd)
-    if len(content) != about.st_size:
-        raise _ChangedError(full)
-    return content
 
 
 def _look_again(work: _Work, tree: Tree, taken: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -91,17 +92,17 @@ class LocalDirectory:
                 raise
             _flush_directory(os.path.dirname(path))
 
-    def put(self, name: str, content: bytes | Path, *, trusted: bool) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
         """A reflink where the file system has them, else copied by the kernel, else by us."""
         path = f"{self._top}/{name}"
-        size = len(content) if isinstance(content, bytes) else os.stat(content).st_size
+        size = len(content) if isinstance(content, memoryview) else os.stat(content).st_size
         if self.sizes_of([name]) == [size] and (trusted or self.sha256(name) == os.path.basename(name)):
             return not trusted
         with explained(self.url, f"write {name}", missing_is_an_answer=False):
             self._make_parent(name)
             part = self._part()
             try:
-                if isinstance(content, bytes):
+                if isinstance(content, memoryview):
                     _write_new(part, content, OBJECT_MODE)
                 else:
                     copy_file(str(content), part, OBJECT_MODE)
@@ -118,8 +119,7 @@ class LocalDirectory:
         with explained(self.url, f"read {name}"):
             fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                size = os.fstat(fd).st_size
-                content = _read_all(fd, size) if size <= LARGE else None
+                content = read_small(fd) if os.fstat(fd).st_size <= LARGE else None
             finally:
                 os.close(fd)
         if content is not None:
@@ -210,13 +210,39 @@ def _size(path: str) -> int | None:
         return None
 
 
-LARGE = 8 << 20  # bytes; what is smaller is held in memory
+LARGE = 1 << 20  # bytes; what is smaller is held in memory
+_own = (
+    threading.local()
+)  # buffers of each thread: new memory for each file made threads wait for each other in the kernel
+
+
+def read_small(fd: int) -> memoryview:
+    """Up to LARGE + 1 bytes of *fd*, so that more than LARGE is told; valid until this thread reads the next."""
+    buffer = _buffer("content")
+    size = 0
+    while count := os.readv(fd, [buffer[size:]]):
+        size += count
+    return buffer[:size]
+
+
+def _buffer(use: str) -> memoryview:
+    buffers: dict[str, memoryview] = _own.__dict__
+    if use not in buffers:
+        buffers[use] = memoryview(bytearray(LARGE + 1))
+    return buffers[use]
 
 
 def file_sha256(path: str) -> str:
     """The hash of a file's content, read in chunks."""
-    with open(path, "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    buffer = _buffer("hashing")  # another one: what `read_small` gave is still to be written
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while count := os.readv(fd, [buffer]):
+            digest.update(buffer[:count])
+    finally:
+        os.close(fd)
+    return digest.hexdigest()
 
 
 def copy_file(source: str, to: str, mode: int) -> None:
@@ -263,7 +289,7 @@ def sync_file_system(path: str) -> None:
         os.close(fd)
 
 
-def _write_new(path: str, content: bytes, mode: int, *, flush: bool = False) -> None:
+def _write_new(path: str, content: bytes | memoryview, mode: int, *, flush: bool = False) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         _write_all(fd, content)
@@ -273,21 +299,10 @@ def _write_new(path: str, content: bytes, mode: int, *, flush: bool = False) -> 
         os.close(fd)
 
 
-def _write_all(fd: int, content: bytes) -> None:
+def _write_all(fd: int, content: bytes | memoryview) -> None:
     written = os.write(fd, content)
     while written < len(content):
         written += os.write(fd, memoryview(content)[written:])
-
-
-def _read_all(fd: int, size: int) -> bytes:
-    """All that is in *fd*, about *size* bytes."""
-    content = os.read(fd, size + 1)
-    if len(content) == size:
-        return content
-    parts = [content]
-    while chunk := os.read(fd, CHUNK):
-        parts.append(chunk)
-    return b"".join(parts)
 
 
 def _flush_directory(path: str) -> None:

@@ -51,7 +51,7 @@ class Location(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Make *name* hold *content*, to stay: it outlives a power cut from now on."""
 
-    def put(self, name: str, content: bytes | Path, *, trusted: bool) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
         """Make sure the object *name* holds *content*; whether anything was stored.
 
         It outlives a power cut after `sync`. What is there with the right size is kept if *trusted*, as it is when a

@@ -85,14 +85,14 @@ class Remote:
         with self._stored(name):
             self._ask(f"write {name}", self._files.pipe_file, self._path(name), content)
 
-    def put(self, name: str, content: bytes | Path, *, trusted: bool) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
         """One request, or a multipart upload, which is there only once it is complete."""
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        size = len(content) if isinstance(content, memoryview) else content.stat().st_size
         if self._size(name) == size:
             return not trusted
         with self._stored(name):
-            if isinstance(content, bytes):
-                self._ask(f"write {name}", self._files.pipe_file, self._path(name), content)
+            if isinstance(content, memoryview):
+                self._ask(f"write {name}", self._files.pipe_file, self._path(name), bytes(content))
             else:
                 self._ask(f"write {name}", self._files.put_file, str(content), self._path(name))
         return True
