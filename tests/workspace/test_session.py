@@ -378,3 +378,28 @@ def test_two_sessions_at_once_keep_what_is_newer_than_the_first(root: Path) -> N
         assert json.dumps([holder.command for holder in holders]).count("print") > 0
         assert ws("clean-scratch", "--force", "--workspace", root).code == 0
         assert left(root) == ["one", "two"]
+
+
+# What it left without us.
+
+
+@pytest.mark.parametrize("layout", ["upstream", "fork"])
+def test_the_tasks_work_on_what_a_checkouts_own_harness_left(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = checkout(tmp_path, monkeypatch, CONFIG if layout == "upstream" else FORKS_CONFIG)
+    left_by_it = place / "workspace" if layout == "upstream" else place / "python" / "vmaf" / "workspace"
+    run_directory = left_by_it / "workdir" / "d26050af-bd92-46a7-8519-7482306aa7fe"
+    write(run_directory / "VMAF_V0.6.1" / "stdout.log")
+    os.mkfifo(run_directory / "ref_1920x1080.yuv")
+    for executor, text in (("VMAF_V0.6.1", "{'scores': {0: [1.0]}}"), ("SSIM_V1.0", "{'scores': {0: [1")):
+        write(left_by_it / "result_store_dir/file_result_store" / executor / "d" / "1" / ("0" * 40)).write_text(text)
+    write(left_by_it / "model" / "m.pkl")
+    age(left_by_it)
+    status = ws("status", "--stores", "--json")
+    assert (status.code, status.json["workspace"], len(status.json["stores"])) == (0, str(left_by_it), 2), status
+    assert ws("clean-scratch").code == 0
+    assert left(left_by_it) == []
+    assert ws("purge-cache", "--yes", "--executor", "SSIM*").code == 0
+    assert [row["executor"] for row in ws("status", "--stores", "--json").json["stores"]] == ["VMAF_V0.6.1"]
+    assert (left_by_it / "model" / "m.pkl").exists()
