@@ -70,8 +70,9 @@ def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     """Read a recipe; nothing in it is executed, and no video is opened.
 
     A relative path in it is looked for in the `search` directories in turn, then beside the recipe. What is given for
-    a video wins over what is given for the whole dataset; what a pair has in common (quality size, resampling,
-    duration, `start_frame`, `end_frame`) is taken from the distorted video, else the reference, else the dataset.
+    a video wins over what is given for the whole dataset, and that over what is given for the other video of its
+    pair. What a pair has in common (quality size, resampling, duration, `start_frame`, `end_frame`) is taken from the
+    distorted video, else the reference, else the dataset.
 
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
@@ -267,7 +268,7 @@ class _Reader:
             problem = f"{resampling_type}, but its reference has {reference['resampling_type']}; a pair has one"
             raise self._error((*place, "resampling_type"), problem)
         pair = {**dataset, **reference, **video}
-        of_distorted = self._video(place, pair, pair, (video, dataset), "dis_")
+        of_distorted = self._video(place, {**reference, **dataset, **video}, pair, (video, dataset), "dis_")
         of_reference = self._video(
             reference_place, {**video, **dataset, **reference}, pair, (reference, dataset), "ref_"
         )

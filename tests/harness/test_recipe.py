@@ -188,10 +188,24 @@ def test_what_a_video_says_wins_over_what_the_dataset_says(clips: Path) -> None:
     ).assets[0]
     reference, distorted = asset.reference, asset.distorted
     assert (reference.width_px, reference.height_px, reference.fps, reference.yuv_fmt) == (32, 48, 25, "yuv422p10le")
-    assert (distorted.width_px, distorted.height_px, distorted.yuv_fmt) == (32, 24, "yuv422p10le")
+    assert (distorted.width_px, distorted.height_px, distorted.fps, distorted.yuv_fmt) == (64, 24, 30, "yuv420p")
     assert (reference.filters, distorted.filters) == ((("crop", "1:1"),), (("crop", "2:2"),))
     assert (asset.quality_width_px, asset.quality_height_px) == (320, 480)
     assert (asset.resampling_type, asset.workfile_yuv_type) == ("bilinear", "yuv422p")
+
+
+def test_what_only_the_reference_says_holds_for_the_distorted_video_too(clips: Path) -> None:
+    asset = read_recipe(
+        write(
+            clips,
+            "dataset_name = 'd'\nheight = 72\n"
+            "ref_videos = [{'content_id': 0, 'path': 'r.yuv', 'yuv_fmt': 'yuv422p', 'width': 176, 'height': 144,\n"
+            "  'quality_width': 176, 'quality_height': 144}]\n"
+            "dis_videos = [{'content_id': 0, 'asset_id': 0, 'path': 'd.yuv'}]",
+        )
+    ).assets[0]
+    assert (asset.reference.width_px, asset.reference.height_px) == (176, 144)
+    assert (asset.distorted.width_px, asset.distorted.height_px, asset.distorted.yuv_fmt) == (176, 72, "yuv422p")
 
 
 def test_a_filter_of_one_video_is_not_applied_to_the_other(clips: Path) -> None:
