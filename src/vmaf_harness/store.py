@@ -108,6 +108,9 @@ class FileResultStore:
                 size = os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             return None
+        except IsADirectoryError:
+            self._set_aside(path)
+            return None
         except OSError as error:
             self._warn(f"{path}: {error.strerror}; measured again")
             return None
@@ -125,9 +128,10 @@ class FileResultStore:
             with open(self.path(asset), "rb") as file:
                 file.readline()
                 frames: dict[str, list[float]] = json.loads(file.readline())["frames"]
-                return frames
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+        whole = isinstance(frames, dict) and all(map(_are_numbers, frames.values()))
+        return frames if whole and self._extraction.score in frames else None
 
     def put(self, asset: Asset, measurement: Measurement, path: str) -> Result:
         """Store a measurement at *path*, whole or not at all; *path* is what `path` said before measuring.
@@ -196,9 +200,13 @@ class FileResultStore:
 
     def _set_aside(self, path: str) -> None:
         where = "left where it is"
-        with suppress(OSError):
-            os.replace(path, path + BROKEN)
-            where = f"set aside as {os.path.basename(path)}{BROKEN}"
+        for aside in (path + BROKEN, f"{path}.{uuid.uuid4().hex[:8]}{BROKEN}"):
+            try:
+                os.replace(path, aside)
+            except OSError:  # one of the two is a directory, and the other is in its way
+                continue
+            where = f"set aside as {os.path.basename(aside)}"
+            break
         self._warn(f"{path}: not a whole result; {where}, measured again")
 
 
@@ -333,15 +341,26 @@ def _parsed(line: bytes, size: int) -> Result | None:
         first = json.loads(line)
         if first["format"] != FORMAT or len(line) + first["frames_bytes"] != size:
             return None
-        return Result(
+        result = Result(
             pools=first["pools"],
             means=first["means"],
             n_frames=first["n_frames"],
             extraction_s=first["extraction_s"],
             versions=first["versions"],
         )
-    except (ValueError, KeyError, TypeError):
+        is_whole = (
+            _are_numbers([*result.pools.values(), *result.means.values(), result.n_frames, result.extraction_s])
+            and isinstance(result.n_frames, int)
+            and result.pools.keys() >= POOLS.keys()
+            and all(isinstance(version, str) for version in result.versions.values())
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return result if is_whole else None
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -89,6 +89,63 @@ def test_the_first_line_is_the_summary_and_the_second_the_frames(
 @pytest.mark.parametrize(
     "change",
     [
+        {"pools": {"mean": 70.0}},
+        {"pools": [70.0]},
+        {"pools": None},
+        {"means": {"vmaf": "70"}},
+        {"n_frames": 3.0},
+        {"n_frames": True},
+        {"extraction_s": None},
+        {"versions": {"ffmpeg": 9}},
+        {"versions": "9.0"},
+    ],
+)
+def test_a_whole_entry_that_says_something_else_is_set_aside_and_named_once(
+    store: Callable[..., FileResultStore], pair: Asset, warnings: list[str], change: dict[str, Any]
+) -> None:
+    path = put(store(), pair)
+    first, second, _ = path.read_bytes().split(b"\n")
+    path.write_bytes(json.dumps(json.loads(first) | change).encode() + b"\n" + second + b"\n")
+    assert store().get(pair) is None
+    assert store().get(pair) is None
+    assert len(warnings) == 1
+    assert f"set aside as {path.name}.broken" in warnings[0]
+    put(store(), pair)
+    assert store().get(pair) is not None
+
+
+@pytest.mark.parametrize("frames", [3, {"vmaf": 3}, {"vmaf": ["3"]}, {"psnr": [3.0]}])
+def test_frames_that_are_no_numbers_are_none(
+    store: Callable[..., FileResultStore], pair: Asset, frames: object
+) -> None:
+    path = put(store(), pair)
+    path.write_bytes(path.read_bytes().split(b"\n")[0] + b"\n" + json.dumps({"frames": frames}).encode() + b"\n")
+    assert store().frames(pair) is None
+
+
+@pytest.mark.parametrize("in_the_way", ["nothing", "a file", "a directory"])
+def test_a_directory_in_the_place_of_an_entry_is_set_aside_and_named_once(
+    store: Callable[..., FileResultStore], pair: Asset, warnings: list[str], in_the_way: str
+) -> None:
+    path = put(store(), pair)
+    path.unlink()
+    path.mkdir()
+    aside = path.with_name(path.name + ".broken")
+    if in_the_way == "a file":
+        aside.touch()
+    elif in_the_way == "a directory":
+        (aside / "kept").mkdir(parents=True)
+    assert store().get(pair) is None
+    assert len(warnings) == 1
+    assert str(path) in warnings[0]
+    assert put(store(), pair) == path
+    assert store().get(pair) is not None
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         {"quality_width_px": 352},
         {"resampling_type": "lanczos"},
         {"workfile_yuv_type": "yuv420p10le"},
