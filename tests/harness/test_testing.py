@@ -447,13 +447,34 @@ def test_a_cache_that_is_not_ours_is_refused(dataset: Path, tmp_path: Path, caps
     assert (theirs / "a.json").exists()
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(dataset: Path, vmaf_workspace: Path) -> None:
+def test_results_that_nobody_reads_are_a_failure_without_a_traceback(dataset: Path, vmaf_workspace: Path) -> None:
     process = start("run_testing", "PSNR", dataset, "--print-result", "--suppress-plot")
     assert process.stdout is not None
     process.stdout.close()
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 1
     assert "Traceback" not in err
+    assert "Exception ignored" not in err
+
+
+def test_progress_that_nobody_reads_does_not_end_the_run(dataset: Path, vmaf_workspace: Path) -> None:
+    process = start("run_testing", "PSNR", dataset, "--print-result", "--suppress-plot", "--cache-result")
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stderr = None
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(scores(out)) == 3
+
+
+def test_a_run_whose_whole_output_ends_early_scores_all_and_fails(dataset: Path, vmaf_workspace: Path) -> None:
+    command = [sys.executable, "-m", "vmaf_harness.script.run_testing", "PSNR", str(dataset)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*command, "--cache-result", "--suppress-plot"], stdout=writer, stderr=writer, timeout=60)
+    os.close(writer)
+    assert done.returncode == 1
+    assert len(list(directory(vmaf_workspace).glob("*/*/*/*.json"))) == 3
 
 
 def test_help_needs_no_engine_and_no_heavy_import() -> None:

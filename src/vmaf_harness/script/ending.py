@@ -4,29 +4,70 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 from vmaf_harness.execute import Stopped, stop_on_signals
 from vmaf_harness.testing import shown
-from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
+from vmaf_workspace.errors import FAILED, WorkspaceError
 
 
 def exit_code(run: Callable[[], int]) -> int:
     """Call *run*, whose result is the exit code unless it ends with an error or is stopped by a signal."""
+    with _lasting_stderr():
+        try:
+            with stop_on_signals():
+                code = run()
+                sys.stdout.flush()
+                return code
+        except WorkspaceError as error:
+            print(shown(error), file=sys.stderr)
+            return error.exit_code
+        except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except OSError as error:
+            print(shown(error), file=sys.stderr)
+            return FAILED
+        except Stopped as stopped:
+            print(f"stopped by {stopped}", file=sys.stderr)
+            return stopped.exit_code
+
+
+class _Lasting:
+    """A stream that goes nowhere once its reader is gone: progress that nobody reads must not end the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._drop()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+@contextmanager
+def _lasting_stderr() -> Iterator[None]:
+    before = sys.stderr
+    sys.stderr = cast(TextIO, _Lasting(before))
     try:
-        with stop_on_signals():
-            code = run()
-            sys.stdout.flush()
-            return code
-    except WorkspaceError as error:
-        print(shown(error), file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # `| head`: the reader has what it wants
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except OSError as error:
-        print(shown(error), file=sys.stderr)
-        return FAILED
-    except Stopped as stopped:
-        print(f"stopped by {stopped}", file=sys.stderr)
-        return stopped.exit_code
+        yield
+    finally:
+        sys.stderr = before
