@@ -67,7 +67,6 @@ class Asset:
     groundtruth: float | None = None
     groundtruth_std: float | None = None
     raw_scores: RawScores | None = None
-    rebuf_indices: tuple[int, ...] = ()
 
 
 def frame_bytes(yuv_fmt: str, width_px: int, height_px: int) -> int:

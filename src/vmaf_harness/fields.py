@@ -90,10 +90,20 @@ def _filter_arguments(value: object) -> str:
     return arguments
 
 
-def _indices(value: object) -> tuple[int, ...]:
+def _deviation(value: object) -> float | None:
+    number = _number_or_none(value)
+    if number is not None and number < 0:
+        raise WrongValueError("expected a number from 0")
+    return number
+
+
+def _no_indices(value: object) -> tuple[()]:
     if not isinstance(value, (list, tuple)):
         raise WrongValueError("expected a list of frame numbers")
-    return tuple(_count(index) for index in value)
+    if value:
+        # Frames are paired by their index, and one that is shown while the player waits has no partner.
+        raise WrongValueError("videos with rebuffering are not supported (remove this one): expected an empty list")
+    return ()
 
 
 def _scores(value: object) -> RawScores:
@@ -155,8 +165,8 @@ DISTORTED: Mapping[str, Check] = {
     "mos": _number_or_none,
     "groundtruth": _number_or_none,
     "os": _scores,
-    "groundtruth_std": _number_or_none,
-    "rebuf_indices": _indices,
+    "groundtruth_std": _deviation,
+    "rebuf_indices": _no_indices,
     "dis_start_frame": _count,
     "dis_end_frame": _count,
     # Notes in published recipes; no score depends on them:

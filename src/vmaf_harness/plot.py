@@ -40,12 +40,14 @@ def scatter_plot(
     *,
     content_names: Mapping[int, str] | None = None,
     fit: LogisticFit | None = None,
+    deviations: Sequence[float | None] = (),
 ) -> None:
     """Write a PNG with one point an asset and one colour a content; `statistics` is None where there are none.
 
     Where labels and predictions are on one scale, both axes are the same and the identity is drawn; otherwise the line
-    that fits best. `fit` is drawn as the curve that it is, over the predictions. An existing file is replaced whole or
-    not at all. May be called from several threads.
+    that fits best. `fit` is drawn as the curve that it is, over the predictions; `deviations`, of the labels, as bars
+    that end one below and one above. An existing file is replaced whole or not at all. May be called from several
+    threads.
 
     Raises HarnessError where there is nothing to draw, for a size outside 1 to 100 inches, and where the file cannot
     be written.
@@ -57,6 +59,9 @@ def scatter_plot(
             low, high = min(y), max(y)
             steps = [low + (high - low) * step / 200 for step in range(201)]
             axes.plot([fit.map(step) for step in steps], steps, color=TEXT, linewidth=1.8, alpha=0.75, zorder=2)
+        for label, prediction, sd in zip(labels, predictions, deviations, strict=False):  # none are given at all
+            if sd:
+                axes.plot([label - sd, label + sd], [prediction] * 2, color=TEXT, linewidth=0.8, alpha=0.4, zorder=2.5)
 
     numbers = _numbers(statistics, fit)
     points = list(zip(labels, predictions, content_ids, strict=True))

@@ -293,7 +293,6 @@ class _Reader:
             groundtruth=None if label_kind in (None, "os") else video.get(label_kind),
             groundtruth_std=video.get("groundtruth_std"),
             raw_scores=video.get("os"),
-            rebuf_indices=video.get("rebuf_indices", ()),
         )
 
     def _video(

@@ -82,7 +82,17 @@ def write_tables(test: Test, directory: Path) -> list[Path]:
     with scores.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         spread_of = [each.name for each in fields(Spread)] if any(o.spread is not None for o in test.outcomes) else []
-        head = ["asset_id", "content_id", "distorted", "label", "score", "n_frames", "extraction_s", "error"]
+        head = [
+            "asset_id",
+            "content_id",
+            "distorted",
+            "label",
+            "label_std",
+            "score",
+            "n_frames",
+            "extraction_s",
+            "error",
+        ]
         table.writerow([*head, *(f"bootstrap_{name}" for name in spread_of)])
         for outcome in test.outcomes:
             asset, result = outcome.asset, outcome.result
@@ -91,10 +101,11 @@ def write_tables(test: Test, directory: Path) -> list[Path]:
             )
             error = str(outcome.error or "").partition("\n")[0]
             spread = [f"{getattr(outcome.spread, name):.6f}" if outcome.spread else "" for name in spread_of]
-            row = [asset.asset_id, asset.content_id, asset.distorted.path, asset.groundtruth, *numbers, error]
+            label = (asset.groundtruth, asset.groundtruth_std)
+            row = [asset.asset_id, asset.content_id, asset.distorted.path, *label, *numbers, error]
             table.writerow([*row, *spread])
         for problem in test.recipe.missing:
-            table.writerow([problem.asset_id, "", "", "", "", "", "", problem.message, *("" for _ in spread_of)])
+            table.writerow([problem.asset_id, *[""] * 7, problem.message, *("" for _ in spread_of)])
     found = test.statistics
     about = {
         "version": VERSION,
@@ -133,6 +144,7 @@ def write_plot(test: Test, directory: Path, size_inches: tuple[float, float] | N
         size_inches,
         content_names={asset.content_id: asset.content_name for asset in assets if asset.content_name},
         fit=fit,
+        deviations=[asset.groundtruth_std for asset in assets],
     )
     return path
 

@@ -178,6 +178,19 @@ def test_a_fit_is_drawn_as_the_curve_that_it_is(tmp_path: Path) -> None:
     assert pixels_of(fitted, *line) > pixels_of(plain, *line) + 500
 
 
+def test_deviations_of_labels_are_bars_as_wide_as_they_are(tmp_path: Path) -> None:
+    labels, predictions, ids = [20.0, 50.0, 80.0], [25.0, 45.0, 82.0], [0, 0, 0]
+
+    def dark(name: str, deviations: list[float | None]) -> int:
+        scatter_plot(tmp_path / name, labels, predictions, ids, "t", None, deviations=deviations)
+        return int((pixels(tmp_path / name).max(axis=2) < 230).sum())
+
+    none = dark("none.png", [None, None, 0.0])
+    one, two = dark("one.png", [None, 8.0, None]), dark("two.png", [None, 8.0, 8.0])
+    assert one - none > 50
+    assert two - one == pytest.approx(one - none, rel=0.3)
+
+
 def test_residuals_lie_around_zero_in_the_colours_of_their_contents(tmp_path: Path) -> None:
     labels = [float(i) for i in range(30)]
     predictions = [label + (3 if i % 3 else -3) for i, label in enumerate(labels)]

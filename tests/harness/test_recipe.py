@@ -49,7 +49,8 @@ def test_a_plain_recipe_becomes_assets_in_its_order(clips: Path) -> None:
         write(
             clips,
             PAIR + "dis_videos = [{'content_id': 0, 'asset_id': 7, 'path': 'd.yuv', 'dmos': 40},\n"
-            " {'content_id': 0, 'asset_id': 2, 'path': 'r.yuv', 'dmos': 100.0, 'groundtruth_std': 1.5}]",
+            " {'content_id': 0, 'asset_id': 2, 'path': 'r.yuv', 'dmos': 100.0, 'groundtruth_std': 1.5,\n"
+            " 'rebuf_indices': []}]",
         )
     )
     assert (recipe.name, recipe.label_kind, recipe.ref_score, recipe.missing) == ("d", "dmos", None, ())
@@ -345,7 +346,9 @@ def test_a_missing_reference_is_the_problem_of_each_of_its_videos(clips: Path) -
         ("'mos': 3", "dis_videos[1].mos", "dis_videos[0] is labelled with dmos"),
         ("'yuv_fmt': 'yuv411p'", "dis_videos[1].yuv_fmt", "expected one of notyuv, yuv420p"),
         ("'resampling_type': 'magic'", "dis_videos[1].resampling_type", "expected one of bilinear, bicubic, lanczos"),
-        ("'rebuf_indices': [0, -4]", "dis_videos[1].rebuf_indices", "expected an integer from 0, got [0, -4]"),
+        ("'rebuf_indices': [0, 4]", "dis_videos[1].rebuf_indices", "rebuffering are not supported"),
+        ("'rebuf_indices': 4", "dis_videos[1].rebuf_indices", "expected a list of frame numbers, got 4"),
+        ("'groundtruth_std': -1.5", "dis_videos[1].groundtruth_std", "expected a number from 0, got -1.5"),
         ("'start_frame': 5, 'end_frame': 4", "dis_videos[1]", "ends with frame 4, before its first frame 5"),
         ("'quality_width': 5", "dis_videos[1]", "has quality_width without quality_height"),
         ("'width': 128", "dis_videos[1]", "lacks quality_width and quality_height"),

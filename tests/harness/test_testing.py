@@ -86,6 +86,14 @@ def test_a_plot_a_table_and_statistics_are_written(dataset: Path, vmaf_workspace
     assert sorted(os.listdir(vmaf_workspace / "workdir")) == [".gitignore", "CACHEDIR.TAG"]
 
 
+def test_deviations_of_labels_are_in_the_table(videos: Path, vmaf_workspace: Path) -> None:
+    made = recipe(videos, "reference.mp4", ["x264.mp4", "x265.mp4"])
+    made.write_text(made.read_text().replace("'dmos': 80.0", "'dmos': 80.0, 'groundtruth_std': 2.5"))
+    assert run_testing.main(["PSNR", str(made)]) == 0
+    with outputs(vmaf_workspace, "scores.csv")[0].open(newline="") as file:
+        assert [(row["label"], row["label_std"]) for row in csv.DictReader(file)] == [("90.0", ""), ("80.0", "2.5")]
+
+
 def test_the_plot_goes_where_it_is_wanted(dataset: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
     assert run_testing.main(["PSNR", str(dataset), "--save-plot", str(tmp_path / "plots" / "here")]) == 0
     assert [path.suffix for path in (tmp_path / "plots" / "here").iterdir()] == [".png"]
