@@ -12,18 +12,34 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+_DAY_S = 86400.0  # rich forgets what is older than 30 s, which one asset may take: then nothing is said of the rest
+
 
 class Progress:
-    """Called with (done, all, outcome) as assets are scored; a bar appears with the first one."""
+    """Called with (done, all, outcome) as assets are scored; on a terminal a bar is there from the beginning."""
 
-    def __init__(self, pool: str = "mean", what: str = "scored") -> None:
+    def __init__(self, total: int, *, pool: str = "mean", what: str = "scored") -> None:
         """Nothing is shown yet; *what* is what has happened to the things that are done."""
-        self._pool, self._what = pool, what
+        self._total, self._pool, self._what = total, pool, what
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Progress:
-        """Nothing is shown yet."""
+        """Show an empty bar, whose clock runs from now on."""
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(
+                *columns,
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                speed_estimate_period=_DAY_S,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._what, total=self._total)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -39,15 +55,7 @@ class Progress:
 
     def show(self, done: int, total: int, line: str) -> None:
         """Say how far it is; the line is for where there is no terminal."""
-        if not sys.stderr.isatty():
-            print(f"{done}/{total} {line}", file=sys.stderr, flush=True)
-            return
         if self._bar is None or self._task is None:
-            from rich.console import Console
-            from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
-            columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self._what, total=total)
-        self._bar.update(self._task, completed=done)
+            print(f"{done}/{total} {line}", file=sys.stderr, flush=True)
+        else:
+            self._bar.update(self._task, completed=done)

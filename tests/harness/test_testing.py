@@ -120,6 +120,25 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is_and_goes(dataset: Path, vmaf_wo
     assert len(re.findall(r"asset \d: PSNR \d+\.\d{6} ", printed)) == 3
 
 
+def test_on_a_terminal_the_bar_is_there_before_the_first_asset_is_done(
+    dataset: Path, vmaf_workspace: Path, engine: Engine, tmp_path: Path
+) -> None:
+    pexpect = pytest.importorskip("pexpect", reason="a terminal is made by pexpect")
+    may_go = tmp_path / "may_go"
+    waiting = f'case "$*" in *x26*|*av1*) while [ ! -e "{may_go}" ]; do sleep 0.05; done;; esac\n'
+    slow = program("ffmpeg", tmp_path, f'{waiting}exec "{engine.path}" "$@"')
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "VMAF_FFMPEG": str(slow)}
+    arguments = ["-m", "vmaf_harness.script.run_testing", "PSNR", str(dataset), "--suppress-plot"]
+    child = pexpect.spawn(sys.executable, arguments, env=environ, encoding="utf-8", timeout=30)
+    child.expect("0/3")
+    child.expect("0:00:01")
+    may_go.touch()
+    child.expect("3 assets scored")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
 def test_a_dataset_of_one_asset_prints_its_score(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
     one = recipe(videos, "reference.mp4", ["x264.mp4"])
     assert run_testing.main(["VMAF", str(one), "--suppress-plot"]) == 0

@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
         _show(stored(ladder.encodes, store), engine)
         return FAILED if problems else DONE
     with Run(root) as run:
-        with Progress(what="encoded") as progress:
+        with Progress(len(ladder.encodes), what="encoded") as progress:
             outcomes = encode_all(
                 ladder.encodes,
                 engine,
@@ -126,7 +126,7 @@ def _labels(
     unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
     how = How(cache=True, processes=options.processes, keep_going=options.keep_going)
-    with Progress() as progress:
+    with Progress(len(recipe.assets)) as progress:
         scored = score_assets(recipe.assets, teacher, run, how, warn=_warn, progress=progress)
     for outcome in scored:
         if outcome.error is not None:

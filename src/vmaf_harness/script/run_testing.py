@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     with Run(location.path, keep_workfiles=options.keep_workfiles) as run:
         try:
-            with Progress(options.pool) as progress:
+            with Progress(len(assets), pool=options.pool) as progress:
                 outcomes = score_assets(assets, wanted, run, how, warn=_warn, progress=progress)
         except Stopped:
             shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)

@@ -72,7 +72,7 @@ def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], opti
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     done = 0
-    with Progress(what="folds") as progress:
+    with Progress(len(folds), what="folds") as progress:
 
         def finished(index: int, fold: Fold) -> None:
             nonlocal done

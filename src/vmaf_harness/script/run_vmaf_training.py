@@ -118,7 +118,7 @@ def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -
     if done:
         warn(f"{len(done)} of {total} models are taken from {checkpoints.directory}")
     count = len(done)
-    with Progress(what="fitted") as progress:
+    with Progress(total, what="fitted") as progress:
 
         def finished(index: int, member: Svm) -> None:
             nonlocal count

@@ -81,7 +81,7 @@ def _tuned(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) ->
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     done = 0
-    with Progress(what="tried") as progress:
+    with Progress(len(candidates), what="tried") as progress:
 
         def finished(tried: Tried) -> None:
             nonlocal done

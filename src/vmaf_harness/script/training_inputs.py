@@ -120,7 +120,7 @@ def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, opti
     """The feature table, with progress on stderr."""
     how = How(cache=options.cache_result, processes=options.processes, keep_going=options.keep_going)
     try:
-        with Progress() as progress:
+        with Progress(len(assets)) as progress:
             return extract(
                 assets,
                 features,
