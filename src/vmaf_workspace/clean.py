@@ -64,8 +64,8 @@ def plan_clean(
             path = f"{subdir}/{name}"
             if isinstance(found, Kept):
                 kept.append(found)
-            elif found.mounts:
-                kept.append(_mounted(path, found))
+            elif found.mounts or found.marked:
+                kept.append(_not_scratch(path, found))
             else:
                 with suppress(FileNotFoundError):  # its run ended and took it along
                     entries.append(_scratch_entry(root, path, found))
@@ -141,7 +141,7 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     """
     path = f"{subdir}/{name}"
     about = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    if name.startswith(STARTING) and time.time() - about.st_mtime < STARTING_S:  # its lock is not ours to try
+    if name.startswith(STARTING) and abs(time.time() - about.st_mtime) < STARTING_S:  # its lock is not ours to try
         return Kept(path=f"{path}/", why="a run that is just starting", live=True, locked=True)
     try:
         lock = take(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None  # never through a link
@@ -153,7 +153,7 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     if name in opened_by and not force:
         if lock is not None:
             os.close(lock)
-        why = f"open in process {opened_by[name]} of this host, and has no lock that is held"
+        why = f"open in process {opened_by[name]} of this host"
         return Kept(path=path, why=why, live=True)
     return lock
 
@@ -269,7 +269,7 @@ def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
     name = os.path.basename(path)
     is_directory = stat.S_ISDIR(about.st_mode)
     if name.startswith(ASIDE):
-        why = "left by a clean that was interrupted"
+        why = "left by a clean that could not finish"
     elif is_directory and os.path.lexists(root / path / RUN_FILE):
         why = "its run has ended"
     else:
@@ -291,11 +291,13 @@ def _entry(path: str, about: os.stat_result, usage: Usage, why: str, cost_s: flo
     )
 
 
-def _mounted(path: str, usage: Usage) -> Kept:
-    where = ", ".join(repr(mount) for mount in usage.mounts)
-    return Kept(
-        path=f"{path}/", why=f"something is mounted in it at {where}; unmount that first", live=False, failed=True
-    )
+def _not_scratch(path: str, usage: Usage) -> Kept:
+    if usage.marked:
+        where = ", ".join(repr(os.path.normpath(f"{path}/{place}")) for place in usage.marked)
+        why = f"it holds a workspace of its own, {where}, which may hold models; move that out first"
+    else:
+        why = f"something is mounted in it at {', '.join(map(repr, usage.mounts))}; unmount that first"
+    return Kept(path=f"{path}/", why=why, live=False, failed=True)
 
 
 def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
@@ -305,11 +307,15 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
         return
     with opened(top) as fd:
         whole = usage_of(".", dir_fd=fd)
+    marked = [place.rstrip("/") for place in whole.marked if place != "."]  # the marker of the cache's own place apart
     for place in whole.mounts:
-        kept.append(_mounted(f"{subdir}/{place.removeprefix('./')}", Usage(mounts=["."])))
+        kept.append(_not_scratch(f"{subdir}/{place.removeprefix('./')}", Usage(mounts=["."])))
+    for place in marked:
+        kept.append(_not_scratch(f"{subdir}/{place}", Usage(marked=["."])))
     for place, problem in whole.problems:
         kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, live=False, failed=True))
-    closed = {os.path.join(top, place) for place in (*whole.mounts, *(path for path, _ in whole.problems))}
+    unread = (path for path, _ in whole.problems)
+    closed = {os.path.join(top, place) for place in (*whole.mounts, *marked, *unread)}
     pending = [top]
     while pending:
         directory = pending.pop()

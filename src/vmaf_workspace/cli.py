@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         del words[words.index("--") :]
     flags = vars(_parser().parse_args(words))
     command: Command = flags.pop("command")
+    flags = {name: command.flags[name] if value is None else value for name, value in flags.items()}
     unset = [flag for flag in ("workspace", "at") if flags.get(flag) == ""]
     if unset:
         try:
@@ -45,8 +46,15 @@ def _parser() -> argparse.ArgumentParser:
             if default is False:
                 sub.add_argument(flag, dest=name, action="store_true", help=about)
             else:
-                sub.add_argument(flag, dest=name, default=default, metavar=name.rstrip("_").upper(), help=about)
+                meta = name.rstrip("_").upper()
+                sub.add_argument(flag, dest=name, default=default or None, type=_given, metavar=meta, help=about)
     return parser
+
+
+def _given(text: str) -> str:
+    if not text.strip():  # a shell variable that is not set must not mean "everything"
+        raise argparse.ArgumentTypeError("blank; leave the flag out, or give it a value")
+    return text
 
 
 def _configured(flags: list[str]) -> dict[str, str]:

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace.contract import SCRATCH, STORES
-from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, CancelledError, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import Location, locate
 from vmaf_workspace.snapshot import commands as of_snapshots
 
 WORKSPACE = "the workspace, instead of VMAF_WORKSPACE or the checkout's"
 JSON = "print one JSON object"
+MIN_AGE = "1h"  # a harness without locks writes more often than this while it runs
 DRY_RUN = "print the plan, change nothing"
 PLAN = "write the plan to this file, change nothing"
 APPLY = "remove what the plan in this file lists and is unchanged since"
@@ -81,6 +83,7 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
     from vmaf_workspace import setup as _setup
 
     location = _locate(workspace)
+    found = [] if is_marked(location.path) else _setup.removable(location.path)
     made = _setup.setup(location.path)
     if json:
         print(render.object_json("setup", workspace=str(location.path), made=[str(path) for path in made]))
@@ -88,6 +91,8 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
         print(f"made {render.count_text(len(made), 'entry')} in {render.printable(str(location.path))}")
     else:
         print(f"{render.printable(str(location.path))} is set up already")
+    if found:
+        print(f"note: {', '.join(found)} held files before; a clean or a purge takes them from now on", file=sys.stderr)
     return DONE
 
 
@@ -116,7 +121,7 @@ def clean_scratch(
     *,
     workspace: str = "",
     only: str = "",
-    min_age: str = "1h",
+    min_age: str = MIN_AGE,
     force: bool = False,
     dry_run: bool = False,
     plan: str = "",
@@ -128,10 +133,11 @@ def clean_scratch(
     from vmaf_workspace.plan import load
 
     location = _locate(workspace)
-    subdirs = tuple(dict.fromkeys(name.strip().rstrip("/") for name in only.split(","))) if only else SCRATCH
+    if apply and (only or force or min_age != MIN_AGE):
+        raise UsageError("--apply removes what the plan lists; a selection goes to the call that makes the plan")
+    subdirs = (only.rstrip("/"),) if only else SCRATCH
     if not set(subdirs) <= set(SCRATCH):
-        wrong = ", ".join(sorted(set(subdirs) - set(SCRATCH)))
-        raise UsageError(f"--only: {wrong!r} is not scratch; expected {' or '.join(SCRATCH)}")
+        raise UsageError(f"--only: {only!r} is not scratch; expected {' or '.join(SCRATCH)}")
     min_age_s = _parsed(render.parse_duration, min_age, "--min-age")
     if apply:
         found = load(Path(apply), operation=clean.CLEAN, root=location.path, subdirs=frozenset(subdirs))
@@ -162,6 +168,8 @@ def purge_cache(
     from vmaf_workspace.plan import load
 
     location = _locate(workspace)
+    if apply and (store or executor or dataset or older_than or max_size or max_files):
+        raise UsageError("--apply removes what the plan lists; a selection goes to the call that makes the plan")
     if store and store not in STORES:
         raise UsageError(f"--store: expected {' or '.join(STORES)}, got {store!r}")
     selection = clean.Selection(
@@ -365,7 +373,10 @@ def _agreed(question: str, done: str = "removed") -> bool:
             f"{question.removesuffix('?')}: no terminal to ask at, so nothing was {done}; --yes says yes"
         )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        raise CancelledError(f"interrupted; nothing was {done}") from None
 
 
 def _parsed(parse: Callable[[str, str], Any], text: str, flag: str) -> Any:

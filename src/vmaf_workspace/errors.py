@@ -28,6 +28,12 @@ class RefusedError(WorkspaceError):
     exit_code = REFUSED
 
 
+class CancelledError(WorkspaceError):
+    """A person interrupted the question; nothing was changed."""
+
+    exit_code = INTERRUPTED
+
+
 class InUseError(WorkspaceError):
     """A live run or another cleaner is in the way; nothing was changed."""
 

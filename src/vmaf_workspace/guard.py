@@ -93,6 +93,8 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
             targets[subdir.name] = Path(os.path.realpath(path))
         elif os.path.lexists(path) and not os.path.isdir(path):
             raise RefusedError(f"{path} is not a directory; move it away, then run `ws.setup`")
+        elif os.path.lexists(path / MARKER) and not is_marked(path, subdir=subdir.name):
+            raise RefusedError(f"{path} is a workspace itself, so nothing in it is scratch; move it out of {root}")
         if os.path.isdir(path):
             about = os.stat(path)
             same = names.setdefault((about.st_dev, about.st_ino), subdir.name)

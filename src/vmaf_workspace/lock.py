@@ -229,8 +229,11 @@ def _open_cleaner_lock(root: Path) -> int:
     path, flags = root / MARKER / "cleaner.json", os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:  # made by a colleague in a workspace that a group shares
-        return os.open(path, flags | os.O_RDONLY)
+    except PermissionError as denied:  # made by a colleague in a workspace that a group shares
+        try:
+            return os.open(path, flags | os.O_RDONLY)
+        except FileNotFoundError:
+            raise denied from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
             raise

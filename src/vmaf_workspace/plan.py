@@ -89,8 +89,10 @@ Made = TypeVar("Made", Entry, Kept, Plan)
 def save(plan: Plan, path: Path) -> None:
     """Write *plan* as JSON for a later `--apply`."""
     text = json.dumps({"version": VERSION, "plan": asdict(plan)}, indent=1)
-    if not path.name:
+    if not path.name or path.is_dir():
         raise UsageError(f"cannot write the plan {path}: it is a directory")
+    if path.exists() and not _is_plan(path):
+        raise UsageError(f"{path} is there already and is no plan, so it stays; give the plan another name")
     temporary = path.with_name(f".vmaf-plan-{os.urandom(8).hex()}")
     try:
         with temporary.open("x", encoding="ascii") as file:
@@ -135,6 +137,13 @@ def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> 
     if not set(loaded.subdirs) <= subdirs:
         raise RefusedError(f"{path} is for {', '.join(loaded.subdirs)}, which {operation} never touches")
     return loaded
+
+
+def _is_plan(path: Path) -> bool:
+    try:
+        return set(json.loads(path.read_bytes())) == {"version", "plan"}
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def _checked(made: Made) -> Made:

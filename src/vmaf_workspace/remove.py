@@ -228,6 +228,8 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
         return "its kind changed"
     if usage.mounts:
         return "something was mounted in it"
+    if usage.marked:
+        return "a workspace was made in it"
     if (usage.newest_ns, usage.files, usage.apparent_bytes) != (entry.newest_ns, entry.files, entry.apparent_bytes):
         return "it was changed"
     return None
@@ -263,6 +265,7 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
     links = [link for link in usage.links if (link[0], link[1]) not in still]
     shared_bytes = sum(disk_bytes for *_, disk_bytes in links)
     above = entry.path.removesuffix("/").removesuffix(name)
+    now = "" if aside == name else f"; what is left is in {above}{aside}"
     return {
         "removed": [
             usage.files - rest.files,
@@ -270,7 +273,7 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
             max(usage.disk_bytes - rest.disk_bytes - shared_bytes, 0),
         ],
         "links": links,
-        "failures": [[f"{above}{path}", problem] for path, problem in failures],
+        "failures": [[f"{above}{name}{path.removeprefix(aside)}", f"{problem}{now}"] for path, problem in failures],
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.contract import BY_NAME, SCRATCH
+from vmaf_workspace.contract import BY_NAME, MARKER, SCRATCH
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEEPEST = 200  # directories held open at once; deeper trees are named, not measured
@@ -29,6 +29,7 @@ class Usage:
     links: list[list[int]] = field(default_factory=list)  # of each inode with a link from elsewhere: a LINK
     problems: list[tuple[str, str]] = field(default_factory=list)  # (path below the tree, what is wrong with it)
     mounts: list[str] = field(default_factory=list)  # paths below the tree where another file system is mounted
+    marked: list[str] = field(default_factory=list)  # directories of the tree that are workspaces themselves
 
     def add(self, other: Usage) -> None:
         """Count *other* in."""
@@ -39,6 +40,7 @@ class Usage:
         self.newest_ns = max(self.newest_ns, other.newest_ns)
         self.problems += other.problems
         self.mounts += other.mounts
+        self.marked += other.marked
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for a pipe."""
@@ -108,6 +110,8 @@ def _walk(
                 newest = about.st_mtime_ns
             if stat.S_ISDIR(about.st_mode):
                 below.append(entry.name)
+                if entry.name == MARKER:
+                    usage.marked.append(prefix or ".")
                 blocks += about.st_blocks
                 continue
             files += 1

@@ -15,6 +15,7 @@ from vmaf_workspace.contract import (
     BY_NAME,
     CACHE_TAG,
     CACHE_TAG_TEXT,
+    KEPT_NAMES,
     MARKER,
     PLACEHOLDER,
     PLACEHOLDER_TEXT,
@@ -55,9 +56,27 @@ def setup(root: Path) -> list[Path]:
 
 
 def ensure(root: Path) -> None:
-    """Make the workspace at *root* unless it is there and whole; for writers, before their first write."""
-    if not (guard.is_marked(root) and all((root / name).is_dir() for name in BY_NAME)):
-        setup(root)
+    """Make the workspace at *root* unless it is there and whole; for writers, before their first write.
+
+    Unlike `setup`, which a person asks for, it takes over no directory that holds something to clean or to purge.
+    """
+    if guard.is_marked(root) and all((root / name).is_dir() for name in BY_NAME):
+        return
+    if not guard.is_default_location(root):
+        found = removable(root)
+        if found and not guard.is_marked(root):  # asked last: another run may just have made it, and begun to write
+            raise RefusedError(
+                f"{root} is not marked as a workspace and has files in {', '.join(found)}:\n"
+                "a later clean or purge would take them. Where they may go, `ws.setup` marks it;\n"
+                f"otherwise set {VARIABLE} to a directory that is new or empty"
+            )
+    setup(root)
+
+
+def removable(root: Path) -> list[str]:
+    """The subdirectories of *root* that hold something which a clean or a purge would take."""
+    losable = [subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
+    return [f"{name}/" for name in losable if (root / name).is_dir() and set(os.listdir(root / name)) - KEPT_NAMES]
 
 
 @contextmanager
@@ -68,7 +87,7 @@ def explained(root: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WorkspaceError(
-                f"no space left for the workspace {root} ({error.strerror}: {error.filename})\n"
+                f"no space left for the workspace {root} ({error.strerror}: {error.filename or root})\n"
                 "what was stored before is intact; `ws.status` shows what fills it\n"
                 f"free some (`ws.clean-scratch` costs nothing), or set {VARIABLE} to a directory on a larger disk"
             ) from error

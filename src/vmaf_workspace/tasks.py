@@ -11,7 +11,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 
 from vmaf_workspace.commands import COMMANDS, Command, run
-from vmaf_workspace.errors import DONE, UsageError
+from vmaf_workspace.errors import DONE, USAGE, UsageError
 
 CONFIGURED = {"workspace": "path", "at": "backups"}  # flag -> its default in Invoke's configuration, below `ws`
 
@@ -20,6 +20,10 @@ def as_task(command: Command) -> Task[Any]:
     """*command* as an Invoke task; Invoke's own `--dry` is a dry run of it, CONFIGURED has its defaults."""
 
     def body(c: Context, **flags: Any) -> None:
+        blank = [name for name, value in flags.items() if isinstance(value, str) and not value.strip()]
+        if blank:  # a shell variable that is not set must not mean "everything"
+            raise Exit(f"--{blank[0].replace('_', '-')}: blank; leave the flag out, or give it a value", code=USAGE)
+        flags = {name: command.flags[name] if value is None else value for name, value in flags.items()}
         if "dry_run" in command.flags and c.config.run.dry:
             flags["dry_run"] = True
         try:
@@ -32,7 +36,8 @@ def as_task(command: Command) -> Task[Any]:
 
     parameters = inspect.signature(command.function).parameters.values()
     context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    plain = [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in parameters]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    plain = [p.replace(kind=kind, default=None if p.default == "" else p.default) for p in parameters]
     body.__signature__ = inspect.Signature([context, *plain])  # type: ignore[attr-defined]  # Invoke reads flags from it
     body.__doc__ = command.function.__doc__
     return Task(body, name=command.name, help=dict(command.help), positional=(), auto_shortflags=False)

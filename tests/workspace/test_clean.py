@@ -28,7 +28,8 @@ from trees import (
 
 from vmaf_workspace.clean import plan_clean
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER, SUBDIRS
-from vmaf_workspace.lock import ASIDE, RUN_FILE
+from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.lock import ASIDE, RUN_FILE, Run
 from vmaf_workspace.remove import execute
 
 
@@ -415,12 +416,12 @@ def test_one_path_that_fails_is_named_the_others_go_and_the_exit_code_says_so(ro
         age(write(root / "workdir" / name / "sub" / "frames.yuv", size).parent.parent)
     (root / "workdir" / "ten" / "sub").chmod(0o555)
     done = python(CLI, "clean-scratch", "--json", "--workspace", root, prefix=prefix)
-    (stuck,) = left(root)  # renamed aside, the next clean tries again
+    (stuck,) = left(root)  # renamed aside, the next clean tries again; the report has the name that people know
     assert done.code == 1
     assert done.json["exit_code"] == 1
     assert done.json["removed"]["apparent_bytes"] == 101
     assert [(f["path"], f["problem"]) for f in done.json["failures"]] == [
-        (f"workdir/{stuck}/sub/frames.yuv", "Permission denied")
+        ("workdir/ten/sub/frames.yuv", f"Permission denied; what is left is in workdir/{stuck}")
     ]
     (root / "workdir" / stuck / "sub").chmod(0o755)
     assert clean(root).freed_apparent_bytes == 10
@@ -493,3 +494,67 @@ def test_runs_without_locks_go_by_the_youngest_of_their_files_not_by_their_name(
     assert clean(root).freed_apparent_bytes == 100
     assert left(root, "output") == ["plot.png"]
     assert time.time() - (root / "output" / "plot.png").stat().st_mtime < 60
+
+
+# A workspace in the scratch of another.
+
+
+def nested(root: Path) -> Path:
+    """A workspace with a model, in a directory that became another one's scratch afterwards."""
+    inner = root / "output" / "vmaf"
+    (root / ".vmaf-workspace").rename(root.parent / "hidden")
+    workspace(inner)
+    (root.parent / "hidden").rename(root / ".vmaf-workspace")
+    write(inner / "model" / "best.pkl", 1000)
+    age(inner)
+    return inner
+
+
+def test_a_workspace_in_the_scratch_of_another_is_kept_and_named_even_with_force(root: Path) -> None:
+    inner = nested(root)
+    before = everything(inner)
+    for flags in ((), ("--force",)):
+        done = ws("clean-scratch", "--json", "--workspace", root, *flags)
+        assert done.code == 1
+        (kept,) = done.json["kept"]
+        assert kept["path"] == "output/vmaf/"
+        assert "a workspace of its own, 'output/vmaf'" in kept["why"]
+    assert everything(inner) == before
+    with Run(inner) as live:
+        live.workdir()
+        before = everything(inner)
+        assert ws("clean-scratch", "--workspace", root).code == 0
+        assert ws("clean-scratch", "--force", "--workspace", root).code == 1
+        assert everything(inner) == before
+
+
+def test_a_workspace_that_moved_in_since_the_plan_is_left(root: Path, tmp_path: Path) -> None:
+    age(write(root / "output" / "run" / "x").parent)
+    plan = plan_clean(root)
+    (root / "output" / "run" / ".vmaf-workspace").mkdir()
+    age(root / "output" / "run")
+    report = execute(plan)
+    assert report.removed == 0
+    assert (root / "output" / "run" / "x").exists()
+
+
+def test_a_workspace_named_workdir_is_no_scratch_of_its_parent(tmp_path: Path) -> None:
+    inner = workspace(tmp_path / "par" / "workdir")
+    write(inner / "model" / "best.pkl", 1000)
+    before = everything(inner)
+    assert ws("setup", "--workspace", tmp_path / "par").code == 3
+    (tmp_path / "par" / ".vmaf-workspace").mkdir()
+    assert ws("clean-scratch", "--force", "--workspace", tmp_path / "par").code == 3
+    assert everything(inner) == before
+
+
+def test_a_run_takes_over_no_directory_that_holds_something_to_clean(tmp_path: Path) -> None:
+    results = write(tmp_path / "project" / "output" / "thesis_results", 100)
+    write(tmp_path / "project" / "model" / "mine.pkl", 10)
+    with pytest.raises(RefusedError, match=r"has files in output/"):
+        Run(tmp_path / "project").workdir()
+    assert not (tmp_path / "project" / ".vmaf-workspace").exists()
+    done = ws("setup", "--workspace", tmp_path / "project")  # a person may say so
+    assert done.code == 0
+    assert "output/ held files before; a clean or a purge takes them" in done.err
+    assert results.exists()

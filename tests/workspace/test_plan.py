@@ -105,9 +105,33 @@ def test_a_plan_that_cannot_be_written_or_read_is_a_usage_error(place: str, root
 def test_a_plan_is_not_written_through_what_somebody_put_in_its_way(root: Path, tmp_path: Path) -> None:
     precious = write(tmp_path / "precious", 100)
     (tmp_path / "p").symlink_to(precious)
-    save(plan_clean(root), tmp_path / "p")
+    for path in (tmp_path / "p", precious):
+        with pytest.raises(UsageError, match="is no plan, so it stays"):
+            save(plan_clean(root), path)
     assert precious.stat().st_size == 100
-    assert not (tmp_path / "p").is_symlink()
+    save(plan_clean(root), tmp_path / "q")
+    save(plan_clean(root), tmp_path / "q")  # over an earlier plan
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("clean-scratch", "--min-age", "2h"),
+        ("clean-scratch", "--force"),
+        ("clean-scratch", "--only", "output"),
+        ("purge-cache", "--dataset", "d", "--yes"),
+        ("purge-cache", "--older-than", "1d", "--yes"),
+    ],
+)
+def test_a_selection_beside_a_saved_plan_is_an_error_and_not_ignored(
+    flags: tuple[str, ...], root: Path, tmp_path: Path
+) -> None:
+    stored(root, "d/c/k", 10)
+    age(write(root / "workdir" / "old" / "file").parent)
+    assert ws(flags[0], "--plan", tmp_path / "p", "--workspace", root).code == 0
+    before = everything(root)
+    done = ws(*flags, "--apply", tmp_path / "p", "--workspace", root)
+    assert (done.code, everything(root)) == (2, before)
 
 
 # Tampered plans. A change gets the whole file's data and the one entry.

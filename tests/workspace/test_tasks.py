@@ -148,7 +148,7 @@ def test_exit_codes(root: Path, tmp_path: Path) -> None:
         ("clean-scratch",): 0,
         ("clean-scratch", "--only", "model"): 2,
         ("clean-scratch", "--only", "workdir/"): 0,
-        ("clean-scratch", "--only", "workdir, output"): 0,
+        ("clean-scratch", "--only", "workdir, output"): 2,
         ("clean-scratch", "--min-age", "soon"): 2,
         ("clean-scratch", "--apply", "/nowhere"): 2,
         ("clean-scratch", "--plan", "/nowhere/plan"): 2,
@@ -162,6 +162,17 @@ def test_exit_codes(root: Path, tmp_path: Path) -> None:
         done = ws(*flags)
         assert done.code == code, (flags, done)
         assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("flag", ["--dataset", "--older-than", "--store", "--max-size", "--workspace", "--apply"])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_flag_is_an_error_and_never_everything(flag: str, blank: str, project: Path, root: Path) -> None:
+    stored(root, "d/c/k", 10)
+    before = everything(root)
+    for done in both("purge-cache", "--yes", flag, blank):
+        assert (done.code, done.out) == (2, "")
+        assert f"{flag}: blank" in done.err
+    assert everything(root) == before
 
 
 def test_exit_codes_are_the_same_in_invoke(project: Path, root: Path) -> None:
