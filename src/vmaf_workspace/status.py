@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,11 @@ class Status:
     live: tuple[Kept, ...]
 
 
-def status(root: Path, *, meanwhile: object = None) -> Status:
-    """Look at *root*, which may be missing; *meanwhile*, a callable, is called while a child reads the disk."""
+def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Status:
+    """Look at *root*, which may be missing; *meanwhile* is called while a child reads the disk."""
     exists = os.path.isdir(root)
     with Children([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
-        if callable(meanwhile):
+        if meanwhile is not None:
             meanwhile()
         measured: dict[str, Any] = {}
         for _, rows in children:
