@@ -140,9 +140,7 @@ def _file_bytes(path: Path) -> int:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise HarnessError(
-            f"{path}: {error.strerror}; correct the path in the recipe, or bring the file there"
-        ) from error
+        raise HarnessError(f"{path}: {error.strerror}; correct the path, or bring the file there") from error
     if not stat.S_ISREG(status.st_mode):
-        raise HarnessError(f"{path}: not a regular file; name a video file in the recipe")
+        raise HarnessError(f"{path}: not a regular file; name a video file")
     return status.st_size

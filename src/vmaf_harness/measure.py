@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from vmaf_harness.asset import RAW_FPS, Asset, Video, check_asset
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes, described, quoted
+from vmaf_workspace.errors import WorkspaceError
 
 _FRAMES = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
 _NO_FEATURE = re.compile(r"libvmaf ERROR vmaf_predict_score\w*\(\): no feature '([^']*)'")
@@ -40,14 +42,15 @@ class Measurement:
 class Job:
     """One asset to measure, with everything that takes; it can be sent to another process.
 
-    `directory` is scratch, made here; `failures` is where the log of a failed ffmpeg is kept for people.
+    `directory` is scratch, made here; `failures` is where the log of a failed ffmpeg is kept for people, or what
+    makes that place when there is such a log.
     """
 
     engine: str
     asset: Asset
     extraction: Extraction
     directory: Path
-    failures: Path
+    failures: Path | Callable[[], Path]
     threads: int = 1  # of libvmaf
     keep_workfiles: bool = False
 
@@ -186,11 +189,12 @@ def _read(log: Path, took_s: float) -> Measurement | None:
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
 
 
-def keep_log(log: Path, failures: Path) -> Path | None:
+def keep_log(log: Path, failures: Path | Callable[[], Path]) -> Path | None:
     """Move the log of a failed ffmpeg to where people find it after the run; None where that fails."""
-    kept = failures / f"{log.parent.name}.log"
-    with suppress(OSError):
-        failures.mkdir(exist_ok=True)
+    with suppress(OSError, WorkspaceError):
+        directory = failures if isinstance(failures, Path) else failures()
+        directory.mkdir(exist_ok=True)
+        kept = directory / f"{log.parent.name}.log"
         shutil.copyfile(log, kept)
         return kept
     return None

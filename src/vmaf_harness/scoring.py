@@ -163,7 +163,7 @@ def score_pair(
             asset=asset,
             extraction=extraction,
             directory=run.workdir() / "pair",
-            failures=run.output(),
+            failures=run.output,
             threads=shares(1, None)[1],
             keep_workfiles=run.keep_workfiles,
         )

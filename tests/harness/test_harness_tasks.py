@@ -55,7 +55,18 @@ def test_score_prints_the_number_alone_on_stdout(project: Path, clips: Path, vma
     assert as_json["version"] == 1
     assert f"{as_json['score']:.6f}" == number
     assert as_json["score"] == pytest.approx(sum(as_json["frames"]["vmaf"]) / len(as_json["frames"]["vmaf"]), abs=1e-6)
-    assert not [path for path in (vmaf_workspace / "workdir").iterdir() if path.name not in KEPT_NAMES]
+    for name in ("workdir", "output"):
+        assert not [path for path in (vmaf_workspace / name).iterdir() if path.name not in KEPT_NAMES]
+
+
+def test_score_keeps_the_log_of_an_ffmpeg_that_failed(project: Path, clips: Path, vmaf_workspace: Path) -> None:
+    no_video = project.with_name("no.mp4")
+    no_video.write_bytes(b"no video")
+    done = invoke(project, "harness.score", "--reference", clips / "bikes.mp4", "--distorted", no_video)
+    assert done.returncode == 1
+    log = Path(re.findall(r"full log: (.*)", done.stderr)[0])
+    assert log.is_relative_to(vmaf_workspace / "output")
+    assert "no.mp4" in log.read_text()
 
 
 def test_a_video_scored_against_itself_is_perfect_in_psnr(project: Path, clips: Path, vmaf_workspace: Path) -> None:
@@ -85,6 +96,7 @@ def test_score_of_a_missing_file_says_so(project: Path, vmaf_workspace: Path) ->
     assert done.returncode == 1
     assert "a.mp4" in done.stderr or "b.mp4" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "recipe" not in done.stderr
 
 
 def test_the_demo_scores_real_clips_and_leaves_no_scratch(project: Path, vmaf_workspace: Path) -> None:
