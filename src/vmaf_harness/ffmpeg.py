@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -15,6 +16,9 @@ from types import TracebackType
 from vmaf_harness.errors import EngineError
 
 LAST_LINES = 10
+_ERROR = re.compile(
+    r"\b(?:(?<!\d decode )errors?|invalid|failed|cannot|could not|unable|unknown|problem|no such|not found)\b", re.I
+)
 
 # Waits for the end of its standard input, which only its parent holds open, then ends its whole process group, itself
 # included. The kernel closes the pipe however the parent dies, `kill -9` included, so nothing has to be set in each
@@ -105,16 +109,22 @@ def quoted(value: str) -> str:
 
 
 def described(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, kept_log: Path | None) -> str:
-    """What a person needs of a failed ffmpeg: its arguments, exit code, last lines, and where the full log is."""
+    """What a person needs of a failed ffmpeg: arguments, exit code, errors, last lines, and where the full log is.
+
+    The log is verbose, so that its end is often statistics.
+    """
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
+    errors = [line for line in lines[:-LAST_LINES] if _ERROR.search(line)][:LAST_LINES]
     how = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
     return "\n".join(
         [
             f"(cd {shlex.quote(str(cwd))} && {shlex.join(map(str, arguments))})",
-            f"{how}; last lines:",
+            f"{how}; {'errors:' if errors else 'last lines:'}",
+            *(f"  {line}" for line in errors),
+            *(["last lines:"] if errors else []),
             *(f"  {line}" for line in lines[-LAST_LINES:]),
             f"full log: {kept_log}" if kept_log is not None else "its log could not be kept",
         ]

@@ -21,6 +21,7 @@ from vmaf_workspace.errors import WorkspaceError
 
 _FRAMES = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
 _NO_FEATURE = re.compile(r"libvmaf ERROR vmaf_predict_score\w*\(\): no feature '([^']*)'")
+_TOO_SMALL = "scale below 1x1"  # libvmaf's MS-SSIM; ffmpeg may exit 0
 _BEFORE_SCALING = ("crop", "pad")  # the other filters of a recipe work at the quality size, as in VMAF's own harness
 
 
@@ -73,7 +74,8 @@ def measure(job: Job, processes: Processes) -> Measurement:
     what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
     if code:
         about = described(command, job.directory, code, log, keep_log(log, job.failures))
-        raise EngineError(f"{what}: ffmpeg failed\n{about}")
+        small = f": the pictures are too small for {job.extraction.type}" if _says_too_small(log) else ""
+        raise EngineError(f"{what}: ffmpeg failed{small}\n{about}")
     counts = _counted(log)
     if counts is not None:
         _check_counts(job.asset, counts)
@@ -83,8 +85,11 @@ def measure(job: Job, processes: Processes) -> Measurement:
         found = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{counts[0]} frames" if counts else "an unknown number of frames"
         why = "is the disk full?"
-        if (lacks := _NO_FEATURE.search(log.read_text(encoding="utf-8", errors="replace"))) is not None:
+        said = log.read_text(encoding="utf-8", errors="replace")
+        if (lacks := _NO_FEATURE.search(said)) is not None:
             why = f"it computed no {lacks[1]}; are the pictures too small? CAMBI needs 216 pixels one way"
+        elif _says_too_small(log):
+            why = f"the pictures are too small for {job.extraction.type}, which halves them several times"
         about = described(command, job.directory, code, log, keep_log(log, job.failures))
         raise EngineError(f"{what}: ffmpeg compared {wanted}, but libvmaf's log holds {found}; {why}\n{about}")
     if job.extraction.score not in measurement.frames:
@@ -151,6 +156,10 @@ def _chain(video: Video, asset: Asset) -> str:
     return ",".join([*filters, "settb=1", "setpts=N"])
 
 
+def _says_too_small(log: Path) -> bool:
+    return _TOO_SMALL in log.read_text(encoding="utf-8", errors="replace")
+
+
 def _counted(log: Path) -> tuple[int, int] | None:
     """Frames of the distorted and of the reference video, as ffmpeg counted them; None where it does not say."""
     counts = dict(_FRAMES.findall(log.read_text(encoding="utf-8", errors="replace")))
@@ -159,6 +168,11 @@ def _counted(log: Path) -> tuple[int, int] | None:
 
 def _check_counts(asset: Asset, counts: tuple[int, int]) -> None:
     distorted, reference = counts
+    if not any(counts):
+        raise HarnessError(
+            f"asset {asset.asset_id}: no frame of {asset.reference.path} and {asset.distorted.path} is left to "
+            "compare; do they end before start_frame, or does a select_cmd take none?"
+        )
     if distorted != reference:
         raise HarnessError(
             f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "

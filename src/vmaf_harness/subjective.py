@@ -12,7 +12,7 @@ import io
 import math
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -43,11 +43,14 @@ SUREAL_MODELS = (
 MODELS = OWN_MODELS + SUREAL_MODELS
 
 
-def labelled(recipe: Recipe, model: str | None = None) -> tuple[Asset, ...]:
+def labelled(
+    recipe: Recipe, model: str | None = None, *, warn: Callable[[str], None] = lambda _: None
+) -> tuple[Asset, ...]:
     """The recipe's assets with `groundtruth` (and its standard error, where the model gives one) from their raw scores.
 
     Without `model`, labels that the recipe has are kept, and raw scores go through DEFAULT_MODEL. It is the same one
     whatever is installed: a label must not depend on the machine. Only assets whose files are there take part.
+    `model` makes labels only from raw scores: *warn* is told that a recipe with labels of its own keeps them.
 
     Raises HarnessError for an unknown model, for one that needs scores which the recipe lacks, and without `sureal`.
     """
@@ -56,8 +59,12 @@ def labelled(recipe: Recipe, model: str | None = None) -> tuple[Asset, ...]:
     if recipe.label_kind != "os":
         if model is None:
             return recipe.assets
-        kind = recipe.label_kind or "no label"
-        raise HarnessError(f"{recipe.path}: {model} needs raw scores ('os'), and this recipe has {kind}; leave it out")
+        if recipe.label_kind is None:
+            raise HarnessError(
+                f"{recipe.path}: {model} needs raw scores ('os'), and this recipe has no label; add them"
+            )
+        warn(f"{recipe.path}: {model} is not used: this recipe has labels of its own ({recipe.label_kind})")
+        return recipe.assets
     unlabelled = [asset for asset in recipe.assets if asset.raw_scores is None]
     scored = [asset for asset in recipe.assets if asset.raw_scores is not None]
     if not scored:
@@ -173,6 +180,12 @@ def _by_sureal(recipe: Recipe, assets: Sequence[Asset], model: str) -> list[tupl
 def _one_form(recipe: Recipe, asset: Asset, first: Asset) -> dict[int | str, list[float]]:
     """Scores by observer. Positions in lists name the same people only where all lists have the same length."""
     scores, others = asset.raw_scores or (), first.raw_scores or ()
+    if isinstance(scores[0][0], int) != isinstance(others[0][0], int):
+        list_of, dictionary_of = (asset, first) if isinstance(scores[0][0], int) else (first, asset)
+        raise HarnessError(
+            f"{recipe.path}: the scores of asset {list_of.asset_id} are a list, and those of asset "
+            f"{dictionary_of.asset_id} a dictionary, so nobody can tell who gave them; name the observers everywhere"
+        )
     if (isinstance(scores[0][0], int) or isinstance(others[0][0], int)) and (
         [observer for observer, _ in scores] != [observer for observer, _ in others]
     ):

@@ -255,6 +255,21 @@ def test_a_range_beyond_the_end_of_a_container_is_an_error(clips: Clips, job: Ca
         measure(job(*videos), processes)
 
 
+def test_a_range_that_begins_after_the_end_of_both_says_that_no_frame_is_left(
+    clips: Clips, job: Callable[..., Job]
+) -> None:
+    videos = [container(clips.mp4(name), start_frame=400) for name in ("reference", "x264")]
+    with Processes() as processes, pytest.raises(HarnessError, match=r"no frame of .* is left .* start_frame"):
+        measure(job(*videos), processes)
+
+
+def test_pictures_too_small_for_a_quality_type_are_said_to_be_so(job: Callable[..., Job]) -> None:
+    made = job(quality_width_px=64, quality_height_px=48, extraction_of="MS_SSIM")
+    with Processes() as processes, pytest.raises(EngineError, match="too small for MS_SSIM") as caught:
+        measure(made, processes)
+    assert "disk full" not in str(caught.value)
+
+
 def test_a_log_that_was_not_written_is_an_error_although_ffmpeg_exits_0(
     engine: Engine, job: Callable[..., Job], tmp_path: Path
 ) -> None:
@@ -284,6 +299,15 @@ def test_a_failed_engine_is_shown_with_arguments_exit_code_last_lines_and_log(
     assert "line 2\n" not in said
     log = Path(said.rpartition("full log: ")[2])
     assert log.read_text().startswith("line 1\n")
+
+
+def test_errors_come_before_the_statistics_at_the_end_of_a_log(job: Callable[..., Job], tmp_path: Path) -> None:
+    text = "echo 'Error opening filter' >&2\nfor i in $(seq 20); do echo $i packets, 0 decode errors >&2; done; exit 7"
+    with Processes() as processes, pytest.raises(EngineError) as caught:
+        measure(replace(job(), engine=str(program("ffmpeg", tmp_path, text))), processes)
+    said = str(caught.value)
+    assert "exit code 7; errors:\n  Error opening filter\nlast lines:\n  11 packets" in said
+    assert "10 packets" not in said
 
 
 def test_an_unreadable_video_is_shown_with_what_ffmpeg_said(job: Callable[..., Job], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vmaf_harness.asset import Asset, RawScores, Video
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe import Recipe, read_recipe
-from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, OWN_MODELS, SUREAL_MODELS, labelled
+from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, OWN_MODELS, SUREAL_MODELS, _one_form, labelled
 
 NAN = math.nan
 # Two contents, whose references are asset 0 and asset 2, and one observer (the last) who likes everything.
@@ -110,11 +110,26 @@ def test_an_asset_without_scores_stays_without_a_label_and_in_its_place() -> Non
     assert [asset.groundtruth is None for asset in found] == [False, True, False]
 
 
-def test_labels_that_a_recipe_has_are_kept_and_a_model_for_them_is_refused() -> None:
+def test_labels_that_a_recipe_has_are_kept_and_a_model_for_them_is_named_as_unused() -> None:
     recipe = recipe_of([(0, "d0", ())], label_kind="dmos")
-    assert labelled(recipe) is recipe.assets
+    warned: list[str] = []
+    assert labelled(recipe, warn=warned.append) is recipe.assets
+    assert warned == []
+    assert labelled(recipe, "MOS", warn=warned.append) is recipe.assets
+    assert warned == ["x.py: MOS is not used: this recipe has labels of its own (dmos)"]
+
+
+def test_a_model_for_a_recipe_without_any_label_is_refused() -> None:
     with pytest.raises(HarnessError, match="MOS needs raw scores"):
-        labelled(recipe, "MOS")
+        labelled(recipe_of([(0, "d0", ())], label_kind=None), "MOS")
+
+
+def test_lists_and_dictionaries_of_scores_do_not_mix() -> None:
+    one, other = recipe_of([(0, "d0", ((0, (3.0,)), (1, (4.0,)))), (0, "d1", (("Ann", (3.0,)),))]).assets
+    recipe = recipe_of([])
+    for asset, first in ((one, other), (other, one)):
+        with pytest.raises(HarnessError, match="asset 0 are a list, and those of asset 1 a dictionary"):
+            _one_form(recipe, asset, first)
 
 
 @pytest.mark.parametrize(

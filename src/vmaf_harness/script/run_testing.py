@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
         _warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
         raise HarnessError(f"{len(recipe.missing)} assets are missing, so nothing was scored; see --keep-going")
-    assets = labelled(recipe, options.subj_model)
+    assets = labelled(recipe, options.subj_model, warn=_warn)
     how = How(
         cache=options.cache_result,
         processes=options.processes,

@@ -113,7 +113,7 @@ def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequen
         warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
         raise HarnessError(f"{len(recipe.missing)} assets are missing, so nothing was made; see --keep-going")
-    return recipe, labelled(recipe, options.subj_model)
+    return recipe, labelled(recipe, options.subj_model, warn=warn)
 
 
 def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: argparse.Namespace) -> Extracted:
