@@ -14,9 +14,9 @@ import numpy as np
 
 from vmaf_harness.checkpoint import Checkpoints
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import available_cores
 from vmaf_harness.parameters import FeatureParam, ModelParam
 from vmaf_harness.training import Table, TrainingError, fit
+from vmaf_workspace.children import cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def cross_validate(
 
 def in_threads(work: Callable[[int], Any], n: int, threads: int | None) -> list[Any]:
     """``work(i)`` of each i below *n*, several at once; scikit-learn gives up the interpreter's lock while it fits."""
-    at_once = min(threads or available_cores(), n)
+    at_once = min(threads or cores(), n)
     if at_once <= 1:
         return [work(index) for index in range(n)]
     with suppress(ImportError):

@@ -15,9 +15,9 @@ from typing import Any
 from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, RAW_FPS, Video, frame_count
 from vmaf_harness.engine import PROBE_S, Engine
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.execute import available_cores
 from vmaf_harness.ladder import Rung
 from vmaf_harness.recipe import Reference
+from vmaf_workspace.children import cores
 from vmaf_workspace.config import below
 
 # Encoders of one process hold their frames at the same time: x264 with its default lookahead about 60 a rung, of 1.5
@@ -168,7 +168,7 @@ def at_once(groups: Sequence[Sequence[int]], processes: int | None) -> int:
     if processes is not None:
         return max(1, min(processes, len(groups)))
     most = max(map(len, groups), default=1)
-    return max(1, min(available_cores(), len(groups), -(-2 * available_cores() // most)))
+    return max(1, min(cores(), len(groups), -(-2 * cores() // most)))
 
 
 def arguments(engine: str, encodes: Sequence[Encode], targets: Sequence[Path]) -> list[str | Path]:

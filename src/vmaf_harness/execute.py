@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.ffmpeg import Processes, StoppedError
+from vmaf_workspace.children import cores
 
 Job = TypeVar("Job")
 Made = TypeVar("Made")
@@ -29,20 +29,15 @@ class Stopped(BaseException):
         super().__init__(signal.Signals(signum).name)
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def shares(n_jobs: int, processes: int | None) -> tuple[int, int]:
     """How many ffmpegs at once, and how many libvmaf threads each gets.
 
     One process a core, with one libvmaf thread and one decoding thread, was the fastest schedule of 12 clips of
     1080p on 2 cores (18.7 s; one at a time with two threads 20.3 s, three or four at once 19.0 to 19.9 s).
     """
-    cores = available_cores()
-    at_once = max(1, min(processes or cores, n_jobs))
-    return at_once, max(1, cores // at_once)
+    available = cores()
+    at_once = max(1, min(processes or available, n_jobs))
+    return at_once, max(1, available // at_once)
 
 
 def run_jobs(

@@ -23,10 +23,10 @@ from typing import Any
 from vmaf_harness.asset import Asset, Video
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError, StatisticsError
-from vmaf_harness.execute import available_cores
 from vmaf_harness.features import Extraction
 from vmaf_harness.measure import Measurement
 from vmaf_harness.statistics import POOLS
+from vmaf_workspace.children import cores
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import RefusedError
@@ -249,7 +249,7 @@ class ContentHashes:
 
         if not unknown:
             return
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             try:
                 list(pool.map(learn_one, unknown))
             except BaseException:

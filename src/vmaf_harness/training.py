@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import available_cores
 from vmaf_harness.forest import Forest
 from vmaf_harness.model import Model
 from vmaf_harness.parameters import FOREST_TYPE, FeatureParam, ModelParam, SvrParam
 from vmaf_harness.svm import Floats, Svm
+from vmaf_workspace.children import cores
 
 _OLD_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}  # scikit-learn's names before 1.0
 _SHOWN = 5  # assets that an error names
@@ -176,7 +176,7 @@ def _several(work: Callable[[int], Svm], indices: Sequence[int], threads: int | 
     Threads, not processes: scikit-learn gives up the interpreter's lock while LIBSVM fits, and a fork beside other
     threads is unsafe. 20 members of 1000 rows and 6 features on 2 cores: 1.42 s by one thread, 0.75 s by two.
     """
-    at_once = min(threads or available_cores(), len(indices))
+    at_once = min(threads or cores(), len(indices))
     if at_once <= 1:
         yield from ((index, work(index)) for index in indices)
         return

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import Stopped, available_cores, run_jobs, shares, stop_on_signals
+from vmaf_harness.execute import Stopped, run_jobs, shares, stop_on_signals
 from vmaf_harness.ffmpeg import Processes
+from vmaf_workspace.children import cores
 
 
 def ignored(index: int, made: int | HarnessError) -> None:
@@ -95,11 +96,11 @@ def test_an_error_while_a_result_is_taken_stops_what_runs(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("n_jobs", "processes"), [(1, None), (2, None), (100, None), (100, 1), (100, 7), (1, 5)])
 def test_cores_are_all_used_and_never_more_processes_than_jobs(n_jobs: int, processes: int | None) -> None:
     at_once, threads = shares(n_jobs, processes)
-    assert 1 <= at_once <= min(n_jobs, processes or available_cores())
+    assert 1 <= at_once <= min(n_jobs, processes or cores())
     assert threads >= 1
-    assert at_once * threads <= max(available_cores(), at_once)
+    assert at_once * threads <= max(cores(), at_once)
     if processes is None:
-        assert at_once * threads > available_cores() // 2
+        assert at_once * threads > cores() // 2
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
