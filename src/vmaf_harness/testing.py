@@ -15,6 +15,7 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.recipe import Recipe
 from vmaf_harness.scoring import Outcome, Spread
 from vmaf_harness.statistics import LogisticFit, Statistics, logistic_fit, statistics
+from vmaf_workspace.render import printable
 
 VERSION = 1  # of statistics.json
 
@@ -57,7 +58,7 @@ class Test:
 def score_line(test: Test, outcome: Outcome, score: float) -> str:
     """One asset's score with 6 decimals, as libvmaf prints them."""
     asset = outcome.asset
-    name = shown(asset.distorted.path.name)
+    name = printable(asset.distorted.path.name)
     line = f"asset {asset.asset_id}: {test.extraction.type} {score:.6f} (content {asset.content_id}, {name})"
     if (spread := outcome.spread) is None:
         return line
@@ -72,7 +73,7 @@ def statistics_line(test: Test) -> str:
         return f"statistics need at least two assets with a label and a score; there are {len(test.labelled)}"
     note = f" ({found.note})" if found.note else ""
     numbers = f"SROCC {found.srocc:.4f}, PLCC {found.plcc:.4f}, KROCC {found.krocc:.4f}, RMSE {found.rmse:.4f}"
-    return f"{test.recipe.name}, {test.extraction.executor_id}, {found.n} assets: {numbers}{note}"
+    return f"{printable(test.recipe.name)}, {test.extraction.executor_id}, {found.n} assets: {numbers}{note}"
 
 
 def write_tables(test: Test, directory: Path) -> list[Path]:
@@ -150,8 +151,8 @@ def write_plot(test: Test, directory: Path, size_inches: tuple[float, float] | N
 
 
 def shown(text: object) -> str:
-    """Text that any stream can print; bytes of a name that are not UTF-8 as escapes."""
-    return str(text).encode("utf-8", "backslashreplace").decode()
+    """A message, line by line as a terminal can print it."""
+    return "\n".join(map(printable, str(text).split("\n")))
 
 
 def _finite(numbers: dict[str, object]) -> dict[str, object]:

@@ -86,6 +86,16 @@ def test_a_plot_a_table_and_statistics_are_written(dataset: Path, vmaf_workspace
     assert sorted(os.listdir(vmaf_workspace / "workdir")) == [".gitignore", "CACHEDIR.TAG"]
 
 
+def test_a_name_cannot_send_escapes_to_the_terminal(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    (videos / "x264.mp4").rename(videos / "a\x1b]0;b\x07.mp4")
+    made = recipe(videos, "reference.mp4", ["a\x1b]0;b\x07.mp4", "missing\x1b[2J.mp4"], name="s\x1b[31m")
+    assert run_testing.main(["PSNR", str(made), "--keep-going", "--print-result", "--suppress-plot"]) == 1
+    printed = capsys.readouterr()
+    assert "a\\x1b]0;b\\x07.mp4" in printed.out
+    assert "1 asset scored" in printed.err
+    assert not {"\x1b", "\x07"} & set(printed.out + printed.err)
+
+
 def test_deviations_of_labels_are_in_the_table(videos: Path, vmaf_workspace: Path) -> None:
     made = recipe(videos, "reference.mp4", ["x264.mp4", "x265.mp4"])
     made.write_text(made.read_text().replace("'dmos': 80.0", "'dmos': 80.0, 'groundtruth_std': 2.5"))

@@ -33,6 +33,7 @@ from vmaf_harness.testing import shown
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
+from vmaf_workspace.render import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,7 +153,7 @@ def _show(outcomes: Sequence[Outcome], engine: Engine) -> None:
 
 
 def _line(outcome: Outcome) -> str:
-    name = shown(outcome.encode.path.name)
+    name = printable(outcome.encode.path.name)
     encoded = outcome.encoded
     return f"{name}: failed" if encoded is None else f"{name}: {encoded.bitrate_bps / 1000:.1f} kbit/s"
 

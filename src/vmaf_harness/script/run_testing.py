@@ -24,6 +24,7 @@ from vmaf_harness.testing import Test, score_line, shown, statistics_line, write
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
+from vmaf_workspace.render import count_text, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +76,9 @@ def _run(options: argparse.Namespace) -> int:
             print(f"work files: {run.workdir()}", file=sys.stderr)
         stored = sum(outcome.cached for outcome in outcomes)
         failed = f", {test.failed} without a score" if test.failed else ""
-        print(f"{len(test.scored)} assets scored, {stored} of them stored before{failed}", file=sys.stderr)
+        print(
+            f"{count_text(len(test.scored), 'asset')} scored, {stored} of them stored before{failed}", file=sys.stderr
+        )
     return FAILED if test.failed else DONE
 
 
@@ -104,7 +107,7 @@ def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
     except ImportError as error:
         _warn(f"no plot: {error}; pip install 'vmaf-workspace[harness]', or pass --suppress-plot")
     for path in written:
-        print(f"{shown(path)}", file=sys.stderr if path.suffix != ".png" else sys.stdout)
+        print(printable(str(path)), file=sys.stderr if path.suffix != ".png" else sys.stdout)
 
 
 def _warn(message: str) -> None:
