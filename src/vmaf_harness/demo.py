@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +43,7 @@ def run_demo(root: Path, clips: Sequence[Path] = ()) -> int:
 
     *clips* are videos that ffmpeg can open, at least three of at least `FRAMES` frames, instead of the demo's own.
     """
-    print(f"The workspace is {root}", flush=True)
+    print(f"The workspace is {root}; at the end its scratch is cleaned (ws.clean-scratch)", flush=True)
     print(_RULE.format("Clips into dataset/"), flush=True)
     references = make_references(root, clips, said=lambda line: print(line, flush=True))
     recipe = references.with_name(f"{NAME}_dataset.py")
@@ -91,8 +92,14 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
-    """Where each subdirectory got its files, and what to do with the model."""
+    """Where each subdirectory got its files, and what to do with the model, in commands that can be pasted."""
+    from vmaf_harness.engine import Engines
     from vmaf_harness.ffmpeg import quoted
+    from vmaf_harness.store import ENGINES, directory
+
+    beside = Path(sys.executable).with_name("invoke")  # of a virtual environment that need not be active
+    invoke = str(beside) if beside.exists() else "invoke"
+    ffmpeg = Engines(directory(root) / ENGINES).find().path
 
     print(_RULE.format("Where everything is"), flush=True)
     for name, files in made.items():
@@ -104,9 +111,9 @@ def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     pair = ["--reference", reference, "--distorted", distorted]
     graph = f"libvmaf=model={quoted(f'path={json}')}"
     for command in (
-        ["invoke", "harness.score", *pair, "--vmaf-model", str(json)],
-        ["invoke", "harness.test", "--dataset", str(recipe), "--vmaf-model", str(pkl), "--print-result"],
-        ["ffmpeg", "-i", distorted, "-i", reference, "-lavfi", graph, "-f", "null", "-"],
+        [invoke, "harness.score", *pair, "--vmaf-model", str(json)],
+        [invoke, "harness.test", "--dataset", str(recipe), "--vmaf-model", str(pkl), "--print-result"],
+        [ffmpeg, "-i", distorted, "-i", reference, "-lavfi", graph, "-f", "null", "-"],
     ):
         print(shlex.join(command))
 

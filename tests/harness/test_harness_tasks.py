@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -112,7 +113,10 @@ def test_the_demo_scores_real_clips_and_leaves_no_scratch(project: Path, vmaf_wo
     for subdir in SUBDIRS:
         assert re.search(rf"^{subdir.name}/ +[1-9]\d* files, such as {subdir.name}/", done.stdout, re.M)
     assert read_model(vmaf_workspace / "model" / "demo.pkl").members
-    assert len(done.stdout.split("== Use the model\n")[1].splitlines()) == 3
+    assert "ws.clean-scratch" in done.stdout.splitlines()[0]
+    commands = [shlex.split(line) for line in done.stdout.split("== Use the model\n")[1].splitlines()]
+    assert [command[0] for command in commands[:2]] == [str(INVOKE)] * 2
+    subprocess.run(commands[2], check=True, capture_output=True, env={})  # as it is, and nothing on PATH
     stored = list(vmaf_workspace.glob("result_store_dir/file_result_store/VMAF_V0.6.1/demo/*/*.json"))
     assert len(stored) == 18
     shutil.rmtree(demo)
