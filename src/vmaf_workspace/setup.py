@@ -74,9 +74,9 @@ def ensure(root: Path) -> None:
 
 
 def removable(root: Path) -> list[str]:
-    """The subdirectories of *root* that hold something which a clean or a purge would take."""
+    """The subdirectories of *root* that hold a file which a clean or a purge would take; empty directories are none."""
     losable = [subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
-    return [f"{name}/" for name in losable if (root / name).is_dir() and set(os.listdir(root / name)) - KEPT_NAMES]
+    return [f"{name}/" for name in losable if any(set(files) - KEPT_NAMES for _, _, files in os.walk(root / name))]
 
 
 @contextmanager

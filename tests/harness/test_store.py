@@ -23,6 +23,7 @@ from vmaf_harness.features import Extraction, extraction
 from vmaf_harness.measure import Measurement
 from vmaf_harness.store import CONTENT_HASHES, ContentHashes, FileResultStore, directory
 from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.setup import setup
 
 ENGINE = Engine("/usr/bin/ffmpeg", "9.0", "3.0.0")
 VMAF = extraction("VMAF")
@@ -307,6 +308,7 @@ def test_what_a_killed_writer_left_is_never_read_and_goes_with_the_next_write(
     store: Callable[..., FileResultStore], pair: Asset, warnings: list[str]
 ) -> None:
     path = Path(store().path(pair))
+    setup(store().root)
     path.parent.mkdir(parents=True)
     left = path.with_name(f".{path.stem}.0a1b2c3d.tmp")
     left.write_bytes(b"half")
