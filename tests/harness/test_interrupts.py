@@ -19,6 +19,7 @@ from vmaf_harness.engine import Engines
 from vmaf_harness.features import extraction
 from vmaf_harness.recipe import read_recipe
 from vmaf_harness.store import ENGINES, FileResultStore, directory
+from vmaf_workspace.setup import setup
 
 STOPS_WITHIN_S = 2.0
 
@@ -185,6 +186,7 @@ def run_testing(*arguments: str | Path) -> str:
 def test_a_full_disk_while_storing_is_a_clear_error_and_earlier_results_stay(
     dataset: Path, vmaf_workspace: Path
 ) -> None:
+    setup(vmaf_workspace)
     store = directory(vmaf_workspace)
     score = run_testing("VMAF", dataset, "--cache-result", "--suppress-plot", "--processes", "1")
     done = in_namespace(
