@@ -72,10 +72,13 @@ def is_marked(directory: Path, *, subdir: str | None = None) -> bool:
 
 
 def is_default_location(root: Path) -> bool:
-    """Whether *root* is the default workspace of the checkout that holds it; such a tree is adopted unmarked."""
+    """Whether *root* is the default workspace of the checkout that holds it; such a tree is adopted unmarked.
+
+    Never through a symlink: one in the checkout may lead to any other directory of it.
+    """
     real = Path(os.path.realpath(root))
     checkout = find_checkout(real.parent)
-    return checkout is not None and Path(os.path.realpath(checkout.workspace)) == real
+    return checkout is not None and checkout.workspace == real
 
 
 def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:

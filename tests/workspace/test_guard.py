@@ -140,6 +140,24 @@ def test_a_directory_named_as_the_default_place_but_in_no_checkout_is_not_adopte
         guard.check(tmp_path / "workspace")
 
 
+@pytest.mark.parametrize("way", [("workspace",), ("python-vmaf", "workspace")], ids="/".join)
+def test_a_default_place_that_is_a_symlink_to_elsewhere_in_the_checkout_is_not_adopted(
+    way: tuple[str, ...], tmp_path: Path
+) -> None:
+    testdata = tmp_path / "vmaf" / "testdata"
+    write(testdata / "output" / "golden" / "scores", 100)
+    write(testdata.joinpath(*way[1:]) / "output" / "golden" / "scores", 100)
+    default = tmp_path / "vmaf" / "compat" / "python-vmaf" / "workspace"
+    link = default if way == ("workspace",) else default.parent
+    link.parent.mkdir(parents=True)
+    link.symlink_to(testdata)
+    age(testdata)
+    before = everything(testdata)
+    done = ws("clean-scratch", "--force", "--workspace", default)
+    assert (done.code, done.out) == (3, ""), done
+    assert everything(testdata) == before
+
+
 def test_a_default_place_that_is_a_symlink_out_of_the_checkout_is_not_adopted(tmp_path: Path) -> None:
     full_of_files(tmp_path / "mine")
     (tmp_path / "checkout" / "compat" / "python-vmaf").mkdir(parents=True)
