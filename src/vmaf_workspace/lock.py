@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -208,24 +208,32 @@ def _session_locks(root: Path) -> Iterator[tuple[str, Holder | None]]:
 
 @contextmanager
 def only_cleaner(root: Path, command: str) -> Iterator[None]:
-    """Exclude other cleaners of *root* while the block runs; InUseError, naming the holder, where one is at work."""
+    """Exclude other cleaners of *root* while the block runs; InUseError, naming the holder, where one is at work.
+
+    Raises WorkspaceError where nobody can tell, as with a lock file of another user that may not be read.
+    """
     with explained(root):
         fd = _open_cleaner_lock(root)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read_holder(fd) or "a process that has not said its name"
-            raise InUseError(f"another task is removing in {root}: {holder}; wait for it to end") from None
-        with suppress(OSError):  # a full disk must not stop a clean; the lock is what counts
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, about_this_process(command, time.time()), 0)
+    with ExitStack() as locks:
+        if fd is not None:
+            locks.callback(os.close, fd)
+            _exclude_others(fd, root)
+        try:  # this one, too: it excludes where the file could not be made, for a full disk, or was removed since
+            directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            locks.callback(os.close, directory)
+            _exclude_others(directory, root)
+        except OSError:
+            if fd is None:  # otherwise the file will do: NFS locks no directory
+                raise
+        if fd is not None:
+            with suppress(OSError):  # a full disk must not stop a clean; the lock is what counts
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, about_this_process(command, time.time()), 0)
         yield
-    finally:
-        os.close(fd)
 
 
-def _open_cleaner_lock(root: Path) -> int:
+def _open_cleaner_lock(root: Path) -> int | None:
+    """The file that holds the lock and names the cleaner; None where there is no room for it."""
     path, flags = root / MARKER / "cleaner.json", os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
@@ -237,7 +245,15 @@ def _open_cleaner_lock(root: Path) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
             raise
-        return os.open(root, flags & ~os.O_NOFOLLOW | os.O_RDONLY | os.O_DIRECTORY)  # no room for a file: full disk
+        return None
+
+
+def _exclude_others(fd: int, root: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _read_holder(fd) or "a process that has not said its name"
+        raise InUseError(f"another task is removing in {root}: {holder}; wait for it to end") from None
 
 
 def open_paths() -> dict[str, int]:

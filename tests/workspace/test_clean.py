@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from trees import (
+    CLI,
     age,
     clean,
     du,
@@ -405,9 +406,6 @@ print(remove_tree(workdir, "whole"))
 
 
 # What cannot go is said.
-
-
-CLI = "import sys; from vmaf_workspace.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_one_path_that_fails_is_named_the_others_go_and_the_exit_code_says_so(root: Path) -> None:

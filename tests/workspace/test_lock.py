@@ -12,7 +12,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import LIVE_RUN, clean, left, live_run, process, python, without_root_powers, workspace, write
+from trees import (
+    CLI,
+    LIVE_RUN,
+    age,
+    clean,
+    ended_run,
+    in_a_mount_namespace,
+    left,
+    live_run,
+    process,
+    python,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
 
 from vmaf_workspace.clean import live_runs, plan_clean
 from vmaf_workspace.contract import MARKER
@@ -293,6 +308,82 @@ with only_cleaner(Path(sys.argv[1]), "x"):
         assert busy.out == ""
         assert "InUseError" in busy.err
     assert python(code, root, prefix=prefix).out == "alone\n"
+
+
+ONLY = """
+import sys
+from pathlib import Path
+from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.lock import only_cleaner
+try:
+    with only_cleaner(Path(sys.argv[1]), "x"):
+        print("alone")
+except WorkspaceError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("left_of_it", ["nothing", "an empty file", "garbage"])
+def test_a_cleaner_whose_lock_file_was_removed_or_emptied_excludes_all_the_same(
+    left_of_it: str, tmp_path: Path
+) -> None:
+    root = workspace(tmp_path / "ws")
+    path = root / MARKER / "cleaner.json"
+    with only_cleaner(root, "clean-scratch"):
+        path.unlink()
+        if left_of_it != "nothing":
+            path.write_bytes(b"" if left_of_it == "an empty file" else b"\xff\0{")
+        age(ended_run(root))
+        done = ws("clean-scratch", "--workspace", root)
+        assert (done.code, done.out) == (4, ""), done
+        assert "a process that has not said its name" in done.err
+        assert left(root) == ["ended"]
+    assert clean(root).removed == 1
+
+
+def test_where_a_colleagues_lock_may_neither_be_read_nor_made_nothing_is_removed(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    prefix = without_root_powers()
+    age(ended_run(root))
+    path = root / MARKER / "cleaner.json"
+    with only_cleaner(root, "clean-scratch"):
+        path.chmod(0)  # another user's, made with umask 077
+        unreadable = python(ONLY, root, prefix=prefix)
+        done = python(CLI, "clean-scratch", "--workspace", root, prefix=prefix)
+        path.unlink()
+        (root / MARKER).chmod(0o555)
+        missing = python(ONLY, root, prefix=prefix)
+        (root / MARKER).chmod(0o755)
+    for said in (unreadable, missing):
+        assert said.out.startswith("WorkspaceError cannot write into the workspace"), said
+        assert str(path) in said.out
+    assert (done.code, done.out, left(root)) == (1, "", ["ended"]), done
+
+
+def test_a_cleaner_that_found_no_room_for_its_lock_excludes_one_that_finds_room(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    code = """
+from vmaf_workspace.errors import InUseError
+from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.setup import setup
+disk = Path(sys.argv[1])
+mount("-t", "tmpfs", "-o", "size=256k,nr_inodes=64", "none", disk)
+setup(disk / "ws")
+try:
+    for number in range(64):
+        (disk / str(number)).touch()
+except OSError as error:
+    assert error.errno == 28, error
+with only_cleaner(disk / "ws", "first"):
+    (disk / "0").unlink()
+    try:
+        with only_cleaner(disk / "ws", "second"):
+            print("two at once")
+    except InUseError:
+        print("excluded", (disk / "ws" / ".vmaf-workspace" / "cleaner.json").exists())
+"""
+    done = in_a_mount_namespace(code, tmp_path / "disk")
+    assert done.out == "excluded True\n", done
 
 
 def test_where_no_run_can_be_made_the_error_says_where_and_what_to_do(tmp_path: Path) -> None:

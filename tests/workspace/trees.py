@@ -129,6 +129,9 @@ def ws(*args: str | os.PathLike[str], **options: Any) -> Ended:
     return run([sys.executable, "-m", "vmaf_workspace.cli", *args], **options)
 
 
+CLI = "import sys; from vmaf_workspace.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
 def python(code: str, *args: str | os.PathLike[str], prefix: Sequence[str] = (), **options: Any) -> Ended:
     """Run *code* in a process of its own."""
     return run([*prefix, sys.executable, "-c", code, *args], **options)
