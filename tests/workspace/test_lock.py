@@ -262,6 +262,34 @@ def test_a_directory_that_never_finished_starting_goes_once_it_is_old(tmp_path: 
     assert clean(root).removed == 1
 
 
+@pytest.mark.parametrize("seconds", [30, 90, 7200])
+def test_a_directory_that_starts_in_the_future_is_kept_while_its_owner_lives(seconds: float, tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    starting = root / "workdir" / f"{STARTING}abc"  # on a server whose clock is ahead of ours
+    with live_run(root):
+        (name,) = left(root)
+        (root / "workdir" / name).rename(starting)  # locked already, its last name still to come
+        age(starting, -seconds)
+        for force in (False, True):
+            (kept,) = clean(root, force=force, min_age_s=0).kept
+            assert (kept.live, kept.locked) == (True, True)
+        assert left(root) == [f"{STARTING}abc"]
+    age(starting, -90)
+    assert clean(root).removed == 1  # the lock of a dead owner is free, and its directory goes at once
+
+
+def test_a_directory_that_starts_in_the_future_without_a_lock_is_young_and_goes_with_force(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    starting = root / "workdir" / f"{STARTING}abc"
+    starting.mkdir()
+    age(starting, -7200)
+    (kept,) = clean(root, min_age_s=0).kept
+    assert (kept.live, kept.locked) == (True, False)
+    assert "--min-age" in kept.why
+    assert clean(root, force=True).removed == 1
+    assert left(root) == []
+
+
 # Cleaners exclude each other.
 
 
