@@ -140,8 +140,8 @@ def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> 
 
 
 def _is_plan(path: Path) -> bool:
-    try:
-        return set(json.loads(path.read_bytes())) == {"version", "plan"}
+    try:  # of a pipe or a device no end may come
+        return path.is_file() and set(json.loads(path.read_bytes())) == {"version", "plan"}
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 

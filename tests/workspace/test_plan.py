@@ -113,6 +113,15 @@ def test_a_plan_is_not_written_through_what_somebody_put_in_its_way(root: Path, 
     save(plan_clean(root), tmp_path / "q")  # over an earlier plan
 
 
+def test_a_plan_is_not_written_over_a_pipe_or_a_device_and_neither_is_waited_for(root: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for place in (tmp_path / "fifo", "/dev/stdout", "/dev/null"):
+        done = ws("clean-scratch", "--plan", place, "--workspace", root)
+        assert (done.code, done.out) == (2, ""), done
+        assert "is no plan, so it stays" in done.err
+    assert (tmp_path / "fifo").is_fifo()
+
+
 @pytest.mark.parametrize(
     "flags",
     [
