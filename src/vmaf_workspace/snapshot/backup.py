@@ -14,13 +14,13 @@ import hashlib
 import os
 import socket
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmaf_workspace.children import Children
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.snapshot import known
@@ -34,6 +34,7 @@ from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, si
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
 PATIENCE_S = 30.0  # for groups that go on changing
 BATCH = 16  # files a task: handing them over one by one costs as much as a small one
+KILLED = "a process that copied was killed: nothing was changed; is there memory enough? Do it again"
 NEWEST = 10  # snapshots that are asked which objects are whole; others only cost a second look
 
 
@@ -172,32 +173,31 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
             to_read.append(path)
     if not to_read:
         return
-    from concurrent.futures import ThreadPoolExecutor
+    work.trust.read_all()
+    batches = [to_read[n : n + BATCH] for n in range(0, len(to_read), BATCH)]
 
-    with ThreadPoolExecutor(work.location.threads) as pool:
-        batches = [to_read[n : n + BATCH] for n in range(0, len(to_read), BATCH)]
-        try:
-            for found in pool.map(lambda batch: _take_files(work, tree, batch), batches):
-                for path, sha256 in found:
-                    taken[path] = (signature(tree.found[path]), sha256)
-                    work.read += 1
-                    _advance(work, tree.found[path].st_size)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    def take(batch: list[str]) -> list[tuple[str, str, bool]]:
+        found = []
+        for path in batch:
+            with suppress(_ChangedError, FileNotFoundError):
+                found.append((path, *_take_file(work, path, tree.found[path])))
+        return found
+
+    location = work.location
+    with Children(batches, take, at_most=location.at_once, may_fork=location.may_fork) as children:
+        for _, found in children:
+            if found is None:
+                raise WorkspaceError(KILLED)
+            for path, sha256, is_new in found:
+                taken[path] = (signature(tree.found[path]), sha256)
+                work.read += 1
+                if is_new:
+                    work.stored[sha256] = tree.found[path].st_size
+                _advance(work, tree.found[path].st_size)
 
 
-def _take_files(work: _Work, tree: Tree, paths: list[str]) -> list[tuple[str, str]]:
-    """Path and hash of those that did not change meanwhile."""
-    found = []
-    for path in paths:
-        with suppress(_ChangedError, FileNotFoundError):
-            found.append((path, _take_file(work, path, tree.found[path])))
-    return found
-
-
-def _take_file(work: _Work, path: str, about: os.stat_result) -> str:
-    """Store the content of one file and return its hash. Raises _ChangedError where it is not what *about* says."""
+def _take_file(work: _Work, path: str, about: os.stat_result) -> tuple[str, bool]:
+    """Store the content of one file; its hash, and whether that was new. _ChangedError where it is not *about*'s."""
     full = _full(work.root, path)
     try:
         if about.st_size > LARGE:
@@ -216,9 +216,7 @@ def _take_file(work: _Work, path: str, about: os.stat_result) -> str:
         ) from error
     if signature(os.lstat(full)) != signature(about):
         raise _ChangedError(path)
-    if stored:
-        work.stored[sha256] = about.st_size
-    return sha256
+    return sha256, stored
 
 
 def _read(full: str, about: os.stat_result) -> memoryview:
@@ -280,20 +278,27 @@ class _Trust:
         self._location = location
         self._unread: list[str] | None = None
         self._names: dict[str, int] = {}
-        self._asking = threading.Lock()
 
     def names(self, sha256: str) -> bool:
         """Whether one of the NEWEST snapshots names it."""
-        if sha256 in self._names:
-            return True
-        with self._asking:
-            if self._unread is None:
-                self._unread = ids(self._location)[-NEWEST:]
-            while sha256 not in self._names and self._unread:
-                with suppress(DamagedError):
-                    newest = self._unread.pop()
-                    self._names.update(objects_in(newest, read(self._location, newest)))
+        while sha256 not in self._names and self._read_next():
+            pass
         return sha256 in self._names
+
+    def read_all(self) -> None:
+        """Know all there is to know, before several ask at once."""
+        while self._read_next():
+            pass
+
+    def _read_next(self) -> bool:
+        if self._unread is None:
+            self._unread = ids(self._location)[-NEWEST:]
+        if not self._unread:
+            return False
+        with suppress(DamagedError):
+            newest = self._unread.pop()
+            self._names.update(objects_in(newest, read(self._location, newest)))
+        return True
 
     def holds(self, sha256: str, size: int) -> bool:
         """Whether it is named, of this size, and there; the last look before the manifest asks the disk."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vmaf_workspace.children import cores
 from vmaf_workspace.lock import Holder, about_this_process, take
 from vmaf_workspace.snapshot.location import explained
 
@@ -27,7 +28,8 @@ OBJECT_MODE = 0o444  # nobody edits an object by mistake
 class LocalDirectory:
     """A `Location` on a file system of this machine, or mounted on it."""
 
-    threads = max(2, min(4, os.cpu_count() or 2))  # hashing frees the interpreter; more only queue for the disk
+    at_once = max(2, min(8, cores()))
+    may_fork = True
     settle_s = 0.0  # a directory shows what is in it
 
     def __init__(self, directory: Path) -> None:

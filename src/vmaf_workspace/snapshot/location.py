@@ -30,7 +30,8 @@ class Location(Protocol):
 
     url: str  # as people name it
     directory: Path | None  # of a local one
-    threads: int  # that make it fast
+    at_once: int  # how many files at a time make it fast
+    may_fork: bool  # whether children may use it, else threads do
     settle_s: float  # how old an object must be before its absence from every listed manifest means anything
 
     def sizes(self, folder: str) -> dict[str, int]:

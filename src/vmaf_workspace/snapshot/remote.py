@@ -29,7 +29,8 @@ class Remote:
     """A `Location` in an object store, where a name is there whole or not at all, and nothing needs to be flushed."""
 
     directory: Path | None = None
-    threads = 16  # most of the time goes into waiting
+    at_once = 16  # most of the time goes into waiting
+    may_fork = False  # drivers run threads, and an object in this process's memory must stay here
     settle_s = SETTLED_S
 
     def __init__(self, url: str) -> None:
@@ -60,8 +61,8 @@ class Remote:
         return {path.lstrip("/").removeprefix(top): int(about["size"]) for path, about in found.items()}
 
     def sizes_of(self, names: Sequence[str]) -> list[int | None]:
-        """As many requests at a time as there are threads."""
-        with ThreadPoolExecutor(self.threads) as pool:
+        """As many requests at a time as help."""
+        with ThreadPoolExecutor(self.at_once) as pool:
             return list(pool.map(self._size, names))
 
     def age_s(self, name: str) -> float:

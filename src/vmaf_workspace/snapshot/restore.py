@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.errors import RefusedError, UsageError
+from vmaf_workspace.children import Children
+from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.setup import explained
-from vmaf_workspace.snapshot.backup import BATCH, backup
+from vmaf_workspace.snapshot.backup import BATCH, KILLED, backup
 from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, object_name, short
@@ -193,8 +194,7 @@ def _stage(
 ) -> None:
     places = {subdir: staging(plan.root, subdir, token) for subdir in BACKED_UP}
 
-    def copy(job: tuple[int, File]) -> int:
-        n, file = job
+    def copy(n: int, file: File) -> int:
         to = f"{places[file.path.split('/')[0]]}/{n}"
         if file.link is not None:
             os.symlink(file.link, to)
@@ -211,15 +211,17 @@ def _stage(
 
     jobs = list(enumerate((*plan.new, *plan.replaced)))
     batches = [jobs[n : n + BATCH] for n in range(0, len(jobs), BATCH)]
-    with ThreadPoolExecutor(location.threads) as pool:
-        try:
-            for size in pool.map(lambda batch: sum(map(copy, batch)), batches):
-                report.apparent_bytes += size
-                if progress is not None:
-                    progress(report.apparent_bytes, plan.apparent_bytes)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+
+    def work(batch: list[tuple[int, File]]) -> int:
+        return sum(copy(n, file) for n, file in batch)
+
+    with Children(batches, work, at_most=location.at_once, may_fork=location.may_fork) as children:
+        for _, size in children:
+            if size is None:
+                raise WorkspaceError(KILLED)
+            report.apparent_bytes += size
+            if progress is not None:
+                progress(report.apparent_bytes, plan.apparent_bytes)
 
 
 def _damage(snapshot: Snapshot, file: File, what: str) -> str:

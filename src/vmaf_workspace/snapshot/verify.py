@@ -133,7 +133,7 @@ def _wrong_objects(
             return f"{name} is missing"
         return None
 
-    with ThreadPoolExecutor(location.threads) as pool:
+    with ThreadPoolExecutor(location.at_once) as pool:
         for sha256, problem in zip(objects, pool.map(check, objects), strict=True):
             report.objects += 1
             report.apparent_bytes += objects[sha256]
