@@ -152,6 +152,10 @@ def _checked(made: Made) -> Made:
         kinds = {"float": ("float", "int"), "str": ("str",), "int": ("int",), "bool": ("bool",)}.get(str(field.type))
         if kinds is not None and type(value).__name__ not in kinds:
             raise TypeError(f"{field.name}: expected {field.type}, got {value!r}")
+        if isinstance(value, int) and abs(value) >= 1 << 63:  # no file has such a size or time, and no float holds it
+            raise ValueError(f"{field.name}: too large")
+        if isinstance(value, str):
+            os.fsencode(value)  # UnicodeEncodeError, a ValueError, for what can be no name
     return made
 
 

@@ -60,7 +60,7 @@ def duration_text(seconds: float) -> str:
 
 def parse_duration(text: str, flag: str) -> float:
     """Seconds of `90s`, `15m`, `1h`, `2d`, `1w`, or a bare number of seconds; ValueError, naming *flag*, otherwise."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
     if match is None:
         raise ValueError(f"{flag}: expected a time such as 90s, 15m, 1h or 2d, got {text!r}")
     return float(match[1]) * SECONDS[match[2] or "s"]
@@ -68,7 +68,7 @@ def parse_duration(text: str, flag: str) -> float:
 
 def parse_bytes(text: str, flag: str) -> int:
     """Bytes of `500M`, `1.5GiB`, or a bare number; ValueError, naming *flag*, otherwise."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
     if match is None:
         raise ValueError(f"{flag}: expected a size such as 500M or 1.5GiB, got {text!r}")
     return int(float(match[1]) * UNITS[match[2]])

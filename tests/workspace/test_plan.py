@@ -194,6 +194,10 @@ UNREADABLE: dict[str, Callable[[Data, Data], None]] = {
     "files is a text": entry_field("files", "5"),
     "disk_bytes is null": entry_field("disk_bytes", None),
     "device is a list": entry_field("device", []),
+    "disk_bytes is more than a disk has": entry_field("disk_bytes", 10**400),
+    "cost_s is no float": entry_field("cost_s", 10**400),
+    "newest_ns is before all time": entry_field("newest_ns", -(10**400)),
+    "path is no name": entry_field("path", "workdir/\ud800/"),
     "force is a text": plan_field("force", "yes"),
     "kept is wrong": plan_field("kept", [{"path": 5, "why": "", "live": True}]),
     "subdirs is a number": plan_field("subdirs", 5),
@@ -224,9 +228,10 @@ def test_a_plan_that_could_not_have_been_written_here_is_refused(
 def test_what_is_no_plan_is_a_usage_error(change: Callable[[Data, Data], None], root: Path, tmp_path: Path) -> None:
     tampered(change, root, tmp_path / "p")
     before = everything(root)
-    done = ws("clean-scratch", "--apply", tmp_path / "p", "--workspace", root)
-    assert (done.code, done.out) == (2, ""), done
-    assert "Traceback" not in done.err
+    for flags in ((), ("--dry-run",)):
+        done = ws("clean-scratch", "--apply", tmp_path / "p", "--workspace", root, *flags)
+        assert (done.code, done.out) == (2, ""), done
+        assert "Traceback" not in done.err
     assert everything(root) == before
 
 

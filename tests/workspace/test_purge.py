@@ -127,6 +127,7 @@ def test_use_again_renews(root: Path) -> None:
         (["--older-than", "-1h"], "--older-than"),
         (["--max-size", "big"], "--max-size"),
         (["--max-size", "-5"], "--max-size"),
+        (["--max-size", "9" * 400], "--max-size"),
         (["--max-files", "1.5"], "--max-files"),
         (["--max-files", "٣x"], "--max-files"),
         (["--store", "model"], "--store"),
