@@ -241,9 +241,11 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
         try:
             os.rename(name, aside, src_dir_fd=fd, dst_dir_fd=fd)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EXDEV):
                 raise
-            aside = name  # no room for another name on a full disk, and room is what we are here to make
+            # No room for another name on a full disk, and room is what we are here to make; or a directory of an image
+            # below an overlay, as containers have, which cannot be renamed.
+            aside = name
     about = os.stat(aside, dir_fd=fd, follow_symlinks=False)
     if (about.st_dev, about.st_ino) != (entry.device, entry.inode):  # replaced in the instant before the rename
         if stat.S_ISDIR(about.st_mode):

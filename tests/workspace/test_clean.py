@@ -486,6 +486,34 @@ for adopted in (False, True):
     assert lines == ["0  True []", "0  True []"], done
 
 
+def test_what_a_containers_image_brought_with_it_goes_although_it_cannot_be_renamed(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "image" / "ws")
+    age(ended_run(root, size=1000))
+    code = """
+top = Path(sys.argv[1])
+(top / "over").mkdir()
+(top / "seen").mkdir()
+mount("-t", "tmpfs", "none", top / "over")
+for name in ("upper", "work"):
+    (top / "over" / name).mkdir()
+layers = f"lowerdir={top / 'image'},upperdir={top / 'over' / 'upper'},workdir={top / 'over' / 'work'}"
+if subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, top / "seen"]).returncode:
+    sys.exit("no overlay")
+workdir = top / "seen" / "ws" / "workdir"
+try:
+    os.rename(workdir / "ended", workdir / "renamed")
+    sys.exit("no overlay of a kind that refuses")
+except OSError as error:
+    assert error.errno == 18, error
+print(*ws("clean-scratch", "--workspace", top / "seen" / "ws")[::2], sorted(os.listdir(workdir)))
+"""
+    done = in_a_mount_namespace(code, tmp_path)
+    if "no overlay" in done.err:
+        pytest.skip("this machine mounts no overlay that refuses to rename a directory")
+    assert done.out == "0  ['.gitignore', 'CACHEDIR.TAG']\n", done
+    assert left(root) == ["ended"]
+
+
 def test_runs_without_locks_go_by_the_youngest_of_their_files_not_by_their_name(root: Path) -> None:
     write(root / "output" / "plot.png", 10)
     age(write(root / "output" / "old.png", 100))
