@@ -192,6 +192,28 @@ print(sorted(Children([0, 1, 2, 3, 4, 5], work, at_most=2), key=str))
     assert in_children(code) == str([(0, 0), (1, 1), (2, None), (3, 3), (4, None), (5, 5)]) + "\n"
 
 
+@pytest.mark.parametrize("may_fork", [True, False])
+def test_an_error_of_a_job_is_raised_with_its_kind_and_its_words(may_fork: bool) -> None:
+    code = f"""
+from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.snapshot.manifest import DamagedError
+def work(error):
+    raise error
+files = [OSError(28, "No space left", "/a b"), FileNotFoundError(2, "gone", "/x")]
+for error in [*files, RefusedError("no"), DamagedError("cut")]:
+    try:
+        list(Children([error] * 3, work, at_most=2, may_fork={may_fork}))
+    except (OSError, RefusedError, DamagedError) as raised:
+        print(type(raised) is type(error), str(raised) == str(error), getattr(raised, "filename", None))
+"""
+    assert in_children(code) == "True True /a b\nTrue True /x\nTrue True None\nTrue True None\n"
+
+
+def test_work_that_may_not_be_forked_stays_in_its_process() -> None:
+    code = "print({pid == os.getpid() for _, pid in Children([1, 2], lambda _: os.getpid(), at_most=2, may_fork=%s)})"
+    assert [in_children(code % may) for may in (True, False)] == ["{False}\n", "{True}\n"]
+
+
 def test_a_child_that_is_killed_is_reported_and_the_exit_code_says_so(root: Path) -> None:
     for number in range(20):
         age(ended_run(root, f"run{number:02}", size=number + 1))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from snapshot_trees import content_of, models, object_of, place, take
-from trees import age, everything, in_a_mount_namespace, process, run, without_root_powers, write, ws
+from trees import age, everything, in_a_mount_namespace, process, python, run, without_root_powers, write, ws
 
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import group_of
@@ -115,6 +115,28 @@ def test_a_file_that_cannot_be_read_fails_the_backup(tmp_path: Path) -> None:
     done = run([*cli, "backup-models", "--workspace", root, "--at", tmp_path / "b"])
     assert (done.code, "m.pkl" in done.err) == (1, True)
     assert store.ids(place(tmp_path / "b")) == []
+
+
+@pytest.mark.parametrize("command", ["backup-models", "restore-models"])
+def test_a_copying_child_that_is_killed_fails_it_all_and_changes_nothing(command: str, tmp_path: Path) -> None:
+    root, at = models(tmp_path / "ws"), tmp_path / "b"
+    if command == "restore-models":
+        take(root, at)
+        (root / "model" / "m.pkl").unlink()
+    before = content_of(root)
+    code = """
+import os, signal, sys
+from vmaf_workspace.snapshot.local import LocalDirectory
+def dies(*args, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+LocalDirectory.put = LocalDirectory.fetch = dies
+from vmaf_workspace.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    done = python(code, command, "--workspace", root, "--at", at)
+    assert (done.code, "was killed" in done.err) == (1, True), done
+    assert content_of(root) == before
+    assert len(store.ids(place(at))) == (command == "restore-models")
 
 
 def test_two_backups_and_a_prune_at_once(tmp_path: Path) -> None:
