@@ -25,6 +25,7 @@ from types import TracebackType
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError
+from vmaf_workspace.scan import opened
 from vmaf_workspace.setup import ensure, explained
 
 RUN_FILE = "run.json"
@@ -82,10 +83,12 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Remove the scratch of the run and free its locks."""
         if "workdir" in self._locks and not self.keep_workfiles:
-            aside = self.root / "workdir" / f"{ASIDE}{self.id}"  # so that a kill from here on leaves scratch, no riddle
-            with suppress(OSError):
-                (self.root / "workdir" / self.id).rename(aside)
-                shutil.rmtree(aside)
+            from vmaf_workspace.remove import remove_tree  # which crosses no mount, as shutil.rmtree does
+
+            aside = f"{ASIDE}{self.id}"  # so that a kill from here on leaves scratch, no riddle
+            with suppress(OSError), opened(self.root / "workdir", follow=True) as workdir:
+                os.rename(self.id, aside, src_dir_fd=workdir, dst_dir_fd=workdir)
+                remove_tree(workdir, aside)
         for fd in self._locks.values():
             os.close(fd)
         self._locks.clear()

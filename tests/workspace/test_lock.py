@@ -67,6 +67,26 @@ def test_leaving_a_run_removes_its_scratch_and_frees_its_output(tmp_path: Path) 
     assert (root / "output" / run.id / "plot.png").exists()
 
 
+def test_a_run_that_ends_removes_nothing_of_what_is_mounted_in_its_scratch(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(tmp_path / "outside" / "file", 1000)
+    code = """
+from vmaf_workspace.lock import Run
+root, outside = map(Path, sys.argv[1:])
+with Run(root) as run:
+    run.workdir("deep", "bound").mkdir(parents=True)
+    run.workdir("frames.yuv").touch()
+    mount("--bind", outside, run.workdir("deep", "bound"))
+(rest,) = (root / "workdir").glob(".vmaf-trash-*")
+print(os.listdir(rest), os.listdir(rest / "deep" / "bound"))
+"""
+    done = in_a_mount_namespace(code, root, tmp_path / "outside")
+    assert done.out == "['deep'] ['file']\n", done
+    assert (tmp_path / "outside" / "file").exists()
+    assert clean(root).removed == 1  # not mounted here
+    assert left(root) == []
+
+
 def test_kept_work_files_stay_unlocked_for_the_next_clean(tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
     with Run(root, keep_workfiles=True) as run:
