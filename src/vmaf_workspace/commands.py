@@ -376,6 +376,7 @@ def _agreed(question: str, done: str = "removed") -> bool:
     try:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     except KeyboardInterrupt:
+        print(file=sys.stderr)  # what follows belongs on a line of its own, not behind the terminal's ^C
         raise CancelledError(f"interrupted; nothing was {done}") from None
 
 

@@ -63,13 +63,18 @@ def test_yes_removes(answer: str, root: Path) -> None:
     assert left(root, "result_store_dir") == []
 
 
-def test_ctrl_c_at_the_question_ends_with_130_and_removes_nothing(root: Path) -> None:
+@pytest.mark.parametrize("by", ["vmaf_workspace.cli", "invoke"])
+def test_ctrl_c_at_the_question_ends_with_130_and_removes_nothing_and_says_so(
+    by: str, root: Path, nowhere: Path
+) -> None:
+    (nowhere / "tasks.py").write_text("from vmaf_workspace.tasks import ws as namespace\n")
     before = everything(root)
-    with terminal("purge-cache") as child:
-        child.expect_exact("[y/N] ")
-        child.sendintr()
-        code, rest = ended(child)
+    child = pexpect.spawn(sys.executable, ["-m", by, "purge-cache"], encoding="utf-8", timeout=30)
+    child.expect_exact("[y/N] ")
+    child.sendintr()
+    code, rest = ended(child)
     assert code == 130
+    assert rest.splitlines()[-1] == "purge-cache: interrupted; nothing was removed"
     assert "Traceback" not in rest
     assert everything(root) == before
 
