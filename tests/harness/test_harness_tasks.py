@@ -7,12 +7,15 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from clips import ffmpegs_below, wait_until
 
 from vmaf_harness.model_group import read_model
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
@@ -68,6 +71,23 @@ def test_score_keeps_the_log_of_an_ffmpeg_that_failed(project: Path, clips: Path
     log = Path(re.findall(r"full log: (.*)", done.stderr)[0])
     assert log.is_relative_to(vmaf_workspace / "output")
     assert "no.mp4" in log.read_text()
+
+
+def test_ctrl_c_while_a_pair_is_scored_ends_within_two_seconds_and_leaves_nothing(
+    project: Path, clips: Path, vmaf_workspace: Path
+) -> None:
+    pair = ("--reference", clips / "bigbuckbunny.mp4", "--distorted", clips / "bigbuckbunny.mp4")  # seconds of 720p
+    command: list[str | Path] = [INVOKE, "--search-root", project.parent, "harness.score", *pair]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(ffmpegs_below(vmaf_workspace)) >= 1)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 2.0
+    assert (process.returncode, out, err) == (130, "", "stopped by SIGINT\n")
+    assert ffmpegs_below(vmaf_workspace) == []
+    for name in SCRATCH:
+        assert set(os.listdir(vmaf_workspace / name)) <= KEPT_NAMES
 
 
 def test_a_video_scored_against_itself_is_perfect_in_psnr(project: Path, clips: Path, vmaf_workspace: Path) -> None:
