@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 from vmaf_workspace.errors import WorkspaceError
 
 Job = TypeVar("Job")
+BATCH = 16  # jobs handed over at a time: one by one costs as much as hashing a small file
 
 
 class Children(Generic[Job]):
@@ -126,6 +127,28 @@ class Children(Generic[Job]):
                         os.waitpid(self._children.pop(key.fd), 0)
         for index in sorted(waiting):
             yield index, None
+
+
+def each(
+    jobs: Sequence[Job], work: Callable[[Job], Any], *, at_most: int, may_fork: bool = True
+) -> Iterator[tuple[int, Any]]:
+    """``(index, work(job))`` of every job, in any order, for many short ones; else as `Children`.
+
+    Raises WorkspaceError where a child was killed.
+    """
+    size = max(1, min(BATCH, len(jobs) // (4 * at_most)))
+    batches = [range(n, min(n + size, len(jobs))) for n in range(0, len(jobs), size)]
+
+    def work_on(batch: range) -> list[Any]:
+        return [work(jobs[i]) for i in batch]
+
+    with Children(batches, work_on, at_most=at_most, may_fork=may_fork) as children:
+        for n, results in children:
+            if results is None:
+                raise WorkspaceError(
+                    "a process that read or copied files was killed; is there memory enough? Try again"
+                )
+            yield from zip(batches[n], results, strict=True)
 
 
 def _answer(index: int, work: Callable[[Job], Any], job: Job) -> str:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmaf_workspace.children import Children
+from vmaf_workspace.children import each
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.snapshot import known
@@ -33,8 +33,6 @@ from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, si
 
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
 PATIENCE_S = 30.0  # for groups that go on changing
-BATCH = 16  # files a task: handing them over one by one costs as much as a small one
-KILLED = "a process that copied was killed: nothing was changed; is there memory enough? Do it again"
 NEWEST = 10  # snapshots that are asked which objects are whole; others only cost a second look
 
 
@@ -174,26 +172,20 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
     if not to_read:
         return
     work.trust.read_all()
-    batches = [to_read[n : n + BATCH] for n in range(0, len(to_read), BATCH)]
 
-    def take(batch: list[str]) -> list[tuple[str, str, bool]]:
-        found = []
-        for path in batch:
-            with suppress(_ChangedError, FileNotFoundError):
-                found.append((path, *_take_file(work, path, tree.found[path])))
-        return found
+    def take(path: str) -> tuple[str, bool] | None:
+        with suppress(_ChangedError, FileNotFoundError):
+            return _take_file(work, path, tree.found[path])
+        return None
 
-    location = work.location
-    with Children(batches, take, at_most=location.at_once, may_fork=location.may_fork) as children:
-        for _, found in children:
-            if found is None:
-                raise WorkspaceError(KILLED)
-            for path, sha256, is_new in found:
-                taken[path] = (signature(tree.found[path]), sha256)
-                work.read += 1
-                if is_new:
-                    work.stored[sha256] = tree.found[path].st_size
-                _advance(work, tree.found[path].st_size)
+    for n, done in each(to_read, take, at_most=work.location.at_once, may_fork=work.location.may_fork):
+        if done is not None:
+            path, (sha256, is_new) = to_read[n], done
+            taken[path] = (signature(tree.found[path]), sha256)
+            work.read += 1
+            if is_new:
+                work.stored[sha256] = tree.found[path].st_size
+            _advance(work, tree.found[path].st_size)
 
 
 def _take_file(work: _Work, path: str, about: os.stat_result) -> tuple[str, bool]:

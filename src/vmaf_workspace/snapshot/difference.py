@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmaf_workspace.children import cores, each
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot.local import file_sha256
 from vmaf_workspace.snapshot.manifest import File
 from vmaf_workspace.snapshot.tree import Tree, look, signature
-
-THREADS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,25 +44,28 @@ def files_now(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: Tree | 
     """Every file that is there now, each read now. Raises InUseError where one changes meanwhile."""
     found: Mapping[str, os.stat_result] = (look(root, subdirs) if tree is None else tree).found
 
-    def read(path: str) -> File:
+    paths = sorted(found)
+
+    def read(path: str) -> str:
+        """The hash of a file, or where a symlink leads."""
         full, about = os.path.join(root, path), found[path]
         try:
-            if stat.S_ISLNK(about.st_mode):
-                file = File(path=path, mtime_ns=about.st_mtime_ns, link=os.readlink(full))
-            else:
-                mode = about.st_mode & 0o777
-                sha256 = file_sha256(full)
-                file = File(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=sha256)
-            if signature(os.lstat(full)) != signature(about):
-                raise FileNotFoundError
+            content = os.readlink(full) if stat.S_ISLNK(about.st_mode) else file_sha256(full)
+            if signature(os.lstat(full)) == signature(about):
+                return content
         except FileNotFoundError:
-            raise InUseError(
-                f"{path!r} changed while it was read; wait for its writer to end, then try again"
-            ) from None
-        return file
+            pass
+        raise InUseError(f"{path!r} changed while it was read; wait for its writer to end, then try again")
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(read, sorted(found)))
+    contents = dict(each(paths, read, at_most=cores()))
+    return [_file(path, found[path], contents[n]) for n, path in enumerate(paths)]
+
+
+def _file(path: str, about: os.stat_result, content: str) -> File:
+    if stat.S_ISLNK(about.st_mode):
+        return File(path=path, mtime_ns=about.st_mtime_ns, link=content)
+    mode = about.st_mode & 0o777
+    return File(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=content)
 
 
 def _content(file: File) -> tuple[str | None, str]:

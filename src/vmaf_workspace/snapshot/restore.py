@@ -15,25 +15,22 @@ import fnmatch
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.children import Children
-from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.children import cores, each
+from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.setup import explained
-from vmaf_workspace.snapshot.backup import BATCH, KILLED, backup
+from vmaf_workspace.snapshot.backup import backup
 from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, object_name, short
 from vmaf_workspace.snapshot.swap import JOURNAL, finish, remove_staging, staging, swap, write_journal
 from vmaf_workspace.snapshot.tree import Signature, look, signature
-
-THREADS = 4  # that hash what is in the workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +83,10 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
     _check_free(root, chosen, found)
     new = [file for file in chosen if file.path not in found]
     there = [file for file in chosen if file.path in found]
-    with ThreadPoolExecutor(THREADS) as pool:
-        same = list(pool.map(lambda file: is_same(root, file, found[file.path]), there))
+    same = dict(each(there, lambda file: is_same(root, file, found[file.path]), at_most=cores()))
     wanted = {file.path for file in chosen}
     extra = {path: about for path, about in found.items() if group_of(path) in groups and path not in wanted}
-    replaced = [file for file, is_it in zip(there, same, strict=True) if not is_it]
+    replaced = [file for n, file in enumerate(there) if not same[n]]
     return Restoring(
         root=root,
         snapshot=snapshot,
@@ -194,7 +190,10 @@ def _stage(
 ) -> None:
     places = {subdir: staging(plan.root, subdir, token) for subdir in BACKED_UP}
 
-    def copy(n: int, file: File) -> int:
+    files = (*plan.new, *plan.replaced)
+
+    def copy(n: int) -> None:
+        file = files[n]
         to = f"{places[file.path.split('/')[0]]}/{n}"
         if file.link is not None:
             os.symlink(file.link, to)
@@ -207,21 +206,11 @@ def _stage(
                 raise DamagedError(_damage(plan.snapshot, file, "does not have the content that its name says"))
             os.chmod(to, file.mode)
         os.utime(to, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
-        return file.size
 
-    jobs = list(enumerate((*plan.new, *plan.replaced)))
-    batches = [jobs[n : n + BATCH] for n in range(0, len(jobs), BATCH)]
-
-    def work(batch: list[tuple[int, File]]) -> int:
-        return sum(copy(n, file) for n, file in batch)
-
-    with Children(batches, work, at_most=location.at_once, may_fork=location.may_fork) as children:
-        for _, size in children:
-            if size is None:
-                raise WorkspaceError(KILLED)
-            report.apparent_bytes += size
-            if progress is not None:
-                progress(report.apparent_bytes, plan.apparent_bytes)
+    for n, _ in each(range(len(files)), copy, at_most=location.at_once, may_fork=location.may_fork):
+        report.apparent_bytes += files[n].size
+        if progress is not None:
+            progress(report.apparent_bytes, plan.apparent_bytes)
 
 
 def _damage(snapshot: Snapshot, file: File, what: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from vmaf_workspace.children import each
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import Snapshot, object_name, short
@@ -133,14 +133,14 @@ def _wrong_objects(
             return f"{name} is missing"
         return None
 
-    with ThreadPoolExecutor(location.at_once) as pool:
-        for sha256, problem in zip(objects, pool.map(check, objects), strict=True):
-            report.objects += 1
-            report.apparent_bytes += objects[sha256]
-            if problem is not None:
-                wrong[sha256] = problem
-            if progress is not None:
-                progress(report.apparent_bytes, total)
+    hashes = list(objects)
+    for n, problem in each(hashes, check, at_most=location.at_once, may_fork=location.may_fork):
+        report.objects += 1
+        report.apparent_bytes += objects[hashes[n]]
+        if problem is not None:
+            wrong[hashes[n]] = problem
+        if progress is not None:
+            progress(report.apparent_bytes, total)
     return wrong
 
 
