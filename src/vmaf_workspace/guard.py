@@ -6,6 +6,7 @@ subdirectory. A blank variable, a symlink or a typing error must fail one of the
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 from pathlib import Path
@@ -122,7 +123,21 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
                 f"{path} is a symlink to {target}, which does not carry our marker ({MARKER}/{name}).\n"
                 "`ws.setup` marks it while it is empty; a directory with files in it is never taken over"
             )
+        owner = owner_of(target, name)
+        if owner not in ("", str(real_root)) and os.path.realpath(os.path.join(owner, name)) == str(target):
+            raise RefusedError(
+                f"{path} is a symlink to {target}, which {name} of the workspace {owner} leads to as well:\n"
+                "a clean of one would take what a run of the other needs. Give each a place of its own"
+            )
     return targets
+
+
+def owner_of(target: Path, name: str) -> str:
+    """The workspace whose subdirectory *name* the directory *target* was marked for, "" where that is not known."""
+    try:
+        return str(json.loads((target / MARKER / name).read_bytes())["of"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _is_empty(directory: Path) -> bool:

@@ -45,7 +45,7 @@ def setup(root: Path) -> list[Path]:
         for subdir in SUBDIRS:
             directory = targets.get(subdir.name, root / subdir.name)
             if subdir.name in targets:
-                _mark(directory, made, subdir=subdir.name)
+                _mark(directory, made, subdir=subdir.name, root=os.path.realpath(root))
             if not directory.is_dir():
                 directory.mkdir(exist_ok=True)  # another run may be making the same workspace
                 made.append(directory)
@@ -134,13 +134,20 @@ def _check_may_become_ours(root: Path) -> None:
         )
 
 
-def _mark(directory: Path, made: list[Path], *, subdir: str = "workspace.json") -> None:
+def _mark(directory: Path, made: list[Path], *, subdir: str = "workspace.json", root: str | None = None) -> None:
     marker = directory / MARKER
     if not marker.is_dir():
         marker.mkdir(parents=True, exist_ok=True)
         made.append(marker)
     _write_once(marker / PLACEHOLDER, "*\n", made)  # git never sees it
-    _write_once(marker / subdir, json.dumps({"version": 1, "made_at_s": int(time.time())}) + "\n", made)
+    about: dict[str, object] = {"version": 1, "made_at_s": int(time.time())}
+    if root is not None:
+        about["of"] = root
+        if (marker / subdir).exists() and guard.owner_of(directory, subdir) != root:
+            part = marker / f"new-{os.urandom(8).hex()}"  # its workspace is gone, or leads elsewhere now
+            part.write_text(json.dumps(about) + "\n", encoding="utf-8")
+            part.replace(marker / subdir)
+    _write_once(marker / subdir, json.dumps(about) + "\n", made)
 
 
 def _write_once(path: Path, text: str, made: list[Path]) -> None:

@@ -266,6 +266,14 @@ def to_a_place_of_output(tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
+def to_a_place_of_another_workdir(tmp_path: Path) -> Path:
+    (tmp_path / "third").mkdir()
+    (tmp_path / "place").mkdir()
+    (tmp_path / "third" / "workdir").symlink_to("../place")
+    setup(tmp_path / "third")
+    return tmp_path / "place"
+
+
 TARGETS = [
     to_model,
     to_below_model,
@@ -281,6 +289,7 @@ TARGETS = [
     to_nothing,
     to_itself,
     to_a_place_of_output,
+    to_a_place_of_another_workdir,
 ]
 
 
@@ -318,6 +327,20 @@ def test_scratch_on_a_fast_disk_marked_by_setup_is_cleaned_through_the_link(tmp_
     assert left(root) == []
     assert (tmp_path / "fast" / MARKER).is_dir()
     assert (root / "workdir").is_symlink()
+
+
+def test_scratch_of_a_workspace_that_is_gone_or_moved_is_taken_over(tmp_path: Path) -> None:
+    place = to_a_place_of_another_workdir(tmp_path)
+    write(place / "run" / "frames.yuv")
+    (tmp_path / "third").rename(tmp_path / "fourth")
+    assert guard.check(tmp_path / "fourth")
+    setup(tmp_path / "fourth")
+    root = linked(tmp_path, "workdir", place)
+    with pytest.raises(RefusedError, match="fourth"):
+        setup(root)
+    shutil.rmtree(tmp_path / "fourth")
+    setup(root)
+    assert guard.owner_of(place, "workdir") == str(root)
 
 
 def test_two_subdirectories_that_lead_to_one_place_are_refused(tmp_path: Path) -> None:
