@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vmaf_workspace import guard
@@ -25,6 +25,7 @@ from vmaf_workspace.contract import (
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.locate import VARIABLE
 
+WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -107,6 +108,30 @@ def adopt(root: Path) -> None:
             _mark(root, [])
 
 
+def identity(root: Path) -> str:
+    """What tells the workspace *root* from others wherever it moves; "" where its marker does not say."""
+    try:
+        found = json.loads((root / MARKER / WORKSPACE).read_bytes())["id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def identify(root: Path) -> str:
+    """The identity of the workspace *root*, given to it now if it has none; "" where that cannot be written."""
+    if not identity(root) and (guard.is_marked(root) or guard.is_default_location(root)):
+        with suppress(OSError):  # on a read-only disk its host and path must do
+            _mark(root, [])
+    return identity(root)
+
+
+def carry_identity(root: Path, to: Path) -> None:
+    """Let the copy *to* be the same workspace as *root*, which goes; raises OSError."""
+    found = identity(root)
+    if found:
+        _replace(to / MARKER / WORKSPACE, _about(found))
+
+
 def _check_may_become_ours(root: Path) -> None:
     marker = root / MARKER
     if os.path.lexists(marker) and (marker.is_symlink() or not marker.is_dir()):
@@ -134,20 +159,29 @@ def _check_may_become_ours(root: Path) -> None:
         )
 
 
-def _mark(directory: Path, made: list[Path], *, subdir: str = "workspace.json", root: str | None = None) -> None:
+def _mark(directory: Path, made: list[Path], *, subdir: str = WORKSPACE, root: str | None = None) -> None:
     marker = directory / MARKER
     if not marker.is_dir():
         marker.mkdir(parents=True, exist_ok=True)
         made.append(marker)
     _write_once(marker / PLACEHOLDER, "*\n", made)  # git never sees it
+    about = _about(os.urandom(16).hex()) if root is None else _about(of=root)
+    is_there = (marker / subdir).exists()
+    if is_there and (not identity(directory) if root is None else guard.owner_of(directory, subdir) != root):
+        _replace(marker / subdir, about)  # made by an older version; or its workspace is gone, or leads elsewhere now
+    _write_once(marker / subdir, about, made)
+
+
+def _about(identity: str = "", of: str = "") -> str:
     about: dict[str, object] = {"version": 1, "made_at_s": int(time.time())}
-    if root is not None:
-        about["of"] = root
-        if (marker / subdir).exists() and guard.owner_of(directory, subdir) != root:
-            part = marker / f"new-{os.urandom(8).hex()}"  # its workspace is gone, or leads elsewhere now
-            part.write_text(json.dumps(about) + "\n", encoding="utf-8")
-            part.replace(marker / subdir)
-    _write_once(marker / subdir, json.dumps(about) + "\n", made)
+    about |= {name: text for name, text in (("id", identity), ("of", of)) if text}
+    return json.dumps(about) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f"new-{os.urandom(8).hex()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def _write_once(path: Path, text: str, made: list[Path]) -> None:

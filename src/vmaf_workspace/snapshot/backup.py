@@ -23,6 +23,7 @@ from pathlib import Path
 from vmaf_workspace.children import each
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
+from vmaf_workspace.setup import identify
 from vmaf_workspace.snapshot import known
 from vmaf_workspace.snapshot.local import LARGE, file_sha256, read_small
 from vmaf_workspace.snapshot.location import Location
@@ -75,6 +76,7 @@ def backup(
     *,
     note: str = "",
     pin: bool = False,
+    is_safety: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Taken:
     """Take a snapshot of the models of the workspace *root*; *progress* gets (bytes done, bytes in all).
@@ -97,6 +99,9 @@ def backup(
             workspace=os.path.realpath(root),
             note=note,
             files=files,
+            directories=tree.modes,
+            identity=identify(root),
+            is_safety=is_safety,
         )
         if pin:
             location.write(f"pins/{snapshot_id}", b"")  # first, or a forget in between would take it

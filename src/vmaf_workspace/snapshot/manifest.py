@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ VERSION = 1
 _quoted = json.encoder.encode_basestring_ascii
 STAGING = ".vmaf-restore-"  # what a restore has not yet put in its place, in each subdirectory
 SHORT = 8  # hex digits of the hash that people are shown
+MOST = 1 << 63  # no file system knows a larger size, or a time further away
 
 
 class DamagedError(WorkspaceError):
@@ -40,6 +42,14 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """A directory of a snapshot, empty or not."""
+
+    path: str  # below the workspace
+    mode: int  # permission bits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The models of one workspace at one time."""
 
@@ -50,6 +60,9 @@ class Snapshot:
     note: str
     versions: dict[str, str]
     files: tuple[File, ...]  # sorted by path
+    directories: tuple[Directory, ...] = ()  # sorted by path; older manifests name none
+    identity: str = ""  # of the workspace, wherever it moved; "" in older manifests
+    is_safety: bool = False  # taken before a restore replaced something: nobody's latest
 
     @property
     def objects(self) -> dict[str, int]:
@@ -77,8 +90,18 @@ def manifest_name(snapshot_id: str) -> str:
     return f"snapshots/{snapshot_id}.json"
 
 
-def written(*, time_s: float, host: str, workspace: str, note: str, files: list[File]) -> tuple[str, bytes]:
-    """The id of a new snapshot, and its manifest."""
+def written(
+    *,
+    time_s: float,
+    host: str,
+    workspace: str,
+    note: str,
+    files: list[File],
+    directories: Mapping[str, int] | None = None,
+    identity: str = "",
+    is_safety: bool = False,
+) -> tuple[str, bytes]:
+    """The id of a new snapshot, and its manifest; *directories* are permission bits by path."""
     import platform
     from importlib.metadata import version
 
@@ -87,11 +110,15 @@ def written(*, time_s: float, host: str, workspace: str, note: str, files: list[
         "time_s": round(time_s, 3),
         "host": host,
         "workspace": workspace,
+        "identity": identity,
         "note": note,
+        "safety": is_safety,
         "versions": {"vmaf-workspace": version("vmaf-workspace"), "python": platform.python_version()},
     }
     lines = ",\n".join(_as_json(file) for file in sorted(files, key=lambda file: file.path))
-    content = f'{json.dumps(about)[:-1]}, "files": [\n{lines}\n]}}\n'.encode("ascii")
+    modes = sorted((directories or {}).items())
+    above = ",\n".join(f'{{"path": {_quoted(path)}, "mode": "{mode:04o}"}}' for path, mode in modes)
+    content = f'{json.dumps(about)[:-1]}, "directories": [\n{above}\n], "files": [\n{lines}\n]}}\n'.encode("ascii")
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time_s))
     return f"{stamp}.{int(time_s * 1000) % 1000:03d}Z-{hashlib.sha256(content).hexdigest()}", content
 
@@ -116,6 +143,9 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
             note=str(data["note"]),
             versions={str(name): str(text) for name, text in data["versions"].items()},
             files=files,
+            directories=tuple(_directory_from_json(directory) for directory in data.get("directories", [])),
+            identity=str(data.get("identity", "")),
+            is_safety=data.get("safety", False) is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _unreadable(snapshot_id, error) from error
@@ -159,7 +189,7 @@ def _as_json(file: File) -> str:
 
 def _from_json(data: dict[str, Any]) -> File:
     path, mtime_ns = data["path"], data["mtime_ns"]
-    if not isinstance(path, str) or type(mtime_ns) is not int:
+    if not isinstance(path, str) or type(mtime_ns) is not int or not -MOST <= mtime_ns < MOST:
         raise TypeError(f"{path!r}: expected a path and a time in ns")
     if "link" in data:
         link = data["link"]
@@ -167,11 +197,18 @@ def _from_json(data: dict[str, Any]) -> File:
             raise TypeError(f"{path!r}: a link to {link!r}")
         return File(path=path, mtime_ns=mtime_ns, link=link)
     size, sha256 = data["size"], data["sha256"]
-    if type(size) is not int or size < 0:
+    if type(size) is not int or not 0 <= size < MOST:
         raise TypeError(f"{path!r}: a size of {size!r}")
     if not isinstance(sha256, str) or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise TypeError(f"{path!r}: a hash of {sha256!r}")
     return File(path=path, mtime_ns=mtime_ns, size=size, mode=int(data["mode"], 8) & 0o777, sha256=sha256)
+
+
+def _directory_from_json(data: dict[str, Any]) -> Directory:
+    path = data["path"]
+    if not isinstance(path, str):
+        raise TypeError(f"{path!r}: expected the path of a directory")
+    return Directory(path=path, mode=int(data["mode"], 8) & 0o777)
 
 
 def is_place(path: str) -> bool:
@@ -196,5 +233,13 @@ def _check_paths(snapshot: Snapshot) -> None:
                     "nothing was touched"
                 )
             directories.add(above)
+    for directory in snapshot.directories:
+        parts = directory.path.split("/")
+        places = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
+        if not (is_place(directory.path) or directory.path in BACKED_UP) or any(place in paths for place in places):
+            raise RefusedError(
+                f"snapshot {short(snapshot.id)} names the directory {directory.path!r}, which is no place for models; "
+                "nothing was touched"
+            )
     if len(paths) != len(snapshot.files):
         raise RefusedError(f"snapshot {short(snapshot.id)} names a file twice; nothing was touched")

@@ -22,6 +22,7 @@ class Tree:
 
     found: dict[str, os.stat_result] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)  # (path, why)
+    modes: dict[str, int] = field(default_factory=dict)  # permission bits of every directory
 
     def directories(self) -> set[str]:
         """Every directory with a file in it, as a path below the workspace."""
@@ -59,7 +60,9 @@ def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, with_rests: bool =
         while pending:
             below = pending.pop()
             try:
-                with os.scandir(os.path.join(top, below) if below else top) as entries:
+                directory = os.path.join(top, below) if below else top
+                tree.modes[f"{subdir}/{below}" if below else subdir] = os.lstat(directory).st_mode & 0o777
+                with os.scandir(directory) as entries:
                     for entry in entries:
                         rest = entry.name.startswith(ASIDE) or (not below and entry.name.startswith(STAGING))
                         if (not below and entry.name in KEPT_NAMES) or (rest and not with_rests):
