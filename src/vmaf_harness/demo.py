@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -15,6 +14,7 @@ from vmaf_workspace import commands
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
 from vmaf_workspace.errors import DONE
 from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.whole import replacing
 
 NAME = "demo"
 FRAMES = 48  # of each clip: two seconds, which is enough to see
@@ -150,9 +150,8 @@ def _clips() -> Path:
 
 def _copy(source: Path, target: Path, said: Callable[[str], None]) -> None:
     if not target.exists():
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
         said(f"clip    {target.name}")
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from vmaf_harness.encoding import Outcome
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe import Reference
-from vmaf_harness.store import write_whole
 from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.whole import write_whole
 
 _FIRST = '"""Written by run_encode'
 _LAST = "# End of what run_encode wrote, sha256 "

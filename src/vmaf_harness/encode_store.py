@@ -18,12 +18,13 @@ from vmaf_harness.encode import Encoded
 from vmaf_harness.encode_plan import Encode, Picture
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe import Reference
-from vmaf_harness.store import BROKEN, CONTENT_HASHES, ContentHashes, write_whole
+from vmaf_harness.store import BROKEN, CONTENT_HASHES, ContentHashes
 from vmaf_harness.store import directory as file_result_store
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import ENCODE_STORE
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.whole import write_whole
 
 FORMAT = 1
 PICTURES = ".pictures.json"  # what each reference decodes to

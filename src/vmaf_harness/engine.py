@@ -9,12 +9,14 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.errors import EngineError
+from vmaf_workspace.whole import write_whole
 
 VARIABLE = "VMAF_FFMPEG"
 REMEDY = f"install imageio-ffmpeg (its ffmpeg has libvmaf), or set {VARIABLE} to an ffmpeg with libvmaf (5.1 or later)"
@@ -84,12 +86,8 @@ class Engines:
         """Write down what was learned; silently not where that cannot be written."""
         if not self._is_new or self._memory is None or self._answers is None:
             return
-        temporary = self._memory.with_name(f"{self._memory.name}.{os.getpid()}")
-        try:
-            temporary.write_text(json.dumps({p: asdict(a) for p, a in self._answers.items()}) + "\n", encoding="ascii")
-            temporary.replace(self._memory)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            write_whole(self._memory, json.dumps({p: asdict(a) for p, a in self._answers.items()}).encode() + b"\n")
         self._is_new = False
 
     def _ask(self, path: str) -> _Answer:

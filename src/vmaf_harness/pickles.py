@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import pickle
 import pickletools
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Never
 
 from vmaf_harness.errors import HarnessError
+from vmaf_workspace.whole import write_whole
 
 MOST_BYTES = 1 << 30
 _ALLOWED = "a pickle here holds dictionaries, lists, text, numbers and numpy arrays only"
@@ -75,17 +73,10 @@ def write(path: Path, value: object) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file, whole or not at all; HarnessError where that fails, with nothing left behind."""
-    temporary = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise HarnessError(f"{path} cannot be written: {error.strerror}") from error
-        raise
+        write_whole(path, content)
+    except OSError as error:
+        raise HarnessError(f"{path} cannot be written: {error.strerror}") from error
 
 
 class _RefusedError(Exception):

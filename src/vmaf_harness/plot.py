@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import colorsys
 import math
-import os
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.statistics import LogisticFit, Statistics
+from vmaf_workspace.whole import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -296,14 +295,10 @@ def _draw_legend(axes: Axes, names: list[str], colours: list[tuple[float, float,
 
 
 def _write(figure: Figure, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        with _drawing, warnings.catch_warnings():
+        with replacing(path) as temporary, _drawing, warnings.catch_warnings():
             # A name in a script that the font lacks, or a plot too small for its text: drawn as well as it goes.
             warnings.simplefilter("ignore", UserWarning)
             figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
     except OSError as error:
         raise HarnessError(f"cannot write the plot {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

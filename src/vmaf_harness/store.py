@@ -12,7 +12,6 @@ import math
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -31,6 +30,7 @@ from vmaf_workspace.config import below
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.whole import write_whole
 
 FORMAT = 1
 ENGINES = ".engines.json"  # what each ffmpeg answered
@@ -200,7 +200,7 @@ class FileResultStore:
 
     def _set_aside(self, path: str) -> None:
         where = "left where it is"
-        for aside in (path + BROKEN, f"{path}.{uuid.uuid4().hex[:8]}{BROKEN}"):
+        for aside in (path + BROKEN, f"{path}.{os.urandom(4).hex()}{BROKEN}"):
             try:
                 os.replace(path, aside)
             except OSError:  # one of the two is a directory, and the other is in its way
@@ -361,19 +361,6 @@ def _parsed(line: bytes, size: int) -> Result | None:
 
 def _are_numbers(values: object) -> bool:
     return isinstance(values, list) and all(type(value) in (int, float) for value in values)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file whole, or not at all; nothing is left behind where that fails."""
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _remove_left_over(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, SCRATCH
 from vmaf_workspace.errors import RefusedError, UsageError
+from vmaf_workspace.whole import write_whole
 
 VERSION = 1
 
@@ -93,13 +94,9 @@ def save(plan: Plan, path: Path) -> None:
         raise UsageError(f"cannot write the plan {path}: it is a directory")
     if path.exists() and not _is_plan(path):
         raise UsageError(f"{path} is there already and is no plan, so it stays; give the plan another name")
-    temporary = path.with_name(f".vmaf-plan-{os.urandom(8).hex()}")
     try:
-        with temporary.open("x", encoding="ascii") as file:
-            file.write(text + "\n")
-        temporary.replace(path)
+        write_whole(path, text.encode("ascii") + b"\n")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UsageError(f"cannot write the plan {path}: {error.strerror}") from error
 
 
