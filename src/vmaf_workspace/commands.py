@@ -206,8 +206,8 @@ def migrate(
     with render.spinner("reading the workspace"):
         moved = _migrate.plan_migration(source, target)
     if not (dry_run or moved.was_done):
-        question = f"Move {render.moved_summary(moved)}?"
-        if not yes and not moved.is_begun and not _agreed(question, "moved"):
+        question = f"{'Go on to move' if moved.is_begun else 'Move'} {render.moved_summary(moved)}?"
+        if not yes and not _agreed(question, "moved"):
             print("nothing was moved", file=sys.stderr)
             return FAILED
         with ExitStack() as bars:

@@ -64,7 +64,7 @@ class Tree:
         """Equal in two looks means nobody changed anything in between: names, inodes, sizes, times, links."""
         digest = hashlib.sha256()
         lines = [f"d {path}" for path in self.directories]
-        lines += [f"f {path}\0{a.st_ino} {a.st_size} {a.st_mtime_ns}" for path, a in self.files.items()]
+        lines += [f"f {path}\0{a.st_ino} {a.st_size} {a.st_mtime_ns} {a.st_ctime_ns}" for path, a in self.files.items()]
         lines += [f"l {path}\0{target}" for path, (target, _) in self.links.items()]
         for line in sorted(lines):
             digest.update(line.encode("utf-8", "surrogateescape") + b"\0\0")

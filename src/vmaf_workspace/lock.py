@@ -235,6 +235,24 @@ def only_cleaner(root: Path, command: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def staying(root: Path, *, moves: bool = False) -> Iterator[None]:
+    """Keep the workspace *root* where it is while the block runs; with *moves*, be the one task that moves it.
+
+    The two exclude each other, and neither excludes cleaners. Raises InUseError where the other is at work.
+    """
+    with ExitStack() as held:
+        try:
+            marker = held.enter_context(opened(root / MARKER))  # a directory: no file is left, and none need be written
+            fcntl.flock(marker, (fcntl.LOCK_EX if moves else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = "a backup of it" if moves else "`ws.migrate`"
+            raise InUseError(f"{root} is in use by {what}; wait for that to end, then try again") from None
+        except OSError:  # not marked yet, or NFS, which locks no directory; a backup looks again before it ends
+            pass
+        yield
+
+
 def _open_cleaner_lock(root: Path) -> int | None:
     """The file that holds the lock and names the cleaner; None where there is no room for it."""
     path, flags = root / MARKER / "cleaner.json", os.O_NOFOLLOW | os.O_CLOEXEC

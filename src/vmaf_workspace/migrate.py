@@ -11,7 +11,8 @@ command goes on:
 Across file systems, after 1:
 2. everything is copied into a hidden directory beside the target, synced, and both are read and compared;
 3. the journal beside the copy is told what exactly was compared, and the copy is renamed to the target: the switch;
-4. the source is renamed aside, and unless it still is exactly what was compared, both renames are taken back;
+4. the source is renamed aside, and unless it still is exactly what was compared, both renames are taken back; where
+   the copy no longer is that either, as people used it after a kill, both stay, and a person has to choose;
 5. the journal says that the source goes; it is removed; then as 4 above.
 Until the switch the source is the workspace, afterwards the target is; at no time is neither whole.
 """
@@ -22,20 +23,23 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import refuse_live_runs
-from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS
+from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.lock import ASIDE, only_cleaner
-from vmaf_workspace.setup import adopt, explained, setup
+from vmaf_workspace.lock import ASIDE, only_cleaner, open_paths, staying
+from vmaf_workspace.setup import adopt, carry_identity, explained, setup
+
+if TYPE_CHECKING:
+    from vmaf_workspace.faithful import Tree
 
 JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
 MANY = 16  # entries below the subdirectories from which on removing them is worth children
@@ -110,13 +114,13 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     failures: list[tuple[str, str]] = []
     if state is None:  # the source still is the workspace
         keeps = guard.is_default_location(source)
-        refuse_live_runs(source, "migrate")
+        _refuse_users(source, "migrate")
         if guard.is_marked(target):
-            refuse_live_runs(target, "migrate to")
+            _refuse_users(target, "migrate to")
         with explained(source):
             adopt(source)
-        with only_cleaner(source, "migrate"):
-            refuse_live_runs(source, "migrate")
+        with _alone(source):
+            _refuse_users(source, "migrate")
             journal = {"from": str(source), "to": str(target), "state": State.BEGUN, "keeps_placeholders": keeps}
             with explained(source):
                 _write_journal(source, journal)
@@ -125,7 +129,8 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
                 _copy_and_switch(source, target, journal, progress)
                 failures = _remove_source(source, target, progress)
     elif state in (State.COMPARED, State.REMOVING):
-        failures = _remove_source(source, target, progress)
+        with _alone(source):
+            failures = _remove_source(source, target, progress)
     if not failures:
         _complete(source, target)
     return replace(planned, failures=tuple(failures))
@@ -138,7 +143,8 @@ def is_skeleton(directory: Path) -> bool:
         if names - {*BY_NAME, *KEPT_NAMES}:
             return False
         for name in names & set(BY_NAME):
-            if os.path.islink(directory / name) or set(os.listdir(directory / name)) - KEPT_NAMES:
+            place = directory / name  # one with a marker is where a subdirectory of another workspace leads to
+            if os.path.islink(place) or set(os.listdir(place)) - (KEPT_NAMES - {MARKER}):
                 return False
     except OSError:
         return False
@@ -194,6 +200,11 @@ def _check_target(target: Path) -> None:
         raise RefusedError(f"{target} is a file; name a directory that is new or empty")
     if os.path.ismount(target):
         raise RefusedError(f"{target} is a mount point; name a directory below it, such as {target / 'workspace'}")
+    if os.path.lexists(target / MARKER) and not guard.is_marked(target):
+        raise RefusedError(
+            f"{target} is marked as the place that a workspace's subdirectory leads to, so it can be no workspace;\n"
+            "name a directory that is new or empty"
+        )
     if not is_skeleton(target):
         raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
 
@@ -211,7 +222,7 @@ def _is_on_one_disk(source: Path, target: Path) -> bool:
     return os.lstat(place).st_dev == os.stat(nearest).st_dev
 
 
-def _check_room(tree: Any, target: Path) -> None:
+def _check_room(tree: Tree, target: Path) -> None:
     """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
     from vmaf_workspace import faithful
 
@@ -316,15 +327,53 @@ def _clear_target(target: Path) -> None:
         os.rename(target, _aside(target))
 
 
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Exclude cleaners and backups of *root*, where there is a workspace, while the block runs."""
+    with ExitStack() as held:
+        if guard.is_marked(root):
+            held.enter_context(only_cleaner(root, "migrate"))
+            held.enter_context(staying(root, moves=True))
+        yield
+
+
+def _refuse_users(root: Path, what: str) -> None:
+    """Raise InUseError for a live run, and for any process with a file of *root* open: it would go on writing there."""
+    refuse_live_runs(root, what)
+    for below, pid in _opened(root):
+        raise InUseError(
+            f"cannot {what} {root} while process {pid} of this host has {below!r} open, or works in it:\n"
+            "what it writes there would be lost. Nothing was removed; wait for it to end, then try again"
+        )
+
+
+def _opened(root: Path) -> list[tuple[str, int]]:
+    """Paths below *root* that processes of this host have open or work in, each with a pid; our marker's apart."""
+    top = f"{os.path.realpath(root)}/"
+    found = ((path.removeprefix(top), pid) for path, pid in open_paths().items() if path.startswith(top))
+    return sorted(  # of a file that was removed, nothing can be lost
+        (below, pid) for below, pid in found if below.split("/")[0] != MARKER and os.path.lexists(top + below)
+    )
+
+
 def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progress: Progress | None) -> None:
     from vmaf_workspace import faithful
     from vmaf_workspace.snapshot.local import sync_file_system
 
     tree = faithful.look(str(source), without=(MARKER,))
     stage = _stage(target)
+    taken_back = journal_of(stage)
+    if taken_back.get("state") == State.COMPARED and faithful.look(
+        str(stage), without=(MARKER,)
+    ).digest() != taken_back.get("copy"):
+        raise RefusedError(
+            f"{stage} was the workspace for a while, and somebody wrote there; nothing was removed.\n"
+            f"Move what is new there into {source}, remove the rest of it, then give the same command again"
+        )
     with explained(target):
         stage.mkdir(mode=0o700, exist_ok=True)
         _write_journal(stage, journal)
+        carry_identity(source, stage)
         bar = progress("copying") if progress else None
         faithful.copy(tree, str(source), str(stage), without=(MARKER,), progress=bar)
         bar = progress("comparing") if progress else None
@@ -334,9 +383,10 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
                 if not is_synced:
                     sync_file_system(str(stage))  # says why
         faithful.finish(tree, str(stage))
-        _write_journal(stage, journal | {"state": State.COMPARED, "digest": tree.digest()})
+        digests = {"digest": tree.digest(), "copy": faithful.look(str(stage), without=(MARKER,)).digest()}
+        _write_journal(stage, journal | {"state": State.COMPARED} | digests)
         sync_file_system(str(stage))
-        refuse_live_runs(source, "migrate")  # one may have begun since
+        _refuse_users(source, "migrate")  # one may have begun since
         _clear_target(target)
         os.rename(stage, target)
 
@@ -350,27 +400,68 @@ def _synced(directory: str) -> bool:
 
 def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:
     """Remove what was copied, if it still is that; what could not go, as (path, why)."""
-    from vmaf_workspace import faithful
-
     journal, aside = journal_of(target), _aside(source)
     if _belongs(journal, source, target) is State.COMPARED:
-        if os.path.lexists(source) and not os.path.lexists(aside):  # both: the one under its name is new
-            refuse_live_runs(source, "remove what was migrated from")
-            try:
-                os.rename(source, aside)
-            except OSError as error:
-                return [(str(source), f"cannot be renamed ({error.strerror}), so it stays; {target} is whole")]
-        if os.path.lexists(aside) and faithful.look(str(aside), without=(MARKER,)).digest() != journal["digest"]:
-            os.rename(aside, source)
-            os.rename(target, _stage(target))
-            raise InUseError(
-                f"{source} changed while it was copied, and stays the workspace; wait until nobody writes there,\n"
-                "then give the same command again: what was copied is not copied twice"
-            )
-        _write_journal(target, journal | {"state": State.REMOVING})
+        with _alone(target):
+            is_old = _belongs(journal_of(source), source, target) is not None  # otherwise it is a new one, which stays
+            if is_old and not os.path.lexists(aside):
+                _refuse_users(source, "remove what was migrated from")
+                try:
+                    os.rename(source, aside)
+                except OSError as error:
+                    return [(str(source), f"cannot be renamed ({error.strerror}), so it stays; {target} is whole")]
+            if os.path.lexists(aside):
+                try:
+                    _check_again(source, target, journal)
+                except WorkspaceError:
+                    if not os.path.lexists(source):
+                        os.rename(aside, source)
+                    raise
+            _write_journal(target, journal | {"state": State.REMOVING})
     if progress:
         progress("removing")
     return _remove(aside)
+
+
+def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
+    """Raise unless the source, renamed aside, may go. The target may have been used since, by people after a kill.
+
+    InUseError where only the source changed: it becomes the workspace again. RefusedError where only a person can tell
+    which of them counts: both stay.
+    """
+    from vmaf_workspace import faithful
+
+    aside = _aside(source)
+    here, there = (faithful.look(str(place), without=(MARKER,)) for place in (aside, target))
+    is_source_same = here.digest() == journal.get("digest") and not _opened(aside)
+    is_target_same = there.digest() == journal.get("copy")
+    if is_source_same and (is_target_same or not _lacking(there, here)):
+        return
+    if not is_target_same or _lacking(here, there) or os.path.lexists(source):
+        old, lacking = (
+            source if not os.path.lexists(source) else aside,
+            (*_lacking(here, there), *_lacking(there, here)),
+        )
+        missing = f", and only one of them has {lacking[0]!r}" if lacking else ""
+        raise RefusedError(
+            f"{old} and its copy {target} are no longer the same{missing}.\n"
+            "Only you can tell what counts, so both stay. Bring what is missing or newer into the one that you keep,\n"
+            "remove the other one, whole, then give the same command again"
+        )
+    _refuse_users(target, "take back")
+    os.rename(aside, source)
+    os.rename(target, _stage(target))
+    raise InUseError(
+        f"{source} changed while it was copied, and stays the workspace; wait until nobody writes there,\n"
+        "then give the same command again: what was copied is not copied twice"
+    )
+
+
+def _lacking(one: Tree, other: Tree) -> list[str]:
+    """What no task of ours may remove, is in *other*, and is not in *one*."""
+    free = {subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)}
+    paths = {*other.files, *other.links} - {*one.files, *one.links}
+    return sorted(path for path in paths if path.split("/")[0] not in free and Path(path).name not in KEPT_NAMES)
 
 
 def _remove(directory: Path) -> list[tuple[str, str]]:
