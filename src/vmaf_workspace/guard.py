@@ -53,10 +53,17 @@ def check_not_forbidden(root: Path) -> None:
 
 
 def check_not_inside_another(directory: Path) -> None:
-    """Raise RefusedError where *directory* lies in a workspace: a clean of that one would take it along."""
-    for place in Path(os.path.realpath(directory)).parents:
-        if os.path.isdir(place / MARKER):
-            raise RefusedError(f"{directory} lies inside the workspace {place}; give it a place of its own")
+    """Raise RefusedError where *directory* lies in a workspace: a clean of that one would take it along.
+
+    So does the default place of a checkout, which the next clean there adopts unmarked.
+    """
+    above = Path(os.path.realpath(directory)).parents
+    for place in above:
+        checkout = checkout_at(place)
+        default = None if checkout is None else Path(os.path.realpath(checkout.workspace))
+        for workspace in (place if os.path.isdir(place / MARKER) else None, default):
+            if workspace is not None and workspace in above:
+                raise RefusedError(f"{directory} lies inside the workspace {workspace}; give it a place of its own")
 
 
 def is_marked(directory: Path, *, subdir: str | None = None) -> bool:

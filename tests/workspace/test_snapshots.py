@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -209,3 +210,18 @@ def test_a_location_with_somebodys_files_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "home" / "thesis.tex")
     with pytest.raises(RefusedError, match=r"thesis\.tex"):
         take(root, tmp_path / "home")
+    for name in ("objects/chair/mesh.obj", "objects/a.stl", "parts/bolt.step", "snapshots/holiday.json"):
+        write(tmp_path / "cad" / name)
+        with pytest.raises(RefusedError, match=name.split("/")[1]):
+            take(root, tmp_path / "cad")
+        shutil.rmtree(tmp_path / "cad")
+
+
+def test_a_location_in_the_default_place_of_a_checkout_is_refused(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(tmp_path / "up" / "python" / "vmaf" / "config.py")
+    at = tmp_path / "up" / "workspace" / "workdir" / "b"
+    with pytest.raises(RefusedError, match="inside the workspace"):
+        take(root, at)
+    assert not at.exists()
+    take(root, tmp_path / "up" / "b")

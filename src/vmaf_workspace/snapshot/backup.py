@@ -23,6 +23,7 @@ from pathlib import Path
 from vmaf_workspace.children import each
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
+from vmaf_workspace.lock import staying
 from vmaf_workspace.setup import identify
 from vmaf_workspace.snapshot import known
 from vmaf_workspace.snapshot.local import LARGE, file_sha256, read_small
@@ -68,6 +69,7 @@ class _Work:
     read: int = 0
     stored: dict[str, int] = field(default_factory=dict)  # objects, with their sizes
     links: dict[str, str] = field(default_factory=dict)  # where each symlink leads
+    put: set[str] = field(default_factory=set)  # objects that this process has seen stored, whole
 
 
 def backup(
@@ -85,7 +87,7 @@ def backup(
     WorkspaceError for a file or a location that cannot be read or written. Nothing is listed then.
     """
     finish_interrupted(root, "backup-models")
-    with taking(location, "ws.backup-models"):
+    with staying(root), taking(location, "ws.backup-models"):
         cache = known.read(root, location.url)
         work = _Work(root, location, _Trust(location), cache, progress)
         tree, taken = _take_all(work)
@@ -196,24 +198,37 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
 def _take_file(work: _Work, path: str, about: os.stat_result) -> tuple[str, bool]:
     """Store the content of one file; its hash, and whether that was new. _ChangedError where it is not *about*'s."""
     full = _full(work.root, path)
+    content: Path | memoryview
     try:
         if about.st_size > LARGE:
-            sha256 = file_sha256(full)
-            stored = work.location.put(object_name(sha256), Path(full), trusted=work.trust.names(sha256))
+            content, sha256 = Path(full), file_sha256(full)
         else:
             content = _read(full, about)
             if len(content) != about.st_size:
                 raise _ChangedError(path)
             sha256 = hashlib.sha256(content).hexdigest()
-            stored = work.location.put(object_name(sha256), content, trusted=work.trust.names(sha256))
+        is_trusted = sha256 in work.put or work.trust.names(sha256)
+        stored = work.location.put(object_name(sha256), content, trusted=is_trusted)
     except PermissionError as error:
         raise WorkspaceError(
             f"cannot read {full} ({error.strerror}), and a backup that misses files is none;\n"
             "make it readable, or move it out of the workspace"
         ) from error
-    if signature(os.lstat(full)) != signature(about):
+    now = None
+    with suppress(FileNotFoundError):
+        now = os.lstat(full)
+    if now is None or signature(now) != signature(about):
+        if stored and about.st_size > LARGE:  # what was copied may be neither the old content nor the new
+            _disown(work.location, sha256)
         raise _ChangedError(path)
+    work.put.add(sha256)
     return sha256, stored
+
+
+def _disown(location: Location, sha256: str) -> None:
+    with suppress(FileNotFoundError):
+        if location.sha256(object_name(sha256)) != sha256:
+            location.remove(object_name(sha256))
 
 
 def _read(full: str, about: os.stat_result) -> memoryview:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vmaf_workspace.children import cores
 from vmaf_workspace.lock import Holder, about_this_process, take
-from vmaf_workspace.snapshot.location import explained
+from vmaf_workspace.snapshot.location import PART, explained
 
 # Where everything is written before it is renamed to its name. One directory: files made in 256 of them get inodes all
 # over the disk, which took ext4 three times as long.
@@ -39,6 +39,12 @@ class LocalDirectory:
         self._top = str(directory)
         self._made: set[str] = set()
         self._own: set[str] = set()
+
+    def names(self, folder: str) -> list[str]:
+        """One listing."""
+        with explained(self.url, "list it"), suppress(FileNotFoundError):
+            return os.listdir(f"{self._top}/{folder}")
+        return []
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Of regular files; parts that are not whole are left out."""
@@ -185,10 +191,10 @@ class LocalDirectory:
 
     def clear(self) -> None:
         """Parts; a young one may be the announcement of somebody who is about to wait for us."""
-        for name in self.sizes(PARTS):
+        for name in self.names(PARTS):
             with suppress(FileNotFoundError):
-                if self.age_s(name) > ANNOUNCING_S:
-                    self.remove(name)
+                if PART.fullmatch(name) and self.age_s(f"{PARTS}/{name}") > ANNOUNCING_S:
+                    self.remove(f"{PARTS}/{name}")
 
     def _part(self) -> str:
         self._make_parent(f"{PARTS}/")

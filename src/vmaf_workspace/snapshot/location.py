@@ -1,7 +1,8 @@
 """Where backups lie: a directory, or whatever fsspec reaches by URL; both answer to the same few verbs.
 
-Names in a location are relative: `objects/ab/abcd…`, `snapshots/<id>.json`, `pins/<id>`, `verified/<id>`, and
-`running/…` for who is at work in it. A name is there whole or not at all (what is not yet, in `parts/…`).
+Names in a location are relative: `objects/ab/abcd…`, `snapshots/<id>.json`, `pins/<id>`, `verified/<id>`,
+`damaged/<sha256>` for an object that a verify found so and no backup has stored again, and `running/…` for who is at
+work in it. A name is there whole or not at all (what is not yet, in `parts/…`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.lock import Holder
 
 VARIABLE = "VMAF_BACKUPS"
-FOLDERS = frozenset({"objects", "snapshots", "pins", "verified", "running", "parts"})
+FOLDERS = frozenset({"objects", "snapshots", "pins", "verified", "damaged", "running", "parts"})
+MANIFEST = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{64}\.json")
+OBJECT = re.compile(r"objects/([0-9a-f]{2})/\1[0-9a-f]{62}")
+PART = re.compile(r"[0-9a-f]{16}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*(?:::|://)", re.IGNORECASE)
 
 
@@ -33,6 +37,9 @@ class Location(Protocol):
     at_once: int  # how many files at a time make it fast
     may_fork: bool  # whether children may use it, else threads do
     settle_s: float  # how old an object must be before its absence from every listed manifest means anything
+
+    def names(self, folder: str) -> list[str]:
+        """What lies right in *folder* ("" is the location itself); empty where there is no such folder."""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of everything below *folder*, by name; empty where there is no such folder."""
@@ -56,7 +63,8 @@ class Location(Protocol):
         """Make sure the object *name* holds *content*; whether anything was stored.
 
         It outlives a power cut after `sync`. What is there with the right size is kept if *trusted*, as it is when a
-        listed snapshot names it; else it is looked at, because a power cut may have left it empty.
+        listed snapshot names it; else it is read, or stored anew: a power cut may have left it empty, a prune that
+        nobody sees may be about to remove it.
         """
 
     def fetch(self, name: str, to: str) -> str:
@@ -120,7 +128,23 @@ def opened(name: Named | str, *, root: Path | None = None) -> Location:
         raise UsageError(f"a backup location with a NUL byte: {url!r}")
     directory = locate(url).path
     _check(directory, root)
-    return LocalDirectory(directory)
+    found = LocalDirectory(directory)
+    check_is_ours(found)
+    return found
+
+
+def check_is_ours(location: Location) -> None:
+    """Raise RefusedError where *location* holds no snapshot, but what no backup that was killed can have left."""
+    if any(MANIFEST.fullmatch(name) for name in location.names("snapshots")):
+        return
+    ours = re.compile("|".join((*FOLDERS, re.escape("lost+found"))))
+    for folder, fits in (("", ours), ("objects", re.compile("[0-9a-f]{2}")), ("parts", PART), ("snapshots", MANIFEST)):
+        for name in sorted(location.names(folder)):
+            if not fits.fullmatch(name):
+                raise RefusedError(
+                    f"{location.url} holds {os.path.join(folder, name)!r} and no snapshot, so it is somebody's; "
+                    "nothing was made.\nName a place that is new or empty, or one with snapshots in it"
+                )
 
 
 def disk_warning(location: Location, root: Path) -> str | None:
@@ -177,14 +201,3 @@ def _check(directory: Path, root: Path | None) -> None:
     guard.check_not_inside_another(real / "objects")
     if os.path.lexists(real) and not real.is_dir():
         raise RefusedError(f"the backup location {directory} is no directory; name another with --at or {VARIABLE}")
-    with explained(str(directory), "look at it"):
-        try:
-            there = os.listdir(real)
-        except FileNotFoundError:
-            return
-    foreign = sorted(name for name in there if name not in FOLDERS and name != "lost+found")
-    if foreign and "snapshots" not in there:
-        raise RefusedError(
-            f"{directory} holds {foreign[0]!r} and no snapshot, so it is somebody's; nothing was made.\n"
-            "Name a directory that is new or empty, or one with snapshots in it"
-        )

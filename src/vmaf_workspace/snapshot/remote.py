@@ -51,6 +51,16 @@ class Remote:
         self._own: set[str] = set()
         self._now: tuple[float, float] | None = None  # the store's clock, and ours at that time
 
+    def names(self, folder: str) -> list[str]:
+        """One listing."""
+        try:
+            found = self._ask("list it", self._list_one, folder)
+        except FileNotFoundError:
+            return []
+        top = self._path(folder).strip("/")
+        paths = {path.strip("/") for path in found} - {top}  # some stores list a directory as its own entry
+        return [path.removeprefix(f"{top}/") for path in paths]
+
     def sizes(self, folder: str) -> dict[str, int]:
         """One listing."""
         try:
@@ -87,10 +97,14 @@ class Remote:
             self._ask(f"write {name}", self._files.pipe_file, self._path(name), content)
 
     def put(self, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
-        """One request, or a multipart upload, which is there only once it is complete."""
+        """One request, or a multipart upload, which is there only once it is complete.
+
+        What is not trusted is stored anew: that costs no more than reading it, and makes it too young for a prune
+        elsewhere that has seen neither this backup nor a snapshot which names it.
+        """
         size = len(content) if isinstance(content, memoryview) else content.stat().st_size
-        if self._size(name) == size:
-            return not trusted
+        if trusted and self._size(name) == size:
+            return False
         with self._stored(name):
             if isinstance(content, memoryview):
                 self._ask(f"write {name}", self._files.pipe_file, self._path(name), bytes(content))
@@ -168,6 +182,13 @@ class Remote:
 
     def _path(self, name: str) -> str:
         return f"{self._top}/{name}"
+
+    def _list_one(self, folder: str) -> list[str]:
+        self._files.invalidate_cache()
+        try:
+            return list(self._files.ls(self._path(folder).rstrip("/"), detail=False))
+        except PermissionError:  # s3fs looks above what is not there, which a narrow policy forbids
+            return []
 
     def _list(self, folder: str) -> dict[str, Any]:
         self._files.invalidate_cache()
