@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -10,11 +11,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trees import Ended, age, in_a_mount_namespace, live_run, python, stored, without_root_powers, workspace, write, ws
+from trees import (
+    Ended,
+    age,
+    in_a_mount_namespace,
+    live_run,
+    process,
+    python,
+    stored,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER
@@ -252,6 +266,24 @@ def test_a_target_that_may_hold_somebodys_files_is_refused_and_both_ends_stay(tm
     after = seen(tmp_path)
     after.pop("ws/.vmaf-workspace", None)
     assert after == before
+
+
+def test_the_place_that_a_subdirectory_leads_to_is_refused_as_target_and_so_is_a_skeleton_around_it(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "ws"
+    root.mkdir()
+    for place in ("fast", "big/encode"):
+        name = "workdir" if place == "fast" else "encode"
+        (tmp_path / place).mkdir(parents=True)
+        (root / name).symlink_to(tmp_path / place)
+    workspace(root)
+    for target in ("fast", "big", "big/encode"):
+        done = move(root, tmp_path / target)
+        assert done.code == 3, (target, done)
+        assert guard.check(root)
+    assert "leads to" in move(root, tmp_path / "fast").err
+    assert ws("clean-scratch", "--workspace", root).code == 0
 
 
 def test_a_source_that_is_no_workspace_is_refused(tmp_path: Path) -> None:
@@ -495,6 +527,147 @@ print(step)
     assert content(target) == whole
     assert (root / "model" / "new.pkl").stat().st_size == 7
     assert [name for name in os.listdir(tmp_path) if name.startswith(".vmaf-")] == []
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, disk: Path) -> tuple[Path, Path]:
+    """A migration that was stopped right after the copy became the workspace: (source, target), both whole."""
+    root, target = small(tmp_path / "ws"), disk / "moved"
+    rename = os.rename
+
+    def stopping(one: Path, other: Path) -> None:
+        if one == root:
+            raise KeyboardInterrupt
+        rename(one, other)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "rename", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(root, target)
+    assert content(root) == content(target)
+    return root, target
+
+
+def test_where_both_ends_changed_after_a_kill_both_stay_until_a_person_has_chosen(stopped: tuple[Path, Path]) -> None:
+    root, target = stopped
+    age(write(target / "model" / "new.pkl", 7))
+    age(write(root / "model_param" / "p.pkl", 5))
+    before = content(root), content(target)
+    for _ in range(2):
+        done = move(root, target)
+        assert (done.code, "no longer the same" in done.err) == (3, True), done
+        assert (content(root), content(target)) == before
+    (root / "model_param" / "p.pkl").rename(root / "p")
+    shutil.copy(root / "p", target / "model_param" / "p.pkl")
+    shutil.rmtree(root)
+    assert move(root, target).code == 0
+    assert content(target) == before[1] | {"model_param/p.pkl": b"x" * 5}
+
+
+def test_a_target_in_use_since_a_kill_is_kept_with_what_is_new_there(stopped: tuple[Path, Path]) -> None:
+    root, target = stopped
+    age(write(target / "model" / "new.pkl", 7))
+    shutil.rmtree(target / "workdir" / "run")  # as a clean does
+    whole = content(target)
+    assert move(root, target).code == 0
+    assert (content(target), root.exists()) == (whole, False)
+
+
+@pytest.mark.parametrize("emptied", ["source", "target"])
+def test_an_end_that_was_emptied_after_a_kill_does_not_take_the_other_along(
+    emptied: str, stopped: tuple[Path, Path]
+) -> None:
+    root, target = stopped
+    one, other = (root, target) if emptied == "source" else (target, root)
+    whole = content(other)
+    for name in BY_NAME:
+        shutil.rmtree(one / name)  # as `rm -rf *` does, which spares our marker
+    for _ in range(2):
+        done = move(root, target)
+        assert (done.code, "'model/" in done.err) == (3, True), done
+        assert content(other) == whole
+    shutil.rmtree(one)
+    assert move(root, target).code == 0
+    assert content(target) == whole
+
+
+def test_a_workspace_made_anew_at_the_old_place_after_a_kill_does_not_take_the_copy_back(
+    stopped: tuple[Path, Path],
+) -> None:
+    root, target = stopped
+    whole = content(target)
+    shutil.rmtree(root)
+    age(write(workspace(root) / "model" / "new.pkl", 7))
+    for _ in range(2):
+        assert move(root, target).code in (0, 3)
+        assert content(target) == whole
+        assert (root / "model" / "new.pkl").exists()
+
+
+def test_going_on_with_it_is_asked_as_well(stopped: tuple[Path, Path]) -> None:
+    root, target = stopped
+    before = content(root), content(target)
+    done = ws("migrate", "--from", root, "--to", target)
+    assert (done.code, "--yes" in done.err) == (3, True)
+    assert (content(root), content(target)) == before
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
+def test_a_file_that_a_process_holds_open_refuses_it_in_every_subdirectory(
+    across: bool, tmp_path: Path, disk: Path
+) -> None:
+    root, target = small(tmp_path / "ws"), (disk if across else tmp_path) / "moved"
+    for name in ("checkpoints_dir", "dataset"):
+        held = age(write(root / name / "run" / "held", 3))
+        code = "import sys; file = open(sys.argv[1], 'ab'); print('ready', flush=True); sys.stdin.read()"
+        with process(code, held) as child:
+            done = move(root, target)
+            assert (done.code, target.exists()) == (4, False), done
+            assert str(child.pid) in done.err
+            assert f"{name}/run/held" in done.err
+    assert move(root, target).code == 0
+    assert (target / "dataset" / "run" / "held").stat().st_size == 3
+
+
+def test_a_file_opened_while_it_was_copied_keeps_the_source(
+    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, target = small(tmp_path / "ws"), disk / "moved"
+    rename = os.rename
+    code = "import sys; file = open(sys.argv[1], 'ab'); print('ready', flush=True); sys.stdin.read()"
+    with ExitStack() as opening:
+
+        def late(one: Path, other: Path) -> None:
+            if one == root:
+                opening.enter_context(process(code, root / "model" / "m.pkl"))
+            rename(one, other)
+
+        monkeypatch.setattr(os, "rename", late)
+        with pytest.raises(InUseError, match="stays the workspace"):
+            migrate(root, target)
+    assert content(root) == content(small(tmp_path / "like"))
+    assert not target.exists()
+
+
+def test_a_backup_and_a_migrate_exclude_each_other(tmp_path: Path) -> None:
+    root = small(tmp_path / "ws")
+    code = """
+import sys
+from pathlib import Path
+from vmaf_workspace.lock import staying
+with staying(Path(sys.argv[1]), moves=sys.argv[2:] == ["moves"]):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    backup = "backup-models", "--workspace", root, "--at", tmp_path / "backups"
+    with process(code, root, "moves"):
+        done = ws(*backup)
+        assert (done.code, "ws.migrate" in done.err) == (4, True), done
+    with process(code, root):
+        assert ws(*backup).code == 0  # two backups are nothing to each other
+        done = move(root, tmp_path / "moved")
+        assert (done.code, "a backup" in done.err) == (4, True), done
+    assert move(root, tmp_path / "moved").code == 0
 
 
 def test_it_takes_no_longer_than_the_files_need(tmp_path: Path) -> None:
