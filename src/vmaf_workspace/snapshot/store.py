@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_workspace.errors import InUseError, UsageError, WorkspaceError
-from vmaf_workspace.snapshot.location import Location
+from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.setup import identity
+from vmaf_workspace.snapshot.location import OBJECT, Location, check_is_ours
 from vmaf_workspace.snapshot.manifest import DamagedError, Snapshot, manifest_name, parse, short
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
 WAIT_S = 600.0  # a backup waits so long for a prune to end
 LATEST = "latest"
+SHOWN = 5  # other workspaces that are named where this one has no snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +54,20 @@ def read(location: Location, snapshot_id: str) -> bytes:
 def find(location: Location, text: str = LATEST, *, root: Path | None = None) -> str:
     """The id that *text* means: `latest`, an id, or the beginning of one (its time, or time and hash).
 
-    The latest is that of the workspace *root* of this host, where the location has one of it.
+    The latest is that of the workspace *root*, or of any where that is not given.
 
-    Raises WorkspaceError where there is no snapshot, UsageError where *text* means none or several.
+    Raises WorkspaceError where there is no snapshot, RefusedError where there are only those of other workspaces,
+    UsageError where *text* means none or several.
     """
     known = ids(location)
     if not known:
         raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
     text = text.strip() or LATEST
     if text == LATEST:
-        return known[-1] if root is None else _latest_of(location, known, root)
+        found = latest(location, root, known)
+        if found is None:
+            raise RefusedError(_none_of(location, known, root))
+        return found.id
     meant = [snapshot_id for snapshot_id in known if snapshot_id.startswith(text)]
     meant = meant or [i for i in known if i.rpartition("-")[2].startswith(text)]  # people may give the hash alone
     if len(meant) == 1:
@@ -70,16 +76,43 @@ def find(location: Location, text: str = LATEST, *, root: Path | None = None) ->
     raise UsageError(f"snapshot {text!r} {what} the {len(known)} in {location.url}; `ws.snapshots` lists them")
 
 
-def _latest_of(location: Location, known: list[str], root: Path) -> str:
-    own = socket.gethostname(), os.path.realpath(root)
-    for snapshot_id in reversed(known):
+def latest(location: Location, root: Path | None, known: list[str] | None = None) -> Snapshot | None:
+    """The newest snapshot of the workspace *root* (of any, without one); one taken for safety before a restore is none.
+
+    It is told by the identity that a workspace keeps wherever it moves; a manifest without one, and a workspace that
+    is not there, by host and path. None where there is none, DamagedError where a newer manifest cannot be read.
+    """
+    own_identity = "" if root is None else identity(root)
+    own_place = None if root is None else (socket.gethostname(), os.path.realpath(root))
+    for snapshot_id in reversed(ids(location) if known is None else known):
         try:
             snapshot = load(location, snapshot_id)
         except DamagedError as error:
             raise DamagedError(f"{error}\n`ws.verify` says more; --snapshot names an older one") from None
-        if (snapshot.host, snapshot.workspace) == own:
-            return snapshot_id
-    return known[-1]
+        if own_identity and snapshot.identity:
+            is_own = snapshot.identity == own_identity
+        else:
+            is_own = own_place in (None, (snapshot.host, snapshot.workspace))
+        if is_own and not snapshot.is_safety:
+            return snapshot
+    return None
+
+
+def _none_of(location: Location, known: list[str], root: Path | None) -> str:
+    """Why there is no latest: whose snapshots there are instead, the newest of each."""
+    others: dict[str, str] = {}
+    for snapshot in (load(location, snapshot_id) for snapshot_id in reversed(known)):
+        whose = f"{snapshot.workspace} on {snapshot.host}" + (", before a restore" if snapshot.is_safety else "")
+        others.setdefault(whose, snapshot.id)
+    lines = [f"  {short(snapshot_id)} of {whose}" for whose, snapshot_id in list(others.items())[:SHOWN]]
+    return "\n".join(
+        [
+            f"no snapshot in {location.url} is known to be of the workspace {root}: it was never backed up there, was",
+            "made anew, or came here without its marker. There are:",
+            *lines,
+            "--snapshot names the one you mean",
+        ]
+    )
 
 
 def snapshots(location: Location) -> list[Listed]:
@@ -89,8 +122,8 @@ def snapshots(location: Location) -> list[Listed]:
 
 
 def marked(location: Location, folder: str) -> set[str]:
-    """Ids that are pinned (`pins`), or were found whole (`verified`)."""
-    return {name.removeprefix(f"{folder}/") for name in location.sizes(folder)}
+    """Ids that are pinned (`pins`) or were found whole (`verified`), hashes of `damaged` objects."""
+    return set(location.names(folder))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +140,15 @@ def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int,
 
     Safe beside a backup: each announces itself before it looks for the other, so at least one of them sees the other.
     A prune that sees a backup raises InUseError, a backup that sees a prune waits. Raises DamagedError where a
-    manifest cannot be read: nobody can tell what it names.
+    manifest cannot be read: nobody can tell what it names; RefusedError where there is no snapshot: nothing says then
+    that the place is one of backups.
     """
+    if not ids(location):
+        raise RefusedError(
+            f"there is no snapshot in {location.url}, so nothing says that what lies there is ours; "
+            "nothing was removed\n"
+            "see that --at names the right place; `ws.backup-models` takes a snapshot"
+        )
     if dry_run:
         return _prune(location, dry_run=True, progress=progress)
     with location.announced(PRUNE, "ws.prune"):
@@ -121,7 +161,11 @@ def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int,
 
 @contextmanager
 def taking(location: Location, command: str) -> Iterator[None]:
-    """Announce a backup, and wait until no prune runs. InUseError where one goes on for too long."""
+    """Announce a backup, and wait until no prune runs. InUseError where one goes on for too long.
+
+    Raises RefusedError where the place is somebody else's.
+    """
+    check_is_ours(location)
     with location.announced(BACKUP, command):
         until_s = time.monotonic() + WAIT_S
         while prunes := location.others(PRUNE):
@@ -135,12 +179,12 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
     there = location.sizes("objects")
     named: set[str] = set()
     for snapshot_id in ids(location):
-        named |= load(location, snapshot_id).objects.keys()
-    orphans = {name: size for name, size in there.items() if name.rpartition("/")[2] not in named}
+        named |= _names(location, snapshot_id)
+    orphans = {n: size for n, size in there.items() if OBJECT.fullmatch(n) and n.rpartition("/")[2] not in named}
     total = sum(orphans.values())
     objects = apparent_bytes = kept_fresh = done = 0
     for name, size in orphans.items():
-        if location.settle_s and location.age_s(name) < location.settle_s:
+        if location.settle_s and location.age_s(name) < location.settle_s:  # asked at the last moment
             kept_fresh += 1
             continue
         if not dry_run:
@@ -150,7 +194,20 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
         done += size
         if progress is not None:
             progress(done, total)
+    for sha256 in () if dry_run else marked(location, "damaged") - named:
+        location.remove(f"damaged/{sha256}")
     return Pruned(objects=objects, apparent_bytes=apparent_bytes, kept_fresh=kept_fresh)
+
+
+def _names(location: Location, snapshot_id: str) -> set[str]:
+    """Hashes of the objects that a snapshot names. DamagedError, with what to do, where nobody can tell."""
+    try:
+        return set(load(location, snapshot_id).objects)
+    except (DamagedError, RefusedError) as error:
+        raise DamagedError(
+            f"{error}\nnothing was pruned, as nobody can tell what that snapshot needs\n"
+            f"once nothing in it is missed, move {location.url}/{manifest_name(snapshot_id)} away"
+        ) from error
 
 
 def _listed(location: Location, snapshot_id: str, *, pinned: bool, verified: bool) -> Listed:
