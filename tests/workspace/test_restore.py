@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, reforged, take
@@ -91,8 +93,9 @@ def test_into_another_directory_makes_no_workspace_of_it(tmp_path: Path) -> None
 
 def test_into_a_missing_workspace_makes_it(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
-    take(root, tmp_path / "b")
-    done = ws("restore-models", "--workspace", tmp_path / "new", "--at", tmp_path / "b")
+    taken = take(root, tmp_path / "b")
+    new = ("--workspace", tmp_path / "new", "--at", tmp_path / "b", "--snapshot", taken.id)
+    done = ws("restore-models", *new)
     assert done.code == 0, done
     assert content_of(tmp_path / "new") == content_of(root)
     assert (tmp_path / "new" / "workdir" / PLACEHOLDER).exists()
@@ -274,7 +277,6 @@ def test_the_latest_is_that_of_the_own_workspace_where_others_share_the_location
     take(other, tmp_path / "b")
     location = place(tmp_path / "b")
     assert store.find(location, root=one) == mine.id
-    assert store.find(location, root=tmp_path / "third") != mine.id
     assert store.find(location, mine.id[:20]) == mine.id
     assert (
         store.find(
@@ -289,23 +291,184 @@ def test_the_latest_is_that_of_the_own_workspace_where_others_share_the_location
 def test_a_full_workspace_is_explained_and_stays_as_it_was(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     write(root / "model" / "big", 600_000)
-    take(root, tmp_path / "b")
+    taken = take(root, tmp_path / "b")
     small = tmp_path / "small"
     small.mkdir()
     done = in_a_mount_namespace(
         """
-root, at = Path(sys.argv[1]), Path(sys.argv[2])
+root, at, taken = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 mount("-t", "tmpfs", "-o", "size=400k", "none", root)
 assert ws("setup", "--workspace", root)[0] == 0
-code, out, err = ws("restore-models", "--workspace", root, "--at", at)
+code, out, err = ws("restore-models", "--workspace", root, "--at", at, "--snapshot", taken)
 print(code)
 print(err)
 print([name for name in os.listdir(root / "model") if name != ".gitignore"])
 """,
         small,
         tmp_path / "b",
+        taken.id,
     )
     code, *lines, left_in_model = done.out.strip().splitlines()
     assert (code, left_in_model) == ("1", "[]"), done
     assert "no space left" in lines[0]
     assert "ws.clean-scratch" in lines[2]
+
+
+def modes(root: Path, *paths: str) -> list[int]:
+    return [(root / path).stat().st_mode & 0o777 for path in paths]
+
+
+def test_directories_come_back_with_what_they_allow_and_empty_ones_too(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    age(write(root / "model" / "private" / "inner" / "secret.pkl", 5))
+    (root / "model" / "private" / "inner").chmod(0o550)
+    (root / "model" / "private").chmod(0o700)
+    (root / "model" / "empty" / "deep").mkdir(parents=True)
+    (root / "model" / "empty" / "deep").chmod(0o711)
+    (root / "checkpoints_dir").chmod(0o750)
+    paths = ("model/private", "model/private/inner", "model/empty/deep", "model/empty", "model", "checkpoints_dir")
+    was = modes(root, *paths)
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    assert ws("backup-models", *at).code == 0
+    assert ws("restore-models", *at, "--into", tmp_path / "out").code == 0
+    assert modes(tmp_path / "out", *paths) == was
+    assert ws("wipe-models", *at, "--yes").code == 0
+    assert not (root / "model" / "private").exists()
+    dry = ws("restore-models", *at, "--dry-run", "--json").json
+    assert set(dry["new_directories"]) == {
+        "model/private",
+        "model/private/inner",
+        "model/empty",
+        "model/empty/deep",
+    } | {
+        "checkpoints_dir/run",
+        "model_param/tuned",
+    }
+    assert ws("restore-models", *at).code == 0
+    assert modes(root, *paths) == was
+
+
+def test_a_directory_that_is_there_keeps_what_it_allows(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    (root / "model_param" / "tuned").chmod(0o755)
+    take(root, tmp_path / "b")
+    (root / "model_param" / "tuned").chmod(0o700)
+    (root / "model_param" / "tuned" / "p.pkl").unlink()
+    assert bring_back(root, tmp_path / "b").files == 1
+    assert modes(root, "model_param/tuned") == [0o700]
+
+
+def test_only_brings_back_no_other_directories(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    (root / "model" / "empty").mkdir()
+    take(root, tmp_path / "b")
+    bring_back(tmp_path / "out", tmp_path / "b", only="model_param/*")
+    assert os.listdir(tmp_path / "out") == ["model_param"]
+
+
+def test_nobody_else_can_read_a_file_while_it_is_restored_into_a_private_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = models(tmp_path / "ws")
+    (root / "model_param" / "tuned").chmod(0o700)
+    (root / "model_param" / "tuned" / "p.pkl").chmod(0o644)
+    take(root, tmp_path / "b")
+    seen = []
+    link = os.link
+
+    def linked(source: str, name: str, **options: Any) -> None:
+        seen.append(os.stat(os.path.dirname(source)).st_mode & 0o077)
+        seen.append(os.fstat(options["dst_dir_fd"]).st_mode & 0o077)
+        link(source, name, **options)
+
+    monkeypatch.setattr(os, "link", linked)
+    bring_back(tmp_path / "out", tmp_path / "b", only="model_param/*")
+    assert seen == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc", "workdir", "model/../x", "model/.vmaf-restore-1", "model/m.pkl/below"]
+)
+def test_a_manifest_with_a_directory_in_a_strange_place_is_refused(path: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    forged = reforged(tmp_path / "b", taken.id, lambda data: data["directories"].append({"path": path, "mode": "0777"}))
+    with pytest.raises(RefusedError, match="no place for models"):
+        bring_back(tmp_path / "out", tmp_path / "b", forged)
+
+
+def test_a_manifest_without_directories_and_identity_is_that_of_its_host_and_path(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+
+    def older(data: dict[str, object]) -> None:
+        for name in ("directories", "identity", "safety"):
+            del data[name]
+
+    forged = reforged(tmp_path / "b", taken.id, older)
+    (tmp_path / "b" / "snapshots" / f"{taken.id}.json").unlink()
+    (root / "model" / "m.pkl").unlink()
+    done = ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--json")
+    assert (done.code, done.json["snapshot"], done.json["new"]) == (0, forged, ["model/m.pkl"]), done
+    assert ws("restore-models", "--workspace", workspace(tmp_path / "other"), "--at", tmp_path / "b").code == 3
+
+
+@pytest.mark.parametrize("change", [{"size": 10**30}, {"size": 1 << 63}, {"mtime_ns": 10**40}, {"mtime_ns": -(10**20)}])
+def test_numbers_that_no_file_has_are_damage(change: dict[str, int], tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    forged = reforged(tmp_path / "b", taken.id, lambda data: data["files"][0].update(change))
+    with pytest.raises(DamagedError, match="cannot be read"):
+        bring_back(tmp_path / "out", tmp_path / "b", forged)
+
+
+def test_a_size_that_is_not_that_of_the_content_is_damage(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    forged = reforged(tmp_path / "b", taken.id, lambda data: data["files"][0].update(size=12345))
+    with pytest.raises(DamagedError, match="size"):
+        bring_back(tmp_path / "out", tmp_path / "b", forged)
+    assert content_of(tmp_path / "out") == {}
+
+
+def test_the_snapshot_of_what_was_replaced_is_never_the_latest(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    first = take(root, tmp_path / "b")
+    write(root / "model" / "m.pkl", 7)
+    done = ws("restore-models", *at, "--overwrite", "--json")
+    assert done.code == 0, done
+    was = content_of(root)
+    assert ws("restore-models", *at, "--json").json["snapshot"] == first.id
+    assert content_of(root) == was
+    assert "before a restore" in ws("snapshots", *at).out
+    assert bring_back(root, tmp_path / "b", done.json["safety_snapshot"], overwrite=True).files == 1
+    assert (root / "model" / "m.pkl").stat().st_size == 7
+
+
+def test_a_workspace_that_moved_finds_its_snapshots_and_never_those_of_others(tmp_path: Path) -> None:
+    one, other = models(tmp_path / "one"), workspace(tmp_path / "other")
+    mine = take(one, tmp_path / "b")
+    take(other, tmp_path / "b")
+    one.rename(tmp_path / "moved")
+    for subdir in ("model", "model_param", "checkpoints_dir"):
+        shutil.rmtree(tmp_path / "moved" / subdir)
+    done = ws("restore-models", "--workspace", tmp_path / "moved", "--at", tmp_path / "b", "--json")
+    assert (done.code, done.json["snapshot"]) == (0, mine.id)
+    models(tmp_path / "one")  # another one in the old place
+    assert ws("restore-models", "--workspace", tmp_path / "one", "--at", tmp_path / "b").code == 3
+
+
+@pytest.mark.parametrize("flags", [["restore-models"], ["restore-models", "--into", "out"], ["diff"]])
+def test_where_there_are_only_snapshots_of_others_they_are_named(flags: list[str], tmp_path: Path) -> None:
+    taken = take(models(tmp_path / "other"), tmp_path / "b")
+    root = workspace(tmp_path / "ws")
+    before = everything(tmp_path)
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    done = ws(*flags, *at)
+    assert done.code == 3
+    assert taken.id[:28] in done.err
+    assert str(tmp_path / "other") in done.err
+    assert "--snapshot" in done.err
+    assert everything(tmp_path) == before
+    assert ws(*flags, *at, "--snapshot", taken.id[:28]).code == 0

@@ -119,12 +119,13 @@ RESTORE = """
 old, new = {}, {}
 def prepare():
     models(ROOT)
+    (ROOT / "model_param" / "tuned").chmod(0o700)
     old.update(content_of(ROOT))
     prepare.id = take(ROOT, AT).id
     write(ROOT / "model" / "m.pkl", 2)
     write(ROOT / "model" / "m.pkl.model", 20)
     write(ROOT / "model" / "m.pkl.0001", 20)
-    (ROOT / "model_param" / "tuned" / "p.pkl").unlink()
+    shutil.rmtree(ROOT / "model_param" / "tuned")
     age(ROOT / "model")
     new.update(content_of(ROOT))
 
@@ -143,6 +144,7 @@ def check():
         assert len(held) > 1, "what was replaced is in a safety snapshot"
     bring_back(ROOT, AT, prepare.id, overwrite=True)
     assert content_of(ROOT) == old
+    assert (ROOT / "model_param" / "tuned").stat().st_mode & 0o777 == 0o700
     assert not [name for name in os.listdir(ROOT) + os.listdir(ROOT / "model") if name.startswith(".vmaf-restore")]
     everything_listed_verifies()
 

@@ -121,7 +121,7 @@ class LocalDirectory:
                 raise
         return True
 
-    def fetch(self, name: str, to: str) -> str:
+    def fetch(self, name: str, to: str) -> tuple[str, int]:
         """Small ones in one gulp; large ones copied by the kernel, then read back."""
         source = f"{self._top}/{name}"
         with explained(self.url, f"read {name}"):
@@ -132,9 +132,9 @@ class LocalDirectory:
                 os.close(fd)
         if content is not None:
             _write_new(to, content, 0o600)
-            return hashlib.sha256(content).hexdigest()
+            return hashlib.sha256(content).hexdigest(), len(content)
         copy_file(source, to, 0o600)
-        return file_sha256(to)
+        return file_sha256(to), os.stat(to).st_size
 
     def remove(self, name: str) -> None:
         """Its directory stays."""

@@ -67,8 +67,8 @@ class Location(Protocol):
         nobody sees may be about to remove it.
         """
 
-    def fetch(self, name: str, to: str) -> str:
-        """Copy *name* to the new file *to*, and the hash of what was copied; FileNotFoundError where it is gone."""
+    def fetch(self, name: str, to: str) -> tuple[str, int]:
+        """Copy *name* to the new file *to*; the hash and bytes of what was copied, FileNotFoundError if it is gone."""
 
     def remove(self, name: str) -> None:
         """Remove *name*, or nothing where it is gone already."""
@@ -148,7 +148,12 @@ def check_is_ours(location: Location) -> None:
 
 
 def disk_warning(location: Location, root: Path) -> str | None:
-    """What to say while *location* lies on the disk of the workspace *root*, which takes both when it dies."""
+    """What to say while *location* lies on the disk of the workspace *root*, which takes both when it dies.
+
+    Or where it does not even outlive the process.
+    """
+    if location.url.startswith("memory:"):
+        return f"{location.url} is in the memory of this process, and gone when it ends"
     if location.directory is None or not root.exists():
         return None
     nearest = next(place for place in (location.directory, *location.directory.parents) if place.exists())

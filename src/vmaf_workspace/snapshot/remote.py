@@ -112,9 +112,9 @@ class Remote:
                 self._ask(f"write {name}", self._files.put_file, str(content), self._path(name))
         return True
 
-    def fetch(self, name: str, to: str) -> str:
+    def fetch(self, name: str, to: str) -> tuple[str, int]:
         """Streamed, and hashed on the way."""
-        return str(self._ask(f"read {name}", self._copy, name, to))
+        return self._ask(f"read {name}", self._copy, name, to), os.stat(to).st_size
 
     def remove(self, name: str) -> None:
         """One request."""

@@ -34,6 +34,7 @@ def taken_json(taken: Taken, root: str, url: str) -> str:
         apparent_bytes=taken.apparent_bytes,
         read_files=taken.read_files,
         stored={"objects": taken.stored_objects, "apparent_bytes": taken.stored_bytes},
+        is_new_location=taken.is_first,
         left_out=[{"path": path, "why": why} for path, why in taken.left_out],
     )
 
@@ -42,7 +43,8 @@ def taken_lines(taken: Taken, url: str) -> None:
     """Print what a backup took."""
     stored = f"{bytes_text(taken.stored_bytes)} of it new" if taken.stored_objects else "nothing of it new"
     what = f"{count_text(taken.files, 'file')}, {bytes_text(taken.apparent_bytes)}, {stored}"
-    print(f"snapshot {id_text(taken.id)}: {what}; in {printable(url)}")
+    new = ", a new backup location: no snapshot was there before" if taken.is_first else ""
+    print(f"snapshot {id_text(taken.id)}: {what}; in {printable(url)}{new}")
     listing("left out:", taken.left_out, file=sys.stderr)
 
 
@@ -91,24 +93,28 @@ def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:
         apparent_bytes=found.apparent_bytes,
         models_loaded=found.models,
         problems=[{"what": what, "problem": problem} for what, problem in found.problems],
+        unloadable=[{"model": model, "problem": problem} for model, problem in found.unloadable.items()],
         exit_code=exit_code,
     )
 
 
 def verified_lines(found: Verified, url: str, depth: str) -> None:
     """Print what a verify found."""
-    listing("problems:", found.problems, file=sys.stderr)
     how = {"quick": "there and of its size", "hashes": "of its hash", "restore": "of its hash, and restored"}
     objects = f"{count_text(found.objects, 'object')}, {bytes_text(found.apparent_bytes)}"
     if found.problems:
         damaged = f"{len(found.whole)} of {count_text(found.snapshots, 'snapshot')} whole"
         print(f"{damaged} in {printable(url)} ({objects} looked at), {count_text(len(found.problems), 'problem')}")
-        return
-    print(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
+        listing("problems:", found.problems)
+        print("`ws.backup-models` stores again whatever of it the workspace still has", file=sys.stderr)
+    else:
+        print(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
     if str(depth) == "restore" and found.models is None:
         print("no model was loaded: nothing installed here loads one (`vmaf-workspace[harness]` does)", file=sys.stderr)
     elif found.models is not None:
-        print(f"{count_text(found.models, 'model file')} loaded")
+        loaded = f"{count_text(found.models, 'model file')} tried"
+        print(f"{loaded}, every model loads" if not found.unloadable else f"{loaded}, kept as they were backed up")
+        listing("models that do not load:", tuple(found.unloadable.items()))
 
 
 def restored_json(plan: Restoring, done: Restored | None, url: str, exit_code: int) -> str:
@@ -119,6 +125,7 @@ def restored_json(plan: Restoring, done: Restored | None, url: str, exit_code: i
         "snapshot": plan.snapshot.id,
         "dry_run": done is None,
         "new": [file.path for file in plan.new],
+        "new_directories": [directory.path for directory in plan.directories],
         "same_files": plan.same,
         "replaced": [file.path for file in plan.replaced],
         "removed": list(plan.extra),

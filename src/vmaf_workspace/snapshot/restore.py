@@ -21,14 +21,14 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import cores, each
-from vmaf_workspace.errors import RefusedError, UsageError
+from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.setup import explained
 from vmaf_workspace.snapshot.backup import backup
 from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, object_name, short
+from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short
 from vmaf_workspace.snapshot.swap import JOURNAL, finish, remove_staging, staging, swap, write_journal
 from vmaf_workspace.snapshot.tree import Signature, look, signature
 
@@ -44,6 +44,7 @@ class Restoring:
     replaced: tuple[File, ...]  # there, different
     extra: tuple[str, ...]  # there, part of a model that is restored, unknown to the snapshot: it would break the group
     seen: dict[str, Signature]  # of all that goes: what changes before its turn stays
+    directories: tuple[Directory, ...] = ()  # not there now; those that are there stay as they are
 
     @property
     def conflicts(self) -> tuple[str, ...]:
@@ -77,10 +78,16 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
     chosen = [file for file in snapshot.files if group_of(file.path) in groups]
     if only and not chosen:
         raise UsageError(
-            f"--only {only!r} fits none of the {len(snapshot.files)} files of snapshot {short(snapshot.id)}"
+            f"--only {only!r} fits none of the {len(snapshot.files)} files of snapshot {short(snapshot.id)};\n"
+            "a pattern begins at the workspace, such as 'model/vmaf_v2*' or '*/vmaf_v2*'"
         )
-    found = look(root).found
-    _check_free(root, chosen, found)
+    tree = look(root)
+    found = tree.found
+    directories = [directory for directory in snapshot.directories if directory.path not in tree.modes]
+    if only:
+        above = {place for file in chosen for place in _places_above(file.path)}
+        directories = [directory for directory in directories if directory.path in above]
+    _check_free(root, chosen, directories, found)
     new = [file for file in chosen if file.path not in found]
     there = [file for file in chosen if file.path in found]
     same = dict(each(there, lambda file: is_same(root, file, found[file.path]), at_most=cores()))
@@ -95,6 +102,7 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
         replaced=tuple(replaced),
         extra=tuple(sorted(extra)),
         seen={path: signature(found[path]) for path in (*(file.path for file in replaced), *extra)},
+        directories=tuple(directories),
     )
 
 
@@ -118,31 +126,38 @@ def restore(
             "--overwrite replaces them, after a snapshot of what is there; --into DIR restores elsewhere"
         )
     report = Restored()
-    plan.root.mkdir(parents=True, exist_ok=True)
+    try:
+        plan.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(
+            f"cannot make the directory {plan.root} ({error.strerror}), so nothing was restored; name another"
+        ) from error
     with only_cleaner(plan.root, "restore-models"):
         finish(plan.root)
         token = os.urandom(8).hex()
         steps = [_step(n, file, plan.seen.get(file.path)) for n, file in enumerate((*plan.new, *plan.replaced))]
         steps += [{"path": path, "staged": None, "was": plan.seen[path], "sha256": None} for path in plan.extra]
-        if not steps:
+        directories = {directory.path: directory.mode for directory in plan.directories}
+        if not steps and not directories:
             return report
-        subdirs = sorted({str(step["path"]).split("/")[0] for step in steps})
+        subdirs = sorted({path.split("/")[0] for path in (*(str(step["path"]) for step in steps), *directories)})
         try:
             with explained(plan.root):
                 for subdir in subdirs:
-                    os.makedirs(staging(plan.root, subdir, token))
+                    os.makedirs(staging(plan.root, subdir, token), mode=0o700)  # whatever its files allow
                 _stage(plan, location, token, report, progress)
             if plan.conflicts:
                 note = f"before a restore of {short(plan.snapshot.id)}"
-                report.safety = backup(plan.root, location, note=note).id
+                report.safety = backup(plan.root, location, note=note, is_safety=True).id
                 for subdir in subdirs:
                     sync_file_system(staging(plan.root, subdir, token))
         except BaseException:
             remove_staging(plan.root, token)
             raise
-        write_journal(plan.root, {"token": token, "steps": steps}, flush=bool(plan.conflicts))
-        report.left = swap(plan.root, token, steps)
-        report.files = len(steps) - len(report.left)
+        journal = {"token": token, "steps": steps, "directories": directories}
+        write_journal(plan.root, journal, flush=bool(plan.conflicts))
+        report.left = swap(plan.root, token, steps, directories)
+        report.files = len(steps) - len([path for path, _ in report.left if path not in directories])
         os.unlink(plan.root / JOURNAL)
         remove_staging(plan.root, token)
     return report
@@ -160,13 +175,20 @@ def _matches(path: str, glob: str) -> bool:
     return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(group_of(path), glob)
 
 
-def _check_free(root: Path, chosen: list[File], found: dict[str, os.stat_result]) -> None:
+def _places_above(path: str) -> list[str]:
+    """The directories that *path* lies in, the deepest last."""
+    *above, _ = path.split("/")
+    return ["/".join(above[:n]) for n in range(1, len(above) + 1)]
+
+
+def _check_free(root: Path, chosen: list[File], directories: list[Directory], found: dict[str, os.stat_result]) -> None:
     """No directory lies where a file must be, nothing else where a directory must be."""
+    for directory in directories:
+        if directory.path in found:
+            raise RefusedError(f"{root / directory.path} is no directory, and the snapshot has one there; move it away")
     checked = set()
     for file in chosen:
-        *above, _ = file.path.split("/")
-        for n in range(2, len(above) + 1):
-            place = "/".join(above[:n])
+        for place in _places_above(file.path)[1:]:
             if place not in checked:
                 checked.add(place)
                 if place in found:
@@ -199,11 +221,13 @@ def _stage(
             os.symlink(file.link, to)
         else:
             try:
-                sha256 = location.fetch(object_name(file.sha256), to)
+                sha256, size = location.fetch(object_name(file.sha256), to)
             except FileNotFoundError:
                 raise DamagedError(_damage(plan.snapshot, file, "is missing")) from None
             if sha256 != file.sha256:
                 raise DamagedError(_damage(plan.snapshot, file, "does not have the content that its name says"))
+            if size != file.size:
+                raise DamagedError(_damage(plan.snapshot, file, f"has {size} bytes, not the size of {file.size}"))
             os.chmod(to, file.mode)
         os.utime(to, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
@@ -47,15 +48,17 @@ def finish(root: Path) -> bool:
         steps = [step for step in began["steps"] if is_place(step["path"])]
         for step in steps:
             step["staged"] = None if step["staged"] is None else str(int(step["staged"]))
+        named = began.get("directories", {})  # a restore of an older version names none
+        directories = {path: int(named[path]) & 0o777 for path in named if is_place(path) or path in BACKED_UP}
     except FileNotFoundError:
         pass
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(
             f"{root / JOURNAL} says what a restore left to do and cannot be read ({error}); nothing was touched.\n"
             "Remove it, then restore again"
         ) from error
     if began is not None:
-        swap(root, token, steps, check=True)
+        swap(root, token, steps, directories, check=True)
         os.unlink(root / JOURNAL)
     remove_staging(root, "")
     return began is not None
@@ -77,14 +80,18 @@ def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
     part.rename(root / JOURNAL)
 
 
-def swap(root: Path, token: str, steps: list[dict[str, Any]], *, check: bool = False) -> list[tuple[str, str]]:
+def swap(
+    root: Path, token: str, steps: list[dict[str, Any]], directories: Mapping[str, int], *, check: bool = False
+) -> list[tuple[str, str]]:
     """Put each staged file into its place; what changed since it was planned stays as it is and is returned.
 
-    Done twice it is the same as done once. With *check* the staged files are read first: a power cut may have left
-    some empty.
+    *directories* are made, their owner's alone until the files are in them, then given these permission bits. Done
+    twice it is the same as done once. With *check* the staged files are read first: a power cut may have left some
+    empty.
     """
     left: list[tuple[str, str]] = []
     tops = {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
+    _allow(tops, dict.fromkeys(sorted(directories), 0o700))
     for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
         in_parent = list(found)
         subdir, *below = parent.split("/")
@@ -95,7 +102,7 @@ def swap(root: Path, token: str, steps: list[dict[str, Any]], *, check: bool = F
                     left += _put_in_place(staged, step, fd, check=check)
         except OSError as error:  # its directory cannot be made or entered
             left += [(step["path"], error.strerror or str(error)) for step in in_parent]
-    return left
+    return left + _allow(tops, dict(sorted(directories.items(), reverse=True)))  # deepest first
 
 
 def remove_staging(root: Path, token: str) -> None:
@@ -108,6 +115,20 @@ def remove_staging(root: Path, token: str) -> None:
                     shutil.rmtree(os.path.join(top, name), ignore_errors=True)
     for part in root.glob(f"{JOURNAL}-{token}*"):
         part.unlink(missing_ok=True)
+
+
+def _allow(tops: Mapping[str, str], directories: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Make directories and set their permission bits, in this order; (path, why) where that cannot be done."""
+    left = []
+    for path, mode in directories.items():
+        subdir, *below = path.split("/")
+        try:
+            with _directory(tops[subdir], below) as fd:
+                special = stat.S_IMODE(os.fstat(fd).st_mode) & ~0o777  # set-group-id: the place is shared
+                os.fchmod(fd, special | mode)
+        except OSError as error:
+            left.append((path, error.strerror or str(error)))
+    return left
 
 
 def _parent(step: dict[str, Any]) -> str:
