@@ -5,20 +5,24 @@ Reads only. An error is what makes a task fail or a model be lost; a warning is 
 
 from __future__ import annotations
 
+import glob
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from vmaf_workspace import guard
+from vmaf_workspace.clean import plan_clean
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, SUBDIRS, Loss
-from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import ASIDE, STARTING, stale_sessions
-from vmaf_workspace.surfaces import Inspector, inspector, trained
+from vmaf_workspace.surfaces import Inspector, inspector, latest_backup, trained
 
 LOW_BYTES = 1 << 30  # an intermediate YUV of a minute of 1080p takes four times as much
 LOW_INODES = 10_000
@@ -59,7 +63,7 @@ def examine(location: Location, *, at: str = "", environ: Mapping[str, str] | No
         *_engine(harness),
         *_variable(environ),
         *_place(root),
-        *(_contents(root, harness) if os.path.isdir(root) else ()),
+        *(_contents(root, harness, at) if os.path.isdir(root) else ()),
         *(_backups(root, at) if os.path.isdir(root) else ()),
     ]
 
@@ -190,14 +194,15 @@ def mounted_as(place: Path, *, mountinfo: Path = Path("/proc/self/mountinfo")) -
     return found
 
 
-def _contents(root: Path, harness: Inspector | None) -> Iterator[Finding]:
+def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Finding]:
     yield from _rests(root)
+    yield from _orphans(root)
     foreign = sorted(set(os.listdir(root)) - {*BY_NAME, *KEPT_NAMES})
     if foreign:
         shown = ", ".join(map(repr, foreign[:3])) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         remedy = "no task removes it or backs it up: move it out, or into dataset/"
         yield Finding(level=Level.WARNING, about="workspace", found=f"{shown}: not one of the eight", remedy=remedy)
-    for path in sorted((root / "model").rglob("*.onnx")):
+    for path in sorted(path for path in (root / "model").rglob("*") if path.suffix.lower() == ".onnx"):
         remedy = "move it, with its sidecar .json, to the checkout's model/tiny/"
         found = f"{path.relative_to(root)}: ONNX, which the Python harness does not read from here"
         yield Finding(level=Level.ERROR, about="model/", found=found, remedy=remedy)
@@ -209,10 +214,22 @@ def _contents(root: Path, harness: Inspector | None) -> Iterator[Finding]:
                     harness.is_plain(path)
                 except Exception as error:  # whatever a harness raises
                     unsafe.add(str(path))
-                    remedy = "do not load it with anything else; remove it, or restore it (`ws.restore-models`)"
+                    remedy = f"do not load it with anything else; {_held_otherwise(root, path, at)}"
                     yield Finding(level=Level.ERROR, about=f"{subdir}/", found=str(error), remedy=remedy)
+    for subdir in sorted({*BACKED_UP} - {"model"}):  # a pickle there is whole without a .model, not the other way round
+        for path in sorted((root / subdir).rglob("*.pkl*.model")):
+            if not os.path.lexists(path.with_suffix("")):
+                found = f"{path.relative_to(root)}: half a model, as {path.stem} is not beside it"
+                remedy = f"move it to where {path.stem} is, or restore that (`ws.restore-models --only`)"
+                yield Finding(level=Level.ERROR, about=f"{subdir}/", found=found, remedy=remedy)
     whole = 0
-    for model in trained(root):
+    try:
+        models = trained(root)
+    except WorkspaceError as error:
+        what, _, remedy = str(error).partition("\n")
+        yield Finding(level=Level.ERROR, about="model/", found=what, remedy=remedy)
+        return
+    for model in models:
         problem = _problem(root, model.name, model.files, harness, unsafe)
         missing = [] if harness is not None and problem is None else list(model.missing)
         if not missing and problem is None:
@@ -234,6 +251,40 @@ def _problem(root: Path, name: str, files: tuple[str, ...], harness: Inspector |
     except Exception as error:  # whatever a harness raises for a model that does not load
         return str(error)
     return None
+
+
+def _held_otherwise(root: Path, path: Path, at: str) -> str:
+    """What to do about a file that is broken: which snapshot of this workspace holds it with another content."""
+    from vmaf_workspace.snapshot import location, store
+    from vmaf_workspace.snapshot.local import file_sha256
+    from vmaf_workspace.snapshot.manifest import short
+
+    below = path.relative_to(root).as_posix()
+    with suppress(WorkspaceError, OSError):
+        place = location.opened(location.named(at), root=root)
+        now, known = file_sha256(str(path)), store.ids(place)
+        while (snapshot := store.latest(place, root, known)) is not None:
+            known = known[: known.index(snapshot.id)]
+            if any(file.path == below and file.sha256 not in ("", now) for file in snapshot.files):
+                pattern = shlex.quote(glob.escape(below))
+                which = f"--snapshot {short(snapshot.id)} --only {pattern} --overwrite"
+                return f"a snapshot holds it otherwise: `ws.restore-models {which}`"
+    return "no snapshot holds it otherwise, so keep it until the model was trained again"
+
+
+def _orphans(root: Path) -> Iterator[Finding]:
+    """What runs that were killed left in scratch; the output of a run that ended is a person's to read."""
+    try:
+        entries = [entry.path.rstrip("/") for entry in plan_clean(root).entries]
+    except WorkspaceError:  # not ours: said elsewhere
+        return
+    of_runs = [path for path in entries if path.startswith("workdir/")]
+    twins = {f"output/{os.path.basename(path)}" for path in of_runs}
+    for about, paths in (("workdir/", of_runs), ("output/", [path for path in entries if path in twins])):
+        orphans = [path for path in paths if not os.path.basename(path).startswith((ASIDE, STARTING))]
+        if orphans:
+            found = f"{len(orphans)} left by runs that are over, such as {orphans[0]!r}"
+            yield Finding(level=Level.WARNING, about=about, found=found, remedy="`ws.clean-scratch` removes them")
 
 
 def _rests(root: Path) -> Iterator[Finding]:
@@ -275,30 +326,52 @@ def _is_old(path: Path) -> bool:
 
 
 def _backups(root: Path, at: str) -> Iterator[Finding]:
-    from vmaf_workspace.snapshot import location, store
-    from vmaf_workspace.snapshot.tree import look
+    from vmaf_workspace.snapshot import location
+    from vmaf_workspace.snapshot.difference import difference, files_now
+    from vmaf_workspace.snapshot.manifest import short
 
     try:
-        newest_ns = max((about.st_mtime_ns for about in look(root).found.values()), default=0)
+        now = files_now(root)
         place = location.opened(location.named(at), root=root)
-        known = store.ids(place)
-        latest = store.load(place, store.find(place, root=root)) if known else None
-    except WorkspaceError as error:
+        is_near = place.directory is not None  # to read what lies far away is for `ws.verify`, when it is asked to
+        held = latest_backup(root, place, read=is_near)
+    except InUseError as error:
+        yield Finding(level=Level.WARNING, about="backups", found=str(error), remedy="ask again when it is written")
+        return
+    except (WorkspaceError, OSError) as error:
         what, _, remedy = str(error).partition("\n")
-        remedy = remedy or "name another place with --at"
-        yield Finding(level=Level.ERROR, about="backups", found=what, remedy=remedy)
+        yield Finding(level=Level.ERROR, about="backups", found=what, remedy=remedy or "name another place with --at")
         return
     warning = location.disk_warning(place, root)
-    if warning and newest_ns:
+    if warning and now:
         what, _, remedy = warning.partition("; ")
         yield Finding(level=Level.WARNING, about="backups", found=what, remedy=remedy)
-    if newest_ns and latest is None:
-        found = f"there are models, and no snapshot of them in {place.url}"
+    if held.snapshot is None:
+        if now:
+            found = f"there are models, and no snapshot of this workspace in {place.url}"
+            yield Finding(level=Level.WARNING, about="backups", found=found, remedy="ws.backup-models")
+        return
+    latest = f"the latest snapshot in {place.url}, {short(held.snapshot.id)},"
+    changes = difference(held.snapshot.files, now)
+    unsaved = [file.path for file in changes.added] + [file.path for _, file in changes.changed]
+    gone = [file.path for file in changes.removed]
+    lost = sorted(held.lost)
+    if lost:
+        found = f"{latest} is damaged: it lacks the content of {_listed(lost)}"
+        remedy = "`ws.backup-models` stores again what is still here; `ws.verify` says which snapshots lack what"
+        yield Finding(level=Level.ERROR, about="backups", found=found, remedy=remedy)
+    if unsaved:
+        found = f"{latest} does not hold {_listed(unsaved)} as it is now"
         yield Finding(level=Level.WARNING, about="backups", found=found, remedy="ws.backup-models")
-    elif latest is not None and newest_ns > latest.time_s * 1e9:
-        found = f"models are newer than the latest snapshot in {place.url}"
-        yield Finding(level=Level.WARNING, about="backups", found=found, remedy="ws.backup-models")
-    elif latest is not None:
-        yield Finding(
-            level=Level.OK, about="backups", found=f"the latest snapshot in {place.url} is newer than every model"
-        )
+    if gone:
+        found = f"{latest} holds {_listed(gone)}, which is no longer here"
+        remedy = "`ws.restore-models` brings it back; nothing to do where it went on purpose"
+        yield Finding(level=Level.WARNING, about="backups", found=found, remedy=remedy)
+    if not (lost or unsaved or gone):
+        rest = "" if is_near else "; `ws.verify` reads it"
+        yield Finding(level=Level.OK, about="backups", found=f"{latest} holds every model as it is now{rest}")
+
+
+def _listed(paths: list[str]) -> str:
+    more = len(paths) - 1
+    return repr(paths[0]) + (f" and {more} more {'file' if more == 1 else 'files'}" if more else "")

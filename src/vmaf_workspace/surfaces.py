@@ -9,17 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.locate import current_directory, find_checkout
 from vmaf_workspace.scan import BLOCK
+
+if TYPE_CHECKING:
+    from vmaf_workspace.snapshot.location import Location
+    from vmaf_workspace.snapshot.manifest import File, Snapshot
 
 INSPECTORS = "vmaf_workspace.inspect"
 CARD = ".card.json"
@@ -118,13 +123,16 @@ def models(root: Path, *, at: str = "") -> list[Model]:
 
 
 def trained(root: Path) -> list[Model]:
-    """The models in `model/` of the workspace, by group; what their cards and names say, nothing loaded."""
+    """The models in `model/` of the workspace, by group; what their cards and names say, nothing loaded.
+
+    Raises WorkspaceError for a directory that cannot be read: what is in it would look as if it were gone.
+    """
     return _groups(root / "model", Surface.TRAINED)
 
 
 def _groups(top: Path, surface: Surface) -> list[Model]:
     groups: dict[str, dict[str, os.stat_result]] = {}
-    for directory, names, files in os.walk(top):
+    for directory, names, files in os.walk(top, onerror=_say):
         is_top = Path(directory) == top
         left_out = {"tiny"} if is_top and surface is Surface.SHIPPED else set()
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in left_out)
@@ -133,6 +141,14 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
             if not name.startswith(".") and group_of(path) != path:
                 groups.setdefault(group_of(path), {})[path] = os.lstat(top / path)
     return [_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
+
+
+def _say(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise WorkspaceError(
+            f"cannot read {error.filename} ({error.strerror}), so nobody can tell which models are there;\n"
+            "make it readable, then try again"
+        ) from error
 
 
 def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
@@ -234,29 +250,71 @@ def _tiny(top: Path) -> list[Model]:
     return found
 
 
-def _in_latest_snapshot(root: Path, at: str) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the latest snapshot of a workspace has of it."""
+
+    snapshot: Snapshot | None  # None: this workspace was never backed up there
+    lost: frozenset[str] = frozenset()  # paths whose object is missing, short, or known to be damaged
+
+
+def latest_backup(root: Path, place: Location, *, read: bool = False) -> Held:
+    """What the backup location *place* holds of the workspace *root*; raises WorkspaceError where nobody can tell.
+
+    Damaged are the objects that a verify found so; with *read*, each is read now.
+    """
+    from vmaf_workspace.children import cores, each
+    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.snapshot.manifest import object_name
+
+    snapshot = store.latest(place, root)
+    if snapshot is None:
+        return Held(snapshot=None)
+    objects = snapshot.objects
+    sizes = place.sizes_of([object_name(sha256) for sha256 in objects])
+    lost = {sha256 for sha256, size in zip(objects, sizes, strict=True) if size != objects[sha256]}
+    if read:
+        there = sorted(objects.keys() - lost)
+        found = each(there, lambda sha256: place.sha256(object_name(sha256)), at_most=cores(), may_fork=place.may_fork)
+        lost |= {there[n] for n, sha256 in found if sha256 != there[n]}
+    else:
+        lost |= store.marked(place, "damaged")
+    return Held(
+        snapshot=snapshot,
+        lost=frozenset(file.path for file in snapshot.files if file.link is None and file.sha256 in lost),
+    )
+
+
+def _in_latest_snapshot(root: Path, at: str) -> dict[str, File] | None:
     """The files of the latest snapshot by path, empty where there is none; None where nobody can tell."""
-    from vmaf_workspace.snapshot import location, store
+    from vmaf_workspace.snapshot import location
 
     try:
-        place = location.opened(location.named(at), root=root)
-        if not store.ids(place):
-            return {}
-        return {file.path: file for file in store.load(place, store.find(place, root=root)).files}
+        held = latest_backup(root, location.opened(location.named(at), root=root))
     except WorkspaceError:
         return None
+    files = held.snapshot.files if held.snapshot else ()
+    return {file.path: file for file in files if file.path not in held.lost}
 
 
-def _is_held(root: Path, model: Model, held: Mapping[str, Any]) -> bool:
+def _is_held(root: Path, model: Model, held: Mapping[str, File]) -> bool:
+    """Whether *held* has exactly these files; each is read, as its size and time prove nothing."""
+    from vmaf_workspace.snapshot.local import file_sha256
+
     for path in model.files:
         file, place = held.get(f"model/{path}"), root / "model" / path
-        about = os.lstat(place)
-        if file is None or (file.link is None and file.size != about.st_size):
+        try:
+            about = os.lstat(place)
+            if file is None or stat.S_ISLNK(about.st_mode) != (file.link is not None):
+                return False
+            if file.link is not None:
+                is_same = os.readlink(place) == file.link
+            else:
+                is_same = about.st_size == file.size and file_sha256(str(place)) == file.sha256
+        except OSError:
             return False
-        if file.link is None and file.mtime_ns != about.st_mtime_ns:
-            with place.open("rb") as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
-                    return False
+        if not is_same:
+            return False
     return True
 
 

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from test_surfaces import model
-from trees import age, in_a_mount_namespace, live_run, python, workspace, write, ws
+from snapshot_trees import damage
+from test_surfaces import LIBSVM, model
+from trees import (
+    CLI,
+    age,
+    ended_run,
+    in_a_mount_namespace,
+    live_run,
+    python,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.doctor import Finding, Level, examine, mounted_as
 from vmaf_workspace.locate import VARIABLE, locate
+from vmaf_workspace.surfaces import Surface, models
 
 
 @pytest.fixture
@@ -44,7 +57,7 @@ def test_all_is_well_in_a_workspace_with_a_backed_up_model(root: Path, tmp_path:
     assert [finding for finding in done.json["findings"] if finding["level"] == "error"] == []
     assert wrong(root, at) == []
     ok = " ".join(finding["found"] for finding in done.json["findings"] if finding["level"] == "ok")
-    for word in ("libvmaf", "float features", "built-in models", "marker", "1 whole model", "newer than every model"):
+    for word in ("libvmaf", "float features", "built-in models", "marker", "1 whole model", "every model as it is now"):
         assert word in ok
 
 
@@ -224,6 +237,19 @@ def test_what_processes_that_were_killed_left_is_named_with_what_finishes_it(roo
     assert ".m.whole" in the_one(found, "model/").found
 
 
+def test_what_runs_that_were_killed_left_in_scratch_is_named(root: Path) -> None:
+    for subdir in ("workdir", "output"):
+        age(ended_run(root, "killed", subdir=subdir), 3 * 86400)
+    ended_run(root, "ended well", subdir="output")  # for people to read
+    (root / "workdir" / "upstream's").mkdir()
+    os.mkfifo(root / "workdir" / "upstream's" / "ref.fifo")
+    age(root / "workdir" / "upstream's")
+    found = wrong(root)
+    assert "2 left by runs that are over" in the_one(found, "workdir/").found
+    assert "1 left by runs that are over, such as 'output/killed'" in the_one(found, "output/").found
+    assert "ws.clean-scratch" in the_one(found, "workdir/").remedy
+
+
 def test_a_live_run_is_no_finding(root: Path) -> None:
     with live_run(root):
         assert wrong(root) == []
@@ -237,8 +263,9 @@ def test_files_outside_the_contract_are_named(root: Path) -> None:
     assert "'b', 'c', 'd' and 1 more" in finding.found
 
 
-def test_onnx_in_model_is_an_error(root: Path) -> None:
-    write(root / "model" / "deep" / "t.onnx")
+@pytest.mark.parametrize("name", ["t.onnx", "T.ONNX"])
+def test_onnx_in_model_is_an_error(name: str, root: Path) -> None:
+    write(root / "model" / "deep" / name)
     finding = the_one(wrong(root), "model/")
     assert (finding.level, "model/tiny" in finding.remedy) == (Level.ERROR, True)
 
@@ -251,6 +278,48 @@ def test_a_group_that_lacks_a_file_or_does_not_load_is_an_error(root: Path) -> N
     assert [each.level for each in found] == [Level.ERROR] * 2
     assert "lacks.pkl.model missing" in found[0].found
     assert "torn" in found[1].found
+
+
+def test_half_a_model_outside_model_is_an_error_and_parameters_alone_are_none(root: Path) -> None:
+    model(root).rename(root / "model_param" / "p.pkl")
+    (root / "model" / "m.pkl.model").rename(root / "model_param" / "m.pkl.model")
+    (root / "model" / "m.card.json").unlink()
+    finding = the_one(wrong(root), "model_param/")
+    assert (finding.level, "m.pkl.model" in finding.found) == (Level.ERROR, True)
+
+
+def test_a_directory_of_models_that_cannot_be_read_is_an_error(root: Path, tmp_path: Path) -> None:
+    model(root, "deep/m")
+    prefix = without_root_powers()
+    (root / "model" / "deep").chmod(0)
+    for task, code in (("doctor", 1), ("models", 1)):
+        done = python(CLI, task, "--workspace", root, "--at", tmp_path / "backups", prefix=prefix)
+        assert done.code == code, done
+        assert "cannot read" in done.out + done.err
+        assert str(root / "model" / "deep") in done.out + done.err
+    (root / "model" / "deep").chmod(0o755)
+
+
+def test_a_broken_pickle_is_not_advised_to_be_removed_but_restored_from_the_snapshot_that_has_it(
+    root: Path, tmp_path: Path
+) -> None:
+    at = str(tmp_path / "backups")
+    path = model(root)
+    whole = path.read_bytes()
+    age(root / "model", 10)
+    backup = "backup-models", "--workspace", root, "--at", at
+    assert ws(*backup).code == 0
+    path.write_bytes(whole[:20])
+    age(root / "model", 10)
+    assert ws(*backup).code == 0  # the latest has it broken as well
+    remedy = the_one(wrong(root, at), "model/").remedy
+    words = shlex.split(remedy.partition("`ws.")[2].rstrip("`"))
+    assert ws(*words, "--workspace", root, "--at", at).code == 0
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:20])
+    remedy = the_one(wrong(root, str(tmp_path / "none")), "model/").remedy
+    assert "keep it" in remedy
+    assert "remove" not in remedy
 
 
 @pytest.mark.parametrize("subdir", ["model", "model_param", "checkpoints_dir"])
@@ -275,9 +344,51 @@ def test_models_without_a_snapshot_or_newer_than_the_last_are_told(root: Path, t
     assert "no snapshot" in the_one(wrong(root, at), "backups").found
     assert ws("backup-models", "--workspace", root, "--at", at).code == 0
     assert not [each for each in wrong(root, at) if each.about == "backups"]
-    os.utime(model(root, "new"), (time.time() + 10,) * 2)
+    old = model(root, "new")
+    age(old, 3 * 86400)  # as `cp -p` brings it
     finding = the_one(wrong(root, at), "backups")
-    assert ("newer than the latest snapshot" in finding.found, finding.remedy) == (True, "ws.backup-models")
+    assert (finding.level, finding.remedy) == (Level.WARNING, "ws.backup-models")
+    assert "does not hold 'model/new.card.json' and 3 more files" in finding.found
+    for path in (root / "model").glob("new.*"):
+        path.unlink()
+    about = (root / "model" / "m.pkl.model").stat()
+    (root / "model" / "m.pkl.model").write_text(LIBSVM.replace("0.5", "0.7"))
+    os.utime(root / "model" / "m.pkl.model", ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert "does not hold 'model/m.pkl.model' as it is now" in the_one(wrong(root, at), "backups").found
+
+
+def test_models_that_are_gone_since_the_snapshot_are_told(root: Path, tmp_path: Path) -> None:
+    at = str(tmp_path / "backups")
+    model(root)
+    age(root / "model", 10)
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+    for path in (root / "model").glob("m.*"):
+        path.unlink()
+    finding = the_one(wrong(root, at), "backups")
+    assert "no longer here" in finding.found
+    assert "ws.restore-models" in finding.remedy
+
+
+def test_a_snapshot_of_another_workspace_is_no_backup_of_this_one(root: Path, tmp_path: Path) -> None:
+    at = str(tmp_path / "backups")
+    model(workspace(tmp_path / "other"))
+    age(tmp_path / "other" / "model", 10)
+    assert ws("backup-models", "--workspace", tmp_path / "other", "--at", at).code == 0
+    model(root)
+    assert "no snapshot of this workspace" in the_one(wrong(root, at), "backups").found
+    (held,) = [each for each in models(root, at=at) if each.surface is Surface.TRAINED]
+    assert held.in_snapshot is False
+
+
+@pytest.mark.parametrize("how", ["missing", "flipped"])
+def test_a_snapshot_with_a_damaged_object_is_an_error(how: str, root: Path, tmp_path: Path) -> None:
+    at = tmp_path / "backups"
+    path = model(root)
+    age(root / "model", 10)
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+    damage(at, how, path, "")
+    finding = the_one(wrong(root, str(at)), "backups")
+    assert (finding.level, "'model/m.pkl'" in finding.found) == (Level.ERROR, True)
 
 
 def test_backups_on_the_same_disk_are_told(root: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import sys
 from importlib.util import find_spec
@@ -145,6 +146,26 @@ def test_in_the_last_snapshot_means_exactly_these_files(root: Path, tmp_path: Pa
     (root / "model" / "old.json").touch()  # read, and found the same
     held = {each.name: each.in_snapshot for each in only(models(root, at=at), Surface.TRAINED)}
     assert held == {"old": True, "changed": False, "new": False}
+
+
+def test_a_file_whose_size_and_time_alone_are_as_in_the_snapshot_is_not_in_it(root: Path, tmp_path: Path) -> None:
+    at = str(tmp_path / "backups")
+    for name in ("linked", "same", "rewritten"):
+        model(root, name)
+    linked, rewritten = root / "model" / "linked.json", root / "model" / "rewritten.json"
+    linked.rename(tmp_path / "elsewhere.json")
+    linked.symlink_to(tmp_path / "elsewhere.json")
+    (root / "model" / "same.json").rename(tmp_path / "same.json")
+    (root / "model" / "same.json").symlink_to(tmp_path / "same.json")
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+    linked.unlink()
+    linked.write_text(json.dumps(head(model=LIBSVM)))
+    about, text = rewritten.stat(), rewritten.read_text()
+    rewritten.write_text(text.replace("0.05", "0.07"))
+    os.utime(rewritten, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert rewritten.stat().st_size == about.st_size
+    held = {each.name: each.in_snapshot for each in only(models(root, at=at), Surface.TRAINED)}
+    assert held == {"linked": False, "same": True, "rewritten": False}
 
 
 def test_shipped_models_are_those_of_the_checkout_and_each_is_tried(root: Path, checkout: Path) -> None:
