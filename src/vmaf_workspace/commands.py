@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace.contract import SCRATCH, STORES
-from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, CancelledError, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import Location, locate
+from vmaf_workspace.question import agreed
 from vmaf_workspace.snapshot import commands as of_snapshots
 
 WORKSPACE = "the workspace, instead of VMAF_WORKSPACE or the checkout's"
@@ -207,7 +208,7 @@ def migrate(
         moved = _migrate.plan_migration(source, target)
     if not (dry_run or moved.was_done):
         question = f"{'Go on to move' if moved.is_begun else 'Move'} {render.moved_summary(moved)}?"
-        if not yes and not _agreed(question, "moved"):
+        if not yes and not agreed(question, "moved"):
             print("nothing was moved", file=sys.stderr)
             return FAILED
         with ExitStack() as bars:
@@ -354,7 +355,7 @@ def _show_and_execute(
         refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if not json:
             render.plan_lines(plan)
-        if not yes and not _agreed(question):
+        if not yes and not agreed(question):
             print("nothing was removed", file=sys.stderr)
             return FAILED
     with render.progress("removing") as progress:
@@ -365,19 +366,6 @@ def _show_and_execute(
     else:
         render.report_lines(plan, report)
     return code
-
-
-def _agreed(question: str, done: str = "removed") -> bool:
-    if not sys.stdin.isatty():
-        raise RefusedError(
-            f"{question.removesuffix('?')}: no terminal to ask at, so nothing was {done}; --yes says yes"
-        )
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # what follows belongs on a line of its own, not behind the terminal's ^C
-        raise CancelledError(f"interrupted; nothing was {done}") from None
 
 
 def _parsed(parse: Callable[[str, str], Any], text: str, flag: str) -> Any:
