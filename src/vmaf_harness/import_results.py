@@ -26,6 +26,7 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.measure import Measurement
 from vmaf_harness.recipe import Recipe
 from vmaf_harness.store import FileResultStore
+from vmaf_workspace.contract import FILE_RESULT_STORE, KEPT_NAMES
 from vmaf_workspace.errors import RefusedError
 
 MOST_BYTES = 64 << 20  # of an entry: 20 features of 100 000 frames
@@ -45,10 +46,13 @@ class Imported:
 
 
 def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = False) -> Imported:
-    """Take over what *store* (a `file_result_store`) has of the assets of *recipe*, into the workspace *root*.
+    """Take over what *store* has of the assets of *recipe*, into the workspace *root*.
 
-    Nothing in an entry is evaluated, and no entry is changed. Raises HarnessError where *store* cannot be read.
+    *store* is a `file_result_store`, or a workspace that has one. Nothing in an entry is evaluated, and no entry is
+    changed. Raises HarnessError where *store* is neither.
     """
+    inside = (store / "result_store_dir" / FILE_RESULT_STORE, store / FILE_RESULT_STORE)
+    store = next((place for place in inside if place.is_dir()), store)
     done = Imported()
     assets = {(asset.content_id, asset.asset_id): asset for asset in recipe.assets}
     stores: dict[tuple[str, str], FileResultStore] = {}
@@ -95,6 +99,8 @@ def read_literal(text: str) -> Any:
             warnings.simplefilter("ignore")  # of strange escapes in names of files
             return _value(ast.parse(text.strip(), mode="eval").body)
     except SyntaxError as error:
+        if error.msg.startswith("Exceeds the limit"):  # of digits, which are all there
+            raise HarnessError(f"a number of too many digits: {error.msg.partition(';')[0]}") from None
         raise HarnessError(f"not a whole dictionary ({error.msg}, line {error.lineno}): cut short?") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise HarnessError(f"not the text of a dictionary ({type(error).__name__}: {str(error)[:200]})") from None
@@ -135,13 +141,25 @@ def _entries(store: Path) -> Iterator[Path]:
     """`<executor>/<dataset>/<content>/<sha1>`; what stands beside them (ours, work files with a suffix) is no entry."""
     if not store.is_dir():
         raise HarnessError(f"{store} is not there; name a file_result_store, or the workspace that has one")
-    for directory, names, files in os.walk(store):
+
+    def say(error: OSError) -> None:
+        raise HarnessError(f"cannot read {error.filename} ({error.strerror}); make it readable, then try again")
+
+    has_contents = has_others = False
+    for directory, names, files in os.walk(store, onerror=say):
         names.sort()
-        if len(Path(directory).relative_to(store).parts) == 3:
+        depth = len(Path(directory).relative_to(store).parts)
+        has_contents |= depth == 3
+        has_others |= depth < 3 and bool(set(files) - KEPT_NAMES)
+        if depth == 3:
             names.clear()
             for name in sorted(files):
                 if len(name) == 40 and not set(name) - set("0123456789abcdef"):
                     yield Path(directory, name)
+    if has_others and not has_contents:  # a purge may leave a store without either
+        raise HarnessError(
+            f"{store} holds no <executor>/<dataset>/<content>/; name a file_result_store, or the workspace that has one"
+        )
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -262,7 +262,7 @@ COMMANDS = (
         import_results,
         {
             "dataset": "the recipe that says which videos were measured",
-            "store": "a file_result_store of VMAF's own harness, instead of the workspace's",
+            "store": "a file_result_store of VMAF's own harness, or its workspace, instead of ours",
             "workspace": commands.WORKSPACE,
             "dry_run": "say what would be imported, change nothing",
             "json": commands.JSON,

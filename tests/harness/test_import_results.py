@@ -203,6 +203,37 @@ def test_what_stands_beside_the_entries_is_no_entry(root: Path, recipe: Recipe) 
     assert (done.stored, done.of_other_datasets, done.problems) == (1, 1, [])
 
 
+@pytest.mark.parametrize("named", ["", "result_store_dir", "result_store_dir/file_result_store"])
+def test_the_workspace_that_has_the_store_will_do(
+    named: str, root: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    theirs = tmp_path_factory.mktemp("upstream") / "workspace"
+    entry(theirs, text_of(0))
+    torn = entry(theirs, text_of(1)[:50])
+    done = import_results(recipe, theirs / named, root)
+    assert (done.stored, [name for name, _ in done.problems]) == (1, [str(torn.relative_to(store(theirs)))])
+
+
+def test_a_directory_that_is_no_store_is_an_error_and_an_empty_store_is_none(
+    root: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("photos")
+    assert import_results(recipe, place, root).stored == 0
+    (place / "cats").mkdir()
+    (place / "cats" / "cat.jpg").write_bytes(b"x")
+    with pytest.raises(HarnessError, match="name a file_result_store, or the workspace"):
+        import_results(recipe, place, root)
+
+
+def test_a_number_of_too_many_digits_is_not_called_cut_short(root: Path, recipe: Recipe) -> None:
+    entry(root, text_of(0).replace("0.25", "9" * 5000))
+    ((_, why),) = import_results(recipe, store(root), root).problems
+    assert "4300 digits" in why
+    assert "cut short" not in why
+    entry(root, text_of(1)[:200])
+    assert any("cut short?" in why for _, why in import_results(recipe, store(root), root).problems)
+
+
 def test_a_dry_run_stores_nothing(root: Path, recipe: Recipe) -> None:
     entry(root, text_of(0))
     assert import_results(recipe, store(root), root, dry_run=True).stored == 1
