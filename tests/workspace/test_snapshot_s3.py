@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ import pytest
 from snapshot_trees import bring_back, content_of, models, place, take
 from trees import age, write, ws
 
-from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.snapshot import local, remote, store
 from vmaf_workspace.snapshot.manifest import object_name
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
@@ -143,6 +145,9 @@ def test_damage_is_named_and_refused(url: str, tmp_path: Path) -> None:
     ((what, problem),) = verify(location).problems
     assert "model/m.pkl.model" in what
     assert "content" in problem
+    take(root, url)
+    assert verify(location).problems == []  # stored again
+    location.write(object_name(sha256), b"y" * 10)
     with pytest.raises(WorkspaceError, match="cannot be restored"):
         bring_back(tmp_path / "out", url)
     assert content_of(tmp_path / "out") == {}
@@ -170,6 +175,7 @@ def test_forget_and_prune_spare_what_may_be_too_fresh_to_tell(
 
 
 def test_a_prune_knows_of_a_backup_on_another_machine(url: str, tmp_path: Path) -> None:
+    take(models(tmp_path / "ws"), url)
     with store.taking(place(url), "a backup elsewhere"), pytest.raises(WorkspaceError, match="while a backup runs"):
         store.prune(place(url))
     assert store.prune(place(url)).objects == 0
@@ -260,11 +266,68 @@ def test_a_listing_that_lags_costs_a_second_look_and_never_a_file(s3: tuple[Faul
     age(write(root / "model" / "m.pkl", 30))
     take(root, url)
     assert store.ids(place(url)) == []  # nobody sees them yet
-    pruned = store.prune(place(url))
-    assert pruned.objects == 0
+    with pytest.raises(RefusedError, match="no snapshot"):
+        store.prune(place(url))
     faulty.lag = False
     assert len(store.ids(place(url))) == 2
     assert verify(place(url)).problems == []
+
+
+def test_an_orphan_that_a_backup_uses_again_is_too_young_for_a_prune_that_has_not_seen_it(
+    url: str, tmp_path: Path
+) -> None:
+    root = models(tmp_path / "ws")
+    kept = take(root, url).id
+    content = b"y" * 20
+    age(write(root / "model" / "m.pkl")).write_bytes(content)
+    age(root / "model" / "m.pkl")
+    forgotten = take(root, url).id
+    location = place(url)
+    location.remove(f"snapshots/{forgotten}.json")
+    orphan = object_name(hashlib.sha256(content).hexdigest())
+    time.sleep(1.1)  # S3 tells whole seconds
+    was_s = location.age_s(orphan)
+    take(root, url)
+    assert location.age_s(orphan) < was_s
+    assert kept in store.ids(location)
+
+
+def test_a_large_file_that_changes_while_it_is_stored_leaves_no_object_of_another_content(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = models(tmp_path / "ws")
+    path = root / "model" / "large"
+    old, new = (letter * (local.LARGE + 1) for letter in (b"o", b"n"))
+    age(write(path)).write_bytes(old)
+    age(path)
+    location = place(url)
+    put = remote.Remote.put
+
+    def late(self: remote.Remote, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
+        if isinstance(content, Path) and content.read_bytes() == old:
+            path.write_bytes(new)
+            age(path)
+        return put(self, name, content, trusted=trusted)
+
+    monkeypatch.setattr(remote.Remote, "put", late)
+    take(root, url)
+    monkeypatch.undo()
+    assert location.sizes_of([object_name(hashlib.sha256(old).hexdigest())]) == [None]
+    path.write_bytes(old)
+    age(path)
+    take(root, url)
+    assert verify(location).problems == []
+
+
+def test_a_place_by_url_with_somebodys_files_is_refused_and_never_pruned(url: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    location = place(url)
+    location.write("objects/render/scene.blend", b"x")
+    before = location.sizes("objects")
+    for call in (lambda: take(root, url), lambda: store.prune(location)):
+        with pytest.raises(RefusedError):
+            call()
+    assert (location.sizes("objects"), location.sizes("running")) == (before, {})
 
 
 def test_a_listing_that_shows_what_is_gone_is_not_believed(s3: tuple[Faulty, str], tmp_path: Path) -> None:
