@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from trees import age, everything, process, write, ws
 
 from vmaf_workspace.errors import InUseError, UsageError
 from vmaf_workspace.snapshot import store
-from vmaf_workspace.snapshot.manifest import DamagedError, Snapshot, manifest_name
+from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, manifest_name
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
 from vmaf_workspace.snapshot.store import Listed
 from vmaf_workspace.snapshot.verify import verify
@@ -25,11 +26,18 @@ DAY_S = 86400.0
 
 
 def listed(
-    time_s: float, *, host: str = "here", pinned: bool = False, verified: bool = False, damaged: bool = False
+    time_s: float,
+    *,
+    host: str = "here",
+    pinned: bool = False,
+    verified: bool = False,
+    damaged: bool = False,
+    empty: bool = False,
 ) -> Listed:
     name = f"{time_s:020.3f}-{host}"
-    about = {"workspace": "/ws", "note": "", "versions": {}, "files": ()}
-    snapshot = None if damaged else Snapshot(id=name, time_s=time_s, host=host, **about)  # type: ignore[arg-type]
+    files = () if empty else (File(path="model/m", mtime_ns=0),)
+    about: dict[str, Any] = {"workspace": "/ws", "note": "", "versions": {}, "files": files}
+    snapshot = None if damaged else Snapshot(id=name, time_s=time_s, host=host, **about)
     return Listed(id=name, snapshot=snapshot, problem=None, pinned=pinned, verified=verified)
 
 
@@ -73,6 +81,13 @@ def test_pins_the_last_verified_and_damaged_ones_stay() -> None:
     ]
     reasons = [verdict.reasons for verdict in plan_forget(snapshots, Keep(last=1), now_s=NOW)]
     assert [bool(each) for each in reasons] == [True, False, True, True, False, True]
+
+
+def test_the_last_snapshot_with_a_model_in_it_outlives_empty_ones() -> None:
+    snapshots = [listed(NOW - days * DAY_S, empty=days < 3) for days in range(5, -1, -1)]
+    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW)
+    assert [v.reasons for v in verdicts if v.is_kept] == [("the last one that is not empty",), ("among the last 1",)]
+    assert verdicts[2].is_kept
 
 
 def test_every_workspace_counts_for_itself() -> None:
@@ -148,13 +163,37 @@ def test_a_pinned_snapshot_outlives_every_forget(tmp_path: Path) -> None:
     assert content_of(tmp_path / "out") == was
 
 
-def test_prune_stops_at_a_manifest_that_it_cannot_read(tmp_path: Path) -> None:
+def test_prune_stops_at_a_manifest_that_it_cannot_read_and_says_where_it_is(tmp_path: Path) -> None:
     root, taken = three(tmp_path)
     damage(tmp_path / "b", "manifest", root, taken[0])
+    manifest = tmp_path / "b" / "snapshots" / f"{taken[0]}.json"
     before = everything(tmp_path / "b" / "objects")
-    with pytest.raises(DamagedError):
+    with pytest.raises(DamagedError, match=str(manifest)):
         store.prune(place(tmp_path / "b"))
     assert everything(tmp_path / "b" / "objects") == before
+    manifest.unlink()
+    assert store.prune(place(tmp_path / "b")).objects == 1
+
+
+def test_prune_takes_nothing_but_objects_and_parts_of_ours(tmp_path: Path) -> None:
+    root, _ = three(tmp_path)
+    sha256 = "ab" * 32
+    theirs = [
+        write(tmp_path / "b" / name)
+        for name in ("objects/a.stl", "objects/chair/mesh.obj", f"objects/cd/{sha256}", "parts/bolt.step")
+    ]
+    ours = [write(tmp_path / "b" / name) for name in (f"objects/ab/{sha256}", "parts/0123456789abcdef")]
+    age(tmp_path / "b" / "parts")
+    done = ws("prune", "--workspace", root, "--at", tmp_path / "b", "--json")
+    assert (done.code, done.json["removed"]["objects"]) == (0, 1)
+    assert [path.exists() for path in theirs + ours] == [True] * 4 + [False] * 2
+
+
+def test_prune_refuses_a_place_without_a_snapshot(tmp_path: Path) -> None:
+    orphan = write(tmp_path / "b" / "objects" / "ab" / ("ab" * 32))
+    for options in ([], ["--dry-run"]):
+        assert ws("prune", "--at", tmp_path / "b", *options).code == 3
+    assert orphan.exists()
 
 
 BACKING_UP = """

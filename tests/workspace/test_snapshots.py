@@ -122,7 +122,7 @@ def test_a_truncated_manifest_is_named_by_verify_and_listed_as_damaged(tmp_path:
     assert listed.snapshot is None
     done = ws("verify", "--workspace", root, "--at", tmp_path / "b")
     assert done.code == 1
-    assert taken.id in done.err
+    assert taken.id in done.out
 
 
 def test_large_files_and_other_file_systems_make_no_difference(tmp_path: Path) -> None:

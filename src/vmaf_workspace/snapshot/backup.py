@@ -3,7 +3,8 @@
 The order leaves every listed snapshot whole wherever it is killed:
 1. the work is announced, so that no prune runs meanwhile;
 2. objects: what is there and named by a listed snapshot is left, all else stored under its hash, whole or not at all;
-3. one flush of the disk, then a last look at the size of every object that the manifest will name;
+3. one flush of the disk, then a last look at the size of every object that the manifest will name, and at the root:
+   a workspace that went away meanwhile looks like one without models;
 4. the manifest, under its final name at once.
 A kill leaves objects that no snapshot names; the next backup uses them, a prune frees them.
 """
@@ -20,16 +21,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmaf_workspace import guard
 from vmaf_workspace.children import each
-from vmaf_workspace.errors import InUseError, WorkspaceError
+from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.lock import staying
 from vmaf_workspace.setup import identify
 from vmaf_workspace.snapshot import known
 from vmaf_workspace.snapshot.local import LARGE, file_sha256, read_small
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, written
-from vmaf_workspace.snapshot.store import ids, read, taking
+from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, short, written
+from vmaf_workspace.snapshot.store import ids, latest, marked, read, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature
 
@@ -49,6 +51,7 @@ class Taken:
     stored_objects: int
     stored_bytes: int
     left_out: tuple[tuple[str, str], ...]  # (path, why)
+    is_first: bool  # of all that the location lists
 
 
 class _ChangedError(Exception):
@@ -84,16 +87,20 @@ def backup(
     """Take a snapshot of the models of the workspace *root*; *progress* gets (bytes done, bytes in all).
 
     A group that is being written is waited for. Raises InUseError, naming it, where that takes longer than PATIENCE_S;
-    WorkspaceError for a file or a location that cannot be read or written. Nothing is listed then.
+    WorkspaceError for a file or a location that cannot be read or written; RefusedError where all models are gone
+    since the last snapshot, which an empty one would pass for. Nothing is listed then.
     """
     finish_interrupted(root, "backup-models")
     with staying(root), taking(location, "ws.backup-models"):
         cache = known.read(root, location.url)
-        work = _Work(root, location, _Trust(location), cache, progress)
+        listed = ids(location)
+        work = _Work(root, location, _Trust(location, listed), cache, progress)
+        place = _Place.of(root)
         tree, taken = _take_all(work)
         if work.stored:
             location.sync()
         _look_again(work, tree, taken)
+        _check_still_there(work, tree, place, listed)
         files = [_file(path, about, taken[path], work.links.get(path)) for path, about in tree.found.items()]
         snapshot_id, content = written(
             time_s=time.time(),
@@ -108,6 +115,8 @@ def backup(
         if pin:
             location.write(f"pins/{snapshot_id}", b"")  # first, or a forget in between would take it
         location.write(manifest_name(snapshot_id), content)
+        for sha256 in work.trust.damaged & set(taken.values()):
+            location.remove(f"damaged/{sha256}")
     known.write(root, location.url, {path: (signature(tree.found[path]), sha) for path, sha in taken.items() if sha})
     return Taken(
         id=snapshot_id,
@@ -116,7 +125,8 @@ def backup(
         read_files=work.read,
         stored_objects=len(work.stored),
         stored_bytes=sum(work.stored.values()),
-        left_out=tuple(tree.left_out),
+        left_out=(*tree.left_out, *_led_away(work, tree)),
+        is_first=not listed,
     )
 
 
@@ -133,13 +143,16 @@ def _take_all(work: _Work) -> tuple[Tree, dict[str, str]]:
         paths = [path for group, members in groups.items() if group not in busy for path, _ in members]
         _take(work, before, paths, taken)
         held = being_written(work.root, before.directories())
+        # Between the two looks: a restore that changes a group during both of them, or died in it, has its journal now.
+        finish_interrupted(work.root, "backup-models")
         after = look(work.root)
+        now = after.groups()
         unstable = {
-            group: members
-            for group, members in after.groups().items()
+            group
+            for group in {**groups, **now}
             if directory_of(group) in held
-            or any(taken.get(path, (None, ""))[0] != seen for path, seen in members)
-            or groups.get(group) != members
+            or any(taken.get(path, (None, ""))[0] != seen for path, seen in now.get(group, ()))
+            or groups.get(group) != now.get(group)
         }
         if not unstable:
             return after, {path: taken[path][1] for path in after.found}
@@ -259,6 +272,51 @@ def _look_again(work: _Work, tree: Tree, taken: dict[str, str]) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What tells that a workspace still is where it was."""
+
+    device: int
+    inode: int
+    is_ours: bool
+
+    @classmethod
+    def of(cls, root: Path) -> _Place | None:
+        try:
+            about = os.stat(root)
+            return cls(about.st_dev, about.st_ino, guard.check(root))
+        except FileNotFoundError:
+            return None
+        except RefusedError:  # a restore into some directory takes a snapshot of what it replaces there
+            return cls(about.st_dev, about.st_ino, is_ours=False)
+
+
+def _check_still_there(work: _Work, tree: Tree, place: _Place | None, listed: list[str]) -> None:
+    if _Place.of(work.root) != place:
+        raise InUseError(
+            f"the workspace {work.root} was moved, removed or replaced while it was backed up; no snapshot was taken\n"
+            "those taken before are as they were; see what is there now (`ws.where`, `ws.doctor`), then back up again"
+        )
+    last = None if tree.found else latest(work.location, work.root, listed)
+    if last is not None and last.files:
+        raise RefusedError(
+            f"there is no model in {work.root}, and {len(last.files)} files were in its last snapshot, "
+            f"{short(last.id)}; none was taken:\nan empty one would be the latest. "
+            "`ws.restore-models` brings them back; if they went on purpose, nothing is left to back up"
+        )
+
+
+def _led_away(work: _Work, tree: Tree) -> list[tuple[str, str]]:
+    """The symlinks that lead to what no snapshot of this workspace holds."""
+    tops = [f"{os.path.realpath(work.root / subdir)}/" for subdir in BACKED_UP]
+    found = []
+    for path in sorted(work.links.keys() & tree.found.keys()):
+        target = os.path.realpath(_full(work.root, path))
+        if os.path.exists(target) and not f"{target}/".startswith(tuple(tops)):
+            found.append((path, f"kept as a link; what it leads to, {target}, is not in the snapshot"))
+    return found
+
+
 def _missing(location: Location, tree: Tree, objects: dict[str, str]) -> dict[str, str]:
     """Those of *objects* (hash to a path with that content) that are not there or not of their size."""
     sizes = location.sizes_of([object_name(sha256) for sha256 in objects])
@@ -284,18 +342,22 @@ def _full(root: Path, path: str) -> str:
 
 
 class _Trust:
-    """Which objects of a location are known to be whole: those that a listed snapshot names, newest ones first."""
+    """Which objects of a location are known to be whole: those that a listed snapshot names, newest ones first.
 
-    def __init__(self, location: Location) -> None:
+    Not those that a verify found damaged since.
+    """
+
+    def __init__(self, location: Location, listed: list[str]) -> None:
+        self.damaged = marked(location, "damaged")
         self._location = location
-        self._unread: list[str] | None = None
+        self._unread = listed[-NEWEST:]
         self._names: dict[str, int] = {}
 
     def names(self, sha256: str) -> bool:
-        """Whether one of the NEWEST snapshots names it."""
+        """Whether one of the NEWEST snapshots names it, and none found it damaged."""
         while sha256 not in self._names and self._read_next():
             pass
-        return sha256 in self._names
+        return sha256 in self._names and sha256 not in self.damaged
 
     def read_all(self) -> None:
         """Know all there is to know, before several ask at once."""
@@ -303,8 +365,6 @@ class _Trust:
             pass
 
     def _read_next(self) -> bool:
-        if self._unread is None:
-            self._unread = ids(self._location)[-NEWEST:]
         if not self._unread:
             return False
         with suppress(DamagedError):

@@ -39,7 +39,8 @@ class Verdict:
 def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None = None) -> list[Verdict]:
     """A verdict on each of *snapshots*, oldest first as they came. Raises UsageError where *keep* keeps nothing.
 
-    What is pinned, the last verified one of each workspace, and what cannot be read stay whatever *keep* says.
+    What is pinned, the last verified one of each workspace and the last with any file, and what cannot be read stay
+    whatever *keep* says.
     """
     if keep == Keep():
         raise UsageError("say what to keep: --keep-last, --keep-daily, --keep-weekly, --keep-monthly or --keep-within")
@@ -48,7 +49,7 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
     groups: dict[tuple[str, str], list[Listed]] = {}
     for listed in snapshots:
         if listed.snapshot is None:
-            reasons[listed.id].append("damaged: remove its manifest yourself once nothing in it is missed")
+            reasons[listed.id].append(f"damaged: move {manifest_name(listed.id)} away once nothing in it is missed")
         else:
             groups.setdefault((listed.snapshot.host, listed.snapshot.workspace), []).append(listed)
         if listed.pinned:
@@ -57,6 +58,9 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
         newest_first = sorted(group, key=_time_s, reverse=True)
         for listed in [listed for listed in newest_first if listed.verified][:1]:
             reasons[listed.id].append("the last verified one")
+        for listed in [listed for listed in newest_first if listed.snapshot and listed.snapshot.files][:1]:
+            if listed is not newest_first[0]:
+                reasons[listed.id].append("the last one that is not empty")
         for listed in newest_first[: keep.last]:
             reasons[listed.id].append(f"among the last {keep.last}")
         for count, period, of in (

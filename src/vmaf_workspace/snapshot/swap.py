@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -27,19 +28,20 @@ from vmaf_workspace.snapshot.tree import signature
 JOURNAL = ".vmaf-restore.json"
 
 
-def finish_interrupted(root: Path, command: str) -> bool:
+def finish_interrupted(root: Path, command: str) -> None:
     """Finish a restore that was killed, if there is one. InUseError where one is at work right now."""
-    if not os.path.lexists(root / JOURNAL):
-        return False
-    with only_cleaner(root, command):
-        return finish(root)
+    if os.path.lexists(root / JOURNAL):
+        with only_cleaner(root, command):
+            finish(root)
 
 
-def finish(root: Path) -> bool:
-    """Finish a restore that was killed while it put files into their places; whether there was one.
+def finish(root: Path) -> list[tuple[str, str]]:
+    """Finish a restore that was killed while it put files into their places; (path, why) of what stays as it is.
 
-    What a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
+    Says on stderr that there was one, whatever task came upon it: what stays may have left a model half restored. What
+    a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
     """
+    left: list[tuple[str, str]] = []
     began: dict[str, Any] | None = None
     try:
         content = (root / JOURNAL).read_bytes()
@@ -58,10 +60,19 @@ def finish(root: Path) -> bool:
             "Remove it, then restore again"
         ) from error
     if began is not None:
-        swap(root, token, steps, directories, check=True)
+        left = swap(root, token, steps, directories, check=True)
         os.unlink(root / JOURNAL)
+        _say_finished(root, left)
     remove_staging(root, "")
-    return began is not None
+    return left
+
+
+def _say_finished(root: Path, left: list[tuple[str, str]]) -> None:
+    from vmaf_workspace.render import listing, printable
+
+    how = "all but what follows; `ws.restore-models --overwrite` brings that" if left else "all of it is in its place"
+    print(f"finished a restore in {printable(str(root))} that was interrupted: {how}", file=sys.stderr)
+    listing("not as the snapshot has it:", left, file=sys.stderr)
 
 
 def staging(root: Path, subdir: str, token: str) -> str:

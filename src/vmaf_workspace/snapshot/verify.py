@@ -1,4 +1,8 @@
-"""Proves that snapshots can be restored; reads only, but for a note of which were found whole."""
+"""Proves that snapshots can be restored; reads only, but for notes of what was found.
+
+`verified/<id>` says that a snapshot was whole, `damaged/<sha256>` that an object was not: the next backup that has its
+content stores it again.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,14 @@ from pathlib import Path
 
 from vmaf_workspace.children import each
 from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.groups import group_of
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import Snapshot, object_name, short
-from vmaf_workspace.snapshot.store import ids, load
+from vmaf_workspace.snapshot.store import ids, load, marked
 
 LOADERS = "vmaf_workspace.load_model"  # entry points: callables of a Path that raise for a model that does not load
 LoadModel = Callable[[Path], object]
+OTHER_CONTENT = "does not have the content that its name says"
 
 
 class Depth(StrEnum):
@@ -35,6 +41,7 @@ class Verified:
     objects: int = 0
     apparent_bytes: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)  # (what, what is wrong with it)
+    unloadable: dict[str, str] = field(default_factory=dict)  # models that do not load, kept faithfully all the same
     models: int | None = None  # that were loaded; None where nothing here can load one
     whole: list[str] = field(default_factory=list)  # ids without a problem
 
@@ -76,16 +83,11 @@ def verify(
         ]
         report.problems += [(f"{short(snapshot.id)}: {path}", problem) for path, problem in found]
         if not found and depth is Depth.RESTORE:
-            unloadable = _restore_and_load(
-                location, snapshot, installed_loaders() if loaders is None else loaders, report
-            )
-            report.problems += [(f"{short(snapshot.id)}: {path}", problem) for path, problem in unloadable]
-        if not found:  # a model that does not load is kept as faithfully as one that does
+            _restore_and_load(location, snapshot, installed_loaders() if loaders is None else loaders, report)
+        if not found:
             report.whole.append(snapshot.id)
-    if depth is not Depth.QUICK:
-        for snapshot_id in report.whole:
-            with suppress(WorkspaceError):  # a read-only place takes no notes
-                location.write(f"verified/{snapshot_id}", b"")
+    with suppress(WorkspaceError):  # a read-only place takes no notes
+        _note(location, set(chosen), report, objects, wrong, is_read=depth is not Depth.QUICK)
     return report
 
 
@@ -128,7 +130,7 @@ def _wrong_objects(
             return f"{name} has {sizes[sha256]} bytes instead of {objects[sha256]}"
         try:
             if not quick and location.sha256(name) != sha256:
-                return f"{name} does not have the content that its name says"
+                return f"{name} {OTHER_CONTENT}"
         except FileNotFoundError:
             return f"{name} is missing"
         return None
@@ -144,16 +146,36 @@ def _wrong_objects(
     return wrong
 
 
+def _note(
+    location: Location,
+    chosen: set[str],
+    report: Verified,
+    objects: dict[str, int],
+    wrong: dict[str, str],
+    *,
+    is_read: bool,
+) -> None:
+    """Keep what was found: which snapshots are whole, which objects must be stored again although they are there."""
+    for snapshot_id in marked(location, "verified") & (chosen - set(report.whole)):
+        location.remove(f"verified/{snapshot_id}")
+    if not is_read:
+        return
+    for sha256 in marked(location, "damaged") & (objects.keys() - wrong.keys()):
+        location.remove(f"damaged/{sha256}")
+    for sha256, problem in wrong.items():
+        if problem.endswith(OTHER_CONTENT):  # a backup sees for itself what is missing or short
+            location.write(f"damaged/{sha256}", b"")
+    for snapshot_id in report.whole:
+        location.write(f"verified/{snapshot_id}", b"")
+
+
 def _disagrees(size: int, of_object: int | None) -> bool:
     return of_object is not None and size != of_object
 
 
-def _restore_and_load(
-    location: Location, snapshot: Snapshot, loaders: Sequence[LoadModel], report: Verified
-) -> list[tuple[str, str]]:
+def _restore_and_load(location: Location, snapshot: Snapshot, loaders: Sequence[LoadModel], report: Verified) -> None:
     from vmaf_workspace.snapshot.restore import plan_restore, restore
 
-    problems: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="vmaf-ws-verify-") as place:
         top = Path(place)
         restore(plan_restore(top, snapshot), location)
@@ -165,5 +187,6 @@ def _restore_and_load(
                     for load_model in loaders:
                         load_model(path)
                 except Exception as error:  # whatever a loader of another package raises for a broken model
-                    problems.append((path.relative_to(top).as_posix(), f"does not load: {error}"))
-    return problems
+                    below = path.relative_to(top).as_posix()
+                    why = f"{path.name} does not load, in {short(snapshot.id)} to begin with: {error}"
+                    report.unloadable.setdefault(group_of(below), why)
