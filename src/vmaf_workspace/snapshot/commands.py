@@ -77,7 +77,7 @@ def verify(
     chosen = [store.find(location, snapshot, root=root)] if snapshot else None
     with progress("verifying") as show:
         found = _verify.verify(location, chosen, depth=depth, progress=show)
-    code = FAILED if found.problems else DONE
+    code = FAILED if found.problems or found.unloadable else DONE
     if json:
         print(render.verified_json(found, location.url, depth, code))
     else:
@@ -354,7 +354,7 @@ def _location(at: str, root: Path, *, warn: bool = False) -> Location:
 
     name = _location.named(at)
     found = _location.opened(name, root=root)
-    if warn and name.is_default and (warning := _location.disk_warning(found, root)):
+    if warn and (warning := _location.disk_warning(found, root)):
         print(f"warning: {warning}", file=sys.stderr)
     return found
 
