@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["run"] and "--" in words:  # what follows is another program's
         del words[words.index("--") :]
-    flags = vars(_parser().parse_args(words))
+    flags = vars(_parser().parse_args(_joined(words)))
     command: Command = flags.pop("command")
     flags = {name: command.flags[name] if value is None else value for name, value in flags.items()}
     unset = [flag for flag in ("workspace", "at") if flags.get(flag) == ""]
@@ -30,6 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
             return USAGE
     return run(command, flags)
+
+
+def _joined(words: list[str]) -> list[str]:
+    """`--keep-within -3d` as one word: argparse would take the second for a flag, and no flag of ours begins so."""
+    joined: list[str] = []
+    for word in words:
+        flag = joined[-1] if joined else ""
+        if word[:1] == "-" and word[1:2].isdecimal() and flag.startswith("--") and "=" not in flag:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -175,6 +175,12 @@ def test_a_blank_flag_is_an_error_and_never_everything(flag: str, blank: str, pr
     assert everything(root) == before
 
 
+def test_a_negative_time_is_explained_as_any_other_mistake(root: Path) -> None:
+    for flags in (("forget", "--keep-within", "-3d"), ("clean-scratch", "--min-age", "-3h")):
+        done = ws(*flags)
+        assert (done.code, f"{flags[1]}: expected a time such as 90s" in done.err) == (2, True), done
+
+
 def test_exit_codes_are_the_same_in_invoke(project: Path, root: Path) -> None:
     stored(root, "d/c/k", 10)
     assert invoke("ws.clean-scratch").code == 0
