@@ -37,16 +37,16 @@ def check(root: Path) -> bool:
     return True
 
 
-def check_not_forbidden(root: Path) -> None:
+def check_not_forbidden(root: Path, *, remedy: str = f"set {VARIABLE} to a directory of its own") -> None:
     """Raise RefusedError where *root* is or encloses `/`, a home directory, a checkout, or (unmarked) where we are."""
     real = Path(os.path.realpath(root))
     for place, what in _forbidden(real):
         if real == place:
-            raise RefusedError(f"{root} is {what}, never a workspace; set {VARIABLE} to a directory of its own")
+            raise RefusedError(f"{root} is {what}, never a workspace; {remedy}")
         if real in place.parents:
-            raise RefusedError(f"{root} encloses {place}, {what}; set {VARIABLE} to a directory of its own")
+            raise RefusedError(f"{root} encloses {place}, {what}; {remedy}")
     if os.path.lexists(real / ".git") or checkout_at(real) is not None:
-        raise RefusedError(f"{root} is a checkout's root, never a workspace; set {VARIABLE} to a directory of its own")
+        raise RefusedError(f"{root} is a checkout's root, never a workspace; {remedy}")
     here = _here()
     if here is not None and real in here.parents and not is_marked(root) and not is_default_location(root):
         raise RefusedError(f"{root} encloses the current directory {here} and is not marked as a workspace")

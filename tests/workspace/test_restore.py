@@ -441,7 +441,7 @@ def test_the_snapshot_of_what_was_replaced_is_never_the_latest(tmp_path: Path) -
     was = content_of(root)
     assert ws("restore-models", *at, "--json").json["snapshot"] == first.id
     assert content_of(root) == was
-    assert "before a restore" in ws("snapshots", *at).out
+    assert "safety; before a restore" in ws("snapshots", *at).out
     assert bring_back(root, tmp_path / "b", done.json["safety_snapshot"], overwrite=True).files == 1
     assert (root / "model" / "m.pkl").stat().st_size == 7
 
@@ -472,3 +472,55 @@ def test_where_there_are_only_snapshots_of_others_they_are_named(flags: list[str
     assert "--snapshot" in done.err
     assert everything(tmp_path) == before
     assert ws(*flags, *at, "--snapshot", taken.id[:28]).code == 0
+
+
+def test_into_a_place_that_is_somebodys_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    at = tmp_path / "b"
+    taken = take(root, at)
+    other = workspace(tmp_path / "other")
+    fork = tmp_path / "fork"
+    (fork / "compat" / "python-vmaf").mkdir(parents=True)
+    write(tmp_path / "file")
+    before = everything(tmp_path)
+    flags = ("restore-models", "--workspace", root, "--at", at, "--snapshot", taken.id)
+    for into in (
+        "/",
+        tmp_path / "home",
+        fork,
+        at,
+        at / "objects",
+        at / "new",
+        other / "model",
+        other / "new",
+        tmp_path,
+    ):
+        done = ws(*flags, "--into", into)
+        assert (done.code, "--into" in done.err or "place of its own" in done.err) == (3, True), (into, done)
+    for into in (Path("/proc/x"), tmp_path / "file"):
+        done = ws(*flags, "--into", into)
+        assert (done.code, str(into) in done.err, "Errno" in done.err) == (1, True, False), done
+    assert everything(tmp_path) == before
+    with live_run(other):
+        assert ws(*flags, "--into", other).code == 4
+    assert ws(*flags, "--into", other).code == 0
+    assert content_of(other) == content_of(root)
+
+
+def test_a_pattern_that_fits_nothing_says_where_patterns_begin(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    done = ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--only", "m")
+    assert (done.code, "'model/" in done.err) == (2, True)
+
+
+def test_the_list_says_of_which_workspace_each_snapshot_is_and_what_is_damaged_below_it(tmp_path: Path) -> None:
+    root, other = models(tmp_path / "ws"), models(tmp_path / "other one")
+    taken = take(root, tmp_path / "b")
+    take(other, tmp_path / "b", note="a note")
+    damage(tmp_path / "b", "manifest", root / "model" / "m.pkl", taken.id)
+    table, _, damaged = ws("snapshots", "--workspace", root, "--at", tmp_path / "b").out.partition("damaged:")
+    assert str(other) in table
+    assert str(root) not in table
+    assert max(map(len, table.splitlines())) < 200
+    assert taken.id[:28] in damaged

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pexpect
@@ -13,21 +14,29 @@ from snapshot_trees import bring_back, content_of, damage, models, place, take
 from trees import everything, left, live_run, workspace, write, ws
 
 from vmaf_workspace.contract import PLACEHOLDER
-from vmaf_workspace.snapshot import store
+from vmaf_workspace.snapshot import store, wipe
 
 
 def at(root: Path) -> Sequence[str | Path]:
     return ("--workspace", root, "--at", root.parent / "b")
 
 
-def typed(root: Path, *answers: str, flags: Sequence[str] = ()) -> tuple[int | None, str]:
-    """Exit code and screen of `wipe-models` at a terminal, where a person gives these answers."""
+def typed(
+    root: Path, *answers: str, flags: Sequence[str] = (), ahead: str = "", meanwhile: Callable[[], object] = bool
+) -> tuple[int | None, str]:
+    """Exit code and screen of `wipe-models` at a terminal, where a person gives these answers.
+
+    Lines *ahead* are typed before anything is asked; *meanwhile* is done before the first answer.
+    """
     arguments = ["-m", "vmaf_workspace.cli", "wipe-models", *map(str, at(root)), *flags]
     child = pexpect.spawn(sys.executable, arguments, encoding="utf-8", timeout=30, dimensions=(50, 300))
+    child.send(ahead)
     screen = ""
-    for answer in answers:
+    for n, answer in enumerate(answers):
         child.expect([r"\[y/N\] ", r"Type \w+ to empty it \(.*\): "])
         screen += (child.before or "") + str(child.after)
+        if not n:
+            meanwhile()
         child.sendline(answer)
     child.expect(pexpect.EOF)
     child.close()
@@ -169,3 +178,65 @@ def test_links_in_a_subdirectory_go_and_what_they_lead_to_stays(tmp_path: Path) 
     assert ws("wipe-models", *at(root), "--yes").code == 0
     assert left(root, "model") == []
     assert precious.exists()
+
+
+NAMES = ("model", "model_param", "checkpoints_dir")
+
+
+def test_what_was_typed_before_the_question_is_no_answer(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    before = content_of(root)
+    code, screen = typed(root, "n", ahead="model\nmodel_param\ncheckpoints_dir\n")
+    assert (code, content_of(root)) == (1, before), screen
+    code, screen = typed(root, "model", "no", ahead="y\n")
+    assert (code, content_of(root)) == (1, before), screen
+    assert typed(root, *NAMES)[0] == 0
+
+
+@pytest.mark.parametrize("how", ["place", "manifest", "missing", "flipped"])
+def test_a_snapshot_that_went_while_the_question_waited_removes_nothing(how: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    before = content_of(root)
+
+    def lose() -> None:
+        if how == "place":
+            shutil.rmtree(tmp_path / "b")
+        else:
+            damage(tmp_path / "b", how, root / "model" / "m.pkl.model", taken.id)
+
+    code, screen = typed(root, *NAMES, meanwhile=lose)
+    assert (code, content_of(root)) == (3, before), screen
+    assert "no longer whole" in screen
+    assert (tmp_path / "b").exists() is (how != "place")
+
+
+@pytest.mark.parametrize("links", [1, 2])
+def test_a_model_that_changed_while_the_question_waited_stays_whole_and_is_named(links: int, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    path = root / "model" / "m.pkl.model"
+    if links == 2:
+        os.link(path, root / "model" / "same.pkl")
+    take(root, tmp_path / "b")
+
+    def change() -> None:
+        about = path.stat()
+        path.write_bytes(b"y" * about.st_size)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+    code, screen = typed(root, *NAMES, meanwhile=change)
+    assert code == 1, screen
+    assert "model/m.pkl.model: it changed since it was read" in screen
+    stayed = {"m.pkl", "m.pkl.model", "m.card.json"} | ({"same.pkl"} if links == 2 else set())
+    assert set(content_of(root)) == {f"model/{name}" for name in stayed}
+    assert path.read_bytes() == b"y" * 10
+
+
+def test_no_prune_begins_while_the_models_go(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    with wipe.kept_whole(place(tmp_path / "b"), taken.id):
+        done = ws("prune", "--workspace", root, "--at", tmp_path / "b")
+        assert (done.code, "ws.wipe-models" in done.err) == (4, True), done
+    assert ws("prune", "--workspace", root, "--at", tmp_path / "b").code == 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
+from vmaf_workspace.question import agreed, answer
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
@@ -96,7 +98,7 @@ def restore_models(
     dry_run: bool = False,
     json: bool = False,
 ) -> int:
-    """Bring models back from a snapshot; what is there and different stays, unless --overwrite."""
+    """Bring models back from a snapshot, as files of yours; what is there and different stays, unless --overwrite."""
     from vmaf_workspace import guard
     from vmaf_workspace.clean import refuse_live_runs
     from vmaf_workspace.locate import locate
@@ -111,16 +113,18 @@ def restore_models(
     chosen = store.load(location, store.find(location, snapshot, root=root))
     if into:
         root = locate(into).path
-    elif guard.check(root):
+        _restore.check_into(root, location)
+    is_workspace = guard.is_marked(root) if into else guard.check(root)
+    if is_workspace:
         refuse_live_runs(root, "restore models into")
-    elif not dry_run:
-        ensure(root)
     if not dry_run and root.is_dir():
         finish_interrupted(root, "restore-models")
     with spinner("comparing"):
         plan = _restore.plan_restore(root, chosen, only=only)
     done = None
     if not dry_run:
+        if not (into or is_workspace):
+            ensure(root)  # only now, so that its directories come back with what they allowed
         with progress("restoring") as show:
             done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
     code = FAILED if done is not None and done.left else DONE
@@ -179,7 +183,8 @@ def forget(
     going = count_text(sum(not verdict.is_kept for verdict in verdicts), "snapshot")
     if not json:
         render.verdicts_lines(verdicts)
-    if not dry_run and not yes and not all(verdict.is_kept for verdict in verdicts) and not _agreed(f"Forget {going}?"):
+    is_asked = not (dry_run or yes or all(verdict.is_kept for verdict in verdicts))
+    if is_asked and not agreed(f"Forget {going}?", "forgotten"):
         print("nothing was forgotten", file=sys.stderr)
         return FAILED
     gone = [] if dry_run else retention.forget(location, verdicts)
@@ -223,6 +228,7 @@ def wipe_models(
     from vmaf_workspace.groups import BACKED_UP
     from vmaf_workspace.remove import execute
     from vmaf_workspace.snapshot import wipe
+    from vmaf_workspace.snapshot.manifest import short
 
     root = _workspace(workspace)
     subdirs = tuple(dict.fromkeys(name.strip().rstrip("/") for name in only.split(","))) if only else BACKED_UP
@@ -231,12 +237,15 @@ def wipe_models(
         raise UsageError(f"--only: {wrong!r} holds no models; expected {', '.join(BACKED_UP)}")
     with render.spinner("reading the models"):
         found = wipe.plan_wipe(root, subdirs)
+    location, held = None, ""
     if found.plan.entries:
         refuse_live_runs(root, "wipe the models of")
         if not json:
             render.plan_lines(found.plan)
         if not without_snapshot:
-            _check_held(at, root, found, offer=not (yes or dry_run or json))
+            location = _location(at, root)
+            held = _held(location, root, found, offer=not (yes or dry_run or json))
+            print(f"snapshot {short(held)} holds all of it, verified now", file=sys.stderr)
         if not dry_run and not yes and not _typed(found):
             print("nothing was removed", file=sys.stderr)
             return FAILED
@@ -247,8 +256,13 @@ def wipe_models(
             where = render.printable(found.plan.root)
             print(f"{render.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
         return DONE
-    with render.progress("removing") as progress:
-        report = execute(found.plan, progress=progress)
+    with ExitStack() as until_removed:
+        if location is not None:  # verified again, for a person may have taken long to answer
+            until_removed.enter_context(wipe.kept_whole(location, held))
+        plan, changed = wipe.unchanged(found)
+        with render.progress("removing") as progress:
+            report = execute(plan, progress=progress)
+    report.changed += changed
     code = DONE if report.is_complete else FAILED
     if json:
         print(render.removal_json(found.plan, report, code))
@@ -359,18 +373,17 @@ def _location(at: str, root: Path, *, warn: bool = False) -> Location:
     return found
 
 
-def _check_held(at: str, root: Path, found: Wipe, *, offer: bool) -> None:
-    """A verified snapshot holds exactly what would go; one is taken now, where there is none and a person wants it."""
+def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> str:
+    """A verified snapshot of exactly what would go; taken now where there is none and a person wants it."""
     from vmaf_workspace.render import progress, spinner
     from vmaf_workspace.snapshot import render
     from vmaf_workspace.snapshot.backup import backup
     from vmaf_workspace.snapshot.wipe import held_by
 
-    location = _location(at, root)
     with spinner("verifying the snapshot"):
         held = held_by(location, found)
     none = f"no verified snapshot in {location.url} holds exactly what would go"
-    if held is None and offer and sys.stdin.isatty() and _agreed(f"{none}. Take one now?"):
+    if held is None and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
         with progress("backing up") as show:
             taken = backup(root, location, note="before a wipe", progress=show)
         render.taken_lines(taken, location.url)
@@ -381,7 +394,7 @@ def _check_held(at: str, root: Path, found: Wipe, *, offer: bool) -> None:
             f"{none}; nothing was removed\n"
             "`ws.backup-models` takes one; --without-snapshot gives the models up for good (--yes alone does not)"
         )
-    print(f"snapshot {render.id_text(held)} holds all of it, verified now", file=sys.stderr)
+    return held
 
 
 def _typed(found: Wipe) -> bool:
@@ -395,17 +408,9 @@ def _typed(found: Wipe) -> bool:
         if entries:
             size = render.bytes_text(sum(entry.disk_bytes for entry in entries))
             question = f"Type {subdir} to empty it ({render.count_text(len(entries), 'file')}, {size}): "
-            print(question, end="", file=sys.stderr, flush=True)
-            if sys.stdin.readline().strip() != subdir:
+            if answer(question) != subdir:
                 return False
     return True
-
-
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise RefusedError(f"{question.removesuffix('?')}: no terminal to ask at, so nothing was done; --yes says yes")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _count(text: str, flag: str) -> int:

@@ -58,6 +58,7 @@ def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
         else:
             found = listed.snapshot
             row |= {"time_s": found.time_s, "host": found.host, "workspace": found.workspace, "note": found.note}
+            row |= {"identity": found.identity, "safety": found.is_safety}
             row |= {"files": len(found.files), "apparent_bytes": found.apparent_bytes}
         rows.append(row)
     return object_json("snapshots", location=url, snapshots=rows)
@@ -70,15 +71,18 @@ def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
         return
     rows = []
     for listed in snapshots:
-        state = ", ".join(word for word, is_so in (("pinned", listed.pinned), ("verified", listed.verified)) if is_so)
         found = listed.snapshot
+        states = {"pinned": listed.pinned, "verified": listed.verified, "safety": found is not None and found.is_safety}
+        state = ", ".join(word for word, is_so in states.items() if is_so)
         if found is None:
-            rows.append((id_text(listed.id), "-", "-", "-", "-", f"DAMAGED: {printable(listed.problem or '')}"))
+            rows.append((id_text(listed.id), "-", "-", "-", "-", "-", "DAMAGED"))
             continue
         age, size = age_text(int(found.time_s * 1e9)), bytes_text(found.apparent_bytes)
         about = "; ".join(text for text in (state, printable(found.note)) if text)
-        rows.append((id_text(listed.id), age, str(len(found.files)), size, printable(found.host), about))
-    table(("SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", "HOST", "NOTE"), rows)
+        of = printable(found.host), printable(found.workspace)
+        rows.append((id_text(listed.id), age, str(len(found.files)), size, *of, about))
+    table(("SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", "HOST", "WORKSPACE", "NOTE"), rows)
+    listing("damaged:", [(id_text(each.id), each.problem) for each in snapshots if each.problem is not None])
 
 
 def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:

@@ -67,6 +67,20 @@ class Restored:
     left: list[tuple[str, str]] = field(default_factory=list)  # (path, why it is not as the snapshot has it)
 
 
+def check_into(directory: Path, location: Location) -> None:
+    """Raise RefusedError where models may not be restored into *directory*, which need not be a workspace."""
+    remedy = "name another directory with --into"
+    guard.check_not_forbidden(directory, remedy=remedy)
+    is_workspace = guard.is_marked(directory) or guard.is_default_location(directory)
+    guard.check_not_inside_another(directory if is_workspace else directory / "model")
+    if location.directory is None:
+        return
+    backups = Path(os.path.realpath(location.directory))
+    for place in (Path(os.path.realpath(directory / subdir)) for subdir in BACKED_UP):
+        if place == backups or place in backups.parents or backups in place.parents:
+            raise RefusedError(f"{directory} overlaps the backup location {location.directory}; {remedy}")
+
+
 def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring:
     """What restoring *snapshot* into *root* would do; *only* takes the models a member of which matches this glob.
 

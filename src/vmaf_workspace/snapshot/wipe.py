@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_workspace import guard
 from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.groups import group_of
 from vmaf_workspace.plan import Entry, Plan, new
 from vmaf_workspace.scan import BLOCK
 from vmaf_workspace.snapshot.difference import difference, files_now
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File
-from vmaf_workspace.snapshot.store import ids, load
+from vmaf_workspace.snapshot.manifest import DamagedError, File, short
+from vmaf_workspace.snapshot.store import ids, load, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
-from vmaf_workspace.snapshot.tree import look
+from vmaf_workspace.snapshot.tree import Signature, look, signature
 from vmaf_workspace.snapshot.verify import verify
 
 WIPE = "wipe-models"
@@ -27,6 +30,7 @@ class Wipe:
 
     plan: Plan
     files: tuple[File, ...]
+    seen: dict[str, Signature]  # of each entry, when it was read
 
     def entries_of(self, subdir: str) -> list[Entry]:
         """What goes from one subdirectory."""
@@ -37,15 +41,17 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> Wipe:
     """All that is in *subdirs* of *root*, each file read; RefusedError where *root* is not ours."""
     entries: list[Entry] = []
     files: list[File] = []
+    seen: dict[str, Signature] = {}
     if guard.check(root):
         finish_interrupted(root, WIPE)
         tree = look(root, subdirs, with_rests=True)
         kept = look(root, subdirs)
         kept.found = {path: about for path, about in tree.found.items() if path in kept.found}
         files = files_now(root, tree=kept)
-        entries += [_entry(path, about) for path, about in tree.found.items()]
-        entries += [_entry(path, os.lstat(root / path)) for path, _ in tree.left_out]
-    return Wipe(new(WIPE, root, entries, [], subdirs=subdirs), tuple(files))
+        going = tree.found | {path: os.lstat(root / path) for path, _ in tree.left_out}
+        entries += [_entry(path, about) for path, about in going.items()]
+        seen |= {path: signature(about) for path, about in going.items()}
+    return Wipe(new(WIPE, root, entries, [], subdirs=subdirs), tuple(files), seen)
 
 
 def held_by(location: Location, wipe: Wipe) -> str | None:
@@ -62,6 +68,42 @@ def held_by(location: Location, wipe: Wipe) -> str | None:
         if snapshot_id in verify(location, [snapshot_id]).whole:
             return snapshot_id
     return None
+
+
+@contextmanager
+def kept_whole(location: Location, snapshot_id: str) -> Iterator[None]:
+    """Verify the snapshot, every hash, and let no prune begin until the block ends.
+
+    Raises RefusedError where it is not whole, or not there any more.
+    """
+    gone = RefusedError(
+        f"snapshot {short(snapshot_id)}, which held what would go, is no longer whole in {location.url}; "
+        "nothing was removed\n`ws.verify` says what it lacks; `ws.backup-models` takes another"
+    )
+    if snapshot_id not in ids(location):  # before anything is written there: the place itself may be gone
+        raise gone
+    with taking(location, f"ws.{WIPE}"):
+        if snapshot_id not in verify(location, [snapshot_id]).whole:
+            raise gone
+        yield
+
+
+def unchanged(wipe: Wipe) -> tuple[Plan, list[tuple[str, str]]]:
+    """The plan without the models that changed since they were read, and the files of these as (path, why)."""
+    root = Path(wipe.plan.root)
+    changed = {path for path, seen in wipe.seen.items() if _signature_now(root / path) not in (None, seen)}
+    groups = {group_of(path) for path in changed}
+    why = {True: "it changed since it was read", False: "another file of this model changed since it was read"}
+    stays = {entry.path: why[entry.path in changed] for entry in wipe.plan.entries if group_of(entry.path) in groups}
+    entries = tuple(entry for entry in wipe.plan.entries if entry.path not in stays)
+    return replace(wipe.plan, entries=entries), list(stays.items())
+
+
+def _signature_now(path: Path) -> Signature | None:
+    try:
+        return signature(os.lstat(path))
+    except OSError:  # gone, or it soon will be seen to be out of reach
+        return None
 
 
 def _entry(path: str, about: os.stat_result) -> Entry:
