@@ -361,11 +361,11 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
         remedy = "`ws.backup-models` stores again what is still here; `ws.verify` says which snapshots lack what"
         yield Finding(level=Level.ERROR, about="backups", found=found, remedy=remedy)
     if unsaved:
-        found = f"{latest} does not hold {_listed(unsaved)} as it is now"
+        found = f"{latest} does not have as it is now: {_listed(unsaved)}"
         yield Finding(level=Level.WARNING, about="backups", found=found, remedy="ws.backup-models")
     if gone:
-        found = f"{latest} holds {_listed(gone)}, which is no longer here"
-        remedy = "`ws.restore-models` brings it back; nothing to do where it went on purpose"
+        found = f"{latest} has what is no longer here: {_listed(gone)}"
+        remedy = "`ws.restore-models` brings that back; nothing to do where it went on purpose"
         yield Finding(level=Level.WARNING, about="backups", found=found, remedy=remedy)
     if not (lost or unsaved or gone):
         rest = "" if is_near else "; `ws.verify` reads it"

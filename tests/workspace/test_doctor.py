@@ -348,13 +348,13 @@ def test_models_without_a_snapshot_or_newer_than_the_last_are_told(root: Path, t
     age(old, 3 * 86400)  # as `cp -p` brings it
     finding = the_one(wrong(root, at), "backups")
     assert (finding.level, finding.remedy) == (Level.WARNING, "ws.backup-models")
-    assert "does not hold 'model/new.card.json' and 3 more files" in finding.found
+    assert "does not have as it is now: 'model/new.card.json' and 3 more files" in finding.found
     for path in (root / "model").glob("new.*"):
         path.unlink()
     about = (root / "model" / "m.pkl.model").stat()
     (root / "model" / "m.pkl.model").write_text(LIBSVM.replace("0.5", "0.7"))
     os.utime(root / "model" / "m.pkl.model", ns=(about.st_atime_ns, about.st_mtime_ns))
-    assert "does not hold 'model/m.pkl.model' as it is now" in the_one(wrong(root, at), "backups").found
+    assert "does not have as it is now: 'model/m.pkl.model'" in the_one(wrong(root, at), "backups").found
 
 
 def test_models_that_are_gone_since_the_snapshot_are_told(root: Path, tmp_path: Path) -> None:
