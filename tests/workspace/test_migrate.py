@@ -128,6 +128,18 @@ def test_across_file_systems_links_holes_modes_times_and_names_survive(tmp_path:
     assert guard.check(moved)
 
 
+@pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
+def test_a_workspace_that_was_moved_finds_its_own_snapshots(across: bool, tmp_path: Path, disk: Path) -> None:
+    root, target = filled(tmp_path / "ws"), (disk if across else tmp_path) / "moved"
+    at = ("--at", tmp_path / "backups")
+    taken = ws("backup-models", "--workspace", root, *at, "--json").json["snapshot"]
+    ws("backup-models", "--workspace", filled(tmp_path / "other"), *at)
+    assert move(root, target).code == 0
+    (target / "model" / "m.pkl").unlink()
+    done = ws("restore-models", "--workspace", target, *at, "--json")
+    assert (done.code, done.json["snapshot"], done.json["new"]) == (0, taken, ["model/m.pkl"]), done
+
+
 def test_many_entries_are_all_moved_and_nothing_is_left(tmp_path: Path, disk: Path) -> None:
     root = workspace(tmp_path / "ws")
     for number in range(200):
@@ -442,11 +454,12 @@ import time
 from vmaf_workspace import guard
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.migrate import migrate
-from vmaf_workspace.setup import setup
+from vmaf_workspace.setup import identity, setup
 whole = content(small(Path(sys.argv[2], "like")))
 for step in range(1, 400):
     root, target = small(Path(sys.argv[2], f"from{step}")), Path(sys.argv[3], f"to{step}")
     setup(target)  # a skeleton, which goes
+    own = identity(root)
     code = migrated(step, root, target)
     assert code in (0, -signal.SIGKILL), code
     assert content(root) == whole or content(target) == whole, f"neither is whole after step {step}"
@@ -460,6 +473,7 @@ for step in range(1, 400):
             time.sleep(0.01)
     assert content(target) == whole
     assert guard.check(target)
+    assert identity(target) == own  # its snapshots stay its own
     assert not root.exists()
     left = [name for top in (target.parent, target / "model") for name in os.listdir(top) if name[:6] == ".vmaf-"]
     assert left == [], f"left after step {step}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
@@ -14,7 +15,7 @@ from trees import everything, python, without_root_powers, workspace, write
 from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, PLACEHOLDER_TEXT, SUBDIRS, Loss
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.guard import is_marked
-from vmaf_workspace.setup import ensure, setup
+from vmaf_workspace.setup import ensure, identify, identity, setup
 
 
 def test_it_makes_all_eight_their_placeholders_the_marker_and_the_cache_tags(tmp_path: Path) -> None:
@@ -199,3 +200,35 @@ except WorkspaceError as error:
     assert "VMAF_WORKSPACE" in lines[1]
     assert "make it writable" in lines[2]
     assert os.listdir(tmp_path / "closed") == []
+
+
+def test_a_workspace_has_an_identity_of_its_own_from_its_first_day(tmp_path: Path) -> None:
+    one, other = workspace(tmp_path / "one"), workspace(tmp_path / "other")
+    assert len({identity(one), identity(other), ""}) == 3
+    assert identify(one) == identity(one)
+    assert json.loads((one / MARKER / "workspace.json").read_text())["id"] == identity(one)
+
+
+def test_one_that_an_older_version_marked_gets_an_identity_and_a_foreign_directory_none(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / MARKER / "workspace.json").write_text('{"version": 1, "made_at_s": 1}\n')
+    assert identity(root) == ""
+    given = identify(root)
+    assert given
+    assert identify(root) == identity(root) == given
+    (tmp_path / "foreign").mkdir()
+    assert identify(tmp_path / "foreign") == ""
+    assert os.listdir(tmp_path / "foreign") == []
+
+
+def test_where_an_identity_cannot_be_written_there_is_none(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    (root / MARKER / "workspace.json").write_text("{}")
+    (root / MARKER).chmod(0o500)
+    code = """
+import sys
+from pathlib import Path
+from vmaf_workspace.setup import identify
+print([identify(Path(sys.argv[1]))])
+"""
+    assert python(code, root, prefix=without_root_powers()).out == "['']\n"
