@@ -259,12 +259,12 @@ def test_verify_by_restoring_loads_every_model_with_what_is_installed(
     def load(path: Path) -> None:
         seen.append(path.name)
         if path.stat().st_size < 10:
-            raise ValueError("no model at all")
+            raise ValueError(f"{path}: no model at all")
 
     found = verify(place(tmp_path / "b"), depth=Depth.RESTORE, loaders=[load])
     assert seen == ["m.pkl"]
     assert (found.problems, len(found.whole)) == ([], 1)  # it is kept as it is
-    assert "no model at all" in found.unloadable["model/m"]
+    assert found.unloadable["model/m"].endswith(": model/m.pkl: no model at all")
     assert verify(place(tmp_path / "b"), depth=Depth.RESTORE, loaders=[]).models is None
     age(write(root / "model" / "m.json", 3))
     take(root, tmp_path / "b")

@@ -188,5 +188,6 @@ def _restore_and_load(location: Location, snapshot: Snapshot, loaders: Sequence[
                         load_model(path)
                 except Exception as error:  # whatever a loader of another package raises for a broken model
                     below = path.relative_to(top).as_posix()
-                    why = f"{path.name} does not load, in {short(snapshot.id)} to begin with: {error}"
+                    said = str(error).replace(f"{top}/", "")  # a place that is gone by then
+                    why = f"{path.name} does not load, in {short(snapshot.id)} to begin with: {said}"
                     report.unloadable.setdefault(group_of(below), why)
