@@ -153,8 +153,10 @@ def test_a_harness_that_reads_the_variable_is_not_redirected(
     assert not (fork / "python" / "vmaf" / "workspace").exists()
 
 
-def test_a_workspace_inside_the_old_one_is_led_to_once(harness: Path) -> None:
+def test_a_workspace_that_was_moved_into_the_old_one_is_led_to_once(harness: Path, tmp_path: Path) -> None:
     root = harness / "workspace" / "mine"
+    root.parent.mkdir(exist_ok=True)
+    workspace(tmp_path / "made").rename(root)  # none is made there
     done = in_session(root, *MODULE)
     assert done.json["own"] == expected(root, harness)
     assert done.err == ""
