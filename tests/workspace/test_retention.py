@@ -33,10 +33,11 @@ def listed(
     verified: bool = False,
     damaged: bool = False,
     empty: bool = False,
+    **more: Any,
 ) -> Listed:
     name = f"{time_s:020.3f}-{host}"
     files = () if empty else (File(path="model/m", mtime_ns=0),)
-    about: dict[str, Any] = {"workspace": "/ws", "note": "", "versions": {}, "files": files}
+    about: dict[str, Any] = {"workspace": "/ws", "note": "", "versions": {}, "files": files, **more}
     snapshot = None if damaged else Snapshot(id=name, time_s=time_s, host=host, **about)
     return Listed(id=name, snapshot=snapshot, problem=None, pinned=pinned, verified=verified)
 
@@ -94,6 +95,17 @@ def test_every_workspace_counts_for_itself() -> None:
     others = [listed(NOW - days * DAY_S, host="there") for days in (50, 49)]
     verdicts = plan_forget([*others, *DAILY], Keep(last=1), now_s=NOW)
     assert [v.listed.id for v in verdicts if v.is_kept] == [others[1].id, DAILY[-1].id]
+
+
+def test_what_was_taken_before_a_restore_takes_no_place_of_a_latest() -> None:
+    snapshots = [listed(NOW - 3), listed(NOW - 2), listed(NOW - 1, is_safety=True)]
+    assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == [False, True, True]
+    assert [v.is_kept for v in plan_forget(snapshots, Keep(within_s=0.5), now_s=NOW)] == [False, True, False]
+
+
+def test_a_workspace_that_moved_counts_as_one() -> None:
+    snapshots = [listed(NOW - 2, workspace="/old", identity="i"), listed(NOW - 1, workspace="/new", identity="i")]
+    assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == [False, True]
 
 
 def test_nothing_to_keep_is_a_mistake() -> None:

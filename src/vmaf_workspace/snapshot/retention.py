@@ -40,21 +40,23 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
     """A verdict on each of *snapshots*, oldest first as they came. Raises UsageError where *keep* keeps nothing.
 
     What is pinned, the last verified one of each workspace and the last with any file, and what cannot be read stay
-    whatever *keep* says.
+    whatever *keep* says. Those taken for safety before a restore count for themselves, and take no place of others.
     """
     if keep == Keep():
         raise UsageError("say what to keep: --keep-last, --keep-daily, --keep-weekly, --keep-monthly or --keep-within")
     now_s = time.time() if now_s is None else now_s
     reasons: dict[str, list[str]] = {listed.id: [] for listed in snapshots}
-    groups: dict[tuple[str, str], list[Listed]] = {}
+    groups: dict[tuple[tuple[str, ...], bool], list[Listed]] = {}
     for listed in snapshots:
         if listed.snapshot is None:
             reasons[listed.id].append(f"damaged: move {manifest_name(listed.id)} away once nothing in it is missed")
         else:
-            groups.setdefault((listed.snapshot.host, listed.snapshot.workspace), []).append(listed)
+            of = listed.snapshot
+            whose = (of.identity,) if of.identity else (of.host, of.workspace)
+            groups.setdefault((whose, of.is_safety), []).append(listed)
         if listed.pinned:
             reasons[listed.id].append("pinned")
-    for group in groups.values():
+    for (_, is_safety), group in groups.items():
         newest_first = sorted(group, key=_time_s, reverse=True)
         for listed in [listed for listed in newest_first if listed.verified][:1]:
             reasons[listed.id].append("the last verified one")
@@ -63,17 +65,17 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
                 reasons[listed.id].append("the last one that is not empty")
         for listed in newest_first[: keep.last]:
             reasons[listed.id].append(f"among the last {keep.last}")
-        for count, period, of in (
+        for count, period, label_of in (
             (keep.daily, "day", "%Y-%m-%d"),
             (keep.weekly, "week", "%G-W%V"),
             (keep.monthly, "month", "%Y-%m"),
         ):
-            for listed, label in _newest_of_each(newest_first, of)[:count]:
+            for listed, label in _newest_of_each(newest_first, label_of)[:count]:
                 reasons[listed.id].append(f"the newest of {period} {label}")
         for listed in newest_first:
             if keep.within_s and now_s - _time_s(listed) <= keep.within_s:
                 reasons[listed.id].append("within the time to keep")
-        if not any(reasons[listed.id] for listed in group):
+        if not is_safety and not any(reasons[listed.id] for listed in group):
             reasons[newest_first[0].id].append("the only one left of its workspace")
     return [Verdict(listed=listed, reasons=tuple(reasons[listed.id])) for listed in snapshots]
 
