@@ -13,8 +13,11 @@ from vmaf_harness.testing import shown
 from vmaf_workspace.errors import FAILED, WorkspaceError
 
 
-def exit_code(run: Callable[[], int]) -> int:
-    """Call *run*, whose result is the exit code unless it ends with an error or is stopped by a signal."""
+def exit_code(run: Callable[[], int], *, after_stop: str = "") -> int:
+    """Call *run*, whose result is the exit code unless it ends with an error or is stopped by a signal.
+
+    *after_stop* says what a stop leaves; it follows the name of the signal.
+    """
     with _lasting_stderr():
         try:
             with stop_on_signals():
@@ -31,7 +34,7 @@ def exit_code(run: Callable[[], int]) -> int:
             print(shown(error), file=sys.stderr)
             return FAILED
         except Stopped as stopped:
-            print(f"stopped by {stopped}", file=sys.stderr)
+            print(f"stopped by {stopped}{after_stop}", file=sys.stderr)
             return stopped.exit_code
 
 

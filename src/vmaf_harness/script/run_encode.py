@@ -21,16 +21,16 @@ from vmaf_harness.encoders import find_encoders
 from vmaf_harness.encoding import Outcome, encode_all, plan_ladder, stored
 from vmaf_harness.engine import Engine, Engines
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import Stopped, stop_on_signals
 from vmaf_harness.features import Extraction, extraction
 from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe, read_references
 from vmaf_harness.scoring import How, score_assets
+from vmaf_harness.script.ending import exit_code
 from vmaf_harness.store import ENGINES
 from vmaf_harness.store import directory as file_result_store
 from vmaf_harness.testing import shown
-from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
 from vmaf_workspace.render import printable
@@ -40,15 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 1 where an encode failed, 2 usage, 3 refused, 130 after Ctrl-C."""
     given = list(sys.argv[1:] if argv is None else argv)
     options = _parsed(given)
-    try:
-        with stop_on_signals():
-            return _run(options, shlex.join(["run_encode", *given]))
-    except WorkspaceError as error:
-        print(shown(error), file=sys.stderr)
-        return error.exit_code
-    except Stopped as stopped:
-        print(f"stopped by {stopped}; what was encoded stays, and is not encoded again", file=sys.stderr)
-        return stopped.exit_code
+    command = shlex.join(["run_encode", *given])
+    return exit_code(lambda: _run(options, command), after_stop="; what was encoded stays, and is not encoded again")
 
 
 def _run(options: argparse.Namespace, command: str) -> int:
