@@ -1,7 +1,8 @@
 """Encodes references: one ffmpeg decodes a reference once for many rungs of a ladder, and nothing half is ever named.
 
 An encode is written beside its final place under a hidden name that carries the run's id. It gets its name when ffmpeg
-ended well and the file decodes to as many frames as went into it.
+ended well and the file decodes to as many frames as went into it. The outputs of one ffmpeg go through the reference
+side by side and end together, so that none of them is whole before: `kill -9` costs those that are being made.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,13 @@ from pathlib import Path
 from vmaf_harness.asset import Video
 from vmaf_harness.encode_plan import Encode, arguments
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import Processes, StoppedError, described
+from vmaf_harness.ffmpeg import Processes, described
 from vmaf_harness.measure import keep_log
 from vmaf_workspace.lock import RUN_FILE, Holder, take
 
 _MUXED = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
-_TEMPORARY = re.compile(r"\..+\.([0-9a-f-]{36})\.(?:mp4|webm|mkv)", re.DOTALL)
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f-]{36})\.(?:mp4|webm|mkv)", re.DOTALL)
+_TO_BLAME = re.compile(r"^\[(?:vost|out)#(\d+)\D.*\[(?:error|fatal)\]", re.MULTILINE)  # the output that an error is of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,58 +66,75 @@ class EncodeError(EngineError):
         super().__init__("\n".join(map(str, failed.values())))
 
 
-def encode(job: Job, processes: Processes) -> list[Encoded]:
-    """Make the encodes of a job, each whole or not at all.
+def encode(job: Job, processes: Processes, whole: Callable[[Encode, Encoded], None]) -> list[Encoded]:
+    """Make the encodes of a job, each whole or not at all; *whole* gets each in this thread as soon as it has its name.
 
-    Where their common ffmpeg fails, each is tried by itself, so that one does not take the others along. Raises
-    EncodeError with what was made and what failed.
+    Where their common ffmpeg fails, the one that it blames is tried by itself, and the others together again, or each
+    by itself where it blames none. A HarnessError of *whole* is that encode's own. Raises EncodeError with what was
+    made and what failed.
     """
     job.directory.mkdir(exist_ok=True)
-    try:
-        return _attempt(job, range(len(job.encodes)), processes)
-    except StoppedError:
-        raise
-    except HarnessError as error:
-        if len(job.encodes) == 1:
-            raise EncodeError({}, {0: error}) from error
     made: dict[int, Encoded] = {}
     failed: dict[int, HarnessError] = {}
-    for index in range(len(job.encodes)):
-        try:
-            made[index] = _attempt(job, [index], processes)[0]
-        except StoppedError:
-            raise
-        except HarnessError as error:
-            failed[index] = error
+    waiting = [list(range(len(job.encodes)))]
+    while waiting:
+        group = waiting.pop()
+        ended = _attempt(job, group, processes)
+        for index, encoded in ended.made.items():
+            try:
+                whole(job.encodes[index], encoded)
+                made[index] = encoded
+            except HarnessError as error:
+                failed[index] = error
+        if len(group) == 1 or ended.is_of_all:
+            failed |= ended.failed
+            continue
+        others = [index for index in group if index not in ended.made and index not in ended.failed]
+        waiting += [[index] for index in ended.failed]
+        waiting += [others] if others else []
     if failed:
         raise EncodeError(made, failed)
     return [made[index] for index in range(len(job.encodes))]
 
 
-def remove_left_over(root: Path, directories: Iterable[Path]) -> None:
-    """Remove what runs that were killed left beside the encodes; a run that is alive is spared."""
+def remove_left_over(root: Path, directories: Iterable[Path]) -> set[Path]:
+    """Remove what runs that were killed left beside the encodes; a run that is alive is spared.
+
+    Returns the paths, without suffix, that those encodes would have got.
+    """
+    unfinished = set()
     for directory in directories:
         with suppress(OSError):
             for name in os.listdir(directory):
                 match = _TEMPORARY.fullmatch(name)
                 if match is None:
                     continue
-                lock = take(root / "workdir" / match[1] / RUN_FILE)
+                lock = take(root / "workdir" / match[2] / RUN_FILE)
                 if isinstance(lock, Holder):
                     continue
                 if lock is not None:
                     os.close(lock)
                 with suppress(FileNotFoundError):
                     os.unlink(directory / name)
+                unfinished.add(directory / match[1])
+    return unfinished
 
 
-def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> list[Encoded]:
-    """Encode, verify and name some of a job's encodes with one ffmpeg; all, or an error and none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """What one ffmpeg made, and what it failed at; what is in neither came along with what failed."""
+
+    made: dict[int, Encoded]
+    failed: dict[int, HarnessError]
+    is_of_all: bool = False  # what failed would fail in any other company, too
+
+
+def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> _Ended:
+    """Encode some of a job's encodes with one ffmpeg; verify and name them."""
     encodes = [job.encodes[index] for index in indices]
     targets = [e.path.with_name(f".{e.path.stem}.{job.run_id}{e.path.suffix}") for e in encodes]
     for encode in encodes:
         encode.path.parent.mkdir(exist_ok=True)
-    names = ", ".join(encode.path.name for encode in encodes)
     log = job.directory / "ffmpeg.log"
     try:
         command = arguments(job.engine, encodes, targets)
@@ -123,32 +142,40 @@ def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> list[Enc
         code = processes.run(command, cwd=job.directory, log=log)
         encode_s = (time.perf_counter() - began) / len(encodes)
         if code:
+            names = ", ".join(encode.path.name for encode in encodes)
             about = described(command, job.directory, code, log, keep_log(log, job.failures))
-            raise EngineError(f"cannot encode {names}\n{_errors(log)}{about}")
+            error = EngineError(f"cannot encode {names}\n{_errors(log)}{about}")
+            # The first: when one output fails, ffmpeg ends, and then others complain that they got no frame.
+            to_blame = _TO_BLAME.search(log.read_text(encoding="utf-8", errors="replace"))
+            return _Ended(made={}, failed=dict.fromkeys([indices[int(to_blame[1])]] if to_blame else indices, error))
         counts = _muxed(log)
-        _check_length(encodes[0].reference.video, counts.get(0, (0, 0))[0])
-        times = _verified(job, encodes, targets, counts, processes)
-        made = []
-        for encode, target, (duration_s, n_stream_bytes) in zip(encodes, targets, times, strict=True):
+        try:
+            _check_length(encodes[0].reference.video, max((frames for frames, _ in counts.values()), default=0))
+        except HarnessError as error:
+            return _Ended(made={}, failed=dict.fromkeys(indices, error), is_of_all=True)
+        made: dict[int, Encoded] = {}
+        failed: dict[int, HarnessError] = {}
+        for place, found in enumerate(_verified(job, encodes, targets, counts, processes)):
+            if isinstance(found, HarnessError):
+                failed[indices[place]] = found
+                continue
+            encode, target, (duration_s, n_stream_bytes) = encodes[place], targets[place], found
             with target.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 n_bytes = os.fstat(file.fileno()).st_size
-            made.append(
-                Encoded(
-                    path=encode.path,
-                    sha256=sha256,
-                    n_bytes=n_bytes,
-                    width_px=encode.picture.width_px,
-                    height_px=encode.picture.height_px,
-                    n_frames=counts[0][0],
-                    duration_s=round(duration_s, 6),
-                    bitrate_bps=round(n_stream_bytes * 8 / duration_s, 1),
-                    encode_s=round(encode_s, 3),
-                )
-            )
-        for encode, target in zip(encodes, targets, strict=True):
             target.replace(encode.path)
-        return made
+            made[indices[place]] = Encoded(
+                path=encode.path,
+                sha256=sha256,
+                n_bytes=n_bytes,
+                width_px=encode.picture.width_px,
+                height_px=encode.picture.height_px,
+                n_frames=counts[place][0],
+                duration_s=round(duration_s, 6),
+                bitrate_bps=round(n_stream_bytes * 8 / duration_s, 1),
+                encode_s=round(encode_s, 3),
+            )
+        return _Ended(made=made, failed=failed)
     finally:
         for target in targets:
             with suppress(OSError):
@@ -157,8 +184,20 @@ def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> list[Enc
 
 def _verified(
     job: Job, encodes: Sequence[Encode], targets: Sequence[Path], counts: dict[int, tuple[int, int]], run: Processes
-) -> list[tuple[float, int]]:
-    """Duration in seconds and bytes of video of each file; EngineError for one that is not what was encoded."""
+) -> list[tuple[float, int] | EngineError]:
+    """Duration in seconds and bytes of video of each file, or an error for one that is not what was encoded."""
+    sent = [counts.get(index, (0, 0))[0] for index in range(len(encodes))]
+    found = _decoded(job, encodes, targets, sent, run)
+    if len(encodes) > 1 and any(isinstance(each, EngineError) for each in found):
+        # ffmpeg stops at the first that it cannot read, so that nothing is known of the others.
+        return [_decoded(job, [e], [t], [n], run)[0] for e, t, n in zip(encodes, targets, sent, strict=True)]
+    return found
+
+
+def _decoded(
+    job: Job, encodes: Sequence[Encode], targets: Sequence[Path], sent: Sequence[int], run: Processes
+) -> list[tuple[float, int] | EngineError]:
+    """The same by one ffmpeg; *sent* is how many frames went into each."""
     # Every frame is parsed and entropy-decoded; what can be left out without missing a broken one is left out.
     light = ("-threads", "1", "-skip_loop_filter", "all", "-skip_idct", "all")
     command: list[str | Path] = [
@@ -179,18 +218,20 @@ def _verified(
     log = job.directory / "verify.log"
     code = run.run(command, cwd=job.directory, log=log)
     decoded = _muxed(log)
-    times = []
+    times: list[tuple[float, int] | EngineError] = []
     for index, encode in enumerate(encodes):
-        sent, _ = counts.get(index, (0, 0))
         found = decoded.get(2 * index, (0, 0))[0]
         packets = _packets(job.directory / f"packets-{index}")
-        if code or not sent or found != sent or packets is None:
+        if code or not sent[index] or found != sent[index] or packets is None:
             about = described(command, job.directory, code, log, keep_log(log, job.failures))
-            raise EngineError(
-                f"{encode.path.name}: {sent} frames were encoded, {found} are decoded; is the disk full?\n"
-                f"{_errors(log)}{about}"
+            times.append(
+                EngineError(
+                    f"{encode.path.name}: {sent[index]} frames were encoded, {found} are decoded; is the disk full?\n"
+                    f"{_errors(log)}{about}"
+                )
             )
-        times.append(packets)
+        else:
+            times.append(packets)
     return times
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,15 +142,18 @@ def plan_encode(
     )
 
 
-def grouped(encodes: Sequence[Encode]) -> list[list[int]]:
-    """Indices of encodes that one ffmpeg makes: of one reference, as many as its memory allows."""
+def grouped(encodes: Sequence[Encode], alone: Collection[Path] = ()) -> list[list[int]]:
+    """Indices of encodes that one ffmpeg makes: of one reference, as many as its memory allows.
+
+    Those of a reference *alone* are made one by one.
+    """
     groups: list[list[int]] = []
     pixels: dict[tuple[Path, int], int] = {}
     open_groups: dict[tuple[Path, int], list[int]] = {}
     for index, encode in enumerate(encodes):
         of = (encode.reference.video.path, encode.reference.content_id)
         more = encode.picture.width_px * encode.picture.height_px
-        if of not in open_groups or pixels[of] + more > MOST_PIXELS:
+        if of not in open_groups or pixels[of] + more > MOST_PIXELS or of[0] in alone:
             open_groups[of], pixels[of] = [], 0
             groups.append(open_groups[of])
         open_groups[of].append(index)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from vmaf_harness.store import BROKEN, CONTENT_HASHES, ContentHashes
 from vmaf_harness.store import directory as file_result_store
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import ENCODE_STORE
-from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.setup import ensure, explained
-from vmaf_workspace.whole import write_whole
+from vmaf_workspace.whole import replacing, write_whole
 
 FORMAT = 1
 PICTURES = ".pictures.json"  # what each reference decodes to
@@ -41,6 +42,7 @@ class EncodeResultStore:
         # The same references and encodes are scored afterwards: hashed here, they are not hashed again there.
         self._hash_memory = file_result_store(root) / CONTENT_HASHES
         self._hashes = ContentHashes(self._hash_memory)
+        self._entries: dict[str, dict[str, list[Path]]] = {}  # of an executor, by key
         self._pictures: dict[str, dict[str, Any]] | None = None
         self._has_new_pictures = False
 
@@ -55,7 +57,7 @@ class EncodeResultStore:
     def picture(self, reference: Reference, look: Callable[[], Picture]) -> Picture:
         """What a reference decodes to, remembered by its content; *look* is asked where nobody knows."""
         if self._pictures is None:
-            self._pictures = _read(self.directory / PICTURES)
+            self._pictures = _remembered(self.directory / PICTURES)
         video = reference.video
         of = [self.source_sha256(reference), video.yuv_fmt, video.width_px, video.height_px, video.filters]
         name = json.dumps(of)
@@ -74,33 +76,33 @@ class EncodeResultStore:
     def get(self, encode: Encode) -> Encoded | None:
         """The encode as it is stored; None where there is none, or where its file is missing or changed.
 
-        Its use is recorded as the entry's time, where that can be written. The file stays untouched.
+        One that was made for another number of the content, or for another dataset, is found by its key. Its use is
+        recorded as the entry's time, where that can be written. The file stays untouched.
         """
-        path = self.path(encode)
+        problems: list[str] = []
+        own = self.path(encode)
+        if (encoded := self._read(own, problems)) is not None:
+            return encoded
+        for path in self._elsewhere(encode):
+            if path != own and (encoded := self._read(path, problems)) is not None:
+                return encoded
+        for problem in problems:
+            self._warn(f"{problem}; encoded again")
+        return None
+
+    def adopt(self, encode: Encode, encoded: Encoded) -> Encoded:
+        """Give what `get` found of another dataset or number an entry, and a link in the directory, of its own.
+
+        A copy where the file system has no links. Where nothing can be written, the file is used where it is.
+        """
+        if self.path(encode).exists() and encoded.path.parent == encode.path.parent:
+            return encoded
         try:
-            line = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            self._warn(f"{path}: {error.strerror}; encoded again")
-            return None
-        encoded = self._parsed(line)
-        if encoded is None:
-            with suppress(OSError):
-                path.replace(f"{path}{BROKEN}")
-            self._warn(f"{path}: not a whole entry; set aside as {path.name}{BROKEN}, encoded again")
-            return None
-        try:
-            is_same = encoded.path.stat().st_size == encoded.n_bytes and self._hashes.of(encoded.path) == encoded.sha256
-        except (OSError, HarnessError):
-            self._warn(f"{encoded.path} is missing; encoded again")
-            return None
-        if not is_same:
-            self._warn(f"{encoded.path} is not what was encoded; encoded again")
-            return None
-        with suppress(OSError):
-            os.utime(path)
-        return encoded
+            own = encoded if encoded.path.parent == encode.path.parent else self._linked(encode, encoded)
+            self.put(encode, own)
+        except (OSError, WorkspaceError):
+            return encoded
+        return own
 
     def put(self, encode: Encode, encoded: Encoded) -> None:
         """Store an encode that is at its final place.
@@ -137,6 +139,55 @@ class EncodeResultStore:
         """Make the workspace, before the first write."""
         ensure(self.root)
 
+    def _read(self, path: Path, problems: list[str]) -> Encoded | None:
+        """What the entry at *path* names, whole and unchanged; else None, and why in *problems*."""
+        try:
+            line = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
+            return None
+        encoded = self._parsed(line)
+        if encoded is None:
+            with suppress(OSError):
+                path.replace(f"{path}{BROKEN}")
+            problems.append(f"{path}: not a whole entry; set aside as {path.name}{BROKEN}")
+            return None
+        try:
+            is_same = encoded.path.stat().st_size == encoded.n_bytes and self._hashes.of(encoded.path) == encoded.sha256
+        except (OSError, HarnessError):
+            problems.append(f"{encoded.path} is missing")
+            return None
+        if not is_same:
+            problems.append(f"{encoded.path} is not what was encoded")
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return encoded
+
+    def _elsewhere(self, encode: Encode) -> list[Path]:
+        """Entries of the same key, whatever dataset and number they were made for; listed once, since that is slow."""
+        if encode.executor_id not in self._entries:
+            listed: dict[str, list[Path]] = {}
+            for path in (self.directory / encode.executor_id).glob("*/*/*.json"):
+                listed.setdefault(path.stem, []).append(path)
+            self._entries[encode.executor_id] = listed
+        return self._entries[encode.executor_id].get(encode.key, [])
+
+    def _linked(self, encode: Encode, encoded: Encoded) -> Encoded:
+        """A link to an encode, else a copy, under the name that *encode* has."""
+        encode.path.parent.mkdir(exist_ok=True)
+        # Of two links to one file, a rename replaces neither.
+        if not (encode.path.exists() and encode.path.samefile(encoded.path)):
+            with replacing(encode.path) as temporary:
+                try:
+                    os.link(encoded.path, temporary)
+                except OSError:
+                    shutil.copyfile(encoded.path, temporary)
+        self._hashes.forget_changed({encode.path, encoded.path})
+        return replace(encoded, path=encode.path)
+
     def _parsed(self, line: bytes) -> Encoded | None:
         try:
             entry = json.loads(line)
@@ -148,7 +199,7 @@ class EncodeResultStore:
             return None
 
 
-def _read(memory: Path) -> dict[str, dict[str, Any]]:
+def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
     try:
         pictures = json.loads(memory.read_bytes())
     except (OSError, ValueError):  # a memory that cannot be read is no memory

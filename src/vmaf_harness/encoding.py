@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from vmaf_harness.encode import Encoded, EncodeError, Job, encode, remove_left_over
@@ -91,25 +92,16 @@ def encode_all(
     workspace is written to only where something has to be encoded. Raises WorkspaceError where it cannot be written;
     what was encoded until then is stored.
     """
-    outcomes = stored(encodes, store)
+    outcomes = [
+        outcome if outcome.encoded is None else replace(outcome, encoded=store.adopt(outcome.encode, outcome.encoded))
+        for outcome in stored(encodes, store)
+    ]
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.encoded is None]
     if not to_do:
         return outcomes
     scratch, failures = run.workdir(), run.output()
-    groups = [[to_do[place] for place in group] for group in grouped([encodes[index] for index in to_do])]
-    # The largest first, so that none is left alone at the end.
-    groups.sort(key=lambda group: -sum(encodes[i].picture.width_px * encodes[i].picture.height_px for i in group))
-    jobs = [
-        Job(
-            engine=engine.path,
-            encodes=tuple(encodes[index] for index in group),
-            run_id=run.id,
-            directory=scratch / f"{number:05}",
-            failures=failures,
-        )
-        for number, group in enumerate(groups)
-    ]
     done = len(encodes) - len(to_do)
+    groups: list[list[int]] = []
 
     def finished(job: int, ended: list[Encoded] | HarnessError) -> None:
         nonlocal done
@@ -119,23 +111,38 @@ def encode_all(
         elif isinstance(ended, HarnessError):
             failed = dict.fromkeys(range(len(groups[job])), ended)
         for place, index in enumerate(groups[job]):
-            error = failed.get(place)
-            if place in made:
-                try:
-                    store.put(encodes[index], made[place])
-                except HarnessError as changed:
-                    error = changed
-            elif error is None:
-                continue
-            encoded = None if error is not None else made[place]
-            outcomes[index] = Outcome(encode=encodes[index], encoded=encoded, error=error)
-            done += 1
-            progress(done, len(encodes), outcomes[index])
+            if place in made or place in failed:
+                outcomes[index] = Outcome(encode=encodes[index], encoded=made.get(place), error=failed.get(place))
+                done += 1
+                progress(done, len(encodes), outcomes[index])
 
     with explained(run.root):
-        remove_left_over(run.root, {encode.path.parent for encode in encodes})
+        unfinished = remove_left_over(run.root, {encode.path.parent for encode in encodes})
+        # Encodes of one ffmpeg end together, so that a machine that is killed often would never have one of them:
+        # what was killed is made one by one.
+        alone = {e.reference.video.path for e in encodes if e.path.with_suffix("") in unfinished}
+        planned = grouped([encodes[index] for index in to_do], alone)
+        groups += [[to_do[place] for place in group] for group in planned]
+        # The largest first, so that none is left alone at the end.
+        groups.sort(key=lambda group: -sum(encodes[i].picture.width_px * encodes[i].picture.height_px for i in group))
+        jobs = [
+            Job(
+                engine=engine.path,
+                encodes=tuple(encodes[index] for index in group),
+                run_id=run.id,
+                directory=scratch / f"{number:05}",
+                failures=failures,
+            )
+            for number, group in enumerate(groups)
+        ]
         try:
-            run_jobs(jobs, encode, finished, at_once=at_once(groups, processes), keep_going=keep_going)
+            run_jobs(
+                jobs,
+                partial(encode, whole=store.put),
+                finished,
+                at_once=at_once(groups, processes),
+                keep_going=keep_going,
+            )
         finally:
             store.save()
     return outcomes

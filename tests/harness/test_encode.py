@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -372,6 +373,64 @@ def test_another_source_ffmpeg_or_argument_is_another_encode(
     assert len(encodes(vmaf_workspace)) == 4, "the same content under another name is there already"
 
 
+def test_a_content_that_got_another_number_is_there_already(
+    clips: Clips, references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = references()
+    assert run_encode([str(recipe), "out", *ONE]) == 0
+    before = encodes(vmaf_workspace)
+    recipe.write_text(recipe.read_text().replace("'content_id': 0", "'content_id': 33"))
+    assert run_encode([str(recipe), "out", *ONE, "--dry-run"]) == 0
+    assert "0 to encode, 1 there already" in capsys.readouterr().err
+    assert run_encode([str(recipe), "out", *ONE]) == 0
+    assert "1 encodes, 1 of them there before" in capsys.readouterr().err
+    assert encodes(vmaf_workspace) == before
+    assert {entry.parent.name for entry in entries(vmaf_workspace)} == {"0", "33"}
+    (asset,) = read_recipe(vmaf_workspace / "dataset" / "out_dataset.py").assets
+    assert asset.content_id == 33
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_another_dataset_gets_the_encodes_that_are_there(
+    has_links: bool,
+    references: Callable[..., Path],
+    vmaf_workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def without_links(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    if not has_links:
+        monkeypatch.setattr("os.link", without_links)
+    assert run_encode([str(references()), "out", *ONE]) == 0
+    (made,) = (vmaf_workspace / "encode" / "some").iterdir()
+    for command in ("other", "other again"):
+        assert run_encode([str(references(name="other")), command, *ONE]) == 0
+        assert "1 encodes, 1 of them there before" in capsys.readouterr().err.splitlines()[-1]
+        (own,) = (vmaf_workspace / "encode" / "other").iterdir()
+        assert own.read_bytes() == made.read_bytes()
+        assert own.samefile(made) == has_links
+        (asset,) = read_recipe(vmaf_workspace / "dataset" / f"{command}_dataset.py").assets
+        assert asset.distorted.path == own
+    shutil.rmtree(made.parent)
+    assert run_encode([str(references()), "out", *ONE]) == 0
+    assert "1 encodes, 1 of them there before" in capsys.readouterr().err
+    assert made.read_bytes() == own.read_bytes()
+
+
+def test_an_encode_of_another_dataset_that_was_changed_is_not_taken(
+    references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_encode([str(references()), "out", *ONE]) == 0
+    (made,) = (vmaf_workspace / "encode" / "some").iterdir()
+    content = made.read_bytes()
+    made.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert run_encode([str(references(name="other")), "out2", *ONE]) == 0
+    assert f"{made} is not what was encoded; encoded again" in capsys.readouterr().err
+    assert (vmaf_workspace / "encode" / "other" / made.name).read_bytes() == content
+
+
 # Failures
 
 
@@ -408,6 +467,73 @@ def test_an_encode_that_fails_half_way_leaves_the_others_going(
     assert {name.split("_")[1] for name in encodes(vmaf_workspace)} == {"libx264", "libsvtav1"}
     recipe = read_recipe(vmaf_workspace / "dataset" / "out_dataset.py")
     assert [asset.asset_id for asset in recipe.assets] == [0, 2], "the number of the one that failed stays free"
+
+
+@pytest.fixture
+def started(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
+    """The encoders of each ffmpeg that encoded, in the order of its outputs."""
+    log = tmp_path / "encoding"
+    log.touch()
+    noted = f'case "$*" in *filter_complex*bitexact*) echo "$@" >>{log};; esac'
+    monkeypatch.setenv("VMAF_FFMPEG", str(program("noting", tmp_path, f'{noted}\nexec {engine.path} "$@"')))
+    return lambda: [re.findall(r"-c:v (\S+)", line) for line in log.read_text().splitlines()]
+
+
+def test_one_bad_rung_is_tried_alone_and_the_others_together(
+    references: Callable[..., Path], odd: Path, vmaf_workspace: Path, started: Callable[[], list[list[str]]]
+) -> None:
+    command = [str(references(f"'path': {str(odd)!r}")), "out", "--codec", "libx264", "mpeg4", "libsvtav1"]
+    command += ["--crf", "30", "35", "--bitrate", "mpeg4=100k", "--preset", "libx264=ultrafast", "libsvtav1=12"]
+    assert run_encode([*command, "--keep-going"]) == 1
+    good = ["libx264", "libx264", "libsvtav1", "libsvtav1"]
+    assert started() == [[*good[:2], "mpeg4", *good[2:]], good, ["mpeg4"]]
+    assert sorted(name.split("_")[1] for name in encodes(vmaf_workspace)) == sorted(good)
+
+
+def test_a_rung_that_is_not_whole_costs_the_whole_ones_nothing(
+    references: Callable[..., Path],
+    engine: Engine,
+    vmaf_workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = tmp_path / "log"
+    script = (
+        f'{engine.path} "$@" || exit $?\ncase "$*" in *filter_complex*bitexact*)\n echo x >>{log}\n'
+        'for each in "$@"; do case "$each" in file:*crf40*) truncate -s -700 "${each#file:}";; esac; done;;\nesac'
+    )
+    monkeypatch.setenv("VMAF_FFMPEG", str(program("faulty", tmp_path, script)))
+    ladder = ("--crf", "30", "40", "50", "--preset", "ultrafast")
+    assert run_encode([str(references()), "out", *ladder, "--keep-going"]) == 1
+    assert "2 encodes, 0 of them there before, 1 not made" in capsys.readouterr().err
+    assert {name.split("_")[2] for name in encodes(vmaf_workspace)} == {"crf30", "crf50"}
+    assert len(entries(vmaf_workspace)) == 2
+    assert log.read_text() == "x\nx\n", "all together, and the bad one again"
+
+
+def test_what_kill_9_left_unfinished_is_made_one_by_one(
+    long: Path, references: Callable[..., Path], vmaf_workspace: Path, started: Callable[[], list[list[str]]]
+) -> None:
+    # Those of one ffmpeg end together: killed ever and again, it would never finish one.
+    source = references(f"'path': {find_path(long)!r}")
+    ladder = ("--codec", "libx265", "--crf", "20", "30", "--preset", "slow", "--height", "144", "--processes", "1")
+    process = start("run_encode", source, "out", *ladder)
+    wait_until(lambda: sum(name.startswith(".") for name in encodes(vmaf_workspace)) == 2, 60)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not ffmpegs_below(vmaf_workspace), 2.0)
+    again = start("run_encode", source, "out", *ladder)
+    wait_until(lambda: len(entries(vmaf_workspace)) == 1, 60)
+    again.kill()
+    again.communicate()
+    wait_until(lambda: not ffmpegs_below(vmaf_workspace), 2.0)
+    last = start("run_encode", source, "out", *ladder)
+    _, err = last.communicate(timeout=60)
+    assert last.returncode == 0, err
+    assert "2 encodes, 1 of them there before" in err
+    assert len(entries(vmaf_workspace)) == 2
+    assert started() == [["libx265", "libx265"], *[["libx265"]] * 3]
 
 
 @pytest.mark.parametrize("fault", ["fewer frames", "cut off", "exit code"])
@@ -653,6 +779,29 @@ def test_an_output_without_a_directory_is_an_error_before_anything_is_encoded(
     assert run_encode([str(references()), str(tmp_path / "missing" / "out.py"), *ONE]) == 1
     assert "is no directory" in capsys.readouterr().err
     assert not vmaf_workspace.exists()
+
+
+def test_progress_that_nobody_reads_does_not_end_the_encoding(
+    references: Callable[..., Path], vmaf_workspace: Path
+) -> None:
+    ladder = ("--crf", "31", "32", "33", "--preset", "ultrafast", "--processes", "1")
+    process = start("run_encode", references(), "out", *ladder)
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stderr = None
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.strip() == str(vmaf_workspace / "dataset" / "out_dataset.py")
+    assert len(read_recipe(Path(out.strip())).assets) == 3
+
+
+def test_a_full_disk_under_what_is_printed_is_an_error_without_a_traceback(references: Callable[..., Path]) -> None:
+    command = [sys.executable, "-m", "vmaf_harness.script.run_encode", str(references()), "out", *ONE, "--dry-run"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_dry_run_prints_commands_that_work_and_changes_nothing(
