@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import reprlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -15,11 +15,16 @@ from numpy.typing import ArrayLike
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.forest import Forest
 from vmaf_harness.parameters import DEFAULT_NUM_MODELS, FOREST_TYPE, MODEL_TYPES, SVR_TYPES
+from vmaf_harness.plain import PLAIN, plain, short
 from vmaf_harness.svm import Floats, Svm
 from vmaf_harness.transform import ScoreTransform, is_number
 
 MOST_FEATURES = 64  # libvmaf reads no more
 GROUP_HASH = "group_sha256"
+_FIELDS = (  # of model_dict, but for the regressor itself
+    *("model_type", "norm_type", "feature_names", "slopes", "intercepts", "score_clip", "score_transform"),
+    *("feature_dict", "feature_opts_dicts", "chroma_correction_parameter", GROUP_HASH),
+)
 _DELTA = 0.01  # over which libvmaf takes the slope of the score transform (libvmaf/src/predict.c)
 
 # libvmaf knows these features of the integer kind by the name in its log only, and those not at all.
@@ -177,6 +182,8 @@ def num_models(info: Mapping[str, Any]) -> int:
     if info["model_dict"]["model_type"] not in SVR_TYPES[1:]:
         return 1
     count = info["param_dict"].get("num_models", DEFAULT_NUM_MODELS)
+    with suppress(ValueError):
+        count = plain(count)
     return count if type(count) is int and count >= 1 else 1
 
 
@@ -184,14 +191,19 @@ def check_info(info: object, name: str) -> dict[str, Any]:
     """Check the two dictionaries of a model; HarnessError names the field that is wrong. *name* says whose they are."""
     if not isinstance(info, dict) or not isinstance(info.get("model_dict"), dict):
         raise HarnessError(f"{name}: no model: model_dict: expected a dictionary")
-    model = info["model_dict"]
+    model = dict(info["model_dict"])
 
     def wrong(key: str, expected: str) -> NoReturn:
-        got = f"got {reprlib.repr(model[key])}" if key in model else "which is missing"
+        got = f"got {short(model[key])}" if key in model else "which is missing"
         raise HarnessError(f"{name}: model_dict.{key}: expected {expected}, {got}")
 
     if not isinstance(info.get("param_dict", {}), dict):
         raise HarnessError(f"{name}: param_dict: expected a dictionary")
+    for key in _FIELDS:
+        try:
+            model |= {key: plain(model[key])} if key in model else {}
+        except ValueError:
+            wrong(key, PLAIN)
     if model.get("model_type") not in MODEL_TYPES:
         wrong("model_type", f"one of {', '.join(MODEL_TYPES)}")
     names = model.get("feature_names")
@@ -219,7 +231,7 @@ def check_info(info: object, name: str) -> dict[str, Any]:
     chroma = model.get("chroma_correction_parameter")
     if chroma is not None and not _are_numbers([chroma], 1):
         wrong("chroma_correction_parameter", "a number")
-    return info
+    return {**info, "model_dict": model}
 
 
 def model_of(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name: str) -> Model:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -14,6 +13,7 @@ from vmaf_harness.errors import HarnessError, RecipeError
 from vmaf_harness.features import Extraction
 from vmaf_harness.literal import read_literals
 from vmaf_harness.places import Place
+from vmaf_harness.plain import PLAIN, plain, short
 from vmaf_harness.recipe import read_parameters
 from vmaf_harness.transform import ScoreTransform, is_number
 
@@ -40,12 +40,29 @@ _DEBUG = frozenset({("VMAF_feature", "adm"), ("VMAF_feature", "vif"), ("VMAF_int
                     ("VMAF_integer_feature", "vif"), ("VMAF_integer_feature", "motion")})  # fmt: skip
 _FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 
+MOST_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
+_MOST_MB = 1_000_000
 _SVR_PARAMETERS = ("kernel", "gamma", "C", "nu", "cache_size", "degree", "coef0")
-_FOREST_PARAMETERS = (
-    *("n_estimators", "criterion", "max_depth", "min_samples_split", "min_samples_leaf", "min_weight_fraction_leaf"),
-    *("max_features", "max_leaf_nodes", "min_impurity_decrease", "bootstrap", "random_state", "ccp_alpha"),
-    "max_samples",
-)
+# Those of scikit-learn's RandomForestRegressor; None is its default.
+_CRITERIA = ("squared_error", "absolute_error", "friedman_mse", "poisson", "mse", "mae")
+_FOREST_PARAMETERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "n_estimators": (lambda v: _is_whole(v, 1) and v < 10_000, "an integer from 1 to 9999"),
+    "criterion": (lambda v: v in _CRITERIA, f"one of {', '.join(_CRITERIA)}"),
+    "max_depth": (lambda v: _is_whole(v, 1), "an integer from 1"),
+    "min_samples_split": (lambda v: _is_whole(v, 2) or _is_share(v), "an integer from 2, or a share up to 1.0"),
+    "min_samples_leaf": (lambda v: _is_whole(v, 1) or (_is_share(v) and v < 1), "an integer from 1, or a share"),
+    "min_weight_fraction_leaf": (lambda v: is_number(v) and 0 <= v <= 0.5, "a number from 0 to 0.5"),
+    "max_features": (
+        lambda v: v in ("auto", "sqrt", "log2") or _is_whole(v, 1) or _is_share(v),
+        "auto, sqrt, log2, an integer from 1, or a share up to 1.0",
+    ),
+    "max_leaf_nodes": (lambda v: _is_whole(v, 2), "an integer from 2"),
+    "min_impurity_decrease": (lambda v: is_number(v) and v >= 0, "a number from 0"),
+    "bootstrap": (lambda v: isinstance(v, bool), "true or false"),
+    "random_state": (lambda v: type(v) is int and 0 <= v < 1 << 32, "an integer from 0 to 4294967295"),
+    "ccp_alpha": (lambda v: is_number(v) and v >= 0, "a number from 0"),
+    "max_samples": (lambda v: _is_whole(v, 1) or _is_share(v), "an integer from 1, or a share up to 1.0"),
+}
 # Parameters of every model. dis1st_thr works on a feature (Moment's dis1st) that no model here has.
 _COMMON = ("norm_type", "custom_clip_0to1_map", "score_clip", "score_transform", "num_models", "dis1st_thr")
 
@@ -173,7 +190,7 @@ def read_feature_param(path: Path) -> FeatureParam:
     if given is None:
         raise RecipeError(path, "lacks feature_dict; is this a feature_param file?")
     if not isinstance(given, dict) or not given:
-        raise wrong(("feature_dict",), f"expected a dictionary of features, got {reprlib.repr(given)}")
+        raise wrong(("feature_dict",), f"expected a dictionary of features, got {short(given)}")
     atoms: set[tuple[str, str]] = set()
     for aggregate, listed in given.items():
         place: Place = ("feature_dict", str(aggregate))
@@ -182,10 +199,10 @@ def read_feature_param(path: Path) -> FeatureParam:
         if listed == "all":
             listed = _ALL[aggregate]
         if not isinstance(listed, (list, tuple)) or not listed:
-            raise wrong(place, f"expected 'all' or a list of features, got {reprlib.repr(listed)}")
+            raise wrong(place, f"expected 'all' or a list of features, got {short(listed)}")
         for index, atom in enumerate(listed):
             if not isinstance(atom, str) or atom not in _ATOMS:
-                raise wrong((*place, index), f"unknown feature {atom!r}; known are {', '.join(sorted(_ATOMS))}")
+                raise wrong((*place, index), f"unknown feature {short(atom)}; known are {', '.join(sorted(_ATOMS))}")
             atoms.add((aggregate, atom))
     options = _feature_options(values.get("feature_option_dict"), given, wrong)
     return FeatureParam(atoms=tuple(sorted(atoms, key=lambda atom: feature_name(*atom))), options=options)
@@ -230,19 +247,19 @@ def _feature_options(given: object, features: Mapping[str, object], wrong: _Wron
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise wrong(("feature_option_dict",), f"expected a dictionary, got {reprlib.repr(given)}")
+        raise wrong(("feature_option_dict",), f"expected a dictionary, got {short(given)}")
     for aggregate, options in given.items():
         place: Place = ("feature_option_dict", str(aggregate))
         if aggregate not in features:
             raise wrong(place, f"has options, but feature_dict has no {aggregate}")
         if not isinstance(options, dict):
-            raise wrong(place, f"expected a dictionary of options, got {reprlib.repr(options)}")
+            raise wrong(place, f"expected a dictionary of options, got {short(options)}")
         for name, value in options.items():
             if not isinstance(name, str) or not re.fullmatch(r"(adm|vif|motion)_\w+", name):
                 raise wrong((*place, str(name)), "is of no extractor; options begin with adm_, vif_ or motion_")
             is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
             if not is_text and not isinstance(value, bool) and not is_number(value):
-                raise wrong((*place, name), f"expected a number, true or false, or a name, got {reprlib.repr(value)}")
+                raise wrong((*place, name), f"expected a number, true or false, or a name, got {short(value)}")
     return {aggregate: dict(options) for aggregate, options in given.items() if options}
 
 
@@ -260,16 +277,18 @@ def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) ->
             where = f"{path}: " if path else ""
             raise HarnessError(f"{where}lacks {name}; is this a model_param file?")
     model_type, given = values["model_type"], values["model_param_dict"]
-    if model_type not in MODEL_TYPES:
-        raise wrong(("model_type",), f"unknown model type {model_type!r}; known are {', '.join(MODEL_TYPES)}")
+    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+        raise wrong(("model_type",), f"unknown model type {short(model_type)}; known are {', '.join(MODEL_TYPES)}")
     if not isinstance(given, dict):
-        raise wrong(("model_param_dict",), f"expected a dictionary, got {reprlib.repr(given)}")
+        raise wrong(("model_param_dict",), f"expected a dictionary, got {short(given)}")
     own = _FOREST_PARAMETERS if model_type == FOREST_TYPE else _SVR_PARAMETERS
     for name in given:
         if name not in own and name not in _COMMON:
-            close = get_close_matches(str(name), (*own, *_COMMON), n=1)
+            text = name if isinstance(name, str) else short(name)
+            close = get_close_matches(text, (*own, *_COMMON), n=1)
             meant = f"is {close[0]} meant?" if close else f"known are {', '.join((*own, *_COMMON))}"
-            raise wrong(("model_param_dict", str(name)), f"is no parameter of {model_type}; {meant}")
+            raise wrong(("model_param_dict", text), f"is no parameter of {model_type}; {meant}")
+    given = {name: _plain(value, ("model_param_dict", name), wrong) for name, value in given.items()}
     check = _Checked(given, wrong)
     norm_type = check("norm_type", "none", lambda v: v in NORM_TYPES, f"one of {', '.join(NORM_TYPES)}")
     svr = SvrParam()
@@ -277,16 +296,20 @@ def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) ->
         svr = SvrParam(
             kernel=check("kernel", "rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
             gamma=float(check("gamma", 0.0, lambda v: is_number(v) and v >= 0, "a number from 0")),
-            c=float(check("C", 1.0, lambda v: is_number(v) and v > 0, "a positive number")),
+            c=float(check("C", 1.0, lambda v: is_number(v) and 0 < v <= MOST_C, f"a positive number up to {MOST_C}")),
             nu=float(check("nu", 0.5, lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
-            cache_mb=float(check("cache_size", 200, lambda v: is_number(v) and v > 0, "a positive number of MB")),
-            degree=check("degree", 3, lambda v: type(v) is int and v >= 1, "an integer from 1"),
+            cache_mb=float(
+                check("cache_size", 200, lambda v: is_number(v) and 0 < v <= _MOST_MB, "a positive number of MB")
+            ),
+            degree=check("degree", 3, lambda v: _is_whole(v, 1) and v <= 100, "an integer from 1 to 100"),
             coef0=float(check("coef0", 0.0, is_number, "a number")),
         )
     is_bootstrap = model_type in SVR_TYPES[1:]
-    num_models = check(
-        "num_models", DEFAULT_NUM_MODELS, lambda v: type(v) is int and 1 <= v < 10_000, "an integer from 1"
-    )
+    num_models = check("num_models", DEFAULT_NUM_MODELS, lambda v: _is_whole(v, 1) and v < 10_000, "an integer from 1")
+    if model_type == FOREST_TYPE:
+        for name, (fits, expected) in _FOREST_PARAMETERS.items():
+            if given.get(name) is not None:
+                check(name, None, fits, expected)
     transform = given.get("score_transform")
     try:
         score_transform = ScoreTransform.of(transform) if transform is not None else None
@@ -314,14 +337,29 @@ class _Checked:
     def __call__(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
         value = self._given.get(name, default)
         if not fits(value):
-            raise self._wrong(("model_param_dict", name), f"expected {expected}, got {reprlib.repr(value)}")
+            raise self._wrong(("model_param_dict", name), f"expected {expected}, got {short(value)}")
         return value
+
+
+def _plain(value: object, place: Place, wrong: _Wrong) -> Any:
+    try:
+        return plain(value)
+    except ValueError as error:
+        raise wrong(place, f"expected {PLAIN}, got {error}") from None
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and least <= value < 1 << 31
+
+
+def _is_share(value: object) -> bool:
+    return type(value) is float and 0 < value <= 1
 
 
 def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _Wrong) -> dict[str, tuple[float, float]]:
     ranges = given.get("custom_clip_0to1_map")
     place: Place = ("model_param_dict", "custom_clip_0to1_map")
-    if ranges is None or norm_type != "custom_clip_0to1":
+    if ranges is None:
         return {}
     if not isinstance(ranges, dict):
         raise wrong(place, "expected a dictionary feature → [min, max]")
@@ -331,7 +369,7 @@ def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _Wrong) -> d
         if pair is None:
             raise wrong((*place, str(name)), "expected [min, max]")
         made[str(name)] = pair
-    return made
+    return made if norm_type == "custom_clip_0to1" else {}
 
 
 def _pair(value: Any, place: Place, wrong: _Wrong) -> tuple[float, float] | None:
@@ -343,5 +381,5 @@ def _pair(value: Any, place: Place, wrong: _Wrong) -> tuple[float, float] | None
         or not all(map(is_number, value))
         or value[0] >= value[1]
     ):
-        raise wrong(place, f"expected [min, max], got {reprlib.repr(value)}")
+        raise wrong(place, f"expected [min, max], got {short(value)}")
     return float(value[0]), float(value[1])

@@ -313,7 +313,7 @@ def set_field(info: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("intercepts", [math.inf] * 10, r"model_dict\.intercepts"),
         ("intercepts", None, r"model_dict\.intercepts: .*missing"),
         ("intercepts", [10**400] * 10, r"model_dict\.intercepts"),
-        ("score_transform", {"p0": 10**400}, "p0: expected a number"),
+        ("score_transform", {"p0": 10**400}, r"model_dict\.score_transform: expected finite numbers"),
         ("score_clip", [0.0], r"model_dict\.score_clip"),
         ("score_transform", {"p3": 1.0}, r"model_dict\.score_transform: 'p3' is not known"),
         ("score_transform", {"p1": "x"}, r"score_transform: p1: expected a number"),

@@ -151,6 +151,26 @@ def test_parts_of_two_groups_are_told(nowhere: Path) -> None:
         read_model(nowhere / "a.pkl")
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("model_type", "norm_type", "feature_names", "slopes", "intercepts", "score_clip", "score_transform"),
+        *("feature_dict", "feature_opts_dicts", "chroma_correction_parameter", "group_sha256"),
+    ],
+)
+def test_a_field_that_is_no_plain_data_is_named(nowhere: Path, key: str) -> None:
+    shared: list[object] = []
+    for _ in range(60):  # a list whose text would have 2^60 brackets
+        shared = [shared, shared]
+    write_model(nowhere / "m", model())
+    info = pickles.read(nowhere / "m.pkl")
+    for value in (np.array([1, 2]), {1, 2}, 1 << 20_000, shared):
+        info["model_dict"][key] = value
+        (nowhere / "m.pkl").write_bytes(pickle.dumps(info))
+        with pytest.raises(HarnessError, match=rf"m\.pkl: model_dict\.{key}: expected finite numbers, text, "):
+            read_model(nowhere / "m.pkl")
+
+
 def test_a_model_of_scikit_learn_objects_and_a_tampered_one_are_refused(nowhere: Path) -> None:
     (nowhere / "m.pkl").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
     with pytest.raises(HarnessError, match=r"refused the global os\.system"):

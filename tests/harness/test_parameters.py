@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vmaf_harness import pickles
@@ -170,6 +173,75 @@ def test_a_pickled_set_is_read_as_well(nowhere: Path) -> None:
         read_model_param(nowhere / "best.pkl")
 
 
+def shared_by_many() -> list[object]:
+    """Two lists in two lists …: a list whose text would have 2^60 brackets."""
+    made: list[object] = []
+    for _ in range(60):
+        made = [made, made]
+    return made
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([40.0]), np.array([1, 2]), {1, 2}, b"rbf", 1 << 20_000, shared_by_many()], ids=range(6)
+)
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [
+        *(("BOOTSTRAP_LIBSVMNUSVR", name) for name in ("norm_type", "kernel", "C", "num_models", "dis1st_thr")),
+        *(("LIBSVMNUSVR", name) for name in ("score_clip", "score_transform", "custom_clip_0to1_map")),
+        *(("RANDOMFOREST", name) for name in ("n_estimators", "criterion", "random_state", "bootstrap")),
+    ],
+)
+def test_a_parameter_of_a_pickled_set_that_is_no_plain_data_is_named(
+    nowhere: Path, model_type: str, name: str, value: object
+) -> None:
+    given = {"model_type": model_type, "model_param_dict": {name: value}}
+    (nowhere / "set.pkl").write_bytes(pickle.dumps(given))  # unlike ours, it keeps what is shared shared
+    with pytest.raises(RecipeError, match=rf"set\.pkl: model_param_dict\.{name}: expected "):
+        read_model_param(nowhere / "set.pkl")
+
+
+@pytest.mark.parametrize("value", [np.array([1, 2]), ["LIBSVMNUSVR"], shared_by_many(), 1 << 20_000], ids=range(4))
+def test_a_model_type_of_a_pickled_set_that_is_no_text_is_said(nowhere: Path, value: object) -> None:
+    (nowhere / "set.pkl").write_bytes(pickle.dumps({"model_type": value, "model_param_dict": {}}))
+    with pytest.raises(RecipeError, match=r"set\.pkl: model_type: unknown model type .*known are LIBSVMNUSVR"):
+        read_model_param(nowhere / "set.pkl")
+
+
+def test_names_of_a_pickled_set_that_are_no_text_are_said(nowhere: Path) -> None:
+    (nowhere / "set.pkl").write_bytes(pickle.dumps({"model_type": "LIBSVMNUSVR", "model_param_dict": {1 << 20_000: 1}}))
+    with pytest.raises(RecipeError, match="is no parameter of LIBSVMNUSVR"):
+        read_model_param(nowhere / "set.pkl")
+
+
+def test_numbers_of_numpy_in_a_pickled_set_are_numbers(nowhere: Path) -> None:
+    numbers = {"num_models": np.int64(4), "C": np.float32(2), "score_clip": [np.float64(0), np.int32(100)]}
+    given = {"model_type": np.str_("BOOTSTRAP_LIBSVMNUSVR"), "model_param_dict": numbers}
+    (nowhere / "set.pkl").write_bytes(pickle.dumps(given))
+    param = read_model_param(nowhere / "set.pkl")
+    assert (param.num_models, param.svr.c, param.score_clip) == (4, 2.0, (0.0, 100.0))
+    assert json.loads(json.dumps(param.param_dict)) == {"num_models": 4, "C": 2.0, "score_clip": [0.0, 100]}
+
+
+def test_every_parameter_of_a_forest_is_taken_as_scikit_learn_takes_it() -> None:
+    given = {
+        "n_estimators": 5,
+        "criterion": "mae",
+        "max_depth": None,
+        "min_samples_split": 0.1,
+        "min_samples_leaf": 2,
+        "min_weight_fraction_leaf": 0,
+        "max_features": "sqrt",
+        "max_leaf_nodes": 9,
+        "min_impurity_decrease": 0.01,
+        "bootstrap": True,
+        "random_state": 4_294_967_295,
+        "ccp_alpha": 0.0,
+        "max_samples": 0.9,
+    }
+    assert model_param("RANDOMFOREST", given).forest == given
+
+
 def test_defaults_are_those_of_upstream() -> None:
     param = model_param("LIBSVMNUSVR", {})
     assert (param.norm_type, param.score_clip, param.score_transform) == ("none", None, None)
@@ -193,6 +265,18 @@ def test_defaults_are_those_of_upstream() -> None:
         ("LIBSVMNUSVR", {"gamma": -1}, "gamma: expected a number from 0, got -1"),
         ("LIBSVMNUSVR", {"gamma": "auto"}, "gamma: expected a number from 0"),
         ("LIBSVMNUSVR", {"C": 0}, "C: expected a positive number"),
+        ("LIBSVMNUSVR", {"C": 1e300}, "C: expected a positive number up to 1000000"),
+        ("LIBSVMNUSVR", {"cache_size": 1e300}, "cache_size: expected a positive number of MB"),
+        ("LIBSVMNUSVR", {"kernel": "poly", "degree": 5_000_000_000}, "degree: expected an integer from 1 to 100"),
+        ("LIBSVMNUSVR", {"dis1st_thr": float("inf")}, "dis1st_thr: expected finite numbers, .* got inf"),
+        ("LIBSVMNUSVR", {"dis1st_thr": {1: 2}}, "dis1st_thr: expected finite numbers"),
+        ("LIBSVMNUSVR", {"custom_clip_0to1_map": [1]}, "custom_clip_0to1_map: expected a dictionary feature"),
+        ("RANDOMFOREST", {"n_estimators": -1}, "n_estimators: expected an integer from 1 to 9999, got -1"),
+        ("RANDOMFOREST", {"criterion": ["mse"]}, r"criterion: expected one of squared_error, .* got \['mse'\]"),
+        ("RANDOMFOREST", {"criterion": "beauty"}, "criterion: expected one of"),
+        ("RANDOMFOREST", {"max_depth": "deep"}, "max_depth: expected an integer from 1"),
+        ("RANDOMFOREST", {"max_features": 1.5}, "max_features: expected auto, sqrt, log2"),
+        ("RANDOMFOREST", {"bootstrap": 1}, "bootstrap: expected true or false"),
         ("LIBSVMNUSVR", {"C": True}, "C: expected a positive number"),
         ("LIBSVMNUSVR", {"nu": 1.5}, "nu: expected a number above 0, at most 1"),
         ("LIBSVMNUSVR", {"nu": float("nan")}, "nu: expected"),

@@ -1,0 +1,45 @@
+"""Plain data: what JSON can say; and a short text of any value, for errors."""
+
+from __future__ import annotations
+
+import itertools
+import reprlib
+from collections.abc import Iterator
+from typing import Any
+
+from vmaf_harness.transform import is_number
+
+PLAIN = "finite numbers, text, true, false, None, and lists and dictionaries of these"
+_MOST_ITEMS = 100_000
+_DEEPEST = 20
+
+
+def plain(value: object) -> Any:
+    """The same value, numpy's single numbers as Python's own; ValueError, saying which it is, for what is not plain.
+
+    A pickle may hold a list in itself, or so often in others that they would never be gone through: what has more than
+    100 000 parts, or is nested deeper than 20, is not plain either.
+    """
+    return _of(value, 0, itertools.count())
+
+
+def short(value: object) -> str:
+    """The value as an error shows it, whatever its size."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python spells no integer of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def _of(value: object, depth: int, parts: Iterator[int]) -> Any:
+    if next(parts) >= _MOST_ITEMS or depth > _DEEPEST:
+        raise ValueError("too many values in each other")
+    if getattr(value, "shape", None) == ():  # a number of numpy, which is not imported for this
+        value = value.item()  # type: ignore[attr-defined]
+    if value is None or isinstance(value, (str, bool)) or is_number(value):
+        return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(_of(each, depth + 1, parts) for each in value)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _of(each, depth + 1, parts) for key, each in value.items()}
+    raise ValueError(short(value))
