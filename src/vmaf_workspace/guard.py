@@ -6,7 +6,6 @@ subdirectory. A blank variable, a symlink or a typing error must fail one of the
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 from pathlib import Path
@@ -141,6 +140,8 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
 
 def owner_of(target: Path, name: str) -> str:
     """The workspace whose subdirectory *name* the directory *target* was marked for, "" where that is not known."""
+    import json
+
     try:
         return str(json.loads((target / MARKER / name).read_bytes())["of"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

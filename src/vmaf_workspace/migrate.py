@@ -475,7 +475,7 @@ def _remove(directory: Path) -> list[tuple[str, str]]:
     with opened(directory.parent) as fd, opened(directory.name, dir_fd=fd) as top:
 
         def work(entry: tuple[str, str]) -> None:
-            with opened(entry[0], dir_fd=top) as parent:
+            with suppress(OSError), opened(entry[0], dir_fd=top) as parent:  # what stays is reported below
                 if mount_id(parent) == mount_id(top):
                     remove_tree(parent, entry[1])
 

@@ -48,10 +48,13 @@ def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Stat
         if meanwhile is not None:
             meanwhile()
         measured: dict[str, Any] = {}
-        for _, rows in children:
-            if rows is None:
-                raise WorkspaceError(f"{root} could not be read, or the process that read it was killed; try again")
-            measured = rows
+        try:
+            for _, rows in children:
+                if rows is None:
+                    raise WorkspaceError(f"the process that read {root} was killed; try again")
+                measured = rows
+        except OSError as error:
+            raise WorkspaceError(f"{root} could not be read ({error.strerror}); make it readable") from error
     newest_ns = measured.pop("newest", None)
     found = {name: Usage.from_json(row) for name, row in measured.items()}
     nearest = next(place for place in (root, *root.absolute().parents) if os.path.exists(place))
