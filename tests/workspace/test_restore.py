@@ -455,8 +455,20 @@ def test_a_workspace_that_moved_finds_its_snapshots_and_never_those_of_others(tm
         shutil.rmtree(tmp_path / "moved" / subdir)
     done = ws("restore-models", "--workspace", tmp_path / "moved", "--at", tmp_path / "b", "--json")
     assert (done.code, done.json["snapshot"]) == (0, mine.id)
+    take(tmp_path / "moved", tmp_path / "b")
     models(tmp_path / "one")  # another one in the old place
     assert ws("restore-models", "--workspace", tmp_path / "one", "--at", tmp_path / "b").code == 3
+
+
+def test_a_workspace_removed_and_made_anew_at_its_place_finds_its_snapshots(tmp_path: Path) -> None:
+    root, at = models(tmp_path / "ws"), tmp_path / "b"
+    before = content_of(root)
+    taken = take(root, at)
+    shutil.rmtree(root)
+    workspace(root)
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 3, "an empty one, after one with models"
+    done = ws("restore-models", "--workspace", root, "--at", at, "--json")
+    assert (done.code, done.json["snapshot"], content_of(root)) == (0, taken.id, before)
 
 
 @pytest.mark.parametrize("flags", [["restore-models"], ["restore-models", "--into", "out"], ["diff"]])

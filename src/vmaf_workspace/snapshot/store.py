@@ -79,23 +79,31 @@ def find(location: Location, text: str = LATEST, *, root: Path | None = None) ->
 def latest(location: Location, root: Path | None, known: list[str] | None = None) -> Snapshot | None:
     """The newest snapshot of the workspace *root* (of any, without one); one taken for safety before a restore is none.
 
-    It is told by the identity that a workspace keeps wherever it moves; a manifest without one, and a workspace that
-    is not there, by host and path. None where there is none, DamagedError where a newer manifest cannot be read.
+    It is told by the identity that a workspace keeps wherever it moves; where none has that, by host and path, as
+    after an `rm -rf` and a new beginning, but not by the path that another workspace has moved away from. None where
+    there is none, DamagedError where a newer manifest cannot be read.
     """
     own_identity = "" if root is None else identity(root)
     own_place = None if root is None else (socket.gethostname(), os.path.realpath(root))
+    of_place: Snapshot | None = None
+    others: set[str] = set()
     for snapshot_id in reversed(ids(location) if known is None else known):
         try:
             snapshot = load(location, snapshot_id)
         except DamagedError as error:
             raise DamagedError(f"{error}\n`ws.verify` says more; --snapshot names an older one") from None
-        if own_identity and snapshot.identity:
-            is_own = snapshot.identity == own_identity
-        else:
-            is_own = own_place in (None, (snapshot.host, snapshot.workspace))
-        if is_own and not snapshot.is_safety:
+        if snapshot.is_safety:
+            continue
+        if root is None or (own_identity and snapshot.identity == own_identity):
             return snapshot
-    return None
+        has_moved = snapshot.identity in others  # its newest is of another place, or has been looked at
+        if snapshot.identity:
+            others.add(snapshot.identity)
+        if of_place is None and not has_moved and (snapshot.host, snapshot.workspace) == own_place:
+            of_place = snapshot
+            if not own_identity:
+                break
+    return of_place
 
 
 def _none_of(location: Location, known: list[str], root: Path | None) -> str:
