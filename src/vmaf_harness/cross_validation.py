@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +11,9 @@ import numpy as np
 
 from vmaf_harness.checkpoint import Checkpoints
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.model import Model
 from vmaf_harness.parameters import FeatureParam, ModelParam
-from vmaf_harness.training import Table, TrainingError, fit
-from vmaf_workspace.children import cores
+from vmaf_harness.training import Table, TrainingError, fit, in_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,59 +69,50 @@ def cross_validate(
 
     Of a bootstrap model only model 0, which is its prediction, is fitted. The same arguments give the same numbers,
     whatever *threads* (default: a core each). With *checkpoints* each fold is kept as it is finished, and not fitted
-    again; *finished* gets the index of each other one, in any thread, one at a time. Raises TrainingError, naming the
-    fold, where no model can be fitted to the others.
+    again; *finished* gets the index of each other one, in this thread. Raises TrainingError, naming the fold, where no
+    model can be fitted to the others.
     """
     alone = replace(parameters, num_models=1)
-    telling = threading.Lock()
 
-    def of(index: int) -> list[float]:
+    def of(index: int) -> tuple[Model, list[float]]:
         fold = folds[index]
-        part = f"fold-{index:04d}"
-        if checkpoints is not None and (kept := _kept(checkpoints.get(part), fold)) is not None:
-            return kept
         others = sorted(set(range(len(table.assets))) - set(fold.rows))
         try:
             model = fit(table.rows(others), features, alone, seed=seed, threads=1)
         except TrainingError as error:
             named = ", ".join(map(str, fold.contents[:5])) + (" …" if len(fold.contents) > 5 else "")
             raise TrainingError(f"without the contents {named} of fold {index + 1}: {error}") from error
-        predictions: list[float] = model.predict(table.rows(list(fold.rows)).features).tolist()
+        return model, model.predict(table.rows(list(fold.rows)).features).tolist()
+
+    made = np.full(len(table.assets), np.nan)
+    to_fit = []
+    for index, fold in enumerate(folds):
+        kept = _kept(checkpoints.get(_part(index)), fold) if checkpoints is not None else None
+        if kept is None:
+            to_fit.append(index)
+        else:
+            made[list(fold.rows)] = kept
+    for index, (model, predictions) in in_threads(of, to_fit, threads):
+        rows = list(folds[index].rows)
+        made[rows] = predictions
         if checkpoints is not None:
             texts = model.texts()
             about = {"model": model.as_dict(texts), "texts": texts}  # the model as its .pkl and .pkl.model have it
-            checkpoints.put(part, {"rows": list(fold.rows), "predictions": predictions, **about})
+            checkpoints.put(_part(index), {"rows": rows, "predictions": predictions, **about})
         if finished is not None:
-            with telling:
-                finished(index, fold)
-        return predictions
-
-    made = np.full(len(table.assets), np.nan)
-    for fold, predictions in zip(folds, in_threads(of, len(folds), threads), strict=True):
-        made[list(fold.rows)] = predictions
+            finished(index, folds[index])
     result: list[float] = made.tolist()
     return result
-
-
-def in_threads(work: Callable[[int], Any], n: int, threads: int | None) -> list[Any]:
-    """``work(i)`` of each i below *n*, several at once; scikit-learn gives up the interpreter's lock while it fits."""
-    at_once = min(threads or cores(), n)
-    if at_once <= 1:
-        return [work(index) for index in range(n)]
-    with suppress(ImportError):
-        import sklearn.svm  # noqa: F401  # once, before threads wait for each other's import
-    with ThreadPoolExecutor(at_once) as pool:
-        try:
-            return list(pool.map(work, range(n)))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _fold(contents: Sequence[int], content_ids: Sequence[int]) -> Fold:
     wanted = set(contents)
     rows = tuple(row for row, content in enumerate(content_ids) if content in wanted)
     return Fold(contents=tuple(sorted(contents)), rows=rows)
+
+
+def _part(index: int) -> str:
+    return f"fold-{index:04d}"
 
 
 def _kept(part: Any, fold: Fold) -> list[float] | None:

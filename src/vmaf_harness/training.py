@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from vmaf_harness.parameters import FOREST_TYPE, FeatureParam, ModelParam, SvrPa
 from vmaf_harness.svm import Floats, Svm
 from vmaf_workspace.children import cores
 
+_Made = TypeVar("_Made")
+_MOST_ITERATIONS = 10_000_000  # LIBSVM's own limit, which scikit-learn took out: without it some fits never end
 _OLD_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}  # scikit-learn's names before 1.0
 _SHOWN = 5  # assets that an error names
 
@@ -66,7 +70,8 @@ def fit(
     arguments, which are not fitted again; *finished* gets the others (index, member) as they come, in this thread.
 
     Raises TrainingError, a HarnessError, naming what is wrong: fewer than two rows, a feature that is missing, constant
-    or not a number somewhere, a label that is missing, labels that are all equal, parameters that scikit-learn refuses.
+    or not a number somewhere, a label that is missing, labels that are all equal, parameters that scikit-learn refuses
+    or no fit is found with.
     """
     columns = _columns(table, features.feature_names)
     slopes, intercepts = _rescaling(columns, features.feature_names, parameters)
@@ -163,32 +168,61 @@ def _members(
     rounds = [to_fit[:1], to_fit[1:]] if is_residue and to_fit[:1] == [0] else [to_fit]
     for indices in rounds:
         predicted = members[0].predict(x) if is_residue and 0 in members else None
-        for index, member in _several(partial(_member, x, y, predicted, parameters.svr), indices, threads):
+        for index, member in in_threads(partial(_member, x, y, predicted, parameters.svr), indices, threads):
             members[index] = member
             if finished is not None:
                 finished(index, member)
     return tuple(members[index] for index in range(parameters.num_models))
 
 
-def _several(work: Callable[[int], Svm], indices: Sequence[int], threads: int | None) -> Iterator[tuple[int, Svm]]:
-    """`work` of each index, as they are finished.
+def in_threads(
+    work: Callable[[int], _Made], indices: Sequence[int], threads: int | None
+) -> Iterator[tuple[int, _Made]]:
+    """`work` of each index, as they are finished; the first error ends it once the others that run are done.
 
     Threads, not processes: scikit-learn gives up the interpreter's lock while LIBSVM fits, and a fork beside other
-    threads is unsafe. 20 members of 1000 rows and 6 features on 2 cores: 1.42 s by one thread, 0.75 s by two.
+    threads is unsafe. 20 members of 1000 rows and 6 features on 2 cores: 1.42 s by one thread, 0.75 s by two. Nobody
+    can end a fit, so where a signal ends the run, its threads are left to end with the process; the main thread, the
+    only one that hears of signals, therefore fits nothing itself.
     """
     at_once = min(threads or cores(), len(indices))
-    if at_once <= 1:
+    if at_once <= 1 and threading.current_thread() is not threading.main_thread():
         yield from ((index, work(index)) for index in indices)
         return
     _import_svr()  # once, before threads wait for each other's import
-    with ThreadPoolExecutor(at_once) as pool:
-        futures = {pool.submit(work, index): index for index in indices}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    waiting: SimpleQueue[int] = SimpleQueue()
+    finished: SimpleQueue[tuple[int, _Made | None, BaseException | None]] = SimpleQueue()
+    ended = threading.Event()
+    for index in indices:
+        waiting.put(index)
+
+    def one_after_another() -> None:
+        while not ended.is_set():
+            try:
+                index = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                finished.put((index, work(index), None))
+            except BaseException as error:  # raised where somebody waits for it
+                finished.put((index, None, error))
+
+    running = [threading.Thread(target=one_after_another, daemon=True) for _ in range(at_once)]
+    try:
+        for thread in running:
+            thread.start()
+        for _ in indices:
+            index, made, error = finished.get()
+            if error is not None:
+                raise error
+            yield index, cast(_Made, made)
+    except Exception:
+        ended.set()
+        for thread in running:
+            thread.join()
+        raise
+    finally:
+        ended.set()
 
 
 def _member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrParam, index: int) -> Svm:
@@ -212,8 +246,13 @@ def _svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
         cache_size=parameters.cache_mb,
         degree=parameters.degree,
         coef0=parameters.coef0,
+        max_iter=max(_MOST_ITERATIONS, 100 * len(y)),
     )
     svr.fit(x, y)
+    if svr.fit_status_:
+        raise TrainingError(
+            f"no fit is found in {svr.max_iter} steps; a smaller C or gamma, or a norm_type other than none, may help"
+        )
     coefs, vectors = svr.dual_coef_[0], svr.support_vectors_
     if not (np.isfinite(coefs).all() and math.isfinite(svr.intercept_[0])):
         raise TrainingError("the fit gave numbers that are not finite; check C, nu, gamma and norm_type")
@@ -232,6 +271,7 @@ def _import_svr() -> Any:
     """The class, imported when there is something to fit: that takes longer than most fits."""
     from sklearn.svm import NuSVR
 
+    warnings.filterwarnings("ignore", "Solver terminated early")  # an error of ours says it
     return NuSVR
 
 

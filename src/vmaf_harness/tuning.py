@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vmaf_harness.checkpoint import Checkpoints
-from vmaf_harness.cross_validation import Fold, cross_validate, in_threads
+from vmaf_harness.cross_validation import Fold, cross_validate
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.parameters import SVR_TYPES, FeatureParam, ModelParam, model_param
 from vmaf_harness.statistics import statistics
-from vmaf_harness.training import Table, TrainingError
+from vmaf_harness.training import Table, TrainingError, in_threads
 
 # Around VMAF's own choice, C 4.0, nu 0.9, gamma 0.04 to 0.05; gamma 0 is 1 / number of features.
 GRID: Mapping[str, tuple[float, ...]] = {
@@ -80,8 +79,8 @@ def tune(
     """Cross-validate each candidate; best first: by SROCC, then by RMSE, then in the order given.
 
     A candidate replaces these parameters of *parameters*. One that no model can be fitted with comes last, with a
-    note. With *checkpoints* each is kept as it is finished, and not tried again; *finished* gets the others, in any
-    thread, one at a time. Raises HarnessError for a model that is no ν-SVR, a parameter out of its range, and where
+    note. With *checkpoints* each is kept as it is finished, and not tried again; *finished* gets the others, in
+    this thread. Raises HarnessError for a model that is no ν-SVR, a parameter out of its range, and where
     every candidate fails.
     """
     if parameters.model_type not in SVR_TYPES:
@@ -90,28 +89,28 @@ def tune(
         raise HarnessError("there is no set of parameters to try")
     sets = [with_parameters(parameters, candidate) for candidate in candidates]
     labels = [float(label or 0.0) for label in table.labels]
-    telling = threading.Lock()
+    made: dict[int, Tried] = {}
+    for index, candidate in enumerate(candidates):
+        kept = checkpoints.get(_part(candidate)) if checkpoints is not None else None
+        if isinstance(kept, dict) and set(kept) == {"srocc", "plcc", "rmse", "note"}:
+            made[index] = Tried(parameters=candidate, **kept)
 
     def of(index: int) -> Tried:
-        candidate = candidates[index]
-        part = "set-" + json.dumps(dict(candidate), sort_keys=True).translate(_FILE_NAME)
-        kept = checkpoints.get(part) if checkpoints is not None else None
-        if isinstance(kept, dict) and set(kept) == {"srocc", "plcc", "rmse", "note"}:
-            return Tried(parameters=candidate, **kept)
-        tried = _tried(candidate, table, labels, folds, features, sets[index])
+        return _tried(candidates[index], table, labels, folds, features, sets[index])
+
+    to_try = [index for index in range(len(candidates)) if index not in made]
+    for index, tried in in_threads(of, to_try, threads):
+        made[index] = tried
         if checkpoints is not None:
             numbers = {"srocc": tried.srocc, "plcc": tried.plcc, "rmse": tried.rmse, "note": tried.note}
-            checkpoints.put(part, numbers)
+            checkpoints.put(_part(candidates[index]), numbers)
         if finished is not None:
-            with telling:
-                finished(tried)
-        return tried
-
-    made: list[Tried] = in_threads(of, len(candidates), threads)
-    made.sort(key=lambda tried: (math.isnan(tried.srocc), -tried.srocc, tried.rmse))
-    if math.isnan(made[0].srocc):
-        raise HarnessError(f"none of {len(made)} sets of parameters gives a model: {made[0].note}")
-    return made
+            finished(tried)
+    ranked = [made[index] for index in range(len(candidates))]
+    ranked.sort(key=lambda tried: (math.isnan(tried.srocc), -tried.srocc, tried.rmse))
+    if math.isnan(ranked[0].srocc):
+        raise HarnessError(f"none of {len(ranked)} sets of parameters gives a model: {ranked[0].note}")
+    return ranked
 
 
 def with_parameters(parameters: ModelParam, candidate: Mapping[str, float]) -> ModelParam:
@@ -120,6 +119,10 @@ def with_parameters(parameters: ModelParam, candidate: Mapping[str, float]) -> M
 
 
 _FILE_NAME = str.maketrans({"{": None, "}": None, '"': None, " ": None, ":": "=", ",": "_"})
+
+
+def _part(candidate: Mapping[str, float]) -> str:
+    return "set-" + json.dumps(dict(candidate), sort_keys=True).translate(_FILE_NAME)
 
 
 def _tried(

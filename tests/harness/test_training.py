@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import math
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,66 @@ def test_an_error_of_whoever_is_told_stops_the_fit() -> None:
     with pytest.raises(HarnessError, match="the disk is full"):
         fit(table(), FEATURES, parameters, threads=2, finished=full)
     assert len(told) == 1
+
+
+ENDLESS = """
+import sys
+import numpy as np
+import sklearn.svm
+from vmaf_harness.cross_validation import cross_validate, folds_by_content
+from vmaf_harness.parameters import FeatureParam, model_param
+from vmaf_harness.script.ending import exit_code
+from vmaf_harness.training import Table, fit
+from vmaf_harness.tuning import tune
+features = FeatureParam(atoms=(("VMAF_feature", "adm2"), ("VMAF_feature", "vif_scale0")))
+draw, n = np.random.RandomState(0).uniform, 4000
+table = Table(features={name: draw(size=n) for name in features.feature_names}, labels=draw(size=n), assets=[""] * n)
+folds = folds_by_content([row % 4 for row in range(n)], 2, 0)
+given = {"C": 1e6, "gamma": 1.0, "num_models": 4}
+def run():
+    print("fitting", flush=True)
+    if sys.argv[1] == "cross-validation":
+        cross_validate(table, folds, features, model_param("LIBSVMNUSVR", given))
+    elif sys.argv[1] == "tuning":
+        tune(table, folds, features, model_param("LIBSVMNUSVR", given), [{"nu": 0.4}, {"nu": 0.6}, {"nu": 0.8}])
+    else:
+        fit(table, features, model_param(sys.argv[1], given))
+    return 0
+sys.exit(exit_code(run))
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "signum"),
+    [
+        ("LIBSVMNUSVR", signal.SIGINT),
+        (BOOTSTRAP, signal.SIGINT),
+        (RESIDUE, signal.SIGTERM),
+        ("cross-validation", signal.SIGINT),
+        ("tuning", signal.SIGTERM),
+    ],
+)
+def test_a_signal_ends_a_fit_at_once(what: str, signum: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, what], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "fitting\n"
+    time.sleep(0.7)  # now LIBSVM fits
+    process.send_signal(signum)
+    try:
+        _, err = process.communicate(timeout=15)  # the fit takes minutes
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (128 + signum, f"stopped by {signum.name}\n")
+
+
+def test_a_fit_that_is_never_found_ends_with_an_error() -> None:
+    draw, n = np.random.RandomState(0).uniform, 100
+    columns = {name: draw(size=n) for name in FEATURES.feature_names}
+    noise = Table(features=columns, labels=draw(size=n), assets=["a"] * n)
+    with pytest.raises(TrainingError, match="no fit is found in 10000000 steps; a smaller C or gamma"):
+        fit(noise, FEATURES, model_param("LIBSVMNUSVR", {"C": 1e6, "gamma": 1.0}))
 
 
 def test_a_forest_is_grown_as_its_parameters_say(nowhere: Path) -> None:
