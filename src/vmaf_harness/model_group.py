@@ -32,6 +32,7 @@ from vmaf_harness.parameters import FOREST_TYPE
 from vmaf_workspace.groups import writing
 
 _MANIFEST = "manifest.json"
+_LONGEST = 255 - len(".bootstrap.json")  # bytes; no other part's name is longer
 _LEFT_OVER_S = 3600.0  # a directory this old belongs to a writer that was killed
 
 
@@ -54,10 +55,7 @@ def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None =
     """
     directory, stem = path.parent, _stem(path)
     parts = {f"{stem}{suffix}": content for suffix, content in {**_parts(model), **(extra or {})}.items()}
-    if not stem or stem.startswith(".") or stem.endswith((".bootstrap", ".card")):
-        raise HarnessError(
-            f"a model cannot be called {stem!r}: that is how parts of models are called; name it otherwise"
-        )
+    check_name(path)
     if not directory.is_dir():
         raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
     try:
@@ -77,6 +75,20 @@ def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None =
     except OSError as error:
         raise HarnessError(f"{directory / stem}: cannot write the model there: {error.strerror}") from error
     return [directory / name for name in parts]
+
+
+def check_name(path: Path) -> None:
+    """Raise HarnessError where the files of a group cannot be called after this `.pkl`."""
+    stem = _stem(path)
+    if not stem or stem.startswith(".") or stem.endswith((".bootstrap", ".card")):
+        raise HarnessError(
+            f"a model cannot be called {stem!r}: that is how parts of models are called; name it otherwise"
+        )
+    if len(os.fsencode(stem)) > _LONGEST:
+        raise HarnessError(
+            f"a model cannot be called {stem!r}: its files would have longer names than file systems take; "
+            f"name it with at most {_LONGEST} bytes"
+        )
 
 
 def settle(path: Path) -> None:

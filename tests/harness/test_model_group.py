@@ -202,6 +202,15 @@ def test_names_that_parts_of_models_have_are_refused(nowhere: Path, name: str) -
     assert names(nowhere) == []
 
 
+def test_the_longest_name_has_room_for_every_part(nowhere: Path) -> None:
+    for name in ("x" * 240, "ü" * 120):
+        written = write_model(nowhere / name, model(members=2))
+        assert max(len(os.fsencode(path.name)) for path in written) == 255
+        assert len(read_model(nowhere / f"{name}.pkl").members) == 2
+        with pytest.raises(HarnessError, match="at most 240 bytes"):
+            write_model(nowhere / f"{name}x", model())
+
+
 def test_a_write_that_fails_keeps_the_old_group(nowhere: Path) -> None:
     write_model(nowhere / "m.pkl", model(0))
     before = {path.name: path.read_bytes() for path in group_files(nowhere / "m.pkl")}

@@ -122,6 +122,7 @@ def test_the_best_set_is_written_where_training_finds_it(
     [
         (["best"], 1, "5 folds need as many contents"),
         (["nowhere/best", "--folds", "2"], 1, "nowhere is not there"),
+        (["x" * 252, "--folds", "2"], 1, "cannot write the parameters there: File name too long"),
         (["best", "--folds", "2", "--nu", "2"], 1, "nu: expected"),
         (["best", "--folds", "2", "--gamma", "0", "1", "--random", "3"], 1, "has no logarithm"),
     ],

@@ -48,12 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def model_path(given: str, root: Path) -> Path:
     """Where the `.pkl` of a model goes: a bare name into `model/` of the workspace *root*, which is made for it.
 
-    Raises HarnessError for a name that is no SVM's, and where no file can be written there.
+    Raises HarnessError for a name that no model can have, and where no file can be written there.
     """
+    from vmaf_harness.model_group import check_name
+
     path = Path(given)
     if path.suffix in (".onnx", ".model") or not path.name.removesuffix(".pkl"):
         raise HarnessError(f"{given!r} cannot be the name of a model; name it m, m.pkl or m.json")
     name = f"{path.name.removesuffix('.json').removesuffix('.pkl')}.pkl"
+    check_name(Path(name))
     is_bare = path.name == given
     if is_bare:
         ensure(root)

@@ -148,8 +148,10 @@ def writable(path: Path, what: str) -> None:
     directory = path.parent
     if not directory.is_dir():
         raise HarnessError(f"{directory} is not there; make it first, or correct the path of {what}")
-    probe = directory / f".{path.name[:200]}.{os.getpid()}.probe"
+    probe = directory / f".{os.getpid()}.probe"
     try:
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # its name may be too long
         probe.touch()
         probe.unlink()
     except OSError as error:
