@@ -11,6 +11,8 @@ from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import mul
 from statistics import correlation, fmean, median
 from typing import Any
 
@@ -116,6 +118,11 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
     after VQEG's reports), where 1/2 − 1/(1 + eᵗ) = tanh(t/2)/2. ITU-T P.1401 asks for such a mapping before both, and
     that it be monotone, which this curve can fail to be: `note` says so then. The mean of RMSE is over n, as in `rmse`.
     A straight line is one of these curves, so the fit is never worse than the line of least squares.
+
+    For given β₂ and β₃ the other three are linear, and solved for (variable projection: Golub and Pereyra 1973,
+    doi:10.1137/0710036); those two are searched on a grid, and from its deepest valleys on by simplex (Nelder and Mead
+    1965, doi:10.1093/comjnl/7.4.308). β₃ is within the predictions, and β₂ between `FLATTEST` and `STEEPEST` over
+    their standard deviation: a flatter curve is a line, a steeper one a step between two neighbours.
     Raises StatisticsError where `statistics` does, for fewer than six pairs, and where either side is constant.
     """
     raw = statistics(labels, predictions)
@@ -123,43 +130,99 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
         raise StatisticsError(raw.note)
     if raw.n < 6:
         raise StatisticsError(f"a curve of five parameters needs at least six assets, got {raw.n}")
-    import warnings
+    x_mean, x_sd, u = _standardized(predictions)
+    y_mean, y_sd, v = _standardized(labels)
+    residuals = [each - raw.plcc * at for at, each in zip(u, v, strict=True)]  # of the line of least squares
 
-    import numpy as np
-    from scipy.optimize import OptimizeWarning, curve_fit
+    def projected(b2: float, b3: float) -> tuple[float, float, float, float]:
+        """Squares that the best curve of this shape takes away, its factor, and mean and slope of its tanh."""
+        t = [math.tanh(b2 * (each - b3) / 2) for each in u]
+        mean, slope = sum(t) / raw.n, sum(map(mul, t, u)) / raw.n
+        squares = sum(map(mul, t, t)) - raw.n * (mean * mean + slope * slope)  # of what no line has
+        if squares < 1e-9 * raw.n:
+            return 0.0, 0.0, 0.0, 0.0
+        along = sum(map(mul, t, residuals))
+        return along * along / squares, along / squares, mean, slope
 
-    x, y = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    (x_mean, x_sd), (y_mean, y_sd) = ((column.mean(), column.std()) for column in (x, y))
-    u, v = (x - x_mean) / x_sd, (y - y_mean) / y_sd
+    low, high = math.log(FLATTEST), math.log(STEEPEST)
+    ordered = sorted(u)
 
-    def curve(t: Any, b1: float, b2: float, b3: float, b4: float, b5: float) -> Any:
-        return b1 * np.tanh(b2 * (t - b3) / 2) / 2 + b4 * t + b5
+    def left(point: tuple[float, float]) -> float:
+        flatness, b3 = point
+        outside = max(low - flatness, flatness - high, ordered[0] - b3, b3 - ordered[-1], 0.0)
+        return outside if outside else -projected(math.exp(flatness), b3)[0]
 
-    best = (0.0, 1.0, 0.0, raw.plcc, 0.0)  # the line of least squares, in these coordinates
-    for b1, b2 in ((1.0, 1.0), (2.0, 3.0), (3.0, 0.5)):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", OptimizeWarning)  # of the covariance, which nobody asks for
-                found, _ = curve_fit(curve, u, v, p0=(math.copysign(b1, raw.plcc), b2, 0.0, raw.plcc / 2, 0.0))
-        except RuntimeError:  # no convergence from here
-            continue
-        if np.isfinite(found).all() and np.square(curve(u, *found) - v).sum() < np.square(curve(u, *best) - v).sum():
-            best = tuple(found.tolist())
-    b1, b2, b3, b4, b5 = best
-    slope = b4 * y_sd / x_sd
-    coefficients = (b1 * y_sd, b2 / x_sd, x_mean + b3 * x_sd, slope, y_mean + b5 * y_sd - slope * x_mean)
-    mapped = curve(u, *best) * y_sd + y_mean
-    steps = np.diff(curve(np.linspace(u.min(), u.max(), 201), *best))
+    rows = [low + (high - low) * row / (_ROWS - 1) for row in range(_ROWS)]
+    # Where the predictions lie, so that each start has some on both sides.
+    columns = [percentile(ordered, 100 * (column + 0.5) / _COLUMNS) for column in range(_COLUMNS)]
+    grid = [[left((flatness, b3)) for b3 in columns] for flatness in rows]
+    valleys = [
+        (value, (rows[row], columns[column]))
+        for row, values in enumerate(grid)
+        for column, value in enumerate(values)
+        if value <= min(min(near[max(0, column - 1) : column + 2]) for near in grid[max(0, row - 1) : row + 2])
+    ]
+    best = min((_simplex(left, start) for _, start in sorted(valleys)[:_STARTS]), key=left)
+    b2, b3 = math.exp(best[0]), best[1]
+    _, factor, mean, slope = projected(b2, b3)
+    b1, b4, b5 = 2 * factor, raw.plcc - factor * slope, -factor * mean
+
+    def curve(at: float) -> float:
+        return b1 * math.tanh(b2 * (at - b3) / 2) / 2 + b4 * at + b5
+
+    mapped = [curve(each) * y_sd + y_mean for each in u]
+    shown = [curve(ordered[0] + (ordered[-1] - ordered[0]) * step / 200) for step in range(201)]
+    steps = [after - before for before, after in pairwise(shown)]
     note = None
-    if not ((steps >= 0).all() or (steps <= 0).all()):
+    if min(steps) < 0 < max(steps):
         note = "the curve is not monotone: it fits noise, and its numbers flatter"
-    is_flat = mapped.min() == mapped.max()
+    is_flat = min(mapped) == max(mapped)
+    b4_scaled = b4 * y_sd / x_sd
     return LogisticFit(
-        coefficients=(*map(float, coefficients),),  # type: ignore[arg-type]
-        plcc=math.nan if is_flat else plcc(labels, mapped.tolist()),
-        rmse=rmse(labels, mapped.tolist()),
+        coefficients=(b1 * y_sd, b2 / x_sd, x_mean + b3 * x_sd, b4_scaled, y_mean + b5 * y_sd - b4_scaled * x_mean),
+        plcc=math.nan if is_flat else plcc(labels, mapped),
+        rmse=rmse(labels, mapped),
         note="no curve fits better than a constant: no correlation is defined" if is_flat else note,
     )
+
+
+FLATTEST, STEEPEST = 0.1, 50.0  # β₂ of `logistic_fit`, over the standard deviation of the predictions
+_ROWS, _COLUMNS = 9, 17  # of the grid: values of β₂ and of β₃
+_STARTS = 6  # of the grid's valleys, the deepest
+
+
+def _standardized(numbers: Sequence[float]) -> tuple[float, float, list[float]]:
+    """Mean and standard deviation (over n), and how many of these each number is from the mean."""
+    mean = fmean(numbers)
+    sd = math.hypot(*(number - mean for number in numbers)) / math.sqrt(len(numbers))
+    return mean, sd, [(number - mean) / sd for number in numbers]
+
+
+def _simplex(value: Callable[[tuple[float, float]], float], start: tuple[float, float]) -> tuple[float, float]:
+    """Where a function of two numbers is smallest, going downhill from *start*."""
+    corners = [start, (start[0] + 0.3, start[1]), (start[0], start[1] + 0.15)]
+    triangle = sorted((value(corner), corner) for corner in corners)
+    for _ in range(200):
+        (best, top), (second, side), (worst, bottom) = triangle
+        if abs(top[0] - bottom[0]) + abs(top[1] - bottom[1]) < 1e-7:
+            break
+        centre = ((top[0] + side[0]) / 2, (top[1] + side[1]) / 2)
+
+        def along(by: float, centre: tuple[float, float] = centre, bottom: tuple[float, float] = bottom) -> Any:
+            point = (centre[0] + by * (centre[0] - bottom[0]), centre[1] + by * (centre[1] - bottom[1]))
+            return value(point), point
+
+        found = along(1.0)
+        if found[0] < best:
+            found = min(found, along(2.0))
+        elif found[0] >= second:
+            found = min(along(0.5), along(-0.5))
+        if found[0] < worst:
+            triangle = sorted((triangle[0], triangle[1], found))
+        else:
+            towards = [((top[0] + each[0]) / 2, (top[1] + each[1]) / 2) for each in (side, bottom)]
+            triangle = sorted((triangle[0], *((value(point), point) for point in towards)))
+    return triangle[0][1]
 
 
 def harmonic_mean(scores: Sequence[float]) -> float:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from vmaf_harness.errors import StatisticsError
 from vmaf_harness.statistics import logistic_fit, statistics
@@ -52,6 +54,26 @@ def test_scales_and_directions_make_no_difference_to_the_correlation() -> None:
         assert fit.rmse == pytest.approx(plain.rmse, rel=1e-4)
 
 
+@pytest.mark.parametrize("seed", [42, 44, 68, 168, 204])
+def test_no_start_leads_to_a_better_curve(seed: int) -> None:
+    random = np.random.RandomState(seed)
+    n = int(random.choice([6, 12, 20, 40, 79]))
+    x = random.uniform(0, 100, n)
+    y = 50 * np.tanh((x - 50) / 20) + random.normal(size=n) * 10
+    u, best = (x - x.mean()) / x.std(), math.inf
+
+    def errors(b: NDArray[np.float64]) -> NDArray[np.float64]:
+        mapped: NDArray[np.float64] = b[0] * np.tanh(b[1] * (u - b[2]) / 2) + b[3] * u + b[4] - y
+        return mapped
+
+    for steepness in (0.5, 2.0, 8.0, 30.0):
+        for middle in np.quantile(u, np.linspace(0.05, 0.95, 7)):
+            start = (y.std(), steepness, middle, y.std() / 2, y.mean())
+            reach = ([-math.inf, 0.1, u.min(), -math.inf, -math.inf], [math.inf, 50, u.max(), math.inf, math.inf])
+            best = min(best, 2 * least_squares(errors, start, bounds=reach).cost)
+    assert logistic_fit(y.tolist(), x.tolist()).rmse <= 1.005 * math.sqrt(best / n)
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=6, max_size=30))
 def test_it_is_never_worse_than_a_straight_line(pairs: list[tuple[float, float]]) -> None:
@@ -94,5 +116,9 @@ def test_what_no_curve_can_be_laid_through_is_an_error(
 
 
 def test_statistics_wait_for_no_scipy() -> None:
-    code = "import sys, vmaf_harness.statistics; sys.exit('numpy' in sys.modules or 'scipy' in sys.modules)"
+    code = (
+        "import sys\nfrom vmaf_harness.statistics import logistic_fit\n"
+        "logistic_fit([1, 2, 4, 7, 8, 9], [1, 2, 3, 4, 5, 6])\n"
+        "sys.exit('numpy' in sys.modules or 'scipy' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
