@@ -91,6 +91,12 @@ def test_the_last_snapshot_with_a_model_in_it_outlives_empty_ones() -> None:
     assert verdicts[2].is_kept
 
 
+def test_the_last_snapshot_stays_where_only_an_older_one_is_pinned_or_verified() -> None:
+    for pinned in (True, False):
+        old = listed(NOW - 9 * DAY_S, pinned=pinned, verified=not pinned)
+        assert kept([old, listed(NOW - 4 * DAY_S), listed(NOW - 3 * DAY_S)], within_s=DAY_S) == [9, 3]
+
+
 def test_every_workspace_counts_for_itself() -> None:
     others = [listed(NOW - days * DAY_S, host="there") for days in (50, 49)]
     verdicts = plan_forget([*others, *DAILY], Keep(last=1), now_s=NOW)

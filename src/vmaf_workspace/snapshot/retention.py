@@ -60,9 +60,6 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
         newest_first = sorted(group, key=_time_s, reverse=True)
         for listed in [listed for listed in newest_first if listed.verified][:1]:
             reasons[listed.id].append("the last verified one")
-        for listed in [listed for listed in newest_first if listed.snapshot and listed.snapshot.files][:1]:
-            if listed is not newest_first[0]:
-                reasons[listed.id].append("the last one that is not empty")
         for listed in newest_first[: keep.last]:
             reasons[listed.id].append(f"among the last {keep.last}")
         for count, period, label_of in (
@@ -75,8 +72,11 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
         for listed in newest_first:
             if keep.within_s and now_s - _time_s(listed) <= keep.within_s:
                 reasons[listed.id].append("within the time to keep")
-        if not is_safety and not any(reasons[listed.id] for listed in group):
-            reasons[newest_first[0].id].append("the only one left of its workspace")
+        filled = [listed for listed in newest_first if listed.snapshot and listed.snapshot.files]
+        last = (filled or newest_first)[0]
+        if not is_safety and not reasons[last.id]:
+            what = "of its workspace" if last is newest_first[0] else "that is not empty"
+            reasons[last.id].append(f"the last one {what}")
     return [Verdict(listed=listed, reasons=tuple(reasons[listed.id])) for listed in snapshots]
 
 
