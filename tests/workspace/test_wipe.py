@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, take
-from trees import everything, left, live_run, workspace, write, ws
+from trees import everything, left, live_run, run, without_root_powers, workspace, write, ws
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.snapshot import store, wipe
@@ -231,6 +232,18 @@ def test_a_model_that_changed_while_the_question_waited_stays_whole_and_is_named
     stayed = {"m.pkl", "m.pkl.model", "m.card.json"} | ({"same.pkl"} if links == 2 else set())
     assert set(content_of(root)) == {f"model/{name}" for name in stayed}
     assert path.read_bytes() == b"y" * 10
+
+
+def test_a_snapshot_in_a_read_only_place_will_do(tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    subprocess.run(["chmod", "-R", "a-w", tmp_path / "b"], check=True)
+    try:
+        done = run([*prefix, sys.executable, "-m", "vmaf_workspace.cli", "wipe-models", *at(root), "--yes"])
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", tmp_path / "b"], check=True)
+    assert (done.code, content_of(root)) == (0, {}), done
 
 
 def test_no_prune_begins_while_the_models_go(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_workspace import guard
-from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.plan import Entry, Plan, new
 from vmaf_workspace.scan import BLOCK
@@ -74,7 +74,7 @@ def held_by(location: Location, wipe: Wipe) -> str | None:
 def kept_whole(location: Location, snapshot_id: str) -> Iterator[None]:
     """Verify the snapshot, every hash, and let no prune begin until the block ends.
 
-    Raises RefusedError where it is not whole, or not there any more.
+    Raises RefusedError where it is not whole, or not there any more; InUseError where a prune goes on for too long.
     """
     gone = RefusedError(
         f"snapshot {short(snapshot_id)}, which held what would go, is no longer whole in {location.url}; "
@@ -82,7 +82,13 @@ def kept_whole(location: Location, snapshot_id: str) -> Iterator[None]:
     )
     if snapshot_id not in ids(location):  # before anything is written there: the place itself may be gone
         raise gone
-    with taking(location, f"ws.{WIPE}"):
+    with ExitStack() as announced:
+        try:
+            announced.enter_context(taking(location, f"ws.{WIPE}"))
+        except (InUseError, RefusedError):
+            raise
+        except WorkspaceError:  # a read-only place, where no prune can begin either
+            pass
         if snapshot_id not in verify(location, [snapshot_id]).whole:
             raise gone
         yield
