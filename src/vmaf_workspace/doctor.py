@@ -22,7 +22,7 @@ from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import ASIDE, STARTING, stale_sessions
-from vmaf_workspace.surfaces import Inspector, inspector, latest_backup, trained
+from vmaf_workspace.surfaces import Inspector, inspector, is_special, latest_backup, trained
 
 LOW_BYTES = 1 << 30  # an intermediate YUV of a minute of 1080p takes four times as much
 LOW_INODES = 10_000
@@ -209,7 +209,7 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
     unsafe: set[str] = set()
     if harness is not None:
         for subdir in BACKED_UP:
-            for path in sorted((root / subdir).rglob("*.pkl")):
+            for path in sorted(path for path in (root / subdir).rglob("*.pkl") if not is_special(path)):
                 try:
                     harness.is_plain(path)
                 except Exception as error:  # whatever a harness raises

@@ -138,9 +138,14 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in left_out)
         for name in files:
             path = name if is_top else f"{os.path.relpath(directory, top)}/{name}"
-            if not name.startswith(".") and group_of(path) != path:
+            if not name.startswith(".") and group_of(path) != path and not is_special(top / path):
                 groups.setdefault(group_of(path), {})[path] = os.lstat(top / path)
     return [_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
+
+
+def is_special(path: Path) -> bool:
+    """Whether *path* is, or leads to, a FIFO, socket or device: no model, and reading it may never end."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _say(error: OSError) -> None:
@@ -224,7 +229,7 @@ def _why_not(asked: Inspector, model: str | Path) -> str | None:
 
 def _tiny(top: Path) -> list[Model]:
     found = []
-    for path in sorted(top.glob("*.onnx")):
+    for path in sorted(path for path in top.glob("*.onnx") if not is_special(path)):
         sidecar, weights = path.with_suffix(".json"), path.with_name(f"{path.name}.data")
         about = _json(sidecar)
         features = about.get("feature_order", about.get("features"))
@@ -319,6 +324,8 @@ def _is_held(root: Path, model: Model, held: Mapping[str, File]) -> bool:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    if is_special(path):
+        return {}
     try:
         with path.open("rb") as file:
             data = json.loads(file.read(MOST_BYTES))

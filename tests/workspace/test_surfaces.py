@@ -136,6 +136,26 @@ def test_models_in_folders_and_under_odd_names_are_found_and_other_files_are_non
     assert found.in_libvmaf is True
 
 
+def test_a_pipe_is_no_model_and_nobody_waits_for_its_end(root: Path, checkout: Path) -> None:
+    model(root)
+    (root / "model" / "m.card.json").unlink(missing_ok=True)
+    tiny = checkout / "model" / "tiny"
+    tiny.mkdir(parents=True)
+    write(tiny / "t.onnx")
+    os.mkfifo(root / "elsewhere")
+    for path in (root / "model" / "p.pkl", root / "model" / "m.card.json", root / "model_param" / "p.pkl"):
+        os.mkfifo(path)
+    (root / "model" / "link.json").symlink_to(root / "elsewhere")
+    (root / "model" / "gone.json").symlink_to("nowhere")
+    for path in (tiny / "t.json", tiny / "pipe.onnx"):
+        os.mkfifo(path)
+    listed = ws("models", "--workspace", root, "--json")
+    names = [each["name"] for each in listed.json["models"] if each["surface"] in ("trained", "tiny")]
+    assert (listed.code, names) == (0, ["gone", "m", "tiny/t"]), listed
+    examined = ws("doctor", "--workspace", root)
+    assert (examined.code, "gone" in examined.out, "p.pkl" in examined.out) == (1, True, False), examined
+
+
 def test_in_the_last_snapshot_means_exactly_these_files(root: Path, tmp_path: Path) -> None:
     at = str(tmp_path / "backups")
     model(root, "old")
