@@ -18,9 +18,10 @@ def write_whole(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A sibling to write to: it becomes *path* when the block ends, and is gone where the block fails.
 
-    Named `.<stem>.<8 hex digits>.tmp`, the stem shortened to 200 characters.
+    Named `.<stem>.<8 hex digits>.tmp`, the stem shortened to 200 bytes.
     """
-    temporary = path.with_name(f".{path.stem[:200]}.{os.urandom(4).hex()}.tmp")
+    stem = os.fsdecode(os.fsencode(path.stem)[:200])
+    temporary = path.with_name(f".{stem}.{os.urandom(4).hex()}.tmp")
     try:
         yield temporary
         temporary.replace(path)

@@ -91,6 +91,13 @@ def test_a_plan_holds_names_that_are_no_utf8(root: Path, tmp_path: Path) -> None
     assert left(root) == []
 
 
+@pytest.mark.parametrize("name", ["p" * 255, "\u5b57" * 85, "\udcff" * 255], ids=["ascii", "utf-8", "neither"])
+def test_a_plan_may_have_as_long_a_name_as_any_file(name: str, root: Path, tmp_path: Path) -> None:
+    save(plan_clean(root), tmp_path / name)
+    save(plan_clean(root), tmp_path / name)
+    assert os.listdir(os.fsencode(tmp_path)).count(os.fsencode(name)) == 1
+
+
 @pytest.mark.parametrize("place", ["", "/", "/nowhere/at/all", "DIRECTORY"])
 def test_a_plan_that_cannot_be_written_or_read_is_a_usage_error(place: str, root: Path, tmp_path: Path) -> None:
     path = Path(place.replace("DIRECTORY", str(tmp_path)))
