@@ -99,14 +99,24 @@ def parts(workspace: Path) -> list[Path]:
     return sorted((workspace / "checkpoints_dir").glob("*/*.pkl"))
 
 
-def kill_half_way(workspace: Path, script: str, *arguments: str) -> int:
-    """Start a script, kill it after some parts; how many there are then."""
+def kill_half_way(workspace: Path, script: str, *arguments: str, after: int = 5) -> int:
+    """Start a script, kill it after so many parts; how many there are then."""
     process = start(script, *arguments)
-    wait_until(lambda: len(parts(workspace)) > 4 or process.poll() is not None, 60)
+    wait_until(lambda: len(parts(workspace)) >= after or process.poll() is not None, 60)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "it had ended before it was killed"
     return len(parts(workspace))
+
+
+def taken(workspace: Path) -> dict[str, bytes]:
+    """What the checkpoints and the runs in `output/` hold, which then are gone; not `run.json`, which has a date."""
+    found = {}
+    for path in [*parts(workspace), *workspace.glob("output/*/*.*")]:
+        if path.name != "run.json":
+            found[path.name] = path.read_bytes()
+        path.unlink()
+    return found
 
 
 @pytest.mark.parametrize("model_type", ["BOOTSTRAP_LIBSVMNUSVR", "RESIDUEBOOTSTRAP_LIBSVMNUSVR"])
@@ -152,13 +162,30 @@ def test_a_search_that_was_killed_ends_with_the_same_set(
     best = vmaf_workspace / "model_param" / "best.pkl"
     assert not best.exists()
     assert run_vmaf_tuning.main(arguments) == 0
-    tried = [line for line in capsys.readouterr().err.splitlines() if "/80 C" in line]
+    captured = capsys.readouterr()
+    tried = [line for line in captured.err.splitlines() if "/80 C" in line]
     assert len(tried) == 80 - done
-    resumed = best.read_bytes()
-    for part in parts(vmaf_workspace):
-        part.unlink()
+    resumed = captured.out, best.read_bytes(), taken(vmaf_workspace)
     assert run_vmaf_tuning.main(arguments) == 0
-    assert best.read_bytes() == resumed
+    assert (capsys.readouterr().out, best.read_bytes(), taken(vmaf_workspace)) == resumed
+
+
+def test_a_cross_validation_that_was_killed_ends_with_the_same_bytes(
+    small: Trainable, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forest = "model_type = 'RANDOMFOREST'\nmodel_param_dict = {'norm_type': 'none', 'n_estimators': 1500}\n"
+    small.model.write_text(forest)  # a fold takes a second
+    arguments = [*small.inputs, "--cache-result", "--leave-one-source-out", "--suppress-plot", "--processes", "1"]
+    done = kill_half_way(vmaf_workspace, "run_vmaf_cross_validation", *arguments, after=1)
+    assert 1 <= done < 4
+    assert not list(vmaf_workspace.glob("output/*/statistics.json"))
+    assert run_vmaf_cross_validation.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert f"{4 - done}/4 fold" in captured.err
+    assert f"{5 - done}/4 fold" not in captured.err
+    resumed = captured.out, taken(vmaf_workspace)
+    assert run_vmaf_cross_validation.main(arguments) == 0
+    assert (capsys.readouterr().out, taken(vmaf_workspace)) == resumed
 
 
 def test_cross_validation_goes_on_with_the_folds_that_are_missing(

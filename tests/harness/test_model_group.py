@@ -23,6 +23,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.model import Model
 from vmaf_harness.model_group import group_files, read_model, settle, write_model
 from vmaf_harness.parameters import FeatureParam, model_param
+from vmaf_harness.svm import Svm
 from vmaf_harness.training import Table, fit
 
 FEATURES = FeatureParam(atoms=(("VMAF_feature", "adm2"), ("VMAF_feature", "vif_scale0")))
@@ -176,6 +177,24 @@ def test_a_model_of_scikit_learn_objects_and_a_tampered_one_are_refused(nowhere:
     with pytest.raises(HarnessError, match=r"refused the global os\.system"):
         read_model(nowhere / "m.pkl")
     assert names(nowhere) == ["m.pkl"]
+
+
+def test_a_bootstrap_of_two_assets_has_members_without_vectors_and_is_read_as_written(nowhere: Path) -> None:
+    two = table().rows([0, 1])
+    given = model_param("BOOTSTRAP_LIBSVMNUSVR", {"norm_type": "clip_0to1", "num_models": 8, "C": 4.0})
+    made = fit(two, FEATURES, given)
+    drawn = [member for member in made.members if isinstance(member, Svm)]
+    assert {len(member.coefs) for member in drawn} == {0, 2}  # a row drawn twice is no rise
+    write_model(nowhere / "m", made)
+    for name in ("m.pkl", "m.bootstrap.json"):
+        back = read_model(nowhere / name)
+        np.testing.assert_array_equal(back.predict_members(two.features), made.predict_members(two.features))
+        assert back.interval(two.features).low.tolist() == made.interval(two.features).low.tolist()
+    labels = np.asarray(two.labels)
+    for member, scores in zip(drawn, made.predict_members(two.features), strict=True):
+        if not len(member.coefs):
+            assert scores == pytest.approx([scores[0]] * 2)  # the label of the row that was drawn
+            assert np.isclose(labels, scores[0], atol=1e-6).any()
 
 
 def test_a_smaller_group_leaves_nothing_of_the_larger_one(nowhere: Path) -> None:
