@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ def measure(job: Job, processes: Processes) -> Measurement:
     """Measure one asset.
 
     Raises HarnessError where the two videos do not have the same number of frames, and EngineError, with arguments,
-    exit code, last lines and the place of the log, where ffmpeg fails.
+    exit code, last lines and the place of the log, where ffmpeg fails, but in one line for pictures that are too small.
     """
     check_asset(job.asset)
     job.directory.mkdir(exist_ok=True)
@@ -73,9 +73,7 @@ def measure(job: Job, processes: Processes) -> Measurement:
     took_s = time.perf_counter() - began
     what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
     if code:
-        about = described(command, job.directory, code, log, keep_log(log, job.failures))
-        small = f": the pictures are too small for {job.extraction.type}" if _says_too_small(log) else ""
-        raise EngineError(f"{what}: ffmpeg failed{small}\n{about}")
+        raise EngineError(f"{what}: {_why(job, command, code, log, 'ffmpeg failed')}")
     counts = _counted(log)
     if counts is not None:
         _check_counts(job.asset, counts)
@@ -84,14 +82,8 @@ def measure(job: Job, processes: Processes) -> Measurement:
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         found = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{counts[0]} frames" if counts else "an unknown number of frames"
-        why = "is the disk full?"
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if (lacks := _NO_FEATURE.search(said)) is not None:
-            why = f"it computed no {lacks[1]}; are the pictures too small? CAMBI needs 216 pixels one way"
-        elif _says_too_small(log):
-            why = f"the pictures are too small for {job.extraction.type}, which halves them several times"
-        about = described(command, job.directory, code, log, keep_log(log, job.failures))
-        raise EngineError(f"{what}: ffmpeg compared {wanted}, but libvmaf's log holds {found}; {why}\n{about}")
+        lacks = f"ffmpeg compared {wanted}, but libvmaf's log holds {found}; is the disk full?"
+        raise EngineError(f"{what}: {_why(job, command, code, log, lacks)}")
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     if not job.keep_workfiles:
@@ -156,8 +148,17 @@ def _chain(video: Video, asset: Asset) -> str:
     return ",".join([*filters, "settb=1", "setpts=N"])
 
 
-def _says_too_small(log: Path) -> bool:
-    return _TOO_SMALL in log.read_text(encoding="utf-8", errors="replace")
+def _why(job: Job, command: Sequence[str | Path], code: int, log: Path, failure: str) -> str:
+    """A failure and what ffmpeg said; one line where the pictures are too small, as all of a dataset may be."""
+    said = log.read_text(encoding="utf-8", errors="replace")
+    kept = keep_log(log, job.failures)
+    if (lacks := _NO_FEATURE.search(said)) is not None:
+        small = f"libvmaf computed no {lacks[1]}; are the pictures too small? CAMBI needs 216 pixels one way"
+    elif _TOO_SMALL in said:
+        small = f"the pictures are too small for {job.extraction.type}, which halves them several times"
+    else:
+        return f"{failure}\n{described(command, job.directory, code, log, kept)}"
+    return small + (f"; full log: {kept}" if kept is not None else "")
 
 
 def _counted(log: Path) -> tuple[int, int] | None:

@@ -100,7 +100,10 @@ class FileResultStore:
         return f"{self._directories[place]}/{self._key(asset)[0]}.json"
 
     def get(self, asset: Asset) -> Result | None:
-        """The stored result, None where there is none; its use is recorded as its time, where that can be written."""
+        """The stored result, None where there is none, or where a metric is no number, which may be another time.
+
+        Its use is recorded as its time, where that can be written.
+        """
         path = self.path(asset)
         try:
             with open(path, "rb") as file:
@@ -117,6 +120,9 @@ class FileResultStore:
         result = _parsed(line, size)
         if result is None:
             self._set_aside(path)
+            return None
+        if nan := [metric for metric, mean in result.means.items() if math.isnan(mean)]:
+            self._warn(f"{path}: {', '.join(nan)} is no number; measured again")
             return None
         with suppress(OSError):
             os.utime(path)
