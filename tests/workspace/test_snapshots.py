@@ -19,6 +19,7 @@ from trees import age, everything, workspace, write, ws
 
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.snapshot import store
+from vmaf_workspace.snapshot.backup import NEWEST
 from vmaf_workspace.snapshot.local import LARGE
 from vmaf_workspace.snapshot.manifest import DamagedError, File, parse, written
 from vmaf_workspace.snapshot.verify import Depth, verify
@@ -53,6 +54,19 @@ def test_the_second_backup_reads_nothing_and_stores_nothing(tmp_path: Path) -> N
     again = take(root, tmp_path / "b")
     assert (again.read_files, again.stored_objects, again.files) == (0, 0, 5)
     assert verify(place(tmp_path / "b")).whole == store.ids(place(tmp_path / "b"))
+
+
+def test_what_other_workspaces_back_up_to_the_same_place_makes_nothing_be_stored_again(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    age(write(root / "model" / "own.pkl", 7))
+    take(root, tmp_path / "b")
+    for n in range(NEWEST + 1):
+        take(models(tmp_path / f"other{n}"), tmp_path / "b")
+    assert take(root, tmp_path / "b").stored_objects == 0
+    moved = root.rename(tmp_path / "moved")
+    for n in range(NEWEST + 1):
+        take(tmp_path / f"other{n}", tmp_path / "b")
+    assert take(moved, tmp_path / "b").stored_objects == 0
 
 
 def age_all_times(root: Path) -> None:

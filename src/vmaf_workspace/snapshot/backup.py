@@ -26,7 +26,7 @@ from vmaf_workspace.children import each
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.lock import staying
-from vmaf_workspace.setup import identify
+from vmaf_workspace.setup import identify, identity
 from vmaf_workspace.snapshot import known
 from vmaf_workspace.snapshot.local import LARGE, file_sha256, read_small
 from vmaf_workspace.snapshot.location import Location
@@ -38,6 +38,7 @@ from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, si
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
 PATIENCE_S = 30.0  # for groups that go on changing
 NEWEST = 10  # snapshots that are asked which objects are whole; others only cost a second look
+MOST = 100  # that are, where none of the newest is of this workspace: many may share a location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def backup(
     with staying(root), taking(location, "ws.backup-models"):
         cache = known.read(root, location.url)
         listed = ids(location)
-        work = _Work(root, location, _Trust(location, listed), cache, progress)
+        work = _Work(root, location, _Trust(location, listed, root), cache, progress)
         place = _Place.of(root)
         tree, taken = _take_all(work)
         if work.stored:
@@ -344,17 +345,20 @@ def _full(root: Path, path: str) -> str:
 class _Trust:
     """Which objects of a location are known to be whole: those that a listed snapshot names, newest ones first.
 
-    Not those that a verify found damaged since.
+    Not those that a verify found damaged since. The NEWEST are asked, and on to the last one of the workspace *root*.
     """
 
-    def __init__(self, location: Location, listed: list[str]) -> None:
+    def __init__(self, location: Location, listed: list[str], root: Path) -> None:
         self.damaged = marked(location, "damaged")
         self._location = location
-        self._unread = listed[-NEWEST:]
+        self._listed = listed[-MOST:]
+        self._asked = 0
+        self._own = identity(root), socket.gethostname(), os.path.realpath(root)
+        self._has_own = False
         self._names: dict[str, int] = {}
 
     def names(self, sha256: str) -> bool:
-        """Whether one of the NEWEST snapshots names it, and none found it damaged."""
+        """Whether a snapshot that is asked names it, and no verify found it damaged."""
         while sha256 not in self._names and self._read_next():
             pass
         return sha256 in self._names and sha256 not in self.damaged
@@ -365,11 +369,14 @@ class _Trust:
             pass
 
     def _read_next(self) -> bool:
-        if not self._unread:
+        if not self._listed or (self._asked >= NEWEST and self._has_own):
             return False
+        self._asked += 1
         with suppress(DamagedError):
-            newest = self._unread.pop()
-            self._names.update(objects_in(newest, read(self._location, newest)))
+            newest = self._listed.pop()
+            whose, objects = objects_in(newest, read(self._location, newest))
+            self._has_own |= whose[1:] == self._own[1:] or whose[0] == self._own[0] != ""
+            self._names.update(objects)
         return True
 
     def holds(self, sha256: str, size: int) -> bool:

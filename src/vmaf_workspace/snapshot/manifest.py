@@ -153,12 +153,17 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
     return snapshot
 
 
-def objects_in(snapshot_id: str, content: bytes) -> dict[str, int]:
-    """Size of each object that a manifest names, by hash; DamagedError where it is not what was written."""
+def objects_in(snapshot_id: str, content: bytes) -> tuple[tuple[str, str, str], dict[str, int]]:
+    """Whose a manifest is (identity, host, workspace), and the size of each object that it names, by hash.
+
+    DamagedError where it is not what was written.
+    """
     _check_hash(snapshot_id, content)
     try:
-        return {file["sha256"]: file["size"] for file in json.loads(content)["files"] if "link" not in file}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        data = json.loads(content)
+        whose = str(data.get("identity", "")), str(data["host"]), str(data["workspace"])
+        return whose, {file["sha256"]: file["size"] for file in data["files"] if "link" not in file}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(snapshot_id, error) from error
 
 
