@@ -174,6 +174,27 @@ def test_forget_and_prune_spare_what_may_be_too_fresh_to_tell(
     assert verify(location).problems == []
 
 
+def test_two_prunes_at_once_free_each_object_once(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = models(tmp_path / "ws")
+    take(root, url)
+    age(write(root / "model" / "m.pkl", 20))
+    take(root, url)
+    location, other = place(url), place(url)
+    forget(location, plan_forget(store.snapshots(location), Keep(last=1)))
+    for each in (location, other):
+        monkeypatch.setattr(each, "settle_s", -1.0)
+    listing = location.sizes
+
+    def sizes(folder: str) -> dict[str, int]:
+        found = listing(folder)
+        if folder == "objects":
+            assert store.prune(other).objects == 1
+        return found
+
+    monkeypatch.setattr(location, "sizes", sizes)
+    assert (store.prune(location).objects, verify(place(url)).problems) == (0, [])
+
+
 def test_a_prune_knows_of_a_backup_on_another_machine(url: str, tmp_path: Path) -> None:
     take(models(tmp_path / "ws"), url)
     with store.taking(place(url), "a backup elsewhere"), pytest.raises(WorkspaceError, match="while a backup runs"):

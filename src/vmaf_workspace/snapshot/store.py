@@ -192,8 +192,11 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
     total = sum(orphans.values())
     objects = apparent_bytes = kept_fresh = done = 0
     for name, size in orphans.items():
-        if location.settle_s and location.age_s(name) < location.settle_s:  # asked at the last moment
-            kept_fresh += 1
+        try:
+            if location.settle_s and location.age_s(name) < location.settle_s:  # asked at the last moment
+                kept_fresh += 1
+                continue
+        except FileNotFoundError:  # another prune was faster
             continue
         if not dry_run:
             location.remove(name)
