@@ -13,6 +13,15 @@ from vmaf_harness.errors import HarnessError
 DEFAULT_MODEL = "vmaf_v0.6.1"
 QUALITY_TYPES = ("VMAF", "PSNR", "SSIM", "MS_SSIM")
 
+# Those that libvmaf may bring (libvmaf/src/model.c); each build has some of them, so each is tried.
+_V1 = ("3d0h", "5d0h", "1d5h_2160", "3d0h_2160")
+BUILT_IN = (
+    *("vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1", "vmaf_4k_v0.6.1neg"),
+    *("vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg", "vmaf_float_4k_v0.6.1"),
+    *(f"vmaf_v1.0.16_{size}" for size in _V1),
+    *(f"vmaf_v1.0.16_hfr_{size}" for size in _V1),
+)
+
 # quality type -> (libvmaf's feature, its metric in the log that is the score)
 _FEATURES = {
     "PSNR": ("psnr", "psnr_y"),

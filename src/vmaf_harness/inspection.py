@@ -12,18 +12,11 @@ from typing import Any
 
 from vmaf_harness import pickles
 from vmaf_harness.engine import PROBE_S, Engine, Engines
+from vmaf_harness.features import BUILT_IN as BUILT_IN
 from vmaf_harness.ffmpeg import quoted
 from vmaf_harness.model import check_info, num_models
 from vmaf_harness.model_group import read_model
 
-# Those that libvmaf may bring (libvmaf/src/model.c); each build has some of them, so each is tried.
-_V1 = ("3d0h", "5d0h", "1d5h_2160", "3d0h_2160")
-BUILT_IN = (
-    *("vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1", "vmaf_4k_v0.6.1neg"),
-    *("vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg", "vmaf_float_4k_v0.6.1"),
-    *(f"vmaf_v1.0.16_{size}" for size in _V1),
-    *(f"vmaf_v1.0.16_hfr_{size}" for size in _V1),
-)
 _FRAME = (
     "-nostdin",
     "-v",

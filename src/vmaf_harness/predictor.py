@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError, StatisticsError
-from vmaf_harness.features import Extraction, extraction
+from vmaf_harness.features import BUILT_IN, Extraction, extraction
 from vmaf_harness.parameters import FeatureParam
 from vmaf_harness.scoring import Outcome, PairScore, Spread
 from vmaf_harness.statistics import POOLS
@@ -78,13 +79,16 @@ class Predictor:
 
 
 def quality(
-    quality_type: str, *, model: str | None = None, phone_model: bool = False
+    quality_type: str, root: Path, *, model: str | None = None, phone_model: bool = False, warn: Callable[[str], None]
 ) -> tuple[Extraction, Predictor | None]:
     """What is extracted for a quality type and model, and who predicts; None where libvmaf itself does.
 
-    *model* may be all that `features.extraction` takes, and also the path of a `.pkl`, of a bootstrap collection in
-    JSON, or of a Tiny-AI `.onnx`. Raises HarnessError for what is not understood.
+    *model* may be all that `features.extraction` takes, and also a name in `model/` of the workspace *root*, or the
+    path of a `.pkl`, of a bootstrap collection in JSON, or of a Tiny-AI `.onnx`. *warn* gets what was chosen where
+    that is left open. Raises HarnessError for what is not understood.
     """
+    if quality_type == "VMAF" and model:
+        model = _meant(model, root, warn)
     path = Path((model or "").removeprefix("path="))
     if quality_type == "VMAF" and path.suffix in (".pkl", ".onnx", ".json"):
         if path.suffix == ".onnx":
@@ -93,6 +97,8 @@ def quality(
             if phone_model:
                 raise HarnessError(f"{path}: an .onnx has no score transform; leave --vmaf-phone-model out")
             tiny = read_tiny(path)
+            if tiny.note is not None:
+                warn(tiny.note)
             predictor = Predictor(name=_named(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
             return predictor.features.extraction, predictor
         if path.suffix == ".pkl" or _is_collection(path):
@@ -112,6 +118,30 @@ def features_of(model: Model, name: str) -> FeatureParam:
         own = model.feature_opts_dicts[index] if model.feature_opts_dicts is not None else {}
         options.setdefault(found[1], {}).update(own)
     return FeatureParam(atoms=tuple(atoms), options={each: given for each, given in options.items() if given})
+
+
+def _meant(name: str, root: Path, warn: Callable[[str], None]) -> str:
+    """The path of a model that a bare name means: a file here, else one of `model/`, else libvmaf's, as it was given.
+
+    Raises HarnessError for a name that none of them has: libvmaf would say so again for each asset.
+    """
+    if re.search(r"[/\\]", name) or name.startswith(("path=", "version=")):
+        return name
+    if name.endswith((".pkl", ".json", ".onnx")):
+        trained = root / "model" / name
+        return str(trained) if os.path.exists(trained) and not os.path.exists(name) else name
+    for suffix in (".pkl", ".json", ".bootstrap.json"):
+        trained = root / "model" / f"{name}{suffix}"
+        if os.path.exists(trained):
+            if name in BUILT_IN:
+                warn(f"{name} is {trained} here; version={name} is libvmaf's own")
+            return str(trained)
+    if name not in BUILT_IN and not re.match(r"(vmaf_)?b_", name):  # a collection has an error of its own
+        raise HarnessError(
+            f"there is no model {name!r}: {root / 'model'} has none of that name, and libvmaf has "
+            f"{', '.join(BUILT_IN)}; give a name or a path, or version={name} where a newer libvmaf has it"
+        )
+    return name
 
 
 def _of_model(path: Path, phone_model: bool) -> Predictor:

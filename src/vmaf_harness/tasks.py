@@ -47,9 +47,10 @@ def score(
     for flag, given, known in (("--pool", pool, POOLS), ("--quality-type", quality_type, QUALITY_TYPES)):
         if given not in known:
             raise UsageError(f"{flag}: expected one of {', '.join(known)}, got {given!r}")
-    wanted, predictor = quality(quality_type, model=vmaf_model or None)
+    root = locate(workspace).path
+    wanted, predictor = quality(quality_type, root, model=vmaf_model or None, warn=_warn)
     try:
-        with stop_on_signals(), Run(locate(workspace).path) as run:
+        with stop_on_signals(), Run(root) as run:
             pair = score_pair(Path(reference), Path(distorted), wanted, run)
     except Stopped as stopped:
         print(f"stopped by {stopped}", file=sys.stderr)
@@ -75,6 +76,12 @@ def score(
             print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
         print(f"{pool} of {found.n_frames} frames, {wanted.executor_id}, {found.extraction_s:.1f} s", file=sys.stderr)
     return DONE
+
+
+def _warn(message: str) -> None:
+    from vmaf_workspace import render
+
+    print(render.printable(message), file=sys.stderr)
 
 
 def _plot_frames(
@@ -216,7 +223,7 @@ COMMANDS = (
         {
             "reference": "the reference video",
             "distorted": "the distorted video",
-            "vmaf_model": "built-in version, such as vmaf_4k_v0.6.1, or the path of a .json, .pkl or .onnx",
+            "vmaf_model": "name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx",
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
             "pool": "how scores of frames become one: mean, harmonic_mean, min, median, perc5, perc10, perc20",
             "save_plot": "draw the score of each frame into this directory",
@@ -249,7 +256,7 @@ COMMANDS = (
         {
             "dataset": DATASET,
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
-            "vmaf_model": "built-in version, or the path of a .json, .pkl or .onnx",
+            "vmaf_model": "name of one in model/, built-in version, or path of .json, .pkl, .onnx",
             "pool": "how scores of frames become one",
             **running("subj_model", "save_plot", "processes", "workspace"),
             **running("cache_result", "print_result", "suppress_plot", "keep_going"),

@@ -14,9 +14,11 @@ from typing import Any
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.parameters import FeatureParam, feature_name
+from vmaf_harness.transform import is_number
 
 MOST_BYTES = 1 << 28  # such a model has some kilobytes
 _NAME = re.compile(r"(?:VMAF_integer_feature_|integer_)?(?P<atom>\w+?)(?:_score)?")
+_NEGATION = re.compile(r"\b(?:not|no|never|none|without|outside|before)\b|n['’]t\b")
 _KNOWN = re.compile(r"adm|adm2|motion|motion2|(?:adm|vif)_scale[0-3]|vif")
 
 
@@ -24,7 +26,8 @@ _KNOWN = re.compile(r"adm|adm2|motion|motion2|(?:adm|vif)_scale[0-3]|vif")
 class TinyModel:
     """A model that is ready to run; `order` has the names of its features, in the order of its columns.
 
-    `mean` and `sd` standardise the features, None where the graph does that.
+    `mean` and `sd` standardise the features, None where the graph does that; `note` says which of the two was chosen
+    where the sidecar leaves it open. `sha256` is of all that its scores depend on: graph, weights, order, mean and sd.
     """
 
     features: FeatureParam
@@ -34,6 +37,7 @@ class TinyModel:
     sha256: str
     name: str
     session: Any
+    note: str | None = None
 
     def predict(self, frames: Mapping[str, Sequence[float]]) -> list[float]:
         """The score of each frame, from the features by their names in a model.
@@ -74,19 +78,40 @@ def read_tiny(path: Path) -> TinyModel:
     if not isinstance(about, dict) or about.get("kind") != "fr":
         kind = about.get("kind") if isinstance(about, dict) else None
         raise HarnessError(f"{sidecar}: kind: expected fr, a model over features of a pair, got {kind!r}")
-    sha256 = hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content)
+    sha256 = digest.hexdigest()
     if about.get("sha256") != sha256:
         raise HarnessError(
             f"{path} is not the file that {sidecar.name} describes: its sha256 is {sha256}, "
             f"not {about.get('sha256')}; bring both again"
         )
     names = _names(about, sidecar)
-    mean, sd = _standardisation(about, len(names), sidecar)
-    session = _session(path, content)
+    kind, mean, sd = _standardisation(about, len(names), sidecar)
+    graph, weights = _graph(path, content)
+    session = _session(path, graph)
     _check_inputs(session, len(names), path, sidecar)
     order = tuple(feature_name(*atom) for atom in names)
+    note = None
+    if kind == "input_mean" and mean is not None and sd is not None:
+        why = _why_in_graph(mean, sd, about, graph)
+        is_here = "features are standardised by its input_mean and input_std: neither its graph nor its notes does it"
+        note = (
+            f"{path}: {is_here}" if why is None else f"{path}: features are given as they are: {why} standardises them"
+        )
+        mean, sd = (mean, sd) if why is None else (None, None)
+    for part in (*weights, json.dumps([order, mean, sd]).encode()):
+        digest.update(part)
     features = FeatureParam(atoms=tuple(sorted(names, key=lambda atom: feature_name(*atom))))
-    return TinyModel(features=features, order=order, mean=mean, sd=sd, sha256=sha256, name=str(path), session=session)
+    return TinyModel(
+        features=features,
+        order=order,
+        mean=mean,
+        sd=sd,
+        sha256=digest.hexdigest(),
+        name=str(path),
+        session=session,
+        note=note,
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -120,67 +145,107 @@ def _names(about: Mapping[str, Any], sidecar: Path) -> list[tuple[str, str]]:
 
 def _standardisation(
     about: Mapping[str, Any], n: int, sidecar: Path
-) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Mean and deviation of each feature; none where the notes say that the graph has them (`input_mean`)."""
+) -> tuple[str | None, tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and deviation of each feature, and what the sidecar calls the mean."""
     for mean, sd in (("feature_mean", "feature_std"), ("input_mean", "input_std")):
         if mean not in about and sd not in about:
             continue
         for name in (mean, sd):
             values = about.get(name)
-            if not isinstance(values, list) or len(values) != n or not all(map(_is_finite, values)):
+            if not isinstance(values, list) or len(values) != n or not all(map(is_number, values)):
                 raise HarnessError(f"{sidecar}: {name}: expected {n} numbers, one of each feature")
         if not all(value > 0 for value in about[sd]):
             raise HarnessError(f"{sidecar}: {sd}: expected positive numbers")
-        if mean == "input_mean" and "graph" in str(about.get("notes", "")).lower():
-            return None, None
-        return tuple(map(float, about[mean])), tuple(map(float, about[sd]))
-    return None, None
+        return mean, tuple(map(float, about[mean])), tuple(map(float, about[sd]))
+    return None, None, None
 
 
-def _session(path: Path, content: bytes) -> Any:
+def _why_in_graph(mean: Sequence[float], sd: Sequence[float], about: Mapping[str, Any], graph: Any) -> str | None:
+    """What says that the graph standardises by these numbers itself; None where nothing does.
+
+    Published models have `input_mean` either way. The numbers are looked for among the graph's constants, and only
+    then its notes are asked: int8 versions have notes without a word of it.
+    """
+    import numpy as np
+
+    m, s = np.array(mean), np.array(sd)
+    constants = list(_constants(graph, len(mean)))
+
+    def has(*either: Any) -> bool:
+        return any(np.allclose(found, wanted, rtol=1e-4, atol=1e-7) for found in constants for wanted in either)
+
+    if has(m, -m, -m / s) and has(s, 1 / s):
+        return "its graph, which has input_mean and input_std,"
+    sentences = re.split(r"[.;\n]+\s+|[.;\n]+$", str(about.get("notes", "")).lower())
+    if any("graph" in sentence and not _NEGATION.search(sentence) for sentence in sentences):
+        return "its graph, as its notes say,"
+    return None
+
+
+def _constants(graph: Any, n: int) -> Iterator[Any]:
+    """The arrays of *n* floating-point numbers in a model."""
+    from onnx import AttributeProto, TensorProto, numpy_helper
+
+    for message in _messages(graph):
+        if isinstance(message, TensorProto):
+            if math.prod(message.dims) == n and message.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE):
+                yield numpy_helper.to_array(message).reshape(-1)
+        elif isinstance(message, AttributeProto) and len(message.floats) == n:
+            yield message.floats
+
+
+def _graph(path: Path, content: bytes) -> tuple[Any, list[bytes]]:
+    """The model with all its weights in memory, and those that came from other files."""
     try:
         import onnx
-        import onnxruntime
         from onnx.external_data_helper import load_external_data_for_model
     except ImportError as error:
-        raise HarnessError(
-            f"{path}: .onnx models need ONNX Runtime: pip install 'vmaf-workspace[onnx]' ({error})"
-        ) from error
+        raise _missing(path, error) from error
     try:
-        model = onnx.load_model_from_string(content)
+        graph = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's DecodeError, or whatever a damaged file leads it to
         raise HarnessError(f"{path}: not an ONNX model: {_first_line(error)}") from error
-    locations = list(_external(model))
-    for location in locations:
-        _check_inside(location, path)
+    elsewhere = []
+    for message in _messages(graph):
+        for entry in message.external_data if isinstance(message, onnx.TensorProto) else ():
+            if entry.key == "location":
+                _check_inside(entry.value, path)
+                elsewhere.append(message)
     try:
-        if locations:
-            load_external_data_for_model(model, os.fspath(path.parent))
-            content = model.SerializeToString()
+        if elsewhere:
+            load_external_data_for_model(graph, os.fspath(path.parent))
+    except Exception as error:  # classes without a common base
+        raise HarnessError(f"{path}: its data cannot be loaded: {_first_line(error)}") from error
+    return graph, [tensor.raw_data for tensor in elsewhere]
+
+
+def _session(path: Path, graph: Any) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing(path, error) from error
+    try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # it logs to stderr on its own what it raises, too
         options.intra_op_num_threads = 1
         # From memory, so that what was checked is what is run, and no file is opened any more.
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # classes without a common base
         raise HarnessError(f"{path}: ONNX Runtime cannot load it: {_first_line(error)}") from error
 
 
-def _external(message: Any) -> Iterator[str]:
-    """Where tensors anywhere in a model say that their data is."""
-    from onnx import TensorProto
+def _missing(path: Path, error: ImportError) -> HarnessError:
+    return HarnessError(f"{path}: .onnx models need ONNX Runtime: pip install 'vmaf-workspace[onnx]' ({error})")
 
-    if isinstance(message, TensorProto):
-        for entry in message.external_data:
-            if entry.key == "location":
-                yield entry.value
-        return
+
+def _messages(message: Any) -> Iterator[Any]:
+    """A protobuf message, and every message in it."""
+    yield message
     for field, value in message.ListFields():
-        if field.type != field.TYPE_MESSAGE:
-            continue
-        for each in value if isinstance(value, Sequence) or hasattr(value, "add") else [value]:
-            if hasattr(each, "ListFields"):
-                yield from _external(each)
+        if field.type == field.TYPE_MESSAGE:
+            for each in value if isinstance(value, Sequence) or hasattr(value, "add") else [value]:
+                if hasattr(each, "ListFields"):
+                    yield from _messages(each)
 
 
 def _check_inside(location: str, path: Path) -> None:
@@ -200,10 +265,6 @@ def _check_inputs(session: Any, n: int, path: Path, sidecar: Path) -> None:
     shape = inputs[0].shape
     if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != n):
         raise HarnessError(f"{path} takes an input of the shape {shape}, but {sidecar.name} has {n} features")
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _first_line(error: Exception) -> str:

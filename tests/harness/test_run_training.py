@@ -20,6 +20,7 @@ from vmaf_harness.store import directory
 
 Printed = pytest.CaptureFixture[str]
 BOOTSTRAP = "BOOTSTRAP_LIBSVMNUSVR"
+TESTING = ("VMAF", "--print-result", "--suppress-plot", "--cache-result")
 
 
 def train(small: Trainable, name: str = "m", *flags: str) -> int:
@@ -32,8 +33,7 @@ def scores(printed: str) -> dict[int, float]:
 
 def scored_by(small: Trainable, model: str, capsys: Printed) -> dict[int, float]:
     capsys.readouterr()
-    arguments = ["VMAF", str(small.dataset), "--vmaf-model", model, "--print-result", "--suppress-plot"]
-    assert run_testing.main([*arguments, "--cache-result"]) == 0
+    assert run_testing.main([*TESTING, str(small.dataset), "--vmaf-model", model]) == 0
     return scores(capsys.readouterr().out)
 
 
@@ -162,6 +162,64 @@ def test_a_bootstrap_model_prints_its_interval(small: Trainable, vmaf_workspace:
     collection = scored_by(small, "m.bootstrap.json", capsys)
     assert collection == scores(out)
     assert scored_by(small, "m.json", capsys) == pytest.approx(collection, abs=1e-3)
+
+
+def test_a_bare_name_is_a_model_of_the_workspace_or_of_libvmaf(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    write_model(small.model, BOOTSTRAP, num_models=3)
+    assert train(small, "demo.v2") == 0
+    models = vmaf_workspace / "model"
+    whole = scored_by(small, "demo.v2.pkl", capsys)
+    assert scored_by(small, "demo.v2", capsys) == whole
+    assert scored_by(small, "demo.v2.bootstrap", capsys) == whole
+    for path in models.glob("demo.v2.pkl*"):
+        path.unlink()
+    assert scored_by(small, "demo.v2", capsys) == scored_by(small, "demo.v2.json", capsys)
+    (models / "demo.v2.json").unlink()
+    assert scored_by(small, "demo.v2", capsys) == whole
+    built_in = scored_by(small, "vmaf_4k_v0.6.1", capsys)
+    assert scored_by(small, "version=vmaf_4k_v0.6.1", capsys) == built_in
+    assert train(small, "vmaf_4k_v0.6.1") == 0
+    capsys.readouterr()
+    assert run_testing.main([*TESTING, str(small.dataset), "--vmaf-model", "vmaf_4k_v0.6.1"]) == 0
+    captured = capsys.readouterr()
+    assert scores(captured.out) == whole
+    assert f"vmaf_4k_v0.6.1 is {models / 'vmaf_4k_v0.6.1.pkl'} here; version=vmaf_4k_v0.6.1 is" in captured.err
+    assert scored_by(small, "version=vmaf_4k_v0.6.1", capsys) == built_in
+
+
+@pytest.mark.parametrize("name", ["demo", "vmaf_v0.6.2", "x" * 300, "."])
+def test_a_bare_name_of_no_model_is_said_once_and_no_ffmpeg_is_started(
+    small: Trainable, vmaf_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed, name: str
+) -> None:
+    started = tmp_path / "started"
+    ffmpeg = tmp_path / "ffmpeg"
+    ffmpeg.write_text(f"#!/bin/sh\ntouch {started}\nexit 1\n")
+    ffmpeg.chmod(0o755)
+    monkeypatch.setenv("VMAF_FFMPEG", str(ffmpeg))
+    shutil.rmtree(vmaf_workspace / "result_store_dir")
+    assert run_testing.main([*TESTING, str(small.dataset), "--vmaf-model", name]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert f"there is no model {name!r}: {vmaf_workspace / 'model'} has none of that name" in captured.err
+    assert not started.exists()
+
+
+def test_ends_of_a_feature_that_the_model_lacks_are_warned_of(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    ends = {"VMAF_integer_feature_adm2_score": [0.2, 1.0], "VMAF_feature_adm2_score": [0.1, 1.0]}
+    write_model(small.model, norm_type="custom_clip_0to1", custom_clip_0to1_map=ends)
+    assert train(small) == 0
+    err = capsys.readouterr().err
+    assert "custom_clip_0to1_map names VMAF_feature_adm2_score, which is none of the features VMAF_integer_" in err
+    assert "it is not used" in err
+    del ends["VMAF_feature_adm2_score"]
+    write_model(small.model, norm_type="custom_clip_0to1", custom_clip_0to1_map=ends)
+    assert train(small) == 0
+    assert "custom_clip_0to1_map" not in capsys.readouterr().err
 
 
 def test_a_score_transform_is_applied_when_asked_for(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:

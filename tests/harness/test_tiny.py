@@ -52,6 +52,35 @@ def graph(width: int = 6, *, external: str | None = None, inputs: int = 1, colum
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
+def standardising(how: str) -> Any:
+    """The same, after (features − mean) / sd, as different exporters write that."""
+    from onnx import helper, numpy_helper
+
+    made = graph()
+    mean, sd = np.array(MEAN, dtype=np.float32), np.array([SD], dtype=np.float32)
+    values = {"mean": mean, "sd": sd} if how != "folded" else {"mean": -mean / sd[0], "sd": 1 / sd}
+    nodes = []
+    for name, value in values.items():
+        if how == "constants":
+            tensor = numpy_helper.from_array(value, name)
+            nodes.append(helper.make_node("Constant", [], [name], value=tensor))
+        elif how == "floats":
+            nodes.append(helper.make_node("Constant", [], [name], value_floats=value.reshape(-1).tolist()))
+        else:
+            made.graph.initializer.append(numpy_helper.from_array(value, name))
+    if how == "folded":
+        nodes.append(helper.make_node("Mul", ["features", "sd"], ["centred"]))
+        nodes.append(helper.make_node("Add", ["centred", "mean"], ["standardised"]))
+    else:
+        nodes.append(helper.make_node("Sub", ["features", "mean"], ["centred"]))
+        nodes.append(helper.make_node("Div", ["centred", "sd"], ["standardised"]))
+    made.graph.node[0].input[0] = "standardised"
+    rest = list(made.graph.node)
+    del made.graph.node[:]
+    made.graph.node.extend([*nodes, *rest])
+    return made
+
+
 def write(directory: Path, model: Any = None, **about: Any) -> Path:
     path = directory / "tiny.onnx"
     path.write_bytes((graph() if model is None else model).SerializeToString())
@@ -87,18 +116,53 @@ def test_features_are_standardised_in_the_order_of_the_sidecar(tmp_path: Path, c
     assert model.features.feature_names == tuple(sorted(frames()))
 
 
+INPUT = {"input_mean": MEAN, "input_std": SD}
+OTHERS = {"feature_order": None, "feature_mean": None, "feature_std": None, "features": ORDER}
+
+
 @pytest.mark.parametrize(
     ("about", "standardised"),
     [
-        ({"input_mean": MEAN, "input_std": SD, "notes": "Scaler baked into the ONNX graph."}, False),
-        ({"input_mean": MEAN, "input_std": SD}, True),
+        ({**INPUT, "notes": "Six features. Scaler (mean, std) baked into the ONNX graph as Constants"}, False),
+        ({**INPUT, "notes": "The 3.5-fold graph standardises. What is not said here is said elsewhere."}, False),
+        ({**INPUT, "notes": "standardisation is NOT in the graph"}, True),
+        ({**INPUT, "notes": "The scaler isn't part of the graph; apply it before."}, True),
+        ({**INPUT, "notes": "Standardise outside the ONNX graph."}, True),
+        ({**INPUT, "notes": 7}, True),
+        (INPUT, True),
         ({}, False),
     ],
 )
 def test_the_other_names_of_a_sidecar_are_known(tmp_path: Path, about: dict[str, Any], standardised: bool) -> None:
-    others = {"feature_order": None, "feature_mean": None, "feature_std": None, "features": ORDER}
-    model = read_tiny(write(tmp_path, **others, **about))
+    model = read_tiny(write(tmp_path, **OTHERS, **about))
     assert model.predict(frames()) == pytest.approx(expected(frames(), standardised=standardised), abs=1e-3)
+    if about:
+        said = (
+            "are standardised by its input_mean" if standardised else "are given as they are: its graph, as its notes"
+        )
+        assert said in (model.note or "")
+
+
+@pytest.mark.parametrize("how", ["constants", "initializers", "floats", "folded"])
+@pytest.mark.parametrize("notes", [None, "int8 version of another.", "standardisation is NOT in the graph"])
+def test_a_graph_that_has_the_numbers_standardises_whatever_its_notes_say(
+    tmp_path: Path, how: str, notes: str | None
+) -> None:
+    model = read_tiny(write(tmp_path, standardising(how), **OTHERS, **INPUT, notes=notes))
+    assert model.predict(frames()) == pytest.approx(expected(frames()), abs=1e-3)
+    assert "given as they are: its graph, which has input_mean and input_std, standardises them" in (model.note or "")
+
+
+def test_what_the_scores_depend_on_is_in_its_identity(tmp_path: Path) -> None:
+    def identity(weights: Any = WEIGHTS, **about: Any) -> str:
+        (tmp_path / "tiny.onnx.data").write_bytes(weights.tobytes())
+        return read_tiny(write(tmp_path, graph(external="tiny.onnx.data"), **about)).sha256
+
+    assert identity() == identity(id="another", notes="another")
+    assert identity() != identity(weights=WEIGHTS * 2)
+    assert identity() != identity(feature_mean=[*MEAN[:5], 4.5])
+    assert identity() != identity(feature_std=[*SD[:5], 4.5])
+    assert identity() != identity(feature_order=ORDER[::-1])
 
 
 def test_prefixes_choose_float_or_fixed_point_features(tmp_path: Path) -> None:
@@ -204,3 +268,6 @@ def test_a_dataset_is_scored_by_it(
     assert re.search(r"^t_dataset, VMAF_Vtiny-[0-9a-f]{8}, 12 assets: SROCC 0\.", captured.out, re.M)
     assert run_testing.main([*arguments, "--vmaf-phone-model"]) == 1
     assert "has no score transform" in capsys.readouterr().err
+    write(tmp_path, **OTHERS, **INPUT)
+    assert run_testing.main([*arguments, "--cache-result"]) == 0
+    assert f"{path}: features are standardised by its input_mean and input_std" in capsys.readouterr().err

@@ -37,8 +37,13 @@ def _run(options: argparse.Namespace) -> int:
     location = locate(options.workspace)
     for warning in location.warnings:
         _warn(warning)
-    model = _model(options.vmaf_model, location.path)
-    wanted, predictor = quality(options.quality_type, model=model, phone_model=options.vmaf_phone_model)
+    wanted, predictor = quality(
+        options.quality_type,
+        location.path,
+        model=options.vmaf_model,
+        phone_model=options.vmaf_phone_model,
+        warn=_warn,
+    )
     recipe = read_recipe(Path(options.test_dataset), search=[location.path / "dataset"])
     for problem in recipe.missing:
         _warn(f"asset {problem.asset_id}: {problem.message}")
@@ -82,14 +87,6 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if test.failed else DONE
 
 
-def _model(given: str | None, root: Path) -> str | None:
-    """A bare name of a file that is not here is one of `model/`."""
-    name = Path(given or "")
-    trained = root / "model" / name
-    is_there = name.suffix in (".pkl", ".json") and name.name == given and not name.exists() and trained.exists()
-    return str(trained) if is_there else given
-
-
 def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
     """Tables and plot, into the run's output; a run that found everything stored does without where that fails."""
     try:
@@ -122,7 +119,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--vmaf-model",
         metavar="MODEL",
-        help="built-in version (vmaf_v0.6.1, the default), or path of .json, .pkl, .onnx",
+        help="name of one in model/, built-in version (vmaf_v0.6.1, the default), or path of .json, .pkl, .onnx",
     )
     add("--vmaf-phone-model", action="store_true", help="apply the model's score transform, for small screens")
     add("--subj-model", metavar="NAME", choices=MODELS, help=f"makes labels from raw scores (default: {DEFAULT_MODEL})")

@@ -93,6 +93,11 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
         warn(warning)
     features = read_feature_param(Path(options.feature_param))
     parameters = read_model_param(_model_param_path(Path(options.model_param), location.path))
+    if unknown := sorted(parameters.custom_ranges.keys() - set(features.feature_names)):
+        warn(
+            f"{options.model_param}: custom_clip_0to1_map names {', '.join(unknown)}, which is none of the features "
+            f"{', '.join(features.feature_names)}; it is not used"
+        )
     recipe, assets = read_assets(options, location.path)
     unlabelled = [asset_name(asset) for asset in assets if asset.groundtruth is None]
     if unlabelled:
