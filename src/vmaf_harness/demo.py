@@ -97,8 +97,6 @@ def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     from vmaf_harness.ffmpeg import quoted
     from vmaf_harness.store import ENGINES, directory
 
-    beside = Path(sys.executable).with_name("invoke")  # of a virtual environment that need not be active
-    invoke = str(beside) if beside.exists() else "invoke"
     ffmpeg = Engines(directory(root) / ENGINES).find().path
 
     print(_RULE.format("Where everything is"), flush=True)
@@ -108,14 +106,26 @@ def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     reference, distorted = (str(recipe.with_name(f"{clip}.mp4")) for clip in PAIR)
     json, pkl = root / "model" / f"{NAME}.json", root / "model" / f"{NAME}.pkl"
     print(_RULE.format("Use the model"), flush=True)
+    invoke, here = _invoke(), ["--workspace", str(root)]
     pair = ["--reference", reference, "--distorted", distorted]
     graph = f"libvmaf=model={quoted(f'path={json}')}"
     for command in (
-        [invoke, "harness.score", *pair, "--vmaf-model", str(json)],
-        [invoke, "harness.test", "--dataset", str(recipe), "--vmaf-model", str(pkl), "--print-result"],
+        [*invoke, "harness.score", *pair, "--vmaf-model", str(json), *here],
+        [*invoke, "harness.test", "--dataset", str(recipe), "--vmaf-model", str(pkl), "--print-result", *here],
         [ffmpeg, "-i", distorted, "-i", reference, "-lavfi", graph, "-f", "null", "-"],
     ):
         print(shlex.join(command))
+
+
+def _invoke() -> list[str]:
+    """The `invoke` that runs the tasks of this moment from any directory."""
+    beside = Path(sys.executable).with_name("invoke")  # of a virtual environment that need not be active
+    program = str(beside) if beside.exists() else "invoke"
+    loaded = getattr(sys.modules.get("tasks"), "__file__", None)
+    if loaded is None:  # called from Python: Invoke will look for a tasks.py where it is started
+        return [program]
+    directory = Path(loaded).absolute().parent
+    return [program, "--search-root", str(directory.parent if Path(loaded).stem == "__init__" else directory)]
 
 
 def make_references(root: Path, given: Sequence[Path] = (), *, said: Callable[[str], None]) -> Path:
