@@ -1,46 +1,21 @@
-"""What a model is made of, for people: the card beside it, and the statistics of how well predictions follow labels."""
+"""What a model is made of, for people: the card beside it."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from vmaf_harness.errors import StatisticsError
 from vmaf_harness.extract import Extracted
 from vmaf_harness.parameters import FeatureParam, ModelParam
 from vmaf_harness.recipe import Recipe
-from vmaf_harness.statistics import logistic_fit, statistics
 
 VERSION = 1  # of the card, and of statistics.json
 SUFFIX = ".card.json"
 _LIBRARIES = ("numpy", "scikit-learn", "vmaf-workspace")
-
-
-def agreement(labels: Sequence[float], predictions: Sequence[float]) -> dict[str, Any]:
-    """SROCC, PLCC, KROCC and RMSE as JSON has them, null where one is not defined; `logistic` after such a fit."""
-    try:
-        made = asdict(statistics(labels, predictions))
-    except StatisticsError as error:
-        return {"n": len(labels), "note": str(error)}
-    with suppress(StatisticsError):  # too few for a curve
-        made["logistic"] = _finite(asdict(logistic_fit(labels, predictions)))
-    return _finite(made)
-
-
-def agreement_line(name: str, found: Mapping[str, Any]) -> str:
-    """The same in a line."""
-    numbers = [
-        f"{key.upper()} {found[key]:.4f}" for key in ("srocc", "plcc", "krocc", "rmse") if found.get(key) is not None
-    ]
-    note = f" ({found['note']})" if found.get("note") else ""
-    return f"{name}, {found['n']} assets: {', '.join(numbers) or 'no statistics'}{note}"
 
 
 def card(
@@ -81,11 +56,3 @@ def card(
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     return json.dumps(about, indent=1).encode("ascii") + b"\n"
-
-
-def _finite(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """NaN is no JSON."""
-    return {
-        name: None if isinstance(number, float) and not math.isfinite(number) else number
-        for name, number in numbers.items()
-    }

@@ -60,6 +60,14 @@ class Checkpoints:
                 pickles.write_bytes(self.directory / ABOUT, json.dumps(self._about, indent=1).encode() + b"\n")
         pickles.write(self._path(part), value)
 
+    @property
+    def kept(self) -> str:
+        """Where they stay once all is done, what for, and what frees them."""
+        return (
+            f"checkpoints stay in {self.directory}, so that the same run need not compute them again; "
+            "ws.wipe-models --only checkpoints_dir frees all such"
+        )
+
     def _path(self, part: str) -> Path:
         return self.directory / f"{part}.pkl"
 

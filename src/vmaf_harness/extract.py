@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,10 @@ from vmaf_harness.store import CONTENT_HASHES, ContentHashes, directory
 from vmaf_workspace.lock import Run
 
 if TYPE_CHECKING:
+    from vmaf_harness.svm import Floats
     from vmaf_harness.training import Table
+
+    Column = Sequence[float | None] | Sequence[float] | Floats
 
 TABLE = "features.pkl"
 
@@ -101,18 +104,24 @@ def content_hash(assets: Sequence[Asset], root: Path) -> str:
 
 def write_table(extracted: Extracted, directory: Path) -> list[Path]:
     """Write the table into *directory*: `features.pkl`, a dictionary of lists and arrays, and `features.csv`."""
-    table = extracted.table
+    return write_columns(directory, extracted.assets, extracted.table.labels, extracted.table.features)
+
+
+def write_columns(
+    directory: Path, assets: Sequence[Asset], labels: Column, features: Mapping[str, Column]
+) -> list[Path]:
+    """Write these columns, with a row for each of *assets*, as `write_table` does."""
     ids: dict[str, Sequence[object]] = {
-        "asset_id": [asset.asset_id for asset in extracted.assets],
-        "content_id": extracted.content_ids,
-        "distorted": [asset.distorted.path.name for asset in extracted.assets],
+        "asset_id": [asset.asset_id for asset in assets],
+        "content_id": [asset.content_id for asset in assets],
+        "distorted": [asset.distorted.path.name for asset in assets],
     }
     pickled, text = directory / TABLE, directory / "features.csv"
-    pickles.write(pickled, {**ids, "label": table.labels, "features": dict(table.features)})
+    pickles.write(pickled, {**ids, "label": labels, "features": dict(features)})
     with text.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*ids, "label", *table.features])
-        columns: list[Sequence[object]] = [*ids.values(), list(table.labels), *map(list, table.features.values())]
+        writer.writerow([*ids, "label", *features])
+        columns: list[Sequence[object]] = [*ids.values(), list(labels), *map(list, features.values())]
         writer.writerows(zip(*columns, strict=True))
     return [pickled, text]
 

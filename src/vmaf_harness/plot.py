@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
@@ -129,6 +130,19 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
     _write_heading(figure, title, f"{len(scores)} frames", 1.0, 0.8)
     _dress(axes, ("frame", score), 1.0)
     _write(figure, path)
+
+
+def check_directory(path: Path) -> None:
+    """Make the directory that plots will go to, and see that a file can be made there, before hours of work.
+
+    Raises HarnessError where not.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot write plots there: {error.strerror}; name another directory") from error
 
 
 Point = tuple[float, float, int]  # x, y, content

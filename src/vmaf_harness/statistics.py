@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from operator import mul
 from statistics import correlation, fmean, median
@@ -225,6 +226,26 @@ def _simplex(value: Callable[[tuple[float, float]], float], start: tuple[float, 
     return triangle[0][1]
 
 
+def agreement(labels: Sequence[float], predictions: Sequence[float]) -> dict[str, Any]:
+    """SROCC, PLCC, KROCC and RMSE as JSON has them, null where one is not defined; `logistic` after such a fit."""
+    try:
+        made = asdict(statistics(labels, predictions))
+    except StatisticsError as error:
+        return {"n": len(labels), "note": str(error)}
+    with suppress(StatisticsError):  # too few for a curve
+        made["logistic"] = _finite(asdict(logistic_fit(labels, predictions)))
+    return _finite(made)
+
+
+def agreement_line(name: str, found: Mapping[str, Any]) -> str:
+    """The same in a line."""
+    line = f"{name}, {found['n']} assets: {_numbers(found, 'srocc', 'plcc', 'krocc', 'rmse') or 'no statistics'}"
+    line += f" ({found['note']})" if found.get("note") else ""
+    if (fit := found.get("logistic")) is None:
+        return line
+    return f"{line}; on a logistic curve {_numbers(fit, 'plcc', 'rmse')}" + (f" ({fit['note']})" if fit["note"] else "")
+
+
 def harmonic_mean(scores: Sequence[float]) -> float:
     """1 / mean(1 / (score + 1)) − 1: the harmonic mean, moved by one so that 0 is allowed (as libvmaf has it)."""
     if min(scores) <= -1:
@@ -263,3 +284,15 @@ def _scaled(numbers: Sequence[float]) -> list[float]:
 
 def _tied(values: Iterable[object]) -> int:
     return sum(count * (count - 1) // 2 for count in Counter(values).values())
+
+
+def _numbers(found: Mapping[str, Any], *names: str) -> str:
+    return ", ".join(f"{name.upper()} {found[name]:.4f}" for name in names if found.get(name) is not None)
+
+
+def _finite(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """NaN is no JSON."""
+    return {
+        name: None if isinstance(number, float) and not math.isfinite(number) else number
+        for name, number in numbers.items()
+    }

@@ -49,6 +49,10 @@ def score(
             raise UsageError(f"{flag}: expected one of {', '.join(known)}, got {given!r}")
     root = locate(workspace).path
     wanted, predictor = quality(quality_type, root, model=vmaf_model or None, warn=_warn)
+    if save_plot:
+        from vmaf_harness.plot import check_directory
+
+        check_directory(Path(save_plot))
     try:
         with stop_on_signals(), Run(root) as run:
             pair = score_pair(Path(reference), Path(distorted), wanted, run)
@@ -90,7 +94,6 @@ def _plot_frames(
     from vmaf_harness.plot import frames_plot
     from vmaf_workspace import render
 
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{distorted.stem}_{wanted.executor_id}_frames.png"
     pooled = {name: pools[name] for name in ("mean", "harmonic_mean", "perc5", "min")}
     frames_plot(path, scores, f"{distorted.name}: {wanted.executor_id}", pooled, wanted.type)
@@ -162,8 +165,8 @@ def score_dataset(
 
 def report(*, workspace: str = "", json: bool = False) -> int:
     """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
-    from vmaf_harness.card import agreement_line
     from vmaf_harness.report import entries
+    from vmaf_harness.statistics import agreement_line
     from vmaf_workspace import render
     from vmaf_workspace.locate import locate
 

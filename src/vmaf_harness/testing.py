@@ -6,15 +6,17 @@ import csv
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from vmaf_harness.errors import StatisticsError
 from vmaf_harness.features import Extraction
 from vmaf_harness.recipe import Recipe
 from vmaf_harness.scoring import Outcome, Spread
-from vmaf_harness.statistics import LogisticFit, Statistics, logistic_fit, statistics
+from vmaf_harness.statistics import LogisticFit, Statistics, agreement, agreement_line, logistic_fit, statistics
 from vmaf_workspace.render import printable
 
 VERSION = 1  # of statistics.json
@@ -49,6 +51,12 @@ class Test:
             return None
         return statistics([label for _, label, _ in labelled], [score for _, _, score in labelled])
 
+    @cached_property
+    def agreement(self) -> dict[str, Any]:
+        """The same with a logistic fit, as JSON has it."""
+        labelled = self.labelled
+        return agreement([label for _, label, _ in labelled], [score for _, _, score in labelled])
+
     @property
     def failed(self) -> int:
         """How many assets have no score: missing, failing, or not begun after a failure."""
@@ -67,13 +75,23 @@ def score_line(test: Test, outcome: Outcome, score: float) -> str:
 
 
 def statistics_line(test: Test) -> str:
-    """SROCC, PLCC and RMSE in a line, or why there are none."""
-    found = test.statistics
-    if found is None:
+    """SROCC, PLCC, KROCC and RMSE in a line, PLCC and RMSE also after a logistic fit; or why there are none."""
+    if test.statistics is None:
         return f"statistics need at least two assets with a label and a score; there are {len(test.labelled)}"
-    note = f" ({found.note})" if found.note else ""
-    numbers = f"SROCC {found.srocc:.4f}, PLCC {found.plcc:.4f}, KROCC {found.krocc:.4f}, RMSE {found.rmse:.4f}"
-    return f"{printable(test.recipe.name)}, {test.extraction.executor_id}, {found.n} assets: {numbers}{note}"
+    return agreement_line(f"{printable(test.recipe.name)}, {test.extraction.executor_id}", test.agreement)
+
+
+def spread_line(test: Test) -> str | None:
+    """How wide the confidence intervals of a bootstrap model are; None for other models."""
+    spreads = [(outcome.spread, outcome.asset.asset_id) for outcome, _ in test.scored if outcome.spread is not None]
+    if not spreads:
+        return None
+    low, high = (fmean(getattr(spread, end) for spread, _ in spreads) for end in ("low", "high"))
+    widest, asset_id = max((spread.high - spread.low, asset_id) for spread, asset_id in spreads)
+    return (
+        f"bootstrap: 95 % of a score from {low:.6f} to {high:.6f} on average, {high - low:.6f} wide; "
+        f"widest {widest:.6f} (asset {asset_id}); each with --print-result"
+    )
 
 
 def write_tables(test: Test, directory: Path) -> list[Path]:
@@ -107,7 +125,6 @@ def write_tables(test: Test, directory: Path) -> list[Path]:
             table.writerow([*row, *spread])
         for problem in test.recipe.missing:
             table.writerow([problem.asset_id, *[""] * 7, problem.message, *("" for _ in spread_of)])
-    found = test.statistics
     about = {
         "version": VERSION,
         "dataset": test.recipe.name,
@@ -116,45 +133,51 @@ def write_tables(test: Test, directory: Path) -> list[Path]:
         "pool": test.pool,
         "scored": len(test.scored),
         "failed": test.failed,
-        "statistics": _finite(asdict(found)) if found is not None else None,
+        "statistics": test.agreement if test.statistics is not None else None,
     }
     summary.write_text(json.dumps(about, indent=1) + "\n", encoding="ascii")
     return [scores, summary]
 
 
-def write_plot(test: Test, directory: Path, size_inches: tuple[float, float] | None) -> Path | None:
-    """Draw scores over labels into *directory*; None where no asset has both."""
+def write_features(test: Test, directory: Path) -> list[Path]:
+    """Write the mean of each metric over the frames of each scored asset, as training writes its feature table."""
+    from vmaf_harness.extract import write_columns
+
+    results = [outcome.result for outcome, _ in test.scored if outcome.result is not None]
+    if not results:
+        return []
+    names = [name for name in results[0].means if all(name in result.means for result in results)]
+    assets = [outcome.asset for outcome, _ in test.scored]
+    features = {name: [result.means[name] for result in results] for name in names}
+    return write_columns(directory, assets, [asset.groundtruth for asset in assets], features)
+
+
+def write_plots(test: Test, directory: Path, size_inches: tuple[float, float] | None) -> list[Path]:
+    """Draw scores over labels, and their errors, into *directory*; nothing where no asset has both."""
     labelled = test.labelled
     if not labelled:
-        return None
-    from vmaf_harness.plot import scatter_plot
+        return []
+    from vmaf_harness.plot import residual_plot, scatter_plot
 
-    path = directory / f"{test.recipe.name}_{test.extraction.executor_id}.png"
+    stem = f"{test.recipe.name}_{test.extraction.executor_id}"
+    scatter, residual = directory / f"{stem}.png", directory / f"{stem}_residuals.png"
+    title = f"{test.recipe.name}: {test.extraction.executor_id}"
     assets = [outcome.asset for outcome, _, _ in labelled]
     labels, scores = [label for _, label, _ in labelled], [score for _, _, score in labelled]
+    ids, names = (
+        [asset.content_id for asset in assets],
+        {a.content_id: a.content_name for a in assets if a.content_name},
+    )
     fit: LogisticFit | None = None
     with suppress(StatisticsError):  # too few for a curve
         fit = logistic_fit(labels, scores)
-    scatter_plot(
-        path,
-        labels,
-        scores,
-        [asset.content_id for asset in assets],
-        f"{test.recipe.name}: {test.extraction.executor_id}",
-        test.statistics,
-        size_inches,
-        content_names={asset.content_id: asset.content_name for asset in assets if asset.content_name},
-        fit=fit,
-        deviations=[asset.groundtruth_std for asset in assets],
-    )
-    return path
+    deviations = [asset.groundtruth_std for asset in assets]
+    given = (labels, scores, ids, title, test.statistics, size_inches)
+    scatter_plot(scatter, *given, content_names=names, fit=fit, deviations=deviations)
+    residual_plot(residual, *given, content_names=names)
+    return [scatter, residual]
 
 
 def shown(text: object) -> str:
     """A message, line by line as a terminal can print it."""
     return "\n".join(map(printable, str(text).split("\n")))
-
-
-def _finite(numbers: dict[str, object]) -> dict[str, object]:
-    """NaN is no JSON."""
-    return {name: None if number != number else number for name, number in numbers.items()}

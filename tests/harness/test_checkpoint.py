@@ -141,6 +141,21 @@ def test_a_bootstrap_that_was_killed_ends_with_the_same_bytes(
     assert resumed == {suffix: (models / f"m.{suffix}").read_bytes() for suffix in SUFFIXES}
 
 
+def test_checkpoints_that_stay_are_named_with_what_frees_them(
+    small: Trainable, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(small.model, "BOOTSTRAP_LIBSVMNUSVR", num_models=3)
+    assert run_vmaf_training.main([*small.inputs, "m", "--cache-result", "--suppress-plot"]) == 0
+    write_model(small.model)
+    by_content = ("--folds", "2", "--cache-result")
+    assert run_vmaf_cross_validation.main([*small.inputs, *by_content, "--suppress-plot"]) == 0
+    assert run_vmaf_tuning.main([*small.inputs, "best", *by_content, "--gamma", "0.1", "--C", "1", "--nu", "0.5"]) == 0
+    err = capsys.readouterr().err
+    for directory in {part.parent for part in parts(vmaf_workspace)}:
+        assert f"checkpoints stay in {directory}, so that the same run need not compute them again" in err
+    assert err.count("ws.wipe-models --only checkpoints_dir frees all such") == 3
+
+
 def test_a_bootstrap_that_is_stopped_says_so_and_keeps_its_parts(small: Trainable, vmaf_workspace: Path) -> None:
     write_model(small.model, "BOOTSTRAP_LIBSVMNUSVR", num_models=2000)
     process = start("run_vmaf_training", *small.inputs, "m", "--cache-result", "--suppress-plot")

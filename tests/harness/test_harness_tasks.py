@@ -120,8 +120,11 @@ def test_score_of_a_missing_file_says_so(project: Path, vmaf_workspace: Path) ->
     assert "recipe" not in done.stderr
 
 
-def test_the_demo_scores_real_clips_and_leaves_no_scratch(project: Path, vmaf_workspace: Path) -> None:
-    done = invoke(project, "harness.demo")
+def test_the_demo_scores_real_clips_and_leaves_no_scratch(
+    project: Path, vmaf_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VMAF_WORKSPACE")
+    done = invoke(project, "harness.demo", "--workspace", vmaf_workspace)
     assert done.returncode == 0, done.stderr
     assert "SROCC" in done.stdout
     assert "removed" in done.stdout
@@ -129,13 +132,16 @@ def test_the_demo_scores_real_clips_and_leaves_no_scratch(project: Path, vmaf_wo
         assert {path.name for path in (vmaf_workspace / name).iterdir()} <= KEPT_NAMES, f"{name}/ is clean"
     demo = vmaf_workspace / "dataset" / "demo"
     assert (demo / "demo_dataset.py").is_file()
-    assert len(list(demo.glob("*.png"))) == 5
+    assert len(list(demo.glob("*.png"))) == 6
     for subdir in SUBDIRS:
         assert re.search(rf"^{subdir.name}/ +[1-9]\d* files, such as {subdir.name}/", done.stdout, re.M)
     assert read_model(vmaf_workspace / "model" / "demo.pkl").members
     assert "ws.clean-scratch" in done.stdout.splitlines()[0]
     commands = [shlex.split(line) for line in done.stdout.split("== Use the model\n")[1].splitlines()]
     assert [command[0] for command in commands[:2]] == [str(INVOKE)] * 2
+    for command in commands[:2]:  # wherever they are pasted, and whatever the workspace is there
+        scored = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/", env={"HOME": "/nowhere"})
+        assert "VMAF" in scored.stdout
     subprocess.run(commands[2], check=True, capture_output=True, env={})  # as it is, and nothing on PATH
     stored = list(vmaf_workspace.glob("result_store_dir/file_result_store/VMAF_V0.6.1/demo/*/*.json"))
     assert len(stored) == 18

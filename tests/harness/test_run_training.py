@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clips import program
 from trainable import LABELS, SIX, Trainable, write_features, write_model, write_recipe
 
 from vmaf_harness import pickles
+from vmaf_harness.engine import Engine
 from vmaf_harness.script import run_testing, run_vmaf_training
 from vmaf_harness.store import directory
 
@@ -117,6 +119,43 @@ def test_a_forest_has_no_json(small: Trainable, vmaf_workspace: Path, capsys: Pr
 # Its models tested
 
 
+def test_a_test_says_how_scores_follow_labels_on_a_logistic_curve_too(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    assert run_testing.main(["VMAF", str(small.dataset), "--cache-result"]) == 0
+    (line,) = re.findall(r"^t_dataset, VMAF_V0.6.1, 12 assets: .*", capsys.readouterr().out, re.M)
+    (path,) = vmaf_workspace.glob("output/*/statistics.json")
+    found = json.loads(path.read_bytes())["statistics"]
+    assert found["logistic"]["plcc"] > found["plcc"]
+    assert found["logistic"]["rmse"] < found["rmse"]
+    curve = f"; on a logistic curve PLCC {found['logistic']['plcc']:.4f}, RMSE {found['logistic']['rmse']:.4f}"
+    assert curve in line
+    assert {plot.name for plot in path.parent.glob("*.png")} == {
+        "t_dataset_VMAF_V0.6.1.png",
+        "t_dataset_VMAF_V0.6.1_residuals.png",
+    }
+
+
+def test_a_test_leaves_its_features_as_training_does(small: Trainable, vmaf_workspace: Path) -> None:
+    assert run_testing.main(["VMAF", str(small.dataset), "--suppress-plot"]) == 0
+    assert not list(vmaf_workspace.glob("output/*/features.*")), "not without --cache-result"
+    assert run_testing.main([*TESTING, str(small.dataset)]) == 0
+    (pickled,) = vmaf_workspace.glob("output/*/features.pkl")
+    table = pickles.read(pickled)
+    with pickled.with_name("features.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert table["asset_id"] == [int(row["asset_id"]) for row in rows] == list(range(12))
+    assert table["label"] == [float(row["label"]) for row in rows] == list(LABELS)
+    assert {"vmaf", "integer_adm2", "integer_vif_scale3"} <= set(table["features"])
+    for name, column in table["features"].items():
+        assert column == [float(row[name]) for row in rows]
+    assert train(small) == 0
+    trained = pickles.read(next(path for path in vmaf_workspace.glob("output/*/features.pkl") if path != pickled))
+    assert set(trained) == set(table)
+    adm2 = table["features"]["integer_adm2"]
+    assert adm2 == pytest.approx(trained["features"]["VMAF_integer_feature_adm2_score"].tolist(), abs=1e-9)
+
+
 @pytest.mark.parametrize(("aggregate", "atoms"), [("VMAF_integer_feature", "all"), ("VMAF_feature", "all")])
 def test_libvmaf_and_the_pkl_give_the_same_scores(
     small: Trainable, vmaf_workspace: Path, capsys: Printed, aggregate: str, atoms: str
@@ -142,7 +181,11 @@ def test_every_family_of_built_in_models_scores(small: Trainable, capsys: Printe
 def test_pictures_that_are_too_small_for_a_model_are_said(small: Trainable, capsys: Printed) -> None:
     write_recipe(small.dataset, contents=(0,))
     assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "vmaf_v1.0.16_3d0h", "--suppress-plot"]) == 1
-    assert "are the pictures too small? CAMBI needs 216 pixels" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "libvmaf computed no cambi" in err
+    assert "are the pictures too small? CAMBI needs 216 pixels" in err
+    assert len([line for line in err.splitlines() if line.startswith("asset 0 (")]) == 1
+    assert len(err.splitlines()) < 10, "a line an asset, and no ffmpeg command"
 
 
 def test_a_bootstrap_model_prints_its_interval(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
@@ -159,6 +202,11 @@ def test_a_bootstrap_model_prints_its_interval(small: Trainable, vmaf_workspace:
     (table,) = vmaf_workspace.glob("output/*/scores.csv")
     with table.open(newline="") as file:
         assert float(next(csv.DictReader(file))["bootstrap_mean"]) == found[0][0]
+    assert run_testing.main([*arguments[:2], *arguments[3:], "--vmaf-model", "m.pkl"]) == 0
+    (line,) = re.findall(r"^bootstrap: .*", capsys.readouterr().out, re.M)
+    low, high, wide = map(float, re.findall(r"from (\S+) to (\S+) on average, (\S+) wide; widest", line)[0])
+    assert low == pytest.approx(sum(each[2] for each in found) / 12, abs=1e-6)
+    assert high - low == pytest.approx(wide, abs=2e-6)
     collection = scored_by(small, "m.bootstrap.json", capsys)
     assert collection == scores(out)
     assert scored_by(small, "m.json", capsys) == pytest.approx(collection, abs=1e-3)
@@ -298,15 +346,41 @@ def test_bad_input_is_an_error_and_leaves_no_model(
     assert not list((vmaf_workspace / "model").glob("m*"))
 
 
-def test_a_feature_that_is_no_number_names_the_asset(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+def test_a_feature_that_is_no_number_names_the_asset_and_is_measured_again(
+    small: Trainable,
+    vmaf_workspace: Path,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Printed,
+) -> None:
     for stored in directory(vmaf_workspace).glob("VMAF_integer_feature_V1.0/t_dataset/3/*.json"):
         first, rest = stored.read_text().split("\n", 1)
         summary = json.loads(first)
         if summary["asset_id"] == 7:
             summary["means"]["integer_adm2"] = float("nan")
         stored.write_text(f"{json.dumps(summary)}\n{rest}")
-    assert train(small) == 1
-    assert "feature VMAF_integer_feature_adm2_score is no number for asset 7 (3_33.mp4)" in capsys.readouterr().err
+    nan = 'sed -i "s/\\"mean\\": [0-9.]*/\\"mean\\": NaN/" vmaf.json'
+    with monkeypatch.context() as faulty:
+        text = f'"{engine.path}" "$@" || exit $?\ncase "$*" in *3_33.mp4*) {nan};; esac'
+        faulty.setenv("VMAF_FFMPEG", str(program("nan", tmp_path, text)))
+        assert train(small) == 1
+    err = capsys.readouterr().err
+    assert "integer_adm2 is no number; measured again" in err
+    assert "feature VMAF_integer_feature_adm2_score is no number for asset 7 (3_33.mp4)" in err
+    assert train(small) == 0
+    assert train(small) == 0
+    assert capsys.readouterr().err.count("measured again") == 1
+
+
+def test_a_place_where_no_plot_can_be_is_said_before_anything_is_fitted(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    arguments = [*small.inputs, "m", "--cache-result", "--save-plot", "/sys/plots"]  # read-only for everybody
+    assert run_vmaf_training.main(arguments) == 1
+    assert "/sys/plots: cannot write plots there: " in capsys.readouterr().err
+    assert not list((vmaf_workspace / "model").glob("m.*"))
+    assert run_vmaf_training.main([*arguments, "--suppress-plot"]) == 0
 
 
 def test_assets_left_out_are_said_and_make_the_run_a_failure(

@@ -106,7 +106,22 @@ def test_deviations_of_labels_are_in_the_table(videos: Path, vmaf_workspace: Pat
 
 def test_the_plot_goes_where_it_is_wanted(dataset: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
     assert run_testing.main(["PSNR", str(dataset), "--save-plot", str(tmp_path / "plots" / "here")]) == 0
-    assert [path.suffix for path in (tmp_path / "plots" / "here").iterdir()] == [".png"]
+    assert {path.name for path in (tmp_path / "plots" / "here").iterdir()} == {
+        "some_PSNR_V1.0.png",
+        "some_PSNR_V1.0_residuals.png",
+    }
+
+
+def test_a_place_where_no_plot_can_be_is_said_before_anything_is_measured(
+    dataset: Path, videos: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    for place in ("/sys/plots", str(videos / "x264.mp4" / "plots")):
+        assert run_testing.main(["PSNR", str(dataset), "--cache-result", "--save-plot", place]) == 1
+        err = capsys.readouterr().err
+        assert f"{place}: cannot write plots there: " in err
+        assert "Errno" not in err
+        assert not vmaf_workspace.exists()
+    assert run_testing.main(["PSNR", str(dataset), "--save-plot", "/sys/plots", "--suppress-plot"]) == 0
 
 
 def test_print_result_prints_6_decimals_into_a_pipe_too(dataset: Path, vmaf_workspace: Path) -> None:

@@ -20,7 +20,16 @@ from vmaf_harness.scoring import How, score_assets
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
-from vmaf_harness.testing import Test, score_line, shown, statistics_line, write_plot, write_tables
+from vmaf_harness.testing import (
+    Test,
+    score_line,
+    shown,
+    spread_line,
+    statistics_line,
+    write_features,
+    write_plots,
+    write_tables,
+)
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
@@ -50,6 +59,10 @@ def _run(options: argparse.Namespace) -> int:
     if recipe.missing and not options.keep_going:
         raise HarnessError(f"{len(recipe.missing)} assets are missing, so nothing was scored; see --keep-going")
     assets = labelled(recipe, options.subj_model, warn=_warn)
+    if options.save_plot and not options.suppress_plot:
+        from vmaf_harness.plot import check_directory
+
+        check_directory(Path(options.save_plot))
     how = How(
         cache=options.cache_result,
         processes=options.processes,
@@ -76,6 +89,8 @@ def _run(options: argparse.Namespace) -> int:
             for outcome, score in test.scored:
                 print(score_line(test, outcome, score))
         print(statistics_line(test), flush=True)
+        if (line := spread_line(test)) is not None and len(assets) > 1:
+            print(line, flush=True)
         _write(test, run, options)
         if options.keep_workfiles:
             print(f"work files: {run.workdir()}", file=sys.stderr)
@@ -88,14 +103,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
-    """Tables and plot, into the run's output; a run that found everything stored does without where that fails."""
+    """Tables and plots, into the run's output; a run that found everything stored does without where that fails."""
     try:
         written = write_tables(test, run.output())
+        if options.cache_result:
+            written += write_features(test, run.output())
         if not options.suppress_plot:
             directory = Path(options.save_plot) if options.save_plot else run.output()
-            directory.mkdir(parents=True, exist_ok=True)
-            if (plot := write_plot(test, directory, options.plot_wh)) is not None:
-                written.append(plot)
+            written += write_plots(test, directory, options.plot_wh)
     except WorkspaceError as error:
         if not all(outcome.cached for outcome in test.outcomes):
             raise
@@ -123,12 +138,12 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--vmaf-phone-model", action="store_true", help="apply the model's score transform, for small screens")
     add("--subj-model", metavar="NAME", choices=MODELS, help=f"makes labels from raw scores (default: {DEFAULT_MODEL})")
-    add("--cache-result", action="store_true", help="read stored results, and store new ones")
+    add("--cache-result", action="store_true", help="read stored results, store new ones; features in output/")
     add("--parallelize", action="store_true", help="accepted; one ffmpeg a core runs anyway (--processes 1: one)")
     add("--processes", type=_count, metavar="N", help="ffmpegs at once (default: one a core)")
     add("--print-result", action="store_true", help="print the score of each asset")
-    add("--save-plot", metavar="DIR", help="where the plot goes (default: the run's directory in output/)")
-    add("--plot-wh", type=_size, metavar="WxH", help="size of the plot in inches, such as 5x5")
+    add("--save-plot", metavar="DIR", help="where the plots go (default: the run's directory in output/)")
+    add("--plot-wh", type=_size, metavar="WxH", help="size of a plot in inches, such as 5x5")
     add("--suppress-plot", action="store_true", help="draw nothing")
     add("--pool", choices=tuple(POOLS), default="mean", help="how scores of frames become one (default: %(default)s)")
     add("--keep-going", action="store_true", help="score the other assets where one is missing or fails")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vmaf_harness.card import agreement, agreement_line
 from vmaf_harness.progress import Progress
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.script.training_inputs import (
@@ -25,7 +24,8 @@ from vmaf_harness.script.training_inputs import (
     read_inputs,
     warn,
 )
-from vmaf_harness.script.training_outputs import Made, add_plot_flags, write_outputs
+from vmaf_harness.script.training_outputs import Made, add_plot_flags, check_plots, write_outputs
+from vmaf_harness.statistics import agreement, agreement_line
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.lock import Run
 
@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     inputs = read_inputs(options)
+    check_plots(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
@@ -71,6 +72,7 @@ def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], opti
 
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
+    checkpoints = Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn)
     done = 0
     with Progress(len(folds), what="folds") as progress:
 
@@ -79,16 +81,18 @@ def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], opti
             done += 1
             progress.show(done, len(folds), f"fold {index + 1}: {len(fold.rows)} assets predicted")
 
-        return cross_validate(
+        predictions = cross_validate(
             extracted.table,
             folds,
             inputs.features,
             inputs.parameters,
             seed=options.seed,
             threads=options.processes,
-            checkpoints=Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn),
+            checkpoints=checkpoints,
             finished=finished,
         )
+    warn(checkpoints.kept)
+    return predictions
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:

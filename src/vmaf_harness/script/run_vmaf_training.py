@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmaf_harness.card import SUFFIX, agreement, agreement_line, card
+from vmaf_harness.card import SUFFIX, card
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.extract import Extracted, content_hash
 from vmaf_harness.progress import Progress
@@ -28,7 +28,8 @@ from vmaf_harness.script.training_inputs import (
     warn,
     writable,
 )
-from vmaf_harness.script.training_outputs import Made, add_plot_flags, write_outputs
+from vmaf_harness.script.training_outputs import Made, add_plot_flags, check_plots, write_outputs
+from vmaf_harness.statistics import agreement, agreement_line
 from vmaf_harness.subjective import DEFAULT_MODEL
 from vmaf_harness.testing import shown
 from vmaf_workspace.errors import DONE, FAILED
@@ -68,6 +69,7 @@ def model_path(given: str, root: Path) -> Path:
 def _run(options: argparse.Namespace) -> int:
     inputs = read_inputs(options)
     path = model_path(options.output_model, inputs.root)
+    check_plots(options)
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
         model = _fitted(inputs, extracted, options)
@@ -129,7 +131,7 @@ def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -
             count += 1
             progress.show(count, total, f"model {index}: {len(member.coefs)} support vectors")
 
-        return fit(
+        model = fit(
             table,
             inputs.features,
             inputs.parameters,
@@ -138,6 +140,8 @@ def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -
             done=done,
             finished=finished,
         )
+    warn(checkpoints.kept)
+    return model
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:

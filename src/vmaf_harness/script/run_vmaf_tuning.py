@@ -80,6 +80,7 @@ def _tuned(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) ->
     candidates = grid(values) if options.random is None else randomized(values, options.random, options.seed)
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
+    checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
     done = 0
     with Progress(len(candidates), what="tried") as progress:
 
@@ -88,16 +89,18 @@ def _tuned(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) ->
             done += 1
             progress.show(done, len(candidates), f"{_set(tried)}: SROCC {tried.srocc:.4f}")
 
-        return tune(
+        found = tune(
             table,
             folds,
             inputs.features,
             inputs.parameters,
             candidates,
             threads=options.processes,
-            checkpoints=Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn),
+            checkpoints=checkpoints,
             finished=finished,
         )
+    warn(checkpoints.kept)
+    return found
 
 
 def _write(directory: Path, inputs: Inputs, extracted: Extracted, tried: Sequence[Tried]) -> None:

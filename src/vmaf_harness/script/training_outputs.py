@@ -36,6 +36,14 @@ def add_plot_flags(parser: argparse.ArgumentParser) -> None:
     add("--suppress-plot", action="store_true", help="draw nothing")
 
 
+def check_plots(options: argparse.Namespace) -> None:
+    """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
+    if options.save_plot and not options.suppress_plot:
+        from vmaf_harness.plot import check_directory
+
+        check_directory(Path(options.save_plot))
+
+
 def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extracted: Extracted, made: Made) -> None:
     """What the run leaves for people: with `--cache-result` table and statistics, and plots unless suppressed."""
     written: list[Path] = []
@@ -44,7 +52,6 @@ def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extract
         written.append(write_statistics(run.output(), made.kind, inputs.recipe.name, made.about))
     if not options.suppress_plot:
         directory = Path(options.save_plot) if options.save_plot else run.output()
-        directory.mkdir(parents=True, exist_ok=True)
         try:
             written += _plots(directory, inputs, extracted, made)
         except ImportError as error:
