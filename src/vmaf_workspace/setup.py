@@ -24,6 +24,7 @@ from vmaf_workspace.contract import (
 )
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.locate import VARIABLE
+from vmaf_workspace.whole import write_whole
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -50,9 +51,9 @@ def setup(root: Path) -> list[Path]:
             if not directory.is_dir():
                 directory.mkdir(exist_ok=True)  # another run may be making the same workspace
                 made.append(directory)
-            _write_once(directory / PLACEHOLDER, PLACEHOLDER_TEXT, made)
+            _write_once(directory / PLACEHOLDER, PLACEHOLDER_TEXT.encode(), made)
             if subdir.loss in (Loss.NOTHING, Loss.TIME):
-                _write_once(directory / CACHE_TAG, CACHE_TAG_TEXT, made)
+                _write_once(directory / CACHE_TAG, CACHE_TAG_TEXT.encode(), made)
     return made
 
 
@@ -109,18 +110,24 @@ def adopt(root: Path) -> None:
 
 
 def identity(root: Path) -> str:
-    """What tells the workspace *root* from others wherever it moves; "" where its marker does not say."""
-    try:
-        found = json.loads((root / MARKER / WORKSPACE).read_bytes())["id"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return found if isinstance(found, str) else ""
+    """What tells the workspace *root* from others wherever it moves; "" where its marker does not say.
+
+    Nor in a copy: the workspace that it was copied from still is where it was, and has the identity.
+    """
+    found, at = _identity_at(root)
+    with suppress(OSError):
+        if at and _identity_at(Path(at))[0] == found and not os.path.samefile(at, root):
+            return ""
+    return found
 
 
 def identify(root: Path) -> str:
     """The identity of the workspace *root*, given to it now if it has none; "" where that cannot be written."""
-    if not identity(root) and (guard.is_marked(root) or guard.is_default_location(root)):
-        with suppress(OSError):  # on a read-only disk its host and path must do
+    found, real = identity(root), os.path.realpath(root)
+    with suppress(OSError):  # on a read-only disk its host and path must do
+        if found and _identity_at(root)[1] != real:
+            write_whole(root / MARKER / WORKSPACE, _about(found, at=real))
+        elif not found and (guard.is_marked(root) or guard.is_default_location(root)):
             _mark(root, [])
     return identity(root)
 
@@ -129,7 +136,16 @@ def carry_identity(root: Path, to: Path) -> None:
     """Let the copy *to* be the same workspace as *root*, which goes; raises OSError."""
     found = identity(root)
     if found:
-        _replace(to / MARKER / WORKSPACE, _about(found))
+        write_whole(to / MARKER / WORKSPACE, _about(found))
+
+
+def _identity_at(root: Path) -> tuple[str, str]:
+    """The identity that the marker of *root* names, and where the workspace was then; "" where it does not say."""
+    try:
+        about = json.loads((root / MARKER / WORKSPACE).read_bytes())
+        return str(about["id"]), str(about.get("at", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", ""
 
 
 def _check_may_become_ours(root: Path) -> None:
@@ -164,31 +180,27 @@ def _mark(directory: Path, made: list[Path], *, subdir: str = WORKSPACE, root: s
     if not marker.is_dir():
         marker.mkdir(parents=True, exist_ok=True)
         made.append(marker)
-    _write_once(marker / PLACEHOLDER, "*\n", made)  # git never sees it
-    about = _about(os.urandom(16).hex()) if root is None else _about(of=root)
+    _write_once(marker / PLACEHOLDER, b"*\n", made)  # git never sees it
+    about = _about(os.urandom(16).hex(), at=os.path.realpath(directory)) if root is None else _about(of=root)
     is_there = (marker / subdir).exists()
     if is_there and (not identity(directory) if root is None else guard.owner_of(directory, subdir) != root):
-        _replace(marker / subdir, about)  # made by an older version; or its workspace is gone, or leads elsewhere now
+        write_whole(
+            marker / subdir, about
+        )  # made by an older version; or its workspace is gone, or leads elsewhere now
     _write_once(marker / subdir, about, made)
 
 
-def _about(identity: str = "", of: str = "") -> str:
+def _about(identity: str = "", *, at: str = "", of: str = "") -> bytes:
     about: dict[str, object] = {"version": 1, "made_at_s": int(time.time())}
-    about |= {name: text for name, text in (("id", identity), ("of", of)) if text}
-    return json.dumps(about) + "\n"
+    about |= {name: text for name, text in (("id", identity), ("at", at), ("of", of)) if text}
+    return json.dumps(about).encode() + b"\n"
 
 
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f"new-{os.urandom(8).hex()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
-def _write_once(path: Path, text: str, made: list[Path]) -> None:
+def _write_once(path: Path, content: bytes, made: list[Path]) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except FileExistsError:
         return
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
     made.append(path)

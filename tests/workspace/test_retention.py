@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -164,6 +165,21 @@ def test_forget_asks_and_prune_frees_exactly_what_no_snapshot_names(tmp_path: Pa
     assert ws("prune", *at, "--json").json["removed"] == {"objects": 2, "apparent_bytes": 43}
     assert ws("prune", *at, "--json").json["removed"] == {"objects": 0, "apparent_bytes": 0}
     assert verify(place(tmp_path / "b")).problems == []
+
+
+def test_the_snapshots_of_a_copied_workspace_count_for_themselves(tmp_path: Path) -> None:
+    root, copy = models(tmp_path / "ws"), tmp_path / "copy"
+    shutil.copytree(root, copy, symlinks=True)
+    write(copy / "model" / "own.pkl", 7)
+    age(copy / "model")
+    own = take(copy, tmp_path / "b").id
+    for _ in range(2):
+        take(root, tmp_path / "b")
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    assert ws("forget", *at, "--keep-last", "1", "--yes").code == 0
+    assert own in store.ids(place(tmp_path / "b"))
+    assert ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--json").json["snapshot"] != own
+    assert ws("restore-models", "--workspace", copy, "--at", tmp_path / "b", "--json").json["snapshot"] == own
 
 
 def test_a_pinned_snapshot_outlives_every_forget(tmp_path: Path) -> None:

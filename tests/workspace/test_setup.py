@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -207,6 +208,23 @@ def test_a_workspace_has_an_identity_of_its_own_from_its_first_day(tmp_path: Pat
     assert len({identity(one), identity(other), ""}) == 3
     assert identify(one) == identity(one)
     assert json.loads((one / MARKER / "workspace.json").read_text())["id"] == identity(one)
+
+
+def test_a_copy_is_another_workspace_and_one_that_moved_is_the_same(tmp_path: Path) -> None:
+    root, copy = workspace(tmp_path / "ws"), tmp_path / "copy"
+    own = identity(root)
+    for name in ("here", "there"):
+        root = root.rename(tmp_path / name)
+        assert identify(root) == own
+        shutil.copytree(root, copy)
+        assert (identity(root), identity(copy)) == (own, "")
+        given = identify(copy)
+        assert given not in ("", own)
+        assert (identify(copy), identify(root)) == (given, own)
+        shutil.rmtree(copy)
+    (tmp_path / "link").symlink_to("there")
+    assert identify(tmp_path / "link") == identity(tmp_path / "link") == own
+    assert set(os.listdir(root / MARKER)) == {PLACEHOLDER, "workspace.json"}
 
 
 def test_one_that_an_older_version_marked_gets_an_identity_and_a_foreign_directory_none(tmp_path: Path) -> None:
