@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vmaf_workspace.snapshot.tree import Signature
+from vmaf_workspace.whole import write_whole
 
 VERSION = 1
 RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
@@ -35,14 +36,9 @@ def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None
     racy_ns = time.time_ns() - int(RACY_S * 1e9)
     kept = {path: entry for path, entry in files.items() if max(entry[0][1], entry[0][2]) < racy_ns}
     path = _file(root, url)
-    part = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({"version": VERSION, "files": kept}), encoding="ascii")
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
+        write_whole(path, json.dumps({"version": VERSION, "files": kept}).encode())
 
 
 def _file(root: Path, url: str) -> Path:
