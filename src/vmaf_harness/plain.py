@@ -12,6 +12,8 @@ from vmaf_harness.transform import is_number
 PLAIN = "finite numbers, text, true, false, None, and lists and dictionaries of these"
 _MOST_ITEMS = 100_000
 _DEEPEST = 20
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2  # six lists of six lists of six … fill a screen
 
 
 def plain(value: object) -> Any:
@@ -26,7 +28,7 @@ def plain(value: object) -> Any:
 def short(value: object) -> str:
     """The value as an error shows it, whatever its size."""
     try:
-        return reprlib.repr(value)
+        return _SHORT.repr(value)
     except ValueError:  # Python spells no integer of more than 4300 digits
         return "a number of thousands of digits"
 
