@@ -84,15 +84,8 @@ def cross_validate(
             raise TrainingError(f"without the contents {named} of fold {index + 1}: {error}") from error
         return model, model.predict(table.rows(list(fold.rows)).features).tolist()
 
-    made = np.full(len(table.assets), np.nan)
-    to_fit = []
-    for index, fold in enumerate(folds):
-        kept = _kept(checkpoints.get(_part(index)), fold) if checkpoints is not None else None
-        if kept is None:
-            to_fit.append(index)
-        else:
-            made[list(fold.rows)] = kept
-    for index, (model, predictions) in in_threads(of, to_fit, threads):
+    def keep(index: int, fitted: tuple[Model, list[float]]) -> None:
+        model, predictions = fitted
         rows = list(folds[index].rows)
         made[rows] = predictions
         if checkpoints is not None:
@@ -101,6 +94,16 @@ def cross_validate(
             checkpoints.put(_part(index), {"rows": rows, "predictions": predictions, **about})
         if finished is not None:
             finished(index, folds[index])
+
+    made = np.full(len(table.assets), np.nan)
+    to_fit = []
+    for index, fold in enumerate(folds):
+        kept = _kept(checkpoints.get(_part(index)), fold) if checkpoints is not None else None
+        if kept is None:
+            to_fit.append(index)
+        else:
+            made[list(fold.rows)] = kept
+    in_threads(of, to_fit, threads, keep)
     result: list[float] = made.tolist()
     return result
 

@@ -98,14 +98,15 @@ def tune(
     def of(index: int) -> Tried:
         return _tried(candidates[index], table, labels, folds, features, sets[index])
 
-    to_try = [index for index in range(len(candidates)) if index not in made]
-    for index, tried in in_threads(of, to_try, threads):
+    def keep(index: int, tried: Tried) -> None:
         made[index] = tried
         if checkpoints is not None:
             numbers = {"srocc": tried.srocc, "plcc": tried.plcc, "rmse": tried.rmse, "note": tried.note}
             checkpoints.put(_part(candidates[index]), numbers)
         if finished is not None:
             finished(tried)
+
+    in_threads(of, [index for index in range(len(candidates)) if index not in made], threads, keep)
     ranked = [made[index] for index in range(len(candidates))]
     ranked.sort(key=lambda tried: (math.isnan(tried.srocc), -tried.srocc, tried.rmse))
     if math.isnan(ranked[0].srocc):
