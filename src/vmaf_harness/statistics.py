@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from operator import mul
 from statistics import correlation, fmean, median
 from typing import Any
@@ -117,8 +116,9 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
 
     Q(x) = β₁ (1/2 − 1/(1 + exp(β₂ (x − β₃)))) + β₄ x + β₅ (Sheikh, Sabir and Bovik 2006, doi:10.1109/TIP.2006.881959,
     after VQEG's reports), where 1/2 − 1/(1 + eᵗ) = tanh(t/2)/2. ITU-T P.1401 asks for such a mapping before both, and
-    that it be monotone, which this curve can fail to be: `note` says so then. The mean of RMSE is over n, as in `rmse`.
-    A straight line is one of these curves, so the fit is never worse than the line of least squares.
+    that it be monotone: among the predictions this one is, since curves that turn fit noise, best of all those of small
+    datasets. The mean of RMSE is over n, as in `rmse`. A straight line is one of these curves, so the fit is never
+    worse than the line of least squares.
 
     For given β₂ and β₃ the other three are linear, and solved for (variable projection: Golub and Pereyra 1973,
     doi:10.1137/0710036); those two are searched on a grid, and from its deepest valleys on by simplex (Nelder and Mead
@@ -133,17 +133,30 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
         raise StatisticsError(f"a curve of five parameters needs at least six assets, got {raw.n}")
     x_mean, x_sd, u = _standardized(predictions)
     y_mean, y_sd, v = _standardized(labels)
-    residuals = [each - raw.plcc * at for at, each in zip(u, v, strict=True)]  # of the line of least squares
+    r = sum(map(mul, u, v)) / raw.n
+    up = math.copysign(1.0, r)
 
     def projected(b2: float, b3: float) -> tuple[float, float, float, float]:
-        """Squares that the best curve of this shape takes away, its factor, and mean and slope of its tanh."""
+        """What part of the labels' variance the best curve explains, factors of its tanh and line, mean of its tanh."""
         t = [math.tanh(b2 * (each - b3) / 2) for each in u]
-        mean, slope = sum(t) / raw.n, sum(map(mul, t, u)) / raw.n
-        squares = sum(map(mul, t, t)) - raw.n * (mean * mean + slope * slope)  # of what no line has
-        if squares < 1e-9 * raw.n:
-            return 0.0, 0.0, 0.0, 0.0
-        along = sum(map(mul, t, residuals))
-        return along * along / squares, along / squares, mean, slope
+        mean, s, p = sum(t) / raw.n, sum(map(mul, t, u)) / raw.n, sum(map(mul, t, v)) / raw.n
+        variance = sum(map(mul, t, t)) / raw.n - mean * mean
+        line = (r * r, 0.0, r, mean)
+        if variance - s * s < 1e-9:  # as good as a line itself
+            return line
+        steepest = b2 / 2  # of the tanh, which is at β₃; it is flattest at one of the ends
+        flattest = steepest * (1 - max(max(t), -min(t)) ** 2)
+        factor = (p - s * r) / (variance - s * s)
+        slope = r - factor * s
+        if up * (slope + factor * steepest) >= 0 and up * (slope + factor * flattest) >= 0:
+            return r * r + factor * (p - s * r), factor, slope, mean
+        # The best one turns. The best of those that do not is level where it would begin to: at β₃ or at an end.
+        found = [line]
+        for level, sign in ((steepest, -up), (flattest, up)):
+            factor = (p - level * r) / (variance - 2 * level * s + level * level)
+            if factor * sign > 0:
+                found.append((factor * (p - level * r), factor, -factor * level, mean))
+        return max(found)
 
     low, high = math.log(FLATTEST), math.log(STEEPEST)
     ordered = sorted(u)
@@ -165,25 +178,20 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
     ]
     best = min((_simplex(left, start) for _, start in sorted(valleys)[:_STARTS]), key=left)
     b2, b3 = math.exp(best[0]), best[1]
-    _, factor, mean, slope = projected(b2, b3)
-    b1, b4, b5 = 2 * factor, raw.plcc - factor * slope, -factor * mean
+    _, factor, b4, mean = projected(b2, b3)
+    b1, b5 = 2 * factor, -factor * mean
 
     def curve(at: float) -> float:
         return b1 * math.tanh(b2 * (at - b3) / 2) / 2 + b4 * at + b5
 
     mapped = [curve(each) * y_sd + y_mean for each in u]
-    shown = [curve(ordered[0] + (ordered[-1] - ordered[0]) * step / 200) for step in range(201)]
-    steps = [after - before for before, after in pairwise(shown)]
-    note = None
-    if min(steps) < 0 < max(steps):
-        note = "the curve is not monotone: it fits noise, and its numbers flatter"
     is_flat = min(mapped) == max(mapped)
     b4_scaled = b4 * y_sd / x_sd
     return LogisticFit(
         coefficients=(b1 * y_sd, b2 / x_sd, x_mean + b3 * x_sd, b4_scaled, y_mean + b5 * y_sd - b4_scaled * x_mean),
         plcc=math.nan if is_flat else plcc(labels, mapped),
         rmse=rmse(labels, mapped),
-        note="no curve fits better than a constant: no correlation is defined" if is_flat else note,
+        note="no curve fits better than a constant: no correlation is defined" if is_flat else None,
     )
 
 
