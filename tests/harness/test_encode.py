@@ -533,7 +533,9 @@ def test_what_kill_9_left_unfinished_is_made_one_by_one(
     assert last.returncode == 0, err
     assert "2 encodes, 1 of them there before" in err
     assert len(entries(vmaf_workspace)) == 2
-    assert started() == [["libx265", "libx265"], *[["libx265"]] * 3]
+    together, *alone = started()
+    assert together == ["libx265"] * 2
+    assert alone in ([["libx265"]] * 2, [["libx265"]] * 3), "the second kill may come before the second one began"
 
 
 @pytest.mark.parametrize("fault", ["fewer frames", "cut off", "exit code"])
