@@ -121,9 +121,9 @@ def test_score_of_a_missing_file_says_so(project: Path, vmaf_workspace: Path) ->
 
 
 def test_the_demo_scores_real_clips_and_leaves_no_scratch(
-    project: Path, vmaf_workspace: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, vmaf_workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("VMAF_WORKSPACE")
+    monkeypatch.delenv("VMAF_WORKSPACE", raising=False)
     done = invoke(project, "harness.demo", "--workspace", vmaf_workspace)
     assert done.returncode == 0, done.stderr
     assert "SROCC" in done.stdout
@@ -140,7 +140,8 @@ def test_the_demo_scores_real_clips_and_leaves_no_scratch(
     commands = [shlex.split(line) for line in done.stdout.split("== Use the model\n")[1].splitlines()]
     assert [command[0] for command in commands[:2]] == [str(INVOKE)] * 2
     for command in commands[:2]:  # wherever they are pasted, and whatever the workspace is there
-        scored = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/", env={"HOME": "/nowhere"})
+        env = {"HOME": str(tmp_path / "home")}
+        scored = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/", env=env)
         assert "VMAF" in scored.stdout
     subprocess.run(commands[2], check=True, capture_output=True, env={})  # as it is, and nothing on PATH
     stored = list(vmaf_workspace.glob("result_store_dir/file_result_store/VMAF_V0.6.1/demo/*/*.json"))
