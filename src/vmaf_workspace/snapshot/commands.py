@@ -110,7 +110,7 @@ def restore_models(
 
     root = _workspace(workspace)
     location = _location(at, root)
-    chosen = store.load(location, store.find(location, snapshot, root=root))
+    chosen = store.found(location, snapshot, root=root)
     if into:
         root = locate(into).path
         _restore.check_into(root, location)
@@ -143,8 +143,8 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
 
     root = _workspace(workspace)
     location = _location(at, root)
-    older = store.load(location, store.find(location, snapshot, root=root))
-    newer = store.load(location, store.find(location, against, root=root)) if against else None
+    older = store.found(location, snapshot, root=root)
+    newer = store.found(location, against, root=root) if against else None
     with spinner("comparing"):
         found = difference(older.files, files_now(root) if newer is None else newer.files)
     if json:

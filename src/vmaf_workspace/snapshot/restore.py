@@ -226,7 +226,7 @@ def _stage(
 ) -> None:
     places = {subdir: staging(plan.root, subdir, token) for subdir in BACKED_UP}
 
-    files = (*plan.new, *plan.replaced)
+    files, total = (*plan.new, *plan.replaced), plan.apparent_bytes
 
     def copy(n: int) -> None:
         file = files[n]
@@ -248,7 +248,7 @@ def _stage(
     for n, _ in each(range(len(files)), copy, at_most=location.at_once, may_fork=location.may_fork):
         report.apparent_bytes += files[n].size
         if progress is not None:
-            progress(report.apparent_bytes, plan.apparent_bytes)
+            progress(report.apparent_bytes, total)
 
 
 def _damage(snapshot: Snapshot, file: File, what: str) -> str:

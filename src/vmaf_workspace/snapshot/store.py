@@ -52,22 +52,37 @@ def read(location: Location, snapshot_id: str) -> bytes:
 
 
 def find(location: Location, text: str = LATEST, *, root: Path | None = None) -> str:
-    """The id that *text* means: `latest`, an id, or the beginning of one (its time, or time and hash).
+    """The id that *text* means, as `found` has it; one that is named is not read."""
+    text = text.strip() or LATEST
+    return found(location, text, root=root).id if text == LATEST else _named(location, text, _known(location))
+
+
+def found(location: Location, text: str = LATEST, *, root: Path | None = None) -> Snapshot:
+    """The snapshot that *text* means: `latest`, an id, or the beginning of one (its time, or time and hash).
 
     The latest is that of the workspace *root*, or of any where that is not given.
 
     Raises WorkspaceError where there is no snapshot, RefusedError where there are only those of other workspaces,
     UsageError where *text* means none or several.
     """
+    known = _known(location)
+    text = text.strip() or LATEST
+    if text != LATEST:
+        return load(location, _named(location, text, known))
+    newest = latest(location, root, known)
+    if newest is None:
+        raise RefusedError(_none_of(location, known, root))
+    return newest
+
+
+def _known(location: Location) -> list[str]:
     known = ids(location)
     if not known:
         raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
-    text = text.strip() or LATEST
-    if text == LATEST:
-        found = latest(location, root, known)
-        if found is None:
-            raise RefusedError(_none_of(location, known, root))
-        return found.id
+    return known
+
+
+def _named(location: Location, text: str, known: list[str]) -> str:
     meant = [snapshot_id for snapshot_id in known if snapshot_id.startswith(text)]
     meant = meant or [i for i in known if i.rpartition("-")[2].startswith(text)]  # people may give the hash alone
     if len(meant) == 1:
