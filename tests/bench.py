@@ -9,6 +9,7 @@ medians of alternating runs is what to read, and the spread says how far to trus
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import shutil
 import statistics
@@ -20,6 +21,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import vmaf_harness
+import vmaf_workspace
 
 BIN = Path(sys.executable).parent
 SHM = Path("/dev/shm")  # noqa: S108  # a tmpfs wherever Linux runs
@@ -69,16 +73,6 @@ def place_in(parent: Path) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory)
-
-
-def out_of_memory(top: Path) -> None:
-    """Have the system drop its copies of the files below *top*; a virtual machine is slow to get memory for more."""
-    os.sync()
-    for directory, _, names in os.walk(top):
-        for name in names:
-            fd = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_NOFOLLOW)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(fd)
 
 
 def run_directories(workdir: Path, directories: int, files: int) -> None:
@@ -418,25 +412,38 @@ def bench_backup(place: Path, runs: int) -> None:
             ours = ("--workspace", workspace, "--at", run / "ours")
             env = {"XDG_CACHE_HOME": str(run / "cache"), "RESTIC_PASSWORD": "bench", "HOME": str(run)}
             env |= {"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
-            for word in ("first", "second"):
-                timed(word, BIN / "vmaf-ws", "backup-models", *ours, env=env)
-            os.sync()
-            if shutil.which("restic"):
-                restic = ("restic", "-q", "-r", run / "restic")
-                Timed(*restic, "init", env=env)
-                for word in ("restic first", "restic second"):
-                    timed(word, *restic, "backup", workspace / "model", env=env)
-            if shutil.which("borg"):
-                Timed("borg", "init", "-e", "none", run / "borg", env=env)
-                for word in ("borg first", "borg second"):
-                    timed(word, "borg", "create", f"{run / 'borg'}::{word[5:]}", workspace / "model", env=env)
-            os.sync()
+
+            def back_up(run: Path = run, ours: tuple[str | Path, ...] = ours, env: dict[str, str] = env) -> None:
+                for word in ("first", "second"):
+                    timed(word, BIN / "vmaf-ws", "backup-models", *ours, env=env)
+                os.sync()
+
+            def back_up_by_peers(run: Path = run, env: dict[str, str] = env) -> None:
+                if shutil.which("restic"):
+                    restic = ("restic", "-q", "-r", run / "restic")
+                    Timed(*restic, "init", env=env)
+                    for word in ("restic first", "restic second"):
+                        timed(word, *restic, "backup", workspace / "model", env=env)
+                if shutil.which("borg"):
+                    Timed("borg", "init", "-e", "none", run / "borg", env=env)
+                    for word in ("borg first", "borg second"):
+                        timed(word, "borg", "create", f"{run / 'borg'}::{word[5:]}", workspace / "model", env=env)
+                os.sync()
+
+            def restore(run: Path = run, ours: tuple[str | Path, ...] = ours, env: dict[str, str] = env) -> None:
+                timed("restore", BIN / "vmaf-ws", "restore-models", *ours, "--into", run / "out", env=env)
+
+            def copy(run: Path = run) -> None:
+                timed("cp -a", "cp", "-a", workspace / "model", run / "copy")
+
+            # In turn, because who comes later gets memory that a virtual machine must fetch first.
+            for work in (back_up, back_up_by_peers) if n % 2 else (back_up_by_peers, back_up):
+                work()
             timed("verify", BIN / "vmaf-ws", "verify", *ours, env=env)
             timed("sha256sum", "sh", "-c", "find . -type f -print0 | xargs -0 sha256sum", cwd=workspace / "model")
-            timed("restore", BIN / "vmaf-ws", "restore-models", *ours, "--into", run / "out", env=env)
-            timed("cp -a", "cp", "-a", workspace / "model", run / "copy")
+            for copy_back in (restore, copy) if n % 2 else (copy, restore):
+                copy_back()
             Timed("diff", "-r", "-x", ".gitignore", workspace / "model", run / "out" / "model")
-            out_of_memory(run)
         for word, bound in (("first", "<= 1.0"), ("second", "<= 0.5, and 0.5 s")):
             peers = [name for name in times if name.endswith(f" {word}")]
             peer = min(peers, key=lambda name: statistics.median(times[name]), default=None)
@@ -599,6 +606,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     arguments.place.mkdir(parents=True, exist_ok=True)
+    for package in (vmaf_workspace, vmaf_harness):  # as an installation does, but for an editable one
+        compileall.compile_dir(Path(package.__file__ or "").parent, quiet=1)
     for name in arguments.names or BENCHES:
         BENCHES[name](arguments.place, arguments.runs)
 
