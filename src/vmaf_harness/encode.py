@@ -1,8 +1,8 @@
 """Encodes references: one ffmpeg decodes a reference once for many rungs of a ladder, and nothing half is ever named.
 
 An encode is written beside its final place under a hidden name that carries the run's id. It gets its name when ffmpeg
-ended well and the file decodes to as many frames as went into it. The outputs of one ffmpeg go through the reference
-side by side and end together, so that none of them is whole before: `kill -9` costs those that are being made.
+ended well, every packet that it wrote is in the file, and the key frames decode. The outputs of one ffmpeg go through
+the reference side by side and end together, so that none of them is whole before: `kill -9` costs those being made.
 """
 
 from __future__ import annotations
@@ -187,14 +187,14 @@ def _verified(
 ) -> list[tuple[float, int] | EngineError]:
     """Duration in seconds and bytes of video of each file, or an error for one that is not what was encoded."""
     sent = [counts.get(index, (0, 0))[1] for index in range(len(encodes))]
-    found = _decoded(job, encodes, targets, sent, run)
+    found = _read_back(job, encodes, targets, sent, run)
     if len(encodes) > 1 and any(isinstance(each, EngineError) for each in found):
         # ffmpeg stops at the first that it cannot read, so that nothing is known of the others.
-        return [_decoded(job, [e], [t], [n], run)[0] for e, t, n in zip(encodes, targets, sent, strict=True)]
+        return [_read_back(job, [e], [t], [n], run)[0] for e, t, n in zip(encodes, targets, sent, strict=True)]
     return found
 
 
-def _decoded(
+def _read_back(
     job: Job, encodes: Sequence[Encode], targets: Sequence[Path], sent: Sequence[int], run: Processes
 ) -> list[tuple[float, int] | EngineError]:
     """The same by one ffmpeg; *sent* is how many packets, of a frame each, went into each."""

@@ -538,8 +538,8 @@ def test_what_kill_9_left_unfinished_is_made_one_by_one(
     assert alone in ([["libx265"]] * 2, [["libx265"]] * 3), "the second kill may come before the second one began"
 
 
-@pytest.mark.parametrize("fault", ["fewer frames", "cut off", "exit code"])
-def test_a_file_is_named_only_when_it_decodes_to_every_frame(
+@pytest.mark.parametrize("fault", ["fewer frames", "cut off", "damaged", "exit code"])
+def test_a_file_is_named_only_when_every_frame_is_in_it_and_the_first_decodes(
     fault: str,
     references: Callable[..., Path],
     engine: Engine,
@@ -550,6 +550,7 @@ def test_a_file_is_named_only_when_it_decodes_to_every_frame(
 ) -> None:
     faults = {
         "fewer frames": f'{engine.path} -v error -i "$last" -frames:v 5 -c copy "$last.mp4"; mv "$last.mp4" "$last"',
+        "damaged": 'head -c 400 /dev/zero | dd of="$last" bs=1 seek=900 conv=notrunc status=none',
         "cut off": 'truncate -s -700 "$last"',
         "exit code": "exit 9",
     }
