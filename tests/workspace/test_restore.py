@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,27 @@ def test_a_manifest_that_leads_through_its_own_link_is_refused(tmp_path: Path) -
     with pytest.raises(RefusedError, match="no place for a model"):
         bring_back(tmp_path / "out", tmp_path / "b", forged)
     assert not (tmp_path / "escaped").exists()
+
+
+@pytest.mark.parametrize("place", ["model_param/tuned/p.pkl", "model_param/tuned"])
+def test_a_fifo_where_a_model_or_its_directory_must_go_is_refused(tmp_path: Path, place: str) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    shutil.rmtree(root / "model_param" / "tuned")
+    os.makedirs((root / place).parent, exist_ok=True)
+    os.mkfifo(root / place)
+    with pytest.raises(RefusedError, match="move it away"):
+        bring_back(root, tmp_path / "b")
+    assert stat.S_ISFIFO((root / place).lstat().st_mode)
+
+
+def test_a_directory_where_a_model_must_go_is_refused(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    (root / "model_param" / "tuned" / "p.pkl").unlink()
+    (root / "model_param" / "tuned" / "p.pkl").mkdir()
+    with pytest.raises(RefusedError, match="is a directory"):
+        bring_back(root, tmp_path / "b")
 
 
 def test_a_directory_that_became_a_link_is_not_followed(tmp_path: Path) -> None:

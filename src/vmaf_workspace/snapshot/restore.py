@@ -30,7 +30,7 @@ from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short
 from vmaf_workspace.snapshot.swap import JOURNAL, finish, remove_staging, staging, swap, write_journal
-from vmaf_workspace.snapshot.tree import Signature, look, signature
+from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,26 +87,18 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
     Raises RefusedError where a file or a symlink lies where a directory must be, UsageError where *only* fits nothing.
     """
     guard.subdirectory_targets(root, marked=True)
-    chosen = [file for file in snapshot.files if not only or _matches(file.path, only)]
-    groups = {group_of(file.path) for file in chosen}
-    chosen = [file for file in snapshot.files if group_of(file.path) in groups]
-    if only and not chosen:
-        raise UsageError(
-            f"--only {only!r} fits none of the {len(snapshot.files)} files of snapshot {short(snapshot.id)};\n"
-            "a pattern begins at the workspace, such as 'model/vmaf_v2*' or '*/vmaf_v2*'"
-        )
+    chosen = _only(snapshot, only) if only else list(snapshot.files)
     tree = look(root)
     found = tree.found
     directories = [directory for directory in snapshot.directories if directory.path not in tree.modes]
     if only:
         above = {place for file in chosen for place in _places_above(file.path)}
         directories = [directory for directory in directories if directory.path in above]
-    _check_free(root, chosen, directories, found)
+    _check_free(root, chosen, directories, tree)
     new = [file for file in chosen if file.path not in found]
     there = [file for file in chosen if file.path in found]
     same = dict(each(there, lambda file: is_same(root, file, found[file.path]), at_most=cores()))
-    wanted = {file.path for file in chosen}
-    extra = {path: about for path, about in found.items() if group_of(path) in groups and path not in wanted}
+    extra = _unknown(chosen, tree)
     replaced = [file for n, file in enumerate(there) if not same[n]]
     return Restoring(
         root=root,
@@ -114,7 +106,7 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
         new=tuple(new),
         same=len(there) - len(replaced),
         replaced=tuple(replaced),
-        extra=tuple(sorted(extra)),
+        extra=tuple(extra),
         seen={path: signature(found[path]) for path in (*(file.path for file in replaced), *extra)},
         directories=tuple(directories),
     )
@@ -185,8 +177,27 @@ def is_same(root: Path, file: File, about: os.stat_result) -> bool:
     return about.st_size == file.size and file_sha256(path) == file.sha256
 
 
-def _matches(path: str, glob: str) -> bool:
-    return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(group_of(path), glob)
+def _only(snapshot: Snapshot, glob: str) -> list[File]:
+    """Every file of the models that a member of, or the name of, fits *glob*."""
+    groups = {
+        group
+        for path, group in ((file.path, group_of(file.path)) for file in snapshot.files)
+        if fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(group, glob)
+    }
+    if not groups:
+        raise UsageError(
+            f"--only {glob!r} fits none of the {len(snapshot.files)} files of snapshot {short(snapshot.id)};\n"
+            "a pattern begins at the workspace, such as 'model/vmaf_v2*' or '*/vmaf_v2*'"
+        )
+    return [file for file in snapshot.files if group_of(file.path) in groups]
+
+
+def _unknown(chosen: list[File], tree: Tree) -> list[str]:
+    """Files that are there, part of a model of *chosen*, and not in it."""
+    if not tree.found:
+        return []
+    groups, wanted = {group_of(file.path) for file in chosen}, {file.path for file in chosen}
+    return sorted(path for path in tree.found if path not in wanted and group_of(path) in groups)
 
 
 def _places_above(path: str) -> list[str]:
@@ -195,21 +206,24 @@ def _places_above(path: str) -> list[str]:
     return ["/".join(above[:n]) for n in range(1, len(above) + 1)]
 
 
-def _check_free(root: Path, chosen: list[File], directories: list[Directory], found: dict[str, os.stat_result]) -> None:
+def _check_free(root: Path, chosen: list[File], directories: list[Directory], tree: Tree) -> None:
     """No directory lies where a file must be, nothing else where a directory must be."""
+    special = {path for path, _ in tree.left_out}
+    no_directory = tree.found.keys() | special
     for directory in directories:
-        if directory.path in found:
+        if directory.path in no_directory:
             raise RefusedError(f"{root / directory.path} is no directory, and the snapshot has one there; move it away")
     checked = set()
     for file in chosen:
-        for place in _places_above(file.path)[1:]:
-            if place not in checked:
-                checked.add(place)
-                if place in found:
+        above = directory_of(file.path)
+        if above not in checked:
+            checked.add(above)
+            for place in _places_above(file.path)[1:]:
+                if place in no_directory:
                     raise RefusedError(
                         f"{root / place} is no directory, and {file.path!r} must go below it; move it away"
                     )
-        if file.path not in found and os.path.lexists(root / file.path):
+        if file.path in tree.modes or file.path in special:
             raise RefusedError(f"{root / file.path} is a directory, FIFO or device where a file must go; move it away")
 
 
