@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from vmaf_harness.training_tasks import DATASET, TRAINING, flags, positional, running
-from vmaf_workspace import commands
-from vmaf_workspace.commands import Command
+from vmaf_workspace.command import Command
 from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.tasks import as_task
 
@@ -230,8 +229,6 @@ COMMANDS = (
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
             "pool": "how scores of frames become one: mean, harmonic_mean, min, median, perc5, perc10, perc20",
             "save_plot": "draw the score of each frame into this directory",
-            "workspace": commands.WORKSPACE,
-            "json": commands.JSON,
         },
     ),
     Command(
@@ -248,7 +245,6 @@ COMMANDS = (
             "option": "other options of an encoder, such as libx264:tune=psnr",
             "label_with": "label with a model's scores, such as version=vmaf_v0.6.1; no opinions",
             "processes": "ffmpegs at once",
-            "workspace": commands.WORKSPACE,
             "keep_going": "make the other encodes where one fails",
             "dry_run": "print the ffmpeg commands, change nothing",
         },
@@ -261,27 +257,25 @@ COMMANDS = (
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
             "vmaf_model": "name of one in model/, built-in version, or path of .json, .pkl, .onnx",
             "pool": "how scores of frames become one",
-            **running("subj_model", "save_plot", "processes", "workspace"),
+            **running("subj_model", "save_plot", "processes"),
             **running("cache_result", "print_result", "suppress_plot", "keep_going"),
         },
     ),
     *TRAINING,
-    Command("report", report, {"workspace": commands.WORKSPACE, "json": commands.JSON}),
+    Command("report", report),
     Command(
         "import-results",
         import_results,
         {
             "dataset": "the recipe that says which videos were measured",
             "store": "a file_result_store of VMAF's own harness, or its workspace, instead of ours",
-            "workspace": commands.WORKSPACE,
             "dry_run": "say what would be imported, change nothing",
-            "json": commands.JSON,
         },
     ),
     Command(
         "demo",
         demo,
-        {"clips": "videos to take instead of its own, such as 'a.mp4 b.mp4'", "workspace": commands.WORKSPACE},
+        {"clips": "videos to take instead of its own, such as 'a.mp4 b.mp4'"},
     ),
 )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from vmaf_workspace import commands
-from vmaf_workspace.commands import Command
+from vmaf_workspace.command import Command
 from vmaf_workspace.errors import UsageError
 
 
@@ -34,7 +33,6 @@ _RUNNING = {
     "save_plot": "where plots go (default: the run's directory in output/)",
     "processes": "ffmpegs, and fits, at once",
     "seed": "of what is drawn",
-    "workspace": commands.WORKSPACE,
     "cache_result": "read stored results, store new ones; table and numbers in output/",
     "print_result": "print the score of each asset",
     "suppress_plot": "draw nothing",
@@ -157,7 +155,7 @@ TRAINING = (
         {
             "dataset": DATASET,
             "feature_param": _TRAINING["feature_param"],
-            **running("processes", "workspace", "keep_going"),
+            **running("processes", "keep_going"),
         },
     ),
     Command(
@@ -166,7 +164,7 @@ TRAINING = (
         {
             **_TRAINING,
             "output_model": "the model that is written; a bare name goes to model/",
-            **running("subj_model", "save_plot", "processes", "seed", "workspace"),
+            **running("subj_model", "save_plot", "processes", "seed"),
             **running("cache_result", "suppress_plot", "keep_going"),
         },
     ),
@@ -176,7 +174,7 @@ TRAINING = (
         {
             **_TRAINING,
             **_FOLDS,
-            **running("subj_model", "save_plot", "processes", "seed", "workspace"),
+            **running("subj_model", "save_plot", "processes", "seed"),
             **running("cache_result", "suppress_plot", "keep_going"),
         },
     ),
@@ -191,7 +189,7 @@ TRAINING = (
             "nu": "values to try, such as '0.5 0.9'",
             "random": "draw this many sets between the values, instead of trying all",
             **_FOLDS,
-            **running("subj_model", "processes", "seed", "workspace", "cache_result", "keep_going"),
+            **running("subj_model", "processes", "seed", "cache_result", "keep_going"),
         },
     ),
 )

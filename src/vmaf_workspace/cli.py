@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaf_workspace.commands import COMMANDS, Command, run
+from vmaf_workspace.command import Command, run
+from vmaf_workspace.commands import COMMANDS
 from vmaf_workspace.errors import USAGE
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's

@@ -1,73 +1,28 @@
-"""What each task does, as a plain function: parse, call, print. Invoke's tasks and `vmaf-ws` are both made from these.
-
-A command takes keyword flags, strings or booleans, and returns its exit code. The first line of its docstring is its
-entry in the list of tasks, so it states the consequence.
-"""
+"""What each task does: parse, call, print."""
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from vmaf_workspace.command import Command, located
 from vmaf_workspace.contract import SCRATCH, STORES
-from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.guard import is_marked
-from vmaf_workspace.locate import Location, locate
+from vmaf_workspace.locate import locate
 from vmaf_workspace.question import agreed
 from vmaf_workspace.snapshot import commands as of_snapshots
 
-WORKSPACE = "the workspace, instead of VMAF_WORKSPACE or the checkout's"
-JSON = "print one JSON object"
 MIN_AGE = "1h"  # a harness without locks writes more often than this while it runs
-DRY_RUN = "print the plan, change nothing"
-PLAN = "write the plan to this file, change nothing"
-APPLY = "remove what the plan in this file lists and is unchanged since"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A function, the name of its task, and the help of each of its flags."""
-
-    name: str
-    function: Callable[..., int]
-    help: dict[str, str]
-
-    @property
-    def flags(self) -> dict[str, str | bool]:
-        """Parameter name -> default: False for a switch, "" for a value."""
-        return {name: p.default for name, p in inspect.signature(self.function).parameters.items()}
-
-
-def run(command: Command, flags: dict[str, Any]) -> int:
-    """Call *command*; an error is printed and becomes its exit code, as does Ctrl-C."""
-    if isinstance(sys.stdout, TextIOWrapper):  # a name that the terminal's encoding lacks must not end a task half-way
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        code = command.function(**flags)
-        sys.stdout.flush()
-        return code
-    except WorkspaceError as error:
-        return _failed(command, flags, error, error.exit_code)
-    except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except OSError as error:
-        return _failed(command, flags, error, FAILED)
-    except KeyboardInterrupt:
-        print("interrupted; what was begun is finished by the next call", file=sys.stderr)
-        return INTERRUPTED
 
 
 def where(*, workspace: str = "", json: bool = False) -> int:
     """Print the workspace's path, and on stderr what decided it; changes nothing."""
-    location = _locate(workspace)
+    location = located(workspace)
     if json:
         from vmaf_workspace import render
 
@@ -83,7 +38,7 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
     from vmaf_workspace import render
     from vmaf_workspace import setup as _setup
 
-    location = _locate(workspace)
+    location = located(workspace)
     found = [] if is_marked(location.path) else _setup.removable(location.path)
     made = _setup.setup(location.path)
     if json:
@@ -102,7 +57,7 @@ def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> 
     from vmaf_workspace import render
     from vmaf_workspace import status as _status
 
-    location = _locate(workspace)
+    location = located(workspace)
     if location.path.exists() and not location.path.is_dir():
         raise RefusedError(f"{location.path} is a file, not a workspace; {location.reason}")
     with render.spinner("reading the workspace"):
@@ -133,7 +88,7 @@ def clean_scratch(
     from vmaf_workspace import clean, render
     from vmaf_workspace.plan import load
 
-    location = _locate(workspace)
+    location = located(workspace)
     if apply and (only or force or min_age != MIN_AGE):
         raise UsageError("--apply removes what the plan lists; a selection goes to the call that makes the plan")
     subdirs = (only.rstrip("/"),) if only else SCRATCH
@@ -168,7 +123,7 @@ def purge_cache(
     from vmaf_workspace import clean, render
     from vmaf_workspace.plan import load
 
-    location = _locate(workspace)
+    location = located(workspace)
     if apply and (store or executor or dataset or older_than or max_size or max_files):
         raise UsageError("--apply removes what the plan lists; a selection goes to the call that makes the plan")
     if store and store not in STORES:
@@ -200,12 +155,13 @@ def migrate(
     """Move the whole workspace to another place or disk: copied, compared, then removed; nothing is lost."""
     from vmaf_workspace import migrate as _migrate
     from vmaf_workspace import render
+    from vmaf_workspace.migrate_plan import plan_migration
 
     if not to.strip():
         raise UsageError("--to is missing; name a directory that is new or empty")
-    source, target = _locate(from_ or workspace).path, locate(to).path
+    source, target = located(from_ or workspace).path, locate(to).path
     with render.spinner("reading the workspace"):
-        moved = _migrate.plan_migration(source, target)
+        moved = plan_migration(source, target)
     if not (dry_run or moved.was_done):
         question = f"{'Go on to move' if moved.is_begun else 'Move'} {render.moved_summary(moved)}?"
         if not yes and not agreed(question, "moved"):
@@ -230,7 +186,7 @@ def models(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     """Show every model: trained, shipped, built in and Tiny-AI; whether it is whole and loads; changes nothing."""
     from vmaf_workspace import render, surfaces
 
-    location = _locate(workspace)
+    location = located(workspace)
     with render.spinner("trying the models"):
         found = surfaces.models(location.path, at=at)
     if json:
@@ -245,7 +201,7 @@ def doctor(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     from vmaf_workspace import doctor as _doctor
     from vmaf_workspace import render
 
-    location = _locate(workspace)
+    location = located(workspace)
     with render.spinner("examining"):
         found = _doctor.examine(location, at=at)
     code = FAILED if any(finding.level is _doctor.Level.ERROR for finding in found) else DONE
@@ -260,39 +216,33 @@ def run_session(*, workspace: str = "") -> int:
     """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
     from vmaf_workspace import session
 
-    ended = session.run_in(_locate(workspace).path, session.after_dashes(sys.argv))
+    ended = session.run_in(located(workspace).path, session.after_dashes(sys.argv))
     for place in ended.elsewhere:
         print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
     return ended.code
 
 
 COMMANDS = (
-    Command("where", where, {"workspace": WORKSPACE, "json": JSON}),
-    Command("setup", setup, {"workspace": WORKSPACE, "json": JSON}),
+    Command("where", where),
+    Command("setup", setup),
     Command(
         "status",
         status,
-        {"workspace": WORKSPACE, "stores": "also the stored results by executor and dataset", "json": JSON},
+        {"stores": "also the stored results by executor and dataset"},
     ),
     Command(
         "clean-scratch",
         clean_scratch,
         {
-            "workspace": WORKSPACE,
             "only": "clean this subdirectory alone: workdir or output",
             "min_age": "where runs have no locks, keep what changed within this time: 90s, 15m, 1h, 2d",
             "force": "also take what is fresh or held open; never what holds a lock",
-            "dry_run": DRY_RUN,
-            "plan": PLAN,
-            "apply": APPLY,
-            "json": JSON,
         },
     ),
     Command(
         "purge-cache",
         purge_cache,
         {
-            "workspace": WORKSPACE,
             "store": f"only this store: {' or '.join(STORES)}",
             "executor": "only results of this executor, a pattern such as 'VMAF_V*'",
             "dataset": "only results of this dataset, a pattern",
@@ -300,14 +250,9 @@ COMMANDS = (
             "max_size": "least recently used first, until the rest fits: 500M, 10G",
             "max_files": "least recently used first, until so many files are left",
             "with_encodes": "empty encode/ as well: hours of encoding",
-            "yes": "do not ask",
-            "dry_run": DRY_RUN,
-            "plan": PLAN,
-            "apply": APPLY,
-            "json": JSON,
         },
     ),
-    *(Command(*task) for task in of_snapshots.TASKS),
+    *of_snapshots.COMMANDS,
     Command(
         "migrate",
         migrate,
@@ -316,21 +261,12 @@ COMMANDS = (
             "from_": "the workspace that moves, instead of VMAF_WORKSPACE or the checkout's",
             "workspace": "the same as --from",
             "dry_run": "say what would be moved and how, change nothing",
-            "yes": "do not ask",
-            "json": JSON,
         },
     ),
-    Command("models", models, {"workspace": WORKSPACE, "at": of_snapshots.AT, "json": JSON}),
-    Command("doctor", doctor, {"workspace": WORKSPACE, "at": of_snapshots.AT, "json": JSON}),
-    Command("run", run_session, {"workspace": WORKSPACE}),
+    Command("models", models),
+    Command("doctor", doctor),
+    Command("run", run_session),
 )
-
-
-def _locate(workspace: str) -> Location:
-    location = locate(workspace)
-    for warning in location.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    return location
 
 
 def _show_and_execute(
@@ -379,12 +315,3 @@ def _parse_count(text: str, flag: str) -> int:
     if not text.strip().isdecimal():
         raise ValueError(f"{flag}: expected a number of files, got {text!r}")
     return int(text)
-
-
-def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int) -> int:
-    from vmaf_workspace import render
-
-    print("\n".join(map(render.printable, f"{command.name}: {error}".split("\n"))), file=sys.stderr)
-    if flags.get("json"):
-        print(render.object_json(command.name, error=str(error), exit_code=code))
-    return code

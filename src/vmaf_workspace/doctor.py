@@ -289,7 +289,7 @@ def _orphans(root: Path) -> Iterator[Finding]:
 
 def _rests(root: Path) -> Iterator[Finding]:
     """What processes that were killed left."""
-    from vmaf_workspace.migrate import JOURNAL, State, journal_of
+    from vmaf_workspace.migrate_plan import JOURNAL, State, journal_of
 
     stale = stale_sessions(root)
     if stale:

@@ -15,87 +15,46 @@ Across file systems, after 1:
    the copy no longer is that either, as people used it after a kill, both stay, and a person has to choose;
 5. the journal says that the source goes; it is removed; then as 4 above.
 Until the switch the source is the workspace, afterwards the target is; at no time is neither whole.
+What may move where, and how far an earlier call came, is looked up in `migrate_plan`.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import refuse_live_runs
-from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
+from vmaf_workspace.contract import KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.lock import ASIDE, only_cleaner, open_paths, staying
+from vmaf_workspace.lock import only_cleaner, open_paths, staying
+from vmaf_workspace.migrate_plan import (
+    JOURNAL,
+    Moved,
+    State,
+    aside_of,
+    belongs,
+    is_on_one_disk,
+    is_skeleton,
+    journal_of,
+    plan_migration,
+    stage_of,
+)
 from vmaf_workspace.setup import adopt, carry_identity, explained, setup
 
 if TYPE_CHECKING:
     from vmaf_workspace.faithful import Tree
 
-JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
 MANY = 16  # entries below the subdirectories from which on removing them is worth children
 REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
 Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
-
-
-class State(StrEnum):
-    """How far a migration came, as its journal says."""
-
-    BEGUN = "begun"
-    COMPARED = "compared"  # the copy is the same as the source was: it may take its place
-    REMOVING = "removing"  # the target is the workspace; what is left of the source goes
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
-    """What a migration did, or would do; *copied* where it had to, across file systems."""
-
-    source: Path
-    target: Path
-    copied: bool
-    files: int = 0
-    apparent_bytes: int = 0
-    disk_bytes: int = 0
-    left_out: tuple[tuple[str, str], ...] = ()  # (path, why)
-    failures: tuple[tuple[str, str], ...] = ()  # (path, why it is still at the source)
-    is_begun: bool = False  # by an earlier call, which was stopped
-    was_done: bool = False  # before this call
-
-
-def plan_migration(source: Path, target: Path) -> Moved:
-    """What `migrate` would do; changes nothing, and raises what it would raise at its start."""
-    source, target = _real(source, "--from"), Path(os.path.realpath(target))
-    if _is_done(source, target):
-        return Moved(source=source, target=target, copied=False, was_done=True)
-    _check(source, target)
-    is_copy = not _is_on_one_disk(source, target)
-    from vmaf_workspace import faithful
-
-    begun = journal_of(target)
-    place = source if os.path.lexists(source) else _aside(source)
-    tree = faithful.look(str(place), without=(MARKER,)) if os.path.isdir(place) else faithful.Tree()
-    if is_copy and _belongs(begun, source, target) is None:
-        _check_room(tree, target)
-    return Moved(
-        source=source,
-        target=target,
-        copied=is_copy,
-        files=len(tree.files) + len(tree.links),
-        apparent_bytes=tree.apparent_bytes,
-        disk_bytes=tree.disk_bytes,
-        left_out=tuple(tree.left_out) if is_copy else (),
-        is_begun=_belongs(begun or journal_of(_stage(target)), source, target) is not None,
-    )
 
 
 def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> Moved:
@@ -108,7 +67,7 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     source, target = planned.source, planned.target
     if planned.was_done:
         return planned
-    state = _belongs(journal_of(target), source, target)
+    state = belongs(journal_of(target), source, target)
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     failures: list[tuple[str, str]] = []
@@ -136,132 +95,6 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     return replace(planned, failures=tuple(failures))
 
 
-def is_skeleton(directory: Path) -> bool:
-    """Whether *directory* holds nothing but what `ws.setup` or a checkout puts into an empty workspace."""
-    try:
-        names = set(os.listdir(directory))
-        if names - {*BY_NAME, *KEPT_NAMES}:
-            return False
-        for name in names & set(BY_NAME):
-            place = directory / name  # one with a marker is where a subdirectory of another workspace leads to
-            if os.path.islink(place) or set(os.listdir(place)) - (KEPT_NAMES - {MARKER}):
-                return False
-    except OSError:
-        return False
-    return bool(journal_of(directory).get("state", State.DONE) == State.DONE)
-
-
-def _real(source: Path, flag: str) -> Path:
-    if source.is_symlink():
-        raise RefusedError(
-            f"{source} is a symlink to {os.path.realpath(source)}; name what moves: {flag} {os.path.realpath(source)}"
-        )
-    return Path(os.path.realpath(source))
-
-
-def _is_done(source: Path, target: Path) -> bool:
-    if _belongs(journal_of(target), source, target) is not State.DONE:
-        return False
-    return not os.path.lexists(source) or is_skeleton(source)
-
-
-def _check(source: Path, target: Path) -> None:
-    """Both ends: may the one be emptied, and the other become a workspace?"""
-    for one, other, how in ((target, source, "inside"), (source, target, "around")):
-        if other == one or other in one.parents:
-            raise RefusedError(f"{target} lies {how} the workspace {source}; name a place beside it")
-    guard.check_not_forbidden(target)
-    guard.check_not_inside_another(target)
-    state = _belongs(journal_of(target), source, target)
-    if state is None:
-        _check_target(target)
-        if not guard.check(source):
-            raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
-        mounts = _mounts(source)
-        if mounts:
-            raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
-        stage = journal_of(_stage(target))
-        if stage and _belongs(stage, source, target) is None:
-            raise RefusedError(
-                f"{_stage(target)} is left of a migration from {stage.get('from')}, which was interrupted;\n"
-                "give that command again, or remove it"
-            )
-    elif os.path.lexists(source):
-        guard.check_not_forbidden(source)
-
-
-def _check_target(target: Path) -> None:
-    if not os.path.lexists(target):
-        nearest = next(place for place in target.parents if os.path.lexists(place))
-        if not nearest.is_dir():
-            raise RefusedError(f"{nearest} is a file, so {target} cannot be made")
-        return
-    if not target.is_dir():
-        raise RefusedError(f"{target} is a file; name a directory that is new or empty")
-    if os.path.ismount(target):
-        raise RefusedError(f"{target} is a mount point; name a directory below it, such as {target / 'workspace'}")
-    if os.path.lexists(target / MARKER) and not guard.is_marked(target):
-        raise RefusedError(
-            f"{target} is marked as the place that a workspace's subdirectory leads to, so it can be no workspace;\n"
-            "name a directory that is new or empty"
-        )
-    if not is_skeleton(target):
-        raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
-
-
-def _mounts(source: Path) -> list[str]:
-    from vmaf_workspace.scan import opened, usage_of
-
-    with opened(source.parent) as fd:
-        return usage_of(source.name, dir_fd=fd).mounts
-
-
-def _is_on_one_disk(source: Path, target: Path) -> bool:
-    place = source if os.path.lexists(source) else source.parent
-    nearest = next(place for place in target.parents if os.path.lexists(place))
-    return os.lstat(place).st_dev == os.stat(nearest).st_dev
-
-
-def _check_room(tree: Tree, target: Path) -> None:
-    """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
-    from vmaf_workspace import faithful
-
-    nearest = next(place for place in target.parents if os.path.isdir(place))
-    room, needed, inodes = os.statvfs(nearest), tree.disk_bytes, len(tree.files) + len(tree.directories)
-    stage = _stage(target)
-    if stage.is_dir():
-        there = faithful.look(str(stage))
-        needed, inodes = needed - there.disk_bytes, inodes - len(there.files) - len(there.directories)
-    free = room.f_bavail * room.f_frsize
-    if needed > free or (room.f_files and inodes > room.f_favail):
-        raise WorkspaceError(
-            f"no room at {target}: {needed} bytes and {inodes} inodes are needed, "
-            f"{free} and {room.f_favail} are free;\n"
-            "nothing was copied: free some there, or empty scratch and caches first (`ws.clean-scratch`, "
-            "`ws.purge-cache`)"
-        )
-
-
-def _aside(directory: Path) -> Path:
-    """Where *directory* is while it goes; a name of its own, so that the next call finds it."""
-    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    return directory.with_name(f"{ASIDE}{name}")
-
-
-def _stage(target: Path) -> Path:
-    name = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
-    return target.with_name(f".vmaf-moving-{name}")
-
-
-def journal_of(root: Path) -> dict[str, Any]:
-    """What the journal of the last migration in *root* says; empty where there is none."""
-    try:
-        data = json.loads((root / MARKER / JOURNAL).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def _write_journal(root: Path, journal: dict[str, Any]) -> None:
     path = root / MARKER / JOURNAL
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -271,16 +104,6 @@ def _write_journal(root: Path, journal: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
-
-
-def _belongs(journal: dict[str, Any], source: Path, target: Path) -> State | None:
-    """The state of this journal, None unless it is of this migration."""
-    if (journal.get("from"), journal.get("to")) != (str(source), str(target)):
-        return None
-    try:
-        return State(str(journal.get("state")))
-    except ValueError:
-        return None
 
 
 def _make_links_portable(source: Path) -> None:
@@ -307,7 +130,7 @@ def _make_links_portable(source: Path) -> None:
 
 def _renamed(source: Path, target: Path) -> bool:
     """Rename the source to the target; False where they lie on two file systems."""
-    if not _is_on_one_disk(source, target):
+    if not is_on_one_disk(source, target):
         return False
     _clear_target(target)
     try:
@@ -323,8 +146,8 @@ def _renamed(source: Path, target: Path) -> bool:
 
 def _clear_target(target: Path) -> None:
     if os.path.lexists(target) and is_skeleton(target):
-        _remove(_aside(target))  # of an earlier call
-        os.rename(target, _aside(target))
+        _remove(aside_of(target))  # of an earlier call
+        os.rename(target, aside_of(target))
 
 
 @contextmanager
@@ -362,7 +185,7 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
     from vmaf_workspace.snapshot.local import sync_file_system
 
     tree = faithful.look(str(source), without=(MARKER,))
-    stage = _stage(target)
+    stage = stage_of(target)
     taken_back = journal_of(stage)
     if taken_back.get("state") == State.COMPARED and faithful.look(
         str(stage), without=(MARKER,)
@@ -401,10 +224,10 @@ def _synced(directory: str) -> bool:
 
 def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:
     """Remove what was copied, if it still is that; what could not go, as (path, why)."""
-    journal, aside = journal_of(target), _aside(source)
-    if _belongs(journal, source, target) is State.COMPARED:
+    journal, aside = journal_of(target), aside_of(source)
+    if belongs(journal, source, target) is State.COMPARED:
         with _alone(target):
-            is_old = _belongs(journal_of(source), source, target) is not None  # otherwise it is a new one, which stays
+            is_old = belongs(journal_of(source), source, target) is not None  # otherwise it is a new one, which stays
             if is_old and not os.path.lexists(aside):
                 _refuse_users(source, "remove what was migrated from")
                 try:
@@ -432,7 +255,7 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
     """
     from vmaf_workspace import faithful
 
-    aside = _aside(source)
+    aside = aside_of(source)
     here, there = (faithful.look(str(place), without=(MARKER,)) for place in (aside, target))
     is_source_same = here.digest() == journal.get("digest") and not _opened(aside)
     is_target_same = there.digest() == journal.get("copy")
@@ -451,7 +274,7 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
         )
     _refuse_users(target, "take back")
     os.rename(aside, source)
-    os.rename(target, _stage(target))
+    os.rename(target, stage_of(target))
     raise InUseError(
         f"{source} changed while it was copied, and stays the workspace; wait until nobody writes there,\n"
         "then give the same command again: what was copied is not copied twice"
@@ -494,7 +317,7 @@ def _names(directory: Path) -> list[str]:
 
 def _complete(source: Path, target: Path) -> None:
     """Give both ends what they should have: a workspace at the target, placeholders in a checkout at the source."""
-    journal, skeleton = journal_of(target), _aside(target)
+    journal, skeleton = journal_of(target), aside_of(target)
     for subdir in SUBDIRS:
         was = skeleton / subdir.name / PLACEHOLDER
         place = target / subdir.name / PLACEHOLDER

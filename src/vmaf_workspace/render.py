@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from vmaf_workspace.doctor import Finding
-    from vmaf_workspace.migrate import Moved
+    from vmaf_workspace.migrate_plan import Moved
     from vmaf_workspace.surfaces import Model
 
 VERSION = 1  # of the JSON objects

@@ -10,7 +10,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
-from vmaf_workspace.commands import COMMANDS, Command, run
+from vmaf_workspace.command import Command, run
+from vmaf_workspace.commands import COMMANDS
 from vmaf_workspace.errors import DONE, USAGE, UsageError
 
 CONFIGURED = {"workspace": "path", "at": "backups"}  # flag -> its default in Invoke's configuration, below `ws`
@@ -40,7 +41,7 @@ def as_task(command: Command) -> Task[Any]:
     plain = [p.replace(kind=kind, default=None if p.default == "" else p.default) for p in parameters]
     body.__signature__ = inspect.Signature([context, *plain])  # type: ignore[attr-defined]  # Invoke reads flags from it
     body.__doc__ = command.function.__doc__
-    return Task(body, name=command.name, help=dict(command.help), positional=(), auto_shortflags=False)
+    return Task(body, name=command.name, help=command.help, positional=(), auto_shortflags=False)
 
 
 def configured(config: Any, flag: str) -> str:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_workspace.command import Command, located
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.question import agreed, answer
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
     from vmaf_workspace.snapshot.wipe import Wipe
-
-WORKSPACE = "the workspace, instead of VMAF_WORKSPACE or the checkout's"
-AT = "the backup location: a directory or an fsspec URL, instead of ws.backups or VMAF_BACKUPS"
-JSON = "print one JSON object"
 
 
 def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: bool = False, json: bool = False) -> int:
@@ -27,7 +23,7 @@ def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: boo
     from vmaf_workspace.snapshot import render
     from vmaf_workspace.snapshot.backup import backup
 
-    root = _workspace(workspace)
+    root = located(workspace).path
     location = _location(at, root, warn=True)
     if not guard.check(root):
         raise RefusedError(
@@ -47,7 +43,7 @@ def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     from vmaf_workspace.render import spinner
     from vmaf_workspace.snapshot import render, store
 
-    location = _location(at, _workspace(workspace))
+    location = _location(at, located(workspace).path)
     with spinner("reading the snapshots"):
         found = store.snapshots(location)
     if json:
@@ -73,7 +69,7 @@ def verify(
 
     if quick and restore:
         raise UsageError("--quick and --restore: one or the other")
-    root = _workspace(workspace)
+    root = located(workspace).path
     location = _location(at, root)
     depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
     chosen = [store.find(location, snapshot, root=root)] if snapshot else None
@@ -108,7 +104,7 @@ def restore_models(
     from vmaf_workspace.snapshot import restore as _restore
     from vmaf_workspace.snapshot.swap import finish_interrupted
 
-    root = _workspace(workspace)
+    root = located(workspace).path
     location = _location(at, root)
     chosen = store.found(location, snapshot, root=root)
     if into:
@@ -141,7 +137,7 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
     from vmaf_workspace.snapshot import render, store
     from vmaf_workspace.snapshot.difference import difference, files_now
 
-    root = _workspace(workspace)
+    root = located(workspace).path
     location = _location(at, root)
     older = store.found(location, snapshot, root=root)
     newer = store.found(location, against, root=root) if against else None
@@ -178,7 +174,7 @@ def forget(
         monthly=_count(keep_monthly, "--keep-monthly"),
         within_s=_seconds(keep_within, "--keep-within"),
     )
-    location = _location(at, _workspace(workspace))
+    location = _location(at, located(workspace).path)
     verdicts = retention.plan_forget(store.snapshots(location), keep)
     going = count_text(sum(not verdict.is_kept for verdict in verdicts), "snapshot")
     if not json:
@@ -202,7 +198,7 @@ def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: boo
     from vmaf_workspace.render import progress
     from vmaf_workspace.snapshot import render, store
 
-    location = _location(at, _workspace(workspace))
+    location = _location(at, located(workspace).path)
     with progress("pruning") as show:
         pruned = store.prune(location, dry_run=dry_run, progress=show)
     if json:
@@ -230,7 +226,7 @@ def wipe_models(
     from vmaf_workspace.snapshot import wipe
     from vmaf_workspace.snapshot.manifest import short
 
-    root = _workspace(workspace)
+    root = located(workspace).path
     subdirs = tuple(dict.fromkeys(name.strip().rstrip("/") for name in only.split(","))) if only else BACKED_UP
     if not set(subdirs) <= set(BACKED_UP):
         wrong = ", ".join(sorted(set(subdirs) - set(BACKED_UP)))
@@ -271,96 +267,68 @@ def wipe_models(
     return code
 
 
-TASKS: tuple[tuple[str, Callable[..., int], dict[str, str]], ...] = (
-    (
+COMMANDS = (
+    Command(
         "backup-models",
         backup_models,
         {
-            "workspace": WORKSPACE,
-            "at": AT,
             "note": "a line of text that `ws.snapshots` shows",
             "pin": "keep this snapshot whatever `ws.forget` is told",
-            "json": JSON,
         },
     ),
-    ("snapshots", snapshots, {"workspace": WORKSPACE, "at": AT, "json": JSON}),
-    (
+    Command("snapshots", snapshots),
+    Command(
         "verify",
         verify,
         {
-            "workspace": WORKSPACE,
-            "at": AT,
             "snapshot": "check this one alone: latest, or the beginning of its id",
             "quick": "only that everything is there and has its size",
             "restore": "also restore it into a temporary directory and load every model",
-            "json": JSON,
         },
     ),
-    (
+    Command(
         "restore-models",
         restore_models,
         {
-            "workspace": WORKSPACE,
-            "at": AT,
             "snapshot": "restore this one instead of the latest: the beginning of its id",
             "into": "restore into this directory instead of the workspace",
             "only": "only the models that match this pattern, such as 'model/vmaf_v2*'",
             "overwrite": "replace what is there and different, after a snapshot of it",
             "dry_run": "say what would be restored, change nothing",
-            "json": JSON,
         },
     ),
-    (
+    Command(
         "diff",
         diff,
         {
-            "workspace": WORKSPACE,
-            "at": AT,
             "snapshot": "this one instead of the latest: the beginning of its id",
             "against": "compare with this snapshot instead of what is there now",
-            "json": JSON,
         },
     ),
-    (
+    Command(
         "forget",
         forget,
         {
-            "workspace": WORKSPACE,
-            "at": AT,
             "keep_last": "keep so many of the newest, of each workspace",
             "keep_daily": "keep the newest of so many days that have one",
             "keep_weekly": "keep the newest of so many weeks",
             "keep_monthly": "keep the newest of so many months",
             "keep_within": "keep all that are younger: 12h, 30d, 8w",
-            "yes": "do not ask",
             "dry_run": "say what would go and what stays, and why; change nothing",
-            "json": JSON,
         },
     ),
-    ("prune", prune, {"workspace": WORKSPACE, "at": AT, "dry_run": "say what would be freed", "json": JSON}),
-    (
+    Command("prune", prune, {"dry_run": "say what would be freed"}),
+    Command(
         "wipe-models",
         wipe_models,
         {
-            "workspace": WORKSPACE,
-            "at": AT,
             "only": "empty this subdirectory alone: model, model_param or checkpoints_dir",
             "without_snapshot": "also where no snapshot holds it: it is gone for good then",
             "yes": "do not ask for the name; not enough where no snapshot holds it",
             "dry_run": "say what would go and which snapshot holds it, change nothing",
-            "json": JSON,
         },
     ),
 )
-
-
-def _workspace(workspace: str) -> Path:
-    from vmaf_workspace.locate import locate
-
-    location = locate(workspace)
-    for warning in location.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    return location.path
 
 
 def _location(at: str, root: Path, *, warn: bool = False) -> Location:
