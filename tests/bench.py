@@ -489,7 +489,7 @@ def bench_training(place: Path, runs: int) -> None:
     from vmaf_harness.measure import Measurement
     from vmaf_harness.parameters import FeatureParam
     from vmaf_harness.recipe import read_recipe
-    from vmaf_harness.scoring import How, score_assets
+    from vmaf_harness.scoring import RunOptions, score_assets
     from vmaf_harness.store import FileResultStore
     from vmaf_workspace.lock import Run
 
@@ -528,7 +528,9 @@ def bench_training(place: Path, runs: int) -> None:
             peer.append(Timed(sys.executable, script, top / "table.npz").wall_s)
             began = time.perf_counter()
             with Run(workspace) as run:
-                score_assets(assets, features.extraction, run, How(cache=True), warn=print, progress=lambda *_: None)
+                score_assets(
+                    assets, features.extraction, run, RunOptions(cache=True), warn=print, progress=lambda *_: None
+                )
             loaded.append(time.perf_counter() - began)
         row("training on 1000 stored clips", ours[1:], peer[1:], "<= 1.3")
         row("of which features are loaded in", loaded[1:], [0.5], "<= 1.0", "(peer: the bound, 0.5 s)")

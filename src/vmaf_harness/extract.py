@@ -14,7 +14,7 @@ from vmaf_harness import pickles
 from vmaf_harness.asset import Asset, Video
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.parameters import FeatureParam
-from vmaf_harness.scoring import How, Outcome, score_assets
+from vmaf_harness.scoring import Outcome, RunOptions, score_assets
 from vmaf_harness.store import CONTENT_HASHES, ContentHashes, directory
 from vmaf_workspace.lock import Run
 
@@ -50,15 +50,16 @@ def extract(
     assets: Sequence[Asset],
     features: FeatureParam,
     run: Run,
-    how: How,
+    how: RunOptions,
     *,
     warn: Callable[[str], None],
     progress: Callable[[int, int, Outcome], None],
 ) -> Extracted:
     """Extract *features* of *assets*: a row an asset in the order given, a column a feature by its name in a model.
 
-    What is stored is read (`How.cache`). *warn* gets a line for each asset that failed; with `How.keep_going` those
-    are left out of the table. Raises HarnessError where one failed and the others do not go on, and where none is left.
+    What is stored is read where *how* says `cache`. *warn* gets a line for each asset that failed; with `keep_going`
+    those are left out of the table. Raises HarnessError where one failed and the others do not go on, and where none is
+    left.
     """
     outcomes = score_assets(assets, features.extraction, run, how, warn=warn, progress=progress)
     for outcome in outcomes:

@@ -34,7 +34,7 @@ class Spread:
 class Outcome:
     """What became of one asset: a result, or the error that it ended with, or neither where the run stopped early.
 
-    `frames`, each metric of each frame, are there where they were asked for (`How.frames`).
+    `frames`, each metric of each frame, are there where they were asked for (`RunOptions.frames`).
     """
 
     asset: Asset
@@ -46,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class RunOptions:
     """How a dataset is scored, whatever the numbers are."""
 
     cache: bool = False  # read and write the FileResultStore
@@ -61,7 +61,7 @@ def score_assets(
     assets: Sequence[Asset],
     extraction: Extraction,
     run: Run,
-    how: How,
+    how: RunOptions,
     *,
     warn: Callable[[str], None],
     progress: Callable[[int, int, Outcome], None],
@@ -171,7 +171,9 @@ def score_pair(
     return PairScore(result=summary(measurement, extraction, engine), frames=measurement.frames)
 
 
-def _stored(assets: Sequence[Asset], store: FileResultStore | None, how: How) -> tuple[list[Outcome], dict[int, str]]:
+def _stored(
+    assets: Sequence[Asset], store: FileResultStore | None, how: RunOptions
+) -> tuple[list[Outcome], dict[int, str]]:
     """What the store has, and where the result of each asset belongs."""
     if store is None:
         return [Outcome(asset=asset) for asset in assets], {}

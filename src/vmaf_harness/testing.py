@@ -23,10 +23,8 @@ VERSION = 1  # of statistics.json
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what is computed once is kept in it
-class Test:
+class ScoredDataset:
     """A dataset scored; `outcomes` in the order of the recipe."""
-
-    __test__ = False  # pytest collects what is called Test
 
     recipe: Recipe
     extraction: Extraction
@@ -63,27 +61,27 @@ class Test:
         return len(self.recipe.missing) + len(self.outcomes) - len(self.scored)
 
 
-def score_line(test: Test, outcome: Outcome, score: float) -> str:
+def score_line(dataset: ScoredDataset, outcome: Outcome, score: float) -> str:
     """One asset's score with 6 decimals, as libvmaf prints them."""
     asset = outcome.asset
     name = printable(asset.distorted.path.name)
-    line = f"asset {asset.asset_id}: {test.extraction.type} {score:.6f} (content {asset.content_id}, {name})"
+    line = f"asset {asset.asset_id}: {dataset.extraction.type} {score:.6f} (content {asset.content_id}, {name})"
     if (spread := outcome.spread) is None:
         return line
     interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
     return f"{line}; bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}"
 
 
-def statistics_line(test: Test) -> str:
+def statistics_line(dataset: ScoredDataset) -> str:
     """SROCC, PLCC, KROCC and RMSE in a line, PLCC and RMSE also after a logistic fit; or why there are none."""
-    if test.statistics is None:
-        return f"statistics need at least two assets with a label and a score; there are {len(test.labelled)}"
-    return agreement_line(f"{printable(test.recipe.name)}, {test.extraction.executor_id}", test.agreement)
+    if dataset.statistics is None:
+        return f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
+    return agreement_line(f"{printable(dataset.recipe.name)}, {dataset.extraction.executor_id}", dataset.agreement)
 
 
-def spread_line(test: Test) -> str | None:
+def spread_line(dataset: ScoredDataset) -> str | None:
     """How wide the confidence intervals of a bootstrap model are; None for other models."""
-    spreads = [(outcome.spread, outcome.asset.asset_id) for outcome, _ in test.scored if outcome.spread is not None]
+    spreads = [(outcome.spread, outcome.asset.asset_id) for outcome, _ in dataset.scored if outcome.spread is not None]
     if not spreads:
         return None
     low, high = (fmean(getattr(spread, end) for spread, _ in spreads) for end in ("low", "high"))
@@ -94,13 +92,15 @@ def spread_line(test: Test) -> str | None:
     )
 
 
-def write_tables(test: Test, directory: Path) -> list[Path]:
+def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
     """Write `scores.csv` and `statistics.json` into *directory*."""
     scores, summary = directory / "scores.csv", directory / "statistics.json"
     # Names that are not UTF-8 are written as they are.
     with scores.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        spread_of = [each.name for each in fields(Spread)] if any(o.spread is not None for o in test.outcomes) else []
+        spread_of = (
+            [each.name for each in fields(Spread)] if any(o.spread is not None for o in dataset.outcomes) else []
+        )
         head = [
             "asset_id",
             "content_id",
@@ -113,55 +113,55 @@ def write_tables(test: Test, directory: Path) -> list[Path]:
             "error",
         ]
         table.writerow([*head, *(f"bootstrap_{name}" for name in spread_of)])
-        for outcome in test.outcomes:
+        for outcome in dataset.outcomes:
             asset, result = outcome.asset, outcome.result
             numbers = (
-                (f"{result.pools[test.pool]:.6f}", result.n_frames, result.extraction_s) if result else ("", "", "")
+                (f"{result.pools[dataset.pool]:.6f}", result.n_frames, result.extraction_s) if result else ("", "", "")
             )
             error = str(outcome.error or "").partition("\n")[0]
             spread = [f"{getattr(outcome.spread, name):.6f}" if outcome.spread else "" for name in spread_of]
             label = (asset.groundtruth, asset.groundtruth_std)
             row = [asset.asset_id, asset.content_id, asset.distorted.path, *label, *numbers, error]
             table.writerow([*row, *spread])
-        for problem in test.recipe.missing:
+        for problem in dataset.recipe.missing:
             table.writerow([problem.asset_id, *[""] * 7, problem.message, *("" for _ in spread_of)])
     about = {
         "version": VERSION,
-        "dataset": test.recipe.name,
-        "recipe": str(test.recipe.path),
-        "executor_id": test.extraction.executor_id,
-        "pool": test.pool,
-        "scored": len(test.scored),
-        "failed": test.failed,
-        "statistics": test.agreement if test.statistics is not None else None,
+        "dataset": dataset.recipe.name,
+        "recipe": str(dataset.recipe.path),
+        "executor_id": dataset.extraction.executor_id,
+        "pool": dataset.pool,
+        "scored": len(dataset.scored),
+        "failed": dataset.failed,
+        "statistics": dataset.agreement if dataset.statistics is not None else None,
     }
     summary.write_text(json.dumps(about, indent=1) + "\n", encoding="ascii")
     return [scores, summary]
 
 
-def write_features(test: Test, directory: Path) -> list[Path]:
+def write_features(dataset: ScoredDataset, directory: Path) -> list[Path]:
     """Write the mean of each metric over the frames of each scored asset, as training writes its feature table."""
     from vmaf_harness.extract import write_columns
 
-    results = [outcome.result for outcome, _ in test.scored if outcome.result is not None]
+    results = [outcome.result for outcome, _ in dataset.scored if outcome.result is not None]
     if not results:
         return []
     names = [name for name in results[0].means if all(name in result.means for result in results)]
-    assets = [outcome.asset for outcome, _ in test.scored]
+    assets = [outcome.asset for outcome, _ in dataset.scored]
     features = {name: [result.means[name] for result in results] for name in names}
     return write_columns(directory, assets, [asset.groundtruth for asset in assets], features)
 
 
-def write_plots(test: Test, directory: Path, size_inches: tuple[float, float] | None) -> list[Path]:
+def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[float, float] | None) -> list[Path]:
     """Draw scores over labels, and their errors, into *directory*; nothing where no asset has both."""
-    labelled = test.labelled
+    labelled = dataset.labelled
     if not labelled:
         return []
     from vmaf_harness.plot import residual_plot, scatter_plot
 
-    stem = f"{test.recipe.name}_{test.extraction.executor_id}"
+    stem = f"{dataset.recipe.name}_{dataset.extraction.executor_id}"
     scatter, residual = directory / f"{stem}.png", directory / f"{stem}_residuals.png"
-    title = f"{test.recipe.name}: {test.extraction.executor_id}"
+    title = f"{dataset.recipe.name}: {dataset.extraction.executor_id}"
     assets = [outcome.asset for outcome, _, _ in labelled]
     labels, scores = [label for _, label, _ in labelled], [score for _, _, score in labelled]
     ids, names = (
@@ -172,7 +172,7 @@ def write_plots(test: Test, directory: Path, size_inches: tuple[float, float] | 
     with suppress(StatisticsError):  # too few for a curve
         fit = logistic_fit(labels, scores)
     deviations = [asset.groundtruth_std for asset in assets]
-    given = (labels, scores, ids, title, test.statistics, size_inches)
+    given = (labels, scores, ids, title, dataset.statistics, size_inches)
     scatter_plot(scatter, *given, content_names=names, fit=fit, deviations=deviations)
     residual_plot(residual, *given, content_names=names)
     return [scatter, residual]

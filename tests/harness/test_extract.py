@@ -19,7 +19,7 @@ from vmaf_harness.extract import Extracted, content_hash, extract, write_table
 from vmaf_harness.features import extraction
 from vmaf_harness.parameters import FeatureParam, read_feature_param
 from vmaf_harness.recipe import read_recipe
-from vmaf_harness.scoring import How, score_pair
+from vmaf_harness.scoring import RunOptions, score_pair
 from vmaf_harness.script import run_extraction
 from vmaf_workspace.lock import Run
 
@@ -27,7 +27,7 @@ from vmaf_workspace.lock import Run
 def extracted(
     assets: Sequence[Asset], features: FeatureParam, root: Path, *, cache: bool = False, keep_going: bool = False
 ) -> Extracted:
-    how = How(cache=cache, keep_going=keep_going)
+    how = RunOptions(cache=cache, keep_going=keep_going)
     with Run(root) as run:
         return extract(assets, features, run, how, warn=lambda _: None, progress=lambda *_: None)
 

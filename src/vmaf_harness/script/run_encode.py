@@ -25,7 +25,7 @@ from vmaf_harness.features import Extraction, extraction
 from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe, read_references
-from vmaf_harness.scoring import How, score_assets
+from vmaf_harness.scoring import RunOptions, score_assets
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.store import ENGINES
 from vmaf_harness.store import directory as file_result_store
@@ -119,7 +119,7 @@ def _labels(
     # Its dataset has the name that the final recipe gives it, and so have the results that are stored.
     unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
-    how = How(cache=True, processes=options.processes, keep_going=options.keep_going)
+    how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going)
     with Progress(len(recipe.assets)) as progress:
         scored = score_assets(recipe.assets, teacher, run, how, warn=_warn, progress=progress)
     for outcome in scored:

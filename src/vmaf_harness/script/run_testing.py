@@ -16,12 +16,12 @@ from vmaf_harness.features import QUALITY_TYPES
 from vmaf_harness.predictor import quality
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe
-from vmaf_harness.scoring import How, score_assets
+from vmaf_harness.scoring import RunOptions, score_assets
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
 from vmaf_harness.testing import (
-    Test,
+    ScoredDataset,
     score_line,
     shown,
     spread_line,
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
         from vmaf_harness.plot import check_directory
 
         check_directory(Path(options.save_plot))
-    how = How(
+    how = RunOptions(
         cache=options.cache_result,
         processes=options.processes,
         keep_going=options.keep_going,
@@ -81,38 +81,39 @@ def _run(options: argparse.Namespace) -> int:
         if predictor is not None:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction
-        test = Test(recipe=recipe, extraction=wanted, pool=options.pool, outcomes=outcomes)
+        dataset = ScoredDataset(recipe=recipe, extraction=wanted, pool=options.pool, outcomes=outcomes)
         for outcome in outcomes:
             if outcome.error is not None:
                 _warn(str(outcome.error))
         if options.print_result or len(assets) == 1:
-            for outcome, score in test.scored:
-                print(score_line(test, outcome, score))
-        print(statistics_line(test), flush=True)
-        if (line := spread_line(test)) is not None and len(assets) > 1:
+            for outcome, score in dataset.scored:
+                print(score_line(dataset, outcome, score))
+        print(statistics_line(dataset), flush=True)
+        if (line := spread_line(dataset)) is not None and len(assets) > 1:
             print(line, flush=True)
-        _write(test, run, options)
+        _write(dataset, run, options)
         if options.keep_workfiles:
             print(f"work files: {run.workdir()}", file=sys.stderr)
         stored = sum(outcome.cached for outcome in outcomes)
-        failed = f", {test.failed} without a score" if test.failed else ""
+        failed = f", {dataset.failed} without a score" if dataset.failed else ""
         print(
-            f"{count_text(len(test.scored), 'asset')} scored, {stored} of them stored before{failed}", file=sys.stderr
+            f"{count_text(len(dataset.scored), 'asset')} scored, {stored} of them stored before{failed}",
+            file=sys.stderr,
         )
-    return FAILED if test.failed else DONE
+    return FAILED if dataset.failed else DONE
 
 
-def _write(test: Test, run: Run, options: argparse.Namespace) -> None:
+def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> None:
     """Tables and plots, into the run's output; a run that found everything stored does without where that fails."""
     try:
-        written = write_tables(test, run.output())
+        written = write_tables(dataset, run.output())
         if options.cache_result:
-            written += write_features(test, run.output())
+            written += write_features(dataset, run.output())
         if not options.suppress_plot:
             directory = Path(options.save_plot) if options.save_plot else run.output()
-            written += write_plots(test, directory, options.plot_wh)
+            written += write_plots(dataset, directory, options.plot_wh)
     except WorkspaceError as error:
-        if not all(outcome.cached for outcome in test.outcomes):
+        if not all(outcome.cached for outcome in dataset.outcomes):
             raise
         _warn(f"no table and no plot is written: {error}")
         return

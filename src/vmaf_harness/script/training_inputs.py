@@ -19,7 +19,7 @@ from vmaf_harness.extract import Extracted, asset_name, extract
 from vmaf_harness.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import Recipe, read_recipe
-from vmaf_harness.scoring import How
+from vmaf_harness.scoring import RunOptions
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
 from vmaf_harness.testing import shown
 from vmaf_workspace.locate import locate
@@ -123,7 +123,7 @@ def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequen
 
 def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: argparse.Namespace) -> Extracted:
     """The feature table, with progress on stderr."""
-    how = How(cache=options.cache_result, processes=options.processes, keep_going=options.keep_going)
+    how = RunOptions(cache=options.cache_result, processes=options.processes, keep_going=options.keep_going)
     try:
         with Progress(len(assets)) as progress:
             return extract(
