@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -442,6 +443,42 @@ def test_numbers_that_no_file_has_are_damage(change: dict[str, int], tmp_path: P
     forged = reforged(tmp_path / "b", taken.id, lambda data: data["files"][0].update(change))
     with pytest.raises(DamagedError, match="cannot be read"):
         bring_back(tmp_path / "out", tmp_path / "b", forged)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x/" * 3000 + "y"])
+@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+def test_a_path_that_no_system_has_is_damage_and_blocks_nothing(kind: str, name: str, tmp_path: Path) -> None:
+    def forge(data: dict[str, Any]) -> None:
+        if kind == "directory":
+            data["directories"].append({"path": f"model/{name}", "mode": "0755"})
+        elif kind == "link":
+            data["files"].append({"path": "model/link", "mtime_ns": 0, "link": name})
+        else:
+            data["files"][0]["path"] = f"model/{name}"
+
+    root = models(tmp_path / "ws")
+    forged = reforged(tmp_path / "b", take(root, tmp_path / "b").id, forge)
+    before = everything(root)
+    done = ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--snapshot", forged)
+    assert (done.code, "cannot be read" in done.err, len(done.err) < 500) == (1, True, True), done
+    assert everything(root) == before
+
+
+@pytest.mark.parametrize("path", ["model/\ud800", "model/" + "x/" * 3000 + "y"])
+def test_a_journal_with_a_path_that_no_system_has_blocks_nothing(path: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    steps = [{"path": path, "staged": "0", "was": None, "sha256": None}]
+    (root / JOURNAL).write_text(json.dumps({"token": "0" * 16, "steps": steps}))
+    assert take(root, tmp_path / "b").files == 5
+
+
+@pytest.mark.parametrize("time_s", [math.nan, math.inf, 1e300, -1e12, 1e15])
+def test_a_time_that_no_calendar_knows_is_damage(time_s: float, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    reforged(tmp_path / "b", take(root, tmp_path / "b").id, lambda data: data.update(time_s=time_s))
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    listed, kept = ws("snapshots", *at), ws("forget", *at, "--keep-daily", "1", "--yes")
+    assert (listed.code, "DAMAGED" in listed.out, kept.code) == (0, True, 0), (listed, kept)
 
 
 def test_a_size_that_is_not_that_of_the_content_is_damage(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _quoted = json.encoder.encode_basestring_ascii
 STAGING = ".vmaf-restore-"  # what a restore has not yet put in its place, in each subdirectory
 SHORT = 8  # hex digits of the hash that people are shown
 MOST = 1 << 63  # no file system knows a larger size, or a time further away
+LONGEST = 4096  # bytes of a path that Linux takes: step by step a longer one could be made, and never be read again
+END_S = 253402300800.0  # the year 10000, which no calendar here knows
 
 
 class DamagedError(WorkspaceError):
@@ -135,9 +138,12 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
         if data["version"] != VERSION:
             raise DamagedError(f"snapshot {short(snapshot_id)} has version {data['version']!r}; this reads {VERSION}")
         files = tuple(_from_json(file) for file in data["files"])
+        time_s = float(data["time_s"])
+        if not 0 <= time_s < END_S:
+            raise ValueError(f"taken at {time_s!r} s")
         snapshot = Snapshot(
             id=snapshot_id,
-            time_s=float(data["time_s"]),
+            time_s=time_s,
             host=str(data["host"]),
             workspace=str(data["workspace"]),
             note=str(data["note"]),
@@ -196,10 +202,12 @@ def _from_json(data: dict[str, Any]) -> File:
     path, mtime_ns = data["path"], data["mtime_ns"]
     if not isinstance(path, str) or type(mtime_ns) is not int or not -MOST <= mtime_ns < MOST:
         raise TypeError(f"{path!r}: expected a path and a time in ns")
+    if not _can_be(path):
+        raise ValueError(f"{path[:80]!r}…: no system has such a path")
     if "link" in data:
         link = data["link"]
-        if not isinstance(link, str) or not link or "\0" in link:
-            raise TypeError(f"{path!r}: a link to {link!r}")
+        if not isinstance(link, str) or not link or "\0" in link or not _can_be(link):
+            raise TypeError(f"{path!r}: a link to {str(link)[:80]!r}")
         return File(path=path, mtime_ns=mtime_ns, link=link)
     size, sha256 = data["size"], data["sha256"]
     if type(size) is not int or not 0 <= size < MOST:
@@ -211,15 +219,25 @@ def _from_json(data: dict[str, Any]) -> File:
 
 def _directory_from_json(data: dict[str, Any]) -> Directory:
     path = data["path"]
-    if not isinstance(path, str):
-        raise TypeError(f"{path!r}: expected the path of a directory")
+    if not isinstance(path, str) or not _can_be(path):
+        raise TypeError(f"{str(path)[:80]!r}: expected the path of a directory")
     return Directory(path=path, mode=int(data["mode"], 8) & 0o777)
+
+
+def _can_be(path: str) -> bool:
+    """Whether the system could have been asked for *path*."""
+    try:
+        return len(os.fsencode(path)) < LONGEST
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return False
 
 
 def is_place(path: str) -> bool:
     """Whether *path* is one that a snapshot may name: below a backed-up subdirectory, and no name of our own there."""
     parts = path.split("/")
     if len(parts) < 2 or parts[0] not in BACKED_UP or not all(parts) or {".", ".."} & set(parts) or "\0" in path:
+        return False
+    if not _can_be(path):
         return False
     return parts[1] not in KEPT_NAMES and not parts[1].startswith((ASIDE, STAGING))
 
