@@ -27,6 +27,7 @@ MIN_AGE_S = 3600.0
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
+TICK_NS = 10_000_000  # the kernel's clock of time stamps lags by so much
 CACHES = frozenset({"result_store_dir", "encode"})
 
 
@@ -247,7 +248,7 @@ def _judge(
     if state is not None:
         os.close(state)
     usage = _measured(fd, subdir, name, newest_ns)
-    if not aside and session is not None and usage.newest_ns > session.since_s * 1e9 - COARSEST_NS:
+    if not aside and session is not None and _is_newer(fd, name, usage, session):
         why = f"newer than the session of {session}"
         return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
     if state is not None:
@@ -257,6 +258,13 @@ def _judge(
         why = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s, and has no lock to ask"
         return Kept(path=f"{subdir}/{name}", why=why, live=True)
     return usage
+
+
+def _is_newer(fd: int, name: str, usage: Usage, session: Holder) -> bool:
+    """Whether it may be of this session; of what `cp -p` or `tar` made the change time alone says so."""
+    since_ns = session.since_s * 1e9
+    changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
+    return usage.newest_ns > since_ns - COARSEST_NS or changed_ns > since_ns - TICK_NS
 
 
 def _measured(fd: int, subdir: str, name: str, newest_ns: Mapping[str, int] | None) -> Usage:

@@ -45,6 +45,8 @@ class Holder:
     since_s: float  # seconds since the epoch
 
     def __str__(self) -> str:
+        if not self.pid:  # nobody could be read
+            return f"somebody on {self.host} ({self.command})"
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since_s))
         return f"process {self.pid} on {self.host} ({self.command}), since {since}"
 
@@ -195,7 +197,10 @@ def _session_locks(root: Path) -> Iterator[tuple[str, Holder | None]]:
     directory = root / MARKER / SESSIONS
     try:
         names = sorted(os.listdir(directory))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:  # made by another user, whose programs nobody must take for ended
+        yield "", Holder(0, "an unknown host", f"sessions that may not be listed: {error.strerror}", 0.0)
         return
     for name in names:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from trees import Ended, age, left, run, stored, subprocess_env, workspace, write, ws
+from trees import Ended, age, left, run, stored, subprocess_env, without_root_powers, workspace, write, ws
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.lock import SESSIONS, sessions, stale_sessions
@@ -335,6 +336,29 @@ def test_a_clean_keeps_what_is_newer_than_the_session_and_takes_what_is_older(ro
     age(root / "workdir" / "new")
     assert ws("clean-scratch", "--workspace", root).code == 0
     assert left(root) == []
+
+
+def test_a_clean_keeps_what_a_session_copied_with_its_old_times(root: Path, tmp_path: Path) -> None:
+    workspace(root)
+    clip = age(write(tmp_path / "clip" / "ref.yuv").parent)
+    with session(root):
+        shutil.copytree(clip, root / "workdir" / "clip")  # with times, as `cp -a` and `tar` do
+        shutil.copy2(clip / "ref.yuv", root / "output" / "ref.yuv")
+        for flags in ((), ("--force",), ("--min-age", "0s")):
+            assert ws("clean-scratch", "--workspace", root, *flags).code == 0
+            assert (left(root), left(root, "output")) == (["clip"], ["ref.yuv"]), flags
+
+
+def test_where_nobody_can_tell_whose_sessions_there_are_nothing_goes_and_it_says_so(root: Path) -> None:
+    prefix = without_root_powers()
+    age(write(workspace(root) / "workdir" / "theirs" / "log").parent)
+    (root / MARKER / SESSIONS).mkdir(mode=0)  # a colleague's, whose umask is 077
+    command = [*prefix, sys.executable, "-m", "vmaf_workspace.cli"]
+    done = run([*command, "clean-scratch", "--force", "--workspace", root])
+    assert left(root) == ["theirs"]
+    assert "sessions that may not be listed: Permission denied" in done.out
+    assert "1970" not in done.out
+    assert run([*command, "migrate", "--yes", "--to", f"{root}.moved", "--workspace", root]).code == 4
 
 
 def test_purge_wipe_and_migrate_wait_for_its_end(root: Path, tmp_path: Path) -> None:
