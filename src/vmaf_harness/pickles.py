@@ -11,6 +11,7 @@ import io
 import math
 import pickle
 import reprlib
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Never
@@ -42,7 +43,7 @@ def read(path: Path) -> Any:
 def loads(content: bytes, name: str) -> Any:
     """The object in these bytes, as `read` does it; *name* is what an error calls them."""
     try:
-        return _Plain().of(_Unpickler(io.BytesIO(content), encoding="latin-1").load())
+        return _Plain().of(_Unpickler(content).load())
     except _RefusedError as refused:
         raise HarnessError(f"{name}: {refused}; {_ALLOWED}, and nothing in it was run") from None
     except RecursionError:
@@ -82,16 +83,21 @@ class _RefusedError(Exception):
 
 
 def _check_keys(keys: Iterable[object]) -> None:
-    """Refuse tuples of tuples: a hundred bytes can name each other so often that their hash is never done.
+    """Refuse what takes long to hash, or to tell from others of the same hash: that need not end.
 
-    The same goes for frozen sets, which are compared part by part.
+    A hundred bytes can be a tuple of tuples that is never gone through, and a million numbers can have one hash.
     """
     for key in keys:
-        if isinstance(key, _NESTING) and any(isinstance(part, _NESTING) for part in key):
-            raise _RefusedError(f"refused a {type(key).__name__} of others as a key or in a set")
+        kind = type(key)
+        if kind not in _KEYS or (isinstance(key, int) and key.bit_length() > 64):
+            raise _RefusedError(f"refused {_of_kind(kind)} as a key or in a set")
 
 
-_NESTING = (tuple, frozenset)
+def _of_kind(kind: type) -> str:
+    return "a large number" if kind is int else f"a {kind.__name__.strip('_').lower()}"
+
+
+_KEYS = frozenset({str, bytes, int, float, bool, type(None)})
 
 
 def _checked(opcode: bytes, keys: slice) -> Callable[[Any], None]:
@@ -103,6 +109,19 @@ def _checked(opcode: bytes, keys: slice) -> Callable[[Any], None]:
         load(unpickler)
 
     return checked
+
+
+def _read_bytearray(unpickler: Any) -> None:
+    """BYTEARRAY8, without believing the length: the memory for it would be taken before it is read."""
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(length)))
+
+
+def _build(unpickler: Any) -> None:
+    """BUILD, whose state may be as long as the arguments of a call."""
+    state = unpickler.stack[-1]
+    unpickler.spend(state if isinstance(state, tuple) else (state,))
+    pickle._Unpickler.dispatch[pickle.BUILD[0]](unpickler)
 
 
 _EVERY, _EVERY_OTHER = slice(None), slice(None, None, 2)
@@ -125,14 +144,26 @@ class _Unpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
         **{opcode[0]: _checked(opcode, keys) for opcode, keys in _HASHING.items()},
+        pickle.BYTEARRAY8[0]: _read_bytearray,
+        pickle.BUILD[0]: _build,
     }
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin-1")
+        self._left = 2 * len(content) + 1000
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a global; a dotted name or an unknown one is refused."""
         found = _GLOBALS.get((module, name))
         if found is None:
             raise _RefusedError(f"refused the global {module}.{name}")
-        return found
+        return _Call(found, self.spend)
+
+    def spend(self, arguments: tuple[Any, ...]) -> None:
+        """Refuse calls that get more than the file has: two bytes can name a megabyte again, for one more copy."""
+        self._left -= len(arguments) + sum(len(each) for each in arguments if isinstance(each, _SIZED))
+        if self._left < 0:
+            raise _RefusedError("refused to make more of the file than it holds")
 
     def persistent_load(self, pid: Any) -> Never:  # noqa: ARG002 - its signature
         """Refuse: there is nothing outside the file."""
@@ -142,12 +173,13 @@ class _Unpickler(pickle._Unpickler):
 class _Call:
     """A function of ours that a pickle may call, and do nothing else to: BUILD would set attributes of a function."""
 
-    __slots__ = ("_function",)
+    __slots__ = ("_function", "_spend")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], spend: Callable[[tuple[Any, ...]], None]) -> None:
+        self._function, self._spend = function, spend
 
     def __call__(self, *arguments: Any) -> Any:
+        self._spend(arguments)
         return self._function(*arguments)
 
     def __setstate__(self, state: Any) -> Never:
@@ -184,12 +216,12 @@ class _Dtype:
 
 
 class _Array:
-    """A numpy array that is being read."""
+    """An array or a number of numpy that is being read; numpy's own would let a pickle assign to its elements."""
 
     __slots__ = ("value",)
 
-    def __init__(self, *_: object) -> None:
-        self.value: Any = None
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """(version, shape, dtype, column order, bytes), the version left out in old files."""
@@ -200,7 +232,7 @@ class _Array:
 def _shaped(dtype: object, data: object, shape: object, order: object) -> Any:
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or order not in ("C", "F"):
         raise _RefusedError("refused an array that is not plain")
-    if any(not isinstance(length, int) or length < 0 for length in shape):
+    if len(shape) > 32 or any(not isinstance(length, int) or not 0 <= length < 1 << 62 for length in shape):
         raise _RefusedError("refused an array's shape")
     flat = dtype.array(data)
     if flat.size != math.prod(shape):
@@ -208,12 +240,16 @@ def _shaped(dtype: object, data: object, shape: object, order: object) -> Any:
     return flat.reshape(shape, order=order).copy()
 
 
-def _scalar(dtype: object, data: object = b"") -> Any:
-    return _shaped(dtype, data, (), "C")[()]
+def _reconstruct(*_: object) -> _Array:
+    return _Array()
 
 
-def _from_buffer(data: object, dtype: object, shape: object, order: object) -> Any:
-    return _shaped(dtype, data, shape, order)
+def _scalar(dtype: object, data: object = b"") -> _Array:
+    return _Array(_shaped(dtype, data, (), "C")[()])
+
+
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:
+    return _Array(_shaped(dtype, data, shape, order))
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
@@ -247,16 +283,17 @@ def _not_called(*_: object) -> Never:
     raise _RefusedError("refused to call numpy.ndarray")
 
 
-_GLOBALS: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): _Call(_ordered),
-    ("_codecs", "encode"): _Call(_encode),
-    ("numpy", "ndarray"): _Call(_not_called),
-    ("numpy", "dtype"): _Call(_Dtype),
-    **{(module, name): kind for module in ("builtins", "__builtin__") for name, kind in
-       (("set", _Call(_set)), ("frozenset", _Call(_frozenset)), ("bytes", _Call(_bytes)))},
-    **{(f"numpy.{core}.multiarray", name): _Call(made) for core in ("core", "_core") for name, made in
-       (("_reconstruct", _Array), ("scalar", _scalar))},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _Call(_from_buffer) for core in ("core", "_core")},
+_SIZED = (str, bytes, bytearray, list, tuple, set, frozenset)
+_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): _ordered,
+    ("_codecs", "encode"): _encode,
+    ("numpy", "ndarray"): _not_called,
+    ("numpy", "dtype"): _Dtype,
+    **{(module, name): made for module in ("builtins", "__builtin__") for name, made in
+       (("set", _set), ("frozenset", _frozenset), ("bytes", _bytes))},
+    **{(f"numpy.{core}.multiarray", name): made for core in ("core", "_core") for name, made in
+       (("_reconstruct", _reconstruct), ("scalar", _scalar))},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
 }  # fmt: skip
 
 
@@ -275,16 +312,16 @@ class _Plain:
         made: Any
         if kind is dict:
             made = self._made[id(value)] = {}
-            made.update((self.of(key), self.of(item)) for key, item in value.items())
+            made.update((key, self.of(item)) for key, item in value.items())
         elif kind is list:
             made = self._made[id(value)] = []
             made.extend(map(self.of, value))
-        elif kind in (tuple, set, frozenset):
-            made = self._made[id(value)] = kind(map(self.of, value))
+        elif kind is tuple:
+            made = self._made[id(value)] = tuple(map(self.of, value))
         elif kind is _Array:
             made = value.value
         elif kind in (_Call, _Dtype, type):
             raise _RefusedError("refused a global that is not data")
         else:
-            made = value  # a number or an array of numpy, a long byte string
+            made = value  # a set, whose items are plain, or a byte array
         return made
