@@ -230,6 +230,8 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
         return "something was mounted in it"
     if usage.marked:
         return "a workspace was made in it"
+    if os.path.basename(entry.path.removesuffix("/")).startswith(ASIDE):
+        return None  # a rest, which the run that renamed it aside may be removing now
     if (usage.newest_ns, usage.files, usage.apparent_bytes) != (entry.newest_ns, entry.files, entry.apparent_bytes):
         return "it was changed"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -325,6 +326,17 @@ def test_what_went_since_the_plan_is_no_failure(root: Path) -> None:
     assert execute(plan).removed == 1
     report = execute(plan)
     assert (report.removed, report.is_complete) == (0, True)
+
+
+def test_a_rest_that_its_own_run_is_removing_since_the_plan_goes_all_the_same(root: Path) -> None:
+    rest = root / "workdir" / f"{ASIDE}of-a-run"
+    write(rest / "gone" / "frames.yuv", 10)
+    write(rest / "frames.yuv", 100)
+    plan = plan_clean(root)
+    shutil.rmtree(rest / "gone")
+    report = execute(plan)
+    assert (report.removed, report.freed_apparent_bytes, report.is_complete) == (1, 100, True)
+    assert left(root) == []
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
