@@ -49,6 +49,8 @@ class Command:
 
 def run(command: Command, flags: dict[str, Any]) -> int:
     """Call *command*; an error is printed and becomes its exit code, as does Ctrl-C."""
+    _stand_in_for_closed_streams()
+    code: int | None = None
     if isinstance(sys.stdout, TextIOWrapper):  # a name that the terminal's encoding lacks must not end a task half-way
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -58,10 +60,14 @@ def run(command: Command, flags: dict[str, Any]) -> int:
     except WorkspaceError as error:
         return _failed(command, flags, error, error.exit_code)
     except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return FAILED
     except OSError as error:
-        return _failed(command, flags, error, FAILED)
+        if code is None:
+            return _failed(command, flags, error, FAILED)
+        _drop_output()
+        lost = WorkspaceError(f"ended with {code}, but its output could not be written ({error.strerror})")
+        return _failed(command, flags, lost, FAILED)
     except KeyboardInterrupt:
         print("interrupted; what was begun is finished by the next call", file=sys.stderr)
         return INTERRUPTED
@@ -75,10 +81,25 @@ def located(workspace: str) -> Location:
     return location
 
 
+def _stand_in_for_closed_streams() -> None:
+    """Open what is closed, as after `>&-` or in a service: Python has None for it, and a lock could become stdout."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # stays open
+
+
+def _drop_output() -> None:
+    """Lead stdout to nowhere: what it still holds would fail again when Python ends, with an exit code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int) -> int:
     from vmaf_workspace import render
 
     print("\n".join(map(render.printable, f"{command.name}: {error}".split("\n"))), file=sys.stderr)
     if flags.get("json"):
-        print(render.object_json(command.name, error=str(error), exit_code=code))
+        try:
+            print(render.object_json(command.name, error=str(error), exit_code=code), flush=True)
+        except OSError:  # where stdout is what failed
+            _drop_output()
     return code

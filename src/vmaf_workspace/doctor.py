@@ -110,7 +110,7 @@ def _variable(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     if not text.startswith(("/", "~")):
         found = f"{VARIABLE} is {text!r}, which is another directory from each place that a command is given"
-        remedy = f"export {VARIABLE}={current_directory() / text}"
+        remedy = f"export {VARIABLE}={shlex.quote(str(current_directory() / text))}"
         yield Finding(level=Level.WARNING, about="variable", found=found, remedy=remedy)
     checkout = find_checkout(current_directory())
     is_elsewhere = checkout is not None and os.path.realpath(locate(text).path) != os.path.realpath(checkout.workspace)
@@ -299,7 +299,8 @@ def _rests(root: Path) -> Iterator[Finding]:
     journal = journal_of(root)
     if journal.get("state", State.DONE) != State.DONE:
         found = f"a migration from {journal.get('from')} to {journal.get('to')} was stopped ({MARKER}/{JOURNAL})"
-        remedy = f"ws.migrate --from {journal.get('from')} --to {journal.get('to')}"
+        source, target = (shlex.quote(str(journal.get(end))) for end in ("from", "to"))
+        remedy = f"ws.migrate --from {source} --to {target}"
         yield Finding(level=Level.WARNING, about="workspace", found=found, remedy=remedy)
     for subdir in SUBDIRS:
         try:

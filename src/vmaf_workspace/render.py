@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -274,7 +275,8 @@ def moved_lines(moved: Moved, *, dry_run: bool) -> None:
     listing("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
     listing("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
     if not dry_run:
-        print(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(os.fsencode(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}\n"))  # as it is
 
 
 def models_json(root: str, models: Sequence[Model]) -> str:

@@ -118,13 +118,15 @@ def test_without_a_harness_the_rest_is_examined(root: Path) -> None:
 # The variable.
 
 
-@pytest.mark.parametrize(("value", "word"), [(" ", "blank"), ("relative/ws", "another directory")])
+@pytest.mark.parametrize(("value", "word"), [(" ", "blank"), ("relative/my ws", "another directory")])
 def test_a_variable_that_does_not_mean_what_it_seems_to(
     value: str, word: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, value)
     finding = the_one(wrong(root), "variable")
     assert (finding.level, word in finding.found) == (Level.WARNING, True)
+    if value.strip():  # a line to be pasted into a shell
+        assert shlex.split(finding.remedy) == ["export", f"{VARIABLE}={Path.cwd() / value}"]
 
 
 def test_a_variable_that_the_checkouts_harness_ignores(
@@ -217,7 +219,7 @@ def test_what_processes_that_were_killed_left_is_named_with_what_finishes_it(roo
     age(write(root / "output" / ".starting-3" / "run.json").parent)
     (root / "model" / ".m.whole").mkdir()
     write(root / "workdir" / ".vmaf-trash-fresh")
-    write(root / MARKER / "migration.json").write_text('{"from": "/a", "to": "/b", "state": "begun"}')
+    write(root / MARKER / "migration.json").write_text('{"from": "/a", "to": "/a b", "state": "begun"}')
     code = "import os, sys, time; from pathlib import Path; from vmaf_workspace.lock import session\n"
     code += "with session(Path(sys.argv[1]), 'it'): print('ready', flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code, root], stdout=subprocess.PIPE)
@@ -229,7 +231,7 @@ def test_what_processes_that_were_killed_left_is_named_with_what_finishes_it(roo
     child.stdout.close()
     found = wrong(root)
     assert "sessions that are over" in the_one(found, "locks").found
-    assert the_one(found, "workspace").remedy == "ws.migrate --from /a --to /b"
+    assert the_one(found, "workspace").remedy == "ws.migrate --from /a --to '/a b'"
     assert "ws.clean-scratch" in the_one(found, "workdir/").remedy
     assert "1 hidden" in the_one(found, "workdir/").found
     assert "ws.clean-scratch" in the_one(found, "output/").remedy

@@ -151,6 +151,12 @@ def test_many_entries_are_all_moved_and_nothing_is_left(tmp_path: Path, disk: Pa
     assert sorted(os.listdir(tmp_path)) == ["home", "nowhere"]
 
 
+def test_the_variable_to_set_is_printed_with_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    target = tmp_path / os.fsdecode(b"b\xff\nd")
+    done = move(filled(tmp_path / "ws"), target)
+    assert done.out.endswith(f"export VMAF_WORKSPACE='{target}'\n"), done
+
+
 def test_a_second_call_says_that_it_is_done(tmp_path: Path, disk: Path) -> None:
     root = filled(tmp_path / "ws")
     for target in (tmp_path / "second", disk / "third"):

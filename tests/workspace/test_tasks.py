@@ -291,6 +291,26 @@ def test_a_reader_that_leaves_early_is_no_error_of_ours(root: Path) -> None:
     assert done.err == ""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_changes_no_exit_code(closed: str, root: Path) -> None:
+    stored(root, "d/1/k")
+    codes = {"where": 0, "status": 0, "status --json": 0, "clean-scratch": 0, "purge-cache": 3, "setup --json": 0}
+    for command, code in codes.items():
+        done = run(["sh", "-c", f"exec {sys.executable} -m vmaf_workspace.cli {command} {closed}"])
+        assert (done.code, "Traceback" in done.err) == (code, False), (command, done)
+
+
+@pytest.mark.parametrize("flag", ["", "--json"])
+def test_output_that_finds_no_room_is_1_and_says_that_the_task_itself_ended_well(flag: str, root: Path) -> None:
+    age(ended_run(root))
+    buffered = subprocess_env(PYTHONUNBUFFERED=None)
+    done = run(
+        ["sh", "-c", f"exec {sys.executable} -m vmaf_workspace.cli clean-scratch {flag} > /dev/full"], env=buffered
+    )
+    assert (done.code, left(root)) == (1, [])
+    assert done.err == ("clean-scratch: ended with 0, but its output could not be written (No space left on device)\n")
+
+
 def test_a_file_in_place_of_a_subdirectory_is_refused(project: Path, root: Path) -> None:
     shutil.rmtree(root / "output")
     write(root / "output")
