@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import linear_regression
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
@@ -78,12 +79,20 @@ def residual_plot(
     size_inches: tuple[float, float] | None = None,
     *,
     content_names: Mapping[int, str] | None = None,
+    fit: LogisticFit | None = None,
 ) -> None:
     """Write a PNG of the errors, prediction − label, over the labels; otherwise as `scatter_plot`.
 
-    What is above the line at 0 is overrated. Errors of one content that lie together say that the model has not learnt
-    what makes that content special.
+    Predictions on another scale than the labels are mapped to it first, by `fit`, or by the best line without one: the
+    differences of two scales are no errors. What is above the line at 0 is overrated. Errors of one content that lie
+    together say that the model has not learnt what makes that content special.
     """
+    pairs = [(x, y) for x, y in zip(labels, predictions, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    of, mapped = "prediction", list(predictions)
+    if pairs and not _on_one_scale(*map(list, zip(*pairs, strict=True))) and len({y for _, y in pairs}) > 1:
+        slope, intercept = linear_regression([y for _, y in pairs], [x for x, _ in pairs])
+        of = "prediction, on the curve," if fit is not None else "prediction, on the best line,"
+        mapped = [fit.map(y) if fit is not None else slope * y + intercept for y in predictions]
 
     def draw(axes: Axes, x: list[float], y: list[float]) -> None:
         axes.set_xlim(_limits(x))
@@ -91,9 +100,9 @@ def residual_plot(
         axes.set_ylim(-reach, reach)
         axes.axhline(0, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.55, zorder=2)
 
-    points = [(x, y - x, content) for x, y, content in zip(labels, predictions, content_ids, strict=True)]
-    ends = ("label", "prediction − label")
-    _points_plot(path, points, title, _numbers(statistics, None), ends, draw, size_inches, content_names or {})
+    points = [(x, y - x, content) for x, y, content in zip(labels, mapped, content_ids, strict=True)]
+    numbers = _numbers(statistics, fit if of != "prediction" else None)
+    _points_plot(path, points, title, numbers, ("label", f"{of} − label"), draw, size_inches, content_names or {})
 
 
 def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping[str, float], score: str) -> None:
@@ -246,8 +255,7 @@ def _colours(count: int) -> list[tuple[float, float, float]]:
 
 
 def _draw_line_and_limits(axes: Axes, x: list[float], y: list[float]) -> None:
-    low, high = max(min(x), min(y)), min(max(x), max(y))
-    if high - low > (max(*x, *y) - min(*x, *y)) / 2:  # labels and predictions are on one scale
+    if _on_one_scale(x, y):
         limits = _limits([*x, *y])
         axes.set_xlim(limits)
         axes.set_ylim(limits)
@@ -257,12 +265,16 @@ def _draw_line_and_limits(axes: Axes, x: list[float], y: list[float]) -> None:
     axes.set_xlim(_limits(x))
     axes.set_ylim(_limits(y))
     if min(x) < max(x):
-        from statistics import linear_regression
-
         slope, intercept = linear_regression(x, y)
         ends = [min(x), max(x)]
         fitted = [slope * end + intercept for end in ends]
         axes.plot(ends, fitted, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.55, zorder=2)
+
+
+def _on_one_scale(x: list[float], y: list[float]) -> bool:
+    """Whether labels and predictions overlap in most of their range."""
+    low, high = max(min(x), min(y)), min(max(x), max(y))
+    return high - low > (max(*x, *y) - min(*x, *y)) / 2
 
 
 def _limits(values: list[float]) -> tuple[float, float]:

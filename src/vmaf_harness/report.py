@@ -33,6 +33,8 @@ def _read(path: Path, root: Path) -> Iterator[Entry]:
         dataset = about["dataset"]
         name = dataset["name"] if isinstance(dataset, dict) else dataset
         kind = next(about[key] for key in ("model_type", "executor_id", "kind") if key in about)
+        if about.get("pool", "mean") != "mean":
+            kind = f"{kind}, {about['pool']}"
         numbers = {"n": 0} | (about["statistics"] or {})
     except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError):
         return

@@ -56,6 +56,11 @@ class ScoredDataset:
         return agreement([label for _, label, _ in labelled], [score for _, _, score in labelled])
 
     @property
+    def what(self) -> str:
+        """What was tested, for people, with the pool where it is not the usual one."""
+        return self.extraction.executor_id + (f", {self.pool}" if self.pool != "mean" else "")
+
+    @property
     def failed(self) -> int:
         """How many assets have no score: missing, failing, or not begun after a failure."""
         return len(self.recipe.missing) + len(self.outcomes) - len(self.scored)
@@ -76,7 +81,7 @@ def statistics_line(dataset: ScoredDataset) -> str:
     """SROCC, PLCC, KROCC and RMSE in a line, PLCC and RMSE also after a logistic fit; or why there are none."""
     if dataset.statistics is None:
         return f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
-    return agreement_line(f"{printable(dataset.recipe.name)}, {dataset.extraction.executor_id}", dataset.agreement)
+    return agreement_line(f"{printable(dataset.recipe.name)}, {dataset.what}", dataset.agreement)
 
 
 def spread_line(dataset: ScoredDataset) -> str | None:
@@ -159,9 +164,9 @@ def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[floa
         return []
     from vmaf_harness.plot import residual_plot, scatter_plot
 
-    stem = f"{dataset.recipe.name}_{dataset.extraction.executor_id}"
+    stem = f"{dataset.recipe.name}_{dataset.what.replace(', ', '_')}"
     scatter, residual = directory / f"{stem}.png", directory / f"{stem}_residuals.png"
-    title = f"{dataset.recipe.name}: {dataset.extraction.executor_id}"
+    title = f"{dataset.recipe.name}: {dataset.what}"
     assets = [outcome.asset for outcome, _, _ in labelled]
     labels, scores = [label for _, label, _ in labelled], [score for _, _, score in labelled]
     ids, names = (
@@ -174,7 +179,7 @@ def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[floa
     deviations = [asset.groundtruth_std for asset in assets]
     given = (labels, scores, ids, title, dataset.statistics, size_inches)
     scatter_plot(scatter, *given, content_names=names, fit=fit, deviations=deviations)
-    residual_plot(residual, *given, content_names=names)
+    residual_plot(residual, *given, content_names=names, fit=fit)
     return [scatter, residual]
 
 

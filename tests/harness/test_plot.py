@@ -202,6 +202,19 @@ def test_residuals_lie_around_zero_in_the_colours_of_their_contents(tmp_path: Pa
     assert exact.stat().st_size > 5000
 
 
+@pytest.mark.parametrize("has_fit", [False, True], ids=["line", "curve"])
+def test_residuals_of_another_scale_are_those_of_what_is_fitted(has_fit: bool, tmp_path: Path) -> None:
+    random = Random(7)
+    labels = [random.uniform(10, 95) for _ in range(40)]
+    predictions = [0.8 + label / 500 + random.gauss(0, 0.01) for label in labels]  # as SSIM is, all below 1
+    found, fit = statistics(labels, predictions), logistic_fit(labels, predictions) if has_fit else None
+    residual_plot(tmp_path / "r.png", labels, predictions, [0] * 40, "t", found, (6, 6), fit=fit)
+    image = pixels(tmp_path / "r.png")
+    of_points = (image.max(axis=2) - image.min(axis=2) > GREY).sum(axis=1)
+    above, below = of_points[: len(image) // 2].sum(), of_points[len(image) // 2 :].sum()
+    assert min(above, below) > 0.5 * max(above, below)
+
+
 def test_frames_are_drawn_with_their_pools(tmp_path: Path) -> None:
     one, many = tmp_path / "one.png", tmp_path / "many.png"
     frames_plot(one, [50.0], "a $ in a_name", {"mean": 50.0, "harmonic_mean": math.nan}, "VMAF")

@@ -18,6 +18,7 @@ from clips import ENCODERS, N_FRAMES, Clips, program, recipe, start
 
 from vmaf_harness.engine import Engine
 from vmaf_harness.features import extraction
+from vmaf_harness.report import entries
 from vmaf_harness.scoring import score_pair
 from vmaf_harness.script import run_cleaning_cache, run_testing
 from vmaf_harness.store import directory
@@ -84,6 +85,20 @@ def test_a_plot_a_table_and_statistics_are_written(dataset: Path, vmaf_workspace
     summary = json.loads(outputs(vmaf_workspace, "statistics.json")[0].read_bytes())
     assert (summary["scored"], summary["failed"], summary["statistics"]["n"]) == (3, 0, 3)
     assert sorted(os.listdir(vmaf_workspace / "workdir")) == [".gitignore", "CACHEDIR.TAG"]
+
+
+def test_what_was_pooled_otherwise_than_usual_says_so_everywhere(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    for pool in ("mean", "perc5"):
+        assert run_testing.main(["PSNR", str(dataset), "--cache-result", "--pool", pool]) == 0
+    out = capsys.readouterr().out
+    assert "some, PSNR_V1.0, 3 assets" in out
+    assert "some, PSNR_V1.0, perc5, 3 assets" in out
+    assert {path.name for path in outputs(vmaf_workspace, "*.png")} == {
+        f"some_PSNR_V1.0{more}.png" for more in ("", "_residuals", "_perc5", "_perc5_residuals")
+    }
+    assert sorted(entry.what for entry in entries(vmaf_workspace)) == ["some, PSNR_V1.0", "some, PSNR_V1.0, perc5"]
 
 
 def test_a_name_cannot_send_escapes_to_the_terminal(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:

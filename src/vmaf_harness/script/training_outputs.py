@@ -81,5 +81,5 @@ def _plots(directory: Path, inputs: Inputs, extracted: Extracted, made: Made) ->
         fit = logistic_fit(labels, made.predictions)
     ids = extracted.content_ids
     scatter_plot(scatter, labels, made.predictions, ids, title, found, content_names=names, fit=fit)
-    residual_plot(residual, labels, made.predictions, ids, title, found, content_names=names)
+    residual_plot(residual, labels, made.predictions, ids, title, found, content_names=names, fit=fit)
     return [scatter, residual]
