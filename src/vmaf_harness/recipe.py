@@ -69,16 +69,17 @@ class References:
 def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     """Read a recipe; nothing in it is executed, and no video is opened.
 
-    A relative path in it is looked for in the `search` directories in turn, then beside the recipe. What is given for
-    a video wins over what is given for the whole dataset, and that over what is given for the other video of its
-    pair. What a pair has in common (quality size, resampling, duration, `start_frame`, `end_frame`) is taken from the
-    distorted video, else the reference, else the dataset.
+    A bare name that is not here is one in a `search` directory, where `run_encode` writes it. A relative path in it is
+    looked for in the `search` directories in turn, then beside the recipe. What is given for a video wins over what is
+    given for the whole dataset, and that over what is given for the other video of its pair. What a pair has in common
+    (quality size, resampling, duration, `start_frame`, `end_frame`) is taken from the distorted video, else the
+    reference, else the dataset.
 
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
     """
     with _uncollected():
-        return _Reader(read_literals(path), search).recipe()
+        return _Reader(read_literals(_searched(path, search)), search).recipe()
 
 
 def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
@@ -87,7 +88,7 @@ def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
     Raises RecipeError, with the line and the place, for whatever is not understood.
     """
     with _uncollected():
-        return _Reader(read_literals(path), search).references()
+        return _Reader(read_literals(_searched(path, search)), search).references()
 
 
 def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
@@ -98,6 +99,12 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
     literals = read_literals(path)
     _check_names(literals, names)
     return {name: value for name, value in literals.values.items() if name in names}
+
+
+def _searched(path: Path, search: Sequence[Path]) -> Path:
+    if path.name != str(path) or path.exists():
+        return path
+    return next((found for directory in search if (found := directory / path).exists()), path)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -196,7 +197,7 @@ def import_results(
     if not dataset:
         raise UsageError("--dataset is missing; name the recipe, a *_dataset.py, that says which videos were measured")
     root = locate(workspace).path
-    recipe = read_recipe(locate(dataset).path, search=[root / "dataset"])
+    recipe = read_recipe(Path(os.path.expanduser(dataset)), search=[root / "dataset"])
     done = _import.import_results(recipe, locate(store).path if store else directory(root), root, dry_run=dry_run)
     code = FAILED if done.problems else DONE
     if json:

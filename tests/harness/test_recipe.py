@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vmaf_harness.errors import RecipeError
 from vmaf_harness.literal import read_literals
-from vmaf_harness.recipe import read_parameters, read_recipe
+from vmaf_harness.recipe import read_parameters, read_recipe, read_references
 
 HEAD = "dataset_name = 'd'\nyuv_fmt = 'yuv420p'\nwidth = 64\nheight = 48\n"
 PAIR = HEAD + "ref_videos = [{'content_id': 0, 'path': 'r.yuv'}]\n"
@@ -292,6 +292,23 @@ def test_the_search_directories_come_first_and_the_recipe_s_own_last(clips: Path
     found = read_recipe(recipe, search=[first, second]).assets[0]
     assert found.distorted.path == second / "yuv/d.yuv"
     assert found.reference.path == clips / "r.yuv"
+
+
+def test_a_bare_name_is_a_recipe_here_else_one_of_the_search_directories(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write(clips, PAIR + "dis_videos = [{'content_id': 0, 'asset_id': 0, 'path': 'd.yuv'}]")
+    bare = Path(written.name)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert read_recipe(bare, search=[tmp_path / "none", clips]).path == written
+    assert read_references(bare, search=[clips]).references[0].video.path == clips / "r.yuv"
+    for path in (Path("no") / bare, here / bare):
+        with pytest.raises(RecipeError, match="No such file"):
+            read_recipe(path, search=[clips])
+    (here / bare).write_text(written.read_text().replace("r.yuv", str(clips / "r.yuv")))
+    assert read_recipe(bare, search=[clips]).path == bare
 
 
 def test_a_missing_file_leaves_the_other_assets_and_says_where_it_was_looked_for(clips: Path) -> None:
