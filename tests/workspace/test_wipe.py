@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pexpect
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, take
-from trees import everything, left, live_run, run, without_root_powers, workspace, write, ws
+from trees import everything, left, live_run, python, run, without_root_powers, workspace, write, ws
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.snapshot import store, wipe
@@ -248,8 +249,36 @@ def test_a_snapshot_in_a_read_only_place_will_do(tmp_path: Path) -> None:
 
 def test_no_prune_begins_while_the_models_go(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
-    taken = take(root, tmp_path / "b")
-    with wipe.kept_whole(place(tmp_path / "b"), taken.id):
+    take(root, tmp_path / "b")
+    with wipe.unpruned(place(tmp_path / "b")):
         done = ws("prune", "--workspace", root, "--at", tmp_path / "b")
         assert (done.code, "ws.wipe-models" in done.err) == (4, True), done
     assert ws("prune", "--workspace", root, "--at", tmp_path / "b").code == 0
+
+
+COUNTING = """
+import os, sys
+from vmaf_workspace.cli import main
+count = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+def hook(event, args):
+    if event == "open" and "/objects/" in str(args[0]):
+        os.write(count, b".")
+
+sys.addaudithook(hook)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_with_yes_every_object_is_read_once_and_no_prune_begins_meanwhile(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    done = python(COUNTING, tmp_path / "count", "wipe-models", *at(root), "--yes")
+    assert (done.code, content_of(root)) == (0, {}), done
+    assert (tmp_path / "count").stat().st_size == 5
+    bring_back(root, tmp_path / "b")
+    with place(tmp_path / "b").announced(store.PRUNE, "ws.prune"):
+        child = subprocess.Popen([sys.executable, "-m", "vmaf_workspace.cli", "wipe-models", *at(root), "--yes"])
+        time.sleep(1.0)
+        assert (child.poll(), len(content_of(root))) == (None, 5)
+    assert (child.wait(), content_of(root)) == (0, {})

@@ -164,7 +164,7 @@ def forget(
     json: bool = False,
 ) -> int:
     """Remove snapshots from the list, but those to keep: costs the states that only they hold."""
-    from vmaf_workspace.render import count_text
+    from vmaf_workspace.render import count_text, printable
     from vmaf_workspace.snapshot import render, retention, store
 
     keep = retention.Keep(
@@ -186,6 +186,8 @@ def forget(
     gone = [] if dry_run else retention.forget(location, verdicts)
     if json:
         print(render.verdicts_json(verdicts, location.url, gone, dry_run=dry_run))
+    elif all(verdict.is_kept for verdict in verdicts):
+        print(f"nothing to forget in {printable(location.url)}")
     elif dry_run:
         print(f"{going} would be forgotten; dry run: nothing was changed")
     else:
@@ -233,28 +235,31 @@ def wipe_models(
         raise UsageError(f"--only: {wrong!r} holds no models; expected {', '.join(BACKED_UP)}")
     with render.spinner("reading the models"):
         found = wipe.plan_wipe(root, subdirs)
-    location, held = None, ""
-    if found.plan.entries:
-        refuse_live_runs(root, "wipe the models of")
-        if not json:
-            render.plan_lines(found.plan)
-        if not without_snapshot:
-            location = _location(at, root)
-            held = _held(location, root, found, offer=not (yes or dry_run or json))
-            print(f"snapshot {short(held)} holds all of it, verified now", file=sys.stderr)
-        if not dry_run and not yes and not _typed(found):
-            print("nothing was removed", file=sys.stderr)
-            return FAILED
-    if dry_run:
-        if json:
-            print(render.removal_json(found.plan, None, DONE))
-        else:
-            where = render.printable(found.plan.root)
-            print(f"{render.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
-        return DONE
     with ExitStack() as until_removed:
-        if location is not None:  # verified again, for a person may have taken long to answer
-            until_removed.enter_context(wipe.kept_whole(location, held))
+        if found.plan.entries:
+            refuse_live_runs(root, "wipe the models of")
+            if not json:
+                render.plan_lines(found.plan)
+            location = None if without_snapshot else _location(at, root)
+            if location is not None:
+                if yes and not dry_run:
+                    until_removed.enter_context(wipe.unpruned(location))
+                held = _held(location, root, found, offer=not (yes or dry_run or json))
+                print(f"snapshot {short(held)} holds all of it, verified now", file=sys.stderr)
+            if not dry_run and not yes:
+                if not _typed(found):
+                    print("nothing was removed", file=sys.stderr)
+                    return FAILED
+                if location is not None:  # a person may have taken long to answer
+                    until_removed.enter_context(wipe.unpruned(location))
+                    wipe.check_still_whole(location, held)
+        if dry_run:
+            if json:
+                print(render.removal_json(found.plan, None, DONE))
+            else:
+                where = render.printable(found.plan.root)
+                print(f"{render.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
+            return DONE
         plan, changed = wipe.unchanged(found)
         with render.progress("removing") as progress:
             report = execute(plan, progress=progress)
@@ -370,7 +375,7 @@ def _typed(found: Wipe) -> bool:
     from vmaf_workspace import render
 
     if not sys.stdin.isatty():
-        raise RefusedError("wipe the models: no terminal to ask at, so nothing was removed; --yes says yes")
+        raise RefusedError("no terminal to ask at, so nothing was removed; --yes says yes")
     for subdir in found.plan.subdirs:
         entries = found.entries_of(subdir)
         if entries:

@@ -71,27 +71,26 @@ def held_by(location: Location, wipe: Wipe) -> str | None:
 
 
 @contextmanager
-def kept_whole(location: Location, snapshot_id: str) -> Iterator[None]:
-    """Verify the snapshot, every hash, and let no prune begin until the block ends.
-
-    Raises RefusedError where it is not whole, or not there any more; InUseError where a prune goes on for too long.
-    """
-    gone = RefusedError(
-        f"snapshot {short(snapshot_id)}, which held what would go, is no longer whole in {location.url}; "
-        "nothing was removed\n`ws.verify` says what it lacks; `ws.backup-models` takes another"
-    )
-    if snapshot_id not in ids(location):  # before anything is written there: the place itself may be gone
-        raise gone
+def unpruned(location: Location) -> Iterator[None]:
+    """Let no prune begin until the block ends. InUseError where one goes on for too long."""
     with ExitStack() as announced:
         try:
-            announced.enter_context(taking(location, f"ws.{WIPE}"))
+            if ids(location):  # else the place itself may be gone, and nothing is to be made there
+                announced.enter_context(taking(location, f"ws.{WIPE}"))
         except (InUseError, RefusedError):
             raise
         except WorkspaceError:  # a read-only place, where no prune can begin either
             pass
-        if snapshot_id not in verify(location, [snapshot_id]).whole:
-            raise gone
         yield
+
+
+def check_still_whole(location: Location, snapshot_id: str) -> None:
+    """Verify the snapshot once more, every hash; RefusedError where it is not whole, or not there any more."""
+    if snapshot_id not in ids(location) or snapshot_id not in verify(location, [snapshot_id]).whole:
+        raise RefusedError(
+            f"snapshot {short(snapshot_id)}, which held what would go, is no longer whole in {location.url}; "
+            "nothing was removed\n`ws.verify` says what it lacks; `ws.backup-models` takes another"
+        )
 
 
 def unchanged(wipe: Wipe) -> tuple[Plan, list[tuple[str, str]]]:
