@@ -18,8 +18,9 @@ from trees import age, everything, in_a_mount_namespace, live_run, workspace, wr
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot import store
-from vmaf_workspace.snapshot.manifest import DamagedError
+from vmaf_workspace.snapshot.manifest import DamagedError, short
 from vmaf_workspace.snapshot.swap import JOURNAL
 
 
@@ -488,6 +489,52 @@ def test_a_size_that_is_not_that_of_the_content_is_damage(tmp_path: Path) -> Non
     with pytest.raises(DamagedError, match="size"):
         bring_back(tmp_path / "out", tmp_path / "b", forged)
     assert content_of(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("how", ["truncated", "strange", "foreign"])
+def test_where_the_newest_manifest_is_damaged_the_one_before_is_named(how: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    older = take(root, tmp_path / "b")
+    write(root / "model" / "m.pkl", 7)
+    snapshots = tmp_path / "b" / "snapshots"
+    if how == "truncated":
+        os.truncate(snapshots / f"{take(root, tmp_path / 'b').id}.json", 10)
+    elif how == "strange":
+        reforged(tmp_path / "b", older.id, lambda data: data["files"][0].update(path="/etc/passwd"))
+    else:
+        (snapshots / "somebodys.json").write_bytes(b"{}")
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    done = ws("restore-models", *at)
+    assert done.code == 1
+    remedy = f"`ws.restore-models --snapshot {short(older.id)}`"
+    assert remedy in done.err, done
+    assert how != "foreign" or "snapshot somebodys is damaged" in done.err, done
+    shutil.rmtree(root / "model")
+    assert ws("restore-models", *at, "--snapshot", short(older.id)).code == 0
+    for subdir in BACKED_UP:
+        shutil.rmtree(root / subdir)
+    done = ws("backup-models", *at)
+    assert (done.code, remedy in done.err) == (1, True), done
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_what_differs_is_said_in_words_that_fit_any_number(n: int, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    paths = [write(root / "model" / f"{k}.pkl", 1) for k in range(5)]
+    age(root / "model")
+    take(root, tmp_path / "b")
+    for path in paths[:n]:
+        write(path, 2)
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    done = ws("restore-models", *at)
+    said = {
+        0: "; 10 identical files there already;",
+        1: "in 'model/0.pkl'; nothing",
+        2: "in 'model/0.pkl', 'model/1.pkl'; nothing",
+        5: "in 'model/0.pkl', 'model/1.pkl', 'model/2.pkl' and 2 more; nothing",
+    }
+    assert said[n] in done.out + done.err, done
+    assert f"0 new files, {n} different, {10 - n} identical" in ws("restore-models", *at, "--dry-run").out
 
 
 def test_the_snapshot_of_what_was_replaced_is_never_the_latest(tmp_path: Path) -> None:

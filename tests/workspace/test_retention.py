@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,20 @@ def test_a_workspace_that_moved_counts_as_one() -> None:
     assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == [False, True]
 
 
+def test_what_a_wrong_clock_dated_in_the_future_stays_and_takes_no_place() -> None:
+    snapshots = [listed(NOW - 2 * DAY_S), listed(NOW - DAY_S), listed(NOW + 60), listed(NOW + 900 * DAY_S)]
+    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW)
+    assert [v.is_kept for v in verdicts] == [False, False, True, True]
+    assert verdicts[-1].listed.id in verdicts[-1].reasons[0]
+    assert [v.is_kept for v in plan_forget(snapshots, Keep(daily=2), now_s=NOW)] == [False, True, True, True]
+
+
+def test_of_two_of_the_same_time_the_one_that_is_the_latest_is_kept() -> None:
+    twins = [listed(NOW - 1), listed(NOW - 1)]
+    twins = [replace(twin, id=f"{twin.id}{n}") for n, twin in enumerate(twins)]
+    assert [v.is_kept for v in plan_forget(twins, Keep(last=1), now_s=NOW)] == [False, True]
+
+
 def test_nothing_to_keep_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="--keep-last"):
         plan_forget(DAILY, Keep())
@@ -165,6 +180,19 @@ def test_forget_asks_and_prune_frees_exactly_what_no_snapshot_names(tmp_path: Pa
     assert ws("prune", *at, "--json").json["removed"] == {"objects": 2, "apparent_bytes": 43}
     assert ws("prune", *at, "--json").json["removed"] == {"objects": 0, "apparent_bytes": 0}
     assert verify(place(tmp_path / "b")).problems == []
+
+
+def test_nothing_to_forget_and_nothing_to_free_are_said_in_words(tmp_path: Path) -> None:
+    root, _ = three(tmp_path)
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    for flags in ((), ("--yes",), ("--dry-run",)):
+        done = ws("forget", *at, "--keep-last", "3", *flags)
+        assert (done.code, done.out.splitlines()[-1]) == (0, f"nothing to forget in {tmp_path / 'b'}"), done
+    assert ws("prune", *at).out == f"nothing to free in {tmp_path / 'b'}\n"
+    assert "1 snapshot forgotten; `ws.prune` frees what only" in ws("forget", *at, "--keep-last", "2", "--yes").out
+    freed = "1 object, 21 B, which no snapshot names; in"
+    assert ws("prune", *at, "--dry-run").out.startswith(f"would free {freed}")
+    assert ws("prune", *at).out.startswith(f"freed {freed}")
 
 
 def test_the_snapshots_of_a_copied_workspace_count_for_themselves(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from snapshot_trees import bring_back, content_of, damage, models, place, take
+from snapshot_trees import bring_back, content_of, damage, models, place, reforged, take
 from trees import age, everything, workspace, write, ws
 
 from vmaf_workspace.errors import RefusedError
@@ -137,6 +137,20 @@ def test_a_truncated_manifest_is_named_by_verify_and_listed_as_damaged(tmp_path:
     done = ws("verify", "--workspace", root, "--at", tmp_path / "b")
     assert done.code == 1
     assert taken.id in done.out
+
+
+def test_a_backup_says_that_a_wrong_clock_dated_another_one_later(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    first = take(root, tmp_path / "b")
+    later = reforged(tmp_path / "b", first.id, lambda data: data.update(time_s=4e9))
+    reforged(tmp_path / "b", first.id, lambda data: data.update(identity="of another", workspace="/elsewhere"))
+    done = ws("backup-models", "--workspace", root, "--at", tmp_path / "b", "--json")
+    assert (done.code, done.json["dated_later"]) == (0, later), done
+    done = ws("backup-models", "--workspace", root, "--at", tmp_path / "b")
+    assert f"{tmp_path / 'b'}/snapshots/{later}.json" in done.err
+    (tmp_path / "b" / "snapshots" / f"{later}.json").unlink()
+    done = ws("backup-models", "--workspace", root, "--at", tmp_path / "b", "--json")
+    assert (done.code, done.json["dated_later"]) == (0, None), done
 
 
 def test_large_files_and_other_file_systems_make_no_difference(tmp_path: Path) -> None:

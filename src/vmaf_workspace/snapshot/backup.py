@@ -53,6 +53,7 @@ class Taken:
     stored_bytes: int
     left_out: tuple[tuple[str, str], ...]  # (path, why)
     is_first: bool  # of all that the location lists
+    dated_later: str | None = None  # id of a snapshot of this workspace that stays the latest: a clock was wrong
 
 
 class _ChangedError(Exception):
@@ -118,6 +119,7 @@ def backup(
         location.write(manifest_name(snapshot_id), content)
         for sha256 in work.trust.damaged & set(taken.values()):
             location.remove(f"damaged/{sha256}")
+        dated_later = _dated_later(work, snapshot_id, listed)
     known.write(root, location.url, {path: (signature(tree.found[path]), sha) for path, sha in taken.items() if sha})
     return Taken(
         id=snapshot_id,
@@ -128,6 +130,7 @@ def backup(
         stored_bytes=sum(work.stored.values()),
         left_out=(*tree.left_out, *_led_away(work, tree)),
         is_first=not listed,
+        dated_later=dated_later,
     )
 
 
@@ -301,10 +304,19 @@ def _check_still_there(work: _Work, tree: Tree, place: _Place | None, listed: li
     last = None if tree.found else latest(work.location, work.root, listed)
     if last is not None and last.files:
         raise RefusedError(
-            f"there is no model in {work.root}, and {len(last.files)} files were in its last snapshot, "
-            f"{short(last.id)}; none was taken:\nan empty one would be the latest. "
+            f"there is no model in {work.root}, and there was one in its last snapshot, {short(last.id)}; "
+            "none was taken:\nan empty one would be the latest. "
             "`ws.restore-models` brings them back; if they went on purpose, nothing is left to back up"
         )
+
+
+def _dated_later(work: _Work, snapshot_id: str, listed: list[str]) -> str | None:
+    """The snapshot that was there before this one and is later by its name, where it is of the same workspace."""
+    later = [i for i in listed if i > snapshot_id]
+    with suppress(DamagedError):
+        found = latest(work.location, work.root, later) if later else None
+        return None if found is None else found.id
+    return None
 
 
 def _led_away(work: _Work, tree: Tree) -> list[tuple[str, str]]:

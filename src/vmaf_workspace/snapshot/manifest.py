@@ -79,8 +79,11 @@ class Snapshot:
 
 
 def short(snapshot_id: str) -> str:
-    """An id as people are shown it, and may give it: the time and a few digits of the hash."""
-    return snapshot_id[: -64 + SHORT]
+    """An id as people are shown it, and may give it: the time and a few digits of the hash.
+
+    Whatever else somebody put among the manifests is shown by its whole name.
+    """
+    return snapshot_id[: -64 + SHORT] if len(snapshot_id) > 64 else snapshot_id
 
 
 def object_name(sha256: str) -> str:

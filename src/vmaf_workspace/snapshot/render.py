@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace.render import age_text, bytes_text, count_text, listing, object_json, printable, table
-from vmaf_workspace.snapshot.manifest import short
+from vmaf_workspace.snapshot.manifest import manifest_name, short
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.backup import Taken
@@ -35,6 +35,7 @@ def taken_json(taken: Taken, root: str, url: str) -> str:
         read_files=taken.read_files,
         stored={"objects": taken.stored_objects, "apparent_bytes": taken.stored_bytes},
         is_new_location=taken.is_first,
+        dated_later=taken.dated_later,
         left_out=[{"path": path, "why": why} for path, why in taken.left_out],
     )
 
@@ -45,6 +46,13 @@ def taken_lines(taken: Taken, url: str) -> None:
     what = f"{count_text(taken.files, 'file')}, {bytes_text(taken.apparent_bytes)}, {stored}"
     new = ", a new backup location: no snapshot was there before" if taken.is_first else ""
     print(f"snapshot {id_text(taken.id)}: {what}; in {printable(url)}{new}")
+    if taken.dated_later is not None:
+        print(
+            f"warning: snapshot {id_text(taken.dated_later)} is dated later, as a clock was or is wrong, so it is\n"
+            f"still the latest; --snapshot {id_text(taken.id)} names this one. Once nothing in the other is missed,\n"
+            f"move {printable(url)}/{manifest_name(taken.dated_later)} away",
+            file=sys.stderr,
+        )
     listing("left out:", taken.left_out, file=sys.stderr)
 
 
@@ -150,10 +158,11 @@ def restored_lines(plan: Restoring, done: Restored | None) -> None:
         listing("would be restored:", [(file.path, "new") for file in plan.new])
         listing("would be replaced, with --overwrite:", [(path, "differs") for path in plan.conflicts])
         size = bytes_text(plan.apparent_bytes)
-        what = f"{count_text(len(plan.new), 'new file')}, {len(plan.conflicts)} that differ, {plan.same} identical"
+        what = f"{count_text(len(plan.new), 'new file')}, {len(plan.conflicts)} different, {plan.same} identical"
         print(f"snapshot {name} into {place}: {what}, {size}; dry run: nothing was changed")
         return
-    what = f"{count_text(done.files, 'file')}, {bytes_text(done.apparent_bytes)}; {plan.same} were there already"
+    there = count_text(plan.same, "identical file")
+    what = f"{count_text(done.files, 'file')}, {bytes_text(done.apparent_bytes)}; {there} there already"
     print(f"restored {what}; in {place}, from snapshot {name}")
     if done.safety is not None:
         print(f"what was replaced is in snapshot {id_text(done.safety)}")
@@ -218,8 +227,12 @@ def pruned_json(pruned: Pruned, url: str, *, dry_run: bool) -> str:
 
 def pruned_lines(pruned: Pruned, url: str, *, dry_run: bool) -> None:
     """Print what a prune freed, or would."""
-    what = f"{count_text(pruned.objects, 'object')}, {bytes_text(pruned.apparent_bytes)}"
-    done = "would be freed; dry run: nothing was changed" if dry_run else "freed"
-    print(f"{what} that no snapshot names {done}; in {printable(url)}")
+    what = f"{count_text(pruned.objects, 'object')}, {bytes_text(pruned.apparent_bytes)}, which no snapshot names"
+    if not pruned.objects:
+        print(f"nothing to free in {printable(url)}")
+    elif dry_run:
+        print(f"would free {what}; in {printable(url)}; dry run: nothing was changed")
+    else:
+        print(f"freed {what}; in {printable(url)}")
     if pruned.kept_fresh:
         print(f"{count_text(pruned.kept_fresh, 'object')} stored within the hour stay: a listing there may lag")

@@ -125,11 +125,12 @@ def restore(
     that is not what the snapshot says: nothing was changed then.
     """
     if plan.conflicts and not overwrite:
-        shown = ", ".join(repr(path) for path in plan.conflicts[:3]) + (", …" if len(plan.conflicts) > 3 else "")
+        more = f" and {len(plan.conflicts) - 3} more" if len(plan.conflicts) > 3 else ""
+        shown = ", ".join(repr(path) for path in plan.conflicts[:3]) + more
         raise RefusedError(
-            f"{len(plan.conflicts)} files in {plan.root} differ from snapshot {short(plan.snapshot.id)} ({shown}); "
+            f"{plan.root} has something else than snapshot {short(plan.snapshot.id)} in {shown}; "
             "nothing was restored.\n"
-            "--overwrite replaces them, after a snapshot of what is there; --into DIR restores elsewhere"
+            "--overwrite replaces that, after a snapshot of what is there; --into DIR restores elsewhere"
         )
     report = Restored()
     try:
@@ -186,7 +187,7 @@ def _only(snapshot: Snapshot, glob: str) -> list[File]:
     }
     if not groups:
         raise UsageError(
-            f"--only {glob!r} fits none of the {len(snapshot.files)} files of snapshot {short(snapshot.id)};\n"
+            f"--only {glob!r} fits none of the models in snapshot {short(snapshot.id)};\n"
             "a pattern begins at the workspace, such as 'model/vmaf_v2*' or '*/vmaf_v2*'"
         )
     return [file for file in snapshot.files if group_of(file.path) in groups]

@@ -11,6 +11,8 @@ from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import manifest_name
 from vmaf_workspace.snapshot.store import Listed
 
+AHEAD_S = 3600.0  # clocks of different machines differ; what is dated further ahead is of a wrong one
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
@@ -40,7 +42,8 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
     """A verdict on each of *snapshots*, oldest first as they came. Raises UsageError where *keep* keeps nothing.
 
     What is pinned, the last verified one of each workspace and the last with any file, and what cannot be read stay
-    whatever *keep* says. Those taken for safety before a restore count for themselves, and take no place of others.
+    whatever *keep* says. So do those that are dated in the future. These, and those taken for safety before a restore,
+    take no place of others.
     """
     if keep == Keep():
         raise UsageError("say what to keep: --keep-last, --keep-daily, --keep-weekly, --keep-monthly or --keep-within")
@@ -48,8 +51,11 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
     reasons: dict[str, list[str]] = {listed.id: [] for listed in snapshots}
     groups: dict[tuple[tuple[str, ...], bool], list[Listed]] = {}
     for listed in snapshots:
+        move_away = f"move {manifest_name(listed.id)} away once nothing in it is missed"
         if listed.snapshot is None:
-            reasons[listed.id].append(f"damaged: move {manifest_name(listed.id)} away once nothing in it is missed")
+            reasons[listed.id].append(f"damaged: {move_away}")
+        elif _time_s(listed) > now_s + AHEAD_S:
+            reasons[listed.id].append(f"dated in the future, by a wrong clock: {move_away}")
         else:
             of = listed.snapshot
             whose = (of.identity,) if of.identity else (of.host, of.workspace)
@@ -57,7 +63,7 @@ def plan_forget(snapshots: Sequence[Listed], keep: Keep, *, now_s: float | None 
         if listed.pinned:
             reasons[listed.id].append("pinned")
     for (_, is_safety), group in groups.items():
-        newest_first = sorted(group, key=_time_s, reverse=True)
+        newest_first = sorted(group, key=lambda listed: (_time_s(listed), listed.id), reverse=True)
         for listed in [listed for listed in newest_first if listed.verified][:1]:
             reasons[listed.id].append("the last verified one")
         for listed in newest_first[: keep.last]:

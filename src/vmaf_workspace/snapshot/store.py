@@ -88,7 +88,7 @@ def _named(location: Location, text: str, known: list[str]) -> str:
     if len(meant) == 1:
         return meant[0]
     what = "means none of" if not meant else f"means {len(meant)} of"
-    raise UsageError(f"snapshot {text!r} {what} the {len(known)} in {location.url}; `ws.snapshots` lists them")
+    raise UsageError(f"snapshot {text!r} {what} the snapshots in {location.url}; `ws.snapshots` lists them")
 
 
 def latest(location: Location, root: Path | None, known: list[str] | None = None) -> Snapshot | None:
@@ -96,29 +96,38 @@ def latest(location: Location, root: Path | None, known: list[str] | None = None
 
     It is told by the identity that a workspace keeps wherever it moves; where none has that, by host and path, as
     after an `rm -rf` and a new beginning, but not by the path that another workspace has moved away from. None where
-    there is none, DamagedError where a newer manifest cannot be read.
+    there is none; DamagedError where a newer manifest cannot be read, which names the newest that can.
     """
     own_identity = "" if root is None else identity(root)
     own_place = None if root is None else (socket.gethostname(), os.path.realpath(root))
-    of_place: Snapshot | None = None
+    newest: Snapshot | None = None
     others: set[str] = set()
+    damage: WorkspaceError | None = None
     for snapshot_id in reversed(ids(location) if known is None else known):
         try:
             snapshot = load(location, snapshot_id)
-        except DamagedError as error:
-            raise DamagedError(f"{error}\n`ws.verify` says more; --snapshot names an older one") from None
+        except (DamagedError, RefusedError) as error:
+            damage = damage or error
+            continue
         if snapshot.is_safety:
             continue
         if root is None or (own_identity and snapshot.identity == own_identity):
-            return snapshot
+            newest = snapshot
+            break
         has_moved = snapshot.identity in others  # its newest is of another place, or has been looked at
         if snapshot.identity:
             others.add(snapshot.identity)
-        if of_place is None and not has_moved and (snapshot.host, snapshot.workspace) == own_place:
-            of_place = snapshot
+        if newest is None and not has_moved and (snapshot.host, snapshot.workspace) == own_place:
+            newest = snapshot
             if not own_identity:
                 break
-    return of_place
+    if damage is None:
+        return newest
+    remedy = "`ws.snapshots` lists those that can be read"
+    if newest is not None:
+        name = short(newest.id)
+        remedy = f"the newest that can be read is {name}; `ws.restore-models --snapshot {name}` brings it back"
+    raise DamagedError(f"{damage}\n`ws.verify` says more; {remedy}")
 
 
 def _none_of(location: Location, known: list[str], root: Path | None) -> str:
