@@ -12,14 +12,18 @@ from vmaf_workspace.command import Command, run
 from vmaf_workspace.commands import COMMANDS
 from vmaf_workspace.errors import USAGE
 
+HELP = ("-h", "--help")
 CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (2 for a flag that argparse does not know)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    words[:1] = [word.removeprefix("ws.") for word in words[:1]]  # messages name the tasks so
     if words[:1] == ["run"] and "--" in words:  # what follows is another program's
         del words[words.index("--") :]
+    elif words[:1] == ["run"]:  # a command without its `--`, as `run` then says
+        words[1:] = [word for word in words if word in HELP]
     flags = vars(_parser().parse_args(_joined(words)))
     command: Command = flags.pop("command")
     flags = {name: command.flags[name] if value is None else value for name, value in flags.items()}
@@ -52,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         text = (command.function.__doc__ or "").splitlines()[0]
-        sub = commands.add_parser(command.name, help=text, description=text, allow_abbrev=False)
+        usage = "%(prog)s [-h] [--workspace WORKSPACE] -- PROGRAM ..." if command.name == "run" else None
+        sub = commands.add_parser(command.name, help=text, description=text, usage=usage, allow_abbrev=False)
         sub.set_defaults(command=command)
         for name, default in command.flags.items():
             flag, about = f"--{name.rstrip('_').replace('_', '-')}", command.help[name]  # `from_`, for Python

@@ -51,6 +51,18 @@ def test_the_console_script_is_installed_and_is_the_module() -> None:
     assert run([script, "where", "--workspace", "/a"]).out == "/a\n"
 
 
+def test_the_console_script_knows_a_task_by_the_name_that_messages_give_it(root: Path) -> None:
+    assert ws("ws.where").out == f"{root}\n"
+    assert ws("ws.run", "--", "echo", "a", "--help").out == "a --help\n"
+
+
+def test_run_without_its_dashes_says_where_the_command_goes(root: Path) -> None:
+    for words in ((), ("ls",), ("ls", "-l"), ("--workspace", root, "run")):
+        done = ws("run", *words)
+        assert (done.code, "no command; give it after `--`" in done.err) == (2, True), done
+    assert "[--workspace WORKSPACE] -- PROGRAM ...\n" in ws("run", "--help").out
+
+
 def test_another_projects_tasks_file_lists_every_task_with_its_consequence(project: Path) -> None:
     done = invoke("--list")
     assert done.code == 0
