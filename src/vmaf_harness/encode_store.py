@@ -21,6 +21,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe import Reference
 from vmaf_harness.store import BROKEN, CONTENT_HASHES, ContentHashes
 from vmaf_harness.store import directory as file_result_store
+from vmaf_harness.transform import is_number
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import ENCODE_STORE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
@@ -62,7 +63,9 @@ class EncodeResultStore:
         of = [self.source_sha256(reference), video.yuv_fmt, video.width_px, video.height_px, video.filters]
         name = json.dumps(of)
         with suppress(KeyError, TypeError):
-            return Picture(**self._pictures[name])
+            known = Picture(**self._pictures[name])
+            if type(known.width_px) is type(known.height_px) is int and isinstance(known.pix_fmt, str):
+                return known
         picture = look()
         self._pictures[name] = asdict(picture)
         self._has_new_pictures = True
@@ -194,14 +197,22 @@ class EncodeResultStore:
             if entry["format"] != FORMAT or not line.endswith(b"\n"):
                 return None
             fields = {name: entry[name] for name in Encoded.__dataclass_fields__}
+            if not isinstance(entry["sha256"], str) or not all(type(entry[name]) is int for name in _WHOLE):
+                return None
+            if not all(is_number(entry[name]) for name in _NUMBERS) or "\0" in entry["path"]:
+                return None
             return Encoded(**{**fields, "path": below(self.root / "encode", entry["path"])})
-        except (ValueError, KeyError, TypeError, RefusedError):
+        except (ValueError, KeyError, TypeError, RecursionError, RefusedError):
             return None
+
+
+_WHOLE = ("n_bytes", "width_px", "height_px", "n_frames")
+_NUMBERS = ("duration_s", "bitrate_bps", "encode_s")
 
 
 def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
     try:
         pictures = json.loads(memory.read_bytes())
-    except (OSError, ValueError):  # a memory that cannot be read is no memory
+    except (OSError, ValueError, RecursionError):  # a memory that cannot be read is no memory
         return {}
     return pictures if isinstance(pictures, dict) else {}

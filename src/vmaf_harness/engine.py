@@ -155,5 +155,11 @@ def _read(memory: Path | None) -> dict[str, _Answer]:
     try:
         data: dict[str, Any] = json.loads(memory.read_bytes())
         return {path: _Answer(**answer) for path, answer in data.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # a memory that cannot be read is no memory
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # a memory that cannot be read is no memory
         return {}

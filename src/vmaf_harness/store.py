@@ -327,7 +327,7 @@ class ContentHashes:
                 if len(rest) == 5:
                     self._stale += path in self._known
                     self._known[path] = rest
-            except (ValueError, TypeError):  # torn, or the blank line before an append
+            except (ValueError, TypeError, RecursionError):  # torn, or the blank line before an append
                 continue
 
 

@@ -347,6 +347,48 @@ def test_an_encode_that_is_not_as_it_was_is_made_again(
     assert (tmp_path / "elsewhere.mp4").exists() == (how == "entry points outside")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"bitrate_bps": "50k"}, {"n_frames": None}, {"duration_s": float("nan")}, {"sha256": []}, {"width_px": True}),
+        *({"path": 1}, {"path": "a\0b"}, {"path": "some"}, {"path": ""}, None),
+    ],
+    ids=str,
+)
+def test_an_entry_of_other_kinds_of_values_is_set_aside(
+    wrong: dict[str, object] | None, references: Callable[..., Path], vmaf_workspace: Path
+) -> None:
+    command = [str(references()), "out", *ONE]
+    assert run_encode(command) == 0
+    whole = (recipe := vmaf_workspace / "dataset" / "out_dataset.py").read_bytes()
+    entry = entries(vmaf_workspace)[0]
+    about = json.loads(entry.read_bytes())
+    entry.write_text("[" * 100_000 + "\n" if wrong is None else json.dumps(about | wrong) + "\n")
+    assert run_encode(command) == 0
+    assert recipe.read_bytes() == whole
+    assert {**json.loads(entry.read_bytes()), "encode_s": 0, "extraction_s": 0} == {
+        **about,
+        "encode_s": 0,
+        "extraction_s": 0,
+    }
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"": "wide"}', "5"], ids=["deep", "wide", "number"])
+def test_memories_that_cannot_be_read_are_none(
+    content: str, references: Callable[..., Path], vmaf_workspace: Path
+) -> None:
+    command = [str(references()), "out", *ONE]
+    assert run_encode(command) == 0
+    stores = vmaf_workspace / "result_store_dir"
+    pictures = stores / "encode_store" / ".pictures.json"
+    (name,) = json.loads(pictures.read_bytes())
+    pictures.write_text(
+        json.dumps({name: {"width_px": "w", "height_px": 1, "pix_fmt": "p"}}) if "wide" in content else content
+    )
+    (stores / "file_result_store" / ".content_hashes.jsonl").write_text(content + "\n")
+    assert run_encode(command) == 0
+
+
 def test_another_source_ffmpeg_or_argument_is_another_encode(
     references: Callable[..., Path],
     clips: Clips,
