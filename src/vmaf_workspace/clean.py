@@ -16,7 +16,7 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
-from vmaf_workspace.contract import KEPT_NAMES, MARKER, SCRATCH, STORES
+from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.lock import ASIDE, RUN_FILE, SESSIONS, STARTING, Holder, open_paths, sessions, take
 from vmaf_workspace.plan import Entry, Kept, Plan, new
@@ -29,6 +29,7 @@ STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
 TICK_NS = 10_000_000  # the kernel's clock of time stamps lags by so much
 CACHES = frozenset({"result_store_dir", "encode"})
+ENCODES = ("encode/", f"result_store_dir/{ENCODE_STORE}/")  # an encode that no store knows is made again, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,8 +350,9 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
                 continue
             usage = Usage(1, about.st_size, about.st_blocks * 512, about.st_mtime_ns)
             cost_s = _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
-            why = "can be encoded again" if subdir == "encode" else "can be extracted again"
-            yield _entry(f"{subdir}/{item.path[len(top) + 1 :]}", about, usage, why, cost_s)
+            path = f"{subdir}/{item.path[len(top) + 1 :]}"
+            why = "can be encoded again" if path.startswith(ENCODES) else "can be extracted again"
+            yield _entry(path, about, usage, why, cost_s)
 
 
 def _extraction_s(path: str) -> float:

@@ -225,7 +225,7 @@ def plan_summary(plan: Plan) -> str:
     if not plan.entries:
         return "nothing to remove"
     entries = f"{count_text(len(plan.entries), 'entry')}, " if plan.files != len(plan.entries) else ""
-    cost = f", {duration_text(plan.cost_s)} of extraction to do again" if plan.cost_s else ""
+    cost = f", {duration_text(plan.cost_s)} to compute again" if plan.cost_s else ""
     return f"{entries}{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}{cost}"
 
 
@@ -366,7 +366,7 @@ def _purge_group(entry: Entry) -> str:
 
 def _group(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
     cost_s = sum(entry.cost_s for entry in entries)
-    why = f"{duration_text(cost_s)} of extraction to do again" if cost_s else entries[0].why
+    why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
     return printable(name), str(len(entries)), bytes_text(sum(entry.disk_bytes for entry in entries)), why
 
 
