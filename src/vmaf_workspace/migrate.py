@@ -132,7 +132,8 @@ def _renamed(source: Path, target: Path) -> bool:
     """Rename the source to the target; False where they lie on two file systems."""
     if not is_on_one_disk(source, target):
         return False
-    _clear_target(target)
+    _refuse_users(source, "migrate")  # one may have begun while links were rewritten
+    _clear_target(source, target)
     try:
         os.rename(source, target)
     except OSError as error:
@@ -144,10 +145,13 @@ def _renamed(source: Path, target: Path) -> bool:
     return True
 
 
-def _clear_target(target: Path) -> None:
+def _clear_target(source: Path, target: Path) -> None:
     if os.path.lexists(target) and is_skeleton(target):
         _remove(aside_of(target))  # of an earlier call
         os.rename(target, aside_of(target))
+        if not is_skeleton(aside_of(target)):  # somebody wrote there in the instant before
+            os.rename(aside_of(target), target)
+            raise InUseError(f"{target} is no longer empty; {source} stays the workspace. Name another place")
 
 
 @contextmanager
@@ -211,7 +215,7 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
         _write_journal(stage, journal | {"state": State.COMPARED} | digests)
         sync_file_system(str(stage))
         _refuse_users(source, "migrate")  # one may have begun since
-        _clear_target(target)
+        _clear_target(source, target)
         os.rename(stage, target)
 
 

@@ -649,6 +649,45 @@ def test_a_file_that_a_process_holds_open_refuses_it_in_every_subdirectory(
     assert (target / "dataset" / "run" / "held").stat().st_size == 3
 
 
+def test_a_run_that_begins_while_links_are_rewritten_keeps_its_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, target = filled(tmp_path / "ws"), tmp_path / "moved"
+    replace = os.replace
+    with ExitStack() as runs:
+
+        def late(one: Path, other: Path) -> None:
+            if other == root / "output" / "absolute":
+                runs.enter_context(live_run(root))
+            replace(one, other)
+
+        monkeypatch.setattr(os, "replace", late)
+        with pytest.raises(InUseError, match="a live run"):
+            migrate(root, target)
+    assert (root / "model" / "m.pkl").exists()
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_what_is_written_to_the_target_in_the_last_instant_stays(
+    across: bool, tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, target = filled(tmp_path / "ws"), (disk if across else tmp_path) / "moved"
+    workspace(target)
+    rename = os.rename
+
+    def late(one: Path, other: Path) -> None:
+        if one == target:
+            write(target / "model" / "new.pkl", 3)
+        rename(one, other)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(InUseError, match="no longer empty"):
+        migrate(root, target)
+    assert (target / "model" / "new.pkl").stat().st_size == 3
+    assert (root / "model" / "m.pkl").exists()
+
+
 def test_a_file_opened_while_it_was_copied_keeps_the_source(
     tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
