@@ -34,7 +34,7 @@ def read(path: Path) -> Any:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise HarnessError(f"{path}: {error.strerror}") from error
+        raise HarnessError(f"{path}: {error.strerror}; name a file that can be read") from error
     if len(content) > MOST_BYTES:
         raise HarnessError(f"{path} is larger than {MOST_BYTES} bytes; that is no model, table or parameter set")
     return loads(content, str(path))

@@ -319,7 +319,7 @@ def test_what_is_no_whole_pickle_is_an_error_with_its_path(content: bytes, tmp_p
 
 
 def test_a_missing_file_is_an_error_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match="No such file"):
+    with pytest.raises(HarnessError, match="No such file or directory; name a file"):
         pickles.read(tmp_path / "missing.pkl")
 
 
