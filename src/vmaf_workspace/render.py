@@ -1,4 +1,4 @@
-"""Tables, lines and JSON; the only module that formats. Rich is imported where a table or a bar is drawn."""
+"""Tables, lines and JSON; only this and `snapshot/render.py` format. Rich is imported where it draws something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brings models back, and says how two states differ.
+"""Brings models back.
 
 The order leaves the workspace whole wherever it is killed:
 1. everything is copied out of the location into a hidden directory of each subdirectory, each hash checked on the way;
