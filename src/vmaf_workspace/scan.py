@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -160,14 +161,28 @@ def mount_id(fd: int) -> int:
     """
     try:
         info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return os.fstat(fd).st_dev
+    except OSError:  # no /proc in this chroot, or no Linux
+        return _mount_id_without_proc(fd)
     try:
         for line in os.read(info, 4096).splitlines():
             if line.startswith(b"mnt_id:"):
                 return int(line[7:])
     finally:
         os.close(info)
+    return os.fstat(fd).st_dev
+
+
+def _mount_id_without_proc(fd: int) -> int:
+    """The same by statx(2), which is slower to begin with and knows it from Linux 5.8 on; else st_dev."""
+    import ctypes
+
+    about, empty_path, mnt_id = ctypes.create_string_buffer(256), 0x1000, 0x1000
+    try:
+        found = ctypes.CDLL(None).statx(fd, b"", empty_path, mnt_id, about) == 0
+    except (AttributeError, OSError):  # a libc without it
+        found = False
+    if found and int.from_bytes(about[:4], sys.byteorder) & mnt_id:
+        return int.from_bytes(about[144:152], sys.byteorder)
     return os.fstat(fd).st_dev
 
 

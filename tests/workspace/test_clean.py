@@ -381,6 +381,27 @@ print("left")
     assert everything(tmp_path / "outside") == before
 
 
+def test_mounts_are_seen_without_proc(root: Path, tmp_path: Path) -> None:
+    write(tmp_path / "outside" / "file", 1000)
+    (root / "workdir" / "run" / "bound").mkdir(parents=True)
+    code = """
+root, outside = map(Path, sys.argv[1:])
+from vmaf_workspace.scan import mount_id, opened
+from vmaf_workspace.remove import remove_tree
+mount("--bind", outside, root / "workdir" / "run" / "bound")
+with opened(root / "workdir") as fd:
+    told = mount_id(fd)
+    mount("-t", "tmpfs", "none", "/proc")
+    now = mount_id(fd)
+    print(now == os.fstat(fd).st_dev != told or (now == told, remove_tree(fd, "run")))
+"""
+    done = in_a_mount_namespace(code, root, tmp_path / "outside")
+    if done.out == "True\n":
+        pytest.skip("this kernel, or the C library, has no statx that tells the mount")
+    assert done.out == "(True, [('run/bound', 'something is mounted here; unmount it first')])\n", done
+    assert (tmp_path / "outside" / "file").exists()
+
+
 def test_something_mounted_between_plan_and_execution_is_left(root: Path, tmp_path: Path) -> None:
     write(tmp_path / "outside" / "file", 1000)
     (ended_run(root) / "deep").mkdir()
