@@ -181,8 +181,8 @@ def _mount_id_without_proc(fd: int) -> int:
         found = ctypes.CDLL(None).statx(fd, b"", empty_path, mnt_id, about) == 0
     except (AttributeError, OSError):  # a libc without it
         found = False
-    if found and int.from_bytes(about[:4], sys.byteorder) & mnt_id:
-        return int.from_bytes(about[144:152], sys.byteorder)
+    if found and int.from_bytes(about.raw[:4], sys.byteorder) & mnt_id:
+        return int.from_bytes(about.raw[144:152], sys.byteorder)
     return os.fstat(fd).st_dev
 
 

@@ -392,13 +392,12 @@ mount("--bind", outside, root / "workdir" / "run" / "bound")
 with opened(root / "workdir") as fd:
     told = mount_id(fd)
     mount("-t", "tmpfs", "none", "/proc")
-    now = mount_id(fd)
-    print(now == os.fstat(fd).st_dev != told or (now == told, remove_tree(fd, "run")))
+    print(mount_id(fd) == told, remove_tree(fd, "run"))
 """
+    if [int(n) for n in os.uname().release.split(".")[:2]] < [5, 8]:
+        pytest.skip("this kernel's statx does not tell the mount")
     done = in_a_mount_namespace(code, root, tmp_path / "outside")
-    if done.out == "True\n":
-        pytest.skip("this kernel, or the C library, has no statx that tells the mount")
-    assert done.out == "(True, [('run/bound', 'something is mounted here; unmount it first')])\n", done
+    assert done.out == "True [('run/bound', 'something is mounted here; unmount it first')]\n", done
     assert (tmp_path / "outside" / "file").exists()
 
 
