@@ -73,7 +73,8 @@ class Predictor:
                 pools[method] = pooled(scores)
         spread = None
         if self.spreads is not None:
-            spread = Spread(**{name: POOLS[pool](values) for name, values in self.spreads(columns).items()})
+            with suppress(StatisticsError):
+                spread = Spread(**{name: POOLS[pool](values) for name, values in self.spreads(columns).items()})
         means = {**result.means, SCORE: pools["mean"]}
         return replace(result, pools=pools, means=means), scores, spread
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
@@ -121,6 +122,25 @@ def score_assets(
             store.save_hashes()
             engines.remember()
     return outcomes
+
+
+def pooled(result: Result, pool: str, what: str) -> float:
+    """The score pooled so; HarnessError, naming *what* was scored, where such scores have none."""
+    score = result.pools[pool]
+    if math.isnan(score):
+        raise HarnessError(f"{what}: its frames have no {pool.replace('_', ' ')}; pool by another method")
+    return score
+
+
+def with_pool(outcome: Outcome, pool: str) -> Outcome:
+    """The outcome, whose error it is where its scores cannot be pooled so."""
+    if outcome.result is None:
+        return outcome
+    try:
+        pooled(outcome.result, pool, f"asset {outcome.asset.asset_id} ({outcome.asset.distorted.path})")
+    except HarnessError as error:
+        return replace(outcome, result=None, error=error)
+    return outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

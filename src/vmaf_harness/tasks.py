@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def score(
     from vmaf_harness.execute import Stopped, stop_on_signals
     from vmaf_harness.features import QUALITY_TYPES
     from vmaf_harness.predictor import quality
-    from vmaf_harness.scoring import score_pair
+    from vmaf_harness.scoring import pooled, score_pair
     from vmaf_harness.statistics import POOLS
     from vmaf_workspace.locate import locate
     from vmaf_workspace.lock import Run
@@ -64,17 +65,19 @@ def score(
         pair, spread = predictor.predicted_pair(pair, pool)
         wanted = predictor.extraction
     found = pair.result
+    number = pooled(found, pool, distorted)
     if save_plot:
         _plot_frames(Path(save_plot), Path(distorted), pair.frames[wanted.score], found.pools, wanted)
     if json:
         from vmaf_workspace import render
 
-        fields: dict[str, Any] = {"score": found.pools[pool], "pools": dict(found.pools), "frames": pair.frames}
+        pools = {name: None if isnan(each) else each for name, each in found.pools.items()}  # NaN is no JSON
+        fields: dict[str, Any] = {"score": number, "pools": pools, "frames": pair.frames}
         if spread is not None:
             fields["bootstrap"] = asdict(spread)
         print(render.object_json("score", executor_id=wanted.executor_id, pool=pool, **fields))
     else:
-        print(f"{wanted.type} {found.pools[pool]:.6f}")
+        print(f"{wanted.type} {number:.6f}")
         if spread is not None:
             interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
             print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
@@ -96,7 +99,7 @@ def _plot_frames(
 
     path = directory / f"{distorted.stem}_{wanted.executor_id}_frames.png"
     pooled = {name: pools[name] for name in ("mean", "harmonic_mean", "perc5", "min")}
-    frames_plot(path, scores, f"{distorted.name}: {wanted.executor_id}", pooled, wanted.type)
+    frames_plot(path, scores, distorted.name, pooled, wanted.executor_id)
     print(render.printable(str(path)), file=sys.stderr)
 
 

@@ -17,8 +17,10 @@ from trainable import LABELS, SIX, Trainable, write_features, write_model, write
 
 from vmaf_harness import pickles
 from vmaf_harness.engine import Engine
+from vmaf_harness.errors import HarnessError
 from vmaf_harness.script import run_testing, run_vmaf_training
 from vmaf_harness.store import directory
+from vmaf_harness.tasks import score
 
 Printed = pytest.CaptureFixture[str]
 BOOTSTRAP = "BOOTSTRAP_LIBSVMNUSVR"
@@ -186,6 +188,31 @@ def test_pictures_that_are_too_small_for_a_model_are_said(small: Trainable, caps
     assert "are the pictures too small? CAMBI needs 216 pixels" in err
     assert len([line for line in err.splitlines() if line.startswith("asset 0 (")]) == 1
     assert len(err.splitlines()) < 10, "a line an asset, and no ffmpeg command"
+
+
+@pytest.mark.parametrize("model_type", ["LIBSVMNUSVR", BOOTSTRAP])
+def test_scores_that_cannot_be_pooled_as_asked_are_errors_of_their_assets(
+    model_type: str, small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    write_recipe(small.dataset, tuple(label - 60 for label in LABELS))
+    write_model(small.model, model_type, score_clip=None, **({"num_models": 4} if model_type == BOOTSTRAP else {}))
+    assert train(small) == 0
+    capsys.readouterr()
+    assert run_testing.main([*TESTING, str(small.dataset), "--vmaf-model", "m", "--pool=harmonic_mean"]) == 1
+    printed = capsys.readouterr()
+    failed = re.findall(r"^asset \d+ \(\S+\): its frames have no harmonic mean; pool by", printed.err, re.M)
+    assert len(re.findall(r"^asset \d+: VMAF \d", printed.out, re.M)) == 12 - len(failed)
+    assert 0 < len(failed) < 12
+    assert "nan" not in printed.out
+    (table,) = (vmaf_workspace / "output").glob("*/scores.csv")
+    with table.open(newline="") as file:
+        assert sum("no harmonic mean" in row["error"] for row in csv.DictReader(file)) == len(failed)
+    reference, distorted = str(small.directory / "0.mp4"), str(small.videos(0)[2])
+    with pytest.raises(HarnessError, match="its frames have no harmonic mean"):
+        score(reference=reference, distorted=distorted, vmaf_model="m", pool="harmonic_mean")
+    capsys.readouterr()
+    assert score(reference=reference, distorted=distorted, vmaf_model="m", json=True) == 0
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["pools"]["harmonic_mean"] is None
 
 
 def test_a_bootstrap_model_prints_its_interval(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:

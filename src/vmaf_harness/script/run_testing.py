@@ -16,7 +16,7 @@ from vmaf_harness.features import QUALITY_TYPES
 from vmaf_harness.predictor import quality
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe
-from vmaf_harness.scoring import RunOptions, score_assets
+from vmaf_harness.scoring import RunOptions, score_assets, with_pool
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
@@ -81,6 +81,7 @@ def _run(options: argparse.Namespace) -> int:
         if predictor is not None:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction
+        outcomes = [with_pool(outcome, options.pool) for outcome in outcomes]
         dataset = ScoredDataset(recipe=recipe, extraction=wanted, pool=options.pool, outcomes=outcomes)
         for outcome in outcomes:
             if outcome.error is not None:
