@@ -120,5 +120,5 @@ def _entry(path: str, about: os.stat_result) -> Entry:
         files=1,
         apparent_bytes=about.st_size,
         disk_bytes=about.st_blocks * BLOCK,
-        why="only training brings it back",
+        why="only training or a snapshot brings it back",
     )
