@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -47,7 +47,7 @@ class Holder:
     def __str__(self) -> str:
         if not self.pid:  # nobody could be read
             return f"somebody on {self.host} ({self.command})"
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since_s))
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since_s)) if self.since_s else "an unknown time"
         return f"process {self.pid} on {self.host} ({self.command}), since {since}"
 
 
@@ -170,6 +170,8 @@ def session(root: Path, command: str) -> Iterator[int]:
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.write(fd, about_this_process(command, time.time()))
         except BaseException:
+            with suppress(OSError):
+                path.unlink()
             os.close(fd)
             raise
     try:
@@ -211,6 +213,10 @@ def _session_locks(root: Path) -> Iterator[tuple[str, Holder | None]]:
             os.close(lock)
             yield name, None
         elif lock is not None:
+            with suppress(OSError):  # the clock of the file system dates what is made there; another host's is wrong
+                lock = replace(lock, since_s=min(lock.since_s, (directory / name).lstat().st_mtime))
+            if lock.since_s > time.time():  # the clock was set back: nobody can tell when it began
+                lock = replace(lock, since_s=0.0)
             yield name, lock
 
 

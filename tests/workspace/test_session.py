@@ -14,7 +14,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from trees import Ended, age, left, run, stored, subprocess_env, without_root_powers, workspace, write, ws
+from trees import (
+    Ended,
+    age,
+    in_a_mount_namespace,
+    left,
+    process,
+    run,
+    stored,
+    subprocess_env,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.lock import SESSIONS, sessions, stale_sessions
@@ -349,6 +362,28 @@ def test_a_clean_keeps_what_a_session_copied_with_its_old_times(root: Path, tmp_
             assert (left(root), left(root, "output")) == (["clip"], ["ref.yuv"]), flags
 
 
+@pytest.mark.parametrize("set_back", [False, True], ids=["another host's clock is ahead", "the clock was set back"])
+def test_a_clean_keeps_what_a_session_made_whose_clock_was_ahead(set_back: bool, root: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from vmaf_workspace.lock import session
+now = time.time
+time.time = lambda: now() + 600
+with session(Path(sys.argv[1]), "it"):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    with process(code, root):
+        write(root / "workdir" / "new" / "log")
+        if set_back:
+            (lock,) = (root / MARKER / SESSIONS).iterdir()
+            os.utime(lock, (time.time() + 600, time.time() + 600))
+        done = ws("clean-scratch", "--force", "--workspace", root)
+        assert left(root) == ["new"]
+        assert "newer than the session of process" in done.out
+
+
 def test_where_nobody_can_tell_whose_sessions_there_are_nothing_goes_and_it_says_so(root: Path) -> None:
     prefix = without_root_powers()
     age(write(workspace(root) / "workdir" / "theirs" / "log").parent)
@@ -394,6 +429,19 @@ def test_the_session_lasts_as_long_as_the_program_although_its_starter_was_kille
         assert len(stale_sessions(root)) == 1
         with session(root):
             assert len(os.listdir(root / MARKER / SESSIONS)) == 1, "the next one removes what is stale"
+
+
+def test_a_session_that_finds_no_room_leaves_nothing(root: Path) -> None:
+    code = """
+root = Path(sys.argv[1])
+mount("-t", "tmpfs", "-o", "size=64k", "none", root)
+assert ws("setup", "--workspace", root)[0] == 0
+with suppress(OSError):
+    (root / "workdir" / "full").write_bytes(bytes(1 << 20))
+print(ws("run", "--workspace", root, "--", "true")[0], os.listdir(root / ".vmaf-workspace" / "sessions"))
+"""
+    done = in_a_mount_namespace("from contextlib import suppress\n" + code, workspace(root))
+    assert done.out == "1 []\n", done
 
 
 def test_two_sessions_at_once_keep_what_is_newer_than_the_first(root: Path) -> None:
