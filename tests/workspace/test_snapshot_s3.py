@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -15,12 +16,13 @@ from typing import Any
 
 import pytest
 from snapshot_trees import bring_back, content_of, models, place, take
-from trees import age, write, ws
+from trees import age, process, write, ws
 
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.snapshot import local, remote, store
-from vmaf_workspace.snapshot.manifest import object_name
+from vmaf_workspace.snapshot.manifest import STAGING, object_name
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
+from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.verify import verify
 
 s3fs = pytest.importorskip("s3fs", reason="backups in s3:// need the extra s3")
@@ -38,6 +40,10 @@ class Faulty:
     cut_at_put: int = 0  # this PUT alone is read half, then its connection is cut
     lag: bool = False  # listings answer what the first one of this query answered
     puts: int = 0
+    victim: int = 0  # this process is killed
+    kill_at: int = 0  # by this of its requests that write, counted from 1
+    kill_when: str = "half"  # of the request is sent, and it is not carried out; or "after" it was
+    writes: int = 0
     seen: dict[str, tuple[str, list[tuple[str, str]], bytes]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.Lock)
 
@@ -55,6 +61,18 @@ class Faulty:
             if dies:
                 start_response("403 Forbidden", [("Content-Type", "text/plain")])
                 return [b"the upload died"]
+        if self.victim and environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
+            with self.lock:
+                self.writes += 1
+                dies = self.writes == self.kill_at
+            if dies and self.kill_when == "after":
+                b"".join(self.app(environ, start_response))
+            elif dies:
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
+            if dies:
+                os.kill(self.victim, signal.SIGKILL)
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+                raise ConnectionAbortedError("killed")
         if self.lag and environ["REQUEST_METHOD"] == "GET" and "list-type" in query:
             if query not in self.seen:
                 answer: list[Any] = []
@@ -90,7 +108,7 @@ def server() -> Iterator[tuple[Faulty, str]]:
 def s3(server: tuple[Faulty, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Faulty, str]]:
     """The faults, none yet, and the URL of a place in a bucket that only this test uses."""
     faulty, endpoint = server
-    faulty.die_at_put, faulty.cut_at_put, faulty.lag, faulty.puts = 0, 0, False, 0
+    faulty.die_at_put, faulty.cut_at_put, faulty.lag, faulty.puts, faulty.victim = 0, 0, False, 0, 0
     faulty.seen.clear()
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
@@ -389,3 +407,105 @@ def test_tasks_work_by_url(s3: tuple[Faulty, str], tmp_path: Path) -> None:
         assert (done.code, done.err) == (0, ""), done
     assert ws("wipe-models", *at, "--yes").code == 0
     assert ws("restore-models", *at).code == 0
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import s3fs
+sys.path.insert(0, sys.argv[1])
+from snapshot_trees import bring_back, place, take
+from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.snapshot import remote
+from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
+from vmaf_workspace.snapshot.store import prune, snapshots
+
+def backup(root, url, snapshot):
+    take(root, url, pin=True)
+
+def restore(root, url, snapshot):
+    bring_back(root, url, snapshot, overwrite=True)
+
+def tidy(root, url, snapshot):
+    remote.SETTLED_S = remote.Remote.settle_s = -1.0
+    forget(place(url), plan_forget(snapshots(place(url)), Keep(last=1)))
+    prune(place(url))
+
+def wipe(root, url, snapshot):
+    (command,) = [command for command in COMMANDS if command.name == "wipe-models"]
+    assert command.function(workspace=str(root), at=url, yes=True, json=True) == 0
+
+out = os.dup(1)
+os.dup2(2, 1)
+os.write(out, b"ready\\n")
+while words := os.read(0, 4096).decode().split():
+    pid = os.fork()
+    if not pid:
+        try:
+            os.read(0, 1)
+            globals()[words[0]](Path(words[1]), *words[2:])
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.write(out, f"{pid}\\n".encode())
+    os.write(out, f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\\n".encode())
+"""
+
+
+@pytest.mark.parametrize("when", ["half", "after"])
+@pytest.mark.parametrize(("operation", "at_least"), [("backup", 9), ("restore", 5), ("tidy", 6), ("wipe", 2)])
+def test_killed_at_every_request_that_writes_nothing_is_lost(
+    operation: str, at_least: int, when: str, s3: tuple[Faulty, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty, bucket = s3
+    faulty.kill_when = when
+    monkeypatch.setattr(remote, "STALE_S", -1.0)  # whoever died is known to be dead at once
+    monkeypatch.setattr(remote.Remote, "settle_s", -1.0)
+    n, status = 0, -1
+    with process(KILLED, Path(__file__).parent) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        while status:
+            n += 1
+            root, url = tmp_path / str(n), f"{bucket}/{n}"
+            models(root)
+            old = content_of(root)
+            first = take(root, url).id if operation != "backup" else "-"
+            if operation in ("restore", "tidy"):
+                age(write(root / "model" / "m.pkl", 2))
+                age(write(root / "model" / "m.pkl.model", 20))
+            new = content_of(root)
+            if operation == "tidy":
+                take(root, url)
+            child.stdin.write(f"{operation} {root} {url} {first}")
+            child.stdin.flush()
+            faulty.writes, faulty.kill_at, faulty.victim = 0, n, int(child.stdout.readline())
+            child.stdin.write("g")
+            child.stdin.flush()
+            status = int(child.stdout.readline())
+            faulty.victim = 0
+            assert status in (0, -signal.SIGKILL), (n, status)
+            if store.ids(place(url)):
+                assert verify(place(url)).problems == [], n
+            finish_interrupted(root, "a test")
+            now = {path: content for path, content in content_of(root).items() if STAGING not in path}
+            if operation == "wipe":
+                assert now in (old, {}), n
+                bring_back(root, url)
+            elif operation == "restore":
+                assert now in (old, new), n
+                held = [{f.path for f in store.load(place(url), i).files} for i in store.ids(place(url))]
+                assert now == new or len(held) == 2, n
+                bring_back(root, url, first, overwrite=True)
+            elif operation == "tidy":
+                assert now == new
+            assert content_of(root) == (new if operation == "tidy" else old), n
+            take(root, url)  # the next one finishes the job
+            forget(place(url), plan_forget(store.snapshots(place(url)), Keep(last=1)))
+            store.prune(place(url))
+            named = {name for i in store.ids(place(url)) for name in store.load(place(url), i).objects}
+            assert {name.rpartition("/")[2] for name in place(url).sizes("objects")} == named, n
+            assert place(url).sizes("running") == {}, n
+            bring_back(tmp_path / f"{n}-out", url)
+            assert content_of(tmp_path / f"{n}-out") == content_of(root), n
+    assert n > at_least, "it wrote less often than expected: are the writes still counted?"

@@ -153,14 +153,16 @@ class Remote:
                 self.remove(name)
 
     def others(self, kind: str) -> list[Holder]:
-        """By how old their announcements are; those of the dead are removed."""
+        """By how old their announcements are; those of the dead are removed, of whatever kind."""
         found = []
         for name in self.sizes("running"):
-            if not name.startswith(f"running/{kind}-") or name in self._own:
+            if name in self._own:
                 continue
             try:
                 if self.age_s(name) > STALE_S:
                     self.remove(name)
+                    continue
+                if not name.startswith(f"running/{kind}-"):
                     continue
                 about = json.loads(self.read(name))
                 holder = Holder(int(about["pid"]), str(about["host"]), str(about["command"]), float(about["since_s"]))
