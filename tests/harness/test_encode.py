@@ -840,6 +840,17 @@ def test_progress_that_nobody_reads_does_not_end_the_encoding(
     assert len(read_recipe(Path(out.strip())).assets) == 3
 
 
+@pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", ">&-", ">&- 2>&-"])
+def test_a_log_on_a_full_disk_or_a_closed_stream_does_not_end_the_encoding(
+    streams: str, references: Callable[..., Path], vmaf_workspace: Path
+) -> None:
+    command = [sys.executable, "-m", "vmaf_harness.script.run_encode", str(references()), "out", *ONE]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {streams}', "sh", *command], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert len(read_recipe(vmaf_workspace / "dataset" / "out_dataset.py").assets) == 1
+
+
 def test_a_full_disk_under_what_is_printed_is_an_error_without_a_traceback(references: Callable[..., Path]) -> None:
     command = [sys.executable, "-m", "vmaf_harness.script.run_encode", str(references()), "out", *ONE, "--dry-run"]
     with open("/dev/full", "w") as full:

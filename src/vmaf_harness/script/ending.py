@@ -18,7 +18,7 @@ def exit_code(run: Callable[[], int], *, after_stop: str = "") -> int:
 
     *after_stop* says what a stop leaves; it follows the name of the signal.
     """
-    with _lasting_stderr():
+    with _lasting_streams():
         try:
             with stop_on_signals():
                 code = run()
@@ -39,7 +39,7 @@ def exit_code(run: Callable[[], int], *, after_stop: str = "") -> int:
 
 
 class _Lasting:
-    """A stream that goes nowhere once its reader is gone: progress that nobody reads must not end the work."""
+    """A stream that goes nowhere once its reader is gone or its disk is full: what is said there is not the work."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -50,14 +50,14 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             self._drop()
         return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             self._drop()
 
     def _drop(self) -> None:
@@ -67,10 +67,13 @@ class _Lasting:
 
 
 @contextmanager
-def _lasting_stderr() -> Iterator[None]:
-    before = sys.stderr
-    sys.stderr = cast(TextIO, _Lasting(before))
-    try:
-        yield
-    finally:
-        sys.stderr = before
+def _lasting_streams() -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        # A stream that was closed when Python began is None (`>&-`).
+        sys.stdout = cast("TextIO | None", sys.stdout) or nowhere
+        sys.stderr = cast(TextIO, _Lasting(cast("TextIO | None", sys.stderr) or nowhere))
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
