@@ -68,7 +68,7 @@ def extract(
     rows = [outcome for outcome in outcomes if outcome.result is not None]
     if len(rows) < len(outcomes) and not how.keep_going:
         raise HarnessError(
-            f"{len(outcomes) - len(rows)} assets have no features, so nothing was made; see --keep-going"
+            f"assets without features: {len(outcomes) - len(rows)}, so nothing was made; see --keep-going"
         )
     if not rows:
         raise HarnessError("no asset has features")

@@ -287,7 +287,7 @@ def models_json(root: str, models: Sequence[Model]) -> str:
 def models_lines(models: Sequence[Model]) -> None:
     """Print the table of `ws.models`, and below it what is wrong."""
     if not models:
-        print("no model here: none in model/, no checkout, no harness that knows libvmaf's")
+        print("no model here: none in model/, no checkout, none that libvmaf loads; `ws.doctor` tries the engine")
         return
 
     def yes_no(value: bool | None) -> str:
@@ -315,7 +315,8 @@ def models_lines(models: Sequence[Model]) -> None:
     table(header, rows)
     listing("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
     listing("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
-    listing("not loaded by libvmaf:", [(m.name, m.why_not) for m in models if m.why_not and m.why_not != m.problem])
+    unloaded = [(m.name, m.why_not.replace("\n", "; ")) for m in models if m.why_not and m.why_not != m.problem]
+    listing("not loaded by libvmaf:", unloaded)
 
 
 def findings_json(root: str, findings: Sequence[Finding], exit_code: int) -> str:

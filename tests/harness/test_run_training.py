@@ -355,8 +355,8 @@ BAD = {
         lambda s: s.dataset.write_text(re.sub(r"(?m)^    .*'asset_id': (?!0,).*\n", "", s.dataset.read_text())),
         "at least two assets",
     ),
-    "missing video": (lambda s: s.videos(1)[0].unlink(), "1 assets are missing, so nothing was made"),
-    "broken video": (lambda s: s.videos(1)[0].write_bytes(b"x"), "1 assets have no features"),
+    "missing video": (lambda s: s.videos(1)[0].unlink(), "missing assets: 1, so nothing was made"),
+    "broken video": (lambda s: s.videos(1)[0].write_bytes(b"x"), "assets without features: 1, so"),
 }
 
 

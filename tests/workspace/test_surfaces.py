@@ -251,6 +251,16 @@ def test_the_table_names_what_is_wrong_below_it(root: Path) -> None:
     assert ws("models", "--workspace", root / "missing").code == 0
 
 
+def test_an_engine_that_cannot_be_used_is_named_and_not_taken_for_a_missing_harness(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_FFMPEG", str(root / "no ffmpeg"))
+    assert "none that libvmaf loads; `ws.doctor` tries the engine" in ws("models", "--workspace", root).out
+    model(root)
+    done = ws("models", "--workspace", root)
+    assert "can be started; install imageio-ffmpeg" in done.out, done
+
+
 def test_listing_imports_no_harness_unless_there_is_something_to_ask() -> None:
     code = "import sys, vmaf_workspace.surfaces, vmaf_workspace.doctor; print('vmaf_harness' in sys.modules)"
     assert python(code).out.strip() == "False", sys.path

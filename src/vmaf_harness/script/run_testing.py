@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     for problem in recipe.missing:
         _warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
-        raise HarnessError(f"{len(recipe.missing)} assets are missing, so nothing was scored; see --keep-going")
+        raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was scored; see --keep-going")
     assets = labelled(recipe, options.subj_model, warn=_warn)
     if options.save_plot and not options.suppress_plot:
         from vmaf_harness.plot import check_directory

@@ -117,7 +117,7 @@ def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequen
     for problem in recipe.missing:
         warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
-        raise HarnessError(f"{len(recipe.missing)} assets are missing, so nothing was made; see --keep-going")
+        raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was made; see --keep-going")
     return recipe, labelled(recipe, options.subj_model, warn=warn)
 
 
