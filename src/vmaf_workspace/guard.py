@@ -28,6 +28,12 @@ def check(root: Path) -> bool:
         what = "a symlink to nothing" if root.is_symlink() else "a file"
         raise RefusedError(f"{root} is {what}, not a workspace; set {VARIABLE} to a directory")
     if not is_marked(root) and not is_default_location(root):
+        closed = [p for p in (root, root / MARKER) if os.path.lexists(p) and not os.access(p, os.R_OK | os.X_OK)]
+        if closed:
+            raise RefusedError(
+                f"cannot look into {closed[0]} (Permission denied), so nobody can tell whether it is a workspace;\n"
+                f"ask its owner, or set {VARIABLE} to a directory of your own"
+            )
         raise RefusedError(
             f"{root} does not carry our marker ({MARKER}/), so nothing in it is touched.\n"
             "If it is a workspace, `ws.setup` marks it (it refuses a directory with anybody else's files)"

@@ -182,13 +182,14 @@ def test_what_is_no_directory_is_refused(kind: str, tmp_path: Path) -> None:
 
 def test_a_workspace_that_may_not_be_looked_at_is_refused_not_taken_for_missing(tmp_path: Path) -> None:
     prefix = without_root_powers()
-    workspace(tmp_path / "closed" / "ws")
+    root = workspace(tmp_path / "closed" / "ws")
     code = "import sys; from vmaf_workspace.cli import main; sys.exit(main(sys.argv[1:]))"
-    for closed, root in ((tmp_path / "closed", tmp_path / "closed" / "ws"), (tmp_path / "closed" / "ws",) * 2):
+    for closed in (tmp_path / "closed", root, root / MARKER):
         closed.chmod(0)
         done = python(code, "clean-scratch", "--workspace", root, prefix=prefix)
         closed.chmod(0o755)
         assert (done.code, done.out) == (3, ""), done
+        assert "cannot look" in done.err, closed
 
 
 # A contract subdirectory that is a symlink.
