@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vmaf_harness.asset import FILTERS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
+from vmaf_harness.transform import is_number
 
 LABELS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
 
@@ -21,25 +23,25 @@ Check = Callable[[object], Any]
 
 
 def _integer(value: object) -> int:
-    if type(value) is not int:
+    if type(value) is not int or value.bit_length() > 63:  # the names of directories have an end
         raise WrongValueError("expected an integer")
     return value
 
 
 def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < 1 << 31:
         raise WrongValueError("expected an integer from 0")
     return value
 
 
 def _pixels(value: object) -> int:
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value < 1 << 31:
         raise WrongValueError("expected a positive integer")
     return value
 
 
 def _number(value: object) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+    if not is_number(value):
         raise WrongValueError("expected a number")
     return float(value)
 
@@ -66,9 +68,17 @@ def _text(value: object) -> str:
 
 def _directory_name(value: object) -> str:
     name = _text(value)  # becomes a directory of the result store, so it must not lead out of it
-    if name.startswith(".") or "/" in name or "\\" in name or len(name.encode(errors="replace")) > 200:
+    if name.startswith(".") or "/" in name or "\\" in name or not _is_encoded(name) or len(os.fsencode(name)) > 200:
         raise WrongValueError("expected a name without slashes, without a leading dot, of at most 200 bytes")
     return name
+
+
+def _is_encoded(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half of a pair that UTF-16 would have
+        return False
+    return True
 
 
 def _one_of(known: Sequence[str]) -> Check:

@@ -54,7 +54,7 @@ def read_literals(path: Path) -> Literals:
     except SyntaxError as error:
         raise RecipeError(path, f"not Python: {error.msg}", line=error.lineno) from error
     except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; brackets nested without end
-        raise RecipeError(path, f"not Python: {error or 'nested too deeply'}") from error
+        raise RecipeError(path, f"not Python: {str(error) or 'nested too deeply'}") from error
     reader = _Reader(path)
     for statement in tree.body:
         try:

@@ -316,6 +316,8 @@ class _Reader:
         if end is not None or fps is not None:
             if end is None and duration_s is not None:
                 start = start or 0
+                if not duration_s * fps < 1 << 31:
+                    raise self._error(place, f"lasts {duration_s} s at {fps} frames a second: no video does")
                 end = start + round(duration_s * fps) - 1
             duration_s = None
         if end is not None and end < (start or 0):

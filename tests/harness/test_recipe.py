@@ -373,6 +373,11 @@ def test_a_missing_reference_is_the_problem_of_each_of_its_videos(clips: Path) -
         ("'os': ['high']", "dis_videos[1].os", "not 'high'"),
         ("'os': 3", "dis_videos[1].os", "expected a list of scores"),
         ("'width': 64, 'width': 64", "dis_videos[1].width", "'width' is given twice"),
+        (f"'dmos': {'9' * 400}", "dis_videos[1].dmos", "expected a number, got 999"),
+        (f"'os': [1, {'9' * 400}]", "dis_videos[1].os", "expected numbers (None or NaN"),
+        (f"'width': {'9' * 20}", "dis_videos[1].width", "expected a positive integer, got 999"),
+        (f"'start_frame': {'9' * 20}", "dis_videos[1].start_frame", "expected an integer from 0, got 999"),
+        ("'fps': 1e200, 'duration_sec': 1e200", "dis_videos[1]", "lasts 1e+200 s at 1e+200 frames a second"),
     ],
 )
 def test_a_field_that_is_not_understood_is_named_with_its_place(
@@ -390,6 +395,16 @@ def test_a_field_that_is_not_understood_is_named_with_its_place(
 @pytest.mark.parametrize(
     ("text", "place", "said"),
     [
+        (
+            "dataset_name = 'd\\ud800'\n" + PAIR.partition("\n")[2] + "dis_videos = []",
+            "dataset_name",
+            "expected a name without slashes",
+        ),
+        (
+            HEAD + f"ref_videos = [{{'content_id': {'9' * 300}, 'path': 'r.yuv'}}]\ndis_videos = []",
+            "ref_videos[0].content_id",
+            "expected an integer, got 999",
+        ),
         (PAIR, None, "lacks dis_videos"),
         (PAIR + "dis_videos = []", "dis_videos", "is empty"),
         (PAIR + "dis_videos = 3", "dis_videos", "expected a list of dictionaries, got 3"),
