@@ -65,11 +65,12 @@ def _parser() -> argparse.ArgumentParser:
                 sub.add_argument(flag, dest=name, action="store_true", help=about)
             else:
                 meta = name.rstrip("_").upper()
-                sub.add_argument(flag, dest=name, default=default or None, type=_given, metavar=meta, help=about)
+                sub.add_argument(flag, dest=name, default=default or None, type=given, metavar=meta, help=about)
     return parser
 
 
-def _given(text: str) -> str:
+def given(text: str) -> str:
+    """*text*, for argparse, which refuses a blank one."""
     if not text.strip():  # a shell variable that is not set must not mean "everything"
         raise argparse.ArgumentTypeError("blank; leave the flag out, or give it a value")
     return text

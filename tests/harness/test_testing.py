@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -495,6 +496,14 @@ def test_the_results_of_one_dataset_and_type_go_and_no_others(
     assert "can be extracted again, in " in out
     assert run_cleaning_cache.main(["SSIM", str(other)]) == 0
     assert stored() == {"PSNR_V1.0/some [x]*": 1, "SSIM_V1.0/some": 3}
+
+
+@pytest.mark.parametrize("name", ["cleaning_cache", "encode", "extraction", "testing"])
+def test_a_blank_workspace_is_refused_and_does_not_mean_the_default(name: str, capsys: Printed) -> None:
+    script = import_module(f"vmaf_harness.script.run_{name}")
+    with pytest.raises(SystemExit, match="2"):
+        script.main(["PSNR", "some_dataset.py", "--workspace", " "])
+    assert "--workspace: blank; leave the flag out" in capsys.readouterr().err
 
 
 def test_cleaning_twice_finds_nothing_the_second_time(dataset: Path, vmaf_workspace: Path, capsys: Printed) -> None:

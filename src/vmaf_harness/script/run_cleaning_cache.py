@@ -13,6 +13,7 @@ from vmaf_harness.recipe import read_recipe
 from vmaf_harness.script.ending import exit_code
 from vmaf_workspace import render
 from vmaf_workspace.clean import Selection, plan_purge, refuse_live_runs
+from vmaf_workspace.cli import given
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.locate import locate
@@ -45,7 +46,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run_cleaning_cache", description=__doc__, allow_abbrev=False)
     parser.add_argument("quality_type", choices=QUALITY_TYPES, help="whose results go, of every version and model")
     parser.add_argument("dataset", help="the recipe, a *_dataset.py")
-    parser.add_argument("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+    parser.add_argument("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
     return parser.parse_args(argv)
 
 

@@ -30,6 +30,7 @@ from vmaf_harness.script.ending import exit_code
 from vmaf_harness.store import ENGINES
 from vmaf_harness.store import directory as file_result_store
 from vmaf_harness.testing import shown
+from vmaf_workspace.cli import given
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
@@ -180,7 +181,7 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     add("--processes", type=_count, metavar="N", help="ffmpegs at once (default: enough to keep the cores busy)")
     add("--keep-going", action="store_true", help="make the other encodes where a reference is missing or one fails")
     add("--dry-run", action="store_true", help="print the ffmpeg commands, change nothing")
-    add("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+    add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
     return parser.parse_args(argv)
 
 

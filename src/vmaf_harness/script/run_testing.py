@@ -30,6 +30,7 @@ from vmaf_harness.testing import (
     write_plots,
     write_tables,
 )
+from vmaf_workspace.cli import given
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
@@ -150,7 +151,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--pool", choices=tuple(POOLS), default="mean", help="how scores of frames become one (default: %(default)s)")
     add("--keep-going", action="store_true", help="score the other assets where one is missing or fails")
     add("--keep-workfiles", action="store_true", help="keep logs and decoded YUVs in workdir/")
-    add("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+    add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
     add("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers share the workspace's mount")
     options = parser.parse_args(argv)
     if options.quality_type != "VMAF" and (options.vmaf_model or options.vmaf_phone_model):

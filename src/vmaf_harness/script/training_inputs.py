@@ -22,6 +22,7 @@ from vmaf_harness.recipe import Recipe, read_recipe
 from vmaf_harness.scoring import RunOptions
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
 from vmaf_harness.testing import shown
+from vmaf_workspace.cli import given
 from vmaf_workspace.locate import locate
 from vmaf_workspace.lock import Run
 
@@ -63,7 +64,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--parallelize", action="store_true", help="accepted; every core is used anyway (--processes 1: one)")
     add("--processes", type=count, metavar="N", help="ffmpegs, and fits, at once (default: one a core)")
     add("--keep-going", action="store_true", help="leave out assets that are missing or fail; the exit code says so")
-    add("--workspace", metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
+    add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
 
 
 def add_folds(parser: argparse.ArgumentParser) -> None:
