@@ -174,12 +174,13 @@ def mount_id(fd: int) -> int:
 
 def _mount_id_without_proc(fd: int) -> int:
     """The same by statx(2), which is slower to begin with and knows it from Linux 5.8 on; else st_dev."""
-    import ctypes
-
-    about, empty_path, mnt_id = ctypes.create_string_buffer(256), 0x1000, 0x1000
+    empty_path, mnt_id = 0x1000, 0x1000
     try:
+        import ctypes
+
+        about = ctypes.create_string_buffer(256)
         found = ctypes.CDLL(None).statx(fd, b"", empty_path, mnt_id, about) == 0
-    except (AttributeError, OSError):  # a libc without it
+    except (ImportError, AttributeError, OSError):  # a libc without it, or no descriptor left to load it
         found = False
     if found and int.from_bytes(about.raw[:4], sys.byteorder) & mnt_id:
         return int.from_bytes(about.raw[144:152], sys.byteorder)
