@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snapshot_trees import bring_back, content_of, damage, models, place, take
+from snapshot_trees import bring_back, content_of, damage, models, object_of, place, take
 from trees import age, everything, process, write, ws
 
 from vmaf_workspace.errors import InUseError, UsageError
@@ -235,6 +235,39 @@ def test_prune_stops_at_a_manifest_that_it_cannot_read_and_says_where_it_is(tmp_
     assert everything(tmp_path / "b" / "objects") == before
     manifest.unlink()
     assert store.prune(place(tmp_path / "b")).objects == 1
+
+
+def test_what_a_forget_takes_while_others_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, taken = three(tmp_path)
+    location = place(tmp_path / "b")
+    manifest = tmp_path / "b" / "snapshots" / f"{taken[2]}.json"
+    content = manifest.read_bytes()
+    reading, sizing = location.read, location.sizes_of
+
+    def read(name: str) -> bytes:
+        if taken[2] in name:
+            manifest.unlink(missing_ok=True)
+        return reading(name)
+
+    def sizes_of(names: Sequence[str]) -> list[int | None]:
+        manifest.unlink(missing_ok=True)
+        object_of(tmp_path / "b", root / "model" / "m.pkl").unlink(missing_ok=True)
+        return sizing(names)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(location, "read", read)
+        assert [found.id for found in store.snapshots(location)] == taken[:2]
+        manifest.write_bytes(content)
+        assert store.found(location).id == taken[1]
+        manifest.write_bytes(content)
+        assert verify(location).whole == taken[:2]
+        manifest.write_bytes(content)
+        with pytest.raises(DamagedError, match="prune again"):
+            store.prune(location)
+    manifest.write_bytes(content)
+    monkeypatch.setattr(location, "sizes_of", sizes_of)
+    found = verify(location)
+    assert (found.snapshots, found.whole, found.problems) == (2, taken[:2], [])
 
 
 def test_prune_takes_nothing_but_objects_and_parts_of_ours(tmp_path: Path) -> None:

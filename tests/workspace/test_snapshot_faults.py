@@ -373,6 +373,36 @@ def test_a_backup_stores_again_what_a_verify_found_damaged(tmp_path: Path) -> No
     assert take(root, at).read_files == 0
 
 
+FAILING = """
+import errno, os, sys
+readv, inode = os.readv, int(sys.argv.pop(1))
+
+def failing(fd, buffers):
+    if os.fstat(fd).st_ino == inode:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    return readv(fd, buffers)
+
+os.readv = failing
+from vmaf_workspace.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_object_on_a_bad_block_is_named_by_verify_and_stored_again_by_a_backup(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    bad = object_of(tmp_path / "b", root / "model" / "m.pkl.model")
+    at = (str(bad.stat().st_ino), "verify", "--workspace", root, "--at", tmp_path / "b")
+    done = python(FAILING, *at, "--json")
+    assert (done.code, done.json["objects"], len(done.json["problems"])) == (1, 5, 1), done
+    assert "model/m.pkl.model" in done.json["problems"][0]["what"]
+    restored = python(FAILING, at[0], "restore-models", *at[2:], "--into", tmp_path / "out")
+    assert (restored.code, "has a disk that fails" in restored.err) == (1, True), restored
+    assert python(FAILING, at[0], "backup-models", *at[2:]).code == 0
+    done = python(FAILING, *at, "--json")
+    assert (done.code, done.json["problems"]) == (0, []), done
+
+
 def test_an_object_that_was_repaired_by_hand_is_no_longer_noted_as_damaged(tmp_path: Path) -> None:
     root, at = models(tmp_path / "ws"), tmp_path / "b"
     take(root, at)

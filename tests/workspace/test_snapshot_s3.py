@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from snapshot_trees import bring_back, content_of, models, place, take
-from trees import age, process, write, ws
+from trees import age, in_a_mount_namespace, process, write, ws
 
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.snapshot import local, remote, store
@@ -397,6 +397,26 @@ def test_an_unreachable_store_is_explained_to_people(s3: tuple[Faulty, str], tmp
         "backup-models", "--workspace", root, "--at", s3[1], env=os.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     )
     assert (done.code, len(done.err.strip().splitlines())) == (1, 3), done
+
+
+def test_a_full_workspace_is_not_said_to_be_the_fault_of_the_store(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    age(write(root / "model" / "big", 600_000))
+    take(root, s3[1])
+    (tmp_path / "out").mkdir()
+    done = in_a_mount_namespace(
+        """
+out = Path(sys.argv[2])
+mount("-t", "tmpfs", "-o", "size=400k", "none", out)
+code, _, err = ws("restore-models", "--workspace", sys.argv[1], "--at", sys.argv[3], "--into", out)
+print(code, os.listdir(out / "model"))
+print(err)
+""",
+        root,
+        tmp_path / "out",
+        s3[1],
+    )
+    assert done.out.startswith(f"1 []\nrestore-models: no space left for the workspace {tmp_path / 'out'}"), done
 
 
 def test_tasks_work_by_url(s3: tuple[Faulty, str], tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vmaf_workspace.children import cores
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import Holder, about_this_process, take
-from vmaf_workspace.snapshot.location import PART, explained
+from vmaf_workspace.snapshot.location import PART, explained, is_bad_block
 
 # Where everything is written before it is renamed to its name. One directory: files made in 256 of them get inodes all
 # over the disk, which took ext4 three times as long.
@@ -104,7 +105,7 @@ class LocalDirectory:
         """A reflink where the file system has them, else copied by the kernel, else by us."""
         path = f"{self._top}/{name}"
         size = len(content) if isinstance(content, memoryview) else os.stat(content).st_size
-        if self.sizes_of([name]) == [size] and (trusted or self.sha256(name) == os.path.basename(name)):
+        if self.sizes_of([name]) == [size] and (trusted or self._is_whole(name)):
             return not trusted
         with explained(self.url, f"write {name}", missing_is_an_answer=False):
             self._make_parent(name)
@@ -195,6 +196,14 @@ class LocalDirectory:
             with suppress(FileNotFoundError):
                 if PART.fullmatch(name) and self.age_s(f"{PARTS}/{name}") > ANNOUNCING_S:
                     self.remove(f"{PARTS}/{name}")
+
+    def _is_whole(self, name: str) -> bool:
+        try:
+            return self.sha256(name) == os.path.basename(name)
+        except WorkspaceError as error:
+            if is_bad_block(error):
+                return False
+            raise
 
     def _part(self) -> str:
         self._make_parent(f"{PARTS}/")

@@ -181,6 +181,8 @@ def explained(url: str, doing: str, *, missing_is_an_answer: bool = True) -> Ite
             why, remedy = "is full", "free some there (`ws.forget` and `ws.prune` do), or name another with --at"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             why, remedy = "may not be used", "allow it, or name another place with --at"
+        elif error.errno == errno.EIO:
+            why, remedy = "has a disk that fails", "`ws.verify` names what is lost; copy the rest to another disk soon"
         else:
             why, remedy = (
                 "cannot be reached",
@@ -191,6 +193,11 @@ def explained(url: str, doing: str, *, missing_is_an_answer: bool = True) -> Ite
             "the workspace, and every snapshot taken before, are as they were\n"
             f"{remedy}"
         ) from error
+
+
+def is_bad_block(error: WorkspaceError) -> bool:
+    """Whether this is what a disk says of a block that it cannot read; the rest may be whole."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO
 
 
 def _check(directory: Path, root: Path | None) -> None:

@@ -32,6 +32,10 @@ class DamagedError(WorkspaceError):
     """A manifest that is not what was written."""
 
 
+class GoneError(DamagedError):
+    """A manifest that was listed and is not there: forgotten meanwhile, as far as one can tell."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
     """One file of a snapshot, or a symlink, which is kept as a link."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from vmaf_workspace.errors import UsageError, WorkspaceError
 from vmaf_workspace.lock import Holder, about_this_process
@@ -89,7 +89,7 @@ class Remote:
 
     def sha256(self, name: str) -> str:
         """Read in chunks."""
-        return str(self._ask(f"read {name}", self._copy, name, None))
+        return self._copy(name)
 
     def write(self, name: str, content: bytes) -> None:
         """One request."""
@@ -114,7 +114,8 @@ class Remote:
 
     def fetch(self, name: str, to: str) -> tuple[str, int]:
         """Streamed, and hashed on the way."""
-        return self._ask(f"read {name}", self._copy, name, to), os.stat(to).st_size
+        with open(to, "xb") as out:
+            return self._copy(name, out), out.tell()
 
     def remove(self, name: str) -> None:
         """One request."""
@@ -199,16 +200,13 @@ class Remote:
     def _info(self, name: str) -> dict[str, Any]:
         return dict(self._files.info(self._path(name)))
 
-    def _copy(self, name: str, to: str | None) -> str:
+    def _copy(self, name: str, out: BinaryIO | None = None) -> str:
+        """The hash of what is read, and written to *out*, whose errors are not the store's."""
         digest = hashlib.sha256()
-        with self._files.open(self._path(name), "rb") as source:
-            if to is None:
-                while chunk := source.read(CHUNK):
-                    digest.update(chunk)
-                return digest.hexdigest()
-            with open(to, "xb") as out:
-                while chunk := source.read(CHUNK):
-                    digest.update(chunk)
+        with self._ask(f"read {name}", self._files.open, self._path(name), "rb") as source:
+            while chunk := self._ask(f"read {name}", source.read, CHUNK):
+                digest.update(chunk)
+                if out is not None:
                     out.write(chunk)
         return digest.hexdigest()
 

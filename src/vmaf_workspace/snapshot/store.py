@@ -13,7 +13,7 @@ from pathlib import Path
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.setup import identity
 from vmaf_workspace.snapshot.location import OBJECT, Location, check_is_ours
-from vmaf_workspace.snapshot.manifest import DamagedError, Snapshot, manifest_name, parse, short
+from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse, short
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
 WAIT_S = 600.0  # a backup waits so long for a prune to end
@@ -39,16 +39,16 @@ def ids(location: Location) -> list[str]:
 
 
 def load(location: Location, snapshot_id: str) -> Snapshot:
-    """The snapshot with this id. Raises DamagedError for a manifest that is not what was written or is gone."""
+    """The snapshot with this id. DamagedError for a manifest that is not what was written, GoneError where none is."""
     return parse(snapshot_id, read(location, snapshot_id))
 
 
 def read(location: Location, snapshot_id: str) -> bytes:
-    """The manifest of this snapshot as it is stored; DamagedError where it is gone."""
+    """The manifest of this snapshot as it is stored; GoneError where it is gone."""
     try:
         return location.read(manifest_name(snapshot_id))
     except FileNotFoundError:
-        raise DamagedError(f"the manifest of snapshot {short(snapshot_id)} is gone from {location.url}") from None
+        raise GoneError(f"the manifest of snapshot {short(snapshot_id)} is gone from {location.url}") from None
 
 
 def find(location: Location, text: str = LATEST, *, root: Path | None = None) -> str:
@@ -106,6 +106,8 @@ def latest(location: Location, root: Path | None, known: list[str] | None = None
     for snapshot_id in reversed(ids(location) if known is None else known):
         try:
             snapshot = load(location, snapshot_id)
+        except GoneError:
+            continue
         except (DamagedError, RefusedError) as error:
             damage = damage or error
             continue
@@ -150,7 +152,8 @@ def _none_of(location: Location, known: list[str], root: Path | None) -> str:
 def snapshots(location: Location) -> list[Listed]:
     """Every snapshot, oldest first."""
     pinned, verified = marked(location, "pins"), marked(location, "verified")
-    return [_listed(location, i, pinned=i in pinned, verified=i in verified) for i in ids(location)]
+    found = (_listed(location, i, pinned=i in pinned, verified=i in verified) for i in ids(location))
+    return [listed for listed in found if listed is not None]
 
 
 def marked(location: Location, folder: str) -> set[str]:
@@ -238,6 +241,8 @@ def _names(location: Location, snapshot_id: str) -> set[str]:
     """Hashes of the objects that a snapshot names. DamagedError, with what to do, where nobody can tell."""
     try:
         return set(load(location, snapshot_id).objects)
+    except GoneError as error:
+        raise GoneError(f"{error} since it was listed; nothing was pruned\nonce no forget runs, prune again") from error
     except (DamagedError, RefusedError) as error:
         raise DamagedError(
             f"{error}\nnothing was pruned, as nobody can tell what that snapshot needs\n"
@@ -245,9 +250,11 @@ def _names(location: Location, snapshot_id: str) -> set[str]:
         ) from error
 
 
-def _listed(location: Location, snapshot_id: str, *, pinned: bool, verified: bool) -> Listed:
+def _listed(location: Location, snapshot_id: str, *, pinned: bool, verified: bool) -> Listed | None:
     try:
         snapshot, problem = load(location, snapshot_id), None
+    except GoneError:
+        return None
     except WorkspaceError as error:
         if not isinstance(error, DamagedError) and error.exit_code != 3:
             raise

@@ -16,13 +16,14 @@ from pathlib import Path
 from vmaf_workspace.children import each
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import Snapshot, object_name, short
+from vmaf_workspace.snapshot.location import Location, is_bad_block
+from vmaf_workspace.snapshot.manifest import GoneError, Snapshot, object_name, short
 from vmaf_workspace.snapshot.store import ids, load, marked
 
 LOADERS = "vmaf_workspace.load_model"  # entry points: callables of a Path that raise for a model that does not load
 LoadModel = Callable[[Path], object]
 OTHER_CONTENT = "does not have the content that its name says"
+UNREADABLE = "cannot be read: its disk may be failing"
 
 
 class Depth(StrEnum):
@@ -60,20 +61,25 @@ def verify(
     WorkspaceError where there is no snapshot, or the location cannot be read.
     """
     chosen = list(ids(location) if snapshot_ids is None else snapshot_ids)
-    if not chosen:
-        raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
     report = Verified()
     loaded: list[Snapshot] = []
     for snapshot_id in chosen:
-        report.snapshots += 1
         try:
             loaded.append(load(location, snapshot_id))
         except WorkspaceError as error:
+            if snapshot_ids is None and isinstance(error, GoneError):
+                continue
             report.problems.append((f"snapshots/{snapshot_id}.json", str(error)))
     objects: dict[str, int] = {}
     for snapshot in loaded:
         objects |= snapshot.objects
     wrong = _wrong_objects(location, objects, report, quick=depth is Depth.QUICK, progress=progress)
+    if wrong and snapshot_ids is None:  # what was forgotten meanwhile may be pruned as well
+        there = set(ids(location))
+        loaded = [snapshot for snapshot in loaded if snapshot.id in there]
+    report.snapshots = len(loaded) + len(report.problems)
+    if not report.snapshots:
+        raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
     for snapshot in loaded:
         found = [(file.path, wrong[file.sha256]) for file in snapshot.files if file.sha256 in wrong]
         found += [
@@ -133,6 +139,10 @@ def _wrong_objects(
                 return f"{name} {OTHER_CONTENT}"
         except FileNotFoundError:
             return f"{name} is missing"
+        except WorkspaceError as error:
+            if not is_bad_block(error):
+                raise
+            return f"{name} {UNREADABLE}"
         return None
 
     hashes = list(objects)
@@ -163,7 +173,7 @@ def _note(
     for sha256 in marked(location, "damaged") & (objects.keys() - wrong.keys()):
         location.remove(f"damaged/{sha256}")
     for sha256, problem in wrong.items():
-        if problem.endswith(OTHER_CONTENT):  # a backup sees for itself what is missing or short
+        if problem.endswith((OTHER_CONTENT, UNREADABLE)):  # a backup sees for itself what is missing or short
             location.write(f"damaged/{sha256}", b"")
     for snapshot_id in report.whole:
         location.write(f"verified/{snapshot_id}", b"")
