@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vmaf_workspace.command import Command, run
 from vmaf_workspace.commands import COMMANDS
-from vmaf_workspace.errors import USAGE
+from vmaf_workspace.errors import USAGE, UsageError
 
 HELP = ("-h", "--help")
 CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's
@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unset:
         try:
             flags |= _configured(unset)
+        except UsageError as error:
+            print(f"vmaf-ws: {error}", file=sys.stderr)
+            return USAGE
         except Exception as error:  # Invoke's readers raise whatever their parsers do
             print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
             return USAGE

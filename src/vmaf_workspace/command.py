@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from typing import Any
 
@@ -73,9 +73,17 @@ def run(command: Command, flags: dict[str, Any]) -> int:
         return INTERRUPTED
 
 
+class Configured(str):
+    """What Invoke's configuration has for a flag that was not given."""
+
+    __slots__ = ()
+
+
 def located(workspace: str) -> Location:
     """The workspace that the flag --workspace means, or none of it; warnings go to stderr."""
     location = locate(workspace)
+    if isinstance(workspace, Configured):
+        location = replace(location, reason="ws.path is set in Invoke's configuration")
     for warning in location.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return location

@@ -10,7 +10,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
-from vmaf_workspace.command import Command, run
+from vmaf_workspace.command import Command, Configured, run
 from vmaf_workspace.commands import COMMANDS
 from vmaf_workspace.errors import DONE, USAGE, UsageError
 
@@ -56,7 +56,7 @@ def configured(config: Any, flag: str) -> str:
         return ""
     if isinstance(path, str):
         if path.startswith(("/", "~")) or "://" in path:
-            return path
+            return Configured(path)
         raise UsageError(f"Invoke's configuration, ws.{name}: {path!r} is relative; write the whole path, or from `~`")
     raise UsageError(f"Invoke's configuration, ws.{name}: expected a path, got {path!r}")
 

@@ -124,7 +124,9 @@ def test_the_project_config_is_found_from_a_directory_below(project: Path, monke
     (project / "src" / "deep").mkdir(parents=True)
     monkeypatch.chdir(project / "src" / "deep")
     for done in both("where"):
-        assert done.out == "/from/config\n"
+        assert (done.out, done.err) == ("/from/config\n", "ws.path is set in Invoke's configuration\n")
+    for done in both("where", "--workspace", "/flag"):
+        assert done.err == "given explicitly\n"
 
 
 def test_the_users_config_and_invokes_own_variable_are_read_by_both(project: Path) -> None:
@@ -146,7 +148,7 @@ def test_a_config_that_cannot_be_read_is_a_usage_error_without_a_traceback(text:
     (project / "invoke.yaml").write_text(text + "\n")
     done = ws("where")
     assert (done.code, done.out) == (2, "")
-    assert "Invoke's configuration" in done.err
+    assert done.err.count("Invoke's configuration") == 1
     assert "Traceback" not in done.err
 
 
