@@ -303,8 +303,11 @@ def _check_still_there(work: _Work, tree: Tree, place: _Place | None, listed: li
         )
     last = None if tree.found else latest(work.location, work.root, listed)
     if last is not None and last.files:
+        from vmaf_workspace.render import count_text
+
+        held = count_text(len(last.files), "file")
         raise RefusedError(
-            f"there is no model in {work.root}, and there was one in its last snapshot, {short(last.id)}; "
+            f"there is no model in {work.root}, and its last snapshot, {short(last.id)}, holds {held}; "
             "none was taken:\nan empty one would be the latest. "
             "`ws.restore-models` brings them back; if they went on purpose, nothing is left to back up"
         )
