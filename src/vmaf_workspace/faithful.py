@@ -129,6 +129,9 @@ def copy(
         with suppress(FileNotFoundError):
             os.unlink(place)
         os.symlink(link, place)
+        if os.geteuid() == 0:
+            with suppress(OSError):
+                os.chown(place, about.st_uid, about.st_gid, follow_symlinks=False)
         os.utime(place, ns=(about.st_atime_ns, about.st_mtime_ns), follow_symlinks=False)
 
     def work(batch: list[list[str]]) -> dict[str, Any]:
@@ -180,11 +183,12 @@ def compare(tree: Tree, source: str, target: str, *, progress: Callable[[int, in
             raise WorkspaceError(f"the copy {_at(target, path)} leads elsewhere than {_at(source, path)}")
 
 
-def finish(tree: Tree, target: str) -> None:
-    """Give the directories of the copy their modes, owners and times; after the last file."""
+def finish(tree: Tree, source: str, target: str) -> None:
+    """Give the directories of the copy their attributes, owners, modes and times; after the last file."""
     for path, about in reversed(tree.directories.items()):
         place = _at(target, path)
-        _give(place, about)
+        _give_attributes(_at(source, path), place)
+        give(place, about)
         os.utime(place, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
@@ -271,10 +275,8 @@ def _copy_file(source: str, target: str, about: os.stat_result) -> None:
             _copy_range(reader.fileno(), writer.fileno(), begin, end)
         if is_sparse:
             os.ftruncate(writer.fileno(), about.st_size)
-        _give(writer.fileno(), about)
-        for name in _attributes(reader.fileno()):
-            with suppress(OSError):  # another file system need not know them
-                os.setxattr(writer.fileno(), name, os.getxattr(reader.fileno(), name))
+        give(writer.fileno(), about)
+        _give_attributes(reader.fileno(), writer.fileno())
     os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))  # last: says that it is whole
 
 
@@ -312,18 +314,21 @@ def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def _give(place: str | int, about: os.stat_result) -> None:
-    if os.geteuid() == 0:
-        with suppress(OSError):  # some network disks have their own owners
-            os.chown(place, about.st_uid, about.st_gid)
+def give(place: str | int, about: os.stat_result) -> None:
+    """Let *place* have the owner, where that is allowed, the group and the mode of what *about* is of."""
+    with suppress(OSError):  # not a group of ours, or a network disk with owners of its own
+        os.chown(place, about.st_uid if os.geteuid() == 0 else -1, about.st_gid)
     os.chmod(place, stat.S_IMODE(about.st_mode))
 
 
-def _attributes(fd: int) -> list[str]:
+def _give_attributes(source: str | int, target: str | int) -> None:
     try:
-        return os.listxattr(fd)
+        names = os.listxattr(source)
     except (OSError, AttributeError):  # none there, or none on this system
-        return []
+        return
+    for name in names:
+        with suppress(OSError):  # another file system need not know them
+            os.setxattr(target, name, os.getxattr(source, name))
 
 
 def _difference(then: os.stat_result, source: str, target: str, one: bytearray, other: bytearray) -> str | None:

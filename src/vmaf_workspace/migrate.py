@@ -202,6 +202,7 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
         stage.mkdir(mode=0o700, exist_ok=True)
         _write_journal(stage, journal)
         carry_identity(source, stage)
+        faithful.give(str(stage / MARKER), os.lstat(source / MARKER))  # root may be moving what is another user's
         bar = progress("copying") if progress else None
         faithful.copy(tree, str(source), str(stage), without=(MARKER,), progress=bar)
         bar = progress("comparing") if progress else None
@@ -210,7 +211,7 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
             for _, is_synced in syncing:
                 if not is_synced:
                     sync_file_system(str(stage))  # says why
-        faithful.finish(tree, str(stage))
+        faithful.finish(tree, str(source), str(stage))
         digests = {"digest": tree.digest(), "copy": faithful.look(str(stage), without=(MARKER,)).digest()}
         _write_journal(stage, journal | {"state": State.COMPARED} | digests)
         sync_file_system(str(stage))

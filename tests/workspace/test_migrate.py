@@ -128,6 +128,49 @@ def test_across_file_systems_links_holes_modes_times_and_names_survive(tmp_path:
     assert guard.check(moved)
 
 
+def test_across_file_systems_owners_groups_and_what_directories_are_marked_with_survive(
+    tmp_path: Path, disk: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    root = filled(tmp_path / "ws")
+    places = ["", MARKER, "model", "model/m.pkl", "model/latest"]
+    for number, place in enumerate(places):
+        os.chown(root / place, 1001 + number, 2001, follow_symlinks=False)
+    (root / "model").chmod(0o2775)
+    try:
+        os.setxattr(root / "model", "user.owner", b"the team")
+        os.setxattr(disk, "user.any", b"")
+    except OSError:
+        pytest.skip("a file system here has no extended attributes")
+    assert move(root, disk / "moved").code == 0
+    found = [os.lstat(disk / "moved" / place) for place in places]
+    assert [(about.st_uid, about.st_gid) for about in found] == [(1001 + n, 2001) for n in range(len(places))]
+    assert stat.S_IMODE(found[2].st_mode) == 0o2775
+    assert os.getxattr(disk / "moved" / "model", "user.owner") == b"the team"
+
+
+def test_without_root_the_group_of_a_team_survives(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root has groups to give for certain")
+    code = """
+import os, sys
+from vmaf_workspace import faithful
+about, fd = os.stat(sys.argv[1]), os.open(sys.argv[2], os.O_RDONLY)
+os.chown(fd, 1001, 1001)
+os.setgroups([2001]); os.setgid(1001); os.setuid(1001)
+faithful.give(fd, about)
+now = os.fstat(fd)
+print(now.st_uid, now.st_gid, oct(now.st_mode))
+"""
+    theirs, copied = tmp_path / "theirs", tmp_path / "copied"
+    for path in (theirs, copied):
+        path.mkdir()
+    os.chown(theirs, 1002, 2001)
+    theirs.chmod(0o2775)
+    assert python(code, theirs, copied).out == "1001 2001 0o42775\n"
+
+
 @pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
 def test_a_workspace_that_was_moved_finds_its_own_snapshots(across: bool, tmp_path: Path, disk: Path) -> None:
     root, target = filled(tmp_path / "ws"), (disk if across else tmp_path) / "moved"
