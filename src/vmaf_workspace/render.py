@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from vmaf_workspace.plan import Entry, Kept, Plan
 from vmaf_workspace.remove import Report
@@ -372,7 +372,7 @@ def _group(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
-    """Print a table on stdout; a header that begins with `>` is a column of numbers."""
+    """Print a table on stdout; a header that begins with `>` is a column of numbers, with `|` of what people copy."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -380,8 +380,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool =
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for name in header:
-        number = name.startswith(">")
-        grid.add_column(name.removeprefix(">"), justify="right" if number else "left", no_wrap=number, overflow="fold")
+        kind = name[:1] if name.startswith((">", "|")) else ""
+        justify: Literal["right", "left"] = "right" if kind == ">" else "left"
+        grid.add_column(name.removeprefix(kind), justify=justify, no_wrap=bool(kind), overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row), style="bold" if total and row is rows[-1] else None)
     console.print(grid)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import pexpect
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +24,7 @@ from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.snapshot import store
 from vmaf_workspace.snapshot.backup import NEWEST
 from vmaf_workspace.snapshot.local import LARGE
-from vmaf_workspace.snapshot.manifest import DamagedError, File, parse, written
+from vmaf_workspace.snapshot.manifest import DamagedError, File, parse, short, written
 from vmaf_workspace.snapshot.verify import Depth, verify
 
 
@@ -151,6 +154,14 @@ def test_a_backup_says_that_a_wrong_clock_dated_another_one_later(tmp_path: Path
     (tmp_path / "b" / "snapshots" / f"{later}.json").unlink()
     done = ws("backup-models", "--workspace", root, "--at", tmp_path / "b", "--json")
     assert (done.code, done.json["dated_later"]) == (0, None), done
+
+
+def test_an_id_can_be_copied_from_a_narrow_terminal(tmp_path: Path) -> None:
+    root = models(tmp_path / "a_workspace_with_a_long_name" / "and_another_one_below_it")
+    taken = take(root, tmp_path / "b", note="before the long training on the big machine")
+    arguments = ["-m", "vmaf_workspace.cli", "snapshots", "--at", str(tmp_path / "b")]
+    screen = pexpect.run(shlex.join([sys.executable, *arguments]), dimensions=(50, 80)).decode()
+    assert f"{short(taken.id)} " in screen, screen
 
 
 def test_large_files_and_other_file_systems_make_no_difference(tmp_path: Path) -> None:

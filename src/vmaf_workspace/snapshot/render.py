@@ -89,7 +89,7 @@ def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
         about = "; ".join(text for text in (state, printable(found.note)) if text)
         of = printable(found.host), printable(found.workspace)
         rows.append((id_text(listed.id), age, str(len(found.files)), size, *of, about))
-    table(("SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", "HOST", "WORKSPACE", "NOTE"), rows)
+    table(("|SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", "HOST", "WORKSPACE", "NOTE"), rows)
     listing("damaged:", [(id_text(each.id), each.problem) for each in snapshots if each.problem is not None])
 
 
@@ -211,7 +211,7 @@ def verdicts_lines(verdicts: Sequence[Verdict]) -> None:
         age = "-" if found is None else age_text(int(found.time_s * 1e9))
         rows.append((id_text(verdict.listed.id), age, "; ".join(verdict.reasons) or "GOES"))
     if rows:
-        table(("SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)
+        table(("|SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)
 
 
 def pruned_json(pruned: Pruned, url: str, *, dry_run: bool) -> str:
