@@ -68,10 +68,14 @@ class Forest:
                 raise HarnessError(f"{name}.{field}: expected finite numbers of the shape {shape}, got {array.shape}")
         forest = cls(**arrays)
         inner = forest.children[:, 0] != _LEAF
-        # Children come after their parent, so every walk ends.
-        after = (forest.children[inner] > np.arange(n)[inner, None]).all() and (forest.children[inner] < n).all()
+        roots, at = forest.roots.astype(np.int64), np.arange(n)
+        begins = len(roots) and roots[0] == 0 and roots[-1] < n and (np.diff(roots) > 0).all()
+        # Children come after their parent, in their own tree, so that all walks together end after as many steps as
+        # there are nodes.
+        ends = np.append(roots[1:], n)[np.searchsorted(roots, at, side="right") - 1] if begins else at
+        children = forest.children[inner]
+        after = (children > at[inner, None]).all() and (children < ends[inner, None]).all()
         fits = (forest.feature[inner] >= 0).all() and (forest.feature[inner] < n_features).all()
-        begins = len(forest.roots) and (forest.roots >= 0).all() and (forest.roots < n).all()
         if not (after and fits and begins):
             raise HarnessError(f"{name}: not a forest over {n_features} features: a node leads nowhere")
         return forest

@@ -255,12 +255,22 @@ def _feature_options(given: object, features: Mapping[str, object], wrong: _Wron
         if not isinstance(options, dict):
             raise wrong(place, f"expected a dictionary of options, got {short(options)}")
         for name, value in options.items():
-            if not isinstance(name, str) or not re.fullmatch(r"(adm|vif|motion)_\w+", name):
-                raise wrong((*place, str(name)), "is of no extractor; options begin with adm_, vif_ or motion_")
-            is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
-            if not is_text and not isinstance(value, bool) and not is_number(value):
-                raise wrong((*place, name), f"expected a number, true or false, or a name, got {short(value)}")
+            if (problem := option_problem(name, value)) is not None:
+                raise wrong((*place, str(name)), problem)
     return {aggregate: dict(options) for aggregate, options in given.items() if options}
+
+
+def option_problem(name: object, value: object) -> str | None:
+    """What is wrong with an option of an extractor, which becomes part of a filter's arguments; None where nothing is.
+
+    Marks in it would begin other extractors, of which some write files.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"(adm|vif|motion)_\w+", name):
+        return "is of no extractor; options begin with adm_, vif_ or motion_"
+    is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
+    if not is_text and not isinstance(value, bool) and not is_number(value):
+        return f"expected a number, true or false, or a name, got {short(value)}"
+    return None
 
 
 def _family(atom: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.features import BUILT_IN, Extraction, extraction
-from vmaf_harness.parameters import FeatureParam
+from vmaf_harness.parameters import FeatureParam, option_problem
+from vmaf_harness.plain import short
 from vmaf_harness.scoring import Outcome, PairScore, Spread
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.store import Result
@@ -66,6 +68,8 @@ class Predictor:
     def _pooled(self, result: Result, frames: Mapping[str, list[float]], pool: str) -> tuple[Result, list[float], Any]:
         columns = self.features.columns(frames)
         scores = self.scores(columns)
+        if wrong := sum(not math.isfinite(score) for score in scores):
+            raise HarnessError(f"{self.name}: predicts no number for {wrong} of {len(scores)} frames; is it damaged?")
         pools = {}
         for method, pooled in POOLS.items():
             pools[method] = float("nan")
@@ -117,6 +121,9 @@ def features_of(model: Model, name: str) -> FeatureParam:
             raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
         atoms.append((found[1], found[2]))
         own = model.feature_opts_dicts[index] if model.feature_opts_dicts is not None else {}
+        for option, value in own.items():
+            if (problem := option_problem(option, value)) is not None:
+                raise HarnessError(f"{name}: model_dict.feature_opts_dicts: {short(option)}: {problem}")
         options.setdefault(found[1], {}).update(own)
     return FeatureParam(atoms=tuple(atoms), options={each: given for each, given in options.items() if given})
 

@@ -20,6 +20,7 @@ KERNELS = {
     "sigmoid": ("sigmoid", ("gamma", "coef0")),
 }
 _OURS = {theirs: ours for ours, (theirs, _) in KERNELS.items()}
+_MOST_DEGREE = 100
 _CHUNK = 1024  # rows at once: the kernel matrix of 1024 rows and 1000 vectors has 8 MB
 
 
@@ -90,16 +91,20 @@ class Svm:
             coefs[row] = _number(coef, place)
             for entry in entries:
                 index, _, value = entry.partition(":")
-                if not index.isdecimal() or not 1 <= int(index) <= n_features:
-                    raise HarnessError(f"{place}: {entry!r} is of no feature; the model has {n_features}")
+                if not index.isdecimal() or len(index) > 9 or not 1 <= int(index) <= n_features:
+                    raise HarnessError(f"{place}: {entry[:40]!r} is of no feature; the model has {n_features}")
                 vectors[row, int(index) - 1] = _number(value, place)
+        gamma = _number(fields.get("gamma", "0"), f"{name}: gamma")
+        degree = _number(fields.get("degree", "3"), f"{name}: degree")
+        if gamma < 0 or not 0 <= degree <= _MOST_DEGREE:
+            raise HarnessError(f"{name}: expected a gamma from 0 and a degree from 0 to {_MOST_DEGREE}")
         return cls(
             kernel=kernel,
-            gamma=_number(fields.get("gamma", "0"), f"{name}: gamma"),
+            gamma=gamma,
             rho=_number(fields["rho"], f"{name}: rho"),
             coefs=coefs,
             vectors=vectors,
-            degree=int(_number(fields.get("degree", "3"), f"{name}: degree")),
+            degree=int(degree),
             coef0=_number(fields.get("coef0", "0"), f"{name}: coef0"),
         )
 

@@ -54,10 +54,12 @@ class TinyModel:
             made = np.asarray(self.session.run(None, given)[0], dtype=np.float64)
         except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
             raise HarnessError(f"{self.name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
-        if made.size != len(x) or not np.isfinite(made).all():
+        if made.size != len(x):
             raise HarnessError(
                 f"{self.name}: expected a number for each of {len(x)} frames, got the shape {made.shape}"
             )
+        if not np.isfinite(made).all():
+            raise HarnessError(f"{self.name}: predicts no number for some of {len(x)} frames; is it damaged?")
         scores: list[float] = made.reshape(-1).tolist()
         return scores
 

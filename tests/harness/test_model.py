@@ -330,6 +330,17 @@ def set_field(info: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("model", "svm_type nu_svr\nkernel_type linear\nrho 0\ntotal_sv 2\nSV\n1 1:1\n", "total_sv is 2, but 1"),
         ("model", "svm_type nu_svr\nkernel_type linear\nrho 0\ntotal_sv 1\nSV\n1 99:1\n", "line 6: '99:1' is of no"),
         ("model", "svm_type nu_svr\nkernel_type linear\nrho x\ntotal_sv 0\nSV\n", "rho: expected a number"),
+        (
+            "model",
+            f"svm_type nu_svr\nkernel_type linear\nrho 0\ntotal_sv 1\nSV\n1 {'9' * 5000}:1\n",
+            "line 6: '9{40}' is of no",
+        ),
+        ("model", "svm_type nu_svr\nkernel_type rbf\ngamma -50\nrho 0\ntotal_sv 0\nSV\n", "a gamma from 0"),
+        (
+            "model",
+            "svm_type nu_svr\nkernel_type polynomial\ndegree 1e300\ngamma 1\ncoef0 0\nrho 0\ntotal_sv 0\nSV\n",
+            "a degree from 0 to 100",
+        ),
     ],
 )
 def test_json_of_a_wrong_schema_is_an_error_naming_the_field(

@@ -122,6 +122,11 @@ def test_a_forest_that_leads_nowhere_is_refused(nowhere: Path, field: str) -> No
         wrong += [np.full_like(arrays[field], 10**6), np.full_like(arrays[field], -2)]
         if field == "children":
             wrong.append(np.zeros_like(arrays[field]))  # every node its own child: without end
+            inner = arrays[field][:, 0] >= 0
+            last = len(inner) - 1  # a node of the last tree, so that each tree would be walked as all of them
+            wrong.append(np.where(inner[:, None], last, arrays[field]))
+        if field == "roots":
+            wrong.append(np.zeros(1000, dtype=np.int64))  # one tree a thousand times
     else:
         wrong.append(np.full_like(arrays[field], np.nan))
     for value in wrong:

@@ -190,6 +190,25 @@ def test_pictures_that_are_too_small_for_a_model_are_said(small: Trainable, caps
     assert len(err.splitlines()) < 10, "a line an asset, and no ffmpeg command"
 
 
+def test_options_of_a_model_begin_no_other_extractor(
+    small: Trainable, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    assert train(small) == 0
+    path = vmaf_workspace / "model" / "m.pkl"
+    info = pickles.read(path)
+    for options in (
+        {"adm_enhn_gain_limit": f"1|name=cambi:heatmaps_path={tmp_path / 'maps'}"},
+        {f"adm_x=1|name=cambi:heatmaps_path={tmp_path / 'maps'}:full_ref": 1},
+        {"adm_enhn_gain_limit": [1]},
+    ):
+        info["model_dict"]["feature_opts_dicts"] = [options, *[{}] * 5]
+        pickles.write(path, info)
+        capsys.readouterr()
+        assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "m", "--suppress-plot"]) == 1
+        assert "m.pkl: model_dict.feature_opts_dicts: " in capsys.readouterr().err
+    assert not (tmp_path / "maps").exists()
+
+
 @pytest.mark.parametrize("model_type", ["LIBSVMNUSVR", BOOTSTRAP])
 def test_scores_that_cannot_be_pooled_as_asked_are_errors_of_their_assets(
     model_type: str, small: Trainable, vmaf_workspace: Path, capsys: Printed

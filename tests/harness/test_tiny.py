@@ -255,6 +255,11 @@ def test_files_that_are_no_model_are_said(tmp_path: Path, spoil: Callable[[Path]
         read_tiny(path)
 
 
+def test_predictions_that_are_no_numbers_are_said(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="predicts no number for some of 5 frames"):
+        read_tiny(write(tmp_path)).predict({name: [float("nan")] * 5 for name in frames()})
+
+
 def test_a_dataset_is_scored_by_it(
     small: Trainable, vmaf_workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
