@@ -314,8 +314,13 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
     top = os.path.realpath(root / subdir)
     if not os.path.isdir(top):
         return
-    with opened(top) as fd:
-        whole = usage_of(".", dir_fd=fd)
+    try:
+        with opened(top) as fd:
+            whole = usage_of(".", dir_fd=fd)
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        kept.append(Kept(path=f"{subdir}/", why=why, live=False, failed=True))
+        return
     marked = [place.rstrip("/") for place in whole.marked if place != "."]  # the marker of the cache's own place apart
     for place in whole.mounts:
         kept.append(_not_scratch(f"{subdir}/{place.removeprefix('./')}", Usage(mounts=["."])))

@@ -59,12 +59,13 @@ def examine(location: Location, *, at: str = "", environ: Mapping[str, str] | No
     environ = os.environ if environ is None else environ
     root = location.path
     harness = inspector()
+    is_readable = os.path.isdir(root) and os.access(root, os.R_OK | os.X_OK)  # otherwise that is what is wrong
     return [
         *_engine(harness),
         *_variable(environ),
         *_place(root),
-        *(_contents(root, harness, at) if os.path.isdir(root) else ()),
-        *(_backups(root, at) if os.path.isdir(root) else ()),
+        *(_contents(root, harness, at) if is_readable else ()),
+        *(_backups(root, at) if is_readable else ()),
     ]
 
 
@@ -141,7 +142,7 @@ def _place(root: Path) -> Iterator[Finding]:
     nearest = next(place for place in (root, *root.absolute().parents) if os.path.isdir(place))
     yield from _file_system(nearest, "workspace", keeps_work=True)
     for subdir in SUBDIRS if there else ():
-        if (root / subdir.name).is_symlink() and os.path.isdir(root / subdir.name):
+        if os.path.islink(root / subdir.name) and os.path.isdir(root / subdir.name):
             real = Path(os.path.realpath(root / subdir.name))
             yield from _file_system(real, f"{subdir.name}/", keeps_work=subdir.loss is Loss.WORK)
 
@@ -275,9 +276,15 @@ def _held_otherwise(root: Path, path: Path, at: str) -> str:
 def _orphans(root: Path) -> Iterator[Finding]:
     """What runs that were killed left in scratch; the output of a run that ended is a person's to read."""
     try:
-        entries = [entry.path.rstrip("/") for entry in plan_clean(root).entries]
+        plan = plan_clean(root)
     except WorkspaceError:  # not ours: said elsewhere
         return
+    for kept in plan.kept:
+        if kept.failed:
+            about, found = f"{kept.path.split('/')[0]}/", f"{kept.path}: {kept.why}"
+            remedy = "until that is mended, `ws.clean-scratch` leaves it and ends with 1"
+            yield Finding(level=Level.ERROR, about=about, found=found, remedy=remedy)
+    entries = [entry.path.rstrip("/") for entry in plan.entries]
     of_runs = [path for path in entries if path.startswith("workdir/")]
     twins = {f"output/{os.path.basename(path)}" for path in of_runs}
     for about, paths in (("workdir/", of_runs), ("output/", [path for path in entries if path in twins])):
@@ -305,7 +312,10 @@ def _rests(root: Path) -> Iterator[Finding]:
     for subdir in SUBDIRS:
         try:
             names = os.listdir(root / subdir.name)
-        except OSError:
+        except OSError as error:
+            if subdir.loss in (Loss.TIME, Loss.INPUT) and not isinstance(error, FileNotFoundError):  # others: elsewhere
+                found, remedy = f"cannot be read ({error.strerror})", "make it readable"
+                yield Finding(level=Level.ERROR, about=f"{subdir.name}/", found=found, remedy=remedy)
             continue
         rests = [name for name in names if name.startswith((ASIDE, STARTING)) and _is_old(root / subdir.name / name)]
         if rests:

@@ -290,6 +290,20 @@ def test_half_a_model_outside_model_is_an_error_and_parameters_alone_are_none(ro
     assert (finding.level, "m.pkl.model" in finding.found) == (Level.ERROR, True)
 
 
+@pytest.mark.parametrize("closed", ["", "workdir", "output/run", "result_store_dir", "dataset"])
+def test_what_cannot_be_read_is_an_error_and_the_rest_is_examined(closed: str, root: Path) -> None:
+    prefix = without_root_powers()
+    (root / "output" / "run").mkdir()
+    age(root / "output" / "run")
+    (root / closed).chmod(0)
+    done = python(CLI, "doctor", "--json", "--workspace", root, prefix=prefix)
+    (root / closed).chmod(0o755)
+    assert done.code == 1, done
+    errors = [finding for finding in done.json["findings"] if finding["level"] == "error"]
+    assert {finding["about"] for finding in errors} == {f"{closed.split('/')[0]}/" if closed else "workspace"}
+    assert all(finding["remedy"] for finding in errors)
+
+
 def test_a_directory_of_models_that_cannot_be_read_is_an_error(root: Path, tmp_path: Path) -> None:
     model(root, "deep/m")
     prefix = without_root_powers()

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from trees import (
+    CLI,
     age,
     du,
     everything,
     in_a_mount_namespace,
+    left,
     live_run,
     python,
     stored,
@@ -275,6 +277,16 @@ def test_hard_linked_results_are_freed_with_the_last_link(root: Path) -> None:
 def test_a_rest_of_a_killed_purge_goes_with_any_selection_that_reaches_it(root: Path) -> None:
     write(root / "result_store_dir" / "file_result_store" / "VMAF_V1" / "NFLX" / "c1" / f"{ASIDE}00", 5)
     assert planned(root, older_than_s=9 * HOUR_S) == 5
+
+
+def test_a_cache_that_cannot_be_read_is_named_and_the_other_goes(root: Path) -> None:
+    prefix = without_root_powers()
+    write(root / "encode" / "clip.mp4", 10)
+    (root / "result_store_dir").chmod(0)
+    done = python(CLI, "purge-cache", "--with-encodes", "--yes", "--workspace", root, prefix=prefix)
+    (root / "result_store_dir").chmod(0o755)
+    assert (done.code, left(root, "encode")) == (1, [])
+    assert "result_store_dir/: cannot be read: Permission denied" in done.err
 
 
 def test_an_unreadable_directory_is_named_the_rest_goes_and_the_exit_code_says_so(root: Path) -> None:
