@@ -317,7 +317,7 @@ def test_prune_refuses_while_a_backup_runs_and_not_after_it_was_killed(tmp_path:
     assert store.prune(location).objects == 1
 
 
-def test_a_backup_waits_for_a_prune(tmp_path: Path) -> None:
+def test_a_backup_waits_for_a_prune_and_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = models(tmp_path / "ws")
     with process(PRUNING, tmp_path / "b") as child:
         import threading
@@ -330,3 +330,6 @@ def test_a_backup_waits_for_a_prune(tmp_path: Path) -> None:
         take(root, tmp_path / "b")
         timer.join()
         assert time.monotonic() - began > 0.4
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1, said
+    assert f"for the end of a prune of {tmp_path / 'b'}: process {child.pid} on" in said[0]

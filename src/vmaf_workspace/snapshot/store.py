@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, 
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
 WAIT_S = 600.0  # a backup waits so long for a prune to end
+LOOK_S = 5.0  # and then looks so often
 LATEST = "latest"
 SHOWN = 5  # other workspaces that are named where this one has no snapshot
 
@@ -203,10 +205,15 @@ def taking(location: Location, command: str) -> Iterator[None]:
     check_is_ours(location)
     with location.announced(BACKUP, command):
         until_s = time.monotonic() + WAIT_S
+        pause_s, is_said = 0.1, False
         while prunes := location.others(PRUNE):
             if time.monotonic() > until_s:
                 raise InUseError(f"cannot back up to {location.url} while it is pruned: {prunes[0]}")
-            time.sleep(0.1)
+            if not is_said:
+                about = f"waiting, at most {WAIT_S / 60:.0f} min, for the end of a prune of {location.url}"
+                print(f"{about}: {prunes[0]}", file=sys.stderr)
+            time.sleep(pause_s)
+            pause_s, is_said = min(2 * pause_s, LOOK_S), True  # each look is some requests to an object store
         yield
 
 
