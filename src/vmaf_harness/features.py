@@ -115,6 +115,15 @@ def _vmaf(model: str, phone_model: bool) -> Extraction:
     )
 
 
+WRITES_FILES = "has the option heatmaps_path, by which libvmaf would write files; remove it from the model"
+
+
+def writes_files(content: bytes) -> bool:
+    """Whether libvmaf would write files for this JSON model: CAMBI's maps; ValueError where it is no JSON."""
+    # As pairs, since of two fields of one name libvmaf takes both.
+    return '"heatmaps_path"' in json.dumps(json.loads(content, object_pairs_hook=list))
+
+
 def _model_file(path: Path) -> ModelFile:
     if path.suffix in (".pkl", ".model", ".onnx"):
         raise HarnessError(f"{path}: libvmaf reads no {path.suffix}; give the .json of the same model")
@@ -124,8 +133,11 @@ def _model_file(path: Path) -> ModelFile:
         raise HarnessError(f"{path}: {error.strerror}; give a built-in version or the path of a .json model") from error
     try:
         is_model = "model_dict" in json.loads(content)
+        is_writing = is_model and writes_files(content)
     except (ValueError, TypeError, RecursionError):
-        is_model = False
+        is_model = is_writing = False
     if not is_model:
         raise HarnessError(f"{path} is no JSON model: libvmaf reads an object with model_dict in it")
+    if is_writing:
+        raise HarnessError(f"{path}: {WRITES_FILES}")
     return ModelFile(content, hashlib.sha256(content).hexdigest())

@@ -13,6 +13,7 @@ from typing import Any
 from vmaf_harness import pickles
 from vmaf_harness.engine import PROBE_S, Engine, Engines
 from vmaf_harness.features import BUILT_IN as BUILT_IN
+from vmaf_harness.features import WRITES_FILES, writes_files
 from vmaf_harness.ffmpeg import quoted
 from vmaf_harness.model import check_info, num_models
 from vmaf_harness.model_group import read_model
@@ -60,8 +61,11 @@ def why_not_in_libvmaf(model: str | Path) -> str | None:
     if isinstance(model, str):
         return _tried(found, f"model={quoted(f'version={model}')}")
     try:
-        if "model_dict" not in json.loads(model.read_bytes()):
+        content = model.read_bytes()
+        if "model_dict" not in json.loads(content):
             return "a collection, which ffmpeg's filter does not load; its members load one by one"
+        if writes_files(content):
+            return WRITES_FILES
     except (OSError, ValueError, TypeError, RecursionError) as error:
         return f"not a JSON model ({error})"
     with tempfile.TemporaryDirectory(prefix="vmaf-inspect-") as place:

@@ -13,6 +13,7 @@ from clips import N_FRAMES
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.features import extraction
 from vmaf_harness.ffmpeg import Processes
+from vmaf_harness.inspection import why_not_in_libvmaf
 from vmaf_harness.measure import Job, measure
 
 
@@ -104,6 +105,29 @@ def test_a_file_that_is_no_model_is_an_error(tmp_path: Path, content: bytes) -> 
     path.write_bytes(content)
     with pytest.raises(HarnessError, match="no JSON model"):
         extraction("VMAF", model=str(path))
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        '"feature_opts_dicts": [{"heatmaps_path": "PLACE"}]',
+        r'"feature_opts_dicts": [{"heat\u006daps_path": "PLACE"}]',
+        '"feature_opts_dicts": [{"heatmaps_path": "PLACE"}], "feature_opts_dicts": []',
+    ],
+    ids=["plain", "escaped", "twice"],
+)
+def test_a_model_that_would_make_libvmaf_write_files_is_refused(
+    tmp_path: Path, nowhere: Path, model: Path, spelled: str
+) -> None:
+    about = json.loads(model.read_bytes())["model_dict"]
+    about["feature_names"][0] = "Cambi_feature_cambi_score"
+    text = json.dumps({"model_dict": about}).replace('"model_type"', 'OPTIONS, "model_type"')
+    path = tmp_path / "m.json"
+    path.write_text(text.replace("OPTIONS", spelled).replace("PLACE", str(nowhere / "maps")))
+    with pytest.raises(HarnessError, match="heatmaps_path"):
+        extraction("VMAF", model=str(path))
+    assert "heatmaps_path" in str(why_not_in_libvmaf(path))
+    assert not (nowhere / "maps").exists()
 
 
 def test_an_unknown_built_in_version_is_shown_as_libvmaf_says_it(job: Callable[..., Job]) -> None:
