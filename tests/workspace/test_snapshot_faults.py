@@ -20,6 +20,7 @@ from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.snapshot import backup as backup_module
 from vmaf_workspace.snapshot import store, swap
+from vmaf_workspace.snapshot.manifest import short
 from vmaf_workspace.snapshot.tree import signature
 from vmaf_workspace.snapshot.verify import Depth, verify
 
@@ -286,6 +287,26 @@ def test_nothing_of_a_failed_restore_check_stays(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     ws("verify", "--workspace", root, "--at", tmp_path / "b", "--restore")
     assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_a_full_temporary_directory_is_not_called_the_workspace(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    age(write(root / "model" / "big", 600_000))
+    taken = take(root, tmp_path / "b")
+    (tmp_path / "tmp").mkdir()
+    done = in_a_mount_namespace(
+        """
+mount("-t", "tmpfs", "-o", "size=400k", "none", sys.argv[1])
+os.environ["TMPDIR"] = sys.argv[1]
+code, _, err = ws("verify", "--restore", "--at", sys.argv[2])
+print(code, os.listdir(sys.argv[1]))
+print(err)
+""",
+        tmp_path / "tmp",
+        tmp_path / "b",
+    )
+    assert done.out.startswith(f"1 []\nverify: no space left to restore snapshot {short(taken.id)} into"), done
+    assert "set TMPDIR" in done.out
 
 
 def test_a_location_that_protects_little_is_warned_of_and_a_new_one_is_called_so(tmp_path: Path) -> None:

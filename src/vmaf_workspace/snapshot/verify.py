@@ -6,6 +6,7 @@ content stores it again.
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -188,7 +189,15 @@ def _restore_and_load(location: Location, snapshot: Snapshot, loaders: Sequence[
 
     with tempfile.TemporaryDirectory(prefix="vmaf-ws-verify-") as place:
         top = Path(place)
-        restore(plan_restore(top, snapshot), location)
+        try:
+            restore(plan_restore(top, snapshot), location)
+        except WorkspaceError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise WorkspaceError(
+                    f"no space left to restore snapshot {short(snapshot.id)} into a temporary directory, {top}\n"
+                    f"it takes {snapshot.apparent_bytes} bytes; set TMPDIR to a directory on a larger disk"
+                ) from error
+            raise
         if loaders:
             report.models = report.models or 0
             for path in model_files(top):
