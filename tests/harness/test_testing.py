@@ -445,6 +445,8 @@ def test_a_missing_engine_is_an_error_and_makes_nothing(
         ["VMAF", "x", "--plot-wh", "5"],
         ["VMAF", "x", "--plot-wh", "0x5"],
         ["VMAF", "x", "--pool", "mode"],
+        ["VMAF", "x", "--vmaf-model", ""],
+        ["VMAF", "x", "--vmaf-model= "],
         ["VMAF", "x", "--subj-model", "NONE"],
         ["VMAF", "x", "--cache"],
     ],

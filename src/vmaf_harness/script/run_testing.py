@@ -154,6 +154,8 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
     add("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers share the workspace's mount")
     options = parser.parse_args(argv)
+    if options.vmaf_model is not None and not options.vmaf_model.strip():  # a variable that is not set
+        parser.error("--vmaf-model is blank; name a model, or leave the flag out for vmaf_v0.6.1")
     if options.quality_type != "VMAF" and (options.vmaf_model or options.vmaf_phone_model):
         parser.error(f"--vmaf-model and --vmaf-phone-model are for VMAF, not for {options.quality_type}")
     return options
