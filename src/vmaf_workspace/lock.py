@@ -231,7 +231,8 @@ def only_cleaner(root: Path, command: str) -> Iterator[None]:
     with ExitStack() as locks:
         if fd is not None:
             locks.callback(os.close, fd)
-            _exclude_others(fd, root)
+            with explained(root):
+                _exclude_others(fd, root)
         try:  # this one, too: it excludes where the file could not be made, for a full disk, or was removed since
             directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             locks.callback(os.close, directory)

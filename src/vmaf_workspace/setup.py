@@ -28,6 +28,7 @@ from vmaf_workspace.whole import write_whole
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
+CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def setup(root: Path) -> list[Path]:
@@ -98,6 +99,12 @@ def explained(root: Path) -> Iterator[None]:
                 f"cannot write into the workspace {root} ({error.strerror}: {error.filename})\n"
                 f"it is where {VARIABLE}, or the checkout without it, puts the workspace (`ws.where` says which)\n"
                 f"make it writable, or set {VARIABLE} to a directory that is"
+            ) from error
+        if error.errno in CANNOT_LOCK:
+            raise WorkspaceError(
+                f"cannot lock in the workspace {root} ({error.strerror}), so nobody could tell who uses it\n"
+                "its file system has no locks: Lustre needs the mount option `flock`, NFS before version 4 lockd\n"
+                f"mount it so, or set {VARIABLE} to a directory on another disk"
             ) from error
         raise
 

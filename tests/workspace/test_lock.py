@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,8 @@ from trees import (
 
 from vmaf_workspace.clean import live_runs, plan_clean
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.errors import InUseError, RefusedError
-from vmaf_workspace.lock import RUN_FILE, STARTING, Holder, Run, only_cleaner, open_paths, take
+from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
+from vmaf_workspace.lock import RUN_FILE, STARTING, Holder, Run, only_cleaner, open_paths, session, take
 
 
 def test_a_run_makes_nothing_until_a_directory_is_asked_for(tmp_path: Path) -> None:
@@ -450,6 +452,22 @@ except WorkspaceError as error:
 """
     done = python(code, root, prefix=prefix)
     assert f"cannot write into the workspace {root}" in done.out, done
+    assert left(root) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_where_the_file_system_has_no_locks_the_error_says_so_and_what_to_do(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = workspace(tmp_path / "ws")
+
+    def flock(fd: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    for use in (lambda: only_cleaner(root, "x"), lambda: session(root, "x"), lambda: nullcontext(Run(root).workdir())):
+        with pytest.raises(WorkspaceError, match="Lustre needs the mount option `flock`"), use():
+            pass
     assert left(root) == []
 
 
