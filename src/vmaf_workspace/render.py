@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the JSON objects
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
+UNBROKEN = 40  # characters of a name; longer ones take more than one line of a table
 LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
 UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -52,10 +53,10 @@ def count_text(n: int, noun: str) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """`3.2 h`, `41 s`."""
+    """`3.2 h`, `23 min`, `41 s`."""
     for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
+            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
     return f"{seconds:.0f} s"
 
 
@@ -180,18 +181,18 @@ def status_lines(status: Status) -> None:
     """Print the table of `ws.status`, and what stands out below it."""
     rows = [
         (
-            f"{row.subdir.name}/" + (f" -> {printable(row.target)}" if row.target else ""),
+            f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
             f"{row.usage.files:,}".replace(",", " ") if row.exists else "-",
             bytes_text(row.usage.disk_bytes) if row.exists else "-",
             age_text(row.usage.newest_ns) if row.exists else "-",
             row.subdir.costs,
-            row.subdir.removed_by or "no task",
+            (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
         )
         for row in status.rows
     ]
     total = status.total
     rows.append(("total", f"{total.files:,}".replace(",", " "), bytes_text(total.disk_bytes), "", "", ""))
-    table(("DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "EMPTIED BY"), rows, total=True)
+    table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
     _live(status.live, kept="")
     listing("cannot be read, so not counted:", total.problems)
@@ -200,9 +201,9 @@ def status_lines(status: Status) -> None:
 
 
 def age_text(newest_ns: int) -> str:
-    """How long ago, in words."""
+    """How long ago: `23 min ago`, `1.5 h ago`."""
     age_s = time.time() - newest_ns / 1e9
-    return "now" if age_s < 1 else f"{duration_text(age_s)} ago"
+    return "now" if age_s < 1 else f"{duration_text(age_s)} ago".replace(".0 ", " ")
 
 
 def plan_lines(plan: Plan) -> None:
@@ -293,30 +294,40 @@ def models_lines(models: Sequence[Model]) -> None:
     def yes_no(value: bool | None) -> str:
         return "?" if value is None else "yes" if value else "no"
 
-    rows = []
-    for model in models:
-        group = f"lacks {len(model.missing)}" if model.missing else "broken" if model.problem else "whole"
-        made = " on ".join(text for text in (model.made_at, model.dataset) if text)
-        rows.append(
-            (
-                model.surface,
-                printable(model.name),
-                (model.kind or "?") + (f" × {model.members}" if (model.members or 1) > 1 else ""),
-                "-" if not model.files else group,
-                "?" if model.features is None else str(len(model.features)),
-                printable(made) or "-",
-                "-" if model.srocc is None else f"{model.srocc:.4f}",
-                "-" if model.surface == "tiny" else yes_no(model.in_libvmaf),
-                bytes_text(model.disk_bytes) if model.files else "-",
-                yes_no(model.in_snapshot) if model.surface == "trained" else "-",
-            )
+    rows = [
+        (
+            printable(model.name),
+            "-" if model.srocc is None else f"{model.srocc:.4f}",
+            bytes_text(model.disk_bytes),
+            "-" if model.surface == "tiny" else yes_no(model.in_libvmaf),
+            yes_no(model.in_snapshot) if model.surface == "trained" else "-",
+            printable(_about(model)),
         )
-    header = ("SURFACE", "MODEL", "KIND", "FILES", ">FEATURES", "TRAINED", ">SROCC", "LIBVMAF", ">SIZE", "BACKED UP")
-    table(header, rows)
+        for model in models
+        if model.files
+    ]
+    if rows:
+        table(("|MODEL", ">SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
+    built_in = [model.name for model in models if not model.files and model.in_libvmaf]
+    if built_in:
+        paragraph(f"built into libvmaf: {', '.join(built_in)}")
     listing("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
     listing("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
     unloaded = [(m.name, m.why_not.replace("\n", "; ")) for m in models if m.why_not and m.why_not != m.problem]
     listing("not loaded by libvmaf:", unloaded)
+
+
+def _about(model: Model) -> str:
+    """Where it is, of what kind, whether its files are all there, when it was trained and on what."""
+    words = [f"{model.surface}:"]
+    if model.kind:
+        words.append(model.kind + (f" × {model.members}" if (model.members or 1) > 1 else "") + ",")
+    if model.features is not None:
+        words.append(f"{count_text(len(model.features), 'feature')},")
+    words.append(f"lacks {len(model.missing)}" if model.missing else "broken" if model.problem else "whole")
+    if model.made_at:
+        words.append(f"(made {model.made_at[:10]}{f' from {model.dataset}' if model.dataset else ''})")
+    return " ".join(words)
 
 
 def findings_json(root: str, findings: Sequence[Finding], exit_code: int) -> str:
@@ -372,20 +383,40 @@ def _group(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
-    """Print a table on stdout; a header that begins with `>` is a column of numbers, with `|` of what people copy."""
+    """Print a table on stdout; a header that begins with `>` is a column of numbers, with `|` of names.
+
+    Numbers and names are not broken into lines, unless a name has more than UNBROKEN characters.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header:
+    for n, name in enumerate(header):
         kind = name[:1] if name.startswith((">", "|")) else ""
         justify: Literal["right", "left"] = "right" if kind == ">" else "left"
-        grid.add_column(name.removeprefix(kind), justify=justify, no_wrap=bool(kind), overflow="fold")
+        unbroken = bool(kind) and all(len(line) <= UNBROKEN for row in rows for line in row[n].split("\n"))
+        grid.add_column(name.removeprefix(kind), justify=justify, no_wrap=unbroken, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row), style="bold" if total and row is rows[-1] else None)
-    console.print(grid)
+    if sys.stdout.isatty():
+        Console().print(grid)
+        return
+    console = Console(width=PLAIN_WIDTH)
+    with console.capture() as drawn:
+        console.print(grid)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))  # rich fills lines up with blanks
+
+
+def paragraph(text: str) -> None:
+    """Print *text* on stdout, on a terminal broken between words."""
+    from rich.console import Console
+    from rich.text import Text
+
+    if sys.stdout.isatty():
+        Console().print(Text(text))
+    else:
+        print(text)
 
 
 def load_table() -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from trees import ended_run, everything, left, stored, workspace, write
+from trees import ended_run, everything, left, stored, workspace, write, ws
+
+from vmaf_workspace.contract import SUBDIRS
+from vmaf_workspace.snapshot.manifest import short
 
 
 @pytest.fixture
@@ -23,9 +26,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def terminal(*args: str) -> Iterator[pexpect.spawn]:
+def terminal(*args: str, columns: int = 160) -> Iterator[pexpect.spawn]:
     child = pexpect.spawn(
-        sys.executable, ["-m", "vmaf_workspace.cli", *args], encoding="utf-8", timeout=30, dimensions=(40, 160)
+        sys.executable, ["-m", "vmaf_workspace.cli", *args], encoding="utf-8", timeout=30, dimensions=(40, columns)
     )
     try:
         yield child
@@ -128,3 +131,27 @@ def test_a_narrow_terminal_still_shows_every_row(root: Path) -> None:
     assert code == 0
     for name in ("dataset", "checkpoints_dir", "workdir", "total"):
         assert name in shown
+
+
+def test_eighty_columns_break_no_name_that_a_person_copies(root: Path, tmp_path: Path) -> None:
+    write(root / "model" / "vmaf_of_a_longer_name_v1.json", 10)
+    with terminal("backup-models", "--at", str(tmp_path / "b"), columns=80) as child:
+        assert ended(child)[0] == 0
+    (snapshot,) = os.listdir(tmp_path / "b" / "snapshots")
+    seen = {}
+    for words in (("status",), ("models",), ("snapshots", "--at", str(tmp_path / "b"))):
+        with terminal(*words, columns=80) as child:
+            code, text = ended(child)
+        seen[words[0]] = text
+        assert code == 0, text
+    for subdir in SUBDIRS:
+        assert f"{subdir.name}/ " in seen["status"]
+    assert "ws.clean-scratch" in seen["status"]
+    assert "vmaf_of_a_longer_name_v1 " in seen["models"]
+    assert f"{short(snapshot.removesuffix('.json'))} " in seen["snapshots"]
+
+
+def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(root: Path) -> None:
+    out = ws("status", "--stores", "--workspace", root).out
+    assert "NFLX" in out
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []

@@ -12,6 +12,7 @@ from vmaf_workspace.snapshot.manifest import manifest_name, short
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.backup import Taken
     from vmaf_workspace.snapshot.difference import Difference
+    from vmaf_workspace.snapshot.manifest import Snapshot
     from vmaf_workspace.snapshot.restore import Restored, Restoring
     from vmaf_workspace.snapshot.retention import Verdict
     from vmaf_workspace.snapshot.store import Listed, Pruned
@@ -77,20 +78,28 @@ def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
     if not snapshots:
         print(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
         return
+    owners = {_owner(each.snapshot) for each in snapshots if each.snapshot is not None}
+    is_one = len(owners) == 1
+    if is_one:
+        print(f"all of {owners.pop()}")
     rows = []
     for listed in snapshots:
         found = listed.snapshot
         states = {"pinned": listed.pinned, "verified": listed.verified, "safety": found is not None and found.is_safety}
         state = ", ".join(word for word, is_so in states.items() if is_so)
         if found is None:
-            rows.append((id_text(listed.id), "-", "-", "-", "-", "-", "DAMAGED"))
+            rows.append((id_text(listed.id), "-", "-", "-", *(() if is_one else ("-",)), "DAMAGED"))
             continue
         age, size = age_text(int(found.time_s * 1e9)), bytes_text(found.apparent_bytes)
         about = "; ".join(text for text in (state, printable(found.note)) if text)
-        of = printable(found.host), printable(found.workspace)
+        of = () if is_one else (_owner(found),)
         rows.append((id_text(listed.id), age, str(len(found.files)), size, *of, about))
-    table(("|SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", "HOST", "WORKSPACE", "NOTE"), rows)
+    table(("|SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", *(() if is_one else ("OF",)), "NOTE"), rows)
     listing("damaged:", [(id_text(each.id), each.problem) for each in snapshots if each.problem is not None])
+
+
+def _owner(snapshot: Snapshot) -> str:
+    return f"{printable(snapshot.workspace)} on {printable(snapshot.host)}"
 
 
 def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:
