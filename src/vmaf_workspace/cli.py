@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vmaf-ws", description="Keep the workspace of VMAF's Python harness.", allow_abbrev=False
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         text = (command.function.__doc__ or "").splitlines()[0]
@@ -70,6 +71,16 @@ def _parser() -> argparse.ArgumentParser:
                 meta = name.rstrip("_").upper()
                 sub.add_argument(flag, dest=name, default=default or None, type=given, metavar=meta, help=about)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked: it takes as long as `where` itself."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"vmaf-ws {version('vmaf-workspace')}")
+        parser.exit()
 
 
 def given(text: str) -> str:

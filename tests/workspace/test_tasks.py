@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def test_the_console_script_is_installed_and_is_the_module() -> None:
     script = shutil.which("vmaf-ws", path=str(Path(sys.executable).parent))
     assert script is not None
     assert run([script, "where", "--workspace", "/a"]).out == "/a\n"
+
+
+def test_the_console_script_says_its_version() -> None:
+    done = ws("--version")
+    assert (done.code, done.out, done.err) == (0, f"vmaf-ws {version('vmaf-workspace')}\n", "")
 
 
 def test_the_console_script_knows_a_task_by_the_name_that_messages_give_it(root: Path) -> None:
