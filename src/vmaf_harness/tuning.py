@@ -83,8 +83,7 @@ def tune(
     this thread. Raises HarnessError for a model that is no ν-SVR, a parameter out of its range, and where
     every candidate fails.
     """
-    if parameters.model_type not in SVR_TYPES:
-        raise HarnessError(f"{parameters.model_type} has no gamma, C and nu to be tuned; give a {SVR_TYPES[0]}")
+    check_type(parameters)
     if not candidates:
         raise HarnessError("there is no set of parameters to try")
     sets = [with_parameters(parameters, candidate) for candidate in candidates]
@@ -112,6 +111,12 @@ def tune(
     if math.isnan(ranked[0].srocc):
         raise HarnessError(f"none of {len(ranked)} sets of parameters gives a model: {ranked[0].note}")
     return ranked
+
+
+def check_type(parameters: ModelParam) -> None:
+    """Raise HarnessError for a model that is no ν-SVR."""
+    if parameters.model_type not in SVR_TYPES:
+        raise HarnessError(f"{parameters.model_type} has no gamma, C and nu to be tuned; give a {SVR_TYPES[0]}")
 
 
 def with_parameters(parameters: ModelParam, candidate: Mapping[str, float]) -> ModelParam:

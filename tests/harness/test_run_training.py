@@ -447,6 +447,7 @@ def test_assets_left_out_are_said_and_make_the_run_a_failure(
         ("/sys/m", "cannot write the model there"),  # read-only for everybody
         ("m.onnx", "cannot be the name of a model"),
         (".pkl", "cannot be the name of a model"),
+        ("models/", "cannot be the name of a model"),
         (".hid", "a model cannot be called '.hid'"),
         ("x.bootstrap", "a model cannot be called 'x.bootstrap'"),
         ("x.card.json", "a model cannot be called 'x.card'"),

@@ -135,9 +135,21 @@ def test_what_the_script_cannot_do_is_said(
     code: int,
     said: str,
 ) -> None:
-    assert run_vmaf_tuning.main([*small.inputs, *arguments, "--cache-result"]) == code
-    assert said in capsys.readouterr().err
+    assert run_vmaf_tuning.main([*small.inputs, *arguments]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert ": extracted" not in err
     assert not (vmaf_workspace / "model_param" / "best.pkl").exists()
+
+
+def test_a_forest_is_refused_before_anything_is_extracted(
+    small: Trainable, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small.model.write_text("model_type = 'RANDOMFOREST'\nmodel_param_dict = {}\n", encoding="utf-8")
+    assert run_vmaf_tuning.main([*small.inputs, "best", "--folds", "2"]) == 1
+    err = capsys.readouterr().err
+    assert "RANDOMFOREST has no gamma, C and nu" in err
+    assert ": extracted" not in err
 
 
 def test_a_number_that_is_none_is_a_mistyped_flag(small: Trainable, capsys: pytest.CaptureFixture[str]) -> None:

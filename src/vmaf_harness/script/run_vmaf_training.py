@@ -54,7 +54,7 @@ def model_path(given: str, root: Path) -> Path:
     from vmaf_harness.model_group import check_name
 
     path = Path(given)
-    if path.suffix in (".onnx", ".model") or not path.name.removesuffix(".pkl"):
+    if path.suffix in (".onnx", ".model") or not path.name.removesuffix(".pkl") or given.endswith("/"):
         raise HarnessError(f"{given!r} cannot be the name of a model; name it m, m.pkl or m.json")
     name = f"{path.name.removesuffix('.json').removesuffix('.pkl')}.pkl"
     check_name(Path(name))

@@ -54,9 +54,10 @@ def _run(options: argparse.Namespace) -> int:
     inputs = read_inputs(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
+    candidates = _candidates(inputs, options)
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
-        tried = _tuned(inputs, extracted, options)
+        tried = _tuned(inputs, extracted, candidates, options)
         best = tried[0]
         from vmaf_harness import pickles
         from vmaf_harness.tuning import with_parameters
@@ -71,13 +72,25 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if is_partial(inputs.recipe, extracted) else DONE
 
 
-def _tuned(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -> list[Tried]:
-    from vmaf_harness.checkpoint import Checkpoints, key_of
-    from vmaf_harness.tuning import GRID, grid, randomized, tune
+def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, float]]:
+    """The sets to try; HarnessError, before the extraction, for those that no model can have."""
+    from vmaf_harness.tuning import GRID, check_type, grid, randomized, with_parameters
 
-    table, folds = extracted.table, folds_of(extracted.content_ids, options)
+    check_type(inputs.parameters)
     values = {name: getattr(options, name) or GRID[name] for name in GRID}
     candidates = grid(values) if options.random is None else randomized(values, options.random, options.seed)
+    for candidate in candidates:
+        with_parameters(inputs.parameters, candidate)
+    return candidates
+
+
+def _tuned(
+    inputs: Inputs, extracted: Extracted, candidates: Sequence[dict[str, float]], options: argparse.Namespace
+) -> list[Tried]:
+    from vmaf_harness.checkpoint import Checkpoints, key_of
+    from vmaf_harness.tuning import tune
+
+    table, folds = extracted.table, folds_of(extracted.content_ids, options)
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
