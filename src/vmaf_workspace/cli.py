@@ -56,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vmaf-ws", description="Keep the workspace of VMAF's Python harness.", allow_abbrev=False
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    nowhere = argparse.SUPPRESS
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, dest=nowhere, default=nowhere, help="print the version and exit"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         text = (command.function.__doc__ or "").splitlines()[0]
