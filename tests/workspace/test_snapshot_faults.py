@@ -130,6 +130,24 @@ def test_a_file_that_cannot_be_read_fails_the_backup(tmp_path: Path) -> None:
     assert store.ids(place(tmp_path / "b")) == []
 
 
+@pytest.mark.parametrize("which", ["model/m.pkl", "model_param/tuned"])
+@pytest.mark.parametrize("command", ["backup-models", "diff", "restore-models", "wipe-models"])
+def test_models_that_cannot_be_read_are_named_with_a_remedy_and_stay(command: str, which: str, tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    before = content_of(root)
+    mode = (root / which).stat().st_mode
+    (root / which).chmod(0)
+    cli = [*prefix, sys.executable, "-m", "vmaf_workspace.cli", command]
+    done = run([*cli, "--workspace", root, "--at", tmp_path / "b", *(["--yes"] if command == "wipe-models" else [])])
+    (root / which).chmod(mode)
+    first, second = done.err.strip().splitlines()[-2:]
+    assert (done.code, content_of(root)) == (1, before), done
+    assert first.startswith(f"{command}: cannot read {root / which} (Permission denied)"), done
+    assert second.startswith("make it readable"), done
+
+
 @pytest.mark.parametrize("command", ["backup-models", "restore-models"])
 def test_a_copying_child_that_is_killed_fails_it_all_and_changes_nothing(command: str, tmp_path: Path) -> None:
     root, at = models(tmp_path / "ws"), tmp_path / "b"

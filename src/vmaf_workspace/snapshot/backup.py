@@ -33,7 +33,7 @@ from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, short, written
 from vmaf_workspace.snapshot.store import ids, latest, marked, read, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
-from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature
+from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature, unreadable
 
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
 PATIENCE_S = 30.0  # for groups that go on changing
@@ -227,10 +227,7 @@ def _take_file(work: _Work, path: str, about: os.stat_result) -> tuple[str, bool
         is_trusted = sha256 in work.put or work.trust.names(sha256)
         stored = work.location.put(object_name(sha256), content, trusted=is_trusted)
     except PermissionError as error:
-        raise WorkspaceError(
-            f"cannot read {full} ({error.strerror}), and a backup that misses files is none;\n"
-            "make it readable, or move it out of the workspace"
-        ) from error
+        raise unreadable(full, error) from error
     now = None
     with suppress(FileNotFoundError):
         now = os.lstat(full)

@@ -13,7 +13,7 @@ from vmaf_workspace.errors import InUseError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot.local import file_sha256
 from vmaf_workspace.snapshot.manifest import File
-from vmaf_workspace.snapshot.tree import Tree, look, signature
+from vmaf_workspace.snapshot.tree import Tree, look, signature, unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,10 @@ def difference(older: Iterable[File], newer: Iterable[File]) -> Difference:
 
 
 def files_now(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: Tree | None = None) -> list[File]:
-    """Every file that is there now, each read now. Raises InUseError where one changes meanwhile."""
+    """Every file that is there now, each read now.
+
+    Raises InUseError where one changes meanwhile, WorkspaceError where one cannot be read.
+    """
     found: Mapping[str, os.stat_result] = (look(root, subdirs) if tree is None else tree).found
 
     paths = sorted(found)
@@ -55,6 +58,8 @@ def files_now(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: Tree | 
                 return content
         except FileNotFoundError:
             pass
+        except OSError as error:
+            raise unreadable(full, error) from error
         raise InUseError(f"{path!r} changed while it was read; wait for its writer to end, then try again")
 
     contents = dict(each(paths, read, at_most=cores()))

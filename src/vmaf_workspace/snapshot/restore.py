@@ -30,7 +30,7 @@ from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short
 from vmaf_workspace.snapshot.swap import JOURNAL, finish, remove_staging, staging, swap, write_journal
-from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature
+from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature, unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,10 @@ def is_same(root: Path, file: File, about: os.stat_result) -> bool:
     path = os.path.join(root, file.path)
     if file.link is not None or stat.S_ISLNK(about.st_mode):
         return file.link is not None and stat.S_ISLNK(about.st_mode) and os.readlink(path) == file.link
-    return about.st_size == file.size and file_sha256(path) == file.sha256
+    try:
+        return about.st_size == file.size and file_sha256(path) == file.sha256
+    except PermissionError as error:
+        raise unreadable(path, error) from error
 
 
 def _only(snapshot: Snapshot, glob: str) -> list[File]:

@@ -51,7 +51,7 @@ def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, with_rests: bool =
 
     *with_rests*: also what a removal or a restore that was killed left under a hidden name of ours.
 
-    Raises WorkspaceError for a directory that cannot be read: a backup that misses files is none.
+    Raises WorkspaceError for a directory that cannot be read.
     """
     tree = Tree()
     for subdir in subdirs:
@@ -75,11 +75,16 @@ def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, with_rests: bool =
             except FileNotFoundError:
                 continue  # removed while we looked; a second look tells
             except OSError as error:
-                raise WorkspaceError(
-                    f"cannot read {os.path.join(top, below)} ({error.strerror}); a backup that misses files is none\n"
-                    "make it readable, or move it out of the workspace"
-                ) from error
+                raise unreadable(os.path.join(top, below), error) from error
     return tree
+
+
+def unreadable(path: str, error: OSError) -> WorkspaceError:
+    """What to say of models that cannot be read: nothing that is done without knowing them is right."""
+    return WorkspaceError(
+        f"cannot read {path} ({error.strerror}), and nobody can tell what it holds; nothing was changed\n"
+        "make it readable, or move it out of the workspace"
+    )
 
 
 def _add(tree: Tree, path: str, entry: os.DirEntry[str]) -> None:
