@@ -28,7 +28,12 @@ class Labels:
 
 
 def output_path(given: str, root: Path) -> Path:
-    """Where a recipe goes: a bare name into `dataset/` of the workspace *root*, as ``<name>_dataset.py``."""
+    """Where a recipe goes: a bare name into `dataset/` of the workspace *root*, as ``<name>_dataset.py``.
+
+    Raises HarnessError for the name of a directory.
+    """
+    if not os.path.basename(given):
+        raise HarnessError(f"{given!r} cannot be the name of a recipe; name it NAME, or {given}NAME_dataset.py")
     name = given if given.endswith(".py") else f"{given.removesuffix('_dataset')}_dataset.py"
     return root / "dataset" / name if os.path.basename(given) == given else Path(os.path.abspath(name))
 

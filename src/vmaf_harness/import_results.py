@@ -234,7 +234,10 @@ def _frames(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
             continue
         if not all(isinstance(score, (int, float)) and not isinstance(score, bool) for score in scores):
             raise HarnessError(f"{key}: something that is no number")
-        frames[key.removesuffix("s")] = [float(score) for score in scores]
+        try:
+            frames[key.removesuffix("s")] = [float(score) for score in scores]
+        except OverflowError:
+            raise HarnessError(f"{key}: a number of hundreds of digits") from None
     counts = {len(scores) for scores in frames.values()}
     if counts and (len(counts) > 1 or counts == {0}):
         raise HarnessError(f"its metrics have {' and '.join(map(str, sorted(counts)))} frames")

@@ -823,6 +823,8 @@ def test_an_output_without_a_directory_is_an_error_before_anything_is_encoded(
 ) -> None:
     assert run_encode([str(references()), str(tmp_path / "missing" / "out.py"), *ONE]) == 1
     assert "is no directory" in capsys.readouterr().err
+    assert run_encode([str(references()), f"{tmp_path}/", *ONE]) == 1
+    assert "cannot be the name of a recipe" in capsys.readouterr().err
     assert not vmaf_workspace.exists()
 
 

@@ -172,8 +172,8 @@ def test_an_entry_of_another_asset_than_the_recipes_is_left(
 @pytest.mark.parametrize(
     "scores",
     [{"a_scores": [1.0], "b_scores": [1.0, 2.0]}, {"a_scores": []}, {"a_scores": ["x"]}, {"a_scores": [[1.0], [2.0]]},
-     {"a_scores": 1.0}, {"a": [1.0]}, {"a_scores": [True]}],
-    ids=range(7),
+     {"a_scores": 1.0}, {"a": [1.0]}, {"a_scores": [True]}, {"a_scores": [10**400]}],
+    ids=range(8),
 )  # fmt: skip
 def test_scores_that_are_no_list_of_numbers_a_frame_are_reported(
     scores: dict[str, Any], root: Path, recipe: Recipe
