@@ -18,7 +18,7 @@ from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import ASIDE, RUN_FILE, SESSIONS, STARTING, Holder, open_paths, sessions, take
+from vmaf_workspace.lock import ASIDE, RUN_FILE, SESSIONS, STARTING, Holder, open_below, sessions, take
 from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import Usage, opened, usage_of
 
@@ -162,11 +162,7 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
 
 def open_entries(directory: str) -> dict[str, int]:
     """Names in *directory* (resolved) that some process has open, or has something open in, with a pid."""
-    prefix = directory.rstrip("/") + "/"
-    found = (
-        (path[len(prefix) :].split("/", 1)[0], pid) for path, pid in open_paths().items() if path.startswith(prefix)
-    )
-    return dict(found)
+    return {path.split("/", 1)[0]: pid for path, pid in open_below(directory).items()}
 
 
 def _scratch(

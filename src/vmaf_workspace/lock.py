@@ -312,6 +312,29 @@ def open_paths() -> dict[str, int]:
     return paths
 
 
+def open_below(directory: str) -> dict[str, int]:
+    """What of *directory* (resolved) some process has open or works in, by its path below that, with a pid.
+
+    Also where it knows the place by another path: in a container, or through a bind mount.
+    """
+    prefix = directory.rstrip("/") + "/"
+    names: set[str] = set()
+    with suppress(OSError):
+        names.update(os.listdir(directory))
+    found: dict[str, int] = {}
+    for path, pid in open_paths().items():
+        if path.startswith(prefix):
+            found[path.removeprefix(prefix)] = pid
+            continue
+        parts = path.split("/")
+        for n in (n for n, part in enumerate(parts) if part in names):
+            below = "/".join(parts[n:])
+            with suppress(OSError):
+                if os.path.samefile(f"/proc/{pid}/root{path}", prefix + below):
+                    found[below] = pid
+    return found
+
+
 def about_this_process(command: str, since_s: float) -> bytes:
     """What a holder writes into its lock file, as `take` reads it."""
     about = {

@@ -34,7 +34,7 @@ from vmaf_workspace.children import Children
 from vmaf_workspace.clean import refuse_live_runs
 from vmaf_workspace.contract import KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.lock import only_cleaner, open_paths, staying
+from vmaf_workspace.lock import only_cleaner, open_below, staying
 from vmaf_workspace.migrate_plan import (
     JOURNAL,
     Moved,
@@ -177,10 +177,11 @@ def _refuse_users(root: Path, what: str) -> None:
 
 def _opened(root: Path) -> list[tuple[str, int]]:
     """Paths below *root* that processes of this host have open or work in, each with a pid; our marker's apart."""
-    top = f"{os.path.realpath(root)}/"
-    found = ((path.removeprefix(top), pid) for path, pid in open_paths().items() if path.startswith(top))
+    top = os.path.realpath(root)
     return sorted(  # of a file that was removed, nothing can be lost
-        (below, pid) for below, pid in found if below.split("/")[0] != MARKER and os.path.lexists(top + below)
+        (below, pid)
+        for below, pid in open_below(top).items()
+        if below.split("/")[0] != MARKER and os.path.lexists(f"{top}/{below}")
     )
 
 

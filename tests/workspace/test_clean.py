@@ -227,6 +227,24 @@ def test_what_a_process_has_open_or_works_in_is_kept_and_force_takes_it(what: st
     assert left(root) == []
 
 
+def test_what_a_process_has_open_by_another_path_is_kept(root: Path, tmp_path: Path) -> None:
+    age(write(root / "workdir" / "held" / "log").parent)
+    age(write(root / "workdir" / "not held" / "log").parent)
+    (tmp_path / "in the container").mkdir()
+    code = """
+root, other = map(Path, sys.argv[1:])
+mount("--bind", root, other)
+held = subprocess.Popen(["sleep", "60"], stdin=open(other / "workdir" / "held" / "log"))
+code, out, err = ws("clean-scratch", "--workspace", root)
+moved = ws("migrate", "--yes", "--workspace", root, "--to", f"{root}.moved")[0]
+held.kill()
+print(code, moved, f"open in process {held.pid}" in out, (root / "workdir" / "held").is_dir())
+"""
+    done = in_a_mount_namespace(code, root, tmp_path / "in the container")
+    assert done.out == "0 4 True True\n", done
+    assert left(root) == ["held"]
+
+
 def test_what_a_process_opens_between_plan_and_execution_is_kept(root: Path) -> None:
     held = age(write(root / "workdir" / "theirs" / "frames.yuv").parent)
     plan = plan_clean(root)
