@@ -131,7 +131,7 @@ def refuse_live_runs(root: Path, what: str) -> None:
     if live:
         listed = "\n".join(f"  {kept.path!r}: {kept.why}" for kept in live)
         raise InUseError(
-            f"cannot {what} {root} while runs use it; nothing was removed:\n{listed}\n"
+            f"cannot {what} {root} while runs use it; nothing was changed:\n{listed}\n"
             "Wait for them to end; what a dead run left goes with `ws.clean-scratch` (`--force` where it is fresh)"
         )
 

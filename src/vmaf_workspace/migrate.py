@@ -170,7 +170,7 @@ def _refuse_users(root: Path, what: str) -> None:
     for below, pid in _opened(root):
         raise InUseError(
             f"cannot {what} {root} while process {pid} of this host has {below!r} open, or works in it:\n"
-            "what it writes there would be lost. Nothing was removed; wait for it to end (a shell: `cd` elsewhere),\n"
+            "what it writes there would be lost. Nothing was changed; wait for it to end (a shell: `cd` elsewhere),\n"
             "then try again"
         )
 
