@@ -18,9 +18,10 @@ from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import ASIDE, RUN_FILE, SESSIONS, STARTING, Holder, open_below, sessions, take
+from vmaf_workspace.lock import RUN_FILE, SESSIONS, STARTING, Holder, open_below, sessions, take
 from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import Usage, opened, usage_of
+from vmaf_workspace.unlink import ASIDE
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MIN_AGE_S = 3600.0

@@ -21,8 +21,9 @@ from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
-from vmaf_workspace.lock import ASIDE, STARTING, stale_sessions
+from vmaf_workspace.lock import STARTING, stale_sessions
 from vmaf_workspace.surfaces import Inspector, inspector, is_special, latest_backup, trained
+from vmaf_workspace.unlink import ASIDE
 
 LOW_BYTES = 1 << 30  # an intermediate YUV of a minute of 1080p takes four times as much
 LOW_INODES = 10_000
@@ -256,13 +257,14 @@ def _problem(root: Path, name: str, files: tuple[str, ...], harness: Inspector |
 
 def _held_otherwise(root: Path, path: Path, at: str) -> str:
     """What to do about a file that is broken: which snapshot of this workspace holds it with another content."""
-    from vmaf_workspace.snapshot import location, store
+    from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.local import file_sha256
+    from vmaf_workspace.snapshot.locate import opened
     from vmaf_workspace.snapshot.manifest import short
 
     below = path.relative_to(root).as_posix()
     with suppress(WorkspaceError, OSError):
-        place = location.opened(location.named(at), root=root)
+        place = opened(at, root=root)
         now, known = file_sha256(str(path)), store.ids(place)
         while (snapshot := store.latest(place, root, known)) is not None:
             known = known[: known.index(snapshot.id)]
@@ -337,13 +339,13 @@ def _is_old(path: Path) -> bool:
 
 
 def _backups(root: Path, at: str) -> Iterator[Finding]:
-    from vmaf_workspace.snapshot import location
     from vmaf_workspace.snapshot.difference import difference, files_now
+    from vmaf_workspace.snapshot.locate import disk_warning, opened
     from vmaf_workspace.snapshot.manifest import short
 
     try:
         now = files_now(root)
-        place = location.opened(location.named(at), root=root)
+        place = opened(at, root=root)
         is_near = place.directory is not None  # to read what lies far away is for `ws.verify`, when it is asked to
         held = latest_backup(root, place, read=is_near)
     except InUseError as error:
@@ -353,7 +355,7 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
         what, _, remedy = str(error).partition("\n")
         yield Finding(level=Level.ERROR, about="backups", found=what, remedy=remedy or "name another place with --at")
         return
-    warning = location.disk_warning(place, root)
+    warning = disk_warning(place, root)
     if warning and now:
         what, _, remedy = warning.partition("; ")
         yield Finding(level=Level.WARNING, about="backups", found=what, remedy=remedy)

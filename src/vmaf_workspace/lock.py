@@ -27,11 +27,12 @@ from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.scan import opened
 from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.unlink import ASIDE, remove_tree
 
 RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
 SESSIONS = "sessions"  # in the marker: a lock file for each program that `ws.run` started
-ASIDE = ".vmaf-trash-"  # renamed aside by a removal; whatever bears this name is finished by the next clean
+LOOK_AGAIN_S = 0.1  # a scan has a directory open for milliseconds
 COMMAND_LENGTH = 2000  # characters kept of a command: a list of files can be longer than what a reader reads
 
 
@@ -85,8 +86,6 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Remove the scratch of the run and free its locks."""
         if "workdir" in self._locks and not self.keep_workfiles:
-            from vmaf_workspace.remove import remove_tree  # which crosses no mount, as shutil.rmtree does
-
             aside = f"{ASIDE}{self.id}"  # so that a kill from here on leaves scratch, no riddle
             with suppress(OSError), opened(self.root / "workdir", follow=True) as workdir:
                 os.rename(self.id, aside, src_dir_fd=workdir, dst_dir_fd=workdir)
@@ -315,8 +314,22 @@ def open_paths() -> dict[str, int]:
 def open_below(directory: str) -> dict[str, int]:
     """What of *directory* (resolved) some process has open or works in, by its path below that, with a pid.
 
-    Also where it knows the place by another path: in a container, or through a bind mount.
+    Also where it knows the place by another path: in a container, or through a bind mount. A directory counts that is
+    still open at a second look: who was only reading the tree, as `ws.status` or another clean does, has gone on then.
     """
+    found = _open_below(directory)
+    if not any(os.path.isdir(os.path.join(directory, below)) for below in found):
+        return found
+    time.sleep(LOOK_AGAIN_S)
+    again = _open_below(directory)
+    return {
+        below: pid
+        for below, pid in (found | again).items()
+        if (below in found and below in again) or not os.path.isdir(os.path.join(directory, below))
+    }
+
+
+def _open_below(directory: str) -> dict[str, int]:
     prefix = directory.rstrip("/") + "/"
     names: set[str] = set()
     with suppress(OSError):

@@ -296,8 +296,9 @@ def _lacking(one: Tree, other: Tree) -> list[str]:
 
 def _remove(directory: Path) -> list[tuple[str, str]]:
     """What of *directory* could not be removed, as (path, why)."""
-    from vmaf_workspace.remove import CHILDREN, remove_tree
+    from vmaf_workspace.remove import CHILDREN
     from vmaf_workspace.scan import mount_id, opened
+    from vmaf_workspace.unlink import remove_tree
 
     if not os.path.lexists(directory):
         return []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
 from vmaf_workspace.errors import RefusedError, WorkspaceError
-from vmaf_workspace.lock import ASIDE
+from vmaf_workspace.unlink import ASIDE
 
 if TYPE_CHECKING:
     from vmaf_workspace.faithful import Tree

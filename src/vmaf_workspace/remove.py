@@ -26,10 +26,11 @@ from vmaf_workspace.children import Children
 from vmaf_workspace.clean import CLEAN, liveness, open_entries, refuse_live_runs
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.lock import ASIDE, only_cleaner
+from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.plan import Entry, Kept, Plan
-from vmaf_workspace.scan import DEEPEST, OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
+from vmaf_workspace.scan import OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
 from vmaf_workspace.setup import adopt
+from vmaf_workspace.unlink import ASIDE, attempt, remove_tree
 
 CHILDREN = 16  # unlink latency overlaps: 50 000 files on ext4 took 1.05 s with 8, 0.80 s with 16, 0.80 s with 32
 
@@ -100,88 +101,6 @@ def _adopt_if_there_is_room(root: Path) -> None:
         cause = error.__cause__
         if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise  # a full disk must not stop a clean: the next one marks the tree
-
-
-def remove_tree(parent: int, name: str) -> list[tuple[str, str]]:
-    """Unlink the tree *name* in the directory *parent*; what could not go, as (path below *parent*, why).
-
-    Never follows a link, never leaves the mount of *parent*.
-    """
-    failures: list[tuple[str, str]] = []
-    trees = [name]
-    mount = mount_id(parent)
-    while trees:
-        tree = trees.pop()
-        try:
-            with opened(tree, dir_fd=parent) as fd:
-                if mount_id(fd) != mount:
-                    failures.append((tree, "something is mounted here; unmount it first"))
-                    continue
-                _empty(fd, tree, 1, mount, failures, parent, trees)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            failures.append((tree, error.strerror or str(error)))
-            continue
-        _try(os.rmdir, tree, parent, tree, failures)
-    return failures
-
-
-def _empty(
-    fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[str, str]], top: int, trees: list[str]
-) -> None:
-    """Empty the directory *fd*; what is too deep to reach from here is moved into *top* and added to *trees*."""
-    try:
-        with os.scandir(fd) as found:
-            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
-    except OSError as error:
-        failures.append((prefix, error.strerror or str(error)))
-        return
-    for name, is_directory in entries:
-        if not is_directory:
-            try:
-                os.unlink(name, dir_fd=fd)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                failures.append((f"{prefix}/{name}", error.strerror or str(error)))
-            continue
-        path = f"{prefix}/{name}"
-        if depth >= DEEPEST:  # too deep to hold every directory open: bring it up beside the tree, for later
-            up = f"{ASIDE}{os.urandom(8).hex()}"
-            try:
-                os.rename(name, up, src_dir_fd=fd, dst_dir_fd=top)
-            except OSError as error:
-                failures.append((path, error.strerror or str(error)))
-            else:
-                trees.append(up)
-            continue
-        try:
-            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            failures.append((path, error.strerror or str(error)))
-            continue
-        try:
-            if mount_id(child) != mount:
-                failures.append((path, "something is mounted here; unmount it first"))
-                continue
-            _empty(child, path, depth + 1, mount, failures, top, trees)
-        finally:
-            os.close(child)
-        _try(os.rmdir, name, fd, path, failures)
-
-
-def _try(call: Callable[..., None], name: str, fd: int, path: str, failures: list[tuple[str, str]]) -> None:
-    try:
-        call(name, dir_fd=fd)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if error.errno == errno.ENOTEMPTY and any(failed.startswith(f"{path}/") for failed, _ in failures):
-            return  # what is in the way has been named
-        failures.append((path, error.strerror or str(error)))
 
 
 def _remove_entry(
@@ -260,7 +179,7 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
     if entry.is_directory:
         failures = remove_tree(fd, aside)
     else:
-        _try(os.unlink, aside, fd, aside, failures)
+        attempt(os.unlink, aside, fd, aside, failures)
     rest = Usage()
     if failures:
         with suppress(OSError):

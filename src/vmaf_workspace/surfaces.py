@@ -292,10 +292,10 @@ def latest_backup(root: Path, place: Location, *, read: bool = False) -> Held:
 
 def _in_latest_snapshot(root: Path, at: str) -> dict[str, File] | None:
     """The files of the latest snapshot by path, empty where there is none; None where nobody can tell."""
-    from vmaf_workspace.snapshot import location
+    from vmaf_workspace.snapshot.locate import opened
 
     try:
-        held = latest_backup(root, location.opened(location.named(at), root=root))
+        held = latest_backup(root, opened(at, root=root))
     except WorkspaceError:
         return None
     files = held.snapshot.files if held.snapshot else ()

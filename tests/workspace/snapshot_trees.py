@@ -13,7 +13,8 @@ from trees import age, workspace, write
 
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot.backup import Taken, backup
-from vmaf_workspace.snapshot.location import Location, opened
+from vmaf_workspace.snapshot.locate import opened
+from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.restore import Restored, plan_restore, restore
 from vmaf_workspace.snapshot.store import find, load
 

@@ -30,8 +30,9 @@ from trees import (
 from vmaf_workspace.clean import plan_clean
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER, SUBDIRS
 from vmaf_workspace.errors import RefusedError
-from vmaf_workspace.lock import ASIDE, RUN_FILE, Run
+from vmaf_workspace.lock import RUN_FILE, Run
 from vmaf_workspace.remove import execute
+from vmaf_workspace.unlink import ASIDE
 
 
 @pytest.fixture
@@ -212,11 +213,12 @@ def test_a_file_from_the_future_counts_as_young(root: Path) -> None:
     assert clean(root, force=True).removed == 1
 
 
-@pytest.mark.parametrize("what", ["file", "cwd"])
+@pytest.mark.parametrize("what", ["file", "cwd", "directory"])
 def test_what_a_process_has_open_or_works_in_is_kept_and_force_takes_it(what: str, root: Path) -> None:
     held = age(write(root / "workdir" / "theirs" / "deep" / "frames.yuv").parent.parent) / "deep"
     code = {
         "file": "import sys; f = open(sys.argv[1] + '/frames.yuv'); print('ready', flush=True); sys.stdin.read()",
+        "directory": "import os, sys; os.open(sys.argv[1], 0); print('ready', flush=True); sys.stdin.read()",
         "cwd": "import os, sys; os.chdir(sys.argv[1]); print('ready', flush=True); sys.stdin.read()",
     }[what]
     with process(code, held) as child:
@@ -225,6 +227,22 @@ def test_what_a_process_has_open_or_works_in_is_kept_and_force_takes_it(what: st
         assert (kept.live, kept.locked) == (True, False)
         assert clean(root, force=True).removed == 1
     assert left(root) == []
+
+
+def test_who_only_reads_through_the_tree_keeps_nothing(root: Path) -> None:
+    runs = [age(ended_run(root, f"run{number}")) for number in range(300)]
+    reading = """
+import os, sys, time
+print("ready", flush=True)
+while True:
+    for path in sys.argv[1:]:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        time.sleep(0.002)
+        os.close(fd)
+"""
+    with process(reading, *runs):
+        kept = [plan_clean(root).kept for _ in range(5)]
+    assert kept == [()] * 5
 
 
 def test_what_a_process_has_open_by_another_path_is_kept(root: Path, tmp_path: Path) -> None:
@@ -405,7 +423,7 @@ def test_mounts_are_seen_without_proc(root: Path, tmp_path: Path) -> None:
     code = """
 root, outside = map(Path, sys.argv[1:])
 from vmaf_workspace.scan import mount_id, opened
-from vmaf_workspace.remove import remove_tree
+from vmaf_workspace.unlink import remove_tree
 mount("--bind", outside, root / "workdir" / "run" / "bound")
 with opened(root / "workdir") as fd:
     told = mount_id(fd)
@@ -424,7 +442,8 @@ def test_something_mounted_between_plan_and_execution_is_left(root: Path, tmp_pa
     (ended_run(root) / "deep").mkdir()
     code = """
 from vmaf_workspace.clean import plan_clean
-from vmaf_workspace.remove import execute, remove_tree
+from vmaf_workspace.remove import execute
+from vmaf_workspace.unlink import remove_tree
 root, outside = map(Path, sys.argv[1:])
 plan = plan_clean(root, force=True)
 mount("--bind", outside, root / "workdir" / "ended" / "deep")

@@ -25,8 +25,8 @@ from trees import (
 
 from vmaf_workspace.clean import Selection, plan_purge
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER
-from vmaf_workspace.lock import ASIDE
 from vmaf_workspace.remove import execute
+from vmaf_workspace.unlink import ASIDE
 
 HOUR_S = 3600.0
 

@@ -19,9 +19,9 @@ from vmaf_workspace.children import Children, is_single_threaded
 from vmaf_workspace.clean import Selection, plan_clean, plan_purge
 from vmaf_workspace.contract import KEPT_NAMES, SUBDIRS
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import ASIDE
 from vmaf_workspace.remove import execute
 from vmaf_workspace.setup import ensure
+from vmaf_workspace.unlink import ASIDE
 
 
 @pytest.fixture

@@ -293,7 +293,7 @@ def test_prune_refuses_a_place_without_a_snapshot(tmp_path: Path) -> None:
 
 BACKING_UP = """
 import sys
-from vmaf_workspace.snapshot.location import opened
+from vmaf_workspace.snapshot.locate import opened
 from vmaf_workspace.snapshot.store import taking
 with taking(opened(sys.argv[1]), "a backup"):
     print("ready", flush=True)
@@ -301,7 +301,7 @@ with taking(opened(sys.argv[1]), "a backup"):
 """
 PRUNING = """
 import sys
-from vmaf_workspace.snapshot.location import opened
+from vmaf_workspace.snapshot.locate import opened
 with opened(sys.argv[1]).announced("prune", "a prune"):
     print("ready", flush=True)
     sys.stdin.readline()

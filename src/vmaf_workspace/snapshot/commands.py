@@ -337,11 +337,10 @@ COMMANDS = (
 
 
 def _location(at: str, root: Path, *, warn: bool = False) -> Location:
-    from vmaf_workspace.snapshot import location as _location
+    from vmaf_workspace.snapshot.locate import disk_warning, opened
 
-    name = _location.named(at)
-    found = _location.opened(name, root=root)
-    if warn and (warning := _location.disk_warning(found, root)):
+    found = opened(at, root=root)
+    if warn and (warning := disk_warning(found, root)):
         print(f"warning: {warning}", file=sys.stderr)
     return found
 

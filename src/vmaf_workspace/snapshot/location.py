@@ -8,17 +8,13 @@ work in it. A name is there whole or not at all (what is not yet, in `parts/…`
 from __future__ import annotations
 
 import errno
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vmaf_workspace import guard
-from vmaf_workspace.contract import SUBDIRS
-from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import Holder
 
 VARIABLE = "VMAF_BACKUPS"
@@ -26,7 +22,6 @@ FOLDERS = frozenset({"objects", "snapshots", "pins", "verified", "damaged", "run
 MANIFEST = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{64}\.json")
 OBJECT = re.compile(r"objects/([0-9a-f]{2})/\1[0-9a-f]{62}")
 PART = re.compile(r"[0-9a-f]{16}")
-_URL = re.compile(r"[a-z][a-z0-9+.-]*(?:::|://)", re.IGNORECASE)
 
 
 class Location(Protocol):
@@ -86,85 +81,6 @@ class Location(Protocol):
         """Remove what dead processes left half-written; only while nobody else writes here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A location by name, and what named it."""
-
-    url: str
-    reason: str
-    is_default: bool = False
-
-
-def named(at: str = "", *, environ: Mapping[str, str] | None = None) -> Named:
-    """Which location: *at* (`--at`, or Invoke's `ws.backups`), else VMAF_BACKUPS, else the user's data directory."""
-    environ = os.environ if environ is None else environ
-    if at.strip():
-        return Named(at.strip(), "given explicitly")
-    if environ.get(VARIABLE, "").strip():
-        return Named(environ[VARIABLE].strip(), f"{VARIABLE} is set")
-    import platformdirs
-
-    place = Path(platformdirs.user_data_dir("vmaf-workspace", appauthor=False)) / "backups"
-    return Named(str(place), f"{VARIABLE} is unset: the user's data directory", is_default=True)
-
-
-def opened(name: Named | str, *, root: Path | None = None) -> Location:
-    """The location of this name; nothing is made yet. *root* is the workspace, which it may not lie in.
-
-    Raises RefusedError for a directory in any workspace or with anybody else's files, UsageError for a URL that no
-    installed driver knows.
-    """
-    url = name.url if isinstance(name, Named) else name
-    if url.startswith("file://"):
-        url = url.removeprefix("file://")
-    if _URL.match(url):
-        from vmaf_workspace.snapshot.remote import Remote
-
-        return Remote(url)
-    from vmaf_workspace.locate import locate
-    from vmaf_workspace.snapshot.local import LocalDirectory
-
-    if "\0" in url:
-        raise UsageError(f"a backup location with a NUL byte: {url!r}")
-    directory = locate(url).path
-    _check(directory, root)
-    found = LocalDirectory(directory)
-    check_is_ours(found)
-    return found
-
-
-def check_is_ours(location: Location) -> None:
-    """Raise RefusedError where *location* holds no snapshot, but what no backup that was killed can have left."""
-    if any(MANIFEST.fullmatch(name) for name in location.names("snapshots")):
-        return
-    ours = re.compile("|".join((*FOLDERS, re.escape("lost+found"))))
-    for folder, fits in (("", ours), ("objects", re.compile("[0-9a-f]{2}")), ("parts", PART), ("snapshots", MANIFEST)):
-        for name in sorted(location.names(folder)):
-            if not fits.fullmatch(name):
-                raise RefusedError(
-                    f"{location.url} holds {os.path.join(folder, name)!r} and no snapshot, so it is somebody's; "
-                    "nothing was made.\nName a place that is new or empty, or one with snapshots in it"
-                )
-
-
-def disk_warning(location: Location, root: Path) -> str | None:
-    """What to say while *location* lies on the disk of the workspace *root*, which takes both when it dies.
-
-    Or where it does not even outlive the process.
-    """
-    if location.url.startswith("memory:"):
-        return f"{location.url} is in the memory of this process, and gone when it ends"
-    if location.directory is None or not root.exists():
-        return None
-    nearest = next(place for place in (location.directory, *location.directory.parents) if place.exists())
-    if os.stat(nearest).st_dev != os.stat(root).st_dev:
-        return None
-    return (
-        f"the backups in {location.directory} are on the workspace's own disk, and would be lost with it; "
-        f"--at, ws.backups or {VARIABLE} names another place"
-    )
-
-
 @contextmanager
 def explained(url: str, doing: str, *, missing_is_an_answer: bool = True) -> Iterator[None]:
     """Turn the OSError of a location into a WorkspaceError: what failed, what still holds, what to do.
@@ -198,18 +114,3 @@ def explained(url: str, doing: str, *, missing_is_an_answer: bool = True) -> Ite
 def is_bad_block(error: WorkspaceError) -> bool:
     """Whether this is what a disk says of a block that it cannot read; the rest may be whole."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO
-
-
-def _check(directory: Path, root: Path | None) -> None:
-    real = Path(os.path.realpath(directory))
-    if root is not None:
-        tree = Path(os.path.realpath(root))
-        for place in (tree, *(Path(os.path.realpath(tree / subdir.name)) for subdir in SUBDIRS)):
-            if real == place or place in real.parents:
-                raise RefusedError(
-                    f"the backup location {directory} lies inside the workspace ({place}): what takes one takes both;\n"
-                    f"name another place with --at or {VARIABLE}"
-                )
-    guard.check_not_inside_another(real / "objects")
-    if os.path.lexists(real) and not real.is_dir():
-        raise RefusedError(f"the backup location {directory} is no directory; name another with --at or {VARIABLE}")

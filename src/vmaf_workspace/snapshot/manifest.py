@@ -17,7 +17,7 @@ from typing import Any
 from vmaf_workspace.contract import KEPT_NAMES
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.lock import ASIDE
+from vmaf_workspace.unlink import ASIDE
 
 VERSION = 1
 _quoted = json.encoder.encode_basestring_ascii

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.setup import identity
-from vmaf_workspace.snapshot.location import OBJECT, Location, check_is_ours
+from vmaf_workspace.snapshot.locate import check_is_ours
+from vmaf_workspace.snapshot.location import OBJECT, Location
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse, short
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other

@@ -10,8 +10,8 @@ from pathlib import Path
 from vmaf_workspace.contract import KEPT_NAMES
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
-from vmaf_workspace.lock import ASIDE
 from vmaf_workspace.snapshot.manifest import STAGING
+from vmaf_workspace.unlink import ASIDE
 
 Signature = tuple[int, int, int, int, int]  # size, mtime, ctime (ns), inode, device: equal means not changed
 
