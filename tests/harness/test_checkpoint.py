@@ -185,6 +185,7 @@ def test_a_search_that_was_killed_ends_with_the_same_set(
     assert (capsys.readouterr().out, best.read_bytes(), taken(vmaf_workspace)) == resumed
 
 
+@pytest.mark.slow
 def test_a_cross_validation_that_was_killed_ends_with_the_same_bytes(
     small: Trainable, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

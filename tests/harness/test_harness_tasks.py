@@ -120,6 +120,7 @@ def test_score_of_a_missing_file_says_so(project: Path, vmaf_workspace: Path) ->
     assert "recipe" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_scores_real_clips_and_leaves_no_scratch(
     project: Path, vmaf_workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -214,8 +214,8 @@ sys.exit(exit_code(run))
     [
         ("LIBSVMNUSVR", signal.SIGINT),
         (BOOTSTRAP, signal.SIGINT),
-        (RESIDUE, signal.SIGTERM),
-        ("cross-validation", signal.SIGINT),
+        pytest.param(RESIDUE, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("cross-validation", signal.SIGINT, marks=pytest.mark.slow),
         ("tuning", signal.SIGTERM),
     ],
 )

@@ -549,7 +549,9 @@ def content(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
+@pytest.mark.parametrize(
+    "across", [pytest.param(False, id="rename"), pytest.param(True, id="copy", marks=pytest.mark.slow)]
+)
 def test_killed_at_any_step_one_tree_is_whole_and_the_same_command_goes_on(
     across: bool, tmp_path: Path, disk: Path
 ) -> None:

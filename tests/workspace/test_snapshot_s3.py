@@ -472,6 +472,7 @@ while words := os.read(0, 4096).decode().split():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["half", "after"])
 @pytest.mark.parametrize(("operation", "at_least"), [("backup", 9), ("restore", 5), ("tidy", 6), ("wipe", 2)])
 def test_killed_at_every_request_that_writes_nothing_is_lost(
