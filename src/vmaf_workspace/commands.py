@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from vmaf_workspace import flags
 from vmaf_workspace.command import Command, located
 from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
@@ -94,7 +95,7 @@ def clean_scratch(
     subdirs = (only.rstrip("/"),) if only else SCRATCH
     if not set(subdirs) <= set(SCRATCH):
         raise UsageError(f"--only: {only!r} is not scratch; expected {' or '.join(SCRATCH)}")
-    min_age_s = _parsed(render.parse_duration, min_age, "--min-age")
+    min_age_s = flags.seconds(min_age, "--min-age")
     if apply:
         found = load(Path(apply), operation=clean.CLEAN, root=location.path, subdirs=frozenset(subdirs))
     else:
@@ -132,9 +133,9 @@ def purge_cache(
         store=store or None,
         executor=executor or None,
         dataset=dataset or None,
-        older_than_s=_parsed(render.parse_duration, older_than, "--older-than") if older_than else None,
-        max_disk_bytes=_parsed(render.parse_bytes, max_size, "--max-size") if max_size else None,
-        max_files=_parsed(_parse_count, max_files, "--max-files") if max_files else None,
+        older_than_s=flags.seconds(older_than, "--older-than") if older_than else None,
+        max_disk_bytes=flags.size_bytes(max_size, "--max-size") if max_size else None,
+        max_files=flags.count(max_files, "--max-files", of="files") if max_files else None,
         with_encodes=with_encodes,
     )
     if selection.with_encodes and selection.is_by_name:
@@ -302,16 +303,3 @@ def _show_and_execute(
     else:
         render.report_lines(plan, report)
     return code
-
-
-def _parsed(parse: Callable[[str, str], Any], text: str, flag: str) -> Any:
-    try:
-        return parse(text, flag)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _parse_count(text: str, flag: str) -> int:
-    if not text.strip().isdecimal():
-        raise ValueError(f"{flag}: expected a number of files, got {text!r}")
-    return int(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import sys
 import time
@@ -29,8 +28,6 @@ VERSION = 1  # of the JSON objects
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 UNBROKEN = 40  # characters of a name; longer ones take more than one line of a table
 LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
-UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 def printable(name: str) -> str:
@@ -58,22 +55,6 @@ def duration_text(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def parse_duration(text: str, flag: str) -> float:
-    """Seconds of `90s`, `15m`, `1h`, `2d`, `1w`, or a bare number of seconds; ValueError, naming *flag*, otherwise."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([smhdw]?)", text.strip().lower())
-    if match is None:
-        raise ValueError(f"{flag}: expected a time such as 90s, 15m, 1h or 2d, got {text!r}")
-    return float(match[1]) * SECONDS[match[2] or "s"]
-
-
-def parse_bytes(text: str, flag: str) -> int:
-    """Bytes of `500M`, `1.5GiB`, or a bare number; ValueError, naming *flag*, otherwise."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
-    if match is None:
-        raise ValueError(f"{flag}: expected a size such as 500M or 1.5GiB, got {text!r}")
-    return int(float(match[1]) * UNITS[match[2]])
 
 
 def object_json(task: str, **fields: Any) -> str:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_workspace import flags
 from vmaf_workspace.command import Command, located
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.question import agreed, answer
@@ -168,11 +169,11 @@ def forget(
     from vmaf_workspace.snapshot import render, retention, store
 
     keep = retention.Keep(
-        last=_count(keep_last, "--keep-last"),
-        daily=_count(keep_daily, "--keep-daily"),
-        weekly=_count(keep_weekly, "--keep-weekly"),
-        monthly=_count(keep_monthly, "--keep-monthly"),
-        within_s=_seconds(keep_within, "--keep-within"),
+        last=flags.count(keep_last, "--keep-last", of="snapshots") if keep_last else 0,
+        daily=flags.count(keep_daily, "--keep-daily", of="snapshots") if keep_daily else 0,
+        weekly=flags.count(keep_weekly, "--keep-weekly", of="snapshots") if keep_weekly else 0,
+        monthly=flags.count(keep_monthly, "--keep-monthly", of="snapshots") if keep_monthly else 0,
+        within_s=flags.seconds(keep_within, "--keep-within") if keep_within else 0.0,
     )
     location = _location(at, located(workspace).path)
     verdicts = retention.plan_forget(store.snapshots(location), keep)
@@ -383,20 +384,3 @@ def _typed(found: Wipe) -> bool:
             if answer(question) != subdir:
                 return False
     return True
-
-
-def _count(text: str, flag: str) -> int:
-    if not text:
-        return 0
-    if not text.strip().isdecimal():
-        raise UsageError(f"{flag}: expected a number of snapshots, got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str, flag: str) -> float:
-    from vmaf_workspace.render import parse_duration
-
-    try:
-        return parse_duration(text, flag) if text else 0.0
-    except ValueError as error:
-        raise UsageError(str(error)) from None
