@@ -554,7 +554,10 @@ mount("-t", "tmpfs", "none", top / "over")
 for name in ("upper", "work"):
     (top / "over" / name).mkdir()
 layers = f"lowerdir={top / 'image'},upperdir={top / 'over' / 'upper'},workdir={top / 'over' / 'work'}"
-if subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, top / "seen"]).returncode:
+for more in (",userxattr", ""):  # the first is what a user may mount
+    if subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers + more, top / "seen"]).returncode == 0:
+        break
+else:
     sys.exit("no overlay")
 workdir = top / "seen" / "ws" / "workdir"
 try:

@@ -181,7 +181,7 @@ mount("-t", "tmpfs", "-o", "size=2m,nr_inodes=60", "none", root)
 ws("setup", "--workspace", root / "ws")
 doctor(root / "ws")
 (root / "ws" / "dataset" / "full").write_bytes(b"x" * (1 << 20))
-mount("-o", "remount,ro", root)
+mount("-o", "remount,ro,bind", root)
 doctor(root / "ws")
 """
     done = in_a_mount_namespace(code, tmp_path)

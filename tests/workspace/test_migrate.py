@@ -401,8 +401,8 @@ print(os.listdir(Path(sys.argv[2], "small")))
 
 def test_a_file_that_cannot_be_read_stops_it_and_the_source_stays(tmp_path: Path, disk: Path) -> None:
     root = filled(tmp_path / "ws")
+    before, mode = seen(root), (root / "model" / "m.pkl").stat().st_mode
     (root / "model" / "m.pkl").chmod(0o000)
-    before = seen(root)
     if os.getuid() == 0:
         os.chmod(disk, 0o777)  # noqa: S103 - without its powers, root is nobody special there
     command = [*without_root_powers(), sys.executable, "-m", "vmaf_workspace.cli", "migrate", "--yes"]
@@ -412,8 +412,9 @@ def test_a_file_that_cannot_be_read_stops_it_and_the_source_stays(tmp_path: Path
     assert done.returncode == 1, done
     assert "m.pkl" in done.stderr
     assert not (disk / "moved").exists()
+    assert stat.S_IMODE((root / "model" / "m.pkl").stat().st_mode) == 0
+    (root / "model" / "m.pkl").chmod(mode)
     assert seen(root) == before
-    (root / "model" / "m.pkl").chmod(0o644)
     assert move(root, disk / "moved").code == 0
     assert os.listdir(disk) == ["moved"]
 

@@ -356,6 +356,7 @@ def test_directories_come_back_with_what_they_allow_and_empty_ones_too(tmp_path:
     assert ws("backup-models", *at).code == 0
     assert ws("restore-models", *at, "--into", tmp_path / "out").code == 0
     assert modes(tmp_path / "out", *paths) == was
+    (root / "model" / "private" / "inner").chmod(0o750)  # only root removes what is in a directory without write
     assert ws("wipe-models", *at, "--yes").code == 0
     assert not (root / "model" / "private").exists()
     dry = ws("restore-models", *at, "--dry-run", "--json").json
