@@ -190,10 +190,11 @@ def test_a_full_disk_while_storing_is_a_clear_error_and_earlier_results_stay(
     store = directory(vmaf_workspace)
     score = run_testing("VMAF", dataset, "--cache-result", "--suppress-plot", "--processes", "1")
     done = in_namespace(
-        f"mkdir -p {shlex.quote(str(store))}; mount -t tmpfs -o size=8k tmpfs {shlex.quote(str(store))}\n"
+        f"mkdir -p {shlex.quote(str(store))}; mount -t tmpfs -o size=1m tmpfs {shlex.quote(str(store))}\n"
+        f"head -c $((1016 * 1024)) /dev/zero > {shlex.quote(str(store))}/filler\n"
         f"{score} && exit 99\n"
         f"find {shlex.quote(str(store))} -type f >&2; echo ---- >&2\n"
-        f"mount -o remount,size=1m {shlex.quote(str(store))}\n"
+        f"rm {shlex.quote(str(store))}/filler\n"
         f"{score}"
     )
     assert done.returncode == 0, done.stderr

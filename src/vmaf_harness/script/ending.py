@@ -28,10 +28,14 @@ def exit_code(run: Callable[[], int], *, after_stop: str = "") -> int:
             print(shown(error), file=sys.stderr)
             return error.exit_code
         except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop(sys.stdout)
             return FAILED
         except OSError as error:
             print(shown(error), file=sys.stderr)
+            try:
+                sys.stdout.flush()
+            except OSError:  # it is stdout that failed: it would again when Python ends, with an exit code of its own
+                _drop(sys.stdout)
             return FAILED
         except Stopped as stopped:
             print(f"stopped by {stopped}{after_stop}", file=sys.stderr)
@@ -51,19 +55,21 @@ class _Lasting:
         try:
             return self._stream.write(text)
         except OSError:
-            self._drop()
+            _drop(self._stream)
         return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError:
-            self._drop()
+            _drop(self._stream)
 
-    def _drop(self) -> None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+
+def _drop(stream: TextIO) -> None:
+    """Lead *stream*, and what it still holds, to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @contextmanager
