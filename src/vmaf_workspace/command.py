@@ -63,11 +63,13 @@ def run(command: Command, flags: dict[str, Any]) -> int:
         _drop_output()
         return FAILED
     except OSError as error:
-        if code is None:
-            return _failed(command, flags, error, FAILED)
-        _drop_output()
-        lost = WorkspaceError(f"ended with {code}, but its output could not be written ({error.strerror})")
-        return _failed(command, flags, lost, FAILED)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
+            ended = "stopped where" if code is None else f"ended with {code}, but"
+            error = OSError(f"{ended} its output could not be written ({error.strerror})")
+        return _failed(command, flags, error, FAILED)
     except KeyboardInterrupt:
         print("interrupted; what was begun is finished by the next call", file=sys.stderr)
         return INTERRUPTED

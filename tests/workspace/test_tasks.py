@@ -331,6 +331,13 @@ def test_output_that_finds_no_room_is_1_and_says_that_the_task_itself_ended_well
     assert done.err == ("clean-scratch: ended with 0, but its output could not be written (No space left on device)\n")
 
 
+def test_a_table_that_finds_no_room_is_1_and_no_traceback(root: Path) -> None:
+    buffered = subprocess_env(PYTHONUNBUFFERED=None)
+    done = run(["sh", "-c", f"exec {sys.executable} -m vmaf_workspace.cli status > /dev/full"], env=buffered)
+    why = "its output could not be written (No space left on device)"
+    assert (done.code, done.err) in [(1, f"status: stopped where {why}\n"), (1, f"status: ended with 0, but {why}\n")]
+
+
 def test_a_file_in_place_of_a_subdirectory_is_refused(project: Path, root: Path) -> None:
     shutil.rmtree(root / "output")
     write(root / "output")
