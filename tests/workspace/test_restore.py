@@ -137,6 +137,15 @@ def test_a_damaged_snapshot_is_refused_before_anything_changes(how: str, tmp_pat
     assert {path for path in everything(root).keys() - before if "cleaner.json" not in path} == set()
 
 
+def test_a_damaged_snapshot_leaves_nothing_in_a_new_directory(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    taken = take(root, tmp_path / "b")
+    damage(tmp_path / "b", "flipped", root / "checkpoints_dir" / "run" / "fold1", taken.id)
+    with pytest.raises(DamagedError):
+        bring_back(tmp_path / "new", tmp_path / "b")
+    assert everything(tmp_path / "new") == {}
+
+
 @pytest.mark.parametrize(
     "path",
     [

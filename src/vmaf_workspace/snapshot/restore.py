@@ -15,6 +15,7 @@ import fnmatch
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,9 @@ def restore(
                     sync_file_system(staging(plan.root, subdir, token))
         except BaseException:
             remove_staging(plan.root, token)
+            for subdir in directories.keys() & set(subdirs):  # those that were not there
+                with suppress(OSError):
+                    os.rmdir(plan.root / subdir)
             raise
         journal = {"token": token, "steps": steps, "directories": directories}
         write_journal(plan.root, journal, flush=bool(plan.conflicts))
