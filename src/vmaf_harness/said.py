@@ -6,11 +6,15 @@ well, by words alone. Lines are taken one by one, since showinfo may make a log 
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from vmaf_harness.signature import container
 
 # `[h264 @ 0x5e2a] [error] text`, `[vist#0:0/h264 @ 0x5e2a] [dec:h264 @ 0x5e2b] [warning] text`, `[info] text`.
 _LINE = re.compile(
@@ -193,3 +197,199 @@ def _attributed(
             by_input[index] = count
             first.setdefault(index, f"{count} decode errors")
     return Damage(by_input=by_input, unnamed=unnamed, first=first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an input's pictures were, and what they became, as ffmpeg writes it: pixel format, size, matrix, range.
+
+    `frame` is the first that is different, counted from 0; None where the log does not show the input's frames.
+    """
+
+    index: int
+    frame: int | None
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        where = "in mid-stream" if self.frame is None else f"at frame {self.frame}"
+        return f"its pictures change {where}, from {self.before} to {self.after}"
+
+
+_GRAPH_INPUT = re.compile(
+    r"\[graph \S+ input from stream (\d+):\d+ @ [^\]]*\] (?:\[verbose\] )?"
+    r"w:(\d+) h:(\d+) pixfmt:(\S+)(?:.*? csp:(\S+))?(?:.*? range:(\S+))?"
+)
+_SHOWN = re.compile(r"\[(Parsed_showinfo_\d+) @ [^\]]*\] (?:\[info\] )?n: ")
+
+
+def changes(lines: Iterable[str], showinfo: Mapping[int, str] | None = None) -> list[Change]:
+    """Where size, pixel format, range or matrix of an input change in mid-stream: ffmpeg then builds its graph anew.
+
+    What the graph keeps between frames is lost there (times, a file half read by libvmaf), so that its output is no
+    measurement and no encode. *showinfo* has the name of a filter `showinfo` at the head of an input's chain
+    (`Parsed_showinfo_0`), whose lines are counted.
+    """
+    filters = {name: index for index, name in (showinfo or {}).items()}
+    frames = dict.fromkeys(showinfo or {}, 0)
+    known: dict[int, str] = {}
+    found = []
+    for line in lines:
+        if line.startswith("[Parsed_showinfo"):
+            if (shown := _SHOWN.match(line)) is not None and shown[1] in filters:
+                frames[filters[shown[1]]] += 1
+        elif line.startswith("[graph") and (match := _GRAPH_INPUT.match(line)) is not None:
+            index = int(match[1])
+            about = [match[4], f"{match[2]}x{match[3]}"]
+            about += [f"{what} {value}" for what, value in (("matrix", match[5]), ("range", match[6])) if value]
+            now = " ".join(about)
+            before = known.setdefault(index, now)
+            if before != now:
+                found.append(Change(index=index, frame=frames.get(index), before=before, after=now))
+                known[index] = now
+    return found
+
+
+_STREAM_HEADER = re.compile(r"  Stream #(\d+):\d+\S*: (Video|Audio)(?:.*(\(attached pic\)))?")
+_NOT_OPENED = re.compile(r"Error opening input file (?:file:)?(.*)\.")
+_WHY_NOT_OPENED = re.compile(r"Error opening input: (.*)")
+_COMPARED = re.compile(r"Video: wrapped_avframe\b.*?, (\d+)x(\d+)[ ,]")
+_UNKNOWN = (
+    (re.compile(r"Unknown encoder '([^']*)'"), "this ffmpeg has no encoder"),
+    (re.compile(r"Unknown decoder '([^']*)'"), "this ffmpeg has no decoder"),
+    (re.compile(r"no decoder found for: (\S+)"), "this ffmpeg has no decoder for"),
+    (re.compile(r"No such filter: '([^']*)'"), "this ffmpeg has no filter"),
+    (re.compile(r"problem during vmaf_use_feature: (\S+)"), "the libvmaf of this ffmpeg has no feature"),
+    (re.compile(r"could not load libvmaf model with version: (\S+)"), "the libvmaf of this ffmpeg has no model"),
+)
+_NO_FEATURE = re.compile(r"libvmaf ERROR vmaf_predict_score\w*\(\): no feature '([^']*)'")
+_EXTRACTOR = re.compile(r'problem with feature extractor "([^"]*)"')
+_SHORT_FRAME = re.compile(r"Invalid buffer size, packet size (\d+) < expected frame_size (\d+)")
+_ERROR_RATE = re.compile(r"Decode error rate \S+ exceeds maximum")
+_UNREADABLE = {  # words of the C library -> the remedy
+    "Permission denied": "give yourself the right to read it",
+    "No such file or directory": "correct the path, or bring the file there",
+    "Is a directory": "name a video file",
+    "Input/output error": "the disk or the network fails there; copy the file to another disk",
+    "Too many open files": "raise the limit (ulimit -n), or work on fewer videos at once",
+}
+MOST_TOO_SMALL_PX = (
+    17  # libvmaf's fixed-point ADM ends with SIGSEGV up to this width or height (ffmpeg 7.0.2 and 9.0.2)
+)
+
+
+def reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> str | None:
+    """Why ffmpeg failed, in one line with the remedy, for what happens daily; None for anything else.
+
+    *inputs* are its input files in their order, *code* its exit code, negative for a signal. Nothing is guessed: each
+    cause is one that the log names, or a file that the log names is empty.
+    """
+    video: set[int] = set()
+    cover: set[int] = set()
+    raw: list[int] = []
+    opened = -1
+    words: dict[str, str] = {}
+    sizes: list[tuple[int, int]] = []
+    for line in lines:
+        if line.startswith("[Parsed_showinfo"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            continue
+        text, context = match["text"], match["context"] or ""
+        if (header := _HEADER.match(text)) is not None:
+            opened = max(opened, int(header[1]))
+            if header[2] == "rawvideo":
+                raw.append(opened)
+        elif text.startswith("Output #"):
+            opened = -2  # streams listed from here on are of outputs
+        elif opened >= 0 and (stream := _STREAM_HEADER.match(text)) is not None and stream[2] == "Video":
+            (cover if stream[3] else video).add(int(stream[1]))
+        if (size := _COMPARED.search(text)) is not None:
+            sizes.append((int(size[1]), int(size[2])))
+        for name, pattern in _PATTERNS:
+            if name not in words and (said := pattern.search(line)) is not None:
+                words[name] = said[1] if said.re.groups else context
+    if "short frame" in words and (files := [inputs[index] for index in raw if index < len(inputs)]):
+        return _not_raw(files, words["short frame"])
+    return _caused(words, inputs, video, cover, sizes, code)
+
+
+_PATTERNS = (
+    ("full", re.compile(r"(No space left on device|Disk quota exceeded)")),
+    ("not opened", _NOT_OPENED),
+    ("why", _WHY_NOT_OPENED),
+    ("no size", re.compile(r"Picture size 0x0 is invalid")),
+    ("no moov", re.compile(r"moov atom not found")),
+    ("low score", re.compile(r"detected only with low score")),
+    ("no streams", re.compile(r"matches no streams")),
+    ("speed", re.compile(r"SpEED: image too small")),
+    ("halved", re.compile(r"scale below 1x1")),
+    ("extractor", _EXTRACTOR),
+    ("no feature", _NO_FEATURE),
+    ("short frame", _SHORT_FRAME),
+    ("error rate", _ERROR_RATE),
+    ("no frame", re.compile(r"Cannot determine format of input (?:stream )?(\d+):\d+ after EOF")),
+    *((what, pattern) for pattern, what in _UNKNOWN),
+)
+
+
+def _caused(
+    words: dict[str, str],
+    inputs: Sequence[Path],
+    video: set[int],
+    cover: set[int],
+    sizes: list[tuple[int, int]],
+    code: int,
+) -> str | None:
+    if "full" in words:
+        return f"{words['full']}; make room, or use another disk"
+    for _, what in _UNKNOWN:
+        if what in words:
+            return f"{what} {words[what]}; use another ffmpeg (ws.doctor shows which is used)"
+    if "not opened" in words:
+        return _not_opened(Path(words["not opened"]), words)
+    if "no streams" in words:
+        lacking = [(index, path) for index, path in enumerate(inputs) if index not in video]
+        if lacking:
+            index, path = lacking[0]
+            has = "only sound and a cover picture" if index in cover else "no video stream"
+            return f"{path} has {has}; name a video file"
+    if "speed" in words:
+        return "the pictures are too small for SpEED, which this model or feature needs; compare at a larger size"
+    if "halved" in words:
+        return "the pictures are too small for MS-SSIM, which halves them several times; 176 pixels each way are enough"
+    if "no feature" in words:
+        return f"libvmaf computed no {words['no feature']}; are the pictures too small? CAMBI needs 216 pixels one way"
+    if code == -11 and sizes and min(min(size) for size in sizes) <= MOST_TOO_SMALL_PX:
+        width, height = min(sizes, key=min)
+        least = MOST_TOO_SMALL_PX + 1
+        return f"the pictures ({width}x{height}) are too small for VMAF, which needs {least} pixels or more each way"
+    named = re.search(r"#(\d+):", words.get("error rate", "")) or re.match(r"(\d+)", words.get("no frame", ""))
+    if named is not None and int(named[1]) < len(inputs):
+        return f"{inputs[int(named[1])]}: (almost) none of its pictures can be decoded; fetch or make the file again"
+    return None
+
+
+def _not_raw(files: Sequence[Path], n_bytes: str) -> str:
+    """Why a file read as raw video ends within a frame."""
+    for path in files:
+        if (known := container(path)) is not None:
+            return f"{path} is {known}, no raw video; give it yuv_fmt 'notyuv'"
+    names = " or ".join(map(str, files))
+    return f"{names} ends within a frame ({n_bytes} bytes are left); correct its width, height or yuv_fmt"
+
+
+def _not_opened(path: Path, words: dict[str, str]) -> str:
+    why = words.get("why", "")
+    for known, remedy in _UNREADABLE.items():
+        if why == known:
+            return f"{path}: {known}; {remedy}"
+    with suppress(OSError):
+        if os.stat(path).st_size == 0:
+            return f"{path} is empty (0 bytes); fetch or make the file again"
+    if "no size" in words:
+        return f"{path} is raw video, which says nothing of its size; write a recipe with width, height and yuv_fmt"
+    if "no moov" in words and "low score" not in words:
+        return f"{path} is cut short (moov atom not found): its recording or copy did not end; fetch or make it again"
+    return f"{path} is no video that this ffmpeg can read ({why or 'Invalid data found'}); name a video file"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
-from vmaf_harness.engine import Engines
+from vmaf_harness.engine import find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.execute import run_jobs, shares
 from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.measure import Job, Measurement, measure
-from vmaf_harness.store import ENGINES, FileResultStore, Result, directory, summary
+from vmaf_harness.store import FileResultStore, Result, summary
 from vmaf_workspace.lock import Run
 from vmaf_workspace.setup import explained
 
@@ -73,8 +73,7 @@ def score_assets(
     workspace is written to only where something has to be measured. Raises EngineError where no engine is found and
     WorkspaceError where the workspace cannot be written; what was measured until then is stored.
     """
-    engines = Engines(directory(run.root) / ENGINES)
-    engine = engines.find()
+    engine = find_engine()
     store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
     outcomes, paths = _stored(assets, store, how)
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
@@ -120,7 +119,6 @@ def score_assets(
     finally:
         if store is not None:
             store.save_hashes()
-            engines.remember()
     return outcomes
 
 
@@ -176,7 +174,7 @@ def score_pair(
         quality_height_px=height_px,
         resampling_type=resampling_type,
     )
-    engine = Engines(directory(run.root) / ENGINES).find()
+    engine = find_engine()
     with explained(run.root), Processes() as processes:
         job = Job(
             engine=engine.path,

@@ -33,7 +33,6 @@ from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.whole import write_whole
 
 FORMAT = 1
-ENGINES = ".engines.json"  # what each ffmpeg answered
 CONTENT_HASHES = ".content_hashes.jsonl"
 BROKEN = ".broken"  # suffix of an entry that could not be read
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed

@@ -84,9 +84,11 @@ def _engine(harness: Inspector | None) -> Iterator[Finding]:
     found = f"ffmpeg {engine['ffmpeg']} with libvmaf {engine['libvmaf']}: {engine['path']}"
     yield Finding(level=Level.OK, about="engine", found=found)
     another = f"{HARNESS} brings an ffmpeg that has it; VMAF_FFMPEG names another"
-    if engine["no_float_features"]:
-        found = f"its libvmaf has no float features ({engine['no_float_features']})"
-        yield Finding(level=Level.ERROR, about="engine", found=found, remedy=another)
+    for problem in engine["passed_over"]:
+        mend = "take it from PATH, or bring it up to date; or set VMAF_FFMPEG to the one that is meant"
+        yield Finding(level=Level.WARNING, about="engine", found=f"passed over: {problem}", remedy=mend)
+    if engine["lacks"]:
+        yield Finding(level=Level.ERROR, about="engine", found=engine["lacks"], remedy=another)
     else:
         yield Finding(level=Level.OK, about="engine", found="float features work")
     has = [name for name in harness.BUILT_IN if harness.why_not_in_libvmaf(name) is None]

@@ -19,7 +19,7 @@ from vmaf_harness.encode_recipe import Labels, check_may_write, output_path, rec
 from vmaf_harness.encode_store import EncodeResultStore
 from vmaf_harness.encoders import find_encoders
 from vmaf_harness.encoding import Outcome, encode_all, plan_ladder, stored
-from vmaf_harness.engine import Engine, Engines
+from vmaf_harness.engine import Engine, find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.features import Extraction, extraction
 from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
@@ -27,8 +27,6 @@ from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe, read_references
 from vmaf_harness.scoring import RunOptions, score_assets
 from vmaf_harness.script.ending import exit_code
-from vmaf_harness.store import ENGINES
-from vmaf_harness.store import directory as file_result_store
 from vmaf_harness.testing import shown
 from vmaf_workspace.cli import given
 from vmaf_workspace.errors import DONE, FAILED
@@ -54,8 +52,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
     output = output_path(options.output_dataset, root)
     check_may_write(output, root)
     references = read_references(Path(options.ref_dataset), search=[root / "dataset"])
-    engines = Engines(file_result_store(root) / ENGINES)
-    engine = engines.find()
+    engine = find_engine()
     rungs = read_ladder(
         find_encoders(list(dict.fromkeys(options.codec or ["libx264"])), engine),
         crfs=options.crf,
@@ -104,7 +101,6 @@ def _run(options: argparse.Namespace, command: str) -> int:
         if output.parent == root / "dataset":
             store.ensure()
         write_recipe(output, root, outcomes, command, labels)
-    engines.remember()
     print(shown(output))
     _warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
     for outcome in failed:
