@@ -300,6 +300,7 @@ class _Reader:
             groundtruth=None if label_kind in (None, "os") else video.get(label_kind),
             groundtruth_std=video.get("groundtruth_std"),
             raw_scores=video.get("os"),
+            pairing=video.get("pairing", dataset.get("pairing")),
         )
 
     def _video(

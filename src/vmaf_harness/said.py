@@ -109,7 +109,7 @@ def damage(lines: Iterable[str]) -> Damage:
     headers, is_configured = 0, False
     last: tuple[Counter[tuple[int | None, str | None]], tuple[int | None, str | None]] | None = None
     for line in lines:
-        if line.startswith("[Parsed_"):  # filters, showinfo above all
+        if line.startswith(("[Parsed_", "[showinfo@")):  # filters, showinfo above all
             last = None
             continue
         if (again := _REPEATED.match(line)) is not None:
@@ -291,7 +291,7 @@ def reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> st
     words: dict[str, str] = {}
     sizes: list[tuple[int, int]] = []
     for line in lines:
-        if line.startswith("[Parsed_showinfo"):
+        if line.startswith(("[Parsed_showinfo", "[showinfo@")):
             continue
         match = _LINE.fullmatch(line)
         if match is None:

@@ -25,7 +25,7 @@ from vmaf_harness.features import Extraction, extraction
 from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe, read_references
-from vmaf_harness.scoring import RunOptions, score_assets
+from vmaf_harness.scoring import RunOptions, note_lines, score_assets
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.testing import shown
 from vmaf_workspace.cli import given
@@ -122,6 +122,8 @@ def _labels(
     for outcome in scored:
         if outcome.error is not None:
             _warn(str(outcome.error))
+    for line in note_lines(scored):
+        _warn(line)
     by_asset = {o.asset.asset_id: round(o.result.pools["mean"], 6) for o in scored if o.result is not None}
     if len(by_asset) < len(scored) and not options.keep_going:
         raise HarnessError(f"{len(scored) - len(by_asset)} encodes have no label, so no recipe is written")
