@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmaf_harness.ffmpeg import OPENS_OTHERS
 from vmaf_harness.signature import container
 
 # `[h264 @ 0x5e2a] [error] text`, `[vist#0:0/h264 @ 0x5e2a] [dec:h264 @ 0x5e2b] [warning] text`, `[info] text`.
@@ -197,6 +198,28 @@ def _attributed(
             by_input[index] = count
             first.setdefault(index, f"{count} decode errors")
     return Damage(by_input=by_input, unnamed=unnamed, first=first)
+
+
+_DEMUXER = re.compile(r"\[in#(\d+)/(\S+) @ ")
+
+
+def names_others(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
+    """Why an input is refused that names other files, in one line with the remedy; None where none does."""
+    for line in lines:
+        if line.startswith("[Parsed_"):
+            continue
+        match = _LINE.fullmatch(line)
+        found = _DEMUXER.match(line) or (_HEADER.match(match["text"]) if match is not None else None)
+        if found is None or int(found[1]) >= len(inputs):
+            continue
+        for name in found[2].split(","):
+            if name in OPENS_OTHERS:
+                return (
+                    f"{inputs[int(found[1])]} is read by ffmpeg's demuxer {name!r}: it names other files, so that its "
+                    "own bytes do not tell what is decoded; name the video file itself, or make one file of it "
+                    "(ffmpeg -i … -c copy one.mkv)"
+                )
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
