@@ -32,7 +32,7 @@ _REPEATED = re.compile(r"    Last message repeated (\d+) times")
 # Said at the level of a warning, or in a log without levels. Each was seen in files that were cut, had bytes turned,
 # packets or bytes taken out, with ffmpeg 7.0.2 and 9.0.2, and none in sound ones.
 _WARNED = re.compile(
-    r"corrupt|conceal|undecodable|error|emulating|invalid NAL unit|PES packet size mismatch|bad vlc"
+    r"corrupt|conceal|undecodable|error|emulating|invalid NAL unit|bad vlc"
     r"|bits left after decoding|skipping NALU",
     re.IGNORECASE,
 )
@@ -52,8 +52,12 @@ _BEFORE_FIRST = re.compile(
     r"|reference picture missing|Missing reference picture|Error submitting packet"
 )
 # A picture that is not there is to be forgotten: the leading pictures of an open group name it after a cut. Where a
-# picture is missed, other words say so.
-_HARMLESS = re.compile(r"mmco: unref short failure|parser not found for codec|skipping NAL type|[^1-9]0 decode errors")
+# picture is missed, other words say so. The packet whose size does not fit is of any stream; if it is of the picture,
+# it is also said to be corrupt.
+_HARMLESS = re.compile(
+    r"mmco: unref short failure|PES packet size mismatch|parser not found for codec|skipping NAL type"
+    r"|[^1-9]0 decode errors"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
