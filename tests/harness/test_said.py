@@ -386,7 +386,7 @@ def test_raw_video_that_ends_within_a_frame_is_told(odd: Path, said: Callable[..
 @pytest.mark.parametrize(
     ("size", "feature", "words"),
     [
-        (f"{MOST_TOO_SMALL_PX}x64", "model=version=vmaf_v0.6.1", "(17x64) are too small for VMAF, which needs 18 "),
+        (f"{MOST_TOO_SMALL_PX}x64", "model=version=vmaf_v0.6.1", "(16x64) are too small for VMAF, which needs 17 "),
         ("64x8", "model=version=vmaf_v0.6.1", "(64x8) are too small for VMAF"),
         ("64x64", "model=:feature=name=float_ms_ssim", "too small for MS-SSIM"),
         ("64x64", "model=version=vmaf_v1.0.16_3d0h", "216 pixels"),
