@@ -50,7 +50,7 @@ def head(path: Path) -> dict[str, Any]:
 
 
 def engine() -> dict[str, Any]:
-    """Where ffmpeg is, versions, what its libvmaf lacks, and why others are not used; EngineError where there is none."""
+    """The engine: path, versions, what it lacks, why others are passed over; raises EngineError where there is none."""
     found = find_engine()
     return {**asdict(found), "passed_over": list(found.passed_over)}
 

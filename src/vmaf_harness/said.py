@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmaf_harness.ffmpeg import OPENS_OTHERS
 from vmaf_harness.signature import container
 
 # `[h264 @ 0x5e2a] [error] text`, `[vist#0:0/h264 @ 0x5e2a] [dec:h264 @ 0x5e2b] [warning] text`, `[info] text`.
@@ -31,7 +32,7 @@ _REPEATED = re.compile(r"    Last message repeated (\d+) times")
 # Said at the level of a warning, or in a log without levels. Each was seen in files that were cut, had bytes turned,
 # packets or bytes taken out, with ffmpeg 7.0.2 and 9.0.2, and none in sound ones.
 _WARNED = re.compile(
-    r"corrupt|conceal|undecodable|error|emulating|invalid NAL unit|PES packet size mismatch|bad vlc"
+    r"corrupt|conceal|undecodable|error|emulating|invalid NAL unit|bad vlc"
     r"|bits left after decoding|skipping NALU",
     re.IGNORECASE,
 )
@@ -51,8 +52,12 @@ _BEFORE_FIRST = re.compile(
     r"|reference picture missing|Missing reference picture|Error submitting packet"
 )
 # A picture that is not there is to be forgotten: the leading pictures of an open group name it after a cut. Where a
-# picture is missed, other words say so.
-_HARMLESS = re.compile(r"mmco: unref short failure|parser not found for codec|skipping NAL type|[^1-9]0 decode errors")
+# picture is missed, other words say so. The packet whose size does not fit is of any stream; if it is of the picture,
+# it is also said to be corrupt.
+_HARMLESS = re.compile(
+    r"mmco: unref short failure|PES packet size mismatch|parser not found for codec|skipping NAL type"
+    r"|[^1-9]0 decode errors"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +90,16 @@ def lines_of(log: Path) -> Iterator[str]:
         return
 
 
+_Names = tuple[int | None, str | None, int | None]  # an input, a decoder or demuxer, a stream
+
+
 @dataclass(slots=True)
 class _Found:
-    """Complaints by (input that they name, decoder or demuxer that they name), before and while frames are decoded."""
+    """Complaints by what they name, before and while frames are decoded."""
 
-    probing: Counter[tuple[int | None, str | None]] = field(default_factory=Counter)
-    decoding: Counter[tuple[int | None, str | None]] = field(default_factory=Counter)
-    words: dict[tuple[int | None, str | None], str] = field(default_factory=dict)
+    probing: Counter[_Names] = field(default_factory=Counter)
+    decoding: Counter[_Names] = field(default_factory=Counter)
+    words: dict[_Names, str] = field(default_factory=dict)
 
 
 def damage(lines: Iterable[str]) -> Damage:
@@ -107,7 +115,7 @@ def damage(lines: Iterable[str]) -> Damage:
     counted: dict[int, int] = {}
     found = _Found()
     headers, is_configured = 0, False
-    last: tuple[Counter[tuple[int | None, str | None]], tuple[int | None, str | None]] | None = None
+    last: tuple[Counter[_Names], _Names] | None = None
     for line in lines:
         if line.startswith(("[Parsed_", "[showinfo@")):  # filters, showinfo above all
             last = None
@@ -140,23 +148,21 @@ def damage(lines: Iterable[str]) -> Damage:
         if not _complains(level, text) or (not is_configured and _BEFORE_FIRST.search(text)):
             continue
         if index is not None:
-            stream = _STREAM.search(text)
-            if context.startswith("aist") or (
-                stream is not None and streams and (index, int(stream[1])) not in streams
-            ):
+            if context.startswith("aist"):
                 continue
-            key: tuple[int | None, str | None] = (index, None)
+            stream = _STREAM.search(text)
+            key: _Names = (index, None, int(stream[1]) if stream is not None else None)
         elif context.startswith(("out#", "vost#", "vf#", "af#", "enc:", "AVIO", "swscaler", "scale")):
             continue
         else:
-            key = (None if decoders else headers, context)
+            key = (None if decoders else headers, context, None)
         counter = found.decoding if decoders else found.probing
         counter[key] += 1
         found.words.setdefault(key, text.strip())
         last = (counter, key)
     # What is said while a file is opened is said again while it is decoded.
     used = found.decoding or found.probing
-    return _attributed(used, found.words, counted, decoders, demuxers)
+    return _attributed(used, found.words, counted, decoders, demuxers, streams)
 
 
 def _complains(level: str | None, text: str) -> bool:
@@ -170,24 +176,27 @@ def _complains(level: str | None, text: str) -> bool:
 
 
 def _attributed(
-    complaints: Counter[tuple[int | None, str | None]],
-    words: dict[tuple[int | None, str | None], str],
+    complaints: Counter[_Names],
+    words: dict[_Names, str],
     counted: dict[int, int],
     decoders: dict[str, set[int]],
     demuxers: dict[str, set[int]],
+    streams: set[tuple[int, int]],
 ) -> Damage:
     """Each complaint to the only input that has the decoder, or the demuxer, that it names."""
     by_input: dict[int, int] = {}
     first: dict[int | None, str] = {}
     unnamed = 0
-    for (index, context), count in complaints.items():
+    for (index, context, stream), count in complaints.items():
         whose = index
+        if index is not None and stream is not None and streams and (index, stream) not in streams:
+            continue  # a stream that is not used
         if context is not None and (decoders or demuxers):
             owners = decoders.get(context) or demuxers.get(context)
             if owners is None:
                 continue  # an encoder, a filter, or the decoder of a stream that is not used
             whose = index if index in owners else min(owners) if len(owners) == 1 else None
-        first.setdefault(whose, words[index, context])
+        first.setdefault(whose, words[index, context, stream])
         if whose is None:
             unnamed += count
         else:
@@ -197,6 +206,28 @@ def _attributed(
             by_input[index] = count
             first.setdefault(index, f"{count} decode errors")
     return Damage(by_input=by_input, unnamed=unnamed, first=first)
+
+
+_DEMUXER = re.compile(r"\[in#(\d+)/(\S+) @ ")
+
+
+def names_others(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
+    """Why an input is refused that names other files, in one line with the remedy; None where none does."""
+    for line in lines:
+        if line.startswith("[Parsed_"):
+            continue
+        match = _LINE.fullmatch(line)
+        found = _DEMUXER.match(line) or (_HEADER.match(match["text"]) if match is not None else None)
+        if found is None or int(found[1]) >= len(inputs):
+            continue
+        for name in found[2].split(","):
+            if name in OPENS_OTHERS:
+                return (
+                    f"{inputs[int(found[1])]} is read by ffmpeg's demuxer {name!r}: it names other files, so that its "
+                    "own bytes do not tell what is decoded; name the video file itself, or make one file of it "
+                    "(ffmpeg -i … -c copy one.mkv)"
+                )
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,9 +304,8 @@ _UNREADABLE = {  # words of the C library -> the remedy
     "Input/output error": "the disk or the network fails there; copy the file to another disk",
     "Too many open files": "raise the limit (ulimit -n), or work on fewer videos at once",
 }
-MOST_TOO_SMALL_PX = (
-    17  # libvmaf's fixed-point ADM ends with SIGSEGV up to this width or height (ffmpeg 7.0.2 and 9.0.2)
-)
+# Up to this width or height, libvmaf's fixed-point ADM ends with SIGSEGV (ffmpeg 7.0.2 and 9.0.2).
+MOST_TOO_SMALL_PX = 16
 
 
 def reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> str | None:

@@ -257,7 +257,7 @@ def test_raw_video_a_range_and_a_crop(
     ("video", "head", "said"),
     [
         ("'path': 'missing.mp4'", "yuv_fmt = 'notyuv'", "'missing.mp4' is not there"),
-        ("'path': 'text.mp4'", "yuv_fmt = 'notyuv'", "no video that it can decode"),
+        ("'path': 'text.mp4'", "yuv_fmt = 'notyuv'", "no video that this ffmpeg can read"),
         ("'path': 'text.mp4'", "yuv_fmt = 'yuv420p'\nwidth = 16\nheight = 16", "3 bytes are"),
         ("'path': 'reference.mp4', 'fps_cmd': '10'", "yuv_fmt = 'notyuv'", "fps_cmd on a reference is not encoded"),
         ("'path': 'reference.mp4', 'end_frame': 99", "yuv_fmt = 'notyuv'", "frame 99 is asked for"),
