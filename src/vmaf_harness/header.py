@@ -89,7 +89,9 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
         header = _of_recipe(video) if video.is_raw else found[index]
         if header is None:
             why = reason(said.splitlines(), [videos[each].path for each in asked], code=done.returncode)
-            raise EngineError(why or f"{video.path}: ffmpeg finds no video in it: {' '.join(said.splitlines()[-2:])}")
+            if why is None and index in (asked[int(match[1])] for match in _INPUT.finditer(said)):
+                why = f"{video.path} holds no video, only sound or a cover picture; name a video file"
+            raise EngineError(why or f"{video.path}: ffmpeg cannot read it: {' '.join(said.splitlines()[-2:])}")
         headers.append(header)
     return headers
 
