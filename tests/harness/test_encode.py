@@ -285,11 +285,122 @@ def test_a_bad_reference_is_named_and_the_others_are_encoded_when_asked(
     assert asset.content_id == 1
 
 
+# References that are not what they seem
+
+
+def no_recipe(workspace: Path) -> bool:
+    return not (workspace / "dataset" / "out_dataset.py").exists() and encodes(workspace) == {}
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.ffconcat"])
+def test_a_reference_that_names_other_files_is_refused_so_that_no_replaced_one_is_taken_for_it(
+    name: str,
+    references: Callable[..., Path],
+    clips: Clips,
+    engine: Engine,
+    vmaf_workspace: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ffmpeg(engine, "-i", clips.mp4("reference"), "-c", "copy", "-f", "hls", tmp_path / "list.m3u8")
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile 'list0.ts'\n")
+    assert run_encode([str(references(f"'path': {name!r}")), "out", *ONE]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / name} is read by ffmpeg's demuxer {'hls' if 'm3u8' in name else 'concat'!r}" in said
+    assert "name the video file itself" in said
+    assert no_recipe(vmaf_workspace)
+
+
+@pytest.mark.parametrize(
+    ("second", "word"),
+    [(("-vf", "scale=88:72"), "88x72"), (("-pix_fmt", "yuv444p"), "yuv444p"), (("-colorspace", "bt709"), "bt709")],
+)
+def test_a_reference_that_changes_in_mid_stream_is_refused_with_the_frame_and_the_change(
+    second: tuple[str, ...],
+    word: str,
+    references: Callable[..., Path],
+    clips: Clips,
+    engine: Engine,
+    vmaf_workspace: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parts = b""
+    for name, options in (("1.h264", ()), ("2.h264", second)):
+        ffmpeg(engine, "-i", clips.mp4("x264"), *options, "-c:v", "libx264", "-bf", "0", tmp_path / name)
+        parts += (tmp_path / name).read_bytes()
+    (tmp_path / "both.h264").write_bytes(parts)
+    command = [str(references("'path': 'both.h264'")), "out", *codecs("libx264", "libsvtav1"), "--crf", "40", "50"]
+    assert run_encode(command) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/both.h264: its pictures change at frame {N_FRAMES}, from yuv420p 176x144" in said
+    assert word in said
+    assert "last lines" not in said
+    assert no_recipe(vmaf_workspace)
+
+
+def test_a_damaged_reference_is_refused_with_its_file_and_how_often_ffmpeg_complains(
+    references: Callable[..., Path],
+    clips: Clips,
+    engine: Engine,
+    vmaf_workspace: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ffmpeg(engine, "-i", clips.mp4("reference"), "-c", "copy", "-muxdelay", "0", tmp_path / "whole.ts")
+    whole = (tmp_path / "whole.ts").read_bytes()
+    middle = len(whole) // 188 // 2 * 188
+    (tmp_path / "loss.ts").write_bytes(whole[:middle] + whole[middle + 188 :])
+    assert run_encode([str(references("'path': 'whole.ts'")), "whole", *ONE]) == 0
+    before = encodes(vmaf_workspace)
+    assert run_encode([str(references("'path': 'loss.ts'")), "out", *ONE]) == 1
+    said = capsys.readouterr().err
+    found = re.search(rf"{tmp_path}/loss.ts is damaged: ffmpeg complains (\d+) times, at first '(.*?)'", said)
+    assert found is not None
+    assert int(found[1]) > 0
+    assert "corrupt" in found[2].lower()
+    assert "last lines" not in said
+    assert encodes(vmaf_workspace) == before
+
+
+def test_an_mp4_that_a_recipe_calls_raw_is_told_so(
+    references: Callable[..., Path], clips: Clips, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = clips.mp4("reference").stat().st_size
+    head = f"yuv_fmt = 'yuv444p'\nwidth = {size}\nheight = 1"  # so that whole frames fit
+    assert run_encode([str(references(head=head)), "out", *ONE]) == 1
+    assert "is MP4 or QuickTime, no raw video; give it yuv_fmt 'notyuv'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("sound.m4a", "has no video stream"), ("empty.mp4", "is empty (0 bytes)"), ("raw.yuv", "width, height and yuv_f")],
+)
+def test_a_cause_of_every_day_is_one_line(
+    name: str,
+    words: str,
+    references: Callable[..., Path],
+    engine: Engine,
+    vmaf_workspace: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ffmpeg(engine, "-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", tmp_path / "sound.m4a")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "raw.yuv").write_bytes(bytes(1000))
+    assert run_encode([str(references(f"'path': {name!r}")), "out", *ONE]) == 1
+    cause, summary = capsys.readouterr().err.splitlines()
+    assert cause.startswith(f"content 0: {tmp_path / name} ")
+    assert words in cause
+    assert summary.startswith("1 references cannot be encoded")
+
+
 # What is there already
 
 
 def test_a_second_run_encodes_nothing(
     references: Callable[..., Path],
+    clips: Clips,
     engine: Engine,
     vmaf_workspace: Path,
     tmp_path: Path,
@@ -311,8 +422,8 @@ def test_a_second_run_encodes_nothing(
     assert recipe.stat().st_mtime_ns == written
     assert set(os.listdir(vmaf_workspace / "output")) == runs
     asked = started.read_text()
-    assert "filter_complex" not in asked, "no reference is decoded"
-    assert "showinfo" not in asked, "no reference is looked at"
+    assert str(clips.mp4("reference")) not in asked, "no reference is decoded or looked at"
+    assert len(asked.splitlines()) == 5, "the engine itself, and two questions about each encoder"
     assert run_encode([*ladder, "50"]) == 0
     assert set(before) < set(encodes(vmaf_workspace))
 

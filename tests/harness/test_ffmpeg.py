@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from clips import N_FRAMES, Clips, container, ffmpeg, ffmpegs_below, program, raw, wait_until
 
-from vmaf_harness.engine import Engine, Engines
+from vmaf_harness.engine import Engine
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.ffmpeg import Processes, StoppedError, quoted
 from vmaf_harness.measure import Job, arguments, measure
@@ -35,72 +35,6 @@ ODD_NAMES = [
     b"x|y",
     b" lead",
 ]
-
-
-# Finding it
-
-
-def test_the_variable_names_the_engine(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = tmp_path / "my ffmpeg"
-    named.symlink_to(engine.path)
-    monkeypatch.setenv("VMAF_FFMPEG", str(named))
-    assert Engines().find() == Engine(str(named), engine.ffmpeg, engine.libvmaf)
-
-
-def test_a_blank_variable_counts_as_unset(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VMAF_FFMPEG", " ")
-    assert Engines().find().libvmaf == engine.libvmaf
-
-
-def test_a_missing_engine_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VMAF_FFMPEG", "/nowhere/ffmpeg")
-    with pytest.raises(EngineError, match=r"'/nowhere/ffmpeg'.*no program(.|\n)*install imageio-ffmpeg"):
-        Engines().find()
-
-
-def test_an_engine_without_libvmaf_is_an_error_that_shows_what_it_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = """echo "ffmpeg version 6.1 Copyright" >&2; echo "No such filter: 'libvmaf'" >&2; exit 8"""
-    monkeypatch.setenv("VMAF_FFMPEG", str(program("ffmpeg", tmp_path, text)))
-    with pytest.raises(EngineError) as caught:
-        Engines().find()
-    assert "has no libvmaf" in str(caught.value)
-    assert "-filter_complex" in str(caught.value)
-    assert "exit code 8" in str(caught.value)
-    assert "No such filter" in str(caught.value)
-
-
-def test_an_engine_on_path_without_libvmaf_is_passed_over(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program("ffmpeg", tmp_path, "exit 8")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert Engines().find().libvmaf == engine.libvmaf
-
-
-def test_what_an_engine_answered_is_remembered_until_its_file_changes(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = f'echo started >> "{tmp_path}/starts"; exec "{engine.path}" "$@"'
-    monkeypatch.setenv("VMAF_FFMPEG", str(program("ffmpeg", tmp_path, text)))
-    starts = tmp_path / "starts"
-    memory = tmp_path / "engines.json"
-    for _ in range(2):
-        engines = Engines(memory)
-        assert engines.find().libvmaf == engine.libvmaf
-        engines.remember()
-    assert starts.read_text() == "started\n"
-    program("ffmpeg", tmp_path, text + " ")
-    Engines(memory).find()
-    assert starts.read_text() == "started\n" * 2
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": 1}', b"\xff"])
-def test_a_memory_that_cannot_be_read_is_no_memory(engine: Engine, tmp_path: Path, content: bytes) -> None:
-    memory = tmp_path / "engines.json"
-    memory.write_bytes(content)
-    assert Engines(memory).find().libvmaf == engine.libvmaf
 
 
 # Measuring

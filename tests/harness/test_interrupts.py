@@ -18,7 +18,7 @@ from clips import ENCODERS, Clips, ffmpegs_below, recipe, start, wait_until
 from vmaf_harness.engine import find_engine
 from vmaf_harness.features import extraction
 from vmaf_harness.recipe import read_recipe
-from vmaf_harness.store import FileResultStore
+from vmaf_harness.store import FileResultStore, directory
 from vmaf_workspace.setup import setup
 
 STOPS_WITHIN_S = 2.0

@@ -413,7 +413,8 @@ def test_the_smallest_pictures_that_are_said_to_be_enough_are(
 ) -> None:
     least = MOST_TOO_SMALL_PX + 1
     video = tmp_path / "v.mkv"
-    ffmpeg(engine, "-f", "lavfi", "-i", f"testsrc2=s={least}x{least}:d=0.12", "-c:v", "ffv1", video)
+    source = ("-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.12", "-vf", f"scale={least}:{least}", "-pix_fmt", "yuv420p")
+    ffmpeg(engine, *source, "-c:v", "ffv1", video)
     assert said(video, video, graph="[0:V:0][1:V:0]libvmaf")[0] == 0
 
 

@@ -97,12 +97,27 @@ def test_an_engine_whose_libvmaf_lacks_features_or_models_is_an_error(
 ) -> None:
     fake = write(tmp_path / "bin" / "ffmpeg")
     answer = '{"version": "2.0"}'
-    fake.write_text(f"#!/bin/sh\ncase \"$*\" in *psnr*) echo '{answer}';; *) echo no such model >&2; exit 1;; esac\n")
+    lacks = "[Parsed_libvmaf_0 @ 0x1] problem during vmaf_use_feature: float_adm"
+    cases = f"*float_adm*) echo '{lacks}' >&2; exit 1;; *psnr*) echo '{answer}';; *) echo no such model >&2; exit 1;;"
+    fake.write_text(f'#!/bin/sh\ncase "$*" in {cases} esac\n')
     fake.chmod(0o755)
     monkeypatch.setenv("VMAF_FFMPEG", str(fake))
     found = " ".join(each.found for each in wrong(root) if each.level is Level.ERROR)
-    assert "no float features" in found
+    assert "has no feature float_adm" in found
     assert "vmaf_v0.6.1" in found
+
+
+def test_an_ffmpeg_on_path_that_is_passed_over_is_told_with_the_reason(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = write(tmp_path / "bin" / "ffmpeg")
+    fake.write_text("#!/bin/sh\necho \"[AVFilterGraph @ 0x1] No such filter: 'libvmaf'\" >&2\nexit 8\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    (finding,) = [each for each in wrong(root) if each.about == "engine"]
+    assert finding.level is Level.WARNING
+    assert finding.found == f"passed over: {fake} has no libvmaf"
+    assert "VMAF_FFMPEG" in finding.remedy
 
 
 def test_without_a_harness_the_rest_is_examined(root: Path) -> None:
