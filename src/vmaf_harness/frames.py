@@ -5,29 +5,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vmaf_harness.header import FULL, LIMITED
 
 LISTED = "showinfo=checksum=0"
 _FRAME = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?n: *\d+ pts: *(\S+) .*? fmt:(\S+) .*? s:(\d+)x(\d+) ")
 _TICK = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?config in time_base: (\d+)/(\d+)")
-_RANGE = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?color_range:(\S+)")
+_RANGE = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?color_range:(pc|tv|unknown)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameForm:
-    """What a frame is before any filter."""
+    """What a frame is before any filter; `range` is None where the log does not tell."""
 
     pix_fmt: str
     width_px: int
     height_px: int
-    range: str = LIMITED
+    range: str | None = LIMITED
 
     def __str__(self) -> str:
         """For people."""
-        words = {LIMITED: "limited", FULL: "full"}
-        return f"{self.width_px}×{self.height_px} {self.pix_fmt}, {words.get(self.range, self.range)} range"
+        words = "full" if self.range == FULL else "limited"
+        return f"{self.width_px}×{self.height_px} {self.pix_fmt}, {words} range"
 
 
 @dataclass(slots=True)
@@ -40,37 +40,49 @@ class Frames:
     times_s: list[float] = field(default_factory=list)
     tick_s: float = math.nan
     first: FrameForm | None = None
+    last: FrameForm | None = None
     change: tuple[int, FrameForm, FrameForm] | None = None
 
     def add(self, pts: str, form: FrameForm) -> None:
         """Take the next frame; *pts* is its time in ticks, since ffmpeg prints seconds with six digits only."""
         self.times_s.append(math.nan if pts == "NOPTS" else int(pts) * self.tick_s)
-        if self.first is None:
+        if self.first is None or (replace(self.first, range=form.range) == form and self.first.range is None):
             self.first = form
         elif form != self.first and self.change is None:
             self.change = (len(self.times_s) - 1, self.first, form)
+        self.last = form
 
 
 def listed(log: Iterable[str]) -> dict[str, Frames]:
     """What each ``showinfo@NAME`` of a log listed, by NAME."""
     found: dict[str, Frames] = {}
-    waiting: dict[str, tuple[str, ...]] = {}  # a frame whose range is yet to come, in a line of its own
+    waiting: dict[str, tuple[str, str, int, int]] = {}  # a frame whose range is yet to come, in a line of its own
+
+    def take(name: str, range_: str | None) -> None:
+        if name in waiting:
+            pts, pix_fmt, width_px, height_px = waiting.pop(name)
+            frames = found.setdefault(name, Frames())
+            form = _form(pix_fmt, width_px, height_px, range_)
+            # showinfo writes its second line in pieces, and another thread's words may tear it: then as the frame before.
+            frames.add(pts, replace(form, range=frames.last.range) if form.range is None and frames.last else form)
+
     for line in log:
         if "[showinfo@" not in line:
             continue
         # Anywhere in the line: a decoder's words, from another thread, may stand before them.
         if match := _FRAME.search(line):
-            name, *frame = match.groups()
-            waiting[name] = tuple(frame)
-        elif (match := _RANGE.search(line)) and match[1] in waiting:
-            pts, pix_fmt, width, height = waiting.pop(match[1])
-            found.setdefault(match[1], Frames()).add(pts, _form(pix_fmt, int(width), int(height), match[2]))
+            take(match[1], None)
+            waiting[match[1]] = (match[2], match[3], int(match[4]), int(match[5]))
+        elif match := _RANGE.search(line):
+            take(match[1], match[2])
         elif match := _TICK.search(line):
             found.setdefault(match[1], Frames()).tick_s = int(match[2]) / int(match[3])
+    for name in tuple(waiting):
+        take(name, None)
     return found
 
 
-def _form(pix_fmt: str, width_px: int, height_px: int, range_: str) -> FrameForm:
+def _form(pix_fmt: str, width_px: int, height_px: int, range_: str | None) -> FrameForm:
     if pix_fmt.startswith("yuvj"):  # the same samples under the name that full range had
         pix_fmt, range_ = "yuv" + pix_fmt.removeprefix("yuvj"), FULL
     return FrameForm(pix_fmt=pix_fmt, width_px=width_px, height_px=height_px, range=FULL if range_ == FULL else LIMITED)

@@ -187,7 +187,7 @@ def _as_decoded(header: Header, frames: Frames | None) -> Header:
     """The header, with what the first frame is where the container said something else."""
     if frames is None or (first := frames.first) is None:
         return header
-    is_said = (header.range or LIMITED) == first.range or samples(first.pix_fmt).kind == "gray"
+    is_said = first.range in (None, header.range or LIMITED) or samples(first.pix_fmt).kind == "gray"
     return replace(
         header,
         pix_fmt=first.pix_fmt,

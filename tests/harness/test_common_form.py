@@ -9,12 +9,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +25,7 @@ from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.features import extraction
 from vmaf_harness.ffmpeg import Processes
-from vmaf_harness.header import Header, read_headers
+from vmaf_harness.header import read_headers
 from vmaf_harness.measure import Job, Measurement, measure
 from vmaf_harness.pixel_format import planar, samples
 
@@ -97,7 +95,11 @@ def made(engine: Engine, source: Path, directory: Path, pair: Pair) -> tuple[Vid
     reference = encode("libx264", pair.reference_tag, f"ref-{pair.reference_tag}", *lossless)
     distorted = encode(pair.codec, pair.tag, "dis", *LOSSY[pair.codec])
     if kind == "yuv":
-        return container(reference), Video(path=distorted, yuv_fmt=pair.pix_fmt, width_px=WIDTH_PX, height_px=HEIGHT_PX)
+        raw = replace(container(distorted), yuv_fmt=pair.pix_fmt, width_px=WIDTH_PX, height_px=HEIGHT_PX)
+        if pair.range == "pc":  # of which a raw file says nothing, so that it is compared with another raw one
+            ffmpeg(engine, "-i", reference, "-f", "rawvideo", directory / "ref.yuv")
+            return replace(raw, path=directory / "ref.yuv"), raw
+        return container(reference), raw
     return container(reference), container(distorted)
 
 
@@ -106,7 +108,7 @@ def planes(engine: Engine, video: Video, pix_fmt: str) -> list[NDArray[np.uint16
     if video.is_raw:
         data = video.path.read_bytes()
     else:
-        command = [engine.path, "-v", "error", "-i", video.path, "-f", "rawvideo", "-"]
+        command: list[str | Path] = [engine.path, "-v", "error", "-i", video.path, "-f", "rawvideo", "-"]
         data = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
         assert read_headers([video], engine.path)[0].pix_fmt == pix_fmt
     about = samples(pix_fmt)
@@ -122,7 +124,8 @@ def by_libvmaf(engine: Engine, reference: Path, distorted: Path, pix_fmt: str, d
     """VMAF of two raw files of one format, by a graph with nothing in it but libvmaf."""
     raw = ("-f", "rawvideo", "-pixel_format", pix_fmt, "-video_size", f"{WIDTH_PX}x{HEIGHT_PX}")
     graph = "[0:v][1:v]libvmaf=log_fmt=json:log_path=witness.json"
-    command = [engine.path, "-v", "error", *raw, "-i", distorted, *raw, "-i", reference, "-filter_complex", graph]
+    command: list[str | Path] = [engine.path, "-v", "error", *raw, "-i", distorted, *raw, "-i", reference]
+    command += ["-filter_complex", graph]
     subprocess.run([*command, "-f", "null", "-"], cwd=directory, check=True, stdin=subprocess.DEVNULL)
     return float(json.loads((directory / "witness.json").read_bytes())["pooled_metrics"]["vmaf"]["mean"])
 
@@ -212,3 +215,278 @@ def test_the_score_is_that_of_both_decoded_to_raw_yuv(
     worst = check_row(engine, clips, measured, tmp_path, GROUPS[group])
     record_property("largest_deviation", worst)
     print(f"{group}: {len(GROUPS[group])} pairs, largest deviation {worst:.1e}")
+
+
+# What is a choice, and said
+
+
+def variant(engine: Engine, source: Path, path: Path, filters: str, *options: str) -> Video:
+    codec = options or ("-c:v", "ffv1")
+    ffmpeg(engine, "-i", source, "-vf", filters, "-frames:v", str(N), *codec, path)
+    return container(path)
+
+
+@pytest.fixture
+def lossless(engine: Engine, clips: Clips, tmp_path: Path) -> Callable[..., Video]:
+    """A lossless copy of the reference, filtered."""
+
+    def make(name: str, filters: str = "null", *options: str) -> Video:
+        return variant(engine, clips.mp4("reference"), tmp_path / name, filters, *options)
+
+    return make
+
+
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
+
+
+def test_full_range_is_converted_to_that_of_the_reference_and_the_other_way_round(
+    lossless: Callable[..., Video], measured: Measured
+) -> None:
+    limited = lossless("tv.mkv")
+    full = lossless("pc.mkv", "scale=out_range=pc,setparams=range=pc", *X264)
+    forth, back = measured(limited, full), measured(full, limited)
+    assert kinds(forth)["range"] == "full range, its reference limited: converted to limited"
+    assert kinds(back)["range"] == "limited range, its reference full: converted to full"
+    for each in (forth, back):
+        assert each.means["vmaf"] > 96  # rounding to fewer steps is all that differs
+    assert "range" not in kinds(measured(full, full))
+
+
+def test_rgb_is_converted_by_the_matrix_of_its_partner(lossless: Callable[..., Video], measured: Measured) -> None:
+    for tag, said in (("bt709", "bt709"), ("smpte170m", "smpte170m"), ("unknown", "BT.601")):
+        matrix = "bt601" if tag == "unknown" else {"bt709": "bt709", "smpte170m": "smpte170m"}[tag]
+        yuv = lossless(f"{tag}.mkv", f"format=yuv444p,setparams=colorspace={tag}", *X264)
+        rgb = lossless(f"rgb-{tag}.mkv", f"format=yuv444p,scale=in_color_matrix={matrix},format=gbrp")
+        of_rgb = measured(yuv, rgb, "PSNR")
+        assert f"by {said}" in kinds(of_rgb)["rgb"]
+        assert of_rgb.means["psnr_y"] > 50  # by another matrix it is 30
+
+
+def test_gray_is_compared_as_luma(lossless: Callable[..., Video], measured: Measured, engine: Engine) -> None:
+    yuv = lossless("yuv.mkv")
+    # extractplanes keeps the samples, where format=gray would stretch them to full range
+    gray = lossless("gray.mkv", "extractplanes=y,setparams=range=tv", *X264)
+    assert read_headers([gray], engine.path)[0].pix_fmt == "gray"
+    of_gray = measured(yuv, gray, "PSNR")
+    assert of_gray.means["psnr_y"] == 60
+    assert "limited" in kinds(of_gray)["gray"]
+    stretched = lossless("stretched.mkv", "format=gray")
+    assert measured(yuv, stretched, "PSNR").means["psnr_y"] > 50
+
+
+def test_alpha_is_left_out(lossless: Callable[..., Video], measured: Measured) -> None:
+    with_alpha = lossless("alpha.mkv", "format=yuva420p,geq=lum='lum(X,Y)':a='X'")
+    of_alpha = measured(lossless("yuv.mkv"), with_alpha, "PSNR")
+    assert of_alpha.means["psnr_y"] == 60
+    assert "alpha" in kinds(of_alpha)
+
+
+@pytest.mark.parametrize("deep_side", ["reference", "distorted"])
+def test_the_greater_depth_and_chroma_of_the_two_are_compared(
+    lossless: Callable[..., Video], measured: Measured, deep_side: str
+) -> None:
+    eight = lossless("8.mkv")
+    ten = lossless("10.mkv", "format=yuv444p10le,lutyuv=y=val+1")  # a quarter of a step of 8 bits
+    pair = (ten, eight) if deep_side == "reference" else (eight, ten)
+    psnr = measured(*pair, "PSNR").means["psnr_y"]
+    assert psnr == pytest.approx(20 * math.log10(1023), abs=1e-3)
+    of_recipe = measured(*pair, "PSNR", quality_width_px=WIDTH_PX, quality_height_px=HEIGHT_PX)
+    assert "workfile_yuv_type = 'yuv420p'" in kinds(of_recipe)["depth"]
+    cut = {"quality_width_px": WIDTH_PX, "quality_height_px": HEIGHT_PX, "workfile_yuv_type": "yuv420p"}
+    assert measured(*pair, "PSNR", **cut).means["psnr_y"] > psnr
+
+
+def test_a_pq_reference_is_said_to_be_other_light_than_an_sdr_encode(
+    lossless: Callable[..., Video], measured: Measured
+) -> None:
+    pq = lossless("pq.mkv", "setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc", *X264)
+    sdr = lossless("sdr.mkv", "setparams=color_trc=bt709:color_primaries=bt709:colorspace=bt709", *X264)
+    found = kinds(measured(pq, sdr))
+    assert "PQ" in found["transfer"]
+    assert "matrix bt709" in found["tags"]
+    assert not kinds(measured(pq, pq))
+
+
+@pytest.mark.parametrize("kind", ["yuv", "rgb", "gray", "alpha", "deep", "full", "nv12", "yuyv422", "pal8"])
+def test_nothing_is_left_to_negotiation(
+    kind: str, lossless: Callable[..., Video], engine: Engine, tmp_path: Path
+) -> None:
+    filters = {
+        "yuv": "format=yuv422p,setparams=colorspace=bt709",
+        "rgb": "format=gbrp",
+        "gray": "format=gray",
+        "alpha": "format=yuva444p10le",
+        "deep": "format=yuv420p16le",
+        "full": "scale=out_range=pc,format=yuv420p,setparams=range=pc",
+        "nv12": "format=nv12",
+        "yuyv422": "format=yuyv422",
+        "pal8": "format=pal8",
+    }[kind]
+    codec = ("-c:v", "rawvideo", "-f", "nut") if kind in ("nv12", "yuyv422", "pal8") else ()
+    odd, plain = lossless(f"{kind}.mkv", filters, *codec), lossless("plain.mkv")
+    for pair in ((odd, plain), (plain, odd), (odd, odd)):
+        asset = Asset(dataset="d", content_id=0, asset_id=0, reference=pair[0], distorted=pair[1])
+        headers = read_headers(pair, engine.path)
+        form = common_form(asset, *headers)
+        assert samples(form.pix_fmt).kind == "yuv"
+        graph = f"[0:v]{','.join(form.distorted)}[d];[1:v]{','.join(form.reference)}[r];"
+        graph += "[d][r]libvmaf=model=:feature=name=psnr"
+        command = [engine.path, "-v", "verbose", "-i", pair[1].path, "-i", pair[0].path, "-filter_complex", graph]
+        done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, check=True, text=True)
+        assert "auto_" not in done.stderr, kind
+
+
+# What the header says, and what is decoded
+
+
+def test_samples_are_what_ffmpeg_says_of_every_pixel_format(engine: Engine) -> None:
+    listed = subprocess.run([engine.path, "-v", "error", "-pix_fmts"], capture_output=True, check=True, text=True)
+    rows = [line.split() for line in listed.stdout.split("-----\n")[1].splitlines()]
+    told = {name: (int(n), max(map(int, depths.split("-")))) for flags, name, n, _, depths in rows if flags[2] != "H"}
+    assert len(told) > 200
+    for name, (components, depth) in told.items():
+        if name.startswith(("bayer", "xyz")):
+            with pytest.raises(HarnessError, match="neither YUV, nor gray, nor RGB"):
+                samples(name)
+            continue
+        found = samples(name)
+        assert found.has_alpha == (components in (2, 4)), name
+        assert found.depth == max(8, min(depth, 16)), name
+        assert (found.kind == "gray") == (components < 3 and name != "pal8"), name
+
+
+def test_a_header_says_size_range_colour_shape_and_rotation(
+    engine: Engine, clips: Clips, lossless: Callable[..., Video], tmp_path: Path
+) -> None:
+    tagged = lossless(
+        "t.mkv", "setsar=4/3,setparams=range=pc:colorspace=bt2020nc:color_primaries=bt709:color_trc=smpte2084", *X264
+    )
+    found = read_headers([tagged], engine.path)[0]
+    colour = (found.range, found.matrix, found.primaries, found.transfer)
+    assert colour == ("pc", "bt2020nc", "bt709", "smpte2084")
+    assert (found.width_px, found.height_px, found.pix_fmt, found.sar) == (WIDTH_PX, HEIGHT_PX, "yuv420p", 4 / 3)
+    turned = tmp_path / "turned.mp4"
+    ffmpeg(engine, "-display_rotation", "90", "-i", clips.mp4("reference"), "-c", "copy", turned)
+    about = read_headers([container(turned)], engine.path)[0]
+    assert (about.width_px, about.height_px) == (HEIGHT_PX, WIDTH_PX)
+
+
+def test_a_turned_video_is_compared_as_it_is_shown(
+    engine: Engine, clips: Clips, lossless: Callable[..., Video], measured: Measured, tmp_path: Path
+) -> None:
+    upright = lossless("upright.mkv", "transpose=cclock")
+    turned = tmp_path / "turned.mp4"
+    ffmpeg(engine, "-display_rotation", "90", "-i", clips.mp4("reference"), "-frames:v", str(N), "-c", "copy", turned)
+    assert measured(upright, container(turned), "PSNR").means["psnr_y"] == 60
+
+
+def test_what_the_container_says_wrongly_is_taken_from_the_frames(
+    engine: Engine, clips: Clips, lossless: Callable[..., Video], measured: Measured, tmp_path: Path
+) -> None:
+    limited = lossless("tv.mkv", "null", *X264)
+    said_full = tmp_path / "said-full.mkv"
+    ffmpeg(engine, "-i", limited.path, "-c", "copy", "-color_range", "pc", said_full)
+    assert measured(limited, container(said_full), "PSNR").means["psnr_y"] == 60
+
+
+@pytest.mark.parametrize("name", ["pl.m3u8", "list.ffconcat", "frame%d.png"])
+def test_a_file_that_names_other_files_is_refused(
+    name: str, engine: Engine, clips: Clips, measured: Measured, tmp_path: Path
+) -> None:
+    inner = clips.mp4("x264")
+    if name == "pl.m3u8":
+        ffmpeg(engine, "-i", inner, "-c", "copy", "-f", "hls", tmp_path / name)
+    elif name == "list.ffconcat":
+        (tmp_path / "inner.mp4").write_bytes(inner.read_bytes())
+        (tmp_path / name).write_text("ffconcat version 1.0\nfile 'inner.mp4'\n")
+    else:
+        ffmpeg(engine, "-i", inner, tmp_path / name)
+        (tmp_path / name).write_bytes((tmp_path / "frame1.png").read_bytes())
+    for pair in ((clips.mp4("reference"), tmp_path / name), (tmp_path / name, clips.mp4("reference"))):
+        with pytest.raises(HarnessError, match="opens other files"):
+            measured(*map(container, pair))
+
+
+# Shapes
+
+
+@pytest.mark.parametrize(
+    ("filters", "remedy"),
+    [
+        ("pad=176:146", "crop_cmd = '176:144:0:0'"),
+        ("crop=176:136", "makes the shapes alike"),
+        ("setsar=2", "stretched"),
+    ],
+)
+def test_another_shape_is_said_with_the_remedy(
+    filters: str, remedy: str, lossless: Callable[..., Video], measured: Measured
+) -> None:
+    plain = lossless("plain.mkv", "setsar=1")
+    found = kinds(measured(plain, lossless("other.mkv", f"setsar=1,{filters}")))
+    assert remedy in found["shape"]
+
+
+@pytest.mark.parametrize("filters", ["scale=88:72", "scale=98:80", "scale=88:144,setsar=2", "scale=120:98"])
+def test_another_size_of_the_same_shape_is_not_worth_a_word(
+    filters: str, lossless: Callable[..., Video], measured: Measured
+) -> None:
+    plain = lossless("plain.mkv", "setsar=1")
+    assert not kinds(measured(plain, lossless("other.mkv", f"setsar=1,{filters}")))
+
+
+def test_a_shape_more_than_a_tenth_off_is_refused_unless_a_size_was_given(
+    lossless: Callable[..., Video], measured: Measured
+) -> None:
+    plain, square = lossless("plain.mkv", "setsar=1"), lossless("square.mkv", "setsar=1,crop=144:144")
+    with pytest.raises(HarnessError, match=r"another picture.*quality_width and quality_height"):
+        measured(plain, square)
+    assert "shape" in kinds(measured(plain, square, quality_width_px=WIDTH_PX, quality_height_px=HEIGHT_PX))
+
+
+def test_a_recipes_crop_takes_the_word_away(lossless: Callable[..., Video], measured: Measured) -> None:
+    plain, padded = lossless("plain.mkv", "setsar=1"), lossless("padded.mkv", "setsar=1,pad=176:146")
+    size = {"quality_width_px": WIDTH_PX, "quality_height_px": HEIGHT_PX}
+    cropped = replace(padded, filters=(("crop", "176:144:0:0"),))
+    done = measured(plain, cropped, "PSNR", **size)
+    assert (done.means["psnr_y"], kinds(done)) == (60, {})
+    wrong = replace(padded, filters=(("crop", "176:130:0:0"),))
+    assert "shape" in kinds(measured(plain, wrong, **size))
+
+
+# Changes in mid-stream
+
+
+@pytest.mark.parametrize(
+    ("filters", "after"),
+    [("scale=88:72", "88×72 yuv420p"), ("scale=out_range=pc,setparams=range=pc", "full range"),
+     ("format=yuv444p", "yuv444p")],
+)  # fmt: skip
+def test_a_change_in_mid_stream_names_the_frame_and_the_change(
+    filters: str, after: str, engine: Engine, clips: Clips, measured: Measured, tmp_path: Path
+) -> None:
+    changing = _joined(engine, clips, tmp_path, filters)
+    reference = container(clips.mp4("reference"))
+    for pair in ((reference, changing), (changing, reference)):
+        with pytest.raises(HarnessError, match=rf"joined.h264 changes in mid-stream: frame 6 .* is .*{after}"):
+            measured(*pair)
+
+
+def test_a_tag_that_changes_in_mid_stream_changes_no_score(
+    engine: Engine, clips: Clips, measured: Measured, tmp_path: Path
+) -> None:
+    reference = container(clips.mp4("reference"))
+    same = measured(reference, _joined(engine, clips, tmp_path / "same", "null")).means["vmaf"]
+    tagged = measured(reference, _joined(engine, clips, tmp_path / "tagged", "setparams=colorspace=bt709"))
+    assert tagged.means["vmaf"] == same
+
+
+def _joined(engine: Engine, clips: Clips, directory: Path, filters: str) -> Video:
+    """All frames of the reference, the last six filtered."""
+    directory.mkdir(exist_ok=True)
+    halves = []
+    for name, chosen in (("1", "trim=end_frame=6"), ("2", f"trim=start_frame=6,setpts=PTS-STARTPTS,{filters}")):
+        halves.append(directory / f"{name}.h264")
+        ffmpeg(engine, "-i", clips.mp4("reference"), "-vf", chosen, "-an", *X264, halves[-1])
+    whole = directory / "joined.h264"
+    whole.write_bytes(b"".join(half.read_bytes() for half in halves))
+    return container(whole)
