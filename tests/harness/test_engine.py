@@ -105,6 +105,7 @@ def test_one_that_lacks_float_features_is_used_where_no_other_is_or_where_it_is_
     monkeypatch.delenv("VMAF_FFMPEG")
     on_path(monkeypatch, tmp_path)
     monkeypatch.setattr(sys, "path", [])  # where nothing is installed
+    monkeypatch.delitem(sys.modules, "imageio_ffmpeg", raising=False)
     found = find_engine()
     assert (found.path, found.passed_over) == (str(old), ())
     assert "float_adm" in found.lacks
