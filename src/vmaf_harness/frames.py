@@ -12,6 +12,10 @@ from vmaf_harness.header import FULL, LIMITED
 LISTED = "showinfo=checksum=0"
 _FRAME = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?n: *\d+ pts: *(\S+) .*? fmt:(\S+) .*? s:(\d+)x(\d+) ")
 _TICK = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?config in time_base: (\d+)/(\d+)")
+# showinfo prints the format that the graph was made for, whatever a frame has; its source complains of one that differs.
+_INCOMING = re.compile(
+    r"\[graph \S+ input from stream (\d+):.* fmt: (\d+).*, incoming frame - w: \d+ h: \d+ fmt: (\d+)"
+)
 _RANGE = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?color_range:(pc|tv|unknown)\b")
 
 
@@ -53,8 +57,8 @@ class Frames:
         self.last = form
 
 
-def listed(log: Iterable[str]) -> dict[str, Frames]:
-    """What each ``showinfo@NAME`` of a log listed, by NAME."""
+def listed(log: Iterable[str], names: Sequence[str]) -> dict[str, Frames]:
+    """What each ``showinfo@NAME`` of a log listed, by NAME; *names* are those of the inputs, in their order."""
     found: dict[str, Frames] = {}
     waiting: dict[str, tuple[str, str, int, int]] = {}  # a frame whose range is yet to come, in a line of its own
 
@@ -63,10 +67,16 @@ def listed(log: Iterable[str]) -> dict[str, Frames]:
             pts, pix_fmt, width_px, height_px = waiting.pop(name)
             frames = found.setdefault(name, Frames())
             form = _form(pix_fmt, width_px, height_px, range_)
-            # showinfo writes its second line in pieces, and another thread's words may tear it: then as the frame before.
+            # showinfo writes that line in pieces, and another thread's words may tear it: then as the frame before.
             frames.add(pts, replace(form, range=frames.last.range) if form.range is None and frames.last else form)
 
     for line in log:
+        if (match := _INCOMING.search(line)) and match[2] != match[3]:
+            frames = found.setdefault(names[int(match[1])], Frames())
+            take(names[int(match[1])], None)
+            if frames.first is not None and frames.change is None:
+                other = replace(frames.first, pix_fmt="in another pixel format")
+                frames.change = (len(frames.times_s), frames.first, other)
         if "[showinfo@" not in line:
             continue
         # Anywhere in the line: a decoder's words, from another thread, may stand before them.

@@ -12,19 +12,12 @@ from fractions import Fraction
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import PROBE_S
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import environment
+from vmaf_harness.ffmpeg import OPENS_OTHERS, environment
 from vmaf_harness.said import reason
 
 FULL, LIMITED = "pc", "tv"  # ffmpeg's words for the two ranges of samples
 UNTAGGED = "unknown"
 
-# Demuxers that open other files: the content of the file that a recipe names is not the content of the video.
-_OPENS_OTHERS = frozenset(
-    {
-        *("applehttp", "avisynth", "bluray", "concat", "concatf", "dash", "dvdvideo", "ffmetadata", "hls", "image2"),
-        *("imf", "lavfi", "rtsp", "sdp", "tee", "vapoursynth", "webm_dash_manifest"),
-    }
-)
 _INPUT = re.compile(r"^Input #(\d+), (.*), from '", re.MULTILINE)
 _STREAM = re.compile(r"^  Stream #(\d+):(\d+)[^\n]*: Video: ([^\n]*)$", re.MULTILINE)
 # `yuv420p(tv, bt709, progressive), 1920x1080 [SAR 1:1 DAR 16:9]` after the name of the codec
@@ -98,7 +91,7 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
 
 def check_demuxer(video: Video, demuxer: str) -> None:
     """Raise HarnessError for a demuxer that opens other files than the one that is named, and hashed."""
-    if not _OPENS_OTHERS.isdisjoint(demuxer.split(",")):
+    if not OPENS_OTHERS.isdisjoint(demuxer.split(",")):
         raise HarnessError(
             f"{video.path}: is read by ffmpeg's {demuxer}, which opens other files that it names, so that nobody could "
             "tell when they change; make one file of it (ffmpeg -i … -c copy whole.mkv), and name that"

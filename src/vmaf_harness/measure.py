@@ -93,7 +93,7 @@ def _attempt(job: Job, processes: Processes, reference: Header, distorted: Heade
     code = processes.run(command, cwd=job.directory, log=log)
     took_s = time.perf_counter() - began
     what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
-    frames = listed(lines_of(log))
+    frames = listed(lines_of(log), _SIDES)
     found = [_as_decoded(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
     if found != [distorted, reference]:
         return _attempt(job, processes, found[1], found[0])
