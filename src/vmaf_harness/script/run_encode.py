@@ -54,6 +54,8 @@ def _run(options: argparse.Namespace, command: str) -> int:
     output = output_path(options.output_dataset, root)
     check_may_write(output, root)
     references = read_references(Path(options.ref_dataset), search=[root / "dataset"])
+    for warning in references.warnings:
+        _warn(warning)
     engines = Engines(file_result_store(root) / ENGINES)
     engine = engines.find()
     rungs = read_ladder(
