@@ -305,12 +305,12 @@ class _Reader:
             raise self._error(reference_place, "lacks yuv_fmt, and so does the dataset")
         pair = precedence.of_pair(dataset, reference, video)
         # Sizes: a video's own, else the dataset's, else those of the other one; so, too, a distorted video's format.
+        own = {**reference, **dataset, **video}
+        of_distorted = self._video(place, own, pair, (video, dataset), "dis_")
         own = {**video, **dataset, **reference}
         own["yuv_fmt"] = dataset.get("yuv_fmt", own["yuv_fmt"])
         of_reference = self._video(reference_place, own, pair, (reference, dataset), "ref_")
         of_reference["fps"] = dataset.get("fps", reference.get("fps", of_reference["fps"]))
-        own = {**reference, **dataset, **video}
-        of_distorted = self._video(place, own, pair, (video, dataset), "dis_")
         by_reference, by_distorted = (reference_place, reference), (place, video)
         precedence.note_ranges(self._notes, dataset, by_reference, by_distorted, pair)
         quality_width_px, quality_height_px = self._quality_size(

@@ -56,7 +56,7 @@ class VmafConfig:
 
     @classmethod
     def root_path(cls, *components: str) -> str:
-        """The checkout, which recipes call `config.ROOT`: the directory above `VMAF_RESOURCE`, else the enclosing one."""
+        """What recipes call `config.ROOT`: the directory above `VMAF_RESOURCE`, else the enclosing checkout."""
         named = os.environ.get(RESOURCE_VARIABLE, "").strip()
         if named:
             return str(locate(named).path.parent.joinpath(*components))

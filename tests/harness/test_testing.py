@@ -413,7 +413,7 @@ def test_a_wrong_size_is_an_error_and_the_others_are_scored_when_asked(
     assert f"{N_FRAMES} frames and 1 bytes left over" in printed.err
 
 
-@pytest.mark.parametrize("line", ["os.system('touch X')", "colour = 'red'"])
+@pytest.mark.parametrize("line", ["os.system('touch X')", "widht = 3"])
 def test_a_recipe_that_is_not_understood_runs_nothing(
     dataset: Path, vmaf_workspace: Path, capsys: Printed, line: str
 ) -> None:
