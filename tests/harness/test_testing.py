@@ -413,6 +413,26 @@ def test_a_wrong_size_is_an_error_and_the_others_are_scored_when_asked(
     assert f"{N_FRAMES} frames and 1 bytes left over" in printed.err
 
 
+def test_what_the_recipe_says_twice_is_told_and_the_dataset_s_holds(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    def psnr(text: str) -> tuple[dict[int, float], str]:
+        dataset.write_text(text)
+        assert run_testing.main(["PSNR", str(dataset), "--print-result", "--suppress-plot"]) == 0
+        printed = capsys.readouterr()
+        return scores(printed.out), printed.err
+
+    text = dataset.read_text()
+    both = text.replace("'asset_id'", "'start_frame': 5, 'end_frame': 9, 'asset_id'")
+    alone, _ = psnr(both)
+    expected, said = psnr("start_frame = 1\nend_frame = 3\n" + text)
+    assert "start_frame" not in said
+    found, said = psnr("start_frame = 1\nend_frame = 3\n" + both)
+    assert found == expected != alone
+    assert said.count("start_frame: 5 here, 1 for the dataset: the dataset's holds") == 1
+    assert said.count("end_frame: 9 here, 3 for the dataset: the dataset's holds") == 1
+
+
 @pytest.mark.parametrize("line", ["os.system('touch X')", "widht = 3"])
 def test_a_recipe_that_is_not_understood_runs_nothing(
     dataset: Path, vmaf_workspace: Path, capsys: Printed, line: str
