@@ -244,9 +244,9 @@ def run_testing(recipe: Path, workspace: Path, *flags: str) -> Timed:
 
 def bench_extraction(place: Path, runs: int) -> None:
     """12 assets of 1080p × 48 frames against the best of several schedules of bare ffmpeg; then the same, cached."""
-    from vmaf_harness.engine import Engines
+    from vmaf_harness.engine import find_engine
 
-    ffmpeg = Engines().find().path
+    ffmpeg = find_engine().path
     with place_in(place) as top:
         pairs = make_clips(top, ffmpeg)
         recipe = top / "bench_dataset.py"
@@ -271,16 +271,16 @@ def bench_cached(place: Path, runs: int) -> None:
 
     One is measured; the store then holds that measurement of 48 frames for each of the 10 000 distorted videos.
     """
-    from vmaf_harness.engine import Engines
+    from vmaf_harness.engine import find_engine
     from vmaf_harness.features import extraction
     from vmaf_harness.measure import Measurement
     from vmaf_harness.recipe import read_recipe
-    from vmaf_harness.store import ENGINES, FileResultStore, directory
+    from vmaf_harness.store import FileResultStore
 
     with place_in(place) as top:
         reference = top / "ref.y4m"
         source = ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25,format=yuv420p")
-        Timed(Engines().find().path, "-v", "error", *source, "-frames:v", "1", reference)
+        Timed(find_engine().path, "-v", "error", *source, "-frames:v", "1", reference)
         content = reference.read_bytes()
         pairs = []
         for i in range(10_000):
@@ -294,7 +294,7 @@ def bench_cached(place: Path, runs: int) -> None:
         run_testing(top / "one_dataset.py", workspace)
         assets = read_recipe(recipe).assets
         time.sleep(2)  # a file so fresh may still change unseen, so its hash is not remembered
-        engine = Engines(directory(workspace) / ENGINES).find()
+        engine = find_engine()
         store = FileResultStore(workspace, extraction("VMAF"), engine, warn=print)
         first = store.frames(assets[0])
         assert first is not None
@@ -343,9 +343,9 @@ def bare_ladder(ffmpeg: str, references: list[Path], at_once: int, *, shared: bo
 
 def bench_encode(place: Path, runs: int) -> None:
     """12 rungs of 3 references, 720p × 48 frames, against bare ffmpeg; ours also verifies, hashes and stores."""
-    from vmaf_harness.engine import Engines
+    from vmaf_harness.engine import find_engine
 
-    ffmpeg = Engines().find().path
+    ffmpeg = find_engine().path
     with place_in(place) as top:
         references = list(dict.fromkeys(reference for reference, _ in make_clips(top, ffmpeg)))
         for reference in references:
@@ -485,7 +485,7 @@ def bench_training(place: Path, runs: int) -> None:
     """1000 clips whose features are stored, against a script that imports scikit-learn, loads a table and fits."""
     import numpy as np
 
-    from vmaf_harness.engine import Engines
+    from vmaf_harness.engine import find_engine
     from vmaf_harness.measure import Measurement
     from vmaf_harness.parameters import FeatureParam
     from vmaf_harness.recipe import read_recipe
@@ -506,7 +506,7 @@ def bench_training(place: Path, runs: int) -> None:
             text = text.replace(f"dis{i:04d}.y4m', 'dmos': {100.0 - i % 90}}}", f"dis{i:04d}.y4m', 'dmos': {y[i]}}}")
         recipe.write_text(text)
         features = FeatureParam(atoms=tuple(("VMAF_integer_feature", atom) for atom in SIX))
-        store = FileResultStore(workspace, features.extraction, Engines().find(), warn=print)
+        store = FileResultStore(workspace, features.extraction, find_engine(), warn=print)
         assets = read_recipe(recipe).assets
         time.sleep(2.1)  # files younger than this are hashed again each time
         for asset, values in zip(assets, x.tolist(), strict=True):

@@ -15,6 +15,7 @@ YUV_FORMATS = RAW_FORMATS | {NOTYUV}
 RESAMPLING_TYPES = ("bilinear", "bicubic", "lanczos")  # names of ffmpeg's scaler flags
 DEFAULT_RESAMPLING_TYPE = "bicubic"
 FILTERS = ("crop", "pad", "gblur", "eq", "lutyuv", "yadif", "format", "fps", "select")  # in the order they are applied
+PAIRINGS = ("index", "time")
 RAW_FPS = 25.0  # ffmpeg's rate for raw video that names none (libavformat/rawvideodec.c)
 
 RawScores = tuple[tuple[int | str, tuple[float, ...]], ...]  # (observer, scores) pairs; a missing score is NaN
@@ -51,6 +52,8 @@ class Asset:
     """A distorted video and its reference, with the label that people gave it.
 
     Both videos are scaled to the quality size before they are compared; None means the reference's own size.
+    Frames are paired by their number (`pairing` ``index``) or by their ``time``; None is by number, with a note where
+    the times say that this pairs wrong ones.
     An observer in `raw_scores` is a position where the recipe has a list. `groundtruth` is None where a recipe has raw
     scores, or no label.
     """
@@ -68,6 +71,7 @@ class Asset:
     groundtruth: float | None = None
     groundtruth_std: float | None = None
     raw_scores: RawScores | None = None
+    pairing: str | None = None
 
 
 def frame_bytes(yuv_fmt: str, width_px: int, height_px: int) -> int:
@@ -109,7 +113,7 @@ def check_asset(asset: Asset) -> None:
     and a distorted video of different length: they would be compared only as far as the shorter one goes.
     """
     reference, distorted = _selected_frames(asset.reference), _selected_frames(asset.distorted)
-    if reference is not None and distorted is not None and reference != distorted:
+    if reference is not None and distorted is not None and reference != distorted and asset.pairing != "time":
         raise HarnessError(
             f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "
             f"gives {distorted}; name the common ones with start_frame and end_frame, or check width, height and "

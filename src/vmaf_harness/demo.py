@@ -93,11 +93,10 @@ def _files(directory: Path) -> list[Path]:
 
 def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     """Where each subdirectory got its files, and what to do with the model, in commands that can be pasted."""
-    from vmaf_harness.engine import Engines
+    from vmaf_harness.engine import find_engine
     from vmaf_harness.ffmpeg import quoted
-    from vmaf_harness.store import ENGINES, directory
 
-    ffmpeg = Engines(directory(root) / ENGINES).find().path
+    ffmpeg = find_engine().path
 
     print(_RULE.format("Where everything is"), flush=True)
     for name, files in made.items():

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_harness.asset import Video
-from vmaf_harness.encode_plan import Encode, arguments
+from vmaf_harness.encode_plan import SHOWINFO, Encode, arguments
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.ffmpeg import Processes, described
 from vmaf_harness.measure import keep_log
+from vmaf_harness.said import changes, damage, lines_of, reason
 from vmaf_workspace.lock import RUN_FILE, Holder, take
 
 _MUXED = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
@@ -141,10 +142,11 @@ def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> _Ended:
         began = time.perf_counter()
         code = processes.run(command, cwd=job.directory, log=log)
         encode_s = (time.perf_counter() - began) / len(encodes)
+        if (unfit := _unfit(encodes[0].reference.video, log)) is not None:
+            return _Ended(made={}, failed=dict.fromkeys(indices, unfit), is_of_all=True)
         if code:
-            names = ", ".join(encode.path.name for encode in encodes)
-            about = described(command, job.directory, code, log, keep_log(log, job.failures))
-            error = EngineError(f"cannot encode {names}\n{_errors(log)}{about}")
+            names, source = ", ".join(encode.path.name for encode in encodes), encodes[0].reference.video.path
+            error = EngineError(f"cannot encode {names}{_about(job, command, code, log, [source])}")
             # The first: when one output fails, ffmpeg ends, and then others complain that they got no frame.
             to_blame = _TO_BLAME.search(log.read_text(encoding="utf-8", errors="replace"))
             return _Ended(made={}, failed=dict.fromkeys([indices[int(to_blame[1])]] if to_blame else indices, error))
@@ -221,16 +223,37 @@ def _read_back(
     for index, encode in enumerate(encodes):
         found, duration_s, n_bytes = _packets(job.directory / f"packets-{index}")
         if code or not sent[index] or found != sent[index]:
-            about = described(command, job.directory, code, log, keep_log(log, job.failures))
+            about = _about(job, command, code, log, [encode.path for encode in encodes])
             times.append(
-                EngineError(
-                    f"{encode.path.name}: {sent[index]} frames were encoded, {found} are there; is the disk full?\n"
-                    f"{_errors(log)}{about}"
-                )
+                EngineError(f"{encode.path.name}: {sent[index]} frames were encoded, {found} can be read back{about}")
             )
         else:
             times.append((duration_s, n_bytes))
     return times
+
+
+def _unfit(video: Video, log: Path) -> HarnessError | None:
+    """What the log of its encoding says against a reference: its pictures change, or it is damaged."""
+    # Where they change, ffmpeg builds its graph anew: times begin at 0 again, and an encoder gets what it cannot take.
+    if changed := changes(lines_of(log), {0: SHOWINFO}):
+        return HarnessError(f"{video.path}: {changed[0]}; encode it in one format first, or cut it there")
+    found = damage(lines_of(log))
+    if not found:
+        return None
+    n, first = found.of(0) + found.unnamed, next(iter(found.first.values()))
+    return HarnessError(
+        f"{video.path} is damaged: ffmpeg complains {n} times, at first {first!r}; encodes of it would be blamed for "
+        "that: fetch or make the file again"
+    )
+
+
+def _about(job: Job, command: Sequence[str | Path], code: int, log: Path, inputs: Sequence[Path]) -> str:
+    """One line where ffmpeg names a cause of every day, else all that a person needs."""
+    kept = keep_log(log, job.failures)
+    why = reason(lines_of(log), inputs, code=code)
+    if why is not None:
+        return f": {why}" + (f"; full log: {kept}" if kept is not None else "")
+    return f"\n{_errors(log)}{described(command, job.directory, code, log, kept)}"
 
 
 def _errors(log: Path) -> str:

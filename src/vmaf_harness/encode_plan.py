@@ -15,8 +15,11 @@ from typing import Any
 from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, RAW_FPS, Video, frame_count
 from vmaf_harness.engine import PROBE_S, Engine
 from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.ffmpeg import environment
 from vmaf_harness.ladder import Rung
 from vmaf_harness.recipe import Reference
+from vmaf_harness.said import names_others, reason
+from vmaf_harness.signature import container
 from vmaf_workspace.children import cores
 from vmaf_workspace.config import below
 
@@ -25,6 +28,7 @@ from vmaf_workspace.config import below
 MOST_PIXELS = 8 * 1920 * 1080
 _FILTERS = ("crop", "pad")  # what a reference may bring; the encodes then show what is left
 _FINE_CLOCK = ("libx264", "libx265", "libsvtav1", "libvpx", "libaom")  # tried with a variable frame rate
+SHOWINFO = "Parsed_showinfo_0"  # shows each frame as it is decoded, so that a change in mid-stream has its number
 _SHOWN = re.compile(r"Parsed_showinfo\S* @ \S+\] n: .* fmt:(\S+) .* s:(\d+)x(\d+) ")
 _MUXERS = {"mp4": "mp4", "webm": "webm", "mkv": "matroska"}
 
@@ -72,26 +76,38 @@ def check_reference(reference: Reference) -> None:
                 "are; make a file with that filter applied, and name it as the reference"
             )
     if reference.video.is_raw:
+        if (known := container(reference.video.path)) is not None:
+            raise HarnessError(f"{reference.video.path} is {known}, no raw video; give it yuv_fmt 'notyuv'")
         count, end = frame_count(reference.video), reference.video.end_frame
         if end is not None and end >= count:
             raise HarnessError(f"{reference.video.path}: frame {end} is asked for, but the file has {count} frames")
 
 
 def look_at(video: Video, engine: Engine) -> Picture:
-    """Decode one frame to see its size and format; EngineError where that fails."""
+    """Decode one frame to see its size and format.
+
+    Raises HarnessError for a file that names other files, and EngineError where nothing can be decoded.
+    """
     if video.is_raw and not video.filters and video.width_px and video.height_px:
         return Picture(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt)
     graph = ",".join([*_filters(video), "showinfo=checksum=0"])
     command = [engine.path, "-hide_banner", "-nostdin", "-nostats", *_input(video), "-map", "0:V:0", "-vf", graph]
     command += ["-frames:v", "1", "-f", "null", "-"]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, env=environment()
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"{engine.path} could not be run: {error}") from error
     said = done.stderr.decode(errors="replace")
+    lines = said.splitlines()
+    if (refused := names_others(lines, [video.path])) is not None:
+        raise HarnessError(refused)
     shown = _SHOWN.search(said)
     if done.returncode or shown is None:
-        last = "\n".join(f"  {line}" for line in said.splitlines()[-10:])
+        if (why := reason(lines, [video.path], code=done.returncode)) is not None:
+            raise EngineError(why)
+        last = "\n".join(f"  {line}" for line in lines[-10:])
         raise EngineError(f"{video.path}: ffmpeg finds no video that it can decode in it; last lines:\n{last}")
     return Picture(width_px=int(shown[2]), height_px=int(shown[3]), pix_fmt=shown[1])
 
@@ -181,7 +197,7 @@ def arguments(engine: str, encodes: Sequence[Encode], targets: Sequence[Path]) -
     sizes: dict[tuple[str, ...], list[int]] = {}
     for index, encode in enumerate(encodes):
         sizes.setdefault(tuple(_scaling(source, encode.picture, encode.reference)), []).append(index)
-    chain = ",".join([*_chain(video), _split(len(sizes), "s")])
+    chain = ",".join(["showinfo=checksum=0", *_chain(video), _split(len(sizes), "s")])
     graph = [f"[0:V:0]{chain}"]
     for number, (scaling, indices) in enumerate(sizes.items()):
         graph.append(f"[s{number}]{','.join([*scaling, _split(len(indices), f's{number}e')])}")

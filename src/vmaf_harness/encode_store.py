@@ -29,6 +29,7 @@ from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.whole import replacing, write_whole
 
 FORMAT = 1
+RULE = 2  # of what is looked at: 2 refuses files that name other files
 PICTURES = ".pictures.json"  # what each reference decodes to
 
 
@@ -60,7 +61,7 @@ class EncodeResultStore:
         if self._pictures is None:
             self._pictures = _remembered(self.directory / PICTURES)
         video = reference.video
-        of = [self.source_sha256(reference), video.yuv_fmt, video.width_px, video.height_px, video.filters]
+        of = [RULE, self.source_sha256(reference), video.yuv_fmt, video.width_px, video.height_px, video.filters]
         name = json.dumps(of)
         with suppress(KeyError, TypeError):
             known = Picture(**self._pictures[name])

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from vmaf_harness.engine import PROBE_S, Engine
 from vmaf_harness.errors import EngineError
+from vmaf_harness.ffmpeg import environment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -113,6 +114,8 @@ def _all_encoders(engine: Engine) -> list[str]:
 def _asked(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [engine.path, "-hide_banner", *arguments]
     try:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False)
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, env=environment()
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"{engine.path} could not be run: {error}") from error

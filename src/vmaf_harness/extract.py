@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from vmaf_harness import pickles
 from vmaf_harness.asset import Asset, Video
+from vmaf_harness.common_form import RULE
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.parameters import FeatureParam
-from vmaf_harness.scoring import Outcome, RunOptions, score_assets
+from vmaf_harness.scoring import Outcome, RunOptions, note_lines, score_assets
 from vmaf_harness.store import CONTENT_HASHES, ContentHashes, directory
 from vmaf_workspace.lock import Run
 
@@ -65,6 +66,8 @@ def extract(
     for outcome in outcomes:
         if outcome.error is not None:
             warn(str(outcome.error))
+    for line in note_lines(outcomes):
+        warn(line)
     rows = [outcome for outcome in outcomes if outcome.result is not None]
     if len(rows) < len(outcomes) and not how.keep_going:
         raise HarnessError(
@@ -98,7 +101,13 @@ def content_hash(assets: Sequence[Asset], root: Path) -> str:
 
     digest = hashlib.sha256()
     for asset in assets:
-        compared = [asset.quality_width_px, asset.quality_height_px, asset.resampling_type, asset.workfile_yuv_type]
+        compared: list[object] = [
+            asset.quality_width_px,
+            asset.quality_height_px,
+            asset.resampling_type,
+            asset.workfile_yuv_type,
+        ]
+        compared += [RULE, asset.pairing or "index"]
         ids = [asset.content_id, asset.asset_id, asset.groundtruth]
         digest.update(json.dumps([ids, about(asset.reference), about(asset.distorted), compared]).encode() + b"\n")
     return digest.hexdigest()

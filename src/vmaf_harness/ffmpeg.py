@@ -26,6 +26,32 @@ _ERROR = re.compile(
 _WATCH = ("/bin/sh", "-c", "read -r _; kill -9 0")
 
 
+# Demuxers of files that name other files, or of no file: their bytes do not tell what is decoded, so that neither a
+# hash nor a stored result holds for them. From the list of ffmpeg 9.0.2 (`ffmpeg -demuxers`) and what each opens:
+# playlists and manifests (`hls`, `dash`, `webm_dash_manifest`, `imf`), lists (`concat`), sessions (`sdp`, `rtsp`, …),
+# scripts (`avisynth`, `vapoursynth`), patterns (`image2`), discs, filter graphs and devices. `vobsub` opens a .sub.
+# `image2pipe` and `*_pipe` read the one file; `mov` follows references to others only with -enable_drefs; `mxf` never.
+OPENS_OTHERS = frozenset(
+    (
+        *("hls", "dash", "webm_dash_manifest", "imf", "concat", "image2"),
+        *("sdp", "rtsp", "rtp", "sap", "avisynth", "vapoursynth", "vobsub", "dvdvideo", "bluray"),
+        *("lavfi", "fbdev", "kmsgrab", "video4linux2", "v4l2", "x11grab", "alsa", "oss", "pulse", "jack", "openal"),
+        *("iec61883", "libcdio", "dshow", "gdigrab", "vfwcap", "avfoundation", "android_camera", "decklink"),
+    )
+)
+_NOT_PASSED = ("AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR", "FFREPORT")
+
+
+def environment() -> dict[str, str]:
+    """The environment of every ffmpeg that we start: this process's, without what changes what ffmpeg prints.
+
+    Its log is read: AV_LOG_FORCE_COLOR, set even to nothing, would put colour codes into it. FFREPORT would write a
+    file of its own into the current directory.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+    return kept | {"AV_LOG_FORCE_NOCOLOR": "1"}
+
+
 class StoppedError(EngineError):
     """The processes were stopped on purpose, so this one has no result."""
 
@@ -74,6 +100,7 @@ class Processes:
                         stdout=file,
                         stderr=file,
                         cwd=cwd,
+                        env=environment(),
                         process_group=self._watcher.pid,
                     )
                 except OSError as error:

@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
-from vmaf_harness.asset import FILTERS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
+from vmaf_harness.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
 from vmaf_harness.transform import is_number
 
 LABELS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
@@ -156,7 +156,8 @@ _SHARED: Mapping[str, Check] = {
     "end_frame": _count,
     **{f"{name}_cmd": _filter_arguments for name in FILTERS},
 }
-DATASET: Mapping[str, Check] = {**_SHARED, "dataset_name": _directory_name, "ref_score": _number}
+_PAIRING = {"pairing": _one_of(PAIRINGS)}
+DATASET: Mapping[str, Check] = {**_SHARED, **_PAIRING, "dataset_name": _directory_name, "ref_score": _number}
 REFERENCE: Mapping[str, Check] = {
     **_SHARED,
     "content_id": _integer,
@@ -167,6 +168,7 @@ REFERENCE: Mapping[str, Check] = {
 }
 DISTORTED: Mapping[str, Check] = {
     **_SHARED,
+    **_PAIRING,
     "content_id": _integer,
     "asset_id": _integer,
     "content_name": _text,

@@ -7,14 +7,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness import pickles
-from vmaf_harness.engine import PROBE_S, Engine, Engines
+from vmaf_harness.engine import PROBE_S, Engine, find_engine
 from vmaf_harness.features import BUILT_IN as BUILT_IN
 from vmaf_harness.features import WRITES_FILES, writes_files
-from vmaf_harness.ffmpeg import quoted
+from vmaf_harness.ffmpeg import environment, quoted
 from vmaf_harness.model import check_info, num_models
 from vmaf_harness.model_group import read_model
 
@@ -49,15 +50,14 @@ def head(path: Path) -> dict[str, Any]:
 
 
 def engine() -> dict[str, Any]:
-    """Where ffmpeg is, versions, and whether libvmaf has float features; raises EngineError where there is none."""
-    found = Engines().find()
-    problem = _tried(found, "model=:feature=name=float_adm|name=float_vif|name=float_motion".replace("|", "\\|"))
-    return {"path": found.path, "ffmpeg": found.ffmpeg, "libvmaf": found.libvmaf, "no_float_features": problem}
+    """The engine: path, versions, what it lacks, why others are passed over; raises EngineError where there is none."""
+    found = find_engine()
+    return {**asdict(found), "passed_over": list(found.passed_over)}
 
 
 def why_not_in_libvmaf(model: str | Path) -> str | None:
     """Why libvmaf does not load a built-in version (str), or a `.json` (Path); None where it does. Tried on a frame."""
-    found = Engines().find()
+    found = find_engine()
     if isinstance(model, str):
         return _tried(found, f"model={quoted(f'version={model}')}")
     try:
@@ -78,7 +78,13 @@ def _tried(found: Engine, options: str, *, cwd: str | None = None) -> str | None
     arguments = [found.path, *_FRAME, "-filter_complex", graph, "-f", "null", "-"]
     try:
         done = subprocess.run(
-            arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, cwd=cwd
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+            cwd=cwd,
+            env=environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"ffmpeg could not be run: {error}"

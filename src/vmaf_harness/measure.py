@@ -1,4 +1,4 @@
-"""Measures one asset with one ffmpeg: decode, filter, scale, pair by index, libvmaf; streamed, nothing in between."""
+"""Measures one asset with one ffmpeg: decode, bring to the common form, pair, libvmaf; streamed, nothing in between."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.asset import RAW_FPS, Asset, Video, check_asset
+from vmaf_harness.common_form import Form, check_shapes, common_form
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes, described, quoted
+from vmaf_harness.frames import LISTED, Frames, first_apart, listed
+from vmaf_harness.header import LIMITED, Header, read_headers
+from vmaf_harness.notes import DAMAGE, PAIRING, Note
+from vmaf_harness.pixel_format import samples
+from vmaf_harness.said import damage, lines_of, reason
 from vmaf_workspace.errors import WorkspaceError
 
 _FRAMES = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
-_NO_FEATURE = re.compile(r"libvmaf ERROR vmaf_predict_score\w*\(\): no feature '([^']*)'")
-_TOO_SMALL = "scale below 1x1"  # libvmaf's MS-SSIM; ffmpeg may exit 0
-_BEFORE_SCALING = ("crop", "pad")  # the other filters of a recipe work at the quality size, as in VMAF's own harness
+_SCALED = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
+_RETIMING = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
+_ROUNDED_S = 0.0015  # containers round times to whole milliseconds, which must not make a frame come before its partner
+_SIDES = ("distorted", "reference")  # inputs 0 and 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +41,7 @@ class Measurement:
     frames: dict[str, list[float]]  # metric -> its value in each frame
     means: dict[str, float]  # metric -> libvmaf's own mean, taken before its log is rounded to 6 decimals
     extraction_s: float
+    notes: tuple[Note, ...] = ()  # what a person should know of these numbers
 
     @property
     def n_frames(self) -> int:
@@ -59,53 +69,73 @@ class Job:
 def measure(job: Job, processes: Processes) -> Measurement:
     """Measure one asset.
 
-    Raises HarnessError where the two videos do not have the same number of frames, and EngineError, with arguments,
-    exit code, last lines and the place of the log, where ffmpeg fails, but in one line for pictures that are too small.
+    Raises HarnessError where the two videos do not have the same number of frames (paired by number) or do not last as
+    long (paired by time), where one changes its form in mid-stream, where the reference is damaged, and for what
+    `common_form` refuses; EngineError where ffmpeg fails, in one line where its log tells why.
     """
     check_asset(job.asset)
     job.directory.mkdir(exist_ok=True)
     if job.extraction.model is not None:
         (job.directory / job.extraction.model.name).write_bytes(job.extraction.model.content)
-    command = arguments(job)
-    log = job.directory / "ffmpeg.log"
-    began = time.perf_counter()
-    code = processes.run(command, cwd=job.directory, log=log)
-    took_s = time.perf_counter() - began
-    what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
-    if code:
-        raise EngineError(f"{what}: {_why(job, command, code, log, 'ffmpeg failed')}")
-    counts = _counted(log)
-    if counts is not None:
-        _check_counts(job.asset, counts)
-    measurement = _read(job.directory / "vmaf.json", took_s)
-    if measurement is None or counts is None or measurement.n_frames != counts[0]:
-        # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
-        found = "no frames" if measurement is None else f"{measurement.n_frames} frames"
-        wanted = f"{counts[0]} frames" if counts else "an unknown number of frames"
-        lacks = f"ffmpeg compared {wanted}, but libvmaf's log holds {found}; is the disk full?"
-        raise EngineError(f"{what}: {_why(job, command, code, log, lacks)}")
-    if job.extraction.score not in measurement.frames:
-        raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
+    distorted, reference = read_headers((job.asset.distorted, job.asset.reference), job.engine)
+    measurement = _attempt(job, processes, reference, distorted)
     if not job.keep_workfiles:
         shutil.rmtree(job.directory, ignore_errors=True)  # what is left goes with the run
     return measurement
 
 
-def arguments(job: Job) -> list[str | Path]:
+def _attempt(job: Job, processes: Processes, reference: Header, distorted: Header) -> Measurement:
+    """Measure by what the headers say; once more by what the first frames are, where those differ from it."""
+    form = common_form(job.asset, reference, distorted)
+    command = arguments(job, form)
+    log = job.directory / "ffmpeg.log"
+    began = time.perf_counter()
+    code = processes.run(command, cwd=job.directory, log=log)
+    took_s = time.perf_counter() - began
+    what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
+    frames = listed(lines_of(log))
+    found = [_as_decoded(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
+    if found != [distorted, reference]:
+        return _attempt(job, processes, found[1], found[0])
+    for side, video in zip(_SIDES, (job.asset.distorted, job.asset.reference), strict=True):
+        if side in frames and (change := frames[side].change) is not None:
+            number, before, after = change
+            raise HarnessError(
+                f"asset {job.asset.asset_id}: {video.path} changes in mid-stream: frame {number} (counted from 0) is "
+                f"{after}, those before it {before}; no score compares two forms, cut it there and score each part"
+            )
+    if code:
+        raise EngineError(f"{what}: {_why(job, command, code, log, 'ffmpeg failed')}")
+    counts = _counted(log)
+    if job.asset.pairing == "time":
+        _check_lengths(job.asset, frames)
+    elif counts is not None:
+        _check_counts(job.asset, counts)
+    measurement = _read(job.directory / "vmaf.json", took_s)
+    compared = None if counts is None else counts[0]
+    if measurement is None or compared is None or measurement.n_frames != compared:
+        # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
+        lacks = "no frames" if measurement is None else f"{measurement.n_frames} frames"
+        wanted = f"{compared} frames" if counts else "an unknown number of frames"
+        lacks = f"ffmpeg compared {wanted}, but libvmaf's log holds {lacks}"
+        raise EngineError(f"{what}: {_why(job, command, code, log, lacks)}")
+    if job.extraction.score not in measurement.frames:
+        raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
+    notes = [*form.notes, *_cropped_shapes(job.asset, log), *_times(job.asset, frames), *_damage(job, processes, log)]
+    return replace(measurement, notes=tuple(notes))
+
+
+def arguments(job: Job, form: Form) -> list[str | Path]:
     """The command for one asset, to be started in `job.directory`, so that no path is part of a filter graph."""
     asset = job.asset
     options = [("log_fmt", "json"), ("log_path", "vmaf.json"), ("n_threads", str(job.threads)), *job.extraction.options]
     libvmaf = ":".join(f"{name}={quoted(value)}" for name, value in options)
     # Each side also goes to an output of its own, whose frames ffmpeg counts; that costs less than can be measured.
-    distorted, reference = _chain(asset.distorted, asset), _chain(asset.reference, asset)
-    if asset.quality_width_px is None and not (asset.distorted.is_raw and asset.reference.is_raw):
-        # Nobody named a size, and only decoding tells it: the distorted video gets whatever the reference has.
-        graph = f"[1:V:0]{reference},split=3[r][r-counted][r-sized];[0:V:0]{distorted}[d-own];"
-        graph += f"[d-own][r-sized]scale=w=rw:h=rh:flags={asset.resampling_type},split[d][d-counted];"
-    else:
-        graph = f"[0:V:0]{distorted},split[d][d-counted];[1:V:0]{reference},split[r][r-counted];"
+    distorted = _chain("distorted", asset.distorted, form.distorted, asset)
+    reference = _chain("reference", asset.reference, form.reference, asset)
+    graph = f"[0:V:0]{distorted},split[d][d-counted];[1:V:0]{reference},split[r][r-counted];"
     graph += f"[d][r]libvmaf={libvmaf}[measured]"
-    command: list[str | Path] = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "verbose", "-y"]
+    command: list[str | Path] = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y"]
     command += [*_input(asset.distorted), *_input(asset.reference)]
     command += ["-filter_complex", graph, "-map", "[measured]", *_NULL]
     for pad, file in (("[d-counted]", "distorted.yuv"), ("[r-counted]", "reference.yuv")):
@@ -124,12 +154,14 @@ def _input(video: Video) -> list[str | Path]:
         size = f"{video.width_px}x{video.height_px}"
         raw = ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size]
         raw += ["-framerate", repr(video.fps or RAW_FPS)]
-    # `file:` so that no name is taken for a protocol.
-    return ["-threads", "1", *raw, "-i", "file:" + os.path.abspath(video.path)]
+    # The graph stays as the first frame made it: where a later one is another, `Frames.change` tells.
+    # `file:` so that no name is taken for a protocol, and no other protocol for what a file names.
+    files = ["-protocol_whitelist", "file", "-i", "file:" + os.path.abspath(video.path)]
+    return ["-threads", "1", "-reinit_filter", "0", *raw, *files]
 
 
-def _chain(video: Video, asset: Asset) -> str:
-    """The filters of one input: frames, then the recipe's own, then what makes the two alike."""
+def _chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str:
+    """The filters of one input: which frames, then what makes the two videos alike."""
     trim = []
     if video.start_frame is not None:
         trim.append(f"start_frame={video.start_frame}")
@@ -138,33 +170,122 @@ def _chain(video: Video, asset: Asset) -> str:
     if video.duration_s is not None:
         trim.append(f"duration={video.duration_s!r}")
     filters = [f"trim={':'.join(trim)}"] if trim else []
-    filters += [f"{name}={given}" for name, given in video.filters if name in _BEFORE_SCALING]
-    if asset.quality_width_px is not None:  # does nothing to a frame that has this size
-        filters.append(f"scale={asset.quality_width_px}:{asset.quality_height_px}:flags={asset.resampling_type}")
-    filters += [f"{name}={given}" for name, given in video.filters if name not in _BEFORE_SCALING]
-    if asset.workfile_yuv_type is not None:
-        filters.append(f"format={asset.workfile_yuv_type}")
+    if not video.is_raw:
+        filters.append(LISTED.replace("showinfo", f"showinfo@{side}", 1))
+    # The first scale is the one that scales; its name makes the log tell which size came into it.
+    sized = next(index for index, each in enumerate(to_form) if each.startswith("scale="))
+    filters += [*to_form[:sized], to_form[sized].replace("scale=", f"scale@{side}=", 1), *to_form[sized + 1 :]]
+    if asset.pairing == "time":
+        # Each distorted frame with the one that the reference shows at its time: libvmaf takes the latest not after it.
+        late = f"+{_ROUNDED_S}/TB" if side == "distorted" else ""
+        return ",".join([*filters, "settb=AVTB", f"setpts=PTS-STARTPTS{late}"])
     # Frames are paired by their index, whatever their times; a second each, so that no rounding makes two the same.
     return ",".join([*filters, "settb=1", "setpts=N"])
 
 
+def _as_decoded(header: Header, frames: Frames | None) -> Header:
+    """The header, with what the first frame is where the container said something else."""
+    if frames is None or (first := frames.first) is None:
+        return header
+    is_said = (header.range or LIMITED) == first.range or samples(first.pix_fmt).kind == "gray"
+    return replace(
+        header,
+        pix_fmt=first.pix_fmt,
+        width_px=first.width_px,
+        height_px=first.height_px,
+        range=header.range if is_said else first.range,
+    )
+
+
+def _cropped_shapes(asset: Asset, log: Path) -> list[Note]:
+    """The note of differing shapes where a recipe crops or pads, after which only ffmpeg knows them."""
+    videos = dict(zip(_SIDES, (asset.distorted, asset.reference), strict=True))
+    if not any(name in ("crop", "pad") for video in videos.values() for name, _ in video.filters):
+        return []
+    shapes: dict[str, Header] = {}
+    for line in lines_of(log):
+        if (match := _SCALED.search(line)) and match[1] not in shapes:
+            over, under = int(match[4]), int(match[5])
+            sar = Fraction(over, under) if over and under else Fraction(1)
+            shapes[match[1]] = Header(width_px=int(match[2]), height_px=int(match[3]), pix_fmt="", sar=sar)
+    if len(shapes) < len(_SIDES):
+        return []
+    return check_shapes(asset, shapes["reference"], shapes["distorted"])
+
+
+def _times(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
+    """The note of frames whose times say that their numbers pair the wrong ones; none where the recipe means it so."""
+    retimed = any(name in _RETIMING for video in (asset.reference, asset.distorted) for name, _ in video.filters)
+    if asset.pairing == "time" or retimed or len(frames) < len(_SIDES):
+        return []
+    apart = first_apart(frames["reference"].times_s, frames["distorted"].times_s)
+    if apart is None:
+        return []
+    number, apart_s = apart
+    text = (
+        f"frames are paired by number, but times differ from frame {number} (counted from 0) on: there by "
+        f"{apart_s * 1000:+.0f} ms, more than half a frame; --pair-by time pairs by time, --pair-by index says that it "
+        "is meant so"
+    )
+    return [Note(kind=PAIRING, side="distorted", text=text)]
+
+
 def _why(job: Job, command: Sequence[str | Path], code: int, log: Path, failure: str) -> str:
-    """A failure and what ffmpeg said; one line where the pictures are too small, as all of a dataset may be."""
-    said = log.read_text(encoding="utf-8", errors="replace")
+    """A failure and what ffmpeg said: one line where the log names the cause, as all of a dataset may have it."""
     kept = keep_log(log, job.failures)
-    if (lacks := _NO_FEATURE.search(said)) is not None:
-        small = f"libvmaf computed no {lacks[1]}; are the pictures too small? CAMBI needs 216 pixels one way"
-    elif _TOO_SMALL in said:
-        small = f"the pictures are too small for {job.extraction.type}, which halves them several times"
-    else:
+    inputs = (job.asset.distorted.path, job.asset.reference.path)
+    if (why := reason(lines_of(log), inputs, code=code)) is None:
         return f"{failure}\n{described(command, job.directory, code, log, kept)}"
-    return small + (f"; full log: {kept}" if kept is not None else "")
+    return why + (f"; full log: {kept}" if kept is not None else "")
 
 
 def _counted(log: Path) -> tuple[int, int] | None:
     """Frames of the distorted and of the reference video, as ffmpeg counted them; None where it does not say."""
-    counts = dict(_FRAMES.findall(log.read_text(encoding="utf-8", errors="replace")))
+    counts = {match[1]: match[2] for line in lines_of(log) if (match := _FRAMES.search(line))}
     return (int(counts["1"]), int(counts["2"])) if len(counts) == 2 else None
+
+
+def _damage(job: Job, processes: Processes, log: Path) -> list[Note]:
+    """The note of a damaged distorted video, which packet loss may have been meant to be; a reference fails."""
+    if not (found := damage(lines_of(log))):
+        return []
+    complaints: dict[str, tuple[int, str]] = {}
+    for index, (side, video) in enumerate(zip(_SIDES, (job.asset.distorted, job.asset.reference), strict=True)):
+        of_side = found
+        if found.unnamed:  # a decoder complains that both use: whose words those are, decoding one alone tells
+            alone = job.directory / f"{side}.log"
+            command = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", *_input(video)]
+            processes.run([*command, "-map", "0:V:0", *_NULL], cwd=job.directory, log=alone)
+            of_side, index = damage(lines_of(alone)), 0
+        if number := of_side.of(index):
+            complaints[side] = (number, of_side.first.get(index, ""))
+    if "reference" in complaints:
+        number, words = complaints["reference"]
+        raise HarnessError(
+            f"asset {job.asset.asset_id}: {job.asset.reference.path} is damaged: ffmpeg complains {number} times, "
+            f"first: {words}; bring the reference again, since everything is measured against it"
+        )
+    return [
+        Note(kind=DAMAGE, side="distorted", text=f"damaged: ffmpeg complains {number} times, first: {words}")
+        for number, words in complaints.values()
+    ]
+
+
+def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:
+    """Paired by time, both have to last as long, but for the last frame of each."""
+    spans = {side: found.times_s for side, found in frames.items() if len(found.times_s) > 1}
+    if len(spans) < len(_SIDES):
+        return
+    last_s, step_s = {}, 0.0
+    for side, times_s in spans.items():
+        last_s[side] = times_s[-1] - times_s[0]
+        step_s = max(step_s, *(after - before for before, after in pairwise(times_s)))
+    if abs(last_s["reference"] - last_s["distorted"]) > step_s * 1.5:
+        raise HarnessError(
+            f"asset {asset.asset_id}: the last frame of {asset.reference.path} is shown {last_s['reference']:.3f} s "
+            f"after its first, that of {asset.distorted.path} {last_s['distorted']:.3f} s; name the common part with "
+            "start_frame and end_frame, or duration_sec, in a recipe"
+        )
 
 
 def _check_counts(asset: Asset, counts: tuple[int, int]) -> None:
@@ -177,7 +298,8 @@ def _check_counts(asset: Asset, counts: tuple[int, int]) -> None:
     if distorted != reference:
         raise HarnessError(
             f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "
-            f"gives {distorted}; name the common ones with start_frame and end_frame"
+            f"gives {distorted}; in a recipe, start_frame and end_frame name the common ones, fps_cmd makes rates "
+            "alike; pairing = 'time' (--pair-by time) pairs by time"
         )
     for video, count in ((asset.distorted, distorted), (asset.reference, reference)):
         drops = any(name in ("fps", "select") for name, _ in video.filters)

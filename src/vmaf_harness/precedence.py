@@ -31,7 +31,7 @@ _UNREAD = tuple(f"{name}_cmd" for name in FILTERS if name not in ("crop", "pad",
 _DATASET_WINS = (*OF_A_PAIR, *_OF_A_SIDE)
 
 
-class Notes:
+class Remarks:
     """What the reader of a recipe should know: one line a matter, with its first place and how many videos it is of."""
 
     def __init__(self, error: Callable[[Place, str], RecipeError]) -> None:
@@ -40,7 +40,7 @@ class Notes:
         self._count: dict[object, int] = {}
 
     def add(self, matter: object, place: Place, text: str) -> None:
-        """Note it, or count one video more of this matter."""
+        """Remember it, or count one video more of this matter."""
         self._first.setdefault(matter, (place, text))
         self._count[matter] = self._count.get(matter, 0) + 1
 
@@ -74,37 +74,37 @@ def resampling_types(dataset: Fields, reference: Fields, distorted: Fields) -> t
     return reference.get("resampling_type", common), distorted.get("resampling_type", common)
 
 
-def note_overruled(notes: Notes, dataset: Fields, videos: Sequence[tuple[Place, Fields]]) -> None:
-    """Note what a video says in vain because the dataset says otherwise, and filters that theirs does not read."""
+def remark_overruled(remarks: Remarks, dataset: Fields, videos: Sequence[tuple[Place, Fields]]) -> None:
+    """Remark what a video says in vain because the dataset says otherwise, and filters that theirs does not read."""
     for name in _DATASET_WINS:
         if name in dataset:
             for place, video in _that_have(name, videos):
                 if video[name] != dataset[name]:
                     text = f"{video[name]!r} here, {dataset[name]!r} for the dataset"
-                    notes.add((name, "both"), (*place, name), f"{text}: the dataset's holds, as in {OTHER}")
+                    remarks.add((name, "both"), (*place, name), f"{text}: the dataset's holds, as in {OTHER}")
     for name in _UNREAD:
         unread = f"is applied here, but {OTHER} does not read it from a recipe, and gives another number"
         if name in dataset:
-            notes.add((name, "unread"), (name,), unread)
+            remarks.add((name, "unread"), (name,), unread)
         else:
             for place, _ in _that_have(name, videos):
-                notes.add((name, "unread"), (*place, name), unread)
+                remarks.add((name, "unread"), (*place, name), unread)
 
 
-def note_formats(notes: Notes, dataset: Fields, references: Sequence[tuple[Place, Fields]]) -> None:
-    """Note a `yuv_fmt` of a reference that is not the dataset's."""
+def remark_formats(remarks: Remarks, dataset: Fields, references: Sequence[tuple[Place, Fields]]) -> None:
+    """Remark a `yuv_fmt` of a reference that is not the dataset's."""
     if "yuv_fmt" not in dataset:
         return
     for place, video in _that_have("yuv_fmt", references):
         if video["yuv_fmt"] != dataset["yuv_fmt"]:
             text = f"{video['yuv_fmt']!r} here, {dataset['yuv_fmt']!r} for the dataset: that one holds for references"
-            notes.add("yuv_fmt", (*place, "yuv_fmt"), f"{text}, as in {OTHER}; remove one of them")
+            remarks.add("yuv_fmt", (*place, "yuv_fmt"), f"{text}, as in {OTHER}; remove one of them")
 
 
-def note_in_references(
-    notes: Notes, dataset: Fields, references: Mapping[int, tuple[int, Fields]], distorted: Sequence[Fields]
+def remark_in_references(
+    remarks: Remarks, dataset: Fields, references: Mapping[int, tuple[int, Fields]], distorted: Sequence[Fields]
 ) -> None:
-    """Note what theirs ignores in a reference, unless the distorted videos say the same."""
+    """Remark what theirs ignores in a reference, unless the distorted videos say the same."""
     for name in OF_A_PAIR:
         if name in dataset:
             continue
@@ -120,32 +120,32 @@ def note_in_references(
             if content_id in differing:
                 text = f"is ignored in a reference by {OTHER}; here it holds where neither the dataset nor the "
                 text += "distorted video has one: move it there"
-                notes.add((name, "reference"), ("ref_videos", index, name), text)
+                remarks.add((name, "reference"), ("ref_videos", index, name), text)
 
 
-def note_ranges(
-    notes: Notes, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], pair: Fields
+def remark_ranges(
+    remarks: Remarks, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], pair: Fields
 ) -> None:
-    """Note half a range of frames, and a duration without a rate: theirs takes all frames then."""
+    """Remark half a range of frames, and a duration without a rate: theirs takes all frames then."""
     for prefix, video in (("", distorted), ("dis_", distorted), ("ref_", reference)):
         start, end = f"{prefix}start_frame", f"{prefix}end_frame"
         own = video[1] if prefix else pair
         if (start in own) != (end in own):
             given, lacking = (start, end) if start in own else (end, start)
             text = f"counts here without {lacking}, but {OTHER} ignores it then; give both"
-            notes.add((given, "half"), _place(given, dataset, reference, distorted), text)
+            remarks.add((given, "half"), _place(given, dataset, reference, distorted), text)
     if "duration_sec" in pair and "fps" not in pair and not ("start_frame" in pair and "end_frame" in pair):
         text = f"counts here without fps, but {OTHER} ignores it then, and takes all frames; add fps"
-        notes.add("duration_sec", _place("duration_sec", dataset, reference, distorted), text)
+        remarks.add("duration_sec", _place("duration_sec", dataset, reference, distorted), text)
 
 
-def note_lone_size(
-    notes: Notes, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], given: str
+def remark_lone_size(
+    remarks: Remarks, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], given: str
 ) -> None:
-    """Note a quality size of one dimension, which counts for nothing."""
+    """Remark a quality size of one dimension, which counts for nothing."""
     lacking = "quality_height" if given == "quality_width" else "quality_width"
     text = f"counts for nothing without {lacking}, as in {OTHER}; give both, or none"
-    notes.add((given, "lone"), _place(given, dataset, reference, distorted), text)
+    remarks.add((given, "lone"), _place(given, dataset, reference, distorted), text)
 
 
 def _place(name: str, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields]) -> Place:

@@ -17,7 +17,7 @@ from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
 from vmaf_harness.errors import RecipeError
 from vmaf_harness.literal import Literals, read_literals
 from vmaf_harness.places import Place, place_text
-from vmaf_harness.precedence import OTHER, Fields, Notes
+from vmaf_harness.precedence import OTHER, Fields, Remarks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class _Reader:
         self._error = literals.error
         self._literals = literals
         self._directories = [os.fspath(directory) for directory in (*search, literals.path.absolute().parent)]
-        self._notes = Notes(literals.error)
+        self._remarks = Remarks(literals.error)
         self._found: dict[str, Path | str] = {}  # path as written -> where it is, or what is wrong with it
 
     def recipe(self) -> Recipe:
@@ -143,9 +143,9 @@ class _Reader:
         label_kind = self._label_kind(distorted)
         of_references: list[tuple[Place, Fields]] = [(("ref_videos", i), video) for i, video in references.values()]
         of_distorted: list[tuple[Place, Fields]] = [(("dis_videos", i), video) for i, video in enumerate(distorted)]
-        precedence.note_overruled(self._notes, dataset, [*of_references, *of_distorted])
-        precedence.note_formats(self._notes, dataset, of_references)
-        precedence.note_in_references(self._notes, dataset, references, distorted)
+        precedence.remark_overruled(self._remarks, dataset, [*of_references, *of_distorted])
+        precedence.remark_formats(self._remarks, dataset, of_references)
+        precedence.remark_in_references(self._remarks, dataset, references, distorted)
 
         assets: list[Asset] = []
         missing: list[AssetProblem] = []
@@ -170,7 +170,7 @@ class _Reader:
             missing=tuple(missing),
             label_kind=label_kind,
             ref_score=dataset.get("ref_score"),
-            warnings=self._notes.lines(),
+            warnings=self._remarks.lines(),
         )
 
     def references(self) -> References:
@@ -179,8 +179,8 @@ class _Reader:
         missing: list[str] = []
         references = self._references()
         given: list[tuple[Place, Fields]] = [(("ref_videos", index), video) for index, video in references.values()]
-        precedence.note_overruled(self._notes, dataset, given)
-        precedence.note_formats(self._notes, dataset, given)
+        precedence.remark_overruled(self._remarks, dataset, given)
+        precedence.remark_formats(self._remarks, dataset, given)
         for content_id, (index, reference) in references.items():
             place: Place = ("ref_videos", index)
             own, shared = {**dataset, **reference}, {**reference, **dataset}
@@ -211,7 +211,7 @@ class _Reader:
             path=self._literals.path,
             references=tuple(found),
             missing=tuple(missing),
-            warnings=self._notes.lines(),
+            warnings=self._remarks.lines(),
         )
 
     def _dataset(self, *needed: str) -> Fields:
@@ -270,7 +270,7 @@ class _Reader:
         """A field of somebody's own is let by, with a word; one that looks like a field of ours misspelled is not."""
         if (meant := fields.meant(name, known, given)) is not None:
             raise self._error(place, f"is not a supported field; is {meant} meant?")
-        self._notes.add((name, "own"), place, f"is no field of a recipe: it is ignored here, as in {OTHER}")
+        self._remarks.add((name, "own"), place, f"is no field of a recipe: it is ignored here, as in {OTHER}")
 
     def _label_kind(self, distorted: Sequence[Fields]) -> str | None:
         """The one kind of label that the videos carry; some may carry none."""
@@ -287,7 +287,7 @@ class _Reader:
                 raise self._error(("dis_videos", index, label), problem)
             for other in others:
                 text = f"is not used beside {label}, as in {OTHER}; remove one of them"
-                self._notes.add((other, "label"), ("dis_videos", index, other), text)
+                self._remarks.add((other, "label"), ("dis_videos", index, other), text)
         return kind
 
     def _pair(
@@ -312,7 +312,7 @@ class _Reader:
         of_reference = self._video(reference_place, own, pair, (reference, dataset), "ref_")
         of_reference["fps"] = dataset.get("fps", reference.get("fps", of_reference["fps"]))
         by_reference, by_distorted = (reference_place, reference), (place, video)
-        precedence.note_ranges(self._notes, dataset, by_reference, by_distorted, pair)
+        precedence.remark_ranges(self._remarks, dataset, by_reference, by_distorted, pair)
         quality_width_px, quality_height_px = self._quality_size(
             dataset, by_reference, by_distorted, pair, of_reference, of_distorted
         )
@@ -323,7 +323,11 @@ class _Reader:
             of_reference["resampling_type"] = for_reference
             text = f"{for_reference!r} for the reference, {for_distorted!r} for the distorted video: "
             text += f"each is scaled its own way, as in {OTHER}"
-            self._notes.add("resampling_type", (*place, "resampling_type"), text)
+            self._remarks.add("resampling_type", (*place, "resampling_type"), text)
+        pairing = video.get("pairing", dataset.get("pairing"))
+        if pairing == "time":
+            at: Place = (*place, "pairing") if "pairing" in video else ("pairing",)
+            self._remarks.add("pairing", at, f"frames are paired by their times here; {OTHER} pairs them by number")
         reference_path, distorted_path = self._find(reference["path"]), self._find(video["path"])
         if isinstance(reference_path, str):
             problem = f"{place_text(reference_place)}.path: {reference_path}"
@@ -344,6 +348,7 @@ class _Reader:
             groundtruth=None if label_kind in (None, "os") else video.get(label_kind),
             groundtruth_std=video.get("groundtruth_std"),
             raw_scores=video.get("os"),
+            pairing=pairing,
         )
 
     def _video(
@@ -384,7 +389,7 @@ class _Reader:
             return pair["quality_width"], pair["quality_height"]
         for one in ("quality_width", "quality_height"):
             if one in pair:
-                precedence.note_lone_size(self._notes, dataset, reference, distorted, one)
+                precedence.remark_lone_size(self._remarks, dataset, reference, distorted, one)
         return None, None
 
     def _quality_size(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
-from vmaf_harness.engine import Engines
+from vmaf_harness.engine import find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.execute import run_jobs, shares
 from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.measure import Job, Measurement, measure
-from vmaf_harness.store import ENGINES, FileResultStore, Result, directory, summary
+from vmaf_harness.notes import DAMAGE, lines, noted
+from vmaf_harness.store import FileResultStore, Result, summary
 from vmaf_workspace.lock import Run
 from vmaf_workspace.setup import explained
 
@@ -55,6 +56,7 @@ class RunOptions:
     keep_going: bool = False
     keep_workfiles: bool = False  # decoded and filtered YUVs stay in the run's workdir
     frames: bool = False  # keep the metrics of each frame in the outcome, too
+    refuse_damaged: bool = False  # a damaged distorted video is an error, not a note
     scheduler: str | None = None  # address of a Dask scheduler; the workspace is on a mount that its workers share
 
 
@@ -73,8 +75,7 @@ def score_assets(
     workspace is written to only where something has to be measured. Raises EngineError where no engine is found and
     WorkspaceError where the workspace cannot be written; what was measured until then is stored.
     """
-    engines = Engines(directory(run.root) / ENGINES)
-    engine = engines.find()
+    engine = find_engine()
     store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
     outcomes, paths = _stored(assets, store, how)
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
@@ -111,6 +112,7 @@ def score_assets(
                 outcomes[index] = Outcome(asset=asset, result=result, frames=made.frames if how.frames else None)
             except HarnessError as error:
                 outcomes[index] = Outcome(asset=asset, error=error)
+        outcomes[index] = _unless_damaged(outcomes[index], how)
         done += 1
         progress(done, len(assets), outcomes[index])
 
@@ -120,8 +122,22 @@ def score_assets(
     finally:
         if store is not None:
             store.save_hashes()
-            engines.remember()
     return outcomes
+
+
+def _unless_damaged(outcome: Outcome, how: RunOptions) -> Outcome:
+    """The outcome, whose error it is that its distorted video is damaged, where that is refused."""
+    damage = [note.text for note in (outcome.result.notes if outcome.result else ()) if note.kind == DAMAGE]
+    if not damage or not how.refuse_damaged:
+        return outcome
+    asset = outcome.asset
+    error = HarnessError(f"asset {asset.asset_id}: {asset.distorted.path} is {damage[0]}; refused, as asked")
+    return Outcome(asset=asset, error=error)
+
+
+def note_lines(outcomes: Iterable[Outcome]) -> list[str]:
+    """What a person should know of these scores, each thing once."""
+    return lines((outcome.asset, outcome.result.notes) for outcome in outcomes if outcome.result is not None)
 
 
 def pooled(result: Result, pool: str, what: str) -> float:
@@ -159,11 +175,13 @@ def score_pair(
     *,
     quality_size_px: tuple[int, int] | None = None,
     resampling_type: str = DEFAULT_RESAMPLING_TYPE,
+    pairing: str | None = None,
 ) -> PairScore:
-    """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's (ffmpeg 7.1).
+    """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's.
 
-    Nothing is stored. Raises HarnessError where a file is missing or the two have not the same number of frames,
-    EngineError where ffmpeg is missing or fails.
+    *pairing* is ``index`` or ``time``, as in `Asset`. Nothing is stored. Raises HarnessError where a file is missing or
+    the two have not the same number of frames, and for whatever else `measure` does, EngineError where ffmpeg is
+    missing or fails.
     """
     width_px, height_px = quality_size_px or (None, None)
     asset = Asset(
@@ -175,8 +193,9 @@ def score_pair(
         quality_width_px=width_px,
         quality_height_px=height_px,
         resampling_type=resampling_type,
+        pairing=pairing,
     )
-    engine = Engines(directory(run.root) / ENGINES).find()
+    engine = find_engine()
     with explained(run.root), Processes() as processes:
         job = Job(
             engine=engine.path,
@@ -188,7 +207,8 @@ def score_pair(
             keep_workfiles=run.keep_workfiles,
         )
         measurement = measure(job, processes)
-    return PairScore(result=summary(measurement, extraction, engine), frames=measurement.frames)
+    result = summary(measurement, extraction, engine)
+    return PairScore(result=replace(result, notes=tuple(noted(asset, result.notes))), frames=measurement.frames)
 
 
 def _stored(
@@ -205,7 +225,8 @@ def _stored(
             result = store.get(asset)
             frames = store.frames(asset) if how.frames and result is not None else None
             found = result is not None and (frames is not None or not how.frames)
-            outcomes.append(Outcome(asset=asset, result=result if found else None, cached=found, frames=frames))
+            outcome = Outcome(asset=asset, result=result if found else None, cached=found, frames=frames)
+            outcomes.append(_unless_damaged(outcome, how))
         except HarnessError as error:
             outcomes.append(Outcome(asset=asset, error=error))
     return outcomes, paths

@@ -15,25 +15,25 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.asset import Asset, Video
+from vmaf_harness.common_form import RULE
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.features import Extraction
 from vmaf_harness.measure import Measurement
+from vmaf_harness.notes import Note
 from vmaf_harness.statistics import POOLS
 from vmaf_workspace.children import cores
 from vmaf_workspace.config import below
-from vmaf_workspace.contract import FILE_RESULT_STORE
+from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.whole import write_whole
 
-FORMAT = 1
-ENGINES = ".engines.json"  # what each ffmpeg answered
 CONTENT_HASHES = ".content_hashes.jsonl"
 BROKEN = ".broken"  # suffix of an entry that could not be read
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
@@ -49,6 +49,7 @@ class Result:
     n_frames: int
     extraction_s: float
     versions: Mapping[str, str]  # of ffmpeg and libvmaf
+    notes: tuple[Note, ...] = ()  # what a person should know of these numbers
 
 
 def summary(measurement: Measurement, extraction: Extraction, engine: Engine) -> Result:
@@ -67,6 +68,7 @@ def summary(measurement: Measurement, extraction: Extraction, engine: Engine) ->
         n_frames=measurement.n_frames,
         extraction_s=measurement.extraction_s,
         versions=engine.versions,
+        notes=measurement.notes,
     )
 
 
@@ -151,13 +153,14 @@ class FileResultStore:
             raise HarnessError(f"asset {asset.asset_id}: a video changed while it was measured; run it again")
         frames = json.dumps({"frames": measurement.frames}).encode() + b"\n"
         first = {
-            "format": FORMAT,
+            "format": RESULT_FORMAT,
             "extraction_s": result.extraction_s,
             "n_frames": result.n_frames,
             "score": self._extraction.score,
             "pools": dict(result.pools),
             "means": dict(result.means),
             "versions": dict(result.versions),
+            "notes": [asdict(note) for note in result.notes],
             "asset_id": asset.asset_id,
             "frames_bytes": len(frames),
             "key_of": made_of,
@@ -185,6 +188,8 @@ class FileResultStore:
     def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:
         made_of: dict[str, Any] = {
             **self._extraction.identity,
+            "common_form": RULE,
+            "pairing": asset.pairing or "index",
             "engine": self._engine.versions,
             "reference": self._video(asset.reference),
             "distorted": self._video(asset.distorted),
@@ -346,7 +351,7 @@ def _parsed(line: bytes, size: int) -> Result | None:
     """The summary in the first line of an entry of *size* bytes; None where the entry is not whole."""
     try:
         first = json.loads(line)
-        if first["format"] != FORMAT or len(line) + first["frames_bytes"] != size:
+        if first["format"] != RESULT_FORMAT or len(line) + first["frames_bytes"] != size:
             return None
         result = Result(
             pools=first["pools"],
@@ -354,6 +359,7 @@ def _parsed(line: bytes, size: int) -> Result | None:
             n_frames=first["n_frames"],
             extraction_s=first["extraction_s"],
             versions=first["versions"],
+            notes=tuple(Note(**note) for note in first["notes"]),
         )
         is_whole = (
             _are_numbers([*result.pools.values(), *result.means.values(), result.n_frames, result.extraction_s])

@@ -29,11 +29,13 @@ def score(
     vmaf_model: str = "",
     quality_type: str = "VMAF",
     pool: str = "mean",
+    pair_by: str = "",
     save_plot: str = "",
     workspace: str = "",
     json: bool = False,
 ) -> int:
     """Score one distorted video against its reference; nothing is stored."""
+    from vmaf_harness.asset import PAIRINGS
     from vmaf_harness.execute import Stopped, stop_on_signals
     from vmaf_harness.features import QUALITY_TYPES
     from vmaf_harness.predictor import quality
@@ -45,7 +47,8 @@ def score(
     for flag, given in (("--reference", reference), ("--distorted", distorted)):
         if not given:
             raise UsageError(f"{flag} is missing; name a video that ffmpeg can open")
-    for flag, given, known in (("--pool", pool, POOLS), ("--quality-type", quality_type, QUALITY_TYPES)):
+    choices = (("--pool", pool, POOLS), ("--quality-type", quality_type, QUALITY_TYPES))
+    for flag, given, known in (*choices, *([("--pair-by", pair_by, PAIRINGS)] if pair_by else [])):
         if given not in known:
             raise UsageError(f"{flag}: expected one of {', '.join(known)}, got {given!r}")
     root = locate(workspace).path
@@ -56,7 +59,7 @@ def score(
         check_directory(Path(save_plot))
     try:
         with stop_on_signals(), Run(root) as run:
-            pair = score_pair(Path(reference), Path(distorted), wanted, run)
+            pair = score_pair(Path(reference), Path(distorted), wanted, run, pairing=pair_by or None)
     except Stopped as stopped:
         print(f"stopped by {stopped}", file=sys.stderr)
         return stopped.exit_code
@@ -66,13 +69,17 @@ def score(
         wanted = predictor.extraction
     found = pair.result
     number = pooled(found, pool, distorted)
+    videos = {"reference": reference, "distorted": distorted}
+    for note in found.notes:
+        _warn(f"{note.kind}: {videos[note.side]}: {note.text}")
     if save_plot:
         _plot_frames(Path(save_plot), Path(distorted), pair.frames[wanted.score], found.pools, wanted)
     if json:
         from vmaf_workspace import render
 
         pools = {name: None if isnan(each) else each for name, each in found.pools.items()}  # NaN is no JSON
-        fields: dict[str, Any] = {"score": number, "pools": pools, "frames": pair.frames}
+        notes = [{"kind": each.kind, "video": videos[each.side], "text": each.text} for each in found.notes]
+        fields: dict[str, Any] = {"score": number, "pools": pools, "notes": notes, "frames": pair.frames}
         if spread is not None:
             fields["bootstrap"] = asdict(spread)
         print(render.object_json("score", executor_id=wanted.executor_id, pool=pool, **fields))
@@ -144,6 +151,7 @@ def score_dataset(
     vmaf_model: str = "",
     subj_model: str = "",
     pool: str = "",
+    pair_by: str = "",
     save_plot: str = "",
     processes: str = "",
     workspace: str = "",
@@ -151,17 +159,19 @@ def score_dataset(
     print_result: bool = False,
     suppress_plot: bool = False,
     keep_going: bool = False,
+    refuse_damaged: bool = False,
 ) -> int:
     """Score a dataset, and say how well the scores follow its labels."""
     from vmaf_harness.script.run_testing import main
 
     values = {"vmaf_model": vmaf_model, "subj_model": subj_model, "pool": pool, "save_plot": save_plot}
+    values["pair_by"] = pair_by
     switches = {"cache_result": cache_result, "print_result": print_result, "suppress_plot": suppress_plot}
     return main(
         [
             *positional(quality_type=quality_type, dataset=dataset),
             *flags(**values, processes=processes, workspace=workspace),
-            *flags(**switches, keep_going=keep_going),
+            *flags(**switches, keep_going=keep_going, refuse_damaged=refuse_damaged),
         ]
     )
 
@@ -234,6 +244,7 @@ COMMANDS = (
             "vmaf_model": "name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx",
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
             "pool": "how scores of frames become one: mean, harmonic_mean, min, median, perc5, perc10, perc20",
+            "pair_by": "pair frames by time, or by index, also where their times say that this pairs others",
             "save_plot": "draw the score of each frame into this directory",
         },
     ),
@@ -263,8 +274,9 @@ COMMANDS = (
             "quality_type": "VMAF, PSNR, SSIM or MS_SSIM",
             "vmaf_model": "name of one in model/, built-in version, or path of .json, .pkl, .onnx",
             "pool": "how scores of frames become one",
+            "pair_by": "pair frames by time, or by index, also where their times say that this pairs others",
             **running("subj_model", "save_plot", "processes"),
-            **running("cache_result", "print_result", "suppress_plot", "keep_going"),
+            **running("cache_result", "print_result", "suppress_plot", "keep_going", "refuse_damaged"),
         },
     ),
     *TRAINING,

@@ -14,6 +14,7 @@ from typing import Any
 
 from vmaf_harness.errors import StatisticsError
 from vmaf_harness.features import Extraction
+from vmaf_harness.notes import noted
 from vmaf_harness.recipe import Recipe
 from vmaf_harness.scoring import Outcome, Spread
 from vmaf_harness.statistics import LogisticFit, Statistics, agreement, agreement_line, logistic_fit, statistics
@@ -116,6 +117,7 @@ def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
             "n_frames",
             "extraction_s",
             "error",
+            "notes",
         ]
         table.writerow([*head, *(f"bootstrap_{name}" for name in spread_of)])
         for outcome in dataset.outcomes:
@@ -126,10 +128,12 @@ def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
             error = str(outcome.error or "").partition("\n")[0]
             spread = [f"{getattr(outcome.spread, name):.6f}" if outcome.spread else "" for name in spread_of]
             label = (asset.groundtruth, asset.groundtruth_std)
-            row = [asset.asset_id, asset.content_id, asset.distorted.path, *label, *numbers, error]
+            notes = noted(asset, result.notes) if result else []
+            told = "; ".join(f"{note.kind}: {note.side}: {note.text}" for note in notes)
+            row = [asset.asset_id, asset.content_id, asset.distorted.path, *label, *numbers, error, told]
             table.writerow([*row, *spread])
         for problem in dataset.recipe.missing:
-            table.writerow([problem.asset_id, *[""] * 7, problem.message, *("" for _ in spread_of)])
+            table.writerow([problem.asset_id, *[""] * 7, problem.message, "", *("" for _ in spread_of)])
     about = {
         "version": VERSION,
         "dataset": dataset.recipe.name,

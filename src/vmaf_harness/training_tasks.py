@@ -37,6 +37,7 @@ _RUNNING = {
     "print_result": "print the score of each asset",
     "suppress_plot": "draw nothing",
     "keep_going": "leave out assets that are missing or fail",
+    "refuse_damaged": "take no damaged distorted video; without this, a warning",
 }
 _FOLDS = {
     "folds": "folds of whole contents (default: 5)",
@@ -56,11 +57,13 @@ def extract(
     processes: str = "",
     workspace: str = "",
     keep_going: bool = False,
+    refuse_damaged: bool = False,
 ) -> int:
     """Extract the features of a dataset into the result store; what is stored already stays."""
     from vmaf_harness.script.run_extraction import main
 
     values = flags(processes=processes, workspace=workspace, keep_going=keep_going, cache_result=True)
+    values += flags(refuse_damaged=refuse_damaged)
     return main([*positional(dataset=dataset, feature_param=feature_param), *values])
 
 
@@ -78,6 +81,7 @@ def train(
     cache_result: bool = False,
     suppress_plot: bool = False,
     keep_going: bool = False,
+    refuse_damaged: bool = False,
 ) -> int:
     """Train a model into model/, over one of the same name; a killed bootstrap goes on where it stopped."""
     from vmaf_harness.script.run_vmaf_training import main
@@ -85,6 +89,7 @@ def train(
     inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
     values = {"subj_model": subj_model, "save_plot": save_plot, "processes": processes, "seed": seed}
     switches = {"cache_result": cache_result, "suppress_plot": suppress_plot, "keep_going": keep_going}
+    switches["refuse_damaged"] = refuse_damaged
     return main(
         [*positional(**inputs, output_model=output_model), *flags(**values, workspace=workspace), *flags(**switches)]
     )
@@ -105,6 +110,7 @@ def cross_validate(
     cache_result: bool = False,
     suppress_plot: bool = False,
     keep_going: bool = False,
+    refuse_damaged: bool = False,
 ) -> int:
     """Say how well a model predicts contents that it has not seen; no model is written."""
     from vmaf_harness.script.run_vmaf_cross_validation import main
@@ -112,6 +118,7 @@ def cross_validate(
     inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
     values = {"folds": folds, "subj_model": subj_model, "save_plot": save_plot, "processes": processes, "seed": seed}
     switches = {"cache_result": cache_result, "suppress_plot": suppress_plot, "keep_going": keep_going}
+    switches["refuse_damaged"] = refuse_damaged
     is_by_source = flags(leave_one_source_out=leave_one_source_out)
     return main([*positional(**inputs), *flags(**values, workspace=workspace), *flags(**switches), *is_by_source])
 
@@ -134,6 +141,7 @@ def tune(
     workspace: str = "",
     cache_result: bool = False,
     keep_going: bool = False,
+    refuse_damaged: bool = False,
 ) -> int:
     """Search gamma, C and nu by cross-validation; the best set goes to model_param/, over one of the same name."""
     from vmaf_harness.script.run_vmaf_tuning import main
@@ -141,6 +149,7 @@ def tune(
     inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
     values = {"random": random, "folds": folds, "subj_model": subj_model, "processes": processes, "seed": seed}
     switches = {"leave_one_source_out": leave_one_source_out, "cache_result": cache_result, "keep_going": keep_going}
+    switches["refuse_damaged"] = refuse_damaged
     arguments = [*positional(**inputs, output_param=output_param), *flags(**values, workspace=workspace)]
     for flag, text in (("--gamma", gamma), ("--C", cost), ("--nu", nu)):
         several = text.replace(",", " ").split()
@@ -155,7 +164,7 @@ TRAINING = (
         {
             "dataset": DATASET,
             "feature_param": _TRAINING["feature_param"],
-            **running("processes", "keep_going"),
+            **running("processes", "keep_going", "refuse_damaged"),
         },
     ),
     Command(
@@ -165,7 +174,7 @@ TRAINING = (
             **_TRAINING,
             "output_model": "the model that is written; a bare name goes to model/",
             **running("subj_model", "save_plot", "processes", "seed"),
-            **running("cache_result", "suppress_plot", "keep_going"),
+            **running("cache_result", "suppress_plot", "keep_going", "refuse_damaged"),
         },
     ),
     Command(
@@ -175,7 +184,7 @@ TRAINING = (
             **_TRAINING,
             **_FOLDS,
             **running("subj_model", "save_plot", "processes", "seed"),
-            **running("cache_result", "suppress_plot", "keep_going"),
+            **running("cache_result", "suppress_plot", "keep_going", "refuse_damaged"),
         },
     ),
     Command(
@@ -189,7 +198,7 @@ TRAINING = (
             "nu": "values to try, such as '0.5 0.9'",
             "random": "draw this many sets between the values, instead of trying all",
             **_FOLDS,
-            **running("subj_model", "processes", "seed", "cache_result", "keep_going"),
+            **running("subj_model", "processes", "seed", "cache_result", "keep_going", "refuse_damaged"),
         },
     ),
 )

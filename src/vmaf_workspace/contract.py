@@ -108,6 +108,7 @@ SCRATCH = tuple(s.name for s in SUBDIRS if s.loss is Loss.NOTHING)
 
 FILE_RESULT_STORE = "file_result_store"  # below result_store_dir/
 ENCODE_STORE = "encode_store"  # below result_store_dir/
+RESULT_FORMAT = 2  # of entries there; those of an older rule of comparing are not served, and stay until purged
 STORES = (FILE_RESULT_STORE, ENCODE_STORE)
 
 MARKER = ".vmaf-workspace"  # the directory at the root that says: this tree is ours

@@ -22,6 +22,7 @@ from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import STARTING, stale_sessions
+from vmaf_workspace.status import stored
 from vmaf_workspace.surfaces import Inspector, inspector, is_special, latest_backup, trained
 from vmaf_workspace.unlink import ASIDE
 
@@ -84,9 +85,11 @@ def _engine(harness: Inspector | None) -> Iterator[Finding]:
     found = f"ffmpeg {engine['ffmpeg']} with libvmaf {engine['libvmaf']}: {engine['path']}"
     yield Finding(level=Level.OK, about="engine", found=found)
     another = f"{HARNESS} brings an ffmpeg that has it; VMAF_FFMPEG names another"
-    if engine["no_float_features"]:
-        found = f"its libvmaf has no float features ({engine['no_float_features']})"
-        yield Finding(level=Level.ERROR, about="engine", found=found, remedy=another)
+    for problem in engine["passed_over"]:
+        mend = "take it from PATH, or bring it up to date; or set VMAF_FFMPEG to the one that is meant"
+        yield Finding(level=Level.WARNING, about="engine", found=f"passed over: {problem}", remedy=mend)
+    if engine["lacks"]:
+        yield Finding(level=Level.ERROR, about="engine", found=engine["lacks"], remedy=another)
     else:
         yield Finding(level=Level.OK, about="engine", found="float features work")
     has = [name for name in harness.BUILT_IN if harness.why_not_in_libvmaf(name) is None]
@@ -199,6 +202,7 @@ def mounted_as(place: Path, *, mountinfo: Path = Path("/proc/self/mountinfo")) -
 def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Finding]:
     yield from _rests(root)
     yield from _orphans(root)
+    yield from _older(root)
     foreign = sorted(set(os.listdir(root)) - {*BY_NAME, *KEPT_NAMES})
     if foreign:
         shown = ", ".join(map(repr, foreign[:3])) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
@@ -273,6 +277,14 @@ def _held_otherwise(root: Path, path: Path, at: str) -> str:
                 which = f"--snapshot {short(snapshot.id)} --only {pattern} --overwrite"
                 return f"a snapshot holds it otherwise: `ws.restore-models {which}`"
     return "no snapshot holds it otherwise, so keep it until the model was trained again"
+
+
+def _older(root: Path) -> Iterator[Finding]:
+    """Results that no run takes any more."""
+    if older := sum(each.older for each in stored(root)):
+        found = f"stored results of an older rule of bringing two videos to one form: {older}; no run takes them"
+        remedy = "`ws.purge-cache` frees their room (`--older-than AGE` takes those alone that were not used lately)"
+        yield Finding(level=Level.WARNING, about="result_store_dir", found=found, remedy=remedy)
 
 
 def _orphans(root: Path) -> Iterator[Finding]:

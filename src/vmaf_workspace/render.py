@@ -107,6 +107,7 @@ def _stored_json(stored: Stored) -> dict[str, Any]:
         **usage_json(usage.files, usage.apparent_bytes, usage.disk_bytes),
         "newest_s": usage.newest_ns / 1e9,
         "theirs": stored.theirs,
+        "older": stored.older,
     }
 
 
@@ -123,7 +124,12 @@ def stored_lines(stored: Sequence[Stored]) -> None:
             f"{each.usage.files:,}".replace(",", " "),
             bytes_text(each.usage.disk_bytes),
             age_text(each.usage.newest_ns),
-            f"{each.theirs} by VMAF's own harness" if each.theirs else "",
+            "; ".join(
+                [
+                    *([f"{each.theirs} by VMAF's own harness"] if each.theirs else []),
+                    *([f"{each.older} of an older rule, not used"] if each.older else []),
+                ]
+            ),
         )
         for each in stored
     ]

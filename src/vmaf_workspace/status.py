@@ -11,12 +11,13 @@ from typing import Any
 
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import live_runs
-from vmaf_workspace.contract import STORES, SUBDIRS, Subdir
+from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT, STORES, SUBDIRS, Subdir
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.plan import Kept
 from vmaf_workspace.scan import Usage, usage_by_subdir, usage_of
 
 _THEIRS = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1
+_FORMAT = re.compile(rb'\{"format": (\d+),')  # how an entry of ours begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +72,18 @@ def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Stat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What a store holds of one executor and dataset; *theirs* are entries of VMAF's own harness, by their names."""
+    """What a store holds of one executor and dataset.
+
+    *theirs* are entries of VMAF's own harness, by their names; *older* are results of an older rule of comparing, which
+    no run takes any more.
+    """
 
     store: str
     executor: str
     dataset: str
     usage: Usage
     theirs: int
+    older: int
 
 
 def stored(root: Path) -> list[Stored]:
@@ -92,9 +98,23 @@ def stored(root: Path) -> list[Stored]:
                     usage = usage_of(str(place))
                 except OSError:
                     continue  # it went while we looked
-                theirs = sum(_THEIRS.fullmatch(name) is not None for _, _, names in os.walk(place) for name in names)
-                found.append(Stored(store=store, executor=executor, dataset=dataset, usage=usage, theirs=theirs))
+                paths = [os.path.join(at, name) for at, _, names in os.walk(place) for name in names]
+                theirs = sum(_THEIRS.fullmatch(os.path.basename(path)) is not None for path in paths)
+                older = sum(map(_is_older, paths)) if store == FILE_RESULT_STORE else 0
+                about = {"store": store, "executor": executor, "dataset": dataset}
+                found.append(Stored(**about, usage=usage, theirs=theirs, older=older))
     return found
+
+
+def _is_older(path: str) -> bool:
+    if not path.endswith(".json"):
+        return False
+    try:
+        with open(path, "rb") as file:
+            match = _FORMAT.match(file.read(32))
+    except OSError:
+        return False
+    return match is not None and int(match[1]) < RESULT_FORMAT
 
 
 def _directories(place: Path) -> list[str]:

@@ -13,7 +13,7 @@ from clips import ENCODERS, N_FRAMES, Clips, asset, container, ffmpeg
 from trainable import Trainable
 
 from vmaf_harness.asset import Video
-from vmaf_harness.engine import Engine, Engines
+from vmaf_harness.engine import Engine, find_engine
 from vmaf_harness.features import extraction
 from vmaf_harness.measure import Job
 from vmaf_harness.script import run_extraction
@@ -23,7 +23,7 @@ from vmaf_harness.script import run_extraction
 def engine() -> Engine:
     variable = os.environ.pop("VMAF_FFMPEG", None)
     try:
-        return Engines().find()
+        return find_engine()
     finally:
         if variable is not None:
             os.environ["VMAF_FFMPEG"] = variable

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from clips import ENCODERS, Clips, ffmpegs_below, recipe, start, wait_until
 
-from vmaf_harness.engine import Engines
+from vmaf_harness.engine import find_engine
 from vmaf_harness.features import extraction
 from vmaf_harness.recipe import read_recipe
-from vmaf_harness.store import ENGINES, FileResultStore, directory
+from vmaf_harness.store import FileResultStore
 from vmaf_workspace.setup import setup
 
 STOPS_WITHIN_S = 2.0
@@ -263,7 +263,7 @@ def test_a_stored_result_is_read_by_another_process_than_wrote_it(dataset: Path,
     process = start("run_testing", "VMAF", dataset, "--cache-result", "--suppress-plot")
     assert process.communicate(timeout=60)
     warnings: list[str] = []
-    engine = Engines(directory(vmaf_workspace) / ENGINES).find()
+    engine = find_engine()
     store = FileResultStore(vmaf_workspace, extraction("VMAF"), engine, warn=warnings.append)
     assert all(store.get(asset) is not None for asset in read_recipe(dataset).assets)
     assert warnings == []

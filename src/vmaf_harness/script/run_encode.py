@@ -19,16 +19,14 @@ from vmaf_harness.encode_recipe import Labels, check_may_write, output_path, rec
 from vmaf_harness.encode_store import EncodeResultStore
 from vmaf_harness.encoders import find_encoders
 from vmaf_harness.encoding import Outcome, encode_all, plan_ladder, stored
-from vmaf_harness.engine import Engine, Engines
+from vmaf_harness.engine import Engine, find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.features import Extraction, extraction
 from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe, read_references
-from vmaf_harness.scoring import RunOptions, score_assets
+from vmaf_harness.scoring import RunOptions, note_lines, score_assets
 from vmaf_harness.script.ending import exit_code
-from vmaf_harness.store import ENGINES
-from vmaf_harness.store import directory as file_result_store
 from vmaf_harness.testing import shown
 from vmaf_workspace.cli import given
 from vmaf_workspace.errors import DONE, FAILED
@@ -56,8 +54,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
     references = read_references(Path(options.ref_dataset), search=[root / "dataset"])
     for warning in references.warnings:
         _warn(warning)
-    engines = Engines(file_result_store(root) / ENGINES)
-    engine = engines.find()
+    engine = find_engine()
     rungs = read_ladder(
         find_encoders(list(dict.fromkeys(options.codec or ["libx264"])), engine),
         crfs=options.crf,
@@ -106,7 +103,6 @@ def _run(options: argparse.Namespace, command: str) -> int:
         if output.parent == root / "dataset":
             store.ensure()
         write_recipe(output, root, outcomes, command, labels)
-    engines.remember()
     print(shown(output))
     _warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
     for outcome in failed:
@@ -128,6 +124,8 @@ def _labels(
     for outcome in scored:
         if outcome.error is not None:
             _warn(str(outcome.error))
+    for line in note_lines(scored):
+        _warn(line)
     by_asset = {o.asset.asset_id: round(o.result.pools["mean"], 6) for o in scored if o.result is not None}
     if len(by_asset) < len(scored) and not options.keep_going:
         raise HarnessError(f"{len(scored) - len(by_asset)} encodes have no label, so no recipe is written")

@@ -8,15 +8,17 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from vmaf_harness.asset import PAIRINGS
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.execute import Stopped
 from vmaf_harness.features import QUALITY_TYPES
 from vmaf_harness.predictor import quality
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import read_recipe
-from vmaf_harness.scoring import RunOptions, score_assets, with_pool
+from vmaf_harness.scoring import RunOptions, note_lines, score_assets, with_pool
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
@@ -62,6 +64,8 @@ def _run(options: argparse.Namespace) -> int:
     if recipe.missing and not options.keep_going:
         raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was scored; see --keep-going")
     assets = labelled(recipe, options.subj_model, warn=_warn)
+    if options.pair_by is not None:
+        assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
     if options.save_plot and not options.suppress_plot:
         from vmaf_harness.plot import check_directory
 
@@ -71,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         processes=options.processes,
         keep_going=options.keep_going,
         keep_workfiles=options.keep_workfiles,
+        refuse_damaged=options.refuse_damaged,
         scheduler=options.scheduler,
         frames=predictor is not None,
     )
@@ -89,6 +94,8 @@ def _run(options: argparse.Namespace) -> int:
         for outcome in outcomes:
             if outcome.error is not None:
                 _warn(str(outcome.error))
+        for note in note_lines(outcomes):
+            _warn(note)
         if options.print_result or len(assets) == 1:
             for outcome, score in dataset.scored:
                 print(score_line(dataset, outcome, score))
@@ -151,6 +158,8 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--plot-wh", type=_size, metavar="WxH", help="size of a plot in inches, such as 5x5")
     add("--suppress-plot", action="store_true", help="draw nothing")
     add("--pool", choices=tuple(POOLS), default="mean", help="how scores of frames become one (default: %(default)s)")
+    add("--pair-by", choices=PAIRINGS, help="pair frames by their time, or by their index also where times differ")
+    add("--refuse-damaged", action="store_true", help="no score for a damaged distorted video (default: a warning)")
     add("--keep-going", action="store_true", help="score the other assets where one is missing or fails")
     add("--keep-workfiles", action="store_true", help="keep logs and decoded YUVs in workdir/")
     add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")

@@ -64,6 +64,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--parallelize", action="store_true", help="accepted; every core is used anyway (--processes 1: one)")
     add("--processes", type=count, metavar="N", help="ffmpegs, and fits, at once (default: one a core)")
     add("--keep-going", action="store_true", help="leave out assets that are missing or fail; the exit code says so")
+    add("--refuse-damaged", action="store_true", help="no features of a damaged distorted video (default: a warning)")
     add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
 
 
@@ -126,7 +127,12 @@ def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequen
 
 def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: argparse.Namespace) -> Extracted:
     """The feature table, with progress on stderr."""
-    how = RunOptions(cache=options.cache_result, processes=options.processes, keep_going=options.keep_going)
+    how = RunOptions(
+        cache=options.cache_result,
+        processes=options.processes,
+        keep_going=options.keep_going,
+        refuse_damaged=options.refuse_damaged,
+    )
     try:
         with Progress(len(assets)) as progress:
             return extract(

@@ -1,0 +1,143 @@
+"""What the header of a video says: which demuxer reads it, size, pixel format, colour, shape, and how many videos."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from vmaf_harness.asset import Video
+from vmaf_harness.engine import PROBE_S
+from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.ffmpeg import environment
+from vmaf_harness.said import reason
+
+FULL, LIMITED = "pc", "tv"  # ffmpeg's words for the two ranges of samples
+UNTAGGED = "unknown"
+
+# Demuxers that open other files: the content of the file that a recipe names is not the content of the video.
+_OPENS_OTHERS = frozenset(
+    {
+        *("applehttp", "avisynth", "bluray", "concat", "concatf", "dash", "dvdvideo", "ffmetadata", "hls", "image2"),
+        *("imf", "lavfi", "rtsp", "sdp", "tee", "vapoursynth", "webm_dash_manifest"),
+    }
+)
+_INPUT = re.compile(r"^Input #(\d+), (.*), from '", re.MULTILINE)
+_STREAM = re.compile(r"^  Stream #(\d+):(\d+)[^\n]*: Video: ([^\n]*)$", re.MULTILINE)
+# `yuv420p(tv, bt709, progressive), 1920x1080 [SAR 1:1 DAR 16:9]` after the name of the codec
+_FORMAT = re.compile(
+    r", (?P<fmt>[a-z][a-z0-9]+)(?:\((?P<about>[^()]*)\))?, (?P<width>\d+)x(?P<height>\d+)(?:.*?SAR (?P<sar>\d+:\d+))?"
+)
+_ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
+_NO_COLOUR = re.compile(
+    r"progressive|(?:top|bottom) .*|\d+ bpc|(?:top|bottom)?left|center|top|bottom|(?:premultiplied|straight).*"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a video is said to decode to, as it is shown: turned where the container says so.
+
+    `range` is ``tv`` or ``pc``, None where nobody says; `matrix`, `primaries` and `transfer` are ffmpeg's names, or
+    ``unknown``. `sar` is the shape of a pixel. `videos` counts the video streams, cover pictures left out.
+    """
+
+    width_px: int
+    height_px: int
+    pix_fmt: str
+    range: str | None = None
+    matrix: str = UNTAGGED
+    primaries: str = UNTAGGED
+    transfer: str = UNTAGGED
+    sar: Fraction = Fraction(1)
+    videos: int = 1
+
+    @property
+    def shape(self) -> Fraction:
+        """Width over height of the picture as it is shown."""
+        return Fraction(self.width_px, self.height_px) * self.sar
+
+
+def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
+    """What the headers of *videos* say, by one start of ffmpeg, which decodes next to nothing (0.05 s for two).
+
+    Raises HarnessError for a file that names other files, such as a playlist, and EngineError where ffmpeg finds no
+    video in one, or cannot be started.
+    """
+    asked = [index for index, video in enumerate(videos) if not video.is_raw]
+    if not asked:
+        return [_of_recipe(video) for video in videos]
+    command = [engine, "-hide_banner", "-nostdin"]
+    for index in asked:
+        # `file` alone: a playlist that somebody sent must not make ffmpeg ask the network.
+        command += ["-protocol_whitelist", "file", "-i", "file:" + os.path.abspath(videos[index].path)]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=PROBE_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"{engine} could not be run: {error}") from error
+    said = done.stderr.decode(errors="replace")
+    for match in _INPUT.finditer(said):
+        check_demuxer(videos[asked[int(match[1])]], match[2])
+    found = {index: _parsed(said, number) for number, index in enumerate(asked)}
+    headers = []
+    for index, video in enumerate(videos):
+        header = _of_recipe(video) if video.is_raw else found[index]
+        if header is None:
+            why = reason(said.splitlines(), [videos[each].path for each in asked], code=done.returncode)
+            raise EngineError(why or f"{video.path}: ffmpeg finds no video in it: {' '.join(said.splitlines()[-2:])}")
+        headers.append(header)
+    return headers
+
+
+def check_demuxer(video: Video, demuxer: str) -> None:
+    """Raise HarnessError for a demuxer that opens other files than the one that is named, and hashed."""
+    if not _OPENS_OTHERS.isdisjoint(demuxer.split(",")):
+        raise HarnessError(
+            f"{video.path}: is read by ffmpeg's {demuxer}, which opens other files that it names, so that nobody could "
+            "tell when they change; make one file of it (ffmpeg -i … -c copy whole.mkv), and name that"
+        )
+
+
+def _of_recipe(video: Video) -> Header:
+    assert video.width_px is not None
+    assert video.height_px is not None
+    return Header(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt)
+
+
+def _parsed(said: str, number: int) -> Header | None:
+    """Of the first video stream of input *number* that is no cover picture."""
+    streams = [match for match in _STREAM.finditer(said) if int(match[1]) == number]
+    streams = [match for match in streams if "(attached pic)" not in match[3] and "(timed thumbnails)" not in match[3]]
+    if not streams or (form := _FORMAT.search(streams[0][3])) is None:
+        return None
+    colour = _colour((form["about"] or "").split(", "))
+    width_px, height_px = int(form["width"]), int(form["height"])
+    over, under = map(int, (form["sar"] or "1:1").split(":"))
+    sar = Fraction(over, under) if over and under else Fraction(1)
+    # What is said of a stream stands below it, further in.
+    below = re.match(r"(?:\n {3,}[^\n]*)*", said[streams[0].end() :])
+    rotation = _ROTATION.search(below[0] if below else "")
+    if rotation and round(float(rotation[1]) / 90) % 2:
+        width_px, height_px, sar = height_px, width_px, 1 / sar
+    pix_fmt = form["fmt"]
+    if pix_fmt.startswith("yuvj"):  # the same samples under the name that full range had
+        pix_fmt, colour["range"] = "yuv" + pix_fmt.removeprefix("yuvj"), FULL
+    return Header(width_px=width_px, height_px=height_px, pix_fmt=pix_fmt, sar=sar, videos=len(streams), **colour)
+
+
+def _colour(about: Sequence[str]) -> dict[str, str]:
+    """Range, matrix, primaries and transfer of the words in brackets; ffmpeg says one word where all three are one."""
+    found: dict[str, str] = {}
+    for word in about:
+        if word in (FULL, LIMITED):
+            found["range"] = word
+        elif word and not _NO_COLOUR.fullmatch(word):
+            parts = word.split("/")
+            parts = parts * 3 if len(parts) == 1 else parts
+            found |= dict(zip(("matrix", "primaries", "transfer"), parts, strict=False))
+    return found
