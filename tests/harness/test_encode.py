@@ -294,7 +294,7 @@ def test_the_recipe_is_read_without_a_warning_whatever_the_references_say(
     [
         ("'path': 'missing.mp4'", "yuv_fmt = 'notyuv'", "'missing.mp4' is not there"),
         ("'path': 'text.mp4'", "yuv_fmt = 'notyuv'", "no video that this ffmpeg can read"),
-        ("'path': 'text.mp4'", "yuv_fmt = 'yuv420p'\nwidth = 16\nheight = 16", "3 bytes are"),
+        ("'path': 'text.mp4', 'yuv_fmt': 'yuv420p'", "width = 16\nheight = 16", "3 bytes are"),
         ("'path': 'reference.mp4', 'fps_cmd': '10'", "yuv_fmt = 'notyuv'", "fps_cmd on a reference is not encoded"),
         ("'path': 'reference.mp4', 'end_frame': 99", "yuv_fmt = 'notyuv'", "frame 99 is asked for"),
     ],
