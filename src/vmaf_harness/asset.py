@@ -27,7 +27,7 @@ class Video:
 
     `width_px` and `height_px` are None with ``notyuv``. `start_frame` and `end_frame` are 0-based and inclusive;
     None means the first, and the last, of the file. `duration_s` is set only where a recipe limits the duration and
-    no frame rate is known; the engine then trims by time.
+    no frame rate is known; the engine then trims by time. `resampling_type` is None where the asset's holds.
     """
 
     path: Path
@@ -39,6 +39,7 @@ class Video:
     end_frame: int | None = None
     duration_s: float | None = None
     filters: tuple[tuple[str, str], ...] = ()
+    resampling_type: str | None = None
 
     @property
     def is_raw(self) -> bool:

@@ -121,7 +121,7 @@ def _chain(side: _Side, partner: _Side, form: Form, asset: Asset) -> tuple[str, 
     filters = side.video.filters
     before = [f"{name}={given}" for name, given in filters if name in _BEFORE_SCALING]
     after = [f"{name}={given}" for name, given in filters if name not in _BEFORE_SCALING]
-    flags = asset.resampling_type
+    flags = side.video.resampling_type or asset.resampling_type
     size = f"scale={form.width_px}:{form.height_px}:flags={flags}"  # does nothing to a frame that has this size
     ranges = f"in_range={side.range}:out_range={form.range}"
     to_form = [f"format={form.pix_fmt}"]

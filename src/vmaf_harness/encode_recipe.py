@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmaf_harness.asset import Video
+from vmaf_harness.encode import Encoded
 from vmaf_harness.encoding import Outcome
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe import Reference
@@ -132,9 +134,7 @@ def _distorted(
     encode, encoded = outcome.encode, outcome.encoded
     assert encoded is not None
     reference, video = encode.reference, encode.reference.video
-    first, last = video.start_frame, video.end_frame
-    if first is not None or last is not None:  # upstream takes both or none
-        first, last = first or 0, encoded.n_frames - 1 if last is None else last
+    first, last = _frames(video, encoded)
     # Upstream reads what a pair has in common from here, and the format of the reference unless there is another.
     fields: dict[str, object] = {"content_id": reference.content_id, "asset_id": asset_id, "yuv_fmt": "notyuv"}
     fields["quality_width"] = reference.quality_width_px or encode.source.width_px
@@ -145,7 +145,6 @@ def _distorted(
         ("fps", video.fps),
         ("start_frame", first),
         ("end_frame", last),
-        ("duration_sec", video.duration_s),
         ("groundtruth", labels.by_asset.get(asset_id) if labels is not None else None),
     ):
         if value is not None:
@@ -155,6 +154,17 @@ def _distorted(
         f" {encoded.n_frames} frames in {encoded.duration_s:g} s",
         f"    {{{_fields(fields)}, 'path': {_path(encoded.path, root, inside)}}},",
     ]
+
+
+def _frames(video: Video, encoded: Encoded) -> tuple[int, int] | tuple[None, None]:
+    """The range of a reference; upstream reads both of its ends or neither, and no duration without a rate."""
+    if video.start_frame is None and video.end_frame is None and video.duration_s is None:
+        return None, None
+    first, last = video.start_frame or 0, encoded.n_frames - 1 if video.end_frame is None else video.end_frame
+    if first and video.end_frame is None and video.duration_s is not None:  # the encode goes on to the end
+        wanted = round(video.duration_s * encoded.n_frames / encoded.duration_s)
+        last = min(last, first + max(wanted, 1) - 1)
+    return first, last
 
 
 def _fields(fields: Mapping[str, object]) -> str:

@@ -96,6 +96,7 @@ def content_hash(assets: Sequence[Asset], root: Path) -> str:
             video.fps,
             frames,
             [list(each) for each in video.filters],
+            *([] if video.resampling_type is None else [video.resampling_type]),
         ]
 
     digest = hashlib.sha256()

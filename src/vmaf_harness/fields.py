@@ -6,7 +6,7 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from vmaf_harness.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
@@ -195,7 +195,12 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 
 def unknown_field(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
     """What to say of a field that is not supported."""
+    close = meant(name, known)
+    return "is not a supported field; " + (f"is {close} meant?" if close else "remove it, or check its spelling")
+
+
+def meant(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:
+    """The known field that *name* looks like; one that is *given* beside it is not what was meant."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, [field for field in known if field != name], n=1)
-    return "is not a supported field; " + (f"is {close[0]} meant?" if close else "remove it, or check its spelling")
+    return next(iter(get_close_matches(name, [field for field in known if field not in given], n=1)), None)

@@ -216,6 +216,8 @@ def _asset_of(
         "quality_width": asset.quality_width_px,
         "quality_height": asset.quality_height_px,
         "resampling_type": asset.resampling_type,
+        "ref_resampling_type": asset.reference.resampling_type or asset.resampling_type,
+        "dis_resampling_type": asset.resampling_type,
     }
     for name, value in ours.items() if isinstance(described, dict) else ():
         if value is not None and described.get(name, value) != value:

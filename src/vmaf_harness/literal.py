@@ -108,6 +108,7 @@ _CONFIG_METHODS = frozenset(
         "encode_path",
         "encode_store_path",
         "file_result_store_path",
+        "root_path",
         "resource_path",
         "test_resource_path",
     }
@@ -342,7 +343,7 @@ class _Reader:
         if name in _CONSTANTS:
             return _CONSTANTS[name]
         if name and name.split(".")[-2:] == ["config", "ROOT"]:  # the checkout, in upstream's older recipes
-            return os.path.dirname(self._config_path(node, "resource_path"))
+            return self._config_path(node, "root_path")
         if isinstance(node, ast.Attribute):
             _refuse(node)
         raise _RefusedError(node, f"{node.id} is not bound above; allowed are {ALLOWED}")

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmaf_harness import fields
-from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, FILTERS, NOTYUV, Asset, Video
+from vmaf_harness import fields, precedence
+from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
 from vmaf_harness.errors import RecipeError
 from vmaf_harness.literal import Literals, read_literals
 from vmaf_harness.places import Place, place_text
+from vmaf_harness.precedence import OTHER, Fields, Remarks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Recipe:
     """A dataset: its assets in the recipe's order, and those whose files are missing.
 
     `label_kind` is ``dmos``, ``mos``, ``groundtruth`` or ``os``, None without labels. `ref_score` is the score of a
-    perfect video, added to differential scores.
+    perfect video, added to differential scores. `warnings` say, a line a field, where values contradict each other,
+    and where VMAF's own harness reads the recipe otherwise.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Recipe:
     missing: tuple[AssetProblem, ...]
     label_kind: str | None
     ref_score: float | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +67,17 @@ class References:
     path: Path
     references: tuple[Reference, ...]
     missing: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     """Read a recipe; nothing in it is executed, and no video is opened.
 
     A bare name that is not here is one in a `search` directory, where `run_encode` writes it. A relative path in it is
-    looked for in the `search` directories in turn, then beside the recipe. What is given for a video wins over what is
-    given for the whole dataset, and that over what is given for the other video of its pair. What a pair has in common
-    (quality size, resampling, duration, `start_frame`, `end_frame`) is taken from the distorted video, else the
-    reference, else the dataset.
+    looked for in the `search` directories in turn, then beside the recipe. Of several values of a field the one holds
+    that VMAF's own harness takes: the dataset's for what a pair has in common (quality size, `workfile_yuv_type`,
+    `fps`, duration, `start_frame`, `end_frame`), for filters, and for a reference's `yuv_fmt`; a video's own for its
+    size, its `resampling_type`, and a distorted one's `yuv_fmt`. `Recipe.warnings` names what is overruled.
 
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
@@ -122,10 +126,6 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-_FILTER_FIELDS = frozenset(f"{name}_cmd" for name in FILTERS)
-Fields = Mapping[str, Any]  # checked by fields.py
-
-
 class _Reader:
     """One recipe on its way from names to assets."""
 
@@ -133,6 +133,7 @@ class _Reader:
         self._error = literals.error
         self._literals = literals
         self._directories = [os.fspath(directory) for directory in (*search, literals.path.absolute().parent)]
+        self._remarks = Remarks(literals.error)
         self._found: dict[str, Path | str] = {}  # path as written -> where it is, or what is wrong with it
 
     def recipe(self) -> Recipe:
@@ -140,6 +141,11 @@ class _Reader:
         references = self._references()
         distorted = self._videos("dis_videos", fields.DISTORTED)
         label_kind = self._label_kind(distorted)
+        of_references: list[tuple[Place, Fields]] = [(("ref_videos", i), video) for i, video in references.values()]
+        of_distorted: list[tuple[Place, Fields]] = [(("dis_videos", i), video) for i, video in enumerate(distorted)]
+        precedence.remark_overruled(self._remarks, dataset, [*of_references, *of_distorted])
+        precedence.remark_formats(self._remarks, dataset, of_references)
+        precedence.remark_in_references(self._remarks, dataset, references, distorted)
 
         assets: list[Asset] = []
         missing: list[AssetProblem] = []
@@ -164,42 +170,56 @@ class _Reader:
             missing=tuple(missing),
             label_kind=label_kind,
             ref_score=dataset.get("ref_score"),
+            warnings=self._remarks.lines(),
         )
 
     def references(self) -> References:
         dataset = self._dataset("dataset_name", "ref_videos")
         found: list[Reference] = []
         missing: list[str] = []
-        for content_id, (index, reference) in self._references().items():
+        references = self._references()
+        given: list[tuple[Place, Fields]] = [(("ref_videos", index), video) for index, video in references.values()]
+        precedence.remark_overruled(self._remarks, dataset, given)
+        precedence.remark_formats(self._remarks, dataset, given)
+        for content_id, (index, reference) in references.items():
             place: Place = ("ref_videos", index)
-            own = {**dataset, **reference}
+            own, shared = {**dataset, **reference}, {**reference, **dataset}
             if "yuv_fmt" not in own:
                 raise self._error(place, "lacks yuv_fmt, and so does the dataset")
-            video = self._video(place, own, own, (reference, dataset), "ref_")
+            own["yuv_fmt"] = shared["yuv_fmt"]
+            video = self._video(place, own, shared, (reference, dataset), "ref_")
             path = self._find(reference["path"])
             if isinstance(path, str):
                 missing.append(f"{place_text(place)}.path: {path}")
                 continue
-            if ("quality_width" in own) != ("quality_height" in own):
-                raise self._error(place, "has one of quality_width and quality_height; give both")
+            quality_width_px, quality_height_px = self._given_quality_size(
+                dataset, (place, reference), (place, reference), shared
+            )
             found.append(
                 Reference(
                     content_id=content_id,
                     content_name=own.get("content_name"),
                     video=Video(path=path, **video),
-                    quality_width_px=own.get("quality_width"),
-                    quality_height_px=own.get("quality_height"),
+                    quality_width_px=quality_width_px,
+                    quality_height_px=quality_height_px,
                     resampling_type=own.get("resampling_type"),
-                    workfile_yuv_type=own.get("workfile_yuv_type"),
+                    workfile_yuv_type=shared.get("workfile_yuv_type"),
                 )
             )
-        name = dataset["dataset_name"]
-        return References(name=name, path=self._literals.path, references=tuple(found), missing=tuple(missing))
+        return References(
+            name=dataset["dataset_name"],
+            path=self._literals.path,
+            references=tuple(found),
+            missing=tuple(missing),
+            warnings=self._remarks.lines(),
+        )
 
     def _dataset(self, *needed: str) -> Fields:
         """What holds for all videos."""
         values = self._literals.values
-        _check_names(self._literals, frozenset({*fields.DATASET, *fields.NEEDED}))
+        known = frozenset({*fields.DATASET, *fields.NEEDED})
+        for name in _unknown_names(self._literals, known):
+            self._check_unknown((name,), name, known, values)
         for name in needed:
             if name not in values:
                 raise RecipeError(self._literals.path, f"lacks {name}; is this a dataset recipe?")
@@ -236,25 +256,38 @@ class _Reader:
         for field, value in given.items():
             check = checks.get(field)
             if check is None:
-                raise self._error((*place, str(field)), fields.unknown_field(str(field), checks))
+                self._check_unknown((*place, str(field)), str(field), checks, given)
+                continue
             try:
                 checked[field] = check(value)
             except fields.WrongValueError as wrong:
                 raise self._error((*place, field), f"{wrong}, got {reprlib.repr(value)}") from None
         return checked
 
+    def _check_unknown(
+        self, place: Place, name: str, known: Mapping[str, fields.Check] | frozenset[str], given: Mapping[Any, object]
+    ) -> None:
+        """A field of somebody's own is let by, with a word; one that looks like a field of ours misspelled is not."""
+        if (meant := fields.meant(name, known, given)) is not None:
+            raise self._error(place, f"is not a supported field; is {meant} meant?")
+        self._remarks.add((name, "own"), place, f"is no field of a recipe: it is ignored here, as in {OTHER}")
+
     def _label_kind(self, distorted: Sequence[Fields]) -> str | None:
         """The one kind of label that the videos carry; some may carry none."""
         kind, first = None, 0
         for index, video in enumerate(distorted):
-            for label in fields.LABELS:
-                if label not in video:
-                    continue
-                if kind is None:
-                    kind, first = label, index
-                elif label != kind:
-                    problem = f"dis_videos[{first}] is labelled with {kind}; all videos need the same kind of label"
-                    raise self._error(("dis_videos", index, label), problem)
+            labels = [label for label in fields.LABELS if label in video]
+            if not labels:
+                continue
+            label, *others = labels
+            if kind is None:
+                kind, first = label, index
+            elif label != kind:
+                problem = f"dis_videos[{first}] is labelled with {kind}; all videos need the same kind of label"
+                raise self._error(("dis_videos", index, label), problem)
+            for other in others:
+                text = f"is not used beside {label}, as in {OTHER}; remove one of them"
+                self._remarks.add((other, "label"), ("dis_videos", index, other), text)
         return kind
 
     def _pair(
@@ -270,16 +303,31 @@ class _Reader:
         reference_place: Place = ("ref_videos", reference_index)
         if "yuv_fmt" not in reference and "yuv_fmt" not in dataset:
             raise self._error(reference_place, "lacks yuv_fmt, and so does the dataset")
-        resampling_type = video.get("resampling_type")
-        if resampling_type and reference.get("resampling_type", resampling_type) != resampling_type:
-            problem = f"{resampling_type}, but its reference has {reference['resampling_type']}; a pair has one"
-            raise self._error((*place, "resampling_type"), problem)
-        pair = {**dataset, **reference, **video}
-        of_distorted = self._video(place, {**reference, **dataset, **video}, pair, (video, dataset), "dis_")
-        of_reference = self._video(
-            reference_place, {**video, **dataset, **reference}, pair, (reference, dataset), "ref_"
+        pair = precedence.of_pair(dataset, reference, video)
+        # Sizes: a video's own, else the dataset's, else those of the other one; so, too, a distorted video's format.
+        own = {**reference, **dataset, **video}
+        of_distorted = self._video(place, own, pair, (video, dataset), "dis_")
+        own = {**video, **dataset, **reference}
+        own["yuv_fmt"] = dataset.get("yuv_fmt", own["yuv_fmt"])
+        of_reference = self._video(reference_place, own, pair, (reference, dataset), "ref_")
+        of_reference["fps"] = dataset.get("fps", reference.get("fps", of_reference["fps"]))
+        by_reference, by_distorted = (reference_place, reference), (place, video)
+        precedence.remark_ranges(self._remarks, dataset, by_reference, by_distorted, pair)
+        quality_width_px, quality_height_px = self._quality_size(
+            dataset, by_reference, by_distorted, pair, of_reference, of_distorted
         )
-        quality_width_px, quality_height_px = self._quality_size(place, pair, of_reference, of_distorted)
+        for_reference, for_distorted = (
+            given or DEFAULT_RESAMPLING_TYPE for given in precedence.resampling_types(dataset, reference, video)
+        )
+        if for_reference != for_distorted:
+            of_reference["resampling_type"] = for_reference
+            text = f"{for_reference!r} for the reference, {for_distorted!r} for the distorted video: "
+            text += f"each is scaled its own way, as in {OTHER}"
+            self._remarks.add("resampling_type", (*place, "resampling_type"), text)
+        pairing = video.get("pairing", dataset.get("pairing"))
+        if pairing == "time":
+            at: Place = (*place, "pairing") if "pairing" in video else ("pairing",)
+            self._remarks.add("pairing", at, f"frames are paired by their times here; {OTHER} pairs them by number")
         reference_path, distorted_path = self._find(reference["path"]), self._find(video["path"])
         if isinstance(reference_path, str):
             problem = f"{place_text(reference_place)}.path: {reference_path}"
@@ -295,23 +343,23 @@ class _Reader:
             distorted=Video(path=distorted_path, **of_distorted),
             quality_width_px=quality_width_px,
             quality_height_px=quality_height_px,
-            resampling_type=pair.get("resampling_type", DEFAULT_RESAMPLING_TYPE),
+            resampling_type=for_distorted,
             workfile_yuv_type=pair.get("workfile_yuv_type"),
             groundtruth=None if label_kind in (None, "os") else video.get(label_kind),
             groundtruth_std=video.get("groundtruth_std"),
             raw_scores=video.get("os"),
-            pairing=video.get("pairing", dataset.get("pairing")),
+            pairing=pairing,
         )
 
     def _video(
         self, place: Place, own: Fields, pair: Fields, with_filters: tuple[Fields, Fields], side: str
     ) -> dict[str, Any]:
-        """The fields of a Video but its path; `own` is what holds for it, `pair` what holds for both videos."""
+        """The fields of a Video but its path; `own` has its size and format, `pair` what holds for both videos."""
         is_raw = own["yuv_fmt"] != NOTYUV
         for name in ("width", "height") if is_raw else ():
             if name not in own:
                 raise self._error(place, f"lacks {name}: a file of {own['yuv_fmt']} has no header that tells it")
-        fps, duration_s = own.get("fps"), pair.get("duration_sec")
+        fps, duration_s = pair.get("fps"), pair.get("duration_sec")
         start = own.get(f"{side}start_frame", pair.get("start_frame"))
         end = own.get(f"{side}end_frame", pair.get("end_frame"))
         if end is not None or fps is not None:
@@ -331,21 +379,39 @@ class _Reader:
             "start_frame": start,
             "end_frame": end,
             "duration_s": duration_s,
-            "filters": _filters(*with_filters),
+            "filters": precedence.filters(*with_filters),
         }
 
-    def _quality_size(self, place: Place, pair: Fields, reference: Fields, distorted: Fields) -> tuple[int, int]:
+    def _given_quality_size(
+        self, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], pair: Fields
+    ) -> tuple[int, int] | tuple[None, None]:
         if "quality_width" in pair and "quality_height" in pair:
             return pair["quality_width"], pair["quality_height"]
-        for one, other in (("quality_width", "quality_height"), ("quality_height", "quality_width")):
+        for one in ("quality_width", "quality_height"):
             if one in pair:
-                raise self._error(place, f"has {one} without {other}; give both")
+                precedence.remark_lone_size(self._remarks, dataset, reference, distorted, one)
+        return None, None
+
+    def _quality_size(
+        self,
+        dataset: Fields,
+        reference: tuple[Place, Fields],
+        distorted: tuple[Place, Fields],
+        pair: Fields,
+        of_reference: Fields,
+        of_distorted: Fields,
+    ) -> tuple[int, int]:
+        width_px, height_px = self._given_quality_size(dataset, reference, distorted, pair)
+        if width_px is not None and height_px is not None:
+            return width_px, height_px
         sizes = {
-            (video["width_px"], video["height_px"]) for video in (reference, distorted) if video["width_px"] is not None
+            (video["width_px"], video["height_px"])
+            for video in (of_reference, of_distorted)
+            if video["width_px"] is not None
         }
         if len(sizes) != 1:
             why = "the sizes of both videos come from their files" if not sizes else "its size is not its reference's"
-            raise self._error(place, f"lacks quality_width and quality_height: {why}")
+            raise self._error(distorted[0], f"lacks quality_width and quality_height: {why}; give both")
         return sizes.pop()
 
     def _find(self, written: str) -> Path | str:
@@ -370,15 +436,13 @@ class _Reader:
         return f"{written!r} is not there; looked at {', '.join(reasons)}"
 
 
-def _filters(video: Fields, dataset: Fields) -> tuple[tuple[str, str], ...]:
-    if _FILTER_FIELDS.isdisjoint(video) and _FILTER_FIELDS.isdisjoint(dataset):
-        return ()
-    arguments = {name: video.get(f"{name}_cmd", dataset.get(f"{name}_cmd")) for name in FILTERS}
-    return tuple((name, found) for name, found in arguments.items() if found is not None)
-
-
 def _check_names(literals: Literals, known: frozenset[str]) -> None:
     """A name that is no field is fine where it helps to build one; otherwise it is a field that we do not know."""
+    for name in _unknown_names(literals, known):
+        raise literals.error((name,), fields.unknown_field(name, known))
+
+
+def _unknown_names(literals: Literals, known: frozenset[str]) -> Iterator[str]:
     for name in literals.values:
         if name not in known and name not in literals.used and not (name.startswith("__") and name.endswith("__")):
-            raise literals.error((name,), fields.unknown_field(name, known))
+            yield name

@@ -207,6 +207,7 @@ class FileResultStore:
             "fps": video.fps,
             "frames": [video.start_frame, video.end_frame, video.duration_s],
             "filters": [list(given) for given in video.filters],
+            **({} if video.resampling_type is None else {"resampling_type": video.resampling_type}),
         }
 
     def _set_aside(self, path: str) -> None:

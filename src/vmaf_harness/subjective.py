@@ -79,15 +79,26 @@ def labelled(
         labels = _differential(recipe, scored)
     else:
         labels = _by_sureal(recipe, scored, model)
+    decimals = _decimals(scored, recipe.ref_score)
     by_id = {asset.asset_id: asset for asset in unlabelled}
     for asset, (score, standard_error) in zip(scored, labels, strict=True):
         if not math.isfinite(score):
             raise HarnessError(f"{recipe.path}: {model} gives asset {asset.asset_id} no number; try MOS or DMOS")
         finite = standard_error is not None and math.isfinite(standard_error)
         by_id[asset.asset_id] = replace(
-            asset, groundtruth=float(score), groundtruth_std=standard_error if finite else None
+            asset, groundtruth=round(score, decimals) + 0.0, groundtruth_std=standard_error if finite else None
         )
     return tuple(by_id[asset.asset_id] for asset in recipe.assets)
+
+
+def _decimals(assets: Sequence[Asset], ref_score: float | None) -> int:
+    """Decimals of a label: 12 digits of the largest score, so that videos which a panel liked equally are equal.
+
+    Sums in another order give 2.4 and 2.3999999999999995, which are two ranks to SROCC: 0.8768 instead of 0.9115 on
+    9 assets.
+    """
+    largest = max(abs(score) for score in (ref_score or 0.0, *(s for asset in assets for s in _given(asset))))
+    return 11 - math.floor(math.log10(largest)) if largest else 12
 
 
 def mean_opinion_score(asset: Asset) -> tuple[float, float | None]:

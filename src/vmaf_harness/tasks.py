@@ -211,6 +211,8 @@ def import_results(
         raise UsageError("--dataset is missing; name the recipe, a *_dataset.py, that says which videos were measured")
     root = locate(workspace).path
     recipe = read_recipe(Path(os.path.expanduser(dataset)), search=[root / "dataset"])
+    for warning in recipe.warnings:
+        _warn(warning)
     done = _import.import_results(recipe, locate(store).path if store else directory(root), root, dry_run=dry_run)
     code = FAILED if done.problems else DONE
     if json:

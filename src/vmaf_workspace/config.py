@@ -55,12 +55,22 @@ class VmafConfig:
         return str(below(locate().path / "result_store_dir" / FILE_RESULT_STORE, *components))
 
     @classmethod
+    def root_path(cls, *components: str) -> str:
+        """What recipes call `config.ROOT`: the directory above `VMAF_RESOURCE`, else the enclosing checkout."""
+        named = os.environ.get(RESOURCE_VARIABLE, "").strip()
+        if named:
+            return str(locate(named).path.parent.joinpath(*components))
+        return cls._in_checkout((), components=components)
+
+    @classmethod
     def resource_path(cls, *components: str) -> str:
         """The resource tree: `VMAF_RESOURCE`, else the checkout's own; a WorkspaceError where there is neither."""
         named = os.environ.get(RESOURCE_VARIABLE, "").strip()
         if named:
             return str(locate(named).path.joinpath(*components))
-        return cls._in_checkout(("resource",), ("python", "vmaf", "resource"), components=components)
+        # The fork has it beside its config.py, and pictures in a resource/ at the root.
+        trees = ("compat", "python-vmaf", "resource"), ("python", "vmaf", "resource"), ("resource",)
+        return cls._in_checkout(*trees, components=components)
 
     @classmethod
     def test_resource_path(cls, *components: str) -> str:
@@ -76,6 +86,6 @@ class VmafConfig:
                 return str(place.joinpath(*components))
         looked = " and ".join(map(str, places)) or f"no checkout encloses {current_directory()}"
         raise WorkspaceError(
-            f"no resource tree for {os.path.join('', *components)!r} ({looked}); "
+            f"no directory for {os.path.join('', *components)!r} ({looked}); "
             f"set {RESOURCE_VARIABLE} to the directory that holds it (the workspace is {VARIABLE}, another thing)"
         )

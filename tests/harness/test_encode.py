@@ -254,11 +254,47 @@ def test_raw_video_a_range_and_a_crop(
 
 
 @pytest.mark.parametrize(
+    ("given", "encoded", "frames"),
+    [
+        ("", N_FRAMES, (None, None)),
+        ("'start_frame': 3", N_FRAMES, (3, N_FRAMES - 1)),
+        ("'end_frame': 7", 8, (0, 7)),
+        ("'duration_sec': 0.2", 6, (0, 5)),
+        ("'start_frame': 2, 'duration_sec': 0.2", N_FRAMES, (2, 7)),
+        ("'start_frame': 2, 'duration_sec': 0.2, 'fps': 30", 8, (2, 7)),
+        ("'fps': 30, 'resampling_type': 'lanczos', 'workfile_yuv_type': 'yuv444p'", N_FRAMES, (None, None)),
+        ("'crop_cmd': '160:128:8:8', 'quality_width': 88, 'quality_height': 72", N_FRAMES, (None, None)),
+    ],
+)
+def test_the_recipe_is_read_without_a_warning_whatever_the_references_say(
+    references: Callable[..., Path],
+    clips: Clips,
+    engine: Engine,
+    vmaf_workspace: Path,
+    given: str,
+    encoded: int,
+    frames: tuple[int | None, int | None],
+) -> None:
+    plain = f"'path': {str(clips.mp4('x264'))!r}, 'yuv_fmt': 'notyuv'"  # so that what the other has is in its videos
+    source = f"'path': {str(clips.yuv('reference'))!r}, 'yuv_fmt': 'yuv420p', 'width': 176, 'height': 144, {given}"
+    if "duration_sec" in given and "fps" not in given:
+        source = f"'path': {str(clips.mp4('reference'))!r}, 'yuv_fmt': 'notyuv', {given}"
+    assert run_encode([str(references(source, plain, head="")), "out", *ONE]) == 0
+    recipe = read_recipe(vmaf_workspace / "dataset" / "out_dataset.py")
+    assert recipe.warnings == ()
+    asset, _ = recipe.assets
+    assert decoded(engine, asset.distorted.path)[0] == encoded
+    for video in (asset.reference, asset.distorted):
+        assert (video.start_frame, video.end_frame, video.duration_s) == (*frames, None)
+    assert run_testing(["PSNR", str(recipe.path), "--suppress-plot"]) == 0, "both videos have these frames"
+
+
+@pytest.mark.parametrize(
     ("video", "head", "said"),
     [
         ("'path': 'missing.mp4'", "yuv_fmt = 'notyuv'", "'missing.mp4' is not there"),
         ("'path': 'text.mp4'", "yuv_fmt = 'notyuv'", "no video that this ffmpeg can read"),
-        ("'path': 'text.mp4'", "yuv_fmt = 'yuv420p'\nwidth = 16\nheight = 16", "3 bytes are"),
+        ("'path': 'text.mp4', 'yuv_fmt': 'yuv420p'", "width = 16\nheight = 16", "3 bytes are"),
         ("'path': 'reference.mp4', 'fps_cmd': '10'", "yuv_fmt = 'notyuv'", "fps_cmd on a reference is not encoded"),
         ("'path': 'reference.mp4', 'end_frame': 99", "yuv_fmt = 'notyuv'", "frame 99 is asked for"),
     ],

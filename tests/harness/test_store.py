@@ -164,7 +164,14 @@ def test_whatever_changes_the_number_or_the_place_is_another_result(
 
 @pytest.mark.parametrize(
     "change",
-    [{"start_frame": 1}, {"end_frame": 1}, {"fps": 30.0}, {"duration_s": 1.0}, {"filters": (("crop", "8:8:0:0"),)}],
+    [
+        {"start_frame": 1},
+        {"end_frame": 1},
+        {"fps": 30.0},
+        {"duration_s": 1.0},
+        {"filters": (("crop", "8:8:0:0"),)},
+        {"resampling_type": "lanczos"},
+    ],
 )
 def test_whatever_changes_a_video_is_another_result(
     store: Callable[..., FileResultStore], pair: Asset, change: dict[str, Any]

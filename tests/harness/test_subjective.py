@@ -272,6 +272,17 @@ def test_our_mos_and_dmos_are_those_of_sureal(table: list[list[int | None]]) -> 
         assert labels(ours, model) == pytest.approx([float(score) for score in expected[model]])
 
 
+@pytest.mark.parametrize("ref_score", [5.0, 0.0])
+def test_videos_that_a_panel_liked_equally_have_equal_labels(ref_score: float) -> None:
+    # 0.1 + 0.2 is not 0.3: differences of means that people write alike are not alike in a computer.
+    panel = [(c, n, s) for c in range(3) for n, s in ((f"r{c}", [0.1 * c + 0.2]), (f"d{c}", [0.1 * c + 0.1]))]
+    scores = [(c, n, ((0, (s[0],)),)) for c, n, s in panel]
+    found = labels(recipe_of(scores, ref_score=ref_score), "DMOS")  # type: ignore[arg-type]
+    assert len({s[0] - r[0] for (_, _, r), (_, _, s) in zip(panel[::2], panel[1::2], strict=True)}) > 1
+    assert set(found[1::2]) == {ref_score - 0.1}
+    assert set(found[::2]) == {ref_score}
+
+
 @pytest.mark.usefixtures("sureal")
 def test_lists_of_different_length_are_refused_where_observers_must_be_told_apart() -> None:
     recipe = recipe_of([*in_lists(PANEL), *in_lists([(0, "d9", [1, 2])])])

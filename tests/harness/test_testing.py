@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from clips import ENCODERS, N_FRAMES, Clips, program, recipe, start
+from clips import ENCODERS, N_FRAMES, Clips, ffmpeg, program, recipe, start
 
 from vmaf_harness.engine import Engine
 from vmaf_harness.features import extraction
@@ -413,7 +413,60 @@ def test_a_wrong_size_is_an_error_and_the_others_are_scored_when_asked(
     assert f"{N_FRAMES} frames and 1 bytes left over" in printed.err
 
 
-@pytest.mark.parametrize("line", ["os.system('touch X')", "colour = 'red'"])
+def test_each_video_is_scaled_as_the_recipe_says_of_it(
+    videos: Path, engine: Engine, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    def psnr(dataset: str, reference: str, distorted: str) -> float:
+        path = videos / "scaled_dataset.py"
+        path.write_text(
+            f"dataset_name = 's'\nquality_width = 264\nquality_height = 216\nyuv_fmt = 'yuv420p'\n{dataset}\n"
+            f"ref_videos = [{{'content_id': 0, {reference}}}]\n"
+            f"dis_videos = [{{'content_id': 0, 'asset_id': 0, 'dmos': 1, {distorted}}}]\n"
+        )
+        assert run_testing.main(["PSNR", str(path), "--print-result", "--suppress-plot", "--cache-result"]) == 0
+        return scores(capsys.readouterr().out)[0]
+
+    scaled, numbers = {}, set()
+    for name, kind in (("reference", "bilinear"), ("reference", "lanczos"), ("x264", "lanczos"), ("x264", "bicubic")):
+        scaled[name, kind] = path = videos / f"{name}_{kind}.yuv"
+        size = f"scale=264:216:flags={kind}"
+        raw = ("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "176x144")
+        ffmpeg(engine, *raw, "-i", videos / f"{name}.yuv", "-vf", size, "-pix_fmt", "yuv420p", "-f", "rawvideo", path)
+    for reference, distorted, given in (
+        ("bilinear", "lanczos", ("resampling_type = 'bilinear'", "", ", 'resampling_type': 'lanczos'")),
+        ("lanczos", "bicubic", ("", ", 'resampling_type': 'lanczos'", "")),
+        ("lanczos", "lanczos", ("", "", ", 'resampling_type': 'lanczos'")),
+    ):
+        dataset, of_reference, of_distorted = given
+        small = f"{dataset}\nwidth = 176\nheight = 144"
+        found = psnr(small, f"'path': 'reference.yuv'{of_reference}", f"'path': 'x264.yuv'{of_distorted}")
+        paths = scaled["reference", reference].name, scaled["x264", distorted].name
+        assert found == pytest.approx(psnr("width = 264\nheight = 216", *(f"'path': {name!r}" for name in paths)))
+        numbers.add(round(found, 3))
+    assert len(numbers) == 3, "and each way gives a number of its own"
+
+
+def test_what_the_recipe_says_twice_is_told_and_the_dataset_s_holds(
+    dataset: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    def psnr(text: str) -> tuple[dict[int, float], str]:
+        dataset.write_text(text)
+        assert run_testing.main(["PSNR", str(dataset), "--print-result", "--suppress-plot"]) == 0
+        printed = capsys.readouterr()
+        return scores(printed.out), printed.err
+
+    text = dataset.read_text()
+    both = text.replace("'asset_id'", "'start_frame': 5, 'end_frame': 9, 'asset_id'")
+    alone, _ = psnr(both)
+    expected, said = psnr("start_frame = 1\nend_frame = 3\n" + text)
+    assert "start_frame" not in said
+    found, said = psnr("start_frame = 1\nend_frame = 3\n" + both)
+    assert found == expected != alone
+    assert said.count("start_frame: 5 here, 1 for the dataset: the dataset's holds") == 1
+    assert said.count("end_frame: 9 here, 3 for the dataset: the dataset's holds") == 1
+
+
+@pytest.mark.parametrize("line", ["os.system('touch X')", "widht = 3"])
 def test_a_recipe_that_is_not_understood_runs_nothing(
     dataset: Path, vmaf_workspace: Path, capsys: Printed, line: str
 ) -> None:

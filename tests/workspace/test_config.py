@@ -85,13 +85,15 @@ def test_resources_come_from_the_variable_then_from_the_checkout(
     (nowhere / "compat" / "python-vmaf").mkdir(parents=True)
     with pytest.raises(WorkspaceError, match=RESOURCE_VARIABLE):
         VmafConfig.resource_path("param", "x.py")
-    (nowhere / "python" / "vmaf" / "resource").mkdir(parents=True)
-    assert VmafConfig.resource_path("x.py") == str(nowhere / "python" / "vmaf" / "resource" / "x.py")
-    (nowhere / "resource").mkdir()
-    assert VmafConfig.resource_path("param", "x.py") == str(nowhere / "resource" / "param" / "x.py")
+    for place in ("resource", "python/vmaf/resource", "compat/python-vmaf/resource"):
+        # The fork's lies beside its config.py; it has a resource/ at the root, too, with pictures in it.
+        (nowhere / place).mkdir(parents=True)
+        assert VmafConfig.resource_path("param", "x.py") == str(nowhere / place / "param" / "x.py")
+        assert VmafConfig.root_path("a") == str(nowhere / "a")
     monkeypatch.setenv(RESOURCE_VARIABLE, str(tmp_path / "mine"))
     assert VmafConfig.resource_path("x.py") == str(tmp_path / "mine" / "x.py")
+    assert VmafConfig.root_path() == str(tmp_path)
     monkeypatch.setenv(RESOURCE_VARIABLE, " ")
-    assert VmafConfig.resource_path("x.py") == str(nowhere / "resource" / "x.py")
+    assert VmafConfig.resource_path("x.py") == str(nowhere / "compat/python-vmaf/resource/x.py")
     with pytest.raises(WorkspaceError, match="python/test/resource"):
         VmafConfig.test_resource_path("yuv")

@@ -52,6 +52,8 @@ def _run(options: argparse.Namespace, command: str) -> int:
     output = output_path(options.output_dataset, root)
     check_may_write(output, root)
     references = read_references(Path(options.ref_dataset), search=[root / "dataset"])
+    for warning in references.warnings:
+        _warn(warning)
     engine = find_engine()
     rungs = read_ladder(
         find_encoders(list(dict.fromkeys(options.codec or ["libx264"])), engine),

@@ -57,6 +57,8 @@ def _run(options: argparse.Namespace) -> int:
         warn=_warn,
     )
     recipe = read_recipe(Path(options.test_dataset), search=[location.path / "dataset"])
+    for warning in recipe.warnings:
+        _warn(warning)
     for problem in recipe.missing:
         _warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:

@@ -116,6 +116,8 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
 def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequence[Asset]]:
     """The recipe and its labelled assets; HarnessError where videos are missing, unless `--keep-going`."""
     recipe = read_recipe(Path(options.train_dataset), search=[root / "dataset"])
+    for warning in recipe.warnings:
+        warn(warning)
     for problem in recipe.missing:
         warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
