@@ -17,6 +17,7 @@ from vmaf_harness.asset import RAW_FPS, Asset, Video, check_asset
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes, described, quoted
+from vmaf_harness.metrics import check
 from vmaf_workspace.errors import WorkspaceError
 
 _FRAMES = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
@@ -86,6 +87,7 @@ def measure(job: Job, processes: Processes) -> Measurement:
         raise EngineError(f"{what}: {_why(job, command, code, log, lacks)}")
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
+    check(job.extraction.wanted, measurement.frames)
     if not job.keep_workfiles:
         shutil.rmtree(job.directory, ignore_errors=True)  # what is left goes with the run
     return measurement
