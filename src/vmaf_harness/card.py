@@ -46,7 +46,7 @@ def card(
             "subjective_model": subjective_model,
         },
         "features": list(features.feature_names),
-        "feature_options": {name: dict(options) for name, options in features.options.items()},
+        "feature_options": features.feature_options,
         "parameters": dict(parameters.param_dict),
         "engine": extracted.versions,
         "libraries": {library: version(library) for library in _LIBRARIES},

@@ -87,7 +87,7 @@ def key_of(
     made_of = {
         "format": FORMAT,
         "features": [list(atom) for atom in features.atoms],
-        "options": {name: dict(options) for name, options in features.options.items()},
+        "options": features.feature_options,
         "model_type": parameters.model_type,
         "parameters": dict(parameters.param_dict),
         "seed": seed,

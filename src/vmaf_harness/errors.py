@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 
 
 class HarnessError(WorkspaceError):
@@ -22,6 +22,10 @@ class RecipeError(HarnessError):
         self.path, self.problem, self.line, self.place = path, problem, line, place
         where = f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(": ".join(part for part in (where, place, problem) if part))
+
+
+class ForeignModelError(HarnessError, NotReadHereError):
+    """A model that is whole, but that VMAF's own harness or another program reads, and this one does not."""
 
 
 class EngineError(HarnessError):

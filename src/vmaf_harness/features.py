@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.metrics import Wanted
 
 DEFAULT_MODEL = "vmaf_v0.6.1"
 QUALITY_TYPES = ("VMAF", "PSNR", "SSIM", "MS_SSIM")
@@ -53,6 +54,7 @@ class Extraction:
     options: tuple[tuple[str, str], ...]  # of the libvmaf filter, unescaped
     score: str
     model: ModelFile | None = None
+    wanted: tuple[Wanted, ...] = ()  # metrics that the log must have, each with its options in its name
 
     @property
     def executor_id(self) -> str:
@@ -104,7 +106,7 @@ def _vmaf(model: str, phone_model: bool) -> Extraction:
         return Extraction(
             type="VMAF", version=version, options=(("model", f"version={name}{transform}"),), score="vmaf"
         )
-    file = _model_file(Path(path))
+    file, wanted = _model_file(Path(path))
     stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)[:80]
     return Extraction(
         type="VMAF",
@@ -112,6 +114,7 @@ def _vmaf(model: str, phone_model: bool) -> Extraction:
         options=(("model", f"path={file.name}{transform}"),),
         score="vmaf",
         model=file,
+        wanted=wanted,
     )
 
 
@@ -119,25 +122,28 @@ WRITES_FILES = "has the option heatmaps_path, by which libvmaf would write files
 
 
 def writes_files(content: bytes) -> bool:
-    """Whether libvmaf would write files for this JSON model: CAMBI's maps; ValueError where it is no JSON."""
-    # As pairs, since of two fields of one name libvmaf takes both.
-    return '"heatmaps_path"' in json.dumps(json.loads(content, object_pairs_hook=list))
+    """Whether libvmaf would write files for this JSON model: CAMBI's maps. What is no JSON is for others to say."""
+    try:
+        # As pairs, since of two fields of one name libvmaf takes both.
+        return '"heatmaps_path"' in json.dumps(json.loads(content, object_pairs_hook=list))
+    except (ValueError, RecursionError):
+        return False
 
 
-def _model_file(path: Path) -> ModelFile:
+def _model_file(path: Path) -> tuple[ModelFile, tuple[Wanted, ...]]:
+    """A JSON model, read as everywhere, and the metrics that libvmaf makes of its features where they have options."""
+    from vmaf_harness.model_group import model_of_json
+
     if path.suffix in (".pkl", ".model", ".onnx"):
         raise HarnessError(f"{path}: libvmaf reads no {path.suffix}; give the .json of the same model")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}; give a built-in version or the path of a .json model") from error
-    try:
-        is_model = "model_dict" in json.loads(content)
-        is_writing = is_model and writes_files(content)
-    except (ValueError, TypeError, RecursionError):
-        is_model = is_writing = False
-    if not is_model:
-        raise HarnessError(f"{path} is no JSON model: libvmaf reads an object with model_dict in it")
-    if is_writing:
+    if writes_files(content):
         raise HarnessError(f"{path}: {WRITES_FILES}")
-    return ModelFile(content, hashlib.sha256(content).hexdigest())
+    model = model_of_json(content, str(path))
+    named = zip(model.feature_names, model.feature_opts_dicts or (), strict=False)
+    wanted = (Wanted.of(name, own) for name, own in named)
+    # Of an extractor that nobody here knows, the names cannot be told.
+    return ModelFile(content, hashlib.sha256(content).hexdigest()), tuple(each for each in wanted if each.extractor)

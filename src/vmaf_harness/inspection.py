@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,11 +12,12 @@ from typing import Any
 
 from vmaf_harness import pickles
 from vmaf_harness.engine import PROBE_S, Engine, find_engine
+from vmaf_harness.errors import HarnessError
 from vmaf_harness.features import BUILT_IN as BUILT_IN
 from vmaf_harness.features import WRITES_FILES, writes_files
 from vmaf_harness.ffmpeg import environment, quoted
 from vmaf_harness.model import check_info, num_models
-from vmaf_harness.model_group import read_model
+from vmaf_harness.model_group import is_collection, read_model
 
 _FRAME = (
     "-nostdin",
@@ -31,9 +31,10 @@ _FRAME = (
 
 
 def read(path: Path) -> dict[str, Any]:
-    """`kind`, `features` and `members` of a model file, read as data; raises HarnessError for one that is none."""
+    """`kind`, `features`, `members`, `why_no_json` of a model file, read as data; HarnessError for one that is none."""
     model = read_model(path)
-    return {"kind": model.model_type, "features": list(model.feature_names), "members": len(model.members)}
+    about = {"kind": model.model_type, "features": list(model.feature_names), "members": len(model.members)}
+    return {**about, "why_no_json": model.why_no_json}
 
 
 def is_plain(path: Path) -> None:
@@ -62,12 +63,15 @@ def why_not_in_libvmaf(model: str | Path) -> str | None:
         return _tried(found, f"model={quoted(f'version={model}')}")
     try:
         content = model.read_bytes()
-        if "model_dict" not in json.loads(content):
-            return "a collection, which ffmpeg's filter does not load; its members load one by one"
         if writes_files(content):
             return WRITES_FILES
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        return f"not a JSON model ({error})"
+        if is_collection(content, str(model)):
+            return "a collection, which ffmpeg's filter does not load; its members load one by one"
+        read_model(model)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except HarnessError as error:
+        return str(error)
     with tempfile.TemporaryDirectory(prefix="vmaf-inspect-") as place:
         shutil.copyfile(model, os.path.join(place, "m.json"))  # a name that needs no escaping
         return _tried(found, "model=path=m.json", cwd=place)

@@ -22,6 +22,7 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes, described, quoted
 from vmaf_harness.frames import LISTED, Frames, first_apart, listed
 from vmaf_harness.header import LIMITED, Header, read_headers
+from vmaf_harness.metrics import check
 from vmaf_harness.notes import DAMAGE, PAIRING, Note
 from vmaf_harness.pixel_format import samples
 from vmaf_harness.said import damage, lines_of, reason
@@ -121,6 +122,7 @@ def _attempt(job: Job, processes: Processes, reference: Header, distorted: Heade
         raise EngineError(f"{what}: {_why(job, command, code, log, lacks)}")
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
+    check(job.extraction.wanted, measurement.frames)
     notes = [*form.notes, *_cropped_shapes(job.asset, log), *_times(job.asset, frames), *_damage(job, processes, log)]
     return replace(measurement, notes=tuple(notes))
 

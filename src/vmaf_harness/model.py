@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_harness.forest import Forest
 from vmaf_harness.parameters import DEFAULT_NUM_MODELS, FOREST_TYPE, MODEL_TYPES, SVR_TYPES
 from vmaf_harness.plain import PLAIN, plain, short
@@ -21,15 +21,24 @@ from vmaf_harness.transform import ScoreTransform, is_number
 
 MOST_FEATURES = 64  # libvmaf reads no more
 GROUP_HASH = "group_sha256"
-_FIELDS = (  # of model_dict, but for the regressor itself
+SHARED = (  # of model_dict, by all members of a group; each has its own regressor
     *("model_type", "norm_type", "feature_names", "slopes", "intercepts", "score_clip", "score_transform"),
-    *("feature_dict", "feature_opts_dicts", "chroma_correction_parameter", GROUP_HASH),
+    *("feature_dict", "feature_opts_dicts", "chroma_correction_parameter"),
 )
+_FIELDS = (*SHARED, GROUP_HASH)
+# Further kinds of model that VMAF's own harness has (TYPE in python/vmaf/core/*train_test_model.py).
+_OF_UPSTREAM = (
+    *("NIQE", "5PL", "LINEARREG", "EXTRATREES", "MOMENTRANDOMFOREST"),
+    *("BOOTSTRAP_RANDOMFOREST", "RESIDUEBOOTSTRAP_RANDOMFOREST"),
+)
+_SHOWN = 3  # features that an error names
 _DELTA = 0.01  # over which libvmaf takes the slope of the score transform (libvmaf/src/predict.c)
 
 # libvmaf knows these features of the integer kind by the name in its log only, and those not at all.
 _AS_IN_LOG = re.compile(r"VMAF_(integer)_feature_(adm_scale\d)_score")
-_NOT_IN_LIBVMAF = re.compile(r"VMAF_(integer_)?feature_(adm|vif)_score")
+_NOT_IN_LIBVMAF = re.compile(
+    r"VMAF_(integer_)?feature_(?!(?:adm2|adm3|aim|motion[23]?|(?:adm|vif)_scale\d)_score$)\w+_score"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +106,8 @@ class Model:
             return f"libvmaf has no {self.model_type}"
         unknown = [name for name in self.feature_names if _NOT_IN_LIBVMAF.fullmatch(name)]
         if unknown:
-            return f"libvmaf does not offer {' and '.join(unknown)} to models"
+            more = [f"{len(unknown) - _SHOWN} more"] if len(unknown) > _SHOWN else []
+            return f"libvmaf does not offer {' and '.join([*unknown[:_SHOWN], *more])} to models"
         if len(self.feature_names) > MOST_FEATURES:
             return f"libvmaf reads at most {MOST_FEATURES} features, and the model has {len(self.feature_names)}"
         return None
@@ -204,6 +214,8 @@ def check_info(info: object, name: str) -> dict[str, Any]:
             model |= {key: plain(model[key])} if key in model else {}
         except ValueError:
             wrong(key, PLAIN)
+    if model.get("model_type") in _OF_UPSTREAM:
+        raise ForeignModelError(f"{name}: not read here: a {model['model_type']} model; VMAF's own harness reads it")
     if model.get("model_type") not in MODEL_TYPES:
         wrong("model_type", f"one of {', '.join(MODEL_TYPES)}")
     names = model.get("feature_names")

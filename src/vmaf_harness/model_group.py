@@ -20,16 +20,17 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness import pickles
-from vmaf_harness.errors import HarnessError
-from vmaf_harness.model import GROUP_HASH, Model, check_info, group_hash, model_of, num_models
+from vmaf_harness.errors import ForeignModelError, HarnessError
+from vmaf_harness.model import GROUP_HASH, SHARED, Model, check_info, group_hash, model_of, num_models
 from vmaf_harness.parameters import FOREST_TYPE
 from vmaf_workspace.groups import writing
+from vmaf_workspace.sidecar import onnx_of
 
 _MANIFEST = "manifest.json"
 _LONGEST = 255 - len(".bootstrap.json")  # bytes; no other part's name is longer
@@ -39,11 +40,14 @@ _LEFT_OVER_S = 3600.0  # a directory this old belongs to a writer that was kille
 def read_model(path: Path) -> Model:
     """Read a model from its `.pkl`, with all parts of its group, or from a `.json`, a bootstrap collection too.
 
-    Raises HarnessError for a part that is missing, parts that do not belong together, a pickle that is not plain data,
-    and, naming the field, for whatever is no model.
+    Raises HarnessError for a part that is missing, parts that do not belong together, members that differ in more than
+    their regressor, a pickle that is not plain data, and, naming the field, for whatever is no model; for a whole model
+    that only VMAF's own harness reads, it is a ForeignModelError.
     """
     with _not_written_to(path.parent):
-        return _read_json(path) if path.suffix == ".json" else _read_pkl(path)
+        if (described := onnx_of(path)) is not None:
+            raise ForeignModelError(f"{path}: not read here: no model of its own, it describes {described.name}")
+        return model_of_json(_part(path, ""), str(path)) if path.suffix == ".json" else _read_pkl(path)
 
 
 def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None = None) -> list[Path]:
@@ -132,20 +136,22 @@ def _parts(model: Model) -> dict[str, bytes]:
 
 
 def _read_pkl(path: Path) -> Model:
-    info = check_info(pickles.loads(_part(path, ""), str(path)), str(path))
+    head = _part(path, "")
+    info = check_info(pickles.loads(head, str(path)), str(path))
     info.setdefault("param_dict", {})
     if info["model_dict"]["model_type"] == FOREST_TYPE:
         return model_of(info, [], str(path))
-    texts = []
+    texts, infos = [], [(info, str(path))]
     for index in range(num_models(info)):
         number = f".{index:04d}" if index else ""
-        if index:
-            _part(path, number)  # the harness of others reads it, so it has to be there
+        if index and (own := _part(path, number)) != head:
+            infos.append((check_info(pickles.loads(own, f"{path}{number}"), f"{path}{number}"), f"{path}{number}"))
         name = f"{path}{number}.model"
         try:
             texts.append((_part(path, f"{number}.model").decode("ascii"), name))
         except UnicodeDecodeError:
             raise HarnessError(f"{name}: not LIBSVM's text of a model") from None
+    _check_alike(infos)
     expected = info["model_dict"].get(GROUP_HASH)
     if expected is not None and expected != group_hash([text for text, _ in texts]):
         raise HarnessError(
@@ -169,30 +175,65 @@ def _part(path: Path, suffix: str) -> bytes:
     raise HarnessError(f"{path} lacks its {name}: the files of a model go together; bring {name} beside it")
 
 
-def _read_json(path: Path) -> Model:
-    try:
-        data = json.loads(_part(path, ""))
-    except (ValueError, RecursionError) as error:
-        raise HarnessError(f"{path}: not JSON: {error}") from None
-    if not isinstance(data, dict) or not ("model_dict" in data or "0" in data):
-        raise HarnessError(f"{path}: model_dict: expected a dictionary (or models under the keys 0, 1, …)")
-    is_collection = "model_dict" not in data
-    models = []
-    for key in [str(index) for index in range(len(data))] if is_collection else [""]:
-        name = f"{path}: {key}" if key else str(path)
+def is_collection(content: bytes, name: str) -> bool:
+    """Whether a JSON holds models under 0, 1, …; HarnessError for what is no JSON, or not as libvmaf reads it."""
+    data = _json(content, name)
+    return "model_dict" not in data and "0" in data
+
+
+def model_of_json(content: bytes, name: str) -> Model:
+    """The model in a JSON, a collection too; *name* is what errors call it. Raises HarnessError, naming the field."""
+    data = _json(content, name)
+    if not ("model_dict" in data or "0" in data):
+        raise HarnessError(f"{name}: model_dict: expected a dictionary (or models under the keys 0, 1, …)")
+    keys = [""] if "model_dict" in data else [str(index) for index in range(len(data))]
+    infos, texts = [], []
+    for key in keys:
+        whose = f"{name}: {key}" if key else name
         if key and key not in data:
-            raise HarnessError(f"{path}: {key}: a collection has models under 0, 1, … without a gap")
-        info = check_info(data[key] if key else data, name)
+            raise HarnessError(f"{whose}: a collection has models under 0, 1, … without a gap")
+        info = check_info(data[key] if key else data, whose)
         model = info["model_dict"]
         if model["model_type"] == FOREST_TYPE or not isinstance(model.get("model"), str):
-            raise HarnessError(f"{name}: model_dict.model: expected LIBSVM's text")
-        models.append((info, model["model"], f"{name}: model_dict.model"))
-    first = models[0][0]
-    for info, _, name in models[1:]:
-        for field in ("feature_names", "norm_type", "slopes", "intercepts", "score_clip"):
-            if info["model_dict"].get(field) != first["model_dict"].get(field):
-                raise HarnessError(f"{name.removesuffix('.model')}.{field}: differs from that of model 0")
-    return model_of(first, [(text, name) for _, text, name in models], str(path))
+            raise HarnessError(f"{whose}: model_dict.model: expected LIBSVM's text")
+        infos.append((info, whose))
+        texts.append((model["model"], f"{whose}: model_dict.model"))
+    _check_alike(infos)
+    return model_of(infos[0][0], texts, name)
+
+
+def _json(content: bytes, name: str) -> dict[str, Any]:
+    """A JSON object; libvmaf reads UTF-8 without a byte order mark, so that is all that is read here, too."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\ufeff"
+    if text.startswith("\ufeff"):
+        raise HarnessError(f"{name}: not UTF-8 without a byte order mark, and libvmaf reads nothing else; save it so")
+    try:
+        data = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise HarnessError(f"{name}: not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise HarnessError(f"{name}: model_dict: expected a dictionary (or models under the keys 0, 1, …)")
+    return data
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of two fields of one name, libvmaf may take the first and Python the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError(f"a field is given twice in the object of {', '.join(list(made)[:3])} …")
+    return made
+
+
+def _check_alike(infos: Sequence[tuple[Mapping[str, Any], str]]) -> None:
+    """Refuse members that are more than resamples of one model: the first stands for them all."""
+    first = infos[0][0]["model_dict"]
+    for info, name in infos[1:]:
+        for field in SHARED:
+            if info["model_dict"].get(field) != first.get(field):
+                raise HarnessError(f"{name}: model_dict.{field}: differs from that of model 0")
 
 
 def _stem(path: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,13 +12,16 @@ from typing import Any, TypeVar
 from vmaf_harness.errors import HarnessError, RecipeError
 from vmaf_harness.features import Extraction
 from vmaf_harness.literal import read_literals
+from vmaf_harness.metrics import AGGREGATES, Wanted, extractor, family, metric_name
 from vmaf_harness.places import Place
 from vmaf_harness.plain import PLAIN, plain, short
 from vmaf_harness.recipe import read_parameters
 from vmaf_harness.transform import ScoreTransform, is_number
 
 _T = TypeVar("_T")
-_NAMES = frozenset({"feature_dict", "feature_option_dict", "model_type", "model_param_dict"})  # some files hold all
+# Some files hold all. VMAF's own harness reads feature_optional_dict; the other was ours by mistake.
+_OPTIONS, _OLD_OPTIONS = "feature_optional_dict", "feature_option_dict"
+_NAMES = frozenset({"feature_dict", _OPTIONS, _OLD_OPTIONS, "model_type", "model_param_dict"})
 
 SVR_TYPES = ("LIBSVMNUSVR", "BOOTSTRAP_LIBSVMNUSVR", "RESIDUEBOOTSTRAP_LIBSVMNUSVR")
 FOREST_TYPE = "RANDOMFOREST"
@@ -27,17 +30,15 @@ KERNELS = ("rbf", "linear", "poly", "sigmoid")
 NORM_TYPES = ("none", "clip_0to1", "clip_minus1to1", "normalize", "custom_clip_0to1")
 DEFAULT_NUM_MODELS = 101  # one on all rows and 100 resamples, as VMAF's own harness has it
 
-# aggregate -> the prefix of libvmaf's extractors, and of the metrics in its log
-_AGGREGATES = {"VMAF_feature": ("float_", ""), "VMAF_integer_feature": ("", "integer_")}
 _SCALED = tuple(f"{name}_scale{scale}" for name in ("adm", "vif") for scale in range(4))
-_ATOMS = frozenset({"adm", "adm2", "adm3", "aim", "vif", "motion", "motion2", "motion3", *_SCALED})
-# `all` is what every libvmaf with models in JSON takes in one; its integer motion it shows only when debugging.
-_ALL = {
-    "VMAF_feature": ("adm2", "motion", "motion2", *_SCALED),
-    "VMAF_integer_feature": ("adm2", "motion2", *_SCALED),
-}
-_DEBUG = frozenset({("VMAF_feature", "adm"), ("VMAF_feature", "vif"), ("VMAF_integer_feature", "adm"),
-                    ("VMAF_integer_feature", "vif"), ("VMAF_integer_feature", "motion")})  # fmt: skip
+_PARTS = tuple(f"{name}_{part}" for name in ("adm", "vif") for part in ("num", "den"))
+# What `all` means: the atoms of upstream's VmafFeatureExtractor, 0.2.21 (python/vmaf/core/feature_extractor.py).
+_ATOMS = (
+    *("adm", "adm2", "adm3", "aim", "ansnr", "anpsnr", "motion", "motion2", "motion3", "vif", "vif2"),
+    *(*_SCALED, *_PARTS, *(f"{part}_scale{scale}" for part in _PARTS for scale in range(4))),
+)
+_DERIVED = "vif2"  # the mean of the four scales of vif, of which libvmaf gives no metric
+_DEBUG = re.compile(r"VMAF_(integer_)?feature (adm|vif|(adm|vif)_(num|den)\w*)|VMAF_integer_feature motion")
 _FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 
 MOST_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
@@ -72,22 +73,18 @@ def feature_name(aggregate: str, atom: str) -> str:
     return f"{aggregate}_{atom}_score"
 
 
-def metric_name(name: str) -> str:
-    """What libvmaf's log calls a feature of a model, unless options add to its name."""
-    found = re.fullmatch(r"(\w+?_feature)_(\w+)_score", name)
-    return _AGGREGATES.get(found[1], ("", ""))[1] + found[2] if found else name
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureParam:
     """Which features a model is made of.
 
     `atoms` are (aggregate, atom) pairs such as ``("VMAF_feature", "adm2")``, sorted by the names that they have in a
-    model; `options` has the options of libvmaf's extractors by aggregate.
+    model; `options` has the options of libvmaf's extractors for each of them, and is empty where there are none at all.
+    `warnings` is what a person should know of the file that they came from.
     """
 
     atoms: tuple[tuple[str, str], ...]
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    options: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -97,57 +94,68 @@ class FeatureParam:
     @property
     def feature_dict(self) -> dict[str, list[str]]:
         """Atoms by aggregate, as a model keeps them."""
-        return {a: [atom for of, atom in self.atoms if of == a] for a in _AGGREGATES if a in dict(self.atoms)}
+        return {a: [atom for of, atom in self.atoms if of == a] for a in AGGREGATES if a in dict(self.atoms)}
 
     @property
     def feature_opts_dicts(self) -> tuple[Mapping[str, Any], ...] | None:
         """The options that each feature is extracted with, None where there are none at all."""
-        return tuple(self._options_of(*atom) for atom in self.atoms) if self.options else None
+        return self.options or None
+
+    @property
+    def feature_options(self) -> dict[str, dict[str, Any]]:
+        """The options of those features that have some, by the name of the feature."""
+        return {name: dict(own) for name, own in zip(self.feature_names, self.options, strict=False) if own}
+
+    @property
+    def wanted(self) -> dict[str, tuple[Wanted, ...]]:
+        """The metrics that each feature is made of: one, but for vif2 the four scales of vif."""
+        found = {}
+        for index, (aggregate, atom) in enumerate(self.atoms):
+            of = [f"vif_scale{scale}" for scale in range(4)] if atom == _DERIVED else [atom]
+            own = self.options[index] if self.options else {}
+            found[feature_name(aggregate, atom)] = tuple(Wanted.of(feature_name(aggregate, each), own) for each in of)
+        return found
 
     @property
     def extraction(self) -> Extraction:
-        """What libvmaf computes for these features, as the result store keeps it."""
-        extractors: dict[str, dict[str, Any]] = {}
-        for aggregate, atom in self.atoms:
-            options = extractors.setdefault(_AGGREGATES[aggregate][0] + _family(atom), {})
-            options.update(self._options_of(aggregate, atom))
-            if (aggregate, atom) in _DEBUG:
+        """What libvmaf computes for these features, as the result store keeps it: each set of options once."""
+        extractors: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, Any]] = {}
+        for index, (aggregate, atom) in enumerate(self.atoms):
+            own = self.options[index] if self.options else {}
+            alike = (extractor(aggregate, atom), Wanted.of(feature_name(aggregate, atom), own).effect)
+            options = extractors.setdefault(alike, dict(own))
+            if _DEBUG.fullmatch(f"{aggregate} {atom}"):
                 options["debug"] = True
-        plain = [feature_name(*atom) for atom in self.atoms if not self._options_of(*atom)]
-        if not plain:
-            extractors["psnr"] = {}  # options add to the names of metrics; a result needs one whose name is known
-        described = [":".join((f"name={name}", *(f"{k}={_spelled(v)}" for k, v in options.items())))
-                     for name, options in sorted(extractors.items())]  # fmt: skip
+        wanted = self.wanted
+        plain = [each for of in wanted.values() for each in of if not each.options]
+        described = sorted((name, ":".join((f"name={name}", *(f"{k}={_spelled(v)}" for k, v in options.items()))))
+                           for (name, _), options in extractors.items())  # fmt: skip
+        if not plain:  # options add to the names of metrics; a result needs one whose name is known
+            described = sorted([*described, ("psnr", "name=psnr")])
         return Extraction(
             type="_and_".join(self.feature_dict),
             version=_FEATURE_VERSION,
-            options=(("model", ""), ("feature", "|".join(described))),
-            score=metric_name(plain[0]) if plain else "psnr_y",
+            options=(("model", ""), ("feature", "|".join(text for _, text in described))),
+            score=metric_name(plain[0].name) if plain else "psnr_y",
+            wanted=tuple(each for of in wanted.values() for each in of),
         )
 
     def columns(self, metrics: Mapping[str, _T]) -> dict[str, _T]:
         """The features among libvmaf's metrics, by the names that they have in a model.
 
         Options add to the name of a metric (``integer_adm2_egl_1``). Raises HarnessError for a feature that is not
-        there.
+        there, and for an option that libvmaf did not take.
         """
-        return {name: metrics[find_metric(name, metrics)] for name in self.feature_names}
-
-    def _options_of(self, aggregate: str, atom: str) -> dict[str, Any]:
-        """Options go by their first word: ``adm_enhn_gain_limit`` to adm's atoms."""
-        return {k: v for k, v in self.options.get(aggregate, {}).items() if k.startswith(_family(atom) + "_")}
+        return {name: _mean([metrics[each.in_(metrics)] for each in of]) for name, of in self.wanted.items()}
 
 
-def find_metric(name: str, metrics: Iterable[str]) -> str:
-    """Which of libvmaf's metrics a feature of a model is; HarnessError where none is, or several may be."""
-    wanted, known = metric_name(name), list(metrics)
-    if wanted in known:
-        return wanted
-    # adm_scale0 and adm_num belong to adm by their names only
-    found = [m for m in known if re.match(re.escape(wanted) + r"_(?!scale\d|num|den)", m)]
-    if len(found) != 1:
-        raise HarnessError(f"feature {name}: libvmaf gives no {wanted}; it gives {', '.join(known)}")
-    return found[0]
+def _mean(numbers: Sequence[Any]) -> Any:
+    """The mean of numbers, or of columns of them, row by row."""
+    if len(numbers) == 1:
+        return numbers[0]
+    if isinstance(numbers[0], float):
+        return sum(numbers) / len(numbers)
+    return [sum(row) / len(row) for row in zip(*numbers, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +189,22 @@ class ModelParam:
     svr: SvrParam
     forest: Mapping[str, Any]
 
+    def outside_clip(self, labels: Sequence[float]) -> str | None:
+        """What a person should know of labels that no prediction can reach; None where all lie in `score_clip`."""
+        if self.score_clip is None or not labels:
+            return None
+        low, high = self.score_clip
+        outside = sum(not low <= label <= high for label in labels)
+        return (
+            (
+                f"{outside} of {len(labels)} labels are outside score_clip [{low:g}, {high:g}]: they go from "
+                f"{min(labels):g} to {max(labels):g}, and predictions are cut off there; "
+                "give score_clip the scale of the labels, or leave it out"
+            )
+            if outside
+            else None
+        )
+
 
 def read_feature_param(path: Path) -> FeatureParam:
     """Read a `feature_param` file as data; RecipeError, with line and place, for what is not understood."""
@@ -194,18 +218,30 @@ def read_feature_param(path: Path) -> FeatureParam:
     atoms: set[tuple[str, str]] = set()
     for aggregate, listed in given.items():
         place: Place = ("feature_dict", str(aggregate))
-        if aggregate not in _AGGREGATES:
-            raise wrong(place, f"unknown features; known are {' and '.join(_AGGREGATES)}")
+        if aggregate not in AGGREGATES:
+            raise wrong(place, f"unknown features; known are {' and '.join(AGGREGATES)}")
         if listed == "all":
-            listed = _ALL[aggregate]
+            listed = _ATOMS
         if not isinstance(listed, (list, tuple)) or not listed:
             raise wrong(place, f"expected 'all' or a list of features, got {short(listed)}")
         for index, atom in enumerate(listed):
             if not isinstance(atom, str) or atom not in _ATOMS:
                 raise wrong((*place, index), f"unknown feature {short(atom)}; known are {', '.join(sorted(_ATOMS))}")
             atoms.add((aggregate, atom))
-    options = _feature_options(values.get("feature_option_dict"), given, wrong)
-    return FeatureParam(atoms=tuple(sorted(atoms, key=lambda atom: feature_name(*atom))), options=options)
+    name, warnings = _OPTIONS, tuple[str, ...]()
+    if _OLD_OPTIONS in values:
+        if _OPTIONS in values and values[_OPTIONS] != values[_OLD_OPTIONS]:
+            raise wrong((_OLD_OPTIONS,), f"differs from {_OPTIONS}, the name that VMAF's own harness reads; remove it")
+        if _OPTIONS not in values:
+            name = _OLD_OPTIONS
+            warnings = (f"{path}: {_OLD_OPTIONS} is not read by VMAF's own harness; call it {_OPTIONS}",)
+    options = _feature_options(name, values.get(name), given, wrong)
+    ordered = sorted(atoms, key=lambda atom: feature_name(*atom))
+    return FeatureParam(
+        atoms=tuple(ordered),
+        options=tuple(_of_family(options.get(aggregate, {}), atom) for aggregate, atom in ordered) if options else (),
+        warnings=warnings,
+    )
 
 
 def read_model_param(path: Path) -> ModelParam:
@@ -243,13 +279,15 @@ def _wrong(path: Path) -> _Wrong:
     return lambda place, problem: read_literals(path).error(place, problem)
 
 
-def _feature_options(given: object, features: Mapping[str, object], wrong: _Wrong) -> dict[str, dict[str, Any]]:
+def _feature_options(
+    field: str, given: object, features: Mapping[str, object], wrong: _Wrong
+) -> dict[str, dict[str, Any]]:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise wrong(("feature_option_dict",), f"expected a dictionary, got {short(given)}")
+        raise wrong((field,), f"expected a dictionary, got {short(given)}")
     for aggregate, options in given.items():
-        place: Place = ("feature_option_dict", str(aggregate))
+        place: Place = (field, str(aggregate))
         if aggregate not in features:
             raise wrong(place, f"has options, but feature_dict has no {aggregate}")
         if not isinstance(options, dict):
@@ -258,6 +296,11 @@ def _feature_options(given: object, features: Mapping[str, object], wrong: _Wron
             if (problem := option_problem(name, value)) is not None:
                 raise wrong((*place, str(name)), problem)
     return {aggregate: dict(options) for aggregate, options in given.items() if options}
+
+
+def _of_family(options: Mapping[str, Any], atom: str) -> dict[str, Any]:
+    """Options go by their first word: ``adm_enhn_gain_limit`` to adm's atoms."""
+    return {name: value for name, value in options.items() if name.startswith(family(atom) + "_")}
 
 
 def option_problem(name: object, value: object) -> str | None:
@@ -271,10 +314,6 @@ def option_problem(name: object, value: object) -> str | None:
     if not is_text and not isinstance(value, bool) and not is_number(value):
         return f"expected a number, true or false, or a name, got {short(value)}"
     return None
-
-
-def _family(atom: str) -> str:
-    return "adm" if atom.startswith(("adm", "aim")) else atom[:3] if atom.startswith("vif") else "motion"
 
 
 def _spelled(value: object) -> str:

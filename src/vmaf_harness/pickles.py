@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import re
 import reprlib
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Never
 
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_workspace.whole import write_whole
 
 MOST_BYTES = 1 << 30
@@ -28,7 +29,8 @@ def read(path: Path) -> Any:
     """The object in a pickle of any protocol; text of Python 2 is taken as latin-1.
 
     Nothing that the file names is called. Raises HarnessError, naming it, for a global that is not allowed, and for a
-    file that is missing, no pickle, cut short, or larger than `MOST_BYTES`.
+    file that is missing, no pickle, cut short, or larger than `MOST_BYTES`; ForeignModelError, which is one, for the
+    scikit-learn objects that a forest of VMAF's own harness is.
     """
     try:
         with path.open("rb") as file:
@@ -45,6 +47,10 @@ def loads(content: bytes, name: str) -> Any:
     try:
         return _Plain().of(_Unpickler(content).load())
     except _RefusedError as refused:
+        if _is_of_scikit_learn(content):
+            raise ForeignModelError(
+                f"{name}: not read here: scikit-learn objects, such as forests of VMAF's own harness, which reads it"
+            ) from None
         raise HarnessError(f"{name}: {refused}; {_ALLOWED}, and nothing in it was run") from None
     except RecursionError:
         raise HarnessError(f"{name}: nested too deeply for a pickle; {_ALLOWED}") from None
@@ -168,6 +174,56 @@ class _Unpickler(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> Never:  # noqa: ARG002 - its signature
         """Refuse: there is nothing outside the file."""
         raise _RefusedError("refused a persistent id")
+
+
+def _is_of_scikit_learn(content: bytes) -> bool:
+    """Whether a pickle holds forests or trees of scikit-learn and plain data, and names nothing else at all.
+
+    Found out with stand-ins that do nothing; the objects are not made. So it is no proof that loading it is safe.
+    """
+    scan = _Names(content)
+    try:
+        scan.load()
+    except Exception:  # a name that is not of them, or a damaged file
+        return False
+    return any(_TREES.fullmatch(name) for name in scan.names)
+
+
+_TREES = re.compile(r"sklearn\.(?:ensemble|tree)\.(?:\w+\.)?[A-Z]\w+")
+_BESIDE_TREES = re.compile(
+    r"(?:copy_?reg\.(?:_reconstructor|__newobj__)|(?:__builtin__|builtins)\.object|dill\.(?:_dill|dill)\._load_type)"
+)
+
+
+class _Inert:
+    """Stands for an object of any class, and does nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __new__(cls, *_: Any, **__: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def append(self, item: Any) -> None: ...
+
+    def extend(self, items: Any) -> None: ...
+
+
+class _Names(_Unpickler):
+    """Goes through a pickle for the names in it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.names: set[str] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A class that does nothing; refused where the name is not of scikit-learn's trees or what they hold."""
+        full = f"{module}.{name}"
+        if (module, name) not in _GLOBALS and not _TREES.fullmatch(full) and not _BESIDE_TREES.fullmatch(full):
+            raise _RefusedError(f"refused the global {full}")
+        self.names.add(full)
+        return _Inert
 
 
 class _Call:

@@ -6,7 +6,6 @@ libvmaf extracts their features, which the result store keeps as any; the predic
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -102,11 +101,11 @@ def quality(
             if phone_model:
                 raise HarnessError(f"{path}: an .onnx has no score transform; leave --vmaf-phone-model out")
             tiny = read_tiny(path)
-            if tiny.note is not None:
-                warn(tiny.note)
+            for note in tiny.notes:
+                warn(note)
             predictor = Predictor(name=_named(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
             return predictor.features.extraction, predictor
-        if path.suffix == ".pkl" or _is_collection(path):
+        if path.suffix == ".pkl" or _is_ours(path):
             predictor = _of_model(path, phone_model)
             return predictor.features.extraction, predictor
     return extraction(quality_type, model=model, phone_model=phone_model), None
@@ -114,18 +113,17 @@ def quality(
 
 def features_of(model: Model, name: str) -> FeatureParam:
     """The features of a model; HarnessError for those that libvmaf does not extract. *name* is what errors call it."""
-    atoms, options = [], dict[str, dict[str, Any]]()
+    atoms = []
     for index, feature in enumerate(model.feature_names):
         found = _FEATURE.fullmatch(feature)
         if found is None:
             raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
         atoms.append((found[1], found[2]))
-        own = model.feature_opts_dicts[index] if model.feature_opts_dicts is not None else {}
-        for option, value in own.items():
+        for option, value in (model.feature_opts_dicts[index] if model.feature_opts_dicts else {}).items():
             if (problem := option_problem(option, value)) is not None:
                 raise HarnessError(f"{name}: model_dict.feature_opts_dicts: {short(option)}: {problem}")
-        options.setdefault(found[1], {}).update(own)
-    return FeatureParam(atoms=tuple(atoms), options={each: given for each, given in options.items() if given})
+    options = model.feature_opts_dicts or ()
+    return FeatureParam(atoms=tuple(atoms), options=options if any(options) else ())
 
 
 def _meant(name: str, root: Path, warn: Callable[[str], None]) -> str:
@@ -179,10 +177,14 @@ def _named(path: Path, sha256: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)[:80]}-{sha256[:8]}"
 
 
-def _is_collection(path: Path) -> bool:
-    """Whether a JSON holds models under 0, 1, …; what cannot be read is for others to complain of."""
+def _is_ours(path: Path) -> bool:
+    """Whether libvmaf does not compute a JSON: models under 0, 1, …, or features that it does not offer to models.
+
+    What cannot be read is for others to complain of.
+    """
+    from vmaf_harness.model_group import is_collection, read_model
+
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return is_collection(path.read_bytes(), str(path)) or read_model(path).why_no_json is not None
+    except (OSError, HarnessError):
         return False
-    return isinstance(content, dict) and "model_dict" not in content and "0" in content

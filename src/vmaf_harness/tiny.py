@@ -15,6 +15,7 @@ from typing import Any
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.parameters import FeatureParam, feature_name
 from vmaf_harness.transform import is_number
+from vmaf_workspace.sidecar import REGISTRY, known_sha256, sidecar_of
 
 MOST_BYTES = 1 << 28  # such a model has some kilobytes
 _NAME = re.compile(r"(?:VMAF_integer_feature_|integer_)?(?P<atom>\w+?)(?:_score)?")
@@ -26,8 +27,9 @@ _KNOWN = re.compile(r"adm|adm2|motion|motion2|(?:adm|vif)_scale[0-3]|vif")
 class TinyModel:
     """A model that is ready to run; `order` has the names of its features, in the order of its columns.
 
-    `mean` and `sd` standardise the features, None where the graph does that; `note` says which of the two was chosen
-    where the sidecar leaves it open. `sha256` is of all that its scores depend on: graph, weights, order, mean and sd.
+    `mean` and `sd` standardise the features, None where the graph does that; `notes` say which of the two was chosen
+    where the sidecar leaves it open, and where nothing tells whether the file is the one that is meant. `sha256` is of
+    all that its scores depend on: graph, weights, order, mean and sd.
     """
 
     features: FeatureParam
@@ -37,7 +39,7 @@ class TinyModel:
     sha256: str
     name: str
     session: Any
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
     def predict(self, frames: Mapping[str, Sequence[float]]) -> list[float]:
         """The score of each frame, from the features by their names in a model.
@@ -67,11 +69,11 @@ class TinyModel:
 def read_tiny(path: Path) -> TinyModel:
     """Read an `.onnx` and its sidecar.
 
-    The file is checked against the sidecar's sha256, and weights in other files are read from its own folder only.
-    Features without a prefix are libvmaf's fixed-point ones. Raises HarnessError for all that does not fit together,
-    and where ONNX Runtime is not installed.
+    The file is checked against the sha256 in its sidecar or in the register beside it, and weights in other files are
+    read from its own folder only. Features without a prefix are libvmaf's fixed-point ones. Raises HarnessError for all
+    that does not fit together, and where ONNX Runtime is not installed.
     """
-    sidecar = path.with_suffix(".json")
+    sidecar = sidecar_of(path)
     try:
         content = _content(path)
         about = json.loads(_content(sidecar))
@@ -81,11 +83,13 @@ def read_tiny(path: Path) -> TinyModel:
         kind = about.get("kind") if isinstance(about, dict) else None
         raise HarnessError(f"{sidecar}: kind: expected fr, a model over features of a pair, got {kind!r}")
     digest = hashlib.sha256(content)
-    sha256 = digest.hexdigest()
-    if about.get("sha256") != sha256:
+    sha256, known, notes = digest.hexdigest(), known_sha256(path, about), list[str]()
+    if known is None:
+        notes.append(f"{path}: not checked: neither {sidecar.name} nor {REGISTRY} beside it has its sha256")
+    elif known[0] != sha256:
         raise HarnessError(
-            f"{path} is not the file that {sidecar.name} describes: its sha256 is {sha256}, "
-            f"not {about.get('sha256')}; bring both again"
+            f"{path} is not the file that {known[1]} describes: its sha256 is {sha256}, "
+            f"not {known[0]}; bring both again"
         )
     names = _names(about, sidecar)
     kind, mean, sd = _standardisation(about, len(names), sidecar)
@@ -93,11 +97,10 @@ def read_tiny(path: Path) -> TinyModel:
     session = _session(path, graph)
     _check_inputs(session, len(names), path, sidecar)
     order = tuple(feature_name(*atom) for atom in names)
-    note = None
     if kind == "input_mean" and mean is not None and sd is not None:
         why = _why_in_graph(mean, sd, about, graph)
         is_here = "features are standardised by its input_mean and input_std: neither its graph nor its notes does it"
-        note = (
+        notes.append(
             f"{path}: {is_here}" if why is None else f"{path}: features are given as they are: {why} standardises them"
         )
         mean, sd = (mean, sd) if why is None else (None, None)
@@ -112,7 +115,7 @@ def read_tiny(path: Path) -> TinyModel:
         sha256=digest.hexdigest(),
         name=str(path),
         session=session,
-        note=note,
+        notes=tuple(notes),
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from vmaf_workspace import guard
 from vmaf_workspace.clean import plan_clean
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, SUBDIRS, Loss
-from vmaf_workspace.errors import InUseError, WorkspaceError
+from vmaf_workspace.errors import InUseError, NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import STARTING, stale_sessions
@@ -218,6 +218,8 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
             for path in sorted(path for path in (root / subdir).rglob("*.pkl") if not is_special(path)):
                 try:
                     harness.is_plain(path)
+                except NotReadHereError:  # said below
+                    continue
                 except Exception as error:  # whatever a harness raises
                     unsafe.add(str(path))
                     remedy = f"do not load it with anything else; {_held_otherwise(root, path, at)}"
@@ -236,7 +238,12 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
         yield Finding(level=Level.ERROR, about="model/", found=what, remedy=remedy)
         return
     for model in models:
-        problem = _problem(root, model.name, model.files, harness, unsafe)
+        try:
+            problem = _problem(root, model.name, model.files, harness, unsafe)
+        except NotReadHereError as error:
+            remedy = "nothing to do: score it with that harness"
+            yield Finding(level=Level.WARNING, about="model/", found=f"{model.name}: {error}", remedy=remedy)
+            continue
         missing = [] if harness is not None and problem is None else list(model.missing)
         if not missing and problem is None:
             whole += 1
@@ -254,6 +261,8 @@ def _problem(root: Path, name: str, files: tuple[str, ...], harness: Inspector |
         return None if harness is None else f"{name}: its .pkl is missing or unsafe"
     try:
         harness.read(root / "model" / main)
+    except NotReadHereError:
+        raise
     except Exception as error:  # whatever a harness raises for a model that does not load
         return str(error)
     return None

@@ -38,3 +38,7 @@ class InUseError(WorkspaceError):
     """A live run or another cleaner is in the way; nothing was changed."""
 
     exit_code = IN_USE
+
+
+class NotReadHereError(WorkspaceError):
+    """What reads models raises it for one that is whole, and that only another harness reads."""

@@ -299,6 +299,7 @@ def models_lines(models: Sequence[Model]) -> None:
     if built_in:
         paragraph(f"built into libvmaf: {', '.join(built_in)}")
     listing("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
+    listing("to know:", [(model.name, model.note) for model in models if model.note])
     listing("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
     unloaded = [(m.name, m.why_not.replace("\n", "; ")) for m in models if m.why_not and m.why_not != m.problem]
     listing("not loaded by libvmaf:", unloaded)

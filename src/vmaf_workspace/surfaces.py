@@ -7,7 +7,6 @@ point `vmaf_workspace.inspect` (an `Inspector`). Without one everything else is 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.locate import current_directory, find_checkout
 from vmaf_workspace.scan import BLOCK
+from vmaf_workspace.sidecar import MOST_BYTES, REGISTRY, known_sha256, onnx_of, read_object, sidecar_of
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 INSPECTORS = "vmaf_workspace.inspect"
 CARD = ".card.json"
-MOST_BYTES = 64 << 20  # of a card or a sidecar
+_LIBSVM = b"LIBSVM"  # in the pickle of each model that has a text beside it
 THREADS = 4
 
 
@@ -38,13 +38,16 @@ class Inspector(Protocol):
     BUILT_IN: Sequence[str]
 
     def read(self, path: Path) -> dict[str, Any]:
-        """`kind`, `features`, `members` of a model; raises for one that does not load."""
+        """`kind`, `features`, `members`, `why_no_json` of a model; raises for one that does not load.
+
+        NotReadHereError for one that is whole, and that only another harness reads.
+        """
 
     def head(self, path: Path) -> dict[str, Any]:
         """The same as the `.pkl` alone says."""
 
     def is_plain(self, path: Path) -> None:
-        """Raise unless a pickle is data alone."""
+        """Raise unless a pickle is data alone; NotReadHereError for one of scikit-learn's objects."""
 
     def engine(self) -> dict[str, Any]:
         """`path`, `ffmpeg`, `libvmaf`, `no_float_features`."""
@@ -73,6 +76,7 @@ class Model:
     disk_bytes: int = 0
     missing: tuple[str, ...] = ()  # files that the group should have
     problem: str | None = None  # why it does not load
+    note: str | None = None  # what else a person should know: whole, but for another program; not checked
     kind: str | None = None
     features: tuple[str, ...] | None = None
     members: int | None = None
@@ -138,7 +142,8 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in left_out)
         for name in files:
             path = name if is_top else f"{os.path.relpath(directory, top)}/{name}"
-            if not name.startswith(".") and group_of(path) != path and not is_special(top / path):
+            is_part = not name.startswith(".") and group_of(path) != path and not is_special(top / path)
+            if is_part and onnx_of(top / path) is None:
                 groups.setdefault(group_of(path), {})[path] = os.lstat(top / path)
     return [_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
 
@@ -157,7 +162,7 @@ def _say(error: OSError) -> None:
 
 
 def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
-    about = _json(top / f"{name}{CARD}")
+    about = read_object(top / f"{name}{CARD}")
     statistics, dataset = _part(about, "statistics"), _part(about, "dataset")
     srocc, features = statistics.get("srocc"), about.get("features")
     return Model(
@@ -166,7 +171,7 @@ def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.sta
         files=tuple(sorted(files)),
         apparent_bytes=sum(each.st_size for each in files.values()),
         disk_bytes=sum(each.st_blocks * BLOCK for each in files.values()),
-        missing=tuple(_missing(name, files, str(about.get("model_type", "")))),
+        missing=tuple(_missing(top, name, files)),
         kind=_text(about.get("model_type")),
         features=tuple(map(str, features)) if isinstance(features, list) else None,
         made_at=_text(about.get("made_at")),
@@ -175,7 +180,7 @@ def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.sta
     )
 
 
-def _missing(name: str, files: Mapping[str, object], kind: str) -> list[str]:
+def _missing(top: Path, name: str, files: Mapping[str, object]) -> list[str]:
     """Files that this group should have beside those that it has; which members there are, their numbers say."""
     pickles = sorted(path for path in files if path.startswith(f"{name}.pkl"))
     if not pickles:
@@ -184,8 +189,17 @@ def _missing(name: str, files: Mapping[str, object], kind: str) -> list[str]:
     highest = max((int(number.removeprefix(".")) for number in rest if number), default=0)
     numbers = ["", *(f".{number:04d}" for number in range(1, highest + 1))]
     wanted = [f"{name}.pkl{number}{suffix}" for number in numbers for suffix in ("", ".model")]
-    has_text = any(path.endswith(".model") for path in pickles) or highest or "FOREST" not in kind
+    has_text = any(path.endswith(".model") for path in pickles) or _is_libsvm(top / f"{name}.pkl")
     return [path for path in wanted if path not in files and (has_text or not path.endswith(".model"))]
+
+
+def _is_libsvm(path: Path) -> bool:
+    """Whether a pickle is of a model whose text lies beside it: forests, of either harness, are one file."""
+    try:
+        with path.open("rb") as file:
+            return _LIBSVM in file.read(MOST_BYTES)
+    except OSError:
+        return True
 
 
 def _inspected(model: Model, top: Path | None, asked: Inspector) -> Model:
@@ -197,6 +211,8 @@ def _inspected(model: Model, top: Path | None, asked: Inspector) -> Model:
         return model
     try:
         about: Mapping[str, Any] = asked.read(top / main)
+    except NotReadHereError as error:
+        about, model = {}, replace(model, note=str(error))
     except Exception as error:  # whatever a harness raises for a model that does not load
         about = {}
         if main.endswith(".pkl"):
@@ -205,9 +221,7 @@ def _inspected(model: Model, top: Path | None, asked: Inspector) -> Model:
             except Exception:  # the first error says it
                 about = {}
         model = replace(model, problem=str(error))
-    if "FOREST" in str(about.get("kind")) and not model.problem:
-        model = replace(model, missing=())  # a forest is one file
-    why_not = "libvmaf reads .json, and there is none"
+    why_not = about.get("why_no_json") or "libvmaf reads .json, and there is none"
     if f"{model.name}.json" in model.files:
         why_not = _why_not(asked, top / f"{model.name}.json")
     return replace(
@@ -230,15 +244,16 @@ def _why_not(asked: Inspector, model: str | Path) -> str | None:
 def _tiny(top: Path) -> list[Model]:
     found = []
     for path in sorted(path for path in top.glob("*.onnx") if not is_special(path)):
-        sidecar, weights = path.with_suffix(".json"), path.with_name(f"{path.name}.data")
-        about = _json(sidecar)
+        sidecar, weights = sidecar_of(path), path.with_name(f"{path.name}.data")
+        about = read_object(sidecar)
         features = about.get("feature_order", about.get("features"))
         files = [each for each in (path, weights, sidecar) if each.is_file()]
-        problem = None
-        if about and about.get("sha256") != (sha256 := hashlib.sha256(path.read_bytes()).hexdigest()):
-            problem = f"its sha256 is {sha256}, not the one in {sidecar.name}"
+        known, problem = known_sha256(path, about), None
+        if known is not None and known[0] != (sha256 := hashlib.sha256(path.read_bytes()).hexdigest()):
+            problem = f"its sha256 is {sha256}, not the one in {known[1]}"
         elif sidecar.is_file() and not about:
             problem = f"{sidecar.name} is no JSON object"
+        is_listed = known is not None and known[1] == REGISTRY
         found.append(
             Model(
                 surface=Surface.TINY,
@@ -246,13 +261,32 @@ def _tiny(top: Path) -> list[Model]:
                 files=tuple(f"tiny/{each.name}" for each in files),
                 apparent_bytes=sum(each.stat().st_size for each in files),
                 disk_bytes=sum(each.stat().st_blocks * BLOCK for each in files),
-                missing=() if sidecar.is_file() else (f"tiny/{sidecar.name}",),
+                missing=() if sidecar.is_file() or is_listed else (f"tiny/{sidecar.name}",),
                 problem=problem,
+                note=_note_of_tiny(path, sidecar, about, is_known=known is not None),
                 kind=_text(about.get("kind")),
                 features=tuple(map(str, features)) if isinstance(features, list) else None,
             )
         )
     return found
+
+
+def _note_of_tiny(path: Path, sidecar: Path, about: Mapping[str, Any], *, is_known: bool) -> str | None:
+    """Whether it is for `run_testing`, as its sidecar says, and whether it could be checked."""
+    inputs = about.get("input_names")
+    said = []
+    if not sidecar.is_file():
+        said.append(f"not for run_testing: there is no {sidecar.name}, which names its features")
+    elif about.get("kind") not in (None, "fr"):
+        said.append(f"not for run_testing: it is of the kind {_text(about['kind']) or '?'}, and scores no pairs")
+    elif isinstance(inputs, list) and len(inputs) > 1:
+        others = ", ".join(map(str, inputs[1:]))
+        said.append(f"not for run_testing: beside the features it asks for {others}")
+    elif about and not isinstance(about.get("feature_order", about.get("features")), list):
+        said.append("not for run_testing: its sidecar names no features of libvmaf")
+    if not is_known and path.is_file():
+        said.append(f"not checked: neither {sidecar.name} nor {REGISTRY} has its sha256")
+    return "; ".join(said) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,17 +355,6 @@ def _is_held(root: Path, model: Model, held: Mapping[str, File]) -> bool:
         if not is_same:
             return False
     return True
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if is_special(path):
-        return {}
-    try:
-        with path.open("rb") as file:
-            data = json.loads(file.read(MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def _part(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -65,7 +65,7 @@ def test_the_name_of_a_dataset_leads_nowhere(tmp_path: Path) -> None:
         lambda: key(replace(TABLE, features={ADM: [0.1, 0.2, 0.4], MOTION: [1.0, 5.0, 2.5]})),
         lambda: key(TABLE.rows([0, 2, 1])),
         lambda: key(features=FeatureParam(atoms=FEATURES.atoms[:1])),
-        lambda: key(features=replace(FEATURES, options={"VMAF_integer_feature": {"adm_enhn_gain_limit": 1.0}})),
+        lambda: key(features=replace(FEATURES, options=({"adm_enhn_gain_limit": 1.0}, {}))),
         lambda: key(parameters=model_param("LIBSVMNUSVR", {"norm_type": "normalize"})),
         lambda: key(parameters=model_param("BOOTSTRAP_LIBSVMNUSVR", {"norm_type": "none"})),
     ],

@@ -60,12 +60,12 @@ def test_features_are_those_that_libvmaf_gives_its_own_models(
         assert table.features[f"{aggregate}_{atom}_score"][0] > 0
 
 
-def test_all_takes_every_scale(small: Trainable, vmaf_workspace: Path) -> None:
+def test_all_takes_every_atom(small: Trainable, vmaf_workspace: Path) -> None:
     write_features(small.features, "VMAF_integer_feature", "all")
     (asset,) = read_recipe(small.dataset).assets[:1]
     table = extracted([asset], read_feature_param(small.features), vmaf_workspace).table
     assert {f"VMAF_integer_feature_adm_scale{scale}_score" for scale in range(4)} < set(table.features)
-    assert len(table.features) == 10
+    assert len(table.features) == 39
 
 
 def test_what_is_stored_is_not_measured_again(

@@ -15,6 +15,7 @@ from vmaf_harness.features import extraction
 from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.inspection import why_not_in_libvmaf
 from vmaf_harness.measure import Job, measure
+from vmaf_harness.model_group import read_model
 
 
 @pytest.mark.parametrize(
@@ -99,12 +100,86 @@ def test_a_model_that_is_none_is_an_error(name: str) -> None:
         extraction("VMAF", model=name)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"3", b"\xff", b"[" * 100_000])
-def test_a_file_that_is_no_model_is_an_error(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "model_dict: expected a dictionary"),
+        (b"3", "model_dict: expected a dictionary"),
+        (b"{}", "model_dict: expected a dictionary"),
+        (b"\xff", "not UTF-8 without a byte order mark"),
+    ],
+)
+def test_a_file_that_is_no_model_is_an_error(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "m.json"
     path.write_bytes(content)
-    with pytest.raises(HarnessError, match="no JSON model"):
+    with pytest.raises(HarnessError, match=said):
         extraction("VMAF", model=str(path))
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_model_in_an_encoding_that_libvmaf_does_not_read_is_said_in_one_line(
+    tmp_path: Path, model: Path, codec: str
+) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(model.read_text().encode(codec))
+    with pytest.raises(HarnessError, match=r"m\.json: not (UTF-8 without a byte order mark|JSON)") as caught:
+        extraction("VMAF", model=str(path))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(HarnessError) as again:
+        read_model(path)
+    assert str(again.value) == str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["slopes", "intercepts", "feature_names"])
+def test_a_model_that_lacks_a_number_is_not_given_to_libvmaf_which_would_read_on(
+    tmp_path: Path, model: Path, field: str
+) -> None:
+    data = json.loads(model.read_bytes())
+    data["model_dict"][field].pop()
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(HarnessError, match=r"m\.json: model_dict\.slopes: expected|model_dict\.intercepts: expected"):
+        extraction("VMAF", model=str(path))
+    assert "expected" in str(why_not_in_libvmaf(path))
+
+
+@pytest.mark.parametrize("name", ["vmaf_v0.6.1neg", "vmaf_v1.0.16_3d0h", "vmaf_v0.6.1mfz"])
+def test_options_of_published_models_are_found_in_the_names_of_the_log(
+    job: Callable[..., Job], model: Path, tmp_path: Path, name: str
+) -> None:
+    path = model.parent / f"{name}.json"
+    if name == "vmaf_v0.6.1mfz":  # as published, but for the numbers of its machine
+        data = json.loads(model.read_bytes())
+        names = data["model_dict"]["feature_names"]
+        data["model_dict"]["feature_opts_dicts"] = [{"motion_force_zero": True} if "motion" in n else {} for n in names]
+        path = tmp_path / "mfz.json"
+        path.write_text(json.dumps(data))
+    made = extraction("VMAF", model=str(path))
+    assert any(each.options for each in made.wanted)
+    sizes = {"quality_width_px": 640, "quality_height_px": 360}
+    with Processes() as processes:
+        assert measure(replace(job(**sizes), extraction=made), processes).n_frames == N_FRAMES
+
+
+def test_an_option_of_a_model_that_libvmaf_does_not_know_is_an_error_before_its_score_counts(
+    job: Callable[..., Job], model: Path, tmp_path: Path
+) -> None:
+    data = json.loads(model.read_bytes())
+    names = data["model_dict"]["feature_names"]
+    for options, said in (
+        ({"adm_bogus": 1}, "libvmaf did not take adm_bogus for adm"),
+        ({"adm_enhn_gain_limt": 1.0}, r"adm_enhn_gain_limt .*; is adm_enhn_gain_limit meant\?"),
+        ({"vif_enhn_gain_limit": 1.0}, "libvmaf did not take vif_enhn_gain_limit for adm"),
+    ):
+        data["model_dict"]["feature_opts_dicts"] = [options if "adm2" in name else {} for name in names]
+        path = tmp_path / "m.json"
+        path.write_text(json.dumps(data))
+        made = replace(job(), extraction=extraction("VMAF", model=str(path)))
+        with Processes() as processes, pytest.raises(HarnessError, match=said):
+            measure(made, processes)
 
 
 @pytest.mark.parametrize(

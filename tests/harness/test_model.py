@@ -22,7 +22,8 @@ from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.measure import Job, measure
 from vmaf_harness.model import Model
 from vmaf_harness.model_group import json_bytes, read_model, write_model
-from vmaf_harness.parameters import FeatureParam, feature_name, find_metric, model_param
+from vmaf_harness.parameters import FeatureParam, feature_name, model_param
+from vmaf_harness.predictor import features_of
 from vmaf_harness.svm import Svm
 from vmaf_harness.training import Table, fit
 from vmaf_harness.transform import ScoreTransform
@@ -38,8 +39,8 @@ KINDS = {
 }
 
 
-def features(kind: str, **options: Any) -> FeatureParam:
-    return FeatureParam(atoms=tuple(sorted(KINDS[kind], key=lambda atom: feature_name(*atom))), **options)
+def features(kind: str) -> FeatureParam:
+    return FeatureParam(atoms=tuple(sorted(KINDS[kind], key=lambda atom: feature_name(*atom))))
 
 
 class Measured:
@@ -86,7 +87,7 @@ def measured(engine: Engine, clips: Clips, tmp_path_factory: pytest.TempPathFact
 
 
 def inputs(model: Model, metrics: Mapping[str, list[float]]) -> dict[str, Any]:
-    return {name: metrics[find_metric(name, metrics)] for name in model.feature_names}
+    return features_of(model, "it").columns(metrics)
 
 
 def differ(ours: Any, theirs: Any) -> float:
@@ -230,14 +231,16 @@ def test_a_model_whose_features_libvmaf_corrects_is_read_and_left_to_libvmaf() -
 
 def test_options_of_features_are_part_of_the_model(measured: Measured, nowhere: Path) -> None:
     limits = {"adm_enhn_gain_limit": 1.0, "vif_enhn_gain_limit": 1.0}
-    chosen = features("integer", options={"VMAF_integer_feature": limits})
+    plain = features("integer")
+    own = tuple({k: v for k, v in limits.items() if k.startswith(atom[:3])} for _, atom in plain.atoms)
+    chosen = replace(plain, options=own)
     columns = chosen.columns(measured.frames(chosen.extraction))
     model = replace(measured.model("integer"), feature_opts_dicts=chosen.feature_opts_dicts)
     write_model(nowhere / "m", model)
     metrics = measured.by_libvmaf(nowhere / "m.json")
     assert differ(model.predict(columns), metrics["vmaf"]) <= AGREE
-    plain = measured.frames(features("integer").extraction)
-    assert differ(model.predict(inputs(model, plain)), metrics["vmaf"]) > AGREE
+    without = plain.columns(measured.frames(plain.extraction))
+    assert differ(model.predict(without), metrics["vmaf"]) > AGREE
     assert read_model(nowhere / "m.json").feature_opts_dicts == chosen.feature_opts_dicts
 
 

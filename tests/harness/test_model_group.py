@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.svm import NuSVR
 
 from vmaf_harness import pickles
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_harness.model import Model
 from vmaf_harness.model_group import group_files, read_model, settle, write_model
 from vmaf_harness.parameters import FeatureParam, model_param
@@ -182,6 +184,67 @@ def test_a_model_of_scikit_learn_objects_and_a_tampered_one_are_refused(nowhere:
     with pytest.raises(HarnessError, match=r"refused the global os\.system"):
         read_model(nowhere / "m.pkl")
     assert names(nowhere) == ["m.pkl"]
+
+
+class Touch:
+    """Pickled, it makes a file when it is read by `pickle`."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch owned",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_forest_of_scikit_learn_is_told_from_what_is_no_data(nowhere: Path, protocol: int) -> None:
+    """In every protocol, and nothing of either is run."""
+    grown = RandomForestRegressor(n_estimators=3, random_state=0).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
+    info: dict[str, Any] = {"param_dict": {}, "model_dict": {"model_type": "RANDOMFOREST", "model": grown}}
+    path = nowhere / "m.pkl"
+    path.write_bytes(pickle.dumps(info, protocol=protocol))
+    with pytest.raises(ForeignModelError, match=r"m\.pkl: not read here: scikit-learn objects"):
+        read_model(path)
+    for info["extra"] in (Touch(), NuSVR()):  # a name that is not of a forest
+        path.write_bytes(pickle.dumps(info, protocol=protocol))
+        with pytest.raises(HarnessError, match="refused the global") as caught:
+            read_model(path)
+        assert not isinstance(caught.value, ForeignModelError)
+    assert names(nowhere) == ["m.pkl"]
+
+
+DIFFERENT: dict[str, Any] = {
+    "model_type": "RESIDUEBOOTSTRAP_LIBSVMNUSVR",
+    "feature_opts_dicts": [{"adm_p_norm": 4.0}, {}],
+    "score_transform": {"p0": 1.0, "enabled": True},
+    "score_clip": [0.0, 50.0],
+    "chroma_correction_parameter": 0.5,
+    "feature_dict": {"VMAF_feature": ["adm2"]},
+    "slopes": [0.01, 1.0, 1.0],
+    "intercepts": [0.01, 1.0, 1.0],
+}
+
+
+@pytest.mark.parametrize("field", DIFFERENT)
+def test_members_that_are_not_of_one_model_are_refused_by_name(nowhere: Path, field: str) -> None:
+    write_model(nowhere / "m", model(members=3, score_clip=[0.0, 100.0]))
+    collection = json.loads((nowhere / "m.bootstrap.json").read_bytes())
+    collection["2"]["model_dict"][field] = DIFFERENT[field]
+    (nowhere / "m.bootstrap.json").write_text(json.dumps(collection))
+    with pytest.raises(
+        HarnessError, match=rf"m\.bootstrap\.json: 2: model_dict\.{field}: differs from that of model 0"
+    ):
+        read_model(nowhere / "m.bootstrap.json")
+    head = pickles.read(nowhere / "m.pkl.0002")
+    head["model_dict"][field] = DIFFERENT[field]
+    pickles.write(nowhere / "m.pkl.0002", head)
+    with pytest.raises(HarnessError, match=rf"m\.pkl\.0002: model_dict\.{field}: differs from that of model 0"):
+        read_model(nowhere / "m.pkl")
+
+
+def test_a_field_given_twice_in_a_json_is_refused(nowhere: Path) -> None:
+    write_model(nowhere / "m", model())
+    text = (nowhere / "m.json").read_text()
+    (nowhere / "m.json").write_text(text.replace('"norm_type"', '"norm_type": "none", "norm_type"', 1))
+    with pytest.raises(HarnessError, match="a field is given twice"):
+        read_model(nowhere / "m.json")
 
 
 def test_a_bootstrap_of_two_assets_has_members_without_vectors_and_is_read_as_written(nowhere: Path) -> None:

@@ -15,8 +15,6 @@ from vmaf_harness.errors import HarnessError, RecipeError
 from vmaf_harness.parameters import (
     FeatureParam,
     SvrParam,
-    find_metric,
-    metric_name,
     model_param,
     read_feature_param,
     read_model_param,
@@ -56,17 +54,21 @@ def test_both_kinds_can_be_in_one_model(nowhere: Path) -> None:
     assert list(param.feature_dict) == ["VMAF_feature", "VMAF_integer_feature"]
 
 
-@pytest.mark.parametrize(("aggregate", "extra"), [("VMAF_feature", ["motion"]), ("VMAF_integer_feature", [])])
-def test_all_is_what_libvmaf_offers_to_models(nowhere: Path, aggregate: str, extra: list[str]) -> None:
+@pytest.mark.parametrize("aggregate", ["VMAF_feature", "VMAF_integer_feature"])
+def test_all_is_what_it_is_for_upstream(nowhere: Path, aggregate: str) -> None:
+    """The 39 atoms of VmafFeatureExtractor 0.2.21 and of its integer twin."""
     param = read_feature_param(written(nowhere, f"feature_dict = {{'{aggregate}': 'all'}}"))
-    scales = [f"adm_scale{scale}" for scale in range(4)] + SCALES
-    assert sorted(param.feature_dict[aggregate]) == sorted(["adm2", "motion2", *scales, *extra])
+    parts = [f"{name}_{part}" for name in ("adm", "vif") for part in ("num", "den")]
+    scaled = [f"{name}_scale{scale}" for name in (*parts, "adm", "vif") for scale in range(4)]
+    single = ["vif", "vif2", "adm", "adm2", "adm3", "aim", "ansnr", "anpsnr", "motion", "motion2", "motion3"]
+    assert sorted(param.feature_dict[aggregate]) == sorted([*single, *parts, *scaled])
+    assert len(param.atoms) == 39
 
 
 def test_options_go_to_the_features_that_they_are_of(nowhere: Path) -> None:
     text = """
 feature_dict = {'VMAF_feature': ['adm2', 'motion2', 'vif_scale0']}
-feature_option_dict = {'VMAF_feature': {'adm_enhn_gain_limit': 1.0, 'adm_skip_scale0': True, 'vif_kernelscale': 1.5}}
+feature_optional_dict = {'VMAF_feature': {'adm_enhn_gain_limit': 1.0, 'adm_skip_scale0': True, 'vif_kernelscale': 1.5}}
 """
     param = read_feature_param(written(nowhere, text))
     adm = {"adm_enhn_gain_limit": 1.0, "adm_skip_scale0": True}
@@ -77,24 +79,35 @@ feature_option_dict = {'VMAF_feature': {'adm_enhn_gain_limit': 1.0, 'adm_skip_sc
 
 
 def test_where_options_are_of_all_features_another_metric_is_the_score(nowhere: Path) -> None:
-    text = "feature_dict = {'VMAF_feature': ['adm2']}\nfeature_option_dict = {'VMAF_feature': {'adm_p_norm': 4}}"
+    text = "feature_dict = {'VMAF_feature': ['adm2']}\nfeature_optional_dict = {'VMAF_feature': {'adm_p_norm': 4}}"
     extraction = read_feature_param(written(nowhere, text)).extraction
     assert extraction.score == "psnr_y"
     assert dict(extraction.options)["feature"] == "name=float_adm:adm_p_norm=4|name=psnr"
 
 
-def test_metrics_are_found_by_the_names_that_the_log_gives_them() -> None:
-    assert metric_name("VMAF_feature_vif_scale3_score") == "vif_scale3"
-    assert metric_name("VMAF_integer_feature_motion2_score") == "integer_motion2"
-    assert metric_name("Cambi_feature_cambi_score") == "cambi"
-    known = ["integer_adm2_egl_1", "integer_adm_scale0_egl_1", "integer_adm_num", "integer_adm_egl_1", "adm2"]
-    assert find_metric("VMAF_integer_feature_adm2_score", known) == "integer_adm2_egl_1"
-    assert find_metric("VMAF_integer_feature_adm_score", known) == "integer_adm_egl_1"
-    assert find_metric("VMAF_feature_adm2_score", known) == "adm2"
-    with pytest.raises(HarnessError, match="libvmaf gives no motion2; it gives integer_adm2_egl_1"):
-        find_metric("VMAF_feature_motion2_score", known)
-    param = FeatureParam(atoms=(("VMAF_feature", "adm2"),))
-    assert param.columns({"adm2": [1.0], "motion2": [0.0]}) == {"VMAF_feature_adm2_score": [1.0]}
+def test_the_name_that_upstream_reads_is_read_and_the_other_one_warned_of(nowhere: Path) -> None:
+    features = "feature_dict = {'VMAF_feature': ['adm2']}\n"
+    given = "{'VMAF_feature': {'adm_p_norm': 4}}"
+    param = read_feature_param(written(nowhere, f"{features}feature_optional_dict = {given}"))
+    assert (param.feature_opts_dicts, param.warnings) == (({"adm_p_norm": 4},), ())
+    old = read_feature_param(written(nowhere, f"{features}feature_option_dict = {given}"))
+    assert old.feature_opts_dicts == param.feature_opts_dicts
+    (warning,) = old.warnings
+    assert "feature_option_dict is not read by VMAF's own harness; call it feature_optional_dict" in warning
+    both = f"{features}feature_option_dict = {given}\nfeature_optional_dict = "
+    assert read_feature_param(written(nowhere, both + given)).warnings == ()
+    with pytest.raises(RecipeError, match=":2: feature_option_dict: differs from feature_optional_dict"):
+        read_feature_param(written(nowhere, both + "{}"))
+
+
+def test_each_set_of_options_is_extracted_once() -> None:
+    limit = {"vif_enhn_gain_limit": 1.0}
+    atoms = tuple(("VMAF_integer_feature", f"vif_scale{scale}") for scale in range(3))
+    param = FeatureParam(atoms=atoms, options=(limit, {}, dict(limit)))
+    assert dict(param.extraction.options)["feature"] == "name=vif|name=vif:vif_enhn_gain_limit=1.0"
+    metrics = {"integer_vif_scale0": 1.0, "integer_vif_scale0_egl_1": 2.0, "integer_vif_scale1": 3.0,
+               "integer_vif_scale1_egl_1": 4.0, "integer_vif_scale2_egl_1": 5.0}  # fmt: skip
+    assert list(param.columns(metrics).values()) == [2.0, 3.0, 5.0]
 
 
 @pytest.mark.parametrize(

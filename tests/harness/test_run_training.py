@@ -18,12 +18,15 @@ from trainable import LABELS, SIX, Trainable, write_features, write_model, write
 from vmaf_harness import pickles
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.model_group import read_model
 from vmaf_harness.script import run_testing, run_vmaf_training
 from vmaf_harness.store import directory
 from vmaf_harness.tasks import score
 
 Printed = pytest.CaptureFixture[str]
 BOOTSTRAP = "BOOTSTRAP_LIBSVMNUSVR"
+# What libvmaf offers to models.
+OFFERED = ("adm2", "motion2", *(f"{name}_scale{n}" for name in ("adm", "vif") for n in range(4)))
 TESTING = ("VMAF", "--print-result", "--suppress-plot", "--cache-result")
 
 
@@ -113,7 +116,9 @@ def test_nothing_is_stored_unasked(small: Trainable, vmaf_workspace: Path) -> No
 def test_a_forest_has_no_json(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
     small.model.write_text("model_type = 'RANDOMFOREST'\nmodel_param_dict = {'norm_type': 'none', 'n_estimators': 5}\n")
     assert train(small) == 0
-    assert "no .json: libvmaf has no RANDOMFOREST" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no .json: libvmaf has no RANDOMFOREST" in err
+    assert "this forest does not load in VMAF's own harness" in err
     assert not (vmaf_workspace / "model" / "m.json").exists()
     assert len(scored_by(small, "m.pkl", capsys)) == 12
 
@@ -158,9 +163,11 @@ def test_a_test_leaves_its_features_as_training_does(small: Trainable, vmaf_work
     assert adm2 == pytest.approx(trained["features"]["VMAF_integer_feature_adm2_score"].tolist(), abs=1e-9)
 
 
-@pytest.mark.parametrize(("aggregate", "atoms"), [("VMAF_integer_feature", "all"), ("VMAF_feature", "all")])
+@pytest.mark.parametrize(
+    ("aggregate", "atoms"), [("VMAF_integer_feature", OFFERED), ("VMAF_feature", (*OFFERED, "motion"))]
+)
 def test_libvmaf_and_the_pkl_give_the_same_scores(
-    small: Trainable, vmaf_workspace: Path, capsys: Printed, aggregate: str, atoms: str
+    small: Trainable, vmaf_workspace: Path, capsys: Printed, aggregate: str, atoms: tuple[str, ...]
 ) -> None:
     write_features(small.features, aggregate, atoms)
     assert train(small) == 0
@@ -334,6 +341,93 @@ def test_a_tuned_set_is_a_model_param(small: Trainable, vmaf_workspace: Path) ->
     )
     assert run_vmaf_training.main([*small.inputs[:2], "best.pkl", "m", "--cache-result", "--suppress-plot"]) == 0
     assert json.loads((vmaf_workspace / "model" / "m.json").read_bytes())["param_dict"] == chosen
+
+
+def test_labels_that_no_prediction_can_reach_are_said(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+    write_recipe(small.dataset, labels=tuple(label - 80 for label in LABELS))
+    assert train(small) == 0
+    said = "8 of 12 labels are outside score_clip [0, 100]: they go from -60 to 16"
+    below = sum(label < 80 for label in LABELS)
+    assert said.replace("8", str(below), 1) in capsys.readouterr().err
+    write_recipe(small.dataset)
+    assert train(small) == 0
+    assert "score_clip" not in capsys.readouterr().err
+
+
+def test_a_model_that_is_nearly_a_constant_is_said(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
+    write_model(small.model, norm_type="none", C=0.001)
+    assert train(small) == 0
+    err = capsys.readouterr().err
+    assert re.search(r"nearly a constant: .* have 0\.\d % of the labels' spread", err)
+    assert "C 4.0, nu 0.9, gamma 0.05, norm_type clip_0to1" in err
+    write_model(small.model)
+    assert train(small) == 0
+    assert "nearly a constant" not in capsys.readouterr().err
+
+
+OLD = ("vif", "adm", "motion", "ansnr")  # of VMAF's first models
+
+
+def test_models_with_ansnr_are_trained_and_their_pkl_and_json_give_one_number(
+    small: Trainable, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    write_features(small.features, "VMAF_feature", OLD)
+    assert train(small) == 0
+    assert "no .json: libvmaf does not offer VMAF_feature_adm_score and VMAF_feature_ansnr_score" in (
+        capsys.readouterr().err
+    )
+    made = read_model(vmaf_workspace / "model" / "m.pkl")
+    info = made.as_dict([])
+    info["model_dict"]["model"] = made.texts()[0]
+    (tmp_path / "old.json").write_text(json.dumps(info))  # as VMAF's own nflx_v1.json is written
+    ours = scored_by(small, "m.pkl", capsys)
+    assert len(set(ours.values())) == 12
+    assert scored_by(small, str(tmp_path / "old.json"), capsys) == ours
+
+
+def test_all_features_of_upstream_are_trained(small: Trainable, vmaf_workspace: Path) -> None:
+    write_features(small.features, "VMAF_feature", "all")
+    assert train(small) == 0
+    assert len(read_model(vmaf_workspace / "model" / "m.pkl").feature_names) == 39
+
+
+def test_a_misspelt_option_ends_the_training_before_anything_is_stored(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    with small.features.open("a") as file:
+        file.write("feature_optional_dict = {'VMAF_integer_feature': {'adm_enhn_gain_limt': 1.0}}\n")
+    stored = sorted(directory(vmaf_workspace).rglob("*.json"))
+    assert train(small) == 1
+    err = capsys.readouterr().err
+    assert "libvmaf did not take adm_enhn_gain_limt for adm" in err
+    assert "is adm_enhn_gain_limit meant?" in err
+    assert sorted(directory(vmaf_workspace).rglob("*.json")) == stored
+    assert not list((vmaf_workspace / "model").glob("m*"))
+
+
+def test_options_of_single_features_give_one_number_in_every_form_of_a_model(
+    small: Trainable, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    assert train(small) == 0
+    model = vmaf_workspace / "model" / "m.pkl"
+    info = json.loads(model.with_suffix(".json").read_bytes())
+    names = info["model_dict"]["feature_names"]
+    own = [{"vif_enhn_gain_limit": 1.0} if name.endswith("vif_scale2_score") else {} for name in names]
+    info["model_dict"]["feature_opts_dicts"] = own
+    (tmp_path / "one.json").write_text(json.dumps(info))
+    several = json.loads(json.dumps(info))
+    several["model_dict"]["model_type"] = BOOTSTRAP
+    (tmp_path / "several.json").write_text(json.dumps({str(index): several for index in range(3)}))
+    head = pickles.read(model)
+    head["model_dict"]["feature_opts_dicts"] = own
+    pickles.write(model, head)
+    by_libvmaf = scored_by(small, str(tmp_path / "one.json"), capsys)
+    for form in ("m.pkl", str(tmp_path / "several.json")):
+        assert scored_by(small, form, capsys) == pytest.approx(by_libvmaf, abs=1e-3)
+    head["model_dict"]["feature_opts_dicts"] = [{"vif_enhn_gain_limit": 1.0} if "vif" in name else {} for name in names]
+    pickles.write(model, head)
+    merged = scored_by(small, "m.pkl", capsys)
+    assert max(abs(merged[asset] - by_libvmaf[asset]) for asset in merged) > 1e-3
 
 
 # Bad input

@@ -140,7 +140,7 @@ def test_the_other_names_of_a_sidecar_are_known(tmp_path: Path, about: dict[str,
         said = (
             "are standardised by its input_mean" if standardised else "are given as they are: its graph, as its notes"
         )
-        assert said in (model.note or "")
+        assert said in "".join(model.notes)
 
 
 @pytest.mark.parametrize("how", ["constants", "initializers", "floats", "folded"])
@@ -150,7 +150,7 @@ def test_a_graph_that_has_the_numbers_standardises_whatever_its_notes_say(
 ) -> None:
     model = read_tiny(write(tmp_path, standardising(how), **OTHERS, **INPUT, notes=notes))
     assert model.predict(frames()) == pytest.approx(expected(frames()), abs=1e-3)
-    assert "given as they are: its graph, which has input_mean and input_std, standardises them" in (model.note or "")
+    assert "given as they are: its graph, which has input_mean and input_std, standardises them" in "".join(model.notes)
 
 
 def test_what_the_scores_depend_on_is_in_its_identity(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_another_width_than_its_features_is_an_error(tmp_path: Path) -> None:
     ("about", "said"),
     [
         ({"sha256": "0" * 64}, "is not the file that tiny.json describes"),
-        ({"sha256": None}, "is not the file that tiny.json describes"),
+        ({"sha256": "none"}, "is not the file that tiny.json describes"),
         ({"kind": "nr"}, "kind: expected fr"),
         ({"feature_order": None}, "expected a list of names"),
         ({"feature_order": [*ORDER[:5], "adm2"]}, "each feature once"),
@@ -218,6 +218,36 @@ def test_another_width_than_its_features_is_an_error(tmp_path: Path) -> None:
 def test_a_sidecar_that_does_not_fit_is_said(tmp_path: Path, about: dict[str, Any], said: str) -> None:
     with pytest.raises(HarnessError, match=re.escape(said)):
         read_tiny(write(tmp_path, **about))
+
+
+def test_a_hash_that_the_sidecar_lacks_is_that_of_the_register_beside_it(tmp_path: Path) -> None:
+    path = write(tmp_path, sha256="")
+    sidecar = path.with_suffix(".json")
+    about = json.loads(sidecar.read_text())
+    del about["sha256"]
+    sidecar.write_text(json.dumps(about))
+    (note,) = read_tiny(path).notes
+    assert "not checked: neither tiny.json nor registry.json beside it has its sha256" in note
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    for listed, is_right in ((right, True), ("0" * 64, False)):
+        entry = {"id": "t", "onnx": "tiny.onnx", "sha256": listed}
+        (tmp_path / "registry.json").write_text(json.dumps({"models": [{"onnx": "other.onnx"}, entry]}))
+        if is_right:
+            assert read_tiny(path).notes == ()
+        else:
+            with pytest.raises(HarnessError, match=r"is not the file that registry\.json describes"):
+                read_tiny(path)
+
+
+def test_a_quantised_model_shares_the_sidecar_of_its_base(tmp_path: Path) -> None:
+    quantised = tmp_path / "tiny.int8.onnx"
+    quantised.write_bytes(graph(columns=True).SerializeToString())
+    digest = hashlib.sha256(quantised.read_bytes()).hexdigest()
+    write(tmp_path, int8_sha256=digest)
+    assert read_tiny(quantised).predict(frames()) == pytest.approx(expected(frames()), abs=1e-4)
+    write(tmp_path, int8_sha256="0" * 64)
+    with pytest.raises(HarnessError, match=r"tiny\.int8\.onnx is not the file that tiny\.json describes"):
+        read_tiny(quantised)
 
 
 def test_a_second_input_cannot_be_given(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from snapshot_trees import damage
-from test_surfaces import LIBSVM, model
+from test_surfaces import LIBSVM, forest, model
 from trees import (
     CLI,
     age,
@@ -122,7 +122,8 @@ def test_an_ffmpeg_on_path_that_is_passed_over_is_told_with_the_reason(
 
 def test_without_a_harness_the_rest_is_examined(root: Path) -> None:
     write(root / "model" / "a.onnx")
-    write(root / "model" / "m.pkl")
+    model(root)
+    (root / "model" / "m.pkl.model").unlink()
     code = "import sys; sys.modules['vmaf_harness'] = None; from vmaf_workspace.cli import main; main(sys.argv[1:])"
     found = python(code, "doctor", "--workspace", root).out
     assert "no harness is installed" in found
@@ -362,6 +363,20 @@ def test_a_pickle_that_is_more_than_data_is_an_error_and_nothing_in_it_runs(subd
     assert finding.level is Level.ERROR
     assert "os.system" in finding.found
     assert not os.path.exists("EVALUATED")
+
+
+def test_a_forest_of_another_harness_is_no_error(root: Path, tmp_path: Path) -> None:
+    forest(root / "model" / "rf.pkl")
+    forest(root / "model_param" / "rf.pkl")
+    at = str(tmp_path / "backups")
+    found = wrong(root, at)
+    finding = the_one(found, "model/")
+    assert "rf: " in finding.found
+    assert "scikit-learn objects" in finding.found
+    assert {each.level for each in found} == {Level.WARNING}
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+    done = ws("verify", "--restore", "--workspace", root, "--at", at)
+    assert done.code == 0, done
 
 
 # Backups.

@@ -225,6 +225,88 @@ def test_tiny_models_are_told_by_their_sidecars(root: Path, checkout: Path) -> N
     assert found["tiny/alone"].missing == ("tiny/alone.json",)
 
 
+def test_a_tiny_model_is_checked_against_what_knows_its_hash_and_else_said_to_be_unchecked(
+    root: Path, checkout: Path
+) -> None:
+    tiny = checkout / "model" / "tiny"
+    sha256 = {size: hashlib.sha256(b"x" * size).hexdigest() for size in range(1, 8)}
+    names = ("bare", "listed", "wrong", "base", "base.int8", "codec", "unlisted")
+    for size, name in enumerate(names, 1):
+        write(tiny / f"{name}.onnx", size)
+    fr = {"kind": "fr", "feature_order": ["adm2"]}
+    about = {
+        "bare": fr,
+        "listed": fr,
+        "wrong": fr,
+        "base": {**fr, "sha256": sha256[4], "int8_sha256": sha256[5]},
+        "codec": {**fr, "sha256": sha256[6], "input_names": ["features", "codec_block"]},
+    }
+    for name, each in about.items():
+        (tiny / f"{name}.json").write_text(json.dumps(each))
+    listed = [{"onnx": "listed.onnx", "sha256": sha256[2]}, {"onnx": "wrong.onnx", "sha256": sha256[1]}]
+    listed += [{"onnx": "unlisted.onnx", "sha256": sha256[7]}]
+    (tiny / "registry.json").write_text(json.dumps({"models": listed}))
+    found = {each.name.removeprefix("tiny/"): each for each in only(models(root), Surface.TINY)}
+    assert set(found) == set(names)
+    assert all(each.missing == () for each in found.values())
+    assert {name for name, each in found.items() if each.problem} == {"wrong"}
+    assert "not the one in registry.json" in str(found["wrong"].problem)
+    assert found["bare"].note == "not checked: neither bare.json nor registry.json has its sha256"
+    assert [found[name].note for name in ("listed", "base", "base.int8")] == [None] * 3
+    assert found["base.int8"].files == ("tiny/base.int8.onnx", "tiny/base.json")
+    assert found["codec"].note == "not for run_testing: beside the features it asks for codec_block"
+    assert "there is no unlisted.json" in str(found["unlisted"].note)
+    assert "to know:" in ws("models", "--workspace", root).out
+
+
+def test_a_sidecar_beside_an_onnx_is_no_model_of_its_own(root: Path, checkout: Path) -> None:
+    (checkout / "model").mkdir()
+    for directory in (checkout / "model", root / "model"):
+        write(directory / "konvid.onnx", 10)
+        (directory / "konvid.json").write_text(json.dumps({"kind": "nr", "feature_order": ["adm2"]}))
+        (directory / "alone.json").write_text(json.dumps({"kind": "nr"}))
+    found = models(root)
+    assert [each.name for each in only(found, Surface.SHIPPED) + only(found, Surface.TRAINED)] == ["alone", "alone"]
+
+
+def forest(place: Path) -> Path:
+    """A random forest as VMAF's own harness pickles it: one file of scikit-learn objects."""
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    fitted = ensemble.RandomForestRegressor(n_estimators=2, random_state=0).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
+    info = head(model_type="RANDOMFOREST", model=fitted)
+    place.write_bytes(pickle.dumps(info))
+    return place
+
+
+def test_a_forest_of_another_harness_is_whole_and_not_read_here(root: Path) -> None:
+    forest(root / "model" / "rf.pkl")
+    (found,) = only(models(root), Surface.TRAINED)
+    assert (found.missing, found.problem) == ((), None)
+    assert "scikit-learn objects" in str(found.note)
+    niqe = head(model_type="NIQE")
+    (root / "model" / "rf.pkl").write_bytes(pickle.dumps(niqe))
+    (found,) = only(models(root), Surface.TRAINED)
+    assert (found.missing, found.problem) == ((), None)
+    assert "a NIQE model" in str(found.note)
+
+
+def test_a_forest_is_one_file_without_a_harness_too(root: Path) -> None:
+    forest(root / "model" / "rf.pkl")
+    model(root, "svm")
+    (root / "model" / "svm.pkl.model").unlink()
+    assert [each.missing for each in trained(root)] == [(), ("svm.pkl.model",)]
+
+
+def test_what_libvmaf_cannot_have_of_a_model_is_why_there_is_no_json(root: Path) -> None:
+    names = ["VMAF_feature_adm2_score", "VMAF_feature_ansnr_score"]
+    path = model(root)
+    path.write_bytes(pickle.dumps(head(feature_names=names)))
+    path.with_name("m.json").unlink()
+    (found,) = only(models(root), Surface.TRAINED)
+    assert found.problem is None
+    assert found.why_not == "libvmaf does not offer VMAF_feature_ansnr_score to models"
+
+
 def test_without_a_harness_the_names_and_cards_are_listed_and_loading_is_unknown(root: Path) -> None:
     model(root)
     code = """

@@ -28,6 +28,8 @@ def _run(options: argparse.Namespace) -> int:
     for warning in location.warnings:
         warn(warning)
     features = read_feature_param(Path(options.feature_param))
+    for warning in features.warnings:
+        warn(warning)
     recipe, assets = read_assets(options, location.path)
     with Run(location.path) as run:
         extracted = extracted_of(assets, features, run, options)

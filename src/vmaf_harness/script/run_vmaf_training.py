@@ -28,7 +28,7 @@ from vmaf_harness.script.training_inputs import (
     warn,
     writable,
 )
-from vmaf_harness.script.training_outputs import Made, add_plot_flags, check_plots, write_outputs
+from vmaf_harness.script.training_outputs import Made, add_plot_flags, check_plots, warn_of_model, write_outputs
 from vmaf_harness.statistics import agreement, agreement_line
 from vmaf_harness.subjective import DEFAULT_MODEL
 from vmaf_harness.testing import shown
@@ -92,8 +92,7 @@ def _run(options: argparse.Namespace) -> int:
         written = write_model(path, model, extra={SUFFIX: about})
         print(agreement_line(f"{inputs.recipe.name}, {inputs.parameters.model_type}, as trained", found), flush=True)
         print(shown(path), flush=True)
-        if model.why_no_json:
-            warn(f"no .json: {model.why_no_json}")
+        warn_of_model(model, labels, predictions)
         made = Made(kind="training", predictions=predictions, about={"model": path.name, "statistics": found})
         write_outputs(run, options, inputs, extracted, made)
         cached = sum(outcome.cached for outcome in extracted.outcomes)

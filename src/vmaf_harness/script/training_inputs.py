@@ -100,6 +100,8 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
             f"{options.model_param}: custom_clip_0to1_map names {', '.join(unknown)}, which is none of the features "
             f"{', '.join(features.feature_names)}; it is not used"
         )
+    for warning in features.warnings:
+        warn(warning)
     recipe, assets = read_assets(options, location.path)
     unlabelled = [asset_name(asset) for asset in assets if asset.groundtruth is None]
     if unlabelled:
@@ -110,6 +112,9 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
         )
     if len(assets) < 2:
         raise HarnessError(f"{recipe.path}: a model needs at least two assets to be fitted to, got {len(assets)}")
+    labels = [asset.groundtruth for asset in assets if asset.groundtruth is not None]
+    if (outside := parameters.outside_clip(labels)) is not None:
+        warn(f"{options.model_param}: {outside}")
     return Inputs(root=location.path, recipe=recipe, assets=assets, features=features, parameters=parameters)
 
 

@@ -9,15 +9,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import pstdev
+from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.card import VERSION
 from vmaf_harness.errors import StatisticsError
 from vmaf_harness.extract import Extracted, write_table
+from vmaf_harness.parameters import FOREST_TYPE
 from vmaf_harness.script.training_inputs import Inputs, warn
 from vmaf_harness.statistics import logistic_fit, statistics
 from vmaf_harness.testing import shown
 from vmaf_workspace.lock import Run
+
+if TYPE_CHECKING:
+    from vmaf_harness.model import Model
+
+
+_LEAST_SHARE = 0.2  # of the labels' spread: below, a model tells hardly more than a constant would
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +66,21 @@ def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extract
             warn(f"no plot: {error}; pip install 'vmaf-workspace[harness]', or pass --suppress-plot")
     for path in written:
         print(shown(path), file=sys.stdout if path.suffix == ".png" else sys.stderr)
+
+
+def warn_of_model(model: Model, labels: Sequence[float], predictions: Sequence[float]) -> None:
+    """Say where a model does not load, and whether it predicts nearly the same for all that it was fitted to."""
+    if model.why_no_json:
+        warn(f"no .json: {model.why_no_json}")
+    if model.model_type == FOREST_TYPE:
+        warn("this forest does not load in VMAF's own harness, whose forests are scikit-learn objects; it scores here")
+    share = pstdev(predictions) / pstdev(labels)
+    if share < _LEAST_SHARE:
+        warn(
+            f"nearly a constant: on the assets that it was fitted to, its predictions have {100 * share:.1f} % of the "
+            f"labels' spread (standard deviation {pstdev(predictions):.3g} of {pstdev(labels):.3g}); VMAF's own "
+            "parameters are C 4.0, nu 0.9, gamma 0.05, norm_type clip_0to1, score_clip [0, 100]"
+        )
 
 
 def write_statistics(directory: Path, kind: str, dataset: str, about: Mapping[str, Any]) -> Path:

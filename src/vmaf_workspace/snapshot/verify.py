@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from vmaf_workspace.children import each
-from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.snapshot.location import Location, is_bad_block
 from vmaf_workspace.snapshot.manifest import GoneError, Snapshot, object_name, short
@@ -205,6 +205,8 @@ def _restore_and_load(location: Location, snapshot: Snapshot, loaders: Sequence[
                 try:
                     for load_model in loaders:
                         load_model(path)
+                except NotReadHereError:  # whole; a loader of another package may read it
+                    continue
                 except Exception as error:  # whatever a loader of another package raises for a broken model
                     below = path.relative_to(top).as_posix()
                     said = str(error).replace(f"{top}/", "")  # a place that is gone by then
