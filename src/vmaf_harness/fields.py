@@ -156,7 +156,7 @@ _SHARED: Mapping[str, Check] = {
     "end_frame": _count,
     **{f"{name}_cmd": _filter_arguments for name in FILTERS},
 }
-DATASET: Mapping[str, Check] = {**_SHARED, "dataset_name": _directory_name, "ref_score": _number}
+DATASET: Mapping[str, Check] = {**_SHARED, "dataset_name": _directory_name, "ref_score": _number, "label_source": _text}
 REFERENCE: Mapping[str, Check] = {
     **_SHARED,
     "content_id": _integer,

@@ -32,7 +32,8 @@ class Recipe:
     """A dataset: its assets in the recipe's order, and those whose files are missing.
 
     `label_kind` is ``dmos``, ``mos``, ``groundtruth`` or ``os``, None without labels. `ref_score` is the score of a
-    perfect video, added to differential scores.
+    perfect video, added to differential scores. `label_source` is the model whose scores the labels are, where the
+    recipe names one (``label_source = 'VMAF_V0.6.1'``).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Recipe:
     missing: tuple[AssetProblem, ...]
     label_kind: str | None
     ref_score: float | None
+    label_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,7 @@ class _Reader:
             missing=tuple(missing),
             label_kind=label_kind,
             ref_score=dataset.get("ref_score"),
+            label_source=dataset.get("label_source"),
         )
 
     def references(self) -> References:
