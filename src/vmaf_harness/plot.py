@@ -252,7 +252,9 @@ def _drawn(path: Path | None) -> Iterator[None]:
         logger.setLevel(logging.CRITICAL + 1)
         try:
             matplotlib = _matplotlib()
-            with matplotlib.rc_context(matplotlib.rcParamsDefault):
+            # Not the back end: to look whether one is set, pyplot would be imported, and choose.
+            defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+            with matplotlib.rc_context(defaults):
                 yield
         except PlotError:
             raise
@@ -362,7 +364,7 @@ def _points_plot(
         if key:
             _draw_key(figure, key, scale, left)
         if has_legend:
-            _draw_legend(axes, names, colours, scale)
+            _draw_legend(figure, axes, names, colours, scale, right - 0.1 * scale)
         _write(figure, path)
 
 
@@ -393,21 +395,26 @@ def _draw_key(figure: Figure, key: Sequence[Entry], scale: float, left: float) -
             text.set_parse_math(False)
         return legend
 
-    legend = drawn(8.5 * scale)
-    if (inches := _inches(figure, legend)) > width - left:
+    _fitted_legend(figure, drawn, 8.5 * scale, width - left - 0.05)
+
+
+def _fitted_legend(figure: Figure, drawn: Callable[[float], Legend], size: float, inches: float) -> None:
+    """Draw a legend with letters of this *size*, smaller where it would be wider; its gaps shrink with them."""
+    legend = drawn(size)
+    wide = legend.get_window_extent(_renderer(figure)).width / DPI
+    if wide > inches:
         legend.remove()
-        drawn(8.5 * scale * (width - left) / inches)
+        drawn(size * inches / wide)
 
 
-def _inches(figure: Figure, artist: Legend | Text) -> float:
-    """How long it is drawn, in its longer direction."""
-    extent = artist.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined] # of Agg's canvas
-    return float(max(extent.width, extent.height)) / DPI
+def _renderer(figure: Figure) -> Any:
+    return figure.canvas.get_renderer()  # type: ignore[attr-defined] # of Agg's canvas
 
 
 def _fit_into(figure: Figure, text: Text, inches: float) -> None:
-    """Make a text as small as it must be."""
-    if (length := _inches(figure, text)) > inches > 0:
+    """Make a text as small as it must be, in its longer direction."""
+    extent = text.get_window_extent(_renderer(figure))
+    if (length := max(extent.width, extent.height) / DPI) > inches > 0:
         text.set_fontsize(float(text.get_fontsize()) * inches / length)
 
 
@@ -479,24 +486,32 @@ def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _draw_legend(axes: Axes, names: list[str], colours: list[tuple[float, float, float]], scale: float) -> None:
+def _draw_legend(
+    figure: Figure, axes: Axes, names: list[str], colours: list[tuple[float, float, float]], scale: float, inches: float
+) -> None:
+    """Contents, right of the axes, in *inches* of width."""
     from matplotlib.lines import Line2D
 
-    dots = [Line2D([], [], linestyle="", marker="o", markersize=6 * scale, color=colour) for colour in colours]
     shown = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
-    legend = axes.legend(
-        dots,
-        shown,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        borderaxespad=0.3,
-        fontsize=8.5 * scale,
-        frameon=False,
-        labelcolor=TEXT,
-        handletextpad=0.1,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a $ in a name is a $
+
+    def drawn(size: float) -> Legend:
+        dots = [Line2D([], [], linestyle="", marker="o", markersize=0.7 * size, color=colour) for colour in colours]
+        legend = axes.legend(
+            dots,
+            shown,
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+            borderaxespad=0.3,
+            fontsize=size,
+            frameon=False,
+            labelcolor=TEXT,
+            handletextpad=0.1,
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a $ in a name is a $
+        return legend
+
+    _fitted_legend(figure, drawn, 8.5 * scale, inches)
 
 
 def _write(figure: Figure, path: Path) -> None:
