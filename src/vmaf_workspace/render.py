@@ -307,9 +307,9 @@ def _about(model: Model) -> str:
         words.append(f"{count_text(len(model.features), 'feature')},")
     words.append(f"lacks {len(model.missing)}" if model.missing else "broken" if model.problem else "whole")
     if model.made_at:
-        words.append(f"(made {model.made_at[:10]}{f' from {model.dataset}' if model.dataset else ''})")
-    if model.label_source:
-        words.append(f"labels: scores of {model.label_source}, no opinions")
+        dataset = f" from {model.dataset}" if model.dataset else ""
+        labels = f", labels: scores of {model.label_source}, no opinions" if model.label_source else ""
+        words.append(f"(made {model.made_at[:10]}{dataset}{labels})")
     return " ".join(words)
 
 

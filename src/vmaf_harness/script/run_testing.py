@@ -139,7 +139,13 @@ def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> boo
     is_whole = True
     if draws:
         try:
-            written += write_plots(dataset, Path(options.save_plot or run.output()), options.plot_wh)
+            drawn = write_plots(dataset, Path(options.save_plot or run.output()), options.plot_wh)
+            written += drawn
+            if len(drawn) == 1:
+                _warn(
+                    f"no plot of the errors: {dataset.extraction.type} has a scale of its own, and a line from there "
+                    "to the labels needs at least eight assets that differ"
+                )
         except PlotError as error:
             _warn(str(error))
             is_whole = False
