@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from vmaf_harness.extract import Extracted
+from vmaf_harness.asset import Asset
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.extract import Extracted, content_hash
+from vmaf_harness.labels import Labels
 from vmaf_harness.parameters import FeatureParam, ModelParam
 from vmaf_harness.recipe import Recipe
 
@@ -26,7 +30,7 @@ def card(
     parameters: ModelParam,
     *,
     dataset_sha256: str,
-    subjective_model: str | None,
+    labels: Labels,
     seed: int,
     found: Mapping[str, Any],
 ) -> bytes:
@@ -42,8 +46,7 @@ def card(
             "assets": len(extracted.assets),
             "contents": len(set(extracted.content_ids)),
             "left_out": len(recipe.missing) + len(extracted.outcomes) - len(extracted.assets),
-            "label": recipe.label_kind,
-            "subjective_model": subjective_model,
+            **labels.as_dict(),
         },
         "features": list(features.feature_names),
         "feature_options": features.feature_options,
@@ -51,8 +54,28 @@ def card(
         "engine": extracted.versions,
         "libraries": {library: version(library) for library in _LIBRARIES},
         "seed": seed,
+        "statistics_kind": "training",
         "statistics_of": "the assets that the model was fitted to, by the means of their features",
         "statistics": found,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     return json.dumps(about, indent=1).encode("ascii") + b"\n"
+
+
+def is_of_training(model: str, root: Path, dataset: str, assets: Sequence[Asset]) -> bool:
+    """Whether *model*, as `predictor.quality` takes it, was fitted to exactly these assets and labels, by its card.
+
+    Statistics of such a test are those of training, and flatter the model. Videos are hashed only where the card names
+    a dataset of this name with as many assets.
+    """
+    path = Path(model.removeprefix("path="))
+    if path.name == model and not path.exists():
+        path = root / "model" / path
+    stem = path.name.removesuffix(".pkl").removesuffix(".json").removesuffix(".bootstrap")
+    try:
+        about = json.loads(path.with_name(stem + SUFFIX).read_bytes())["dataset"]
+        if (about["name"], about["assets"]) != (dataset, len(assets)):
+            return False
+        return bool(about["sha256"] == content_hash(assets, root))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, HarnessError):
+        return False  # no card, or none of ours

@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.plot import why_no_plot
 from vmaf_workspace import commands
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
-from vmaf_workspace.errors import DONE
+from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.whole import replacing
 
@@ -41,13 +42,16 @@ _CLEANED = "; cleaned again: that cost nothing"
 def run_demo(root: Path, clips: Sequence[Path] = ()) -> int:
     """Run the chain in the workspace *root*, printing each command; the exit code of the first that fails.
 
-    *clips* are videos that ffmpeg can open, at least three of at least `FRAMES` frames, instead of the demo's own.
+    Where no plot can be drawn, the rest is done all the same, and the exit code is 1 at the end. *clips* are videos
+    that ffmpeg can open, at least three of at least `FRAMES` frames, instead of the demo's own.
     """
+    if (problem := why_no_plot()) is not None:
+        print(problem, file=sys.stderr, flush=True)
     print(f"The workspace is {root}; at the end its scratch is cleaned (ws.clean-scratch)", flush=True)
     print(_RULE.format("Clips into dataset/"), flush=True)
     references = make_references(root, clips, said=lambda line: print(line, flush=True))
     recipe = references.with_name(f"{NAME}_dataset.py")
-    for step, arguments in _steps(references, recipe, root):
+    for step, arguments in _steps(references, recipe, root, draws=problem is None):
         print(_RULE.format(f"{step} {shlex.join(arguments)}"), flush=True)
         code = _main(step)([*arguments, "--workspace", str(root)])
         if code != DONE:
@@ -59,14 +63,14 @@ def run_demo(root: Path, clips: Sequence[Path] = ()) -> int:
     print(_RULE.format("ws.clean-scratch"), flush=True)
     code = commands.clean_scratch(workspace=str(root)) or code
     _print_end(root, recipe, made)
-    return code
+    return code if problem is None else code or FAILED
 
 
-def _steps(references: Path, recipe: Path, root: Path) -> Iterator[tuple[str, list[str]]]:
+def _steps(references: Path, recipe: Path, root: Path, *, draws: bool) -> Iterator[tuple[str, list[str]]]:
     features, model = recipe.with_name(f"{NAME}_features.py"), recipe.with_name(f"{NAME}_model.py")
     features.write_text(FEATURES, encoding="utf-8")
     model.write_text(MODEL, encoding="utf-8")
-    stored, plots = "--cache-result", ["--save-plot", str(recipe.parent)]
+    stored, plots = "--cache-result", ["--save-plot", str(recipe.parent)] if draws else ["--suppress-plot"]
     tuned = str(root / "model_param" / f"{NAME}.pkl")
     inputs = [str(recipe), str(features)]
     yield "run_encode", [str(references), str(recipe), *LADDER, "--label-with", TEACHER]

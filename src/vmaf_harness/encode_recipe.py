@@ -26,6 +26,7 @@ class Labels:
     """A ground truth by asset_id, and in plain words what it is."""
 
     about: str
+    source: str  # the model, as `Recipe.label_source` has it
     by_asset: Mapping[int, float]
 
 
@@ -100,6 +101,8 @@ def recipe_text(path: Path, root: Path, outcomes: Sequence[Outcome], command: st
             up = f"os.path.dirname({up})"
         lines += ["import os", "", f"{_ABOVE} = {up.replace('__file__', 'os.path.abspath(__file__)')}", ""]
     lines.append(f"dataset_name = {dataset_name(path)!r}")
+    if labels is not None:
+        lines.append(f"label_source = {labels.source!r}")
     workfile_yuv_type = formats.pop() if len(formats) == 1 else None
     if workfile_yuv_type is not None:
         lines.append(f"workfile_yuv_type = {workfile_yuv_type!r}")

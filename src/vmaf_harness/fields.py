@@ -157,7 +157,13 @@ _SHARED: Mapping[str, Check] = {
     **{f"{name}_cmd": _filter_arguments for name in FILTERS},
 }
 _PAIRING = {"pairing": _one_of(PAIRINGS)}
-DATASET: Mapping[str, Check] = {**_SHARED, **_PAIRING, "dataset_name": _directory_name, "ref_score": _number}
+DATASET: Mapping[str, Check] = {
+    **_SHARED,
+    **_PAIRING,
+    "dataset_name": _directory_name,
+    "ref_score": _number,
+    "label_source": _text,
+}
 REFERENCE: Mapping[str, Check] = {
     **_SHARED,
     "content_id": _integer,

@@ -12,10 +12,8 @@ from vmaf_harness.header import FULL, LIMITED
 LISTED = "showinfo=checksum=0"
 _FRAME = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?n: *\d+ pts: *(\S+) .*? fmt:(\S+) .*? s:(\d+)x(\d+) ")
 _TICK = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?config in time_base: (\d+)/(\d+)")
-# showinfo prints the format that the graph was made for, whatever a frame has; its source complains of one that differs.
-_INCOMING = re.compile(
-    r"\[graph \S+ input from stream (\d+):.* fmt: (\d+).*, incoming frame - w: \d+ h: \d+ fmt: (\d+)"
-)
+# showinfo prints the format that the graph was made for, whatever a frame has; its source says where they differ.
+_INCOMING = re.compile(r"\[graph \S+ input from stream (\d+):.* fmt: (\d+).*, incoming frame - .*? fmt: (\d+)")
 _RANGE = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?color_range:(pc|tv|unknown)\b")
 
 

@@ -33,8 +33,9 @@ class Recipe:
     """A dataset: its assets in the recipe's order, and those whose files are missing.
 
     `label_kind` is ``dmos``, ``mos``, ``groundtruth`` or ``os``, None without labels. `ref_score` is the score of a
-    perfect video, added to differential scores. `warnings` say, a line a field, where values contradict each other,
-    and where VMAF's own harness reads the recipe otherwise.
+    perfect video, added to differential scores. `label_source` is the model whose scores the labels are, where the
+    recipe names one (``label_source = 'VMAF_V0.6.1'``). `warnings` say, a line a field, where values contradict each
+    other, and where VMAF's own harness reads the recipe otherwise.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Recipe:
     missing: tuple[AssetProblem, ...]
     label_kind: str | None
     ref_score: float | None
+    label_source: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -171,6 +173,7 @@ class _Reader:
             label_kind=label_kind,
             ref_score=dataset.get("ref_score"),
             warnings=self._remarks.lines(),
+            label_source=dataset.get("label_source"),
         )
 
     def references(self) -> References:

@@ -9,14 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_harness.card import SUFFIX
+from vmaf_harness.labels import labels_in
+
+# Of files that do not say it themselves: older than the field.
+_KINDS = {"training": "training", "cross-validation": "cross-validated", "tuning": "cross-validated"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A model, or a run, with its statistics; `n` is 0 where it has none."""
+    """A model, or a run, with its statistics; `n` is 0 where it has none.
+
+    `kind` is ``training`` where they are of what the model was fitted to, and ``cross-validated`` where each content
+    was predicted by a model that had not seen it. `labels` says what they are, and who made them, where that is known.
+    """
 
     path: str  # below the workspace
     what: str  # such as "demo, LIBSVMNUSVR"
+    kind: str | None
+    labels: str | None
     statistics: dict[str, Any]
 
 
@@ -36,9 +46,17 @@ def _read(path: Path, root: Path) -> Iterator[Entry]:
         if about.get("pool", "mean") != "mean":
             kind = f"{kind}, {about['pool']}"
         numbers = {"n": 0} | (about["statistics"] or {})
+        labels = labels_in(dataset if isinstance(dataset, dict) else about)
     except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError):
         return
-    yield Entry(path=str(path.relative_to(root)), what=f"{name}, {kind}", statistics=numbers)
+    of = about.get("statistics_kind", _KINDS.get(kind, "training" if "model_type" in about else None))
+    yield Entry(
+        path=str(path.relative_to(root)),
+        what=f"{name}, {kind}",
+        kind=of if isinstance(of, str) else None,
+        labels=str(labels) if labels else None,
+        statistics=numbers,
+    )
 
 
 def _mtime_ns(path: Path) -> int:

@@ -10,10 +10,9 @@ import math
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from operator import mul
-from statistics import correlation, fmean, median
+from statistics import correlation, fmean, linear_regression, median
 from typing import Any
 
 from vmaf_harness.errors import StatisticsError
@@ -81,7 +80,10 @@ def krocc(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def rmse(labels: Sequence[float], predictions: Sequence[float]) -> float:
-    """Root of the mean squared error √(Σ(label − prediction)² / n), in the unit of both (ITU-T P.1401)."""
+    """Root of the mean squared error √(Σ(label − prediction)² / n), in the unit of both, without a fit before it.
+
+    ITU-T P.1401 divides by n − 1 here, and calls that no mapping; over n it is the size of the errors that are there.
+    """
     errors = [label - prediction for label, prediction in zip(labels, predictions, strict=True)]
     return math.hypot(*errors) / math.sqrt(len(errors))
 
@@ -96,17 +98,46 @@ def ranks(numbers: Sequence[float]) -> list[float]:
     return [rank_of[number] for number in numbers]
 
 
+ASSETS_PER_PARAMETER = 4  # of a curve that is laid through the pairs; fewer, and it bends after their noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearFit:
+    """The straight line through the pairs; `rmse` is over n − 2, in the unit of the labels."""
+
+    slope: float
+    intercept: float
+    rmse: float
+
+    def map(self, prediction: float) -> float:
+        """The label that the line gives for a prediction."""
+        return self.slope * prediction + self.intercept
+
+
+def linear_fit(labels: Sequence[float], predictions: Sequence[float]) -> LinearFit:
+    """The line of least squares from predictions to labels, for predictions on a scale of their own (PSNR, SSIM).
+
+    label = slope · prediction + intercept, RMSE √(Σ(label − line)² / (n − 2)): n less the parameters of the mapping, as
+    ITU-T P.1401 has it. Raises StatisticsError where `statistics` does, for fewer than four assets a parameter, and
+    where either side is constant.
+    """
+    raw = _enough(labels, predictions, "a line", "two", 2)
+    slope, intercept = linear_regression(predictions, labels)
+    errors = rmse(labels, [slope * each + intercept for each in predictions])
+    return LinearFit(slope=slope, intercept=intercept, rmse=errors * math.sqrt(raw.n / (raw.n - 2)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogisticFit:
     """Agreement after a curve was laid through the pairs; `coefficients` are β₁ to β₅ of `logistic_fit`."""
 
     coefficients: tuple[float, float, float, float, float]
     plcc: float
-    rmse: float  # in the unit of the labels
+    rmse: float  # over n − 5, in the unit of the labels
     note: str | None = None
 
     def map(self, prediction: float) -> float:
-        """The label that the curve gives for a prediction."""
+        """The label that the curve gives for a prediction; beyond those that it was laid through it is a guess."""
         b1, b2, b3, b4, b5 = self.coefficients
         return b1 * math.tanh(b2 * (prediction - b3) / 2) / 2 + b4 * prediction + b5
 
@@ -116,21 +147,22 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
 
     Q(x) = β₁ (1/2 − 1/(1 + exp(β₂ (x − β₃)))) + β₄ x + β₅ (Sheikh, Sabir and Bovik 2006, doi:10.1109/TIP.2006.881959,
     after VQEG's reports), where 1/2 − 1/(1 + eᵗ) = tanh(t/2)/2. ITU-T P.1401 asks for such a mapping before both, and
-    that it be monotone: among the predictions this one is, since curves that turn fit noise, best of all those of small
-    datasets. The mean of RMSE is over n, as in `rmse`. A straight line is one of these curves, so the fit is never
-    worse than the line of least squares.
+    that it be monotone: this one is, from the least prediction to the greatest, between them too, in the direction of
+    the correlation; curves that turn fit noise. Its slope β₁ β₂ / (4 cosh²(β₂ (x − β₃) / 2)) + β₄ is extreme at β₃,
+    which lies within the predictions, and at their end that is farther from it, so those two slopes decide.
+
+    RMSE is √(Σ(label − Q)² / (n − 5)), n less the parameters of the mapping (P.1401's N − d): more parameters bring
+    errors down even where they mean nothing. For the same reason there is no curve for fewer than four assets a
+    parameter, 20, and none for a fold of a cross-validation. A straight line is one of these curves, so the
+    sum of squares is never greater than that of the line of least squares.
 
     For given β₂ and β₃ the other three are linear, and solved for (variable projection: Golub and Pereyra 1973,
     doi:10.1137/0710036); those two are searched on a grid, and from its deepest valleys on by simplex (Nelder and Mead
-    1965, doi:10.1093/comjnl/7.4.308). β₃ is within the predictions, and β₂ between `FLATTEST` and `STEEPEST` over
-    their standard deviation: a flatter curve is a line, a steeper one a step between two neighbours.
-    Raises StatisticsError where `statistics` does, for fewer than six pairs, and where either side is constant.
+    1965, doi:10.1093/comjnl/7.4.308). β₂ is between `FLATTEST` and `STEEPEST` over the standard deviation of the
+    predictions: a flatter curve is a line, a steeper one a step between two neighbours.
+    Raises StatisticsError where `statistics` does, for fewer than 20 pairs, and where either side is constant.
     """
-    raw = statistics(labels, predictions)
-    if raw.note is not None:
-        raise StatisticsError(raw.note)
-    if raw.n < 6:
-        raise StatisticsError(f"a curve of five parameters needs at least six assets, got {raw.n}")
+    raw = _enough(labels, predictions, "a curve", "five", 5)
     x_mean, x_sd, u = _standardized(predictions)
     y_mean, y_sd, v = _standardized(labels)
     r = sum(map(mul, u, v)) / raw.n
@@ -190,9 +222,27 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
     return LogisticFit(
         coefficients=(b1 * y_sd, b2 / x_sd, x_mean + b3 * x_sd, b4_scaled, y_mean + b5 * y_sd - b4_scaled * x_mean),
         plcc=math.nan if is_flat else plcc(labels, mapped),
-        rmse=rmse(labels, mapped),
+        rmse=rmse(labels, mapped) * math.sqrt(raw.n / (raw.n - 5)),
         note="no curve fits better than a constant: no correlation is defined" if is_flat else None,
     )
+
+
+def curve(labels: Sequence[float], predictions: Sequence[float]) -> LogisticFit | None:
+    """The same, None where no curve can be laid through them: mostly because there are fewer than 20 assets."""
+    try:
+        return logistic_fit(labels, predictions)
+    except StatisticsError:
+        return None
+
+
+def _enough(labels: Sequence[float], predictions: Sequence[float], what: str, word: str, parameters: int) -> Statistics:
+    """The statistics of pairs that are enough, and differ enough, for a fit."""
+    raw = statistics(labels, predictions)
+    if raw.note is not None:
+        raise StatisticsError(raw.note)
+    if raw.n < (least := ASSETS_PER_PARAMETER * parameters):
+        raise StatisticsError(f"{what} of {word} parameters needs at least {least} assets, got {raw.n}")
+    return raw
 
 
 FLATTEST, STEEPEST = 0.1, 50.0  # β₂ of `logistic_fit`, over the standard deviation of the predictions
@@ -234,20 +284,21 @@ def _simplex(value: Callable[[tuple[float, float]], float], start: tuple[float, 
     return triangle[0][1]
 
 
-def agreement(labels: Sequence[float], predictions: Sequence[float]) -> dict[str, Any]:
-    """SROCC, PLCC, KROCC and RMSE as JSON has them, null where one is not defined; `logistic` after such a fit."""
+def agreement(labels: Sequence[float], predictions: Sequence[float], fit: LogisticFit | None = None) -> dict[str, Any]:
+    """SROCC, PLCC, KROCC and RMSE as JSON has them, null where one is not defined; *fit* under `logistic`."""
     try:
         made = asdict(statistics(labels, predictions))
     except StatisticsError as error:
         return {"n": len(labels), "note": str(error)}
-    with suppress(StatisticsError):  # too few for a curve
-        made["logistic"] = _finite(asdict(logistic_fit(labels, predictions)))
+    if fit is not None:
+        made["logistic"] = _finite(asdict(fit))
     return _finite(made)
 
 
-def agreement_line(name: str, found: Mapping[str, Any]) -> str:
-    """The same in a line."""
-    line = f"{name}, {found['n']} assets: {_numbers(found, 'srocc', 'plcc', 'krocc', 'rmse') or 'no statistics'}"
+def agreement_line(name: str, found: Mapping[str, Any], kind: str = "") -> str:
+    """The same in a line; *kind* says of what predictions, as in ``training SROCC``."""
+    numbers = _numbers(found, "srocc", "plcc", "krocc", "rmse")
+    line = f"{name}, {found['n']} assets: {f'{kind} ' if kind and numbers else ''}{numbers or 'no statistics'}"
     line += f" ({found['note']})" if found.get("note") else ""
     if (fit := found.get("logistic")) is None:
         return line

@@ -72,8 +72,6 @@ def score(
     videos = {"reference": reference, "distorted": distorted}
     for note in found.notes:
         _warn(f"{note.kind}: {videos[note.side]}: {note.text}")
-    if save_plot:
-        _plot_frames(Path(save_plot), Path(distorted), pair.frames[wanted.score], found.pools, wanted)
     if json:
         from vmaf_workspace import render
 
@@ -89,6 +87,15 @@ def score(
             interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
             print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
         print(f"{pool} of {found.n_frames} frames, {wanted.executor_id}, {found.extraction_s:.1f} s", file=sys.stderr)
+    if save_plot:  # after the score, which no plot is worth
+        from vmaf_harness.plot import PlotError
+
+        sys.stdout.flush()
+        try:
+            _plot_frames(Path(save_plot), Path(distorted), pair.frames[wanted.score], found.pools, wanted)
+        except PlotError as error:
+            _warn(str(error))
+            return FAILED
     return DONE
 
 
@@ -185,11 +192,12 @@ def report(*, workspace: str = "", json: bool = False) -> int:
 
     found = entries(locate(workspace).path)
     if json:
-        listed = [{"path": each.path, "what": each.what, "statistics": each.statistics} for each in found]
+        listed = [asdict(each) for each in found]
         print(render.object_json("report", entries=listed))
         return DONE
     for each in found:
-        print(render.printable(agreement_line(f"{each.path}: {each.what}", each.statistics)))
+        line = agreement_line(f"{each.path}: {each.what}", each.statistics, each.kind or "")
+        print(render.printable(f"{line}; labels: {each.labels}" if each.labels else line))
     if not found:
         print("no model and no run has statistics here", file=sys.stderr)
     return DONE

@@ -5,19 +5,18 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from vmaf_harness.errors import StatisticsError
 from vmaf_harness.features import Extraction
+from vmaf_harness.labels import Labels
 from vmaf_harness.notes import noted
 from vmaf_harness.recipe import Recipe
 from vmaf_harness.scoring import Outcome, Spread
-from vmaf_harness.statistics import LogisticFit, Statistics, agreement, agreement_line, logistic_fit, statistics
+from vmaf_harness.statistics import LogisticFit, Statistics, agreement, agreement_line, curve, statistics
 from vmaf_workspace.render import printable
 
 VERSION = 1  # of statistics.json
@@ -25,12 +24,17 @@ VERSION = 1  # of statistics.json
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what is computed once is kept in it
 class ScoredDataset:
-    """A dataset scored; `outcomes` in the order of the recipe."""
+    """A dataset scored; `outcomes` in the order of the recipe.
+
+    `kind` is ``training`` where the model was fitted to these very assets and labels.
+    """
 
     recipe: Recipe
+    labels: Labels
     extraction: Extraction
     pool: str
     outcomes: Sequence[Outcome]
+    kind: str = ""
 
     @cached_property
     def scored(self) -> list[tuple[Outcome, float]]:
@@ -51,10 +55,15 @@ class ScoredDataset:
         return statistics([label for _, label, _ in labelled], [score for _, _, score in labelled])
 
     @cached_property
+    def fit(self) -> LogisticFit | None:
+        """The logistic curve; None where there is none."""
+        return curve([label for _, label, _ in self.labelled], [score for _, _, score in self.labelled])
+
+    @cached_property
     def agreement(self) -> dict[str, Any]:
-        """The same with a logistic fit, as JSON has it."""
+        """Statistics and curve, as JSON has them."""
         labelled = self.labelled
-        return agreement([label for _, label, _ in labelled], [score for _, _, score in labelled])
+        return agreement([label for _, label, _ in labelled], [score for _, _, score in labelled], self.fit)
 
     @property
     def what(self) -> str:
@@ -79,10 +88,14 @@ def score_line(dataset: ScoredDataset, outcome: Outcome, score: float) -> str:
 
 
 def statistics_line(dataset: ScoredDataset) -> str:
-    """SROCC, PLCC, KROCC and RMSE in a line, PLCC and RMSE also after a logistic fit; or why there are none."""
+    """SROCC, PLCC, KROCC and RMSE in a line, PLCC and RMSE also after a logistic fit; or why there are none.
+
+    Labels that a model made are said to be that: following them is no proof of following people.
+    """
     if dataset.statistics is None:
         return f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
-    return agreement_line(f"{printable(dataset.recipe.name)}, {dataset.what}", dataset.agreement)
+    line = agreement_line(f"{printable(dataset.recipe.name)}, {dataset.what}", dataset.agreement, dataset.kind)
+    return f"{line}; labels: {printable(str(dataset.labels))}" if dataset.labels.source else line
 
 
 def spread_line(dataset: ScoredDataset) -> str | None:
@@ -142,6 +155,8 @@ def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
         "pool": dataset.pool,
         "scored": len(dataset.scored),
         "failed": dataset.failed,
+        **dataset.labels.as_dict(),
+        "statistics_kind": dataset.kind or None,
         "statistics": dataset.agreement if dataset.statistics is not None else None,
     }
     summary.write_text(json.dumps(about, indent=1) + "\n", encoding="ascii")
@@ -162,29 +177,38 @@ def write_features(dataset: ScoredDataset, directory: Path) -> list[Path]:
 
 
 def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[float, float] | None) -> list[Path]:
-    """Draw scores over labels, and their errors, into *directory*; nothing where no asset has both."""
+    """Draw scores over labels, and their errors, into *directory*; nothing where no asset has both.
+
+    Raises PlotError where that fails.
+    """
     labelled = dataset.labelled
     if not labelled:
         return []
-    from vmaf_harness.plot import residual_plot, scatter_plot
+    from vmaf_harness.plot import Pairs, residual_plot, scatter_plot
 
     stem = f"{dataset.recipe.name}_{dataset.what.replace(', ', '_')}"
     scatter, residual = directory / f"{stem}.png", directory / f"{stem}_residuals.png"
-    title = f"{dataset.recipe.name}: {dataset.what}"
     assets = [outcome.asset for outcome, _, _ in labelled]
-    labels, scores = [label for _, label, _ in labelled], [score for _, _, score in labelled]
-    ids, names = (
-        [asset.content_id for asset in assets],
-        {a.content_id: a.content_name for a in assets if a.content_name},
+    spreads = [outcome.spread for outcome, _, _ in labelled]
+    pairs = Pairs(
+        title=f"{dataset.recipe.name}: {dataset.what}",
+        labels=[label for _, label, _ in labelled],
+        predictions=[score for _, _, score in labelled],
+        content_ids=[asset.content_id for asset in assets],
+        statistics=dataset.statistics,
+        is_one_scale=dataset.extraction.type
+        == "VMAF",  # made to predict labels; PSNR and SSIM have scales of their own
+        label=str(dataset.labels),
+        prediction=dataset.what,
+        kind=dataset.kind,
+        fit=dataset.fit,
+        content_names={asset.content_id: asset.content_name for asset in assets if asset.content_name},
+        deviations=[asset.groundtruth_std for asset in assets],
+        bar=dataset.labels.bar,
+        spreads=[(spread.low, spread.high) if spread else None for spread in spreads],
     )
-    fit: LogisticFit | None = None
-    with suppress(StatisticsError):  # too few for a curve
-        fit = logistic_fit(labels, scores)
-    deviations = [asset.groundtruth_std for asset in assets]
-    given = (labels, scores, ids, title, dataset.statistics, size_inches)
-    scatter_plot(scatter, *given, content_names=names, fit=fit, deviations=deviations)
-    residual_plot(residual, *given, content_names=names, fit=fit)
-    return [scatter, residual]
+    scatter_plot(scatter, pairs, size_inches)
+    return [scatter, residual] if residual_plot(residual, pairs, size_inches) else [scatter]
 
 
 def shown(text: object) -> str:

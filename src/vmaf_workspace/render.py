@@ -294,7 +294,7 @@ def models_lines(models: Sequence[Model]) -> None:
         if model.files
     ]
     if rows:
-        table(("|MODEL", ">SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
+        table(("|MODEL", ">TRAINING SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
     built_in = [model.name for model in models if not model.files and model.in_libvmaf]
     if built_in:
         paragraph(f"built into libvmaf: {', '.join(built_in)}")
@@ -314,7 +314,9 @@ def _about(model: Model) -> str:
         words.append(f"{count_text(len(model.features), 'feature')},")
     words.append(f"lacks {len(model.missing)}" if model.missing else "broken" if model.problem else "whole")
     if model.made_at:
-        words.append(f"(made {model.made_at[:10]}{f' from {model.dataset}' if model.dataset else ''})")
+        dataset = f" from {model.dataset}" if model.dataset else ""
+        labels = f", labels: scores of {model.label_source}, no opinions" if model.label_source else ""
+        words.append(f"(made {model.made_at[:10]}{dataset}{labels})")
     return " ".join(words)
 
 

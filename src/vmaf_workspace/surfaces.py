@@ -82,7 +82,8 @@ class Model:
     members: int | None = None
     made_at: str | None = None  # ISO 8601, from the card
     dataset: str | None = None
-    srocc: float | None = None
+    label_source: str | None = None  # the model whose scores it was fitted to, in place of opinions
+    srocc: float | None = None  # of training
     in_libvmaf: bool | None = None  # whether libvmaf loads it; tried
     why_not: str | None = None  # libvmaf loads it not
     in_snapshot: bool | None = None  # exactly these files, in the latest one
@@ -176,6 +177,7 @@ def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.sta
         features=tuple(map(str, features)) if isinstance(features, list) else None,
         made_at=_text(about.get("made_at")),
         dataset=_text(dataset.get("name")),
+        label_source=_text(dataset.get("label_source")),
         srocc=float(srocc) if isinstance(srocc, (int, float)) else None,
     )
 

@@ -105,8 +105,9 @@ def test_statistics_of_each_fold_and_of_all_are_printed(
     assert run_vmaf_cross_validation.main([*small.inputs, "--leave-one-source-out", "--cache-result"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for fold, content in enumerate(CONTENTS, 1):
-        assert lines[fold - 1].startswith(f"fold {fold}, contents {content}, 3 assets: SROCC ")
-    assert re.match(r"t_dataset, LIBSVMNUSVR, 4 folds, 12 assets: SROCC -?\d\.\d{4}, PLCC ", lines[4])
+        assert lines[fold - 1].startswith(f"fold {fold}, contents {content}, 3 assets: cross-validated SROCC ")
+        assert "logistic" not in lines[fold - 1]
+    assert re.match(r"t_dataset, LIBSVMNUSVR, 4 folds, 12 assets: cross-validated SROCC -?\d\.\d{4}, PLCC ", lines[4])
     (run,) = [path.parent for path in vmaf_workspace.glob("output/*/statistics.json")]
     about = json.loads((run / "statistics.json").read_bytes())
     assert [fold["contents"] for fold in about["folds"]] == [[content] for content in CONTENTS]

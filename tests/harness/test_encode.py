@@ -887,6 +887,8 @@ def test_labels_are_the_scores_of_the_teacher_and_said_to_be_no_opinions(
     text = path.read_text()
     assert "VMAF_V0.6.1" in text
     assert "These are not opinion scores" in text
+    assert read_recipe(path).label_source == "VMAF_V0.6.1"
+    assert runpy.run_path(str(path))["label_source"] == "VMAF_V0.6.1", "for upstream, a name of no meaning"
     labels = [asset.groundtruth for asset in read_recipe(path).assets]
     capsys.readouterr()
     assert run_testing(["VMAF", str(path), "--cache-result", "--print-result", "--suppress-plot"]) == 0

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from clips import N_FRAMES, Clips, container, ffmpeg, ffmpegs_below, program, raw, wait_until
 
+from vmaf_harness.common_form import common_form
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.ffmpeg import Processes, StoppedError, quoted
+from vmaf_harness.header import read_headers
 from vmaf_harness.measure import Job, arguments, measure
 
 ODD_NAMES = [
@@ -111,9 +113,14 @@ def test_a_duration_without_a_rate_trims_by_time(clips: Clips, job: Callable[...
 def test_crop_and_pad_come_before_scaling_and_other_filters_after(clips: Clips, job: Callable[..., Job]) -> None:
     filters = (("crop", "88:72:0:0"), ("pad", "iw+8:ih+8:4:4"), ("gblur", "sigma=2"))
     made = job(container(clips.mp4("reference"), filters=filters), container(clips.mp4("x264"), filters=filters))
-    graph = str(arguments(made)[list(arguments(made)).index("-filter_complex") + 1])
-    order = "crop=88:72:0:0,pad=iw+8:ih+8:4:4,scale=176:144:flags=bicubic,gblur=sigma=2,settb=1,setpts=N"
-    assert graph.count(order) == 2
+    headers = read_headers((made.asset.reference, made.asset.distorted), made.engine)
+    form = common_form(made.asset, *headers)
+    for chain in (form.reference, form.distorted):
+        order = [each.partition("=")[0] for each in chain]
+        scaled = ["setparams", "crop", "pad", "scale", "format"]
+        assert order == [*scaled, "gblur", "scale", "format", "setparams"]
+    graph = str(arguments(made, form)[list(arguments(made, form)).index("-filter_complex") + 1])
+    assert graph.count("crop=88:72:0:0,pad=iw+8:ih+8:4:4,scale@") == 2
     with Processes() as processes:
         assert measure(made, processes).n_frames == N_FRAMES
 

@@ -121,6 +121,21 @@ def test_score_of_a_missing_file_says_so(project: Path, vmaf_workspace: Path) ->
 
 
 @pytest.mark.slow
+def test_the_demo_makes_its_model_where_nothing_can_be_drawn(
+    project: Path, vmaf_workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken" / "matplotlib").mkdir(parents=True)
+    (tmp_path / "broken" / "matplotlib" / "__init__.py").write_text("raise ImportError('its library is gone')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    done = invoke(project, "harness.demo", "--workspace", vmaf_workspace)
+    assert done.returncode == 1
+    assert len([line for line in done.stderr.splitlines() if "its library is gone" in line]) == 1
+    assert "Traceback" not in done.stderr
+    assert read_model(vmaf_workspace / "model" / "demo.pkl").members
+    assert "== Use the model" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_demo_scores_real_clips_and_leaves_no_scratch(
     project: Path, vmaf_workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

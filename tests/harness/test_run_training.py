@@ -8,20 +8,25 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clips import program
+from clips import program, start
+from matplotlib.figure import Figure
 from trainable import LABELS, SIX, Trainable, write_features, write_model, write_recipe
 
-from vmaf_harness import pickles
+from vmaf_harness import pickles, plot
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model_group import read_model
-from vmaf_harness.script import run_testing, run_vmaf_training
+from vmaf_harness.report import entries
+from vmaf_harness.script import run_testing, run_vmaf_cross_validation, run_vmaf_training
 from vmaf_harness.store import directory
 from vmaf_harness.tasks import score
+from vmaf_workspace.surfaces import trained
 
 Printed = pytest.CaptureFixture[str]
 BOOTSTRAP = "BOOTSTRAP_LIBSVMNUSVR"
@@ -51,7 +56,7 @@ def test_a_bare_name_goes_to_model_as_a_whole_group(small: Trainable, vmaf_works
     assert train(small) == 0
     out = capsys.readouterr().out
     assert str(vmaf_workspace / "model" / "m.pkl") in out
-    assert re.search(r"^t_dataset, LIBSVMNUSVR, as trained, 12 assets: SROCC 0\.\d{4}, PLCC", out, re.M)
+    assert re.search(r"^t_dataset, LIBSVMNUSVR, 12 assets: training SROCC 0\.\d{4}, PLCC", out, re.M)
     assert {"m.pkl", "m.pkl.model", "m.json", "m.card.json"} < set(os.listdir(vmaf_workspace / "model"))
 
 
@@ -67,6 +72,7 @@ def test_the_card_says_what_the_model_is_made_of(small: Trainable, vmaf_workspac
     assert card["seed"] == 3
     assert card["statistics"]["n"] == 12
     assert 0.5 < card["statistics"]["srocc"] <= 1
+    assert card["statistics_kind"] == "training"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", card["made_at"])
 
 
@@ -96,9 +102,10 @@ def test_a_cached_run_leaves_its_table_numbers_and_plots(
     assert sorted(os.listdir(run)) == ["features.csv", "features.pkl", "run.json", "statistics.json", *plots]
     assert json.loads((run / "statistics.json").read_bytes())["statistics"]["n"] == 12
     assert pickles.read(run / "features.pkl")["label"].tolist() == list(LABELS)
-    for plot in plots:
-        assert (run / plot).read_bytes().startswith(b"\x89PNG")
-        assert str(run / plot) in capsys.readouterr().out or plot != plots[0]
+    out = capsys.readouterr().out
+    for name in plots:
+        assert (run / name).read_bytes().startswith(b"\x89PNG")
+        assert str(run / name) in out
 
 
 def test_plots_go_where_they_are_wanted(small: Trainable, tmp_path: Path) -> None:
@@ -126,21 +133,81 @@ def test_a_forest_has_no_json(small: Trainable, vmaf_workspace: Path, capsys: Pr
 # Its models tested
 
 
-def test_a_test_says_how_scores_follow_labels_on_a_logistic_curve_too(
-    small: Trainable, vmaf_workspace: Path, capsys: Printed
+@pytest.mark.parametrize("times", [1, 2], ids=["12 assets", "24 assets"])
+def test_a_test_says_how_scores_follow_labels_on_a_logistic_curve_too_where_there_are_assets_enough(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed, times: int
 ) -> None:
+    text = small.dataset.read_text()
+    videos = re.findall(r"^    \{'content_id': \d+, 'asset_id': .*\n", text, re.M)
+    for index, video in enumerate(videos * (times - 1), len(videos)):
+        again = re.sub(r"'asset_id': \d+", f"'asset_id': {index}", video)
+        text = text.removesuffix("]\n") + again + "]\n"
+    small.dataset.write_text(text)
     assert run_testing.main(["VMAF", str(small.dataset), "--cache-result"]) == 0
-    (line,) = re.findall(r"^t_dataset, VMAF_V0.6.1, 12 assets: .*", capsys.readouterr().out, re.M)
+    (line,) = re.findall(rf"^t_dataset, VMAF_V0.6.1, {12 * times} assets: .*", capsys.readouterr().out, re.M)
     (path,) = vmaf_workspace.glob("output/*/statistics.json")
     found = json.loads(path.read_bytes())["statistics"]
-    assert found["logistic"]["plcc"] > found["plcc"]
-    assert found["logistic"]["rmse"] < found["rmse"]
-    curve = f"; on a logistic curve PLCC {found['logistic']['plcc']:.4f}, RMSE {found['logistic']['rmse']:.4f}"
-    assert curve in line
+    if times == 1:
+        assert "logistic" not in line
+        assert "logistic" not in found
+    else:
+        assert found["logistic"]["plcc"] > found["plcc"]
+        assert found["logistic"]["rmse"] < found["rmse"]
+        curve = f"; on a logistic curve PLCC {found['logistic']['plcc']:.4f}, RMSE {found['logistic']['rmse']:.4f}"
+        assert curve in line
     assert {plot.name for plot in path.parent.glob("*.png")} == {
         "t_dataset_VMAF_V0.6.1.png",
         "t_dataset_VMAF_V0.6.1_residuals.png",
     }
+
+
+def test_a_test_on_what_a_model_was_fitted_to_is_called_training(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    assert train(small) == 0
+    for model in ("m", "m.pkl", "m.json", str(vmaf_workspace / "model" / "m.json")):
+        capsys.readouterr()
+        assert run_testing.main([*TESTING, str(small.dataset), "--vmaf-model", model]) == 0
+        assert ", 12 assets: training SROCC " in capsys.readouterr().out
+    assert run_testing.main([*TESTING, str(small.dataset)]) == 0
+    assert ", 12 assets: SROCC " in capsys.readouterr().out, "VMAF's own model has not seen it"
+    write_recipe(small.dataset, labels=(11.0, *LABELS[1:]))
+    assert run_testing.main([*TESTING, str(small.dataset), "--vmaf-model", "m"]) == 0
+    assert ", 12 assets: SROCC " in capsys.readouterr().out, "another label, another dataset"
+    kinds = [
+        json.loads(path.read_bytes())["statistics_kind"] for path in vmaf_workspace.glob("output/*/statistics.json")
+    ]
+    assert sorted(map(str, kinds)) == ["None", "None", *["training"] * 5]
+
+
+def test_who_made_the_labels_is_kept_and_said(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.dataset.write_text(f"label_source = 'VMAF_V0.6.1neg'\n{small.dataset.read_text()}")
+    titles, write = [], plot._write
+
+    def noted(figure: Figure, path: Path) -> None:
+        titles.append(figure.axes[0].get_xlabel())
+        write(figure, path)
+
+    monkeypatch.setattr(plot, "_write", noted)
+    said = "; labels: scores of the model VMAF_V0.6.1neg (no opinions)"
+    assert run_vmaf_training.main([*small.inputs, "m", "--cache-result"]) == 0
+    assert run_vmaf_cross_validation.main([*small.inputs, "--leave-one-source-out", "--cache-result"]) == 0
+    assert run_testing.main(["VMAF", str(small.dataset), "--cache-result"]) == 0
+    out = capsys.readouterr().out
+    assert [line.endswith(said) for line in out.splitlines() if " 12 assets: " in line] == [True] * 3
+    assert titles == [said.removeprefix("; labels: ")] * 6
+    about = {"label": "groundtruth", "label_source": "VMAF_V0.6.1neg", "subjective_model": None}
+    card = json.loads((vmaf_workspace / "model" / "m.card.json").read_bytes())
+    assert about.items() <= card["dataset"].items()
+    runs = [json.loads(path.read_bytes()) for path in vmaf_workspace.glob("output/*/statistics.json")]
+    assert [about.items() <= run.items() for run in runs] == [True] * 3
+    found = entries(vmaf_workspace)
+    assert {entry.labels for entry in found} == {said.removeprefix("; labels: ")}
+    assert sorted(str(entry.kind) for entry in found) == ["None", "cross-validated", "training", "training"]
+    (model,) = trained(vmaf_workspace)
+    assert model.label_source == "VMAF_V0.6.1neg"
 
 
 def test_a_test_leaves_its_features_as_training_does(small: Trainable, vmaf_workspace: Path) -> None:
@@ -619,3 +686,97 @@ def test_a_json_that_is_no_model_is_said(small: Trainable, tmp_path: Path, capsy
 def test_a_built_in_collection_is_refused_with_the_remedy(small: Trainable, capsys: Printed) -> None:
     assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "vmaf_b_v0.6.3"]) == 1
     assert "give the path of its .json" in capsys.readouterr().err
+
+
+# What cannot be drawn
+
+
+def broken_matplotlib(directory: Path) -> dict[str, str]:
+    (directory / "broken" / "matplotlib").mkdir(parents=True)
+    (directory / "broken" / "matplotlib" / "__init__.py").write_text("raise ImportError('its library is gone')\n")
+    return {"PYTHONPATH": str(directory / "broken")}
+
+
+def in_a_process(small: Trainable, name: str, *flags: str, **environ: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a script."""
+    dataset, features, model = small.inputs
+    arguments = {
+        "run_testing": ["VMAF", dataset],
+        "run_vmaf_training": [dataset, features, model, "m"],
+        "run_vmaf_cross_validation": [dataset, features, model, "--leave-one-source-out"],
+    }[name]
+    process = start(name, *arguments, *flags, **environ)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+SCRIPTS = ("run_testing", "run_vmaf_training", "run_vmaf_cross_validation")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("run_testing", "matplotlib"),
+        ("run_testing", "disk"),
+        ("run_vmaf_training", "directory"),
+        *(
+            pytest.param(name, fault, marks=pytest.mark.slow)
+            for name in SCRIPTS[1:]
+            for fault in ("matplotlib", "disk")
+        ),
+        *(pytest.param(name, "directory", marks=pytest.mark.slow) for name in (SCRIPTS[0], SCRIPTS[2])),
+    ],
+)
+def test_what_cannot_be_drawn_is_a_line_after_everything_else(
+    small: Trainable, vmaf_workspace: Path, tmp_path: Path, engine: Engine, name: str, fault: str
+) -> None:
+    plots = tmp_path / "plots"
+    environ = broken_matplotlib(tmp_path) if fault == "matplotlib" else {}
+    if fault == "directory":  # gone while videos are measured
+        gone = program("ffmpeg", tmp_path, f"rm -rf '{plots}'\nexec '{engine.path}' \"$@\"")
+        environ = {"VMAF_FFMPEG": str(gone)}
+    if fault == "disk":  # the old plot is too large a file to be written again
+        plots.mkdir()
+        environ = {"PYTHONPATH": str(tmp_path)}
+        (tmp_path / "sitecustomize.py").write_text(
+            "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (12000,) * 2)\n"
+        )
+    code, out, err = in_a_process(small, name, "--cache-result", f"--save-plot={plots}", **environ)
+    assert code == 1
+    assert " 12 assets: " in out
+    assert ".png" not in out
+    assert "Traceback" not in err
+    cause = {"matplotlib": "its library is gone", "disk": "File too large", "directory": "No such file or directory"}[
+        fault
+    ]
+    (line,) = [line for line in err.splitlines() if "plot" in line]
+    assert line.startswith(f"cannot write the plot {plots}/t_dataset_")
+    assert cause in line
+    assert len(list(vmaf_workspace.glob("output/*/statistics.json"))) == 1
+    assert len(list(vmaf_workspace.glob("output/*/features.csv"))) == 1
+    if name == "run_vmaf_training":
+        assert {"m.pkl", "m.pkl.model", "m.json", "m.card.json"} < set(os.listdir(vmaf_workspace / "model"))
+
+
+@pytest.mark.parametrize("json_flag", [False, True])
+def test_a_score_is_printed_whole_before_a_plot_fails(
+    small: Trainable, tmp_path: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch, json_flag: bool
+) -> None:
+    pair = {"reference": str(small.directory / "3.mp4"), "distorted": str(small.videos(3)[0])}
+    assert score(**pair, json=json_flag) == 0
+    whole = capsys.readouterr().out
+    code = (
+        f"import sys\nfrom vmaf_harness.tasks import score\n"
+        f"sys.exit(score(**{pair!r}, json={json_flag}, save_plot={str(tmp_path / 'plots')!r}))"
+    )
+    environ = {**os.environ, **broken_matplotlib(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len([line for line in done.stderr.splitlines() if "its library is gone" in line]) == 1
+    assert "Traceback" not in done.stderr
+    if json_flag:
+        expected, found = json.loads(whole), json.loads(done.stdout)
+        assert found["frames"] == expected["frames"]
+        assert found["score"] == expected["score"]
+    else:
+        assert done.stdout == whole

@@ -97,7 +97,7 @@ def test_what_was_pooled_otherwise_than_usual_says_so_everywhere(
     assert "some, PSNR_V1.0, 3 assets" in out
     assert "some, PSNR_V1.0, perc5, 3 assets" in out
     assert {path.name for path in outputs(vmaf_workspace, "*.png")} == {
-        f"some_PSNR_V1.0{more}.png" for more in ("", "_residuals", "_perc5", "_perc5_residuals")
+        f"some_PSNR_V1.0{more}.png" for more in ("", "_perc5")
     }
     assert sorted(entry.what for entry in entries(vmaf_workspace)) == ["some, PSNR_V1.0", "some, PSNR_V1.0, perc5"]
 
@@ -120,12 +120,15 @@ def test_deviations_of_labels_are_in_the_table(videos: Path, vmaf_workspace: Pat
         assert [(row["label"], row["label_std"]) for row in csv.DictReader(file)] == [("90.0", ""), ("80.0", "2.5")]
 
 
-def test_the_plot_goes_where_it_is_wanted(dataset: Path, vmaf_workspace: Path, tmp_path: Path) -> None:
-    assert run_testing.main(["PSNR", str(dataset), "--save-plot", str(tmp_path / "plots" / "here")]) == 0
-    assert {path.name for path in (tmp_path / "plots" / "here").iterdir()} == {
-        "some_PSNR_V1.0.png",
-        "some_PSNR_V1.0_residuals.png",
-    }
+def test_the_plot_goes_where_it_is_wanted(dataset: Path, vmaf_workspace: Path, tmp_path: Path, capsys: Printed) -> None:
+    here = tmp_path / "plots" / "here"
+    assert run_testing.main(["VMAF", str(dataset), "--save-plot", str(here)]) == 0
+    assert {path.name for path in here.iterdir()} == {"some_VMAF_V0.6.1.png", "some_VMAF_V0.6.1_residuals.png"}
+    assert not outputs(vmaf_workspace, "*.png")
+    capsys.readouterr()
+    assert run_testing.main(["PSNR", str(dataset), "--save-plot", str(tmp_path)]) == 0
+    assert not list(tmp_path.glob("*_residuals.png")), "three assets tell no scale"
+    assert "no plot of the errors: PSNR has a scale of its own" in capsys.readouterr().err
 
 
 def test_a_place_where_no_plot_can_be_is_said_before_anything_is_measured(

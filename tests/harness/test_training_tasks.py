@@ -51,13 +51,21 @@ def test_a_model_is_tuned_validated_trained_tested_and_reported(
     assert len(list((tmp_path / "plots").iterdir())) == 2
     assert call("report") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("model/m.card.json: t_dataset, LIBSVMNUSVR, 12 assets: SROCC ")
+    assert lines[0].startswith("model/m.card.json: t_dataset, LIBSVMNUSVR, 12 assets: training SROCC ")
     assert [re.sub(r".*t_dataset, ([\w-]+?)(_V.*)?, .*", r"\1", line.split(" assets")[0]) for line in lines[1:]] == [
         "tuning",
         "cross-validation",
         "training",
         "VMAF",
     ]
+    assert [re.findall(r"assets: (?:([\w-]+) )?SROCC", line)[0] for line in lines] == [
+        "training",
+        "cross-validated",
+        "cross-validated",
+        "training",
+        "training",  # tested on what it was fitted to
+    ]
+    assert all(line.endswith("; labels: groundtruth") for line in lines)
     assert call("report", json=True) == 0
     entries = json.loads(capsys.readouterr().out)["entries"]
     assert entries[0]["statistics"]["n"] == 12

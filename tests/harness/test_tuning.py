@@ -110,7 +110,8 @@ def test_the_best_set_is_written_where_training_finds_it(
     best = max(float(row["srocc"]) for row in rows)
     assert (float(rows[0]["gamma"]), float(rows[0]["C"])) == (chosen.svr.gamma, chosen.svr.c)
     assert float(rows[0]["srocc"]) == best
-    assert f"SROCC {best:.4f}" in out
+    assert f"cross-validated SROCC {best:.4f}" in out
+    assert "the best of 6 sets" in out
     summary = json.loads(sets.with_name("statistics.json").read_bytes())
     assert summary["statistics"]["srocc"] == best
     assert run_vmaf_training.main([*small.inputs[:2], "best.pkl", "m", "--cache-result", "--suppress-plot"]) == 0

@@ -50,7 +50,7 @@ def model(root: Path, name: str = "m") -> Path:
     path.with_name(f"{name}.json").write_text(json.dumps(head(model=LIBSVM)))
     card = {
         "model_type": "LIBSVMNUSVR",
-        "dataset": {"name": "NFLX"},
+        "dataset": {"name": "NFLX", "label_source": "VMAF_V0.6.1neg"},
         "features": FEATURES,
         "statistics": {"srocc": 0.93},
         "made_at": "2026-10-01T12:00:00Z",
@@ -84,6 +84,7 @@ def test_a_whole_trained_model_says_all_that_is_known_of_it(root: Path) -> None:
     assert (found.missing, found.problem, found.why_not) == ((), None, None)
     assert found.features == tuple(FEATURES)
     assert (found.made_at, found.dataset, found.srocc) == ("2026-10-01T12:00:00Z", "NFLX", 0.93)
+    assert found.label_source == "VMAF_V0.6.1neg"
     assert found.in_libvmaf is True
     assert found.in_snapshot is False
     assert found.apparent_bytes == sum((root / "model" / name).stat().st_size for name in found.files)
@@ -328,7 +329,9 @@ def test_the_table_names_what_is_wrong_below_it(root: Path) -> None:
     (root / "model" / "m.pkl.model").unlink()
     done = ws("models", "--workspace", root)
     assert done.code == 0
+    assert "TRAINING SROCC" in done.out
     assert "0.9300" in done.out
+    assert "labels: scores of VMAF_V0.6.1neg, no opinions" in " ".join(done.out.split())
     assert "m.pkl.model" in done.out
     assert ws("models", "--workspace", root / "missing").code == 0
 

@@ -133,7 +133,7 @@ def _labels(
         f"The ground truth is what a model, {teacher.executor_id}, says of each encode (mean of all frames). "
         "These are not opinion scores: nobody has watched these videos."
     )
-    return Labels(about=about, by_asset=by_asset)
+    return Labels(about=about, source=teacher.executor_id, by_asset=by_asset)
 
 
 def _show(outcomes: Sequence[Outcome], engine: Engine) -> None:

@@ -12,13 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmaf_harness.asset import PAIRINGS
+from vmaf_harness.card import is_of_training
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.execute import Stopped
 from vmaf_harness.features import QUALITY_TYPES
+from vmaf_harness.labels import labels_of
+from vmaf_harness.plot import PlotError, check_directory
 from vmaf_harness.predictor import quality
 from vmaf_harness.progress import Progress
-from vmaf_harness.recipe import read_recipe
-from vmaf_harness.scoring import RunOptions, note_lines, score_assets, with_pool
+from vmaf_harness.recipe import Recipe, read_recipe
+from vmaf_harness.scoring import Outcome, RunOptions, note_lines, score_assets, with_pool
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
@@ -67,8 +70,6 @@ def _run(options: argparse.Namespace) -> int:
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
     if options.save_plot and not options.suppress_plot:
-        from vmaf_harness.plot import check_directory
-
         check_directory(Path(options.save_plot))
     how = RunOptions(
         cache=options.cache_result,
@@ -90,7 +91,14 @@ def _run(options: argparse.Namespace) -> int:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction
         outcomes = [with_pool(outcome, options.pool) for outcome in outcomes]
-        dataset = ScoredDataset(recipe=recipe, extraction=wanted, pool=options.pool, outcomes=outcomes)
+        dataset = ScoredDataset(
+            recipe=recipe,
+            labels=labels_of(recipe, options.subj_model),
+            extraction=wanted,
+            pool=options.pool,
+            outcomes=outcomes,
+            kind=_kind(options, location.path, recipe, outcomes),
+        )
         for outcome in outcomes:
             if outcome.error is not None:
                 _warn(str(outcome.error))
@@ -102,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
         print(statistics_line(dataset), flush=True)
         if (line := spread_line(dataset)) is not None and len(assets) > 1:
             print(line, flush=True)
-        _write(dataset, run, options)
+        is_whole = _write(dataset, run, options)
         if options.keep_workfiles:
             print(f"work files: {run.workdir()}", file=sys.stderr)
         stored = sum(outcome.cached for outcome in outcomes)
@@ -111,27 +119,48 @@ def _run(options: argparse.Namespace) -> int:
             f"{count_text(len(dataset.scored), 'asset')} scored, {stored} of them stored before{failed}",
             file=sys.stderr,
         )
-    return FAILED if dataset.failed else DONE
+    return FAILED if dataset.failed or not is_whole else DONE
 
 
-def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> None:
-    """Tables and plots, into the run's output; a run that found everything stored does without where that fails."""
+def _kind(options: argparse.Namespace, root: Path, recipe: Recipe, outcomes: Sequence[Outcome]) -> str:
+    """What the statistics are called, where they are of what the model was fitted to."""
+    assets = [outcome.asset for outcome in outcomes if outcome.result is not None]
+    of_training = options.vmaf_model and is_of_training(options.vmaf_model, root, recipe.name, assets)
+    return "training" if of_training else ""
+
+
+def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> bool:
+    """Tables and plots, into the run's output; whether all plots are there.
+
+    A run that found everything stored does without tables where they cannot be written, and without plots that would
+    lie beside them.
+    """
+    draws, written = not options.suppress_plot, []
     try:
         written = write_tables(dataset, run.output())
         if options.cache_result:
             written += write_features(dataset, run.output())
-        if not options.suppress_plot:
-            directory = Path(options.save_plot) if options.save_plot else run.output()
-            written += write_plots(dataset, directory, options.plot_wh)
     except WorkspaceError as error:
         if not all(outcome.cached for outcome in dataset.outcomes):
             raise
-        _warn(f"no table and no plot is written: {error}")
-        return
-    except ImportError as error:
-        _warn(f"no plot: {error}; pip install 'vmaf-workspace[harness]', or pass --suppress-plot")
+        draws = draws and bool(options.save_plot)
+        _warn(f"{'no table' if draws else 'no table and no plot'} is written: {error}")
+    is_whole = True
+    if draws:
+        try:
+            drawn = write_plots(dataset, Path(options.save_plot or run.output()), options.plot_wh)
+            written += drawn
+            if len(drawn) == 1:
+                _warn(
+                    f"no plot of the errors: {dataset.extraction.type} has a scale of its own, and a line from there "
+                    "to the labels needs at least eight assets that differ"
+                )
+        except PlotError as error:
+            _warn(str(error))
+            is_whole = False
     for path in written:
         print(printable(str(path)), file=sys.stderr if path.suffix != ".png" else sys.stdout)
+    return is_whole
 
 
 def _warn(message: str) -> None:

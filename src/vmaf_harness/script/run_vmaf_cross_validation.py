@@ -24,8 +24,9 @@ from vmaf_harness.script.training_inputs import (
     read_inputs,
     warn,
 )
-from vmaf_harness.script.training_outputs import Made, add_plot_flags, check_plots, write_outputs
-from vmaf_harness.statistics import agreement, agreement_line
+from vmaf_harness.script.training_outputs import KINDS, Made, add_plot_flags, check_plots, summary_line, write_outputs
+from vmaf_harness.statistics import agreement, agreement_line, curve
+from vmaf_harness.testing import shown
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.lock import Run
 
@@ -52,18 +53,18 @@ def _run(options: argparse.Namespace) -> int:
         per_fold: list[dict[str, Any]] = []
         for index, fold in enumerate(folds):
             found = agreement([labels[row] for row in fold.rows], [predictions[row] for row in fold.rows])
-            print(agreement_line(f"fold {index + 1}, contents {', '.join(map(str, fold.contents))}", found))
+            # No curve: a fold has few assets, and each would get one of its own.
+            name = f"fold {index + 1}, contents {', '.join(map(str, fold.contents))}"
+            print(agreement_line(name, found, KINDS["cross-validation"]))
             per_fold.append({"contents": list(fold.contents), **found})
-        found = agreement(labels, predictions)
-        print(
-            agreement_line(f"{inputs.recipe.name}, {inputs.parameters.model_type}, {len(folds)} folds", found),
-            flush=True,
-        )
+        fit = curve(labels, predictions)
+        found = agreement(labels, predictions, fit)
+        what = f"{inputs.parameters.model_type}, {len(folds)} folds"
+        print(shown(summary_line(inputs, what, found, KINDS["cross-validation"])), flush=True)
         about = {"folds": per_fold, "statistics": found}
-        write_outputs(
-            run, options, inputs, extracted, Made(kind="cross-validation", predictions=predictions, about=about)
-        )
-    return FAILED if is_partial(inputs.recipe, extracted) else DONE
+        made = Made(kind="cross-validation", predictions=predictions, fit=fit, about=about)
+        is_whole = write_outputs(run, options, inputs, extracted, made)
+    return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
 
 
 def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], options: argparse.Namespace) -> list[float]:

@@ -28,9 +28,16 @@ from vmaf_harness.script.training_inputs import (
     warn,
     writable,
 )
-from vmaf_harness.script.training_outputs import Made, add_plot_flags, check_plots, warn_of_model, write_outputs
-from vmaf_harness.statistics import agreement, agreement_line
-from vmaf_harness.subjective import DEFAULT_MODEL
+from vmaf_harness.script.training_outputs import (
+    KINDS,
+    Made,
+    add_plot_flags,
+    check_plots,
+    summary_line,
+    warn_of_model,
+    write_outputs,
+)
+from vmaf_harness.statistics import agreement, curve
 from vmaf_harness.testing import shown
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.lock import Run
@@ -77,7 +84,8 @@ def _run(options: argparse.Namespace) -> int:
 
         labels = [float(label or 0.0) for label in extracted.table.labels]
         predictions = model.predict(extracted.table.features).tolist()
-        found = agreement(labels, predictions)
+        fit = curve(labels, predictions)
+        found = agreement(labels, predictions, fit)
         about = card(
             path.name.removesuffix(".pkl"),
             inputs.recipe,
@@ -85,21 +93,22 @@ def _run(options: argparse.Namespace) -> int:
             inputs.features,
             inputs.parameters,
             dataset_sha256=content_hash(extracted.assets, inputs.root),
-            subjective_model=(options.subj_model or DEFAULT_MODEL) if inputs.recipe.label_kind == "os" else None,
+            labels=inputs.labels,
             seed=options.seed,
             found=found,
         )
         written = write_model(path, model, extra={SUFFIX: about})
-        print(agreement_line(f"{inputs.recipe.name}, {inputs.parameters.model_type}, as trained", found), flush=True)
+        print(shown(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
         print(shown(path), flush=True)
         warn_of_model(model, labels, predictions)
-        made = Made(kind="training", predictions=predictions, about={"model": path.name, "statistics": found})
-        write_outputs(run, options, inputs, extracted, made)
+        about_run = {"model": path.name, "statistics": found}
+        made = Made(kind="training", predictions=predictions, fit=fit, about=about_run)
+        is_whole = write_outputs(run, options, inputs, extracted, made)
         cached = sum(outcome.cached for outcome in extracted.outcomes)
         warn(
             f"{len(extracted.assets)} assets, {cached} of them stored before; {len(written)} files of the model written"
         )
-    return FAILED if is_partial(inputs.recipe, extracted) else DONE
+    return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
 
 
 def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -> Model:

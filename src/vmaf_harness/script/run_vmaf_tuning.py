@@ -33,7 +33,7 @@ from vmaf_harness.script.training_inputs import (
     warn,
     writable,
 )
-from vmaf_harness.script.training_outputs import write_statistics
+from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.testing import shown
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.lock import Run
@@ -64,11 +64,13 @@ def _run(options: argparse.Namespace) -> int:
 
         chosen = with_parameters(inputs.parameters, best.parameters)
         pickles.write(path, {"model_type": chosen.model_type, "model_param_dict": dict(chosen.param_dict)})
-        print(f"{_set(best)}: SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}", flush=True)
+        kind = KINDS["tuning"]
+        numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
+        print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets", flush=True)
         print(shown(path), flush=True)
         if options.cache_result:
             _write(run.output(), inputs, extracted, tried)
-        warn(f"best of {len(tried)} sets, by SROCC of {len(extracted.assets)} assets")
+        warn(f"best of {len(tried)} sets, by cross-validated SROCC of {len(extracted.assets)} assets")
     return FAILED if is_partial(inputs.recipe, extracted) else DONE
 
 
@@ -100,7 +102,7 @@ def _tuned(
         def finished(tried: Tried) -> None:
             nonlocal done
             done += 1
-            progress.show(done, len(candidates), f"{_set(tried)}: SROCC {tried.srocc:.4f}")
+            progress.show(done, len(candidates), f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
 
         found = tune(
             table,
@@ -126,8 +128,9 @@ def _write(directory: Path, inputs: Inputs, extracted: Extracted, tried: Sequenc
             writer.writerow([*each.parameters.values(), each.srocc, each.plcc, each.rmse, each.note or ""])
     best = tried[0]
     numbers = {"n": len(extracted.assets), "srocc": best.srocc, "plcc": best.plcc, "rmse": best.rmse}
-    about = {"parameters": dict(best.parameters), "statistics": numbers}
-    statistics = write_statistics(directory, "tuning", inputs.recipe.name, about)
+    # The best of many is better than it will be elsewhere, so of how many is said beside it.
+    about = {"parameters": dict(best.parameters), "sets": len(tried), "statistics": numbers}
+    statistics = write_statistics(directory, "tuning", inputs, about)
     for path in (*write_table(extracted, directory), sets, statistics):
         warn(str(path))
 

@@ -16,6 +16,7 @@ from vmaf_harness.asset import Asset
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.execute import Stopped
 from vmaf_harness.extract import Extracted, asset_name, extract
+from vmaf_harness.labels import Labels, labels_of
 from vmaf_harness.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
 from vmaf_harness.progress import Progress
 from vmaf_harness.recipe import Recipe, read_recipe
@@ -38,6 +39,7 @@ class Inputs:
 
     root: Path
     recipe: Recipe
+    labels: Labels
     assets: Sequence[Asset]
     features: FeatureParam
     parameters: ModelParam
@@ -112,10 +114,13 @@ def read_inputs(options: argparse.Namespace) -> Inputs:
         )
     if len(assets) < 2:
         raise HarnessError(f"{recipe.path}: a model needs at least two assets to be fitted to, got {len(assets)}")
-    labels = [asset.groundtruth for asset in assets if asset.groundtruth is not None]
-    if (outside := parameters.outside_clip(labels)) is not None:
+    numbers = [asset.groundtruth for asset in assets if asset.groundtruth is not None]
+    if (outside := parameters.outside_clip(numbers)) is not None:
         warn(f"{options.model_param}: {outside}")
-    return Inputs(root=location.path, recipe=recipe, assets=assets, features=features, parameters=parameters)
+    labels = labels_of(recipe, options.subj_model)
+    return Inputs(
+        root=location.path, recipe=recipe, labels=labels, assets=assets, features=features, parameters=parameters
+    )
 
 
 def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequence[Asset]]:

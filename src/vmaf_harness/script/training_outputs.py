@@ -6,19 +6,19 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.card import VERSION
-from vmaf_harness.errors import StatisticsError
 from vmaf_harness.extract import Extracted, write_table
 from vmaf_harness.parameters import FOREST_TYPE
+from vmaf_harness.plot import Pairs, PlotError, check_directory, residual_plot, scatter_plot
 from vmaf_harness.script.training_inputs import Inputs, warn
-from vmaf_harness.statistics import logistic_fit, statistics
+from vmaf_harness.statistics import LogisticFit, agreement_line, statistics
 from vmaf_harness.testing import shown
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import Run
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _LEAST_SHARE = 0.2  # of the labels' spread: below, a model tells hardly more than a constant would
+# What statistics of a run are called: those of the assets that a model was fitted to flatter it.
+KINDS = {"training": "training", "cross-validation": "cross-validated", "tuning": "cross-validated"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class Made:
 
     kind: str  # training, cross-validation
     predictions: Sequence[float]
+    fit: LogisticFit | None
     about: Mapping[str, Any]
 
 
@@ -47,25 +50,38 @@ def add_plot_flags(parser: argparse.ArgumentParser) -> None:
 def check_plots(options: argparse.Namespace) -> None:
     """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
     if options.save_plot and not options.suppress_plot:
-        from vmaf_harness.plot import check_directory
-
         check_directory(Path(options.save_plot))
 
 
-def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extracted: Extracted, made: Made) -> None:
-    """What the run leaves for people: with `--cache-result` table and statistics, and plots unless suppressed."""
+def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:
+    """What was found, in a line; *kind* as in `KINDS`. Labels that a model made are said to be that."""
+    line = agreement_line(f"{inputs.recipe.name}, {name}", found, kind)
+    return f"{line}; labels: {inputs.labels}" if inputs.labels.source else line
+
+
+def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extracted: Extracted, made: Made) -> bool:
+    """What the run leaves for people: with `--cache-result` table and statistics, and plots unless suppressed.
+
+    Whether all of it is there: a plot that cannot be drawn is a line on stderr, and the others are not tried then.
+    """
     written: list[Path] = []
     if options.cache_result:
         written += write_table(extracted, run.output())
-        written.append(write_statistics(run.output(), made.kind, inputs.recipe.name, made.about))
+        written.append(write_statistics(run.output(), made.kind, inputs, made.about))
+    is_whole = True
     if not options.suppress_plot:
-        directory = Path(options.save_plot) if options.save_plot else run.output()
         try:
+            directory = Path(options.save_plot) if options.save_plot else run.output()
             written += _plots(directory, inputs, extracted, made)
-        except ImportError as error:
-            warn(f"no plot: {error}; pip install 'vmaf-workspace[harness]', or pass --suppress-plot")
+        except PlotError as error:
+            warn(str(error))
+            is_whole = False
+        except WorkspaceError as error:
+            warn(f"no plot: {error}")
+            is_whole = False
     for path in written:
         print(shown(path), file=sys.stdout if path.suffix == ".png" else sys.stderr)
+    return is_whole
 
 
 def warn_of_model(model: Model, labels: Sequence[float], predictions: Sequence[float]) -> None:
@@ -83,26 +99,33 @@ def warn_of_model(model: Model, labels: Sequence[float], predictions: Sequence[f
         )
 
 
-def write_statistics(directory: Path, kind: str, dataset: str, about: Mapping[str, Any]) -> Path:
+def write_statistics(directory: Path, kind: str, inputs: Inputs, about: Mapping[str, Any]) -> Path:
     """Write `statistics.json` into *directory*."""
     path = directory / "statistics.json"
-    head = {"version": VERSION, "kind": kind, "dataset": dataset}
+    head = {"version": VERSION, "kind": kind, "dataset": inputs.recipe.name, **inputs.labels.as_dict()}
+    head["statistics_kind"] = KINDS[kind]
     path.write_text(json.dumps({**head, **about}, indent=1) + "\n", encoding="ascii")
     return path
 
 
 def _plots(directory: Path, inputs: Inputs, extracted: Extracted, made: Made) -> list[Path]:
-    from vmaf_harness.plot import residual_plot, scatter_plot
-
     name = inputs.recipe.name
-    title = f"{name}: {inputs.parameters.model_type}, {made.kind}"
     scatter, residual = directory / f"{name}_{made.kind}.png", directory / f"{name}_{made.kind}_residuals.png"
     labels = [float(label or 0.0) for label in extracted.table.labels]
-    names = {asset.content_id: asset.content_name for asset in extracted.assets if asset.content_name}
-    found, fit = statistics(labels, made.predictions), None
-    with suppress(StatisticsError):  # too few for a curve
-        fit = logistic_fit(labels, made.predictions)
-    ids = extracted.content_ids
-    scatter_plot(scatter, labels, made.predictions, ids, title, found, content_names=names, fit=fit)
-    residual_plot(residual, labels, made.predictions, ids, title, found, content_names=names, fit=fit)
+    pairs = Pairs(
+        title=f"{name}: {inputs.parameters.model_type}, {made.kind}",
+        labels=labels,
+        predictions=made.predictions,
+        content_ids=extracted.content_ids,
+        statistics=statistics(labels, made.predictions),
+        label=str(inputs.labels),
+        prediction=f"{KINDS[made.kind]} prediction",
+        kind=KINDS[made.kind],
+        fit=made.fit,
+        content_names={asset.content_id: asset.content_name for asset in extracted.assets if asset.content_name},
+        deviations=[asset.groundtruth_std for asset in extracted.assets],
+        bar=inputs.labels.bar,
+    )
+    scatter_plot(scatter, pairs)
+    residual_plot(residual, pairs)
     return [scatter, residual]
