@@ -19,6 +19,7 @@ LAST_LINES = 10
 _ERROR = re.compile(
     r"\b(?:(?<!\d decode )errors?|invalid|failed|cannot|could not|unable|unknown|problem|no such|not found)\b", re.I
 )
+_QUIET = re.compile(r"(?:\[[^\]]* @ \w+\] )*\[(?:info|verbose)\](?!.*libvmaf ERROR)")  # libvmaf writes into their lines
 
 # Waits for the end of its standard input, which only its parent holds open, then ends its whole process group, itself
 # included. The kernel closes the pipe however the parent dies, `kill -9` included, so nothing has to be set in each
@@ -144,7 +145,8 @@ def described(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, 
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    errors = [line for line in lines[:-LAST_LINES] if _ERROR.search(line)][:LAST_LINES]
+    lines = [line for line in lines if "[showinfo@" not in line]  # each frame of both videos
+    errors = [line for line in lines[:-LAST_LINES] if _ERROR.search(line) and not _QUIET.match(line)][:LAST_LINES]
     how = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
     return "\n".join(
         [

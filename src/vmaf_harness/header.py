@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from fractions import Fraction
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import PROBE_S
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import OPENS_OTHERS, environment
+from vmaf_harness.ffmpeg import LAST_LINES, OPENS_OTHERS, environment
 from vmaf_harness.said import reason
 
 FULL, LIMITED = "pc", "tv"  # ffmpeg's words for the two ranges of samples
@@ -84,7 +85,11 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
             why = reason(said.splitlines(), [videos[each].path for each in asked], code=done.returncode)
             if why is None and index in (asked[int(match[1])] for match in _INPUT.finditer(said)):
                 why = f"{video.path} holds no video, only sound or a cover picture; name a video file"
-            raise EngineError(why or f"{video.path}: ffmpeg cannot read it: {' '.join(said.splitlines()[-2:])}")
+            if why is None:
+                last = "".join(f"\n  {line}" for line in said.splitlines()[-LAST_LINES:])
+                how = f"{shlex.join(command)}\nexit code {done.returncode}; last lines:{last}"
+                why = f"{video.path}: ffmpeg cannot read it: {how}"
+            raise EngineError(why)
         headers.append(header)
     return headers
 

@@ -206,7 +206,7 @@ def test_a_range_that_begins_after_the_end_of_both_says_that_no_frame_is_left(
 
 def test_pictures_too_small_for_a_quality_type_are_said_to_be_so(job: Callable[..., Job]) -> None:
     made = job(quality_width_px=64, quality_height_px=48, extraction_of="MS_SSIM")
-    with Processes() as processes, pytest.raises(EngineError, match="too small for MS_SSIM") as caught:
+    with Processes() as processes, pytest.raises(EngineError, match="too small for MS-SSIM") as caught:
         measure(made, processes)
     assert "disk full" not in str(caught.value)
 
@@ -217,18 +217,27 @@ def test_a_log_that_was_not_written_is_an_error_although_ffmpeg_exits_0(
     made = job()
     silent = program("ffmpeg", tmp_path, f'"{engine.path}" "$@"; rm vmaf.json')
     missing = replace(made, engine=str(silent))
-    with Processes() as processes, pytest.raises(EngineError, match="log holds no frames; is the disk full"):
+    with Processes() as processes, pytest.raises(EngineError, match="log holds no frames"):
         measure(missing, processes)
 
 
 # A failure is shown
 
 
+def failing_measurement(made: Job, directory: Path, text: str) -> Path:
+    """An ffmpeg that reads headers, and fails so where it is to measure."""
+    return program(
+        "ffmpeg", directory, f'case "$*" in *filter_complex*) ;; *) exec "{made.engine}" "$@";; esac\n{text}'
+    )
+
+
 def test_a_failed_engine_is_shown_with_arguments_exit_code_last_lines_and_log(
     job: Callable[..., Job], tmp_path: Path
 ) -> None:
     made = job()
-    failing = program("ffmpeg", tmp_path, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $i >&2; done; exit 7")
+    failing = failing_measurement(
+        made, tmp_path, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $i >&2; done; exit 7"
+    )
     broken = replace(made, engine=str(failing))
     with Processes() as processes, pytest.raises(EngineError) as caught:
         measure(broken, processes)
@@ -244,11 +253,23 @@ def test_a_failed_engine_is_shown_with_arguments_exit_code_last_lines_and_log(
 
 def test_errors_come_before_the_statistics_at_the_end_of_a_log(job: Callable[..., Job], tmp_path: Path) -> None:
     text = "echo 'Error opening filter' >&2\nfor i in $(seq 20); do echo $i packets, 0 decode errors >&2; done; exit 7"
+    made = job()
+    failing = failing_measurement(made, tmp_path, text)
     with Processes() as processes, pytest.raises(EngineError) as caught:
-        measure(replace(job(), engine=str(program("ffmpeg", tmp_path, text))), processes)
+        measure(replace(made, engine=str(failing)), processes)
     said = str(caught.value)
     assert "exit code 7; errors:\n  Error opening filter\nlast lines:\n  11 packets" in said
     assert "10 packets" not in said
+
+
+def test_an_engine_that_reads_no_header_is_shown_with_what_it_said(job: Callable[..., Job], tmp_path: Path) -> None:
+    failing = program("ffmpeg", tmp_path, "echo no such library >&2; exit 7")
+    with Processes() as processes, pytest.raises(EngineError) as caught:
+        measure(replace(job(), engine=str(failing)), processes)
+    said = str(caught.value)
+    assert f"{failing} -hide_banner" in said
+    assert "exit code 7" in said
+    assert "no such library" in said
 
 
 def test_an_unreadable_video_is_shown_with_what_ffmpeg_said(job: Callable[..., Job], tmp_path: Path) -> None:

@@ -737,9 +737,10 @@ def test_what_cannot_be_drawn_is_a_line_after_everything_else(
         environ = {"VMAF_FFMPEG": str(gone)}
     if fault == "disk":  # the old plot is too large a file to be written again
         plots.mkdir()
-        environ = {"PYTHONPATH": str(tmp_path)}
+        unlimited = program("ffmpeg", tmp_path, f"ulimit -S -f unlimited\nexec '{engine.path}' \"$@\"")
+        environ = {"PYTHONPATH": str(tmp_path), "VMAF_FFMPEG": str(unlimited)}
         (tmp_path / "sitecustomize.py").write_text(
-            "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (12000,) * 2)\n"
+            "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (12000, resource.RLIM_INFINITY))\n"
         )
     code, out, err = in_a_process(small, name, "--cache-result", f"--save-plot={plots}", **environ)
     assert code == 1
