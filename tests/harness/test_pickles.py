@@ -167,8 +167,12 @@ def test_objects_of_scikit_learn_are_refused() -> None:
     from sklearn.svm import NuSVR
 
     x, y = np.arange(8.0).reshape(4, 2), np.arange(4.0)
-    for estimator in (NuSVR().fit(x, y), RandomForestRegressor(n_estimators=2).fit(x, y)):
-        with pytest.raises(HarnessError, match="not read here: scikit-learn objects"):
+    forest = RandomForestRegressor(n_estimators=2).fit(x, y)
+    for estimator, why in (
+        (NuSVR().fit(x, y), r"refused the global sklearn\."),
+        (forest, "not read here: scikit-learn"),
+    ):
+        with pytest.raises(HarnessError, match=why):
             pickles.loads(pickle.dumps({"model_dict": {"model": estimator}}), "forest.pkl")
 
 
