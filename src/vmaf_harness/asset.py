@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.signature import container
 
 NOTYUV = "notyuv"  # anything ffmpeg decodes; size and format come from the file
 RAW_FORMATS = frozenset(f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le", "12le", "16le"))
@@ -90,11 +92,14 @@ def frame_bytes(yuv_fmt: str, width_px: int, height_px: int) -> int:
 def frame_count(video: Video) -> int:
     """How many frames the file of a raw video holds, whatever its range.
 
-    Raises HarnessError where the file cannot be read, is empty, or ends within a frame.
+    Raises HarnessError where the file cannot be read, is empty, ends within a frame, or begins as a container does, and
+    where its first frame has values that its `yuv_fmt` has not.
     """
     if video.width_px is None or video.height_px is None:
         raise HarnessError(f"{video.path}: raw video ({video.yuv_fmt}) needs its width and height in the recipe")
     size = _file_bytes(video.path)
+    if (known := container(video.path)) is not None:
+        raise HarnessError(f"{video.path} is {known}, no raw video; give it yuv_fmt 'notyuv'")
     one = frame_bytes(video.yuv_fmt, video.width_px, video.height_px)
     count, rest = divmod(size, one)
     if rest or not count:
@@ -103,7 +108,22 @@ def frame_count(video: Video) -> int:
             f"{video.path}: {size} bytes are {what}: a frame of {video.yuv_fmt} at {video.width_px}×{video.height_px} "
             f"has {one} bytes; the file is cut short, or its width, height or yuv_fmt in the recipe is wrong"
         )
+    _check_depth(video, one)
     return count
+
+
+def _check_depth(video: Video, n_bytes: int) -> None:
+    """Raise HarnessError where words of the first frame hold more than its 10 or 12 bits, as two samples of 8 do."""
+    match = re.search(r"p(10|12)le$", video.yuv_fmt)
+    if match is None:
+        return
+    with video.path.open("rb") as file:
+        greatest = max(file.read(n_bytes)[1::2], default=0)
+    if greatest >> (int(match[1]) - 8):
+        raise HarnessError(
+            f"{video.path}: its first frame has values above {(1 << int(match[1])) - 1}, which {video.yuv_fmt} has "
+            "not; is it of 8 or of 16 bits? correct yuv_fmt (and height, if frames of 8 bits were read as half as many)"
+        )
 
 
 def check_asset(asset: Asset) -> None:

@@ -166,6 +166,9 @@ def _notes(reference: _Side, distorted: _Side, form: Form, asset: Asset) -> Iter
             )
         if side.samples.has_alpha:
             yield Note(kind="alpha", text="its alpha is left out", side=name)
+        if side.header.is_interlaced and "yadif" not in dict(side.video.filters):
+            text = "interlaced, compared as if it were not; a recipe's yadif_cmd makes frames of its fields"
+            yield Note(kind="interlaced", text=text, side=name)
         if side.header.videos > 1:
             size = f"{side.header.width_px}×{side.header.height_px}"
             text = f"{side.header.videos} videos are in it; the first is taken ({size})"
@@ -189,7 +192,7 @@ def _notes(reference: _Side, distorted: _Side, form: Form, asset: Asset) -> Iter
         yield Note(kind="transfer", text=text, side="distorted")
     depth = samples(form.pix_fmt).depth
     is_open = asset.quality_width_px is not None and asset.workfile_yuv_type is None  # a recipe that does not say
-    if depth > _UPSTREAM_DEPTH and is_open and not (asset.reference.is_raw and asset.distorted.is_raw):
+    if depth > _UPSTREAM_DEPTH and is_open and not (asset.reference.is_raw or asset.distorted.is_raw):
         text = f"compared in {depth} bits; VMAF's own harness cuts to 8: workfile_yuv_type = 'yuv420p' gives its number"
         yield Note(kind="depth", text=text, side="distorted")
 

@@ -19,7 +19,6 @@ from vmaf_harness.ffmpeg import environment
 from vmaf_harness.ladder import Rung
 from vmaf_harness.recipe import Reference
 from vmaf_harness.said import names_others, reason
-from vmaf_harness.signature import container
 from vmaf_workspace.children import cores
 from vmaf_workspace.config import below
 
@@ -29,7 +28,7 @@ MOST_PIXELS = 8 * 1920 * 1080
 _FILTERS = ("crop", "pad")  # what a reference may bring; the encodes then show what is left
 _FINE_CLOCK = ("libx264", "libx265", "libsvtav1", "libvpx", "libaom")  # tried with a variable frame rate
 SHOWINFO = "Parsed_showinfo_0"  # shows each frame as it is decoded, so that a change in mid-stream has its number
-_SHOWN = re.compile(r"Parsed_showinfo\S* @ \S+\] n: .* fmt:(\S+) .* s:(\d+)x(\d+) ")
+_SHOWN = re.compile(r"Parsed_showinfo\S* @ \S+\] n: .* fmt:(\S+) .* s:(\d+)x(\d+) i:(\w)")
 _MUXERS = {"mp4": "mp4", "webm": "webm", "mkv": "matroska"}
 
 
@@ -40,6 +39,7 @@ class Picture:
     width_px: int
     height_px: int
     pix_fmt: str
+    is_interlaced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,6 @@ def check_reference(reference: Reference) -> None:
                 "are; make a file with that filter applied, and name it as the reference"
             )
     if reference.video.is_raw:
-        if (known := container(reference.video.path)) is not None:
-            raise HarnessError(f"{reference.video.path} is {known}, no raw video; give it yuv_fmt 'notyuv'")
         count, end = frame_count(reference.video), reference.video.end_frame
         if end is not None and end >= count:
             raise HarnessError(f"{reference.video.path}: frame {end} is asked for, but the file has {count} frames")
@@ -109,7 +107,7 @@ def look_at(video: Video, engine: Engine) -> Picture:
             raise EngineError(why)
         last = "\n".join(f"  {line}" for line in lines[-10:])
         raise EngineError(f"{video.path}: ffmpeg finds no video that it can decode in it; last lines:\n{last}")
-    return Picture(width_px=int(shown[2]), height_px=int(shown[3]), pix_fmt=shown[1])
+    return Picture(width_px=int(shown[2]), height_px=int(shown[3]), pix_fmt=shown[1], is_interlaced=shown[4] != "P")
 
 
 def plan_encode(

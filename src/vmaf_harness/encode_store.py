@@ -29,7 +29,7 @@ from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.whole import replacing, write_whole
 
 FORMAT = 1
-RULE = 2  # of what is looked at: 2 refuses files that name other files
+RULE = 3  # of what is looked at: 2 refuses files that name other files, 3 knows of fields
 PICTURES = ".pictures.json"  # what each reference decodes to
 
 

@@ -36,7 +36,7 @@ class Ladder:
 
     encodes: tuple[Encode, ...]
     problems: tuple[str, ...]  # references that cannot be encoded
-    left_out: tuple[str, ...]  # rungs taller than a reference, and references that are there twice
+    left_out: tuple[str, ...]  # what people should know: rungs taller than a reference, references there twice, fields
 
 
 def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, store: EncodeResultStore) -> Ladder:
@@ -59,6 +59,8 @@ def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, s
         if isinstance(picture, HarnessError):
             problems.append(f"content {reference.content_id}: {picture}")
             continue
+        if picture.is_interlaced:
+            left_out.append(f"content {reference.content_id} is interlaced; it is encoded as if it were progressive")
         sha256 = store.source_sha256(reference)
         too_tall = set()
         for rung in rungs:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from vmaf_harness.header import FULL, LIMITED
+from vmaf_harness.header import FULL, LIMITED, UNTAGGED
 
 LISTED = "showinfo=checksum=0"
 _FRAME = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?n: *\d+ pts: *(\S+) .*? fmt:(\S+) .*? s:(\d+)x(\d+) ")
@@ -93,7 +93,8 @@ def listed(log: Iterable[str], names: Sequence[str]) -> dict[str, Frames]:
 def _form(pix_fmt: str, width_px: int, height_px: int, range_: str | None) -> FrameForm:
     if pix_fmt.startswith("yuvj"):  # the same samples under the name that full range had
         pix_fmt, range_ = "yuv" + pix_fmt.removeprefix("yuvj"), FULL
-    return FrameForm(pix_fmt=pix_fmt, width_px=width_px, height_px=height_px, range=FULL if range_ == FULL else LIMITED)
+    range_ = LIMITED if range_ == UNTAGGED else range_
+    return FrameForm(pix_fmt=pix_fmt, width_px=width_px, height_px=height_px, range=range_)
 
 
 def first_apart(reference_s: Sequence[float], distorted_s: Sequence[float]) -> tuple[int, float] | None:

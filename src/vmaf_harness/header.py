@@ -13,8 +13,8 @@ from fractions import Fraction
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import PROBE_S
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import LAST_LINES, OPENS_OTHERS, environment
-from vmaf_harness.said import reason
+from vmaf_harness.ffmpeg import LAST_LINES, environment
+from vmaf_harness.said import names_others, reason
 
 FULL, LIMITED = "pc", "tv"  # ffmpeg's words for the two ranges of samples
 UNTAGGED = "unknown"
@@ -26,6 +26,7 @@ _FORMAT = re.compile(
     r", (?P<fmt>[a-z][a-z0-9]+)(?:\((?P<about>[^()]*)\))?, (?P<width>\d+)x(?P<height>\d+)(?:.*?SAR (?P<sar>\d+:\d+))?"
 )
 _ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
+_FIELDS = re.compile(r"(?:top|bottom) (?:coded )?first")
 _NO_COLOUR = re.compile(
     r"progressive|(?:top|bottom) .*|\d+ bpc|(?:top|bottom)?left|center|top|bottom|(?:premultiplied|straight).*"
 )
@@ -37,6 +38,7 @@ class Header:
 
     `range` is ``tv`` or ``pc``, None where nobody says; `matrix`, `primaries` and `transfer` are ffmpeg's names, or
     ``unknown``. `sar` is the shape of a pixel. `videos` counts the video streams, cover pictures left out.
+    `is_interlaced` where the fields of a frame are of two moments.
     """
 
     width_px: int
@@ -48,6 +50,7 @@ class Header:
     transfer: str = UNTAGGED
     sar: Fraction = Fraction(1)
     videos: int = 1
+    is_interlaced: bool = False
 
     @property
     def shape(self) -> Fraction:
@@ -75,14 +78,15 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"{engine} could not be run: {error}") from error
     said = done.stderr.decode(errors="replace")
-    for match in _INPUT.finditer(said):
-        check_demuxer(videos[asked[int(match[1])]], match[2])
+    paths = [videos[index].path for index in asked]
+    if (refused := names_others(said.splitlines(), paths)) is not None:
+        raise HarnessError(refused)
     found = {index: _parsed(said, number) for number, index in enumerate(asked)}
     headers = []
     for index, video in enumerate(videos):
         header = _of_recipe(video) if video.is_raw else found[index]
         if header is None:
-            why = reason(said.splitlines(), [videos[each].path for each in asked], code=done.returncode)
+            why = reason(said.splitlines(), paths, code=done.returncode)
             if why is None and index in (asked[int(match[1])] for match in _INPUT.finditer(said)):
                 why = f"{video.path} holds no video, only sound or a cover picture; name a video file"
             if why is None:
@@ -92,15 +96,6 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
             raise EngineError(why)
         headers.append(header)
     return headers
-
-
-def check_demuxer(video: Video, demuxer: str) -> None:
-    """Raise HarnessError for a demuxer that opens other files than the one that is named, and hashed."""
-    if not OPENS_OTHERS.isdisjoint(demuxer.split(",")):
-        raise HarnessError(
-            f"{video.path}: is read by ffmpeg's {demuxer}, which opens other files that it names, so that nobody could "
-            "tell when they change; make one file of it (ffmpeg -i … -c copy whole.mkv), and name that"
-        )
 
 
 def _of_recipe(video: Video) -> Header:
@@ -115,7 +110,8 @@ def _parsed(said: str, number: int) -> Header | None:
     streams = [match for match in streams if "(attached pic)" not in match[3] and "(timed thumbnails)" not in match[3]]
     if not streams or (form := _FORMAT.search(streams[0][3])) is None:
         return None
-    colour = _colour((form["about"] or "").split(", "))
+    about = (form["about"] or "").split(", ")
+    colour, is_interlaced = _colour(about), any(map(_FIELDS.match, about))
     width_px, height_px = int(form["width"]), int(form["height"])
     over, under = map(int, (form["sar"] or "1:1").split(":"))
     sar = Fraction(over, under) if over and under else Fraction(1)
@@ -127,7 +123,15 @@ def _parsed(said: str, number: int) -> Header | None:
     pix_fmt = form["fmt"]
     if pix_fmt.startswith("yuvj"):  # the same samples under the name that full range had
         pix_fmt, colour["range"] = "yuv" + pix_fmt.removeprefix("yuvj"), FULL
-    return Header(width_px=width_px, height_px=height_px, pix_fmt=pix_fmt, sar=sar, videos=len(streams), **colour)
+    return Header(
+        width_px=width_px,
+        height_px=height_px,
+        pix_fmt=pix_fmt,
+        sar=sar,
+        videos=len(streams),
+        is_interlaced=is_interlaced,
+        **colour,
+    )
 
 
 def _colour(about: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from vmaf_harness.asset import RAW_FPS, Asset, Video, check_asset
@@ -114,6 +115,8 @@ def _attempt(job: Job, processes: Processes, reference: Header, distorted: Heade
         _check_counts(job.asset, counts)
     measurement = _read(job.directory / "vmaf.json", took_s)
     compared = None if counts is None else counts[0]
+    if measurement is not None and compared is not None and job.asset.pairing == "time":
+        measurement = _first(measurement, compared)
     if measurement is None or compared is None or measurement.n_frames != compared:
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         lacks = "no frames" if measurement is None else f"{measurement.n_frames} frames"
@@ -326,6 +329,14 @@ def _read(log: Path, took_s: float) -> Measurement | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
+
+
+def _first(measurement: Measurement, n: int) -> Measurement:
+    """The first *n* frames: after the last distorted one, libvmaf goes on with what is left of the reference."""
+    if measurement.n_frames <= n:
+        return measurement
+    frames = {metric: values[:n] for metric, values in measurement.frames.items()}
+    return replace(measurement, frames=frames, means={metric: fmean(values) for metric, values in frames.items()})
 
 
 def keep_log(log: Path, failures: Path | Callable[[], Path]) -> Path | None:

@@ -12,7 +12,7 @@ from vmaf_harness.errors import HarnessError
 
 
 def raw(path: Path, frames: float, *, width: int = 6, height: int = 4, fmt: str = "yuv420p") -> Video:
-    path.write_bytes(b"\x80" * int(frames * frame_bytes(fmt, width, height)))
+    path.write_bytes(b"\x01" * int(frames * frame_bytes(fmt, width, height)))
     return Video(path=path, yuv_fmt=fmt, width_px=width, height_px=height)
 
 
@@ -60,6 +60,13 @@ def test_a_container_has_no_frame_size() -> None:
 def test_the_frames_of_a_raw_file_are_counted_exactly(tmp_path: Path) -> None:
     assert frame_count(raw(tmp_path / "a.yuv", 1)) == 1
     assert frame_count(raw(tmp_path / "b.yuv", 48, width=7, height=5, fmt="yuv422p10le")) == 48
+
+
+def test_8_bit_samples_that_a_recipe_calls_10_bit_are_told_by_their_values(tmp_path: Path) -> None:
+    video = raw(tmp_path / "a.yuv", 1, fmt="yuv420p10le")
+    video.path.write_bytes(bytes([128]) * video.path.stat().st_size)
+    with pytest.raises(HarnessError, match="values above 1023"):
+        frame_count(video)
 
 
 def test_a_partial_last_frame_is_named_with_the_bytes_left_over(tmp_path: Path) -> None:
