@@ -21,9 +21,10 @@ UNTAGGED = "unknown"
 
 _INPUT = re.compile(r"^Input #(\d+), (.*), from '", re.MULTILINE)
 _STREAM = re.compile(r"^  Stream #(\d+):(\d+)[^\n]*: Video: ([^\n]*)$", re.MULTILINE)
-# `yuv420p(tv, bt709, progressive), 1920x1080 [SAR 1:1 DAR 16:9]` after the name of the codec
+# `yuv420p(tv, bt709, top coded first (swapped)), 1920x1080 [SAR 1:1 DAR 16:9]` after the name of the codec
 _FORMAT = re.compile(
-    r", (?P<fmt>[a-z][a-z0-9]+)(?:\((?P<about>[^()]*)\))?, (?P<width>\d+)x(?P<height>\d+)(?:.*?SAR (?P<sar>\d+:\d+))?"
+    r", (?P<fmt>[a-z][a-z0-9]+)(?:\((?P<about>(?:[^()]|\([^()]*\))*)\))?, (?P<width>\d+)x(?P<height>\d+)"
+    r"(?:.*?SAR (?P<sar>\d+:\d+))?"
 )
 _ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
 _FIELDS = re.compile(r"(?:top|bottom) (?:coded )?first")
@@ -108,8 +109,10 @@ def _parsed(said: str, number: int) -> Header | None:
     """Of the first video stream of input *number* that is no cover picture."""
     streams = [match for match in _STREAM.finditer(said) if int(match[1]) == number]
     streams = [match for match in streams if "(attached pic)" not in match[3] and "(timed thumbnails)" not in match[3]]
-    if not streams or (form := _FORMAT.search(streams[0][3])) is None:
+    if not streams:
         return None
+    if (form := _FORMAT.search(streams[0][3])) is None:
+        raise EngineError(f"ffmpeg says of a video what is not understood: {streams[0][0].strip()}")
     about = (form["about"] or "").split(", ")
     colour, is_interlaced = _colour(about), any(map(_FIELDS.match, about))
     width_px, height_px = int(form["width"]), int(form["height"])

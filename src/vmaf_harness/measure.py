@@ -263,7 +263,7 @@ def _damage(job: Job, processes: Processes, log: Path) -> list[Note]:
             processes.run([*command, "-map", "0:V:0", *_NULL], cwd=job.directory, log=alone)
             of_side, index = damage(lines_of(alone)), 0
         if number := of_side.of(index):
-            complaints[side] = (number, of_side.first.get(index, ""))
+            complaints[side] = (number, of_side.first.get(index, "").rstrip(". "))
     if "reference" in complaints:
         number, words = complaints["reference"]
         raise HarnessError(

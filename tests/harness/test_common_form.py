@@ -348,6 +348,30 @@ def test_nothing_is_left_to_negotiation(
         assert "auto_" not in done.stderr, kind
 
 
+def test_of_two_videos_in_a_file_the_first_is_taken_and_that_is_said(
+    engine: Engine, clips: Clips, lossless: Callable[..., Video], measured: Measured, tmp_path: Path
+) -> None:
+    plain, both = lossless("plain.mkv"), tmp_path / "both.mkv"
+    ffmpeg(engine, "-i", plain.path, "-i", clips.mp4("x264"), "-map", "0:v", "-map", "1:v", "-c", "copy", both)
+    found = measured(plain, container(both), "PSNR")
+    assert (found.means["psnr_y"], "2 videos are in it" in kinds(found)["streams"]) == (60, True)
+
+
+def test_fields_of_two_moments_are_said_to_be_compared_as_frames(
+    lossless: Callable[..., Video], measured: Measured
+) -> None:
+    woven = lossless("woven.mkv", "interlace=lowpass=off,setfield=tff", *X264, "-flags", "+ildct+ilme")
+    assert "yadif_cmd" in kinds(measured(woven, woven))["interlaced"]
+    parted = replace(woven, filters=(("yadif", "mode=0"),))
+    assert "interlaced" not in kinds(measured(parted, parted))
+
+
+def test_an_mp4_that_is_called_raw_is_told_so(clips: Clips, measured: Measured) -> None:
+    wrong = replace(container(clips.mp4("x264")), yuv_fmt="yuv420p", width_px=1, height_px=1)
+    with pytest.raises(HarnessError, match="is MP4 or QuickTime, no raw video"):
+        measured(wrong, wrong)
+
+
 # What the header says, and what is decoded
 
 
