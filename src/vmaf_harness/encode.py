@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_harness.asset import Video
-from vmaf_harness.encode_plan import SHOWINFO, Encode, arguments
+from vmaf_harness.encode_plan import REFERENCE, Encode, arguments
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.ffmpeg import Processes, described
+from vmaf_harness.frames import listed
 from vmaf_harness.measure import keep_log
-from vmaf_harness.said import changes, damage, lines_of, reason
+from vmaf_harness.said import damage, lines_of, reason
 from vmaf_workspace.lock import RUN_FILE, Holder, take
 
 _MUXED = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
@@ -234,9 +235,9 @@ def _read_back(
 
 def _unfit(video: Video, log: Path) -> HarnessError | None:
     """What the log of its encoding says against a reference: its pictures change, or it is damaged."""
-    # Where they change, ffmpeg builds its graph anew: times begin at 0 again, and an encoder gets what it cannot take.
-    if changed := changes(lines_of(log), {0: SHOWINFO}):
-        return HarnessError(f"{video.path}: {changed[0]}; encode it in one format first, or cut it there")
+    frames = listed(lines_of(log), (REFERENCE,)).get(REFERENCE)
+    if frames is not None and frames.changed is not None:
+        return HarnessError(f"{video.path} {frames.changed}; bring it to one format first, or cut it there")
     found = damage(lines_of(log))
     if not found:
         return None

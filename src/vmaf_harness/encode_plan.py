@@ -27,7 +27,7 @@ from vmaf_workspace.config import below
 MOST_PIXELS = 8 * 1920 * 1080
 _FILTERS = ("crop", "pad")  # what a reference may bring; the encodes then show what is left
 _FINE_CLOCK = ("libx264", "libx265", "libsvtav1", "libvpx", "libaom")  # tried with a variable frame rate
-SHOWINFO = "Parsed_showinfo_0"  # shows each frame as it is decoded, so that a change in mid-stream has its number
+REFERENCE = "reference"  # what the filter is called that lists each frame as it is decoded
 _SHOWN = re.compile(r"Parsed_showinfo\S* @ \S+\] n: .* fmt:(\S+) .* s:(\d+)x(\d+) i:(\w)")
 _MUXERS = {"mp4": "mp4", "webm": "webm", "mkv": "matroska"}
 
@@ -195,7 +195,7 @@ def arguments(engine: str, encodes: Sequence[Encode], targets: Sequence[Path]) -
     sizes: dict[tuple[str, ...], list[int]] = {}
     for index, encode in enumerate(encodes):
         sizes.setdefault(tuple(_scaling(source, encode.picture, encode.reference)), []).append(index)
-    chain = ",".join(["showinfo=checksum=0", *_chain(video), _split(len(sizes), "s")])
+    chain = ",".join([f"showinfo@{REFERENCE}=checksum=0", *_chain(video), _split(len(sizes), "s")])
     graph = [f"[0:V:0]{chain}"]
     for number, (scaling, indices) in enumerate(sizes.items()):
         graph.append(f"[s{number}]{','.join([*scaling, _split(len(indices), f's{number}e')])}")
@@ -239,7 +239,8 @@ def _raw(video: Video) -> list[str]:
 
 
 def _input(video: Video) -> list[str]:
-    return [*_raw(video), "-i", "file:" + os.path.abspath(video.path)]
+    # The graph stays as the first frame made it: made anew, times would begin at 0 again (`frames` tells of changes).
+    return ["-reinit_filter", "0", *_raw(video), "-i", "file:" + os.path.abspath(video.path)]
 
 
 def _filters(video: Video) -> list[str]:

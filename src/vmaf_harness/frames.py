@@ -45,6 +45,14 @@ class Frames:
     last: FrameForm | None = None
     change: tuple[int, FrameForm, FrameForm] | None = None
 
+    @property
+    def changed(self) -> str | None:
+        """The change in words; None where there is none."""
+        if self.change is None:
+            return None
+        number, before, after = self.change
+        return f"changes in mid-stream: frame {number} (counted from 0) is {after}, those before it {before}"
+
     def add(self, pts: str, form: FrameForm) -> None:
         """Take the next frame; *pts* is its time in ticks, since ffmpeg prints seconds with six digits only."""
         self.times_s.append(math.nan if pts == "NOPTS" else int(pts) * self.tick_s)

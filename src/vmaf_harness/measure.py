@@ -100,11 +100,10 @@ def _attempt(job: Job, processes: Processes, reference: Header, distorted: Heade
     if found != [distorted, reference]:
         return _attempt(job, processes, found[1], found[0])
     for side, video in zip(_SIDES, (job.asset.distorted, job.asset.reference), strict=True):
-        if side in frames and (change := frames[side].change) is not None:
-            number, before, after = change
+        if side in frames and (changed := frames[side].changed) is not None:
             raise HarnessError(
-                f"asset {job.asset.asset_id}: {video.path} changes in mid-stream: frame {number} (counted from 0) is "
-                f"{after}, those before it {before}; no score compares two forms, cut it there and score each part"
+                f"asset {job.asset.asset_id}: {video.path} {changed}; no score compares two forms: cut it there, and "
+                "score each part"
             )
     if code:
         raise EngineError(f"{what}: {_why(job, command, code, log, 'ffmpeg failed')}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,57 +228,6 @@ def names_others(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
                     "(ffmpeg -i … -c copy one.mkv)"
                 )
     return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What an input's pictures were, and what they became, as ffmpeg writes it: pixel format, size, matrix, range.
-
-    `frame` is the first that is different, counted from 0; None where the log does not show the input's frames.
-    """
-
-    index: int
-    frame: int | None
-    before: str
-    after: str
-
-    def __str__(self) -> str:
-        where = "in mid-stream" if self.frame is None else f"at frame {self.frame}"
-        return f"its pictures change {where}, from {self.before} to {self.after}"
-
-
-_GRAPH_INPUT = re.compile(
-    r"\[graph \S+ input from stream (\d+):\d+ @ [^\]]*\] (?:\[verbose\] )?"
-    r"w:(\d+) h:(\d+) pixfmt:(\S+)(?:.*? csp:(\S+))?(?:.*? range:(\S+))?"
-)
-_SHOWN = re.compile(r"\[(Parsed_showinfo_\d+) @ [^\]]*\] (?:\[info\] )?n: ")
-
-
-def changes(lines: Iterable[str], showinfo: Mapping[int, str] | None = None) -> list[Change]:
-    """Where size, pixel format, range or matrix of an input change in mid-stream: ffmpeg then builds its graph anew.
-
-    What the graph keeps between frames is lost there (times, a file half read by libvmaf), so that its output is no
-    measurement and no encode. *showinfo* has the name of a filter `showinfo` at the head of an input's chain
-    (`Parsed_showinfo_0`), whose lines are counted.
-    """
-    filters = {name: index for index, name in (showinfo or {}).items()}
-    frames = dict.fromkeys(showinfo or {}, 0)
-    known: dict[int, str] = {}
-    found = []
-    for line in lines:
-        if line.startswith("[Parsed_showinfo"):
-            if (shown := _SHOWN.match(line)) is not None and shown[1] in filters:
-                frames[filters[shown[1]]] += 1
-        elif line.startswith("[graph") and (match := _GRAPH_INPUT.match(line)) is not None:
-            index = int(match[1])
-            about = [match[4], f"{match[2]}x{match[3]}"]
-            about += [f"{what} {value}" for what, value in (("matrix", match[5]), ("range", match[6])) if value]
-            now = " ".join(about)
-            before = known.setdefault(index, now)
-            if before != now:
-                found.append(Change(index=index, frame=frames.get(index), before=before, after=now))
-                known[index] = now
-    return found
 
 
 _STREAM_HEADER = re.compile(r"  Stream #(\d+):\d+\S*: (Video|Audio)(?:.*(\(attached pic\)))?")

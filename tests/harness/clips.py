@@ -12,8 +12,10 @@ from pathlib import Path
 
 from vmaf_harness.asset import Asset, Video
 from vmaf_harness.engine import Engine
+from vmaf_harness.measure import Measurement
 
 N_FRAMES = 12
+Measured = Callable[..., Measurement]  # what the fixture `measured` gives
 WIDTH_PX, HEIGHT_PX = 176, 144
 ENCODERS = {  # name of the clip -> ffmpeg's arguments
     "x264": ("-c:v", "libx264", "-preset", "veryfast", "-crf", "36"),

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import trainable
-from clips import ENCODERS, N_FRAMES, Clips, asset, container, ffmpeg
+from clips import ENCODERS, N_FRAMES, Clips, Measured, asset, container, ffmpeg
 from trainable import Trainable
 
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import Engine, find_engine
 from vmaf_harness.features import extraction
-from vmaf_harness.measure import Job
+from vmaf_harness.ffmpeg import Processes
+from vmaf_harness.measure import Job, Measurement, measure
 from vmaf_harness.script import run_extraction
 
 
@@ -83,6 +84,28 @@ def job(engine: Engine, clips: Clips, tmp_path: Path) -> Callable[..., Job]:
         )
 
     return make
+
+
+@pytest.fixture
+def measured(engine: Engine, tmp_path: Path) -> Measured:
+    """Measure two videos, given as paths or whole; keywords go to the asset, and nobody gives a quality size."""
+
+    def run(
+        reference: Path | Video, distorted: Path | Video, quality_type: str = "VMAF", **fields: object
+    ) -> Measurement:
+        pair = [container(each) if isinstance(each, Path) else each for each in (reference, distorted)]
+        given: dict[str, object] = {"quality_width_px": None, "quality_height_px": None, **fields}
+        job = Job(
+            engine=engine.path,
+            asset=asset(pair[0], pair[1], **given),
+            extraction=extraction(quality_type),
+            directory=tmp_path / "scratch",
+            failures=tmp_path / "failures",
+        )
+        with Processes() as processes:
+            return measure(job, processes)
+
+    return run
 
 
 @pytest.fixture

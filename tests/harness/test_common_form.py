@@ -17,17 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import HEIGHT_PX, WIDTH_PX, Clips, container, ffmpeg
+from clips import HEIGHT_PX, WIDTH_PX, Clips, Measured, container, ffmpeg
 from numpy.typing import NDArray
 
 from vmaf_harness.asset import Asset, Video
 from vmaf_harness.common_form import common_form
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import extraction
-from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.header import read_headers
-from vmaf_harness.measure import Job, Measurement, measure
+from vmaf_harness.measure import Measurement
 from vmaf_harness.pixel_format import planar, samples
 
 N = 6  # frames
@@ -50,7 +48,6 @@ LOSSY = {
     "wrapped_avframe": ("-strict", "-1"),
 }
 TAGS = {"untagged": "unknown", "bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020nc"}
-Measured = Callable[..., Measurement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,25 +134,6 @@ def by_numpy(reference: NDArray[np.uint16], distorted: NDArray[np.uint16], depth
     errors = ((reference.astype(np.float64) - distorted) ** 2).mean(axis=1)
     most = 6 * depth + 12
     return float(np.mean([min(most, 10 * math.log10(peak**2 / error)) if error else most for error in errors]))
-
-
-@pytest.fixture
-def measured(engine: Engine, tmp_path: Path) -> Measured:
-    """Measure a pair; keywords go to the asset."""
-
-    def run(reference: Video, distorted: Video, quality_type: str = "VMAF", **fields: object) -> Measurement:
-        pair = Asset(dataset="d", content_id=0, asset_id=0, reference=reference, distorted=distorted, **fields)  # type: ignore[arg-type]
-        job = Job(
-            engine=engine.path,
-            asset=pair,
-            extraction=extraction(quality_type),
-            directory=tmp_path / "scratch",
-            failures=tmp_path / "failures",
-        )
-        with Processes() as processes:
-            return measure(job, processes)
-
-    return run
 
 
 def kinds(measurement: Measurement) -> dict[str, str]:

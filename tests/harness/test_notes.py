@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from clips import Clips, container, ffmpeg, recipe
+from clips import Clips, Measured, container, ffmpeg, recipe
 
-from vmaf_harness.asset import Asset, Video
+from vmaf_harness.asset import Asset
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import extraction
-from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.frames import first_apart, listed
-from vmaf_harness.measure import Job, Measurement, measure
+from vmaf_harness.measure import Measurement
 from vmaf_harness.notes import Note, lines
 from vmaf_harness.script import run_extraction, run_testing
 from vmaf_harness.store import directory
@@ -37,25 +34,6 @@ def moving(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("moving") / "moving.mkv"
     ffmpeg(engine, "-f", "lavfi", "-i", "testsrc2=s=192x108:r=25:d=1.92", *FINE, path)
     return path
-
-
-@pytest.fixture
-def measured(engine: Engine, tmp_path: Path) -> Callable[..., Measurement]:
-    def run(reference: Path | Video, distorted: Path | Video, **fields: object) -> Measurement:
-        pair = [container(each) if isinstance(each, Path) else each for each in (reference, distorted)]
-        about: dict[str, object] = {"dataset": "d", "content_id": 0, "asset_id": 0, **fields}
-        asset = Asset(reference=pair[0], distorted=pair[1], **about)  # type: ignore[arg-type]
-        job = Job(
-            engine=engine.path,
-            asset=asset,
-            extraction=extraction("VMAF"),
-            directory=tmp_path / "scratch",
-            failures=tmp_path / "failures",
-        )
-        with Processes() as processes:
-            return measure(job, processes)
-
-    return run
 
 
 def kinds(measurement: Measurement) -> dict[str, str]:
@@ -85,7 +63,7 @@ def phone(engine: Engine, moving: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_variable_rate_against_a_constant_one_names_the_first_frame_that_is_another(
-    phone: tuple[Path, Path], measured: Callable[..., Measurement]
+    phone: tuple[Path, Path], measured: Measured
 ) -> None:
     by_number, by_time = measured(*phone), measured(*phone, pairing="time")
     assert "from frame 2 (counted from 0) on: there by +40 ms" in kinds(by_number)["pairing"]
@@ -95,7 +73,7 @@ def test_a_variable_rate_against_a_constant_one_names_the_first_frame_that_is_an
 
 
 def test_a_stall_that_catches_up_is_paired_by_time(
-    engine: Engine, moving: Path, measured: Callable[..., Measurement], tmp_path: Path
+    engine: Engine, moving: Path, measured: Measured, tmp_path: Path
 ) -> None:
     stall = "setpts='(N*0.04+if(between(N,20,22),0.12-(N-20)*0.04,0))/TB'"  # three frames late, then on time again
     ffmpeg(engine, "-i", moving, "-vf", stall, *VARIABLE, tmp_path / "stall.mp4")
@@ -105,9 +83,7 @@ def test_a_stall_that_catches_up_is_paired_by_time(
     assert measured(*pair, pairing="time").means["vmaf"] > measured(*pair).means["vmaf"] + 1
 
 
-def test_50_frames_a_second_are_compared_with_25_by_time(
-    engine: Engine, measured: Callable[..., Measurement], tmp_path: Path
-) -> None:
+def test_50_frames_a_second_are_compared_with_25_by_time(engine: Engine, measured: Measured, tmp_path: Path) -> None:
     ffmpeg(engine, "-f", "lavfi", "-i", "testsrc2=s=192x108:r=50:d=0.96", *FINE, tmp_path / "50.mp4")
     ffmpeg(engine, "-i", tmp_path / "50.mp4", "-vf", "fps=25", *FINE, tmp_path / "25.mp4")
     with pytest.raises(HarnessError, match=r"gives 48 frames and .* gives 24; .*--pair-by time"):
@@ -118,9 +94,7 @@ def test_50_frames_a_second_are_compared_with_25_by_time(
     assert measured(tmp_path / "25.mp4", tmp_path / "50.mp4", pairing="time").n_frames == 48
 
 
-def test_by_time_both_have_to_last_as_long(
-    engine: Engine, moving: Path, measured: Callable[..., Measurement], tmp_path: Path
-) -> None:
+def test_by_time_both_have_to_last_as_long(engine: Engine, moving: Path, measured: Measured, tmp_path: Path) -> None:
     ffmpeg(engine, "-i", moving, "-frames:v", "30", *FINE, tmp_path / "short.mp4")
     with pytest.raises(HarnessError, match=r"1\.880 s after its first, .* 1\.160 s"):
         measured(moving, tmp_path / "short.mp4", pairing="time")
@@ -136,7 +110,7 @@ def test_by_time_both_have_to_last_as_long(
     ids=["factor", "offset", "clock"],
 )
 def test_a_start_a_factor_and_another_clock_are_no_wrong_pairs(
-    options: tuple[str, ...], engine: Engine, moving: Path, measured: Callable[..., Measurement], tmp_path: Path
+    options: tuple[str, ...], engine: Engine, moving: Path, measured: Measured, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain.mp4"
     ffmpeg(engine, "-i", moving, "-c:v", "libx264", "-bf", "0", "-crf", "8", plain)
@@ -189,7 +163,7 @@ def damaged(engine: Engine, clips: Clips, tmp_path: Path) -> Path:
 
 
 def test_a_damaged_video_is_scored_with_a_note_and_a_damaged_reference_is_refused(
-    damaged: Path, clips: Clips, measured: Callable[..., Measurement]
+    damaged: Path, clips: Clips, measured: Measured
 ) -> None:
     found = kinds(measured(clips.mp4("reference"), damaged))
     assert "ffmpeg complains" in found["damage"]
@@ -198,7 +172,7 @@ def test_a_damaged_video_is_scored_with_a_note_and_a_damaged_reference_is_refuse
 
 
 def test_of_two_of_one_codec_the_damaged_one_is_told(
-    damaged: Path, clips: Clips, engine: Engine, measured: Callable[..., Measurement], tmp_path: Path
+    damaged: Path, clips: Clips, engine: Engine, measured: Measured, tmp_path: Path
 ) -> None:
     """Both are H.264, so that its decoder's complaints name neither."""
     found = measured(clips.mp4("reference"), damaged)

@@ -16,7 +16,7 @@ from clips import ffmpeg
 
 from vmaf_harness.engine import Engine
 from vmaf_harness.ffmpeg import OPENS_OTHERS, environment
-from vmaf_harness.said import MOST_TOO_SMALL_PX, changes, damage, lines_of, names_others, reason
+from vmaf_harness.said import MOST_TOO_SMALL_PX, damage, lines_of, names_others, reason
 from vmaf_harness.signature import container
 
 X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=12:open-gop=1")
@@ -222,44 +222,6 @@ def test_what_showinfo_and_encoders_say_is_passed_over() -> None:
 def test_repeated_words_count_as_often_as_they_were_said() -> None:
     said = ["[libdav1d @ 0x2] [error] Error parsing OBU data", "    Last message repeated 4 times"]
     assert damage(said).of(0) == 5
-
-
-# Changes in mid-stream
-
-
-@pytest.mark.parametrize(
-    ("second", "word"),
-    [
-        (("-vf", "scale=160:90"), "160x90"),
-        (("-pix_fmt", "yuv444p"), "yuv444p"),
-        (("-vf", "scale=out_range=pc", "-color_range", "pc"), "range pc"),
-        (("-colorspace", "bt709"), "matrix bt709"),
-    ],
-)
-def test_a_change_in_mid_stream_is_told_with_its_frame(
-    second: tuple[str, ...],
-    word: str,
-    engine: Engine,
-    sound: Path,
-    said: Callable[..., tuple[int, list[str]]],
-    tmp_path: Path,
-) -> None:
-    parts = b""
-    for name, options in (("1.h264", ()), ("2.h264", second)):
-        encoder = ("-c:v", "libx264", "-bf", "0", "-frames:v", "12")
-        ffmpeg(engine, "-i", sound / "source.y4m", *options, *encoder, tmp_path / name)
-        parts += (tmp_path / name).read_bytes()
-    (tmp_path / "both.h264").write_bytes(parts)
-    graph = "[0:V:0]scale=64:64[a];[1:V:0]showinfo=checksum=0,scale=64:64[b];[a][b]hstack"
-    _, lines = said(sound / "x264.mp4", tmp_path / "both.h264", graph=graph)
-    name = next(line.split(" ")[0][1:] for line in lines if line.startswith("[Parsed_showinfo"))
-    (change,) = changes(lines, {1: name})
-    assert change.index == 1
-    assert change.frame == 12
-    assert word in change.after
-    assert word not in change.before
-    assert "at frame 12" in str(change)
-    assert changes(said(sound / "x264.mp4", tmp_path / "1.h264", graph=graph)[1], {1: name}) == []
 
 
 # Files that name other files
