@@ -385,7 +385,7 @@ def test_a_reference_whose_tag_changes_in_mid_stream_is_encoded_as_if_it_did_not
         parts += (tmp_path / f"{matrix}.h264").read_bytes()
     (tmp_path / "both.h264").write_bytes(parts)
     assert run_encode([str(references("'path': 'both.h264'")), "out", *ONE]) == 0
-    assert run_testing(["VMAF", "out", "--suppress-plot"]) == 0
+    assert run_testing(["VMAF", "out_dataset.py", "--suppress-plot"]) == 0
 
 
 def test_a_damaged_reference_is_refused_with_its_file_and_how_often_ffmpeg_complains(
