@@ -132,7 +132,7 @@ def check_asset(asset: Asset) -> None:
     Raises HarnessError for a missing file, a partial last frame, a range beyond the last frame, and for a reference
     and a distorted video of different length: they would be compared only as far as the shorter one goes.
     """
-    reference, distorted = _selected_frames(asset.reference), _selected_frames(asset.distorted)
+    reference, distorted = selected_frames(asset.reference), selected_frames(asset.distorted)
     if reference is not None and distorted is not None and reference != distorted and asset.pairing != "time":
         raise HarnessError(
             f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "
@@ -141,7 +141,7 @@ def check_asset(asset: Asset) -> None:
         )
 
 
-def _selected_frames(video: Video) -> int | None:
+def selected_frames(video: Video) -> int | None:
     """How many frames take part; None where only decoding tells."""
     if not video.is_raw:
         _file_bytes(video.path)

@@ -157,18 +157,15 @@ def _notes(reference: _Side, distorted: _Side, form: Form, asset: Asset) -> Iter
             yield Note(kind="range", text=text, side=name)
         if side.samples.kind == "rgb":
             matrix = {"bt470": "BT.601"}.get(_matrix(partner), _matrix(partner))
-            why = "as its partner is tagged" if partner.header.matrix in _SWSCALE else "since its partner has no tag"
-            why = "as both are RGB" if partner.samples.kind == "rgb" else why
-            yield Note(kind="rgb", text=f"RGB, converted to YUV by {matrix}, {why}", side=name)
+            yield Note(kind="rgb", text=f"RGB, converted to YUV by {matrix}, {_why(partner)}", side=name)
         if side.samples.kind == "gray":
             yield Note(
                 kind="gray", text=f"gray, its samples taken as luma of {_WORDS[side.range or LIMITED]} range", side=name
             )
         if side.samples.has_alpha:
             yield Note(kind="alpha", text="its alpha is left out", side=name)
-        if side.header.is_interlaced and "yadif" not in dict(side.video.filters):
-            text = "interlaced, compared as if it were not; a recipe's yadif_cmd makes frames of its fields"
-            yield Note(kind="interlaced", text=text, side=name)
+        if side.header.is_interlaced and (fields := _interlaced(side, form)):
+            yield Note(kind="interlaced", text=fields, side=name)
         if side.header.videos > 1:
             size = f"{side.header.width_px}×{side.header.height_px}"
             text = f"{side.header.videos} videos are in it; the first is taken ({size})"
@@ -195,6 +192,27 @@ def _notes(reference: _Side, distorted: _Side, form: Form, asset: Asset) -> Iter
     if depth > _UPSTREAM_DEPTH and is_open and not (asset.reference.is_raw or asset.distorted.is_raw):
         text = f"compared in {depth} bits; VMAF's own harness cuts to 8: workfile_yuv_type = 'yuv420p' gives its number"
         yield Note(kind="depth", text=text, side="distorted")
+
+
+def _why(partner: _Side) -> str:
+    """Why RGB is converted by the matrix that it is converted by."""
+    if partner.samples.kind == "rgb":
+        return "as both are RGB"
+    tag = partner.header.matrix
+    if tag in _SWSCALE:
+        return "as its partner is tagged"
+    return "since its partner has no tag" if tag == UNTAGGED else f"since none converts by its partner's tag ({tag})"
+
+
+def _interlaced(side: _Side, form: Form) -> str | None:
+    """What to say of fields: they are compared as frames, or were mixed by scaling, which comes before `yadif_cmd`."""
+    is_scaled = side.header.height_px != form.height_px
+    if "yadif" in dict(side.video.filters):
+        return (
+            "interlaced, and scaled before yadif_cmd sees its fields; make frames of them first" if is_scaled else None
+        )
+    remedy = "make frames of its fields first (ffmpeg -vf yadif)" if is_scaled else "a recipe's yadif_cmd makes frames"
+    return f"interlaced, compared as if it were not; {remedy}"
 
 
 def _differ(one: str, other: str) -> bool:

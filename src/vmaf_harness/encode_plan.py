@@ -15,7 +15,7 @@ from typing import Any
 from vmaf_harness.asset import DEFAULT_RESAMPLING_TYPE, RAW_FPS, Video, frame_count
 from vmaf_harness.engine import PROBE_S, Engine
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import environment
+from vmaf_harness.ffmpeg import environment, opening
 from vmaf_harness.ladder import Rung
 from vmaf_harness.recipe import Reference
 from vmaf_harness.said import names_others, reason
@@ -240,7 +240,7 @@ def _raw(video: Video) -> list[str]:
 
 def _input(video: Video) -> list[str]:
     # The graph stays as the first frame made it: made anew, times would begin at 0 again (`frames` tells of changes).
-    return ["-reinit_filter", "0", *_raw(video), "-i", "file:" + os.path.abspath(video.path)]
+    return ["-reinit_filter", "0", *opening(video.path), *_raw(video), "-i", "file:" + os.path.abspath(video.path)]
 
 
 def _filters(video: Video) -> list[str]:

@@ -125,6 +125,18 @@ class Processes:
         watcher.wait()
 
 
+_STILL = frozenset({".jpg", ".jpeg", ".tga", ".pam"})  # for which ffmpeg takes a demuxer that opens numbered files
+
+
+def opening(path: Path) -> list[str]:
+    """Options before the input *path*: that file alone, and nothing that it names.
+
+    Without them a playlist would make ffmpeg ask the network, and the name of a picture be taken for a pattern.
+    """
+    still = ["-f", "image2", "-pattern_type", "none"] if path.suffix.lower() in _STILL else []
+    return ["-protocol_whitelist", "file", *still]
+
+
 def quoted(value: str) -> str:
     r"""Escape *value* for an option of a filter in a graph: once for the option list, once for the graph.
 

@@ -13,20 +13,20 @@ from fractions import Fraction
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import PROBE_S
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import LAST_LINES, environment
+from vmaf_harness.ffmpeg import LAST_LINES, environment, opening
 from vmaf_harness.said import names_others, reason
 
 FULL, LIMITED = "pc", "tv"  # ffmpeg's words for the two ranges of samples
 UNTAGGED = "unknown"
 
 _INPUT = re.compile(r"^Input #(\d+), (.*), from '", re.MULTILINE)
-_STREAM = re.compile(r"^  Stream #(\d+):(\d+)[^\n]*: Video: ([^\n]*)$", re.MULTILINE)
+_STREAM = re.compile(r"^ +Stream #(\d+):(\d+)[^\n]*: Video: ([^\n]*)$", re.MULTILINE)
 # `yuv420p(tv, bt709, top coded first (swapped)), 1920x1080 [SAR 1:1 DAR 16:9]` after the name of the codec
 _FORMAT = re.compile(
     r", (?P<fmt>[a-z][a-z0-9]+)(?:\((?P<about>(?:[^()]|\([^()]*\))*)\))?, (?P<width>\d+)x(?P<height>\d+)"
-    r"(?:.*?SAR (?P<sar>\d+:\d+))?"
+    r"(?:.*SAR (?P<sar>\d+:\d+))?"
 )
-_ROTATION = re.compile(r"rotation of (-?[\d.]+) degrees")
+_ROTATION = re.compile(r"^ +(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees", re.MULTILINE)
 _FIELDS = re.compile(r"(?:top|bottom) (?:coded )?first")
 _NO_COLOUR = re.compile(
     r"progressive|(?:top|bottom) .*|\d+ bpc|(?:top|bottom)?left|center|top|bottom|(?:premultiplied|straight).*"
@@ -70,15 +70,16 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
         return [_of_recipe(video) for video in videos]
     command = [engine, "-hide_banner", "-nostdin"]
     for index in asked:
-        # `file` alone: a playlist that somebody sent must not make ffmpeg ask the network.
-        command += ["-protocol_whitelist", "file", "-i", "file:" + os.path.abspath(videos[index].path)]
+        command += [*opening(videos[index].path), "-i", "file:" + os.path.abspath(videos[index].path)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=PROBE_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"{engine} could not be run: {error}") from error
-    said = done.stderr.decode(errors="replace")
+    said = done.stderr.decode(errors="surrogateescape")
+    for index in asked:  # a name may hold what looks like ffmpeg's own lines
+        said = said.replace("file:" + os.path.abspath(videos[index].path), "…")
     paths = [videos[index].path for index in asked]
     if (refused := names_others(said.splitlines(), paths)) is not None:
         raise HarnessError(refused)
@@ -118,9 +119,9 @@ def _parsed(said: str, number: int) -> Header | None:
     width_px, height_px = int(form["width"]), int(form["height"])
     over, under = map(int, (form["sar"] or "1:1").split(":"))
     sar = Fraction(over, under) if over and under else Fraction(1)
-    # What is said of a stream stands below it, further in.
-    below = re.match(r"(?:\n {3,}[^\n]*)*", said[streams[0].end() :])
-    rotation = _ROTATION.search(below[0] if below else "")
+    # What is said of a stream stands below it, up to the next one.
+    below = re.split(r"^ +Stream |^\S", said[streams[0].end() :], maxsplit=1, flags=re.MULTILINE)[0]
+    rotation = _ROTATION.search(below)
     if rotation and round(float(rotation[1]) / 90) % 2:
         width_px, height_px, sar = height_px, width_px, 1 / sar
     pix_fmt = form["fmt"]

@@ -12,15 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from vmaf_harness.asset import RAW_FPS, Asset, Video, check_asset
+from vmaf_harness.asset import RAW_FPS, Asset, Video, check_asset, selected_frames
 from vmaf_harness.common_form import Form, check_shapes, common_form
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.features import Extraction
-from vmaf_harness.ffmpeg import Processes, described, quoted
+from vmaf_harness.ffmpeg import Processes, described, opening, quoted
 from vmaf_harness.frames import LISTED, Frames, first_apart, listed
 from vmaf_harness.header import LIMITED, Header, read_headers
 from vmaf_harness.metrics import check
@@ -105,17 +105,16 @@ def _attempt(job: Job, processes: Processes, reference: Header, distorted: Heade
                 f"asset {job.asset.asset_id}: {video.path} {changed}; no score compares two forms: cut it there, and "
                 "score each part"
             )
+    if job.asset.pairing == "time":
+        _check_lengths(job.asset, frames)
     if code:
         raise EngineError(f"{what}: {_why(job, command, code, log, 'ffmpeg failed')}")
     counts = _counted(log)
-    if job.asset.pairing == "time":
-        _check_lengths(job.asset, frames)
-    elif counts is not None:
-        _check_counts(job.asset, counts)
+    damaged = _damage(job, processes, log)
+    if counts is not None and job.asset.pairing != "time":
+        _check_counts(job.asset, counts, damaged)
     measurement = _read(job.directory / "vmaf.json", took_s)
     compared = None if counts is None else counts[0]
-    if measurement is not None and compared is not None and job.asset.pairing == "time":
-        measurement = _first(measurement, compared)
     if measurement is None or compared is None or measurement.n_frames != compared:
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         lacks = "no frames" if measurement is None else f"{measurement.n_frames} frames"
@@ -125,7 +124,7 @@ def _attempt(job: Job, processes: Processes, reference: Header, distorted: Heade
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     check(job.extraction.wanted, measurement.frames)
-    notes = [*form.notes, *_cropped_shapes(job.asset, log), *_times(job.asset, frames), *_damage(job, processes, log)]
+    notes = [*form.notes, *_cropped_shapes(job.asset, log), *_times(job.asset, frames), *damaged]
     return replace(measurement, notes=tuple(notes))
 
 
@@ -133,6 +132,8 @@ def arguments(job: Job, form: Form) -> list[str | Path]:
     """The command for one asset, to be started in `job.directory`, so that no path is part of a filter graph."""
     asset = job.asset
     options = [("log_fmt", "json"), ("log_path", "vmaf.json"), ("n_threads", str(job.threads)), *job.extraction.options]
+    if asset.pairing == "time":
+        options.append(("shortest", "1"))  # else libvmaf goes on with what is left of the reference
     libvmaf = ":".join(f"{name}={quoted(value)}" for name, value in options)
     # Each side also goes to an output of its own, whose frames ffmpeg counts; that costs less than can be measured.
     distorted = _chain("distorted", asset.distorted, form.distorted, asset)
@@ -159,8 +160,8 @@ def _input(video: Video) -> list[str | Path]:
         raw = ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size]
         raw += ["-framerate", repr(video.fps or RAW_FPS)]
     # The graph stays as the first frame made it: where a later one is another, `Frames.change` tells.
-    # `file:` so that no name is taken for a protocol, and no other protocol for what a file names.
-    files = ["-protocol_whitelist", "file", "-i", "file:" + os.path.abspath(video.path)]
+    # `file:` so that no name is taken for a protocol.
+    files = [*opening(video.path), "-i", "file:" + os.path.abspath(video.path)]
     return ["-threads", "1", "-reinit_filter", "0", *raw, *files]
 
 
@@ -181,8 +182,10 @@ def _chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str
     filters += [*to_form[:sized], to_form[sized].replace("scale=", f"scale@{side}=", 1), *to_form[sized + 1 :]]
     if asset.pairing == "time":
         # Each distorted frame with the one that the reference shows at its time: libvmaf takes the latest not after it.
-        late = f"+{_ROUNDED_S}/TB" if side == "distorted" else ""
-        return ",".join([*filters, "settb=AVTB", f"setpts=PTS-STARTPTS{late}"])
+        if side == "distorted":
+            return ",".join([*filters, "settb=AVTB", f"setpts=PTS-STARTPTS+{_ROUNDED_S}/TB"])
+        # The last frame stays on the screen: the reference must not end before the last distorted frame.
+        return ",".join([*filters, "tpad=stop=8:stop_mode=clone", "settb=AVTB", "setpts=PTS-STARTPTS"])
     # Frames are paired by their index, whatever their times; a second each, so that no rounding makes two the same.
     return ",".join([*filters, "settb=1", "setpts=N"])
 
@@ -276,14 +279,19 @@ def _damage(job: Job, processes: Processes, log: Path) -> list[Note]:
 
 
 def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:
-    """Paired by time, both have to last as long, but for the last frame of each."""
-    spans = {side: found.times_s for side, found in frames.items() if len(found.times_s) > 1}
-    if len(spans) < len(_SIDES):
-        return
+    """Paired by time, both have to last as long, but for the last frame of each; HarnessError where they do not."""
     last_s, step_s = {}, 0.0
-    for side, times_s in spans.items():
+    for side, video in zip(_SIDES, (asset.distorted, asset.reference), strict=True):
+        times_s = frames[side].times_s if side in frames else []
+        if video.is_raw:
+            times_s = [number / (video.fps or RAW_FPS) for number in range(selected_frames(video) or 0)]
+        if not times_s or not all(map(isfinite, times_s)):
+            raise HarnessError(
+                f"asset {asset.asset_id}: {video.path} has frames without a time, so that none can be paired by it; "
+                "leave pairing (--pair-by) out, or make a file that has times (ffmpeg -i … -c copy one.mkv)"
+            )
         last_s[side] = times_s[-1] - times_s[0]
-        step_s = max(step_s, *(after - before for before, after in pairwise(times_s)))
+        step_s = max(step_s, *(after - before for before, after in pairwise(times_s)), 0.0)
     if abs(last_s["reference"] - last_s["distorted"]) > step_s * 1.5:
         raise HarnessError(
             f"asset {asset.asset_id}: the last frame of {asset.reference.path} is shown {last_s['reference']:.3f} s "
@@ -292,7 +300,7 @@ def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:
         )
 
 
-def _check_counts(asset: Asset, counts: tuple[int, int]) -> None:
+def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]) -> None:
     distorted, reference = counts
     if not any(counts):
         raise HarnessError(
@@ -300,10 +308,15 @@ def _check_counts(asset: Asset, counts: tuple[int, int]) -> None:
             "compare; do they end before start_frame, or does a select_cmd take none?"
         )
     if distorted != reference:
+        why = (
+            "in a recipe, start_frame and end_frame name the common ones, fps_cmd makes rates alike; pairing = 'time' "
+            "(--pair-by time) pairs by time"
+        )
+        if damaged:  # which lost them; those that follow are shifted
+            why = f"it is {damaged[0].text}; --pair-by time pairs those that are left"
         raise HarnessError(
             f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "
-            f"gives {distorted}; in a recipe, start_frame and end_frame name the common ones, fps_cmd makes rates "
-            "alike; pairing = 'time' (--pair-by time) pairs by time"
+            f"gives {distorted}; {why}"
         )
     for video, count in ((asset.distorted, distorted), (asset.reference, reference)):
         drops = any(name in ("fps", "select") for name, _ in video.filters)
@@ -328,14 +341,6 @@ def _read(log: Path, took_s: float) -> Measurement | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
-
-
-def _first(measurement: Measurement, n: int) -> Measurement:
-    """The first *n* frames: after the last distorted one, libvmaf goes on with what is left of the reference."""
-    if measurement.n_frames <= n:
-        return measurement
-    frames = {metric: values[:n] for metric, values in measurement.frames.items()}
-    return replace(measurement, frames=frames, means={metric: fmean(values) for metric, values in frames.items()})
 
 
 def keep_log(log: Path, failures: Path | Callable[[], Path]) -> Path | None:

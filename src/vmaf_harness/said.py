@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmaf_harness.ffmpeg import OPENS_OTHERS
+from vmaf_harness.ffmpeg import OPENS_OTHERS, opening
 from vmaf_harness.signature import container
 
 # `[h264 @ 0x5e2a] [error] text`, `[vist#0:0/h264 @ 0x5e2a] [dec:h264 @ 0x5e2b] [warning] text`, `[info] text`.
@@ -221,7 +221,7 @@ def names_others(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
         if found is None or int(found[1]) >= len(inputs):
             continue
         for name in found[2].split(","):
-            if name in OPENS_OTHERS:
+            if name in OPENS_OTHERS and not (name == "image2" and "image2" in opening(inputs[int(found[1])])):
                 return (
                     f"{inputs[int(found[1])]} is read by ffmpeg's demuxer {name!r}: it names other files, so that its "
                     "own bytes do not tell what is decoded; name the video file itself, or make one file of it "
@@ -230,7 +230,7 @@ def names_others(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
     return None
 
 
-_STREAM_HEADER = re.compile(r"  Stream #(\d+):\d+\S*: (Video|Audio)(?:.*(\(attached pic\)))?")
+_STREAM_HEADER = re.compile(r" +Stream #(\d+):\d+\S*: (Video|Audio)(?:.*(\(attached pic\)))?")
 _NOT_OPENED = re.compile(r"Error opening input file (?:file:)?(.*)\.")
 _WHY_NOT_OPENED = re.compile(r"Error opening input: (.*)")
 _COMPARED = re.compile(r"Video: wrapped_avframe\b.*?, (\d+)x(\d+)[ ,]")

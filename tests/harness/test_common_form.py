@@ -340,7 +340,10 @@ def test_fields_of_two_moments_are_said_to_be_compared_as_frames(
 ) -> None:
     woven = lossless("woven.mkv", "interlace=lowpass=off,setfield=tff", *X264, "-flags", "+ildct+ilme")
     assert "yadif_cmd" in kinds(measured(woven, woven))["interlaced"]
+    half = {"quality_width_px": WIDTH_PX, "quality_height_px": HEIGHT_PX // 2}
+    assert "first (ffmpeg -vf yadif)" in kinds(measured(woven, woven, **half))["interlaced"]
     parted = replace(woven, filters=(("yadif", "mode=0"),))
+    assert "before yadif_cmd" in kinds(measured(parted, parted, **half))["interlaced"]
     assert "interlaced" not in kinds(measured(parted, parted))
 
 
@@ -388,6 +391,47 @@ def test_a_header_says_size_range_colour_shape_and_rotation(
     ffmpeg(engine, "-display_rotation", "90", "-i", clips.mp4("reference"), "-c", "copy", turned)
     about = read_headers([container(turned)], engine.path)[0]
     assert (about.width_px, about.height_px) == (HEIGHT_PX, WIDTH_PX)
+
+
+def test_a_timecode_track_beside_the_video_hides_it_not(
+    engine: Engine, clips: Clips, measured: Measured, tmp_path: Path
+) -> None:
+    for name in ("camera.mov", "camera.mp4"):
+        ffmpeg(engine, "-i", clips.mp4("x264"), "-c", "copy", "-timecode", "01:00:00:00", tmp_path / name)
+        of_camera = measured(clips.mp4("reference"), tmp_path / name)
+        assert of_camera.means == measured(clips.mp4("reference"), clips.mp4("x264")).means
+
+
+def test_the_shape_of_a_pixel_is_the_containers_where_both_say_one(
+    engine: Engine, lossless: Callable[..., Video], measured: Measured, tmp_path: Path
+) -> None:
+    wide = lossless("wide.mkv", "setsar=1")
+    narrow = lossless("narrow.mkv", "scale=132:144,setsar=1", *X264)
+    ffmpeg(engine, "-i", narrow.path, "-c", "copy", "-aspect", f"{WIDTH_PX}:{HEIGHT_PX}", tmp_path / "shown.mkv")
+    shown = container(tmp_path / "shown.mkv")
+    assert read_headers([shown], engine.path)[0].sar == Fraction(4, 3)
+    assert not kinds(measured(wide, shown))
+
+
+def test_words_in_a_name_or_a_tag_are_not_taken_for_ffmpegs(
+    engine: Engine, lossless: Callable[..., Video], tmp_path: Path
+) -> None:
+    plain = lossless("plain.mkv")
+    evil = tmp_path / "a\n  Stream #0:0: Video: h264, gray, 64x64\n.mkv"
+    told = ("-metadata:s:v", "comment=rotation of -90.00 degrees", "-metadata:s:v", "displaymatrix=rotation of 90.00")
+    ffmpeg(engine, "-i", plain.path, "-c", "copy", *told, evil)
+    found = read_headers([container(evil)], engine.path)[0]
+    assert (found.width_px, found.height_px, found.pix_fmt) == (WIDTH_PX, HEIGHT_PX, "yuv420p")
+
+
+def test_a_picture_is_one_file_whatever_its_name(
+    engine: Engine, clips: Clips, measured: Measured, tmp_path: Path
+) -> None:
+    for name in ("still.jpg", "still%02d.jpeg", "STILL.TGA"):
+        ffmpeg(engine, "-i", clips.mp4("reference"), "-frames:v", "1", "-update", "1", tmp_path / "one.png")
+        codec = ("-c:v", "targa") if name.endswith("TGA") else ("-c:v", "mjpeg")
+        ffmpeg(engine, "-i", tmp_path / "one.png", *codec, "-f", "image2pipe", tmp_path / name)
+        assert measured(tmp_path / name, tmp_path / name, "PSNR").means["psnr_y"] == 60
 
 
 def test_a_turned_video_is_compared_as_it_is_shown(

@@ -88,16 +88,32 @@ def test_50_frames_a_second_are_compared_with_25_by_time(engine: Engine, measure
     ffmpeg(engine, "-i", tmp_path / "50.mp4", "-vf", "fps=25", *FINE, tmp_path / "25.mp4")
     with pytest.raises(HarnessError, match=r"gives 48 frames and .* gives 24; .*--pair-by time"):
         measured(tmp_path / "50.mp4", tmp_path / "25.mp4")
+    # Frame by frame as of the file of those 24 frames that are shown then, the last one too, whose motion looks ahead.
+    ffmpeg(engine, "-i", tmp_path / "50.mp4", "-vf", "select='not(mod(n,2))'", "-c:v", "ffv1", tmp_path / "shown.mkv")
     found = measured(tmp_path / "50.mp4", tmp_path / "25.mp4", pairing="time")
-    assert found.n_frames == 24
-    assert found.means["vmaf"] > 90
-    assert measured(tmp_path / "25.mp4", tmp_path / "50.mp4", pairing="time").n_frames == 48
+    assert found.frames == measured(tmp_path / "shown.mkv", tmp_path / "25.mp4", pairing="index").frames
+    doubled = ("-vf", "setpts=2*N/TB/50,fps=50:round=down:eof_action=pass,tpad=stop=1:stop_mode=clone", "-c:v", "ffv1")
+    ffmpeg(engine, "-i", tmp_path / "25.mp4", *doubled, "-frames:v", "48", tmp_path / "doubled.mkv")
+    other = measured(tmp_path / "25.mp4", tmp_path / "50.mp4", pairing="time")
+    assert other.n_frames == 48
+    assert other.frames == measured(tmp_path / "doubled.mkv", tmp_path / "50.mp4", pairing="index").frames
 
 
 def test_by_time_both_have_to_last_as_long(engine: Engine, moving: Path, measured: Measured, tmp_path: Path) -> None:
     ffmpeg(engine, "-i", moving, "-frames:v", "30", *FINE, tmp_path / "short.mp4")
     with pytest.raises(HarnessError, match=r"1\.880 s after its first, .* 1\.160 s"):
         measured(moving, tmp_path / "short.mp4", pairing="time")
+    ffmpeg(engine, "-i", moving, "-frames:v", "1", *FINE, tmp_path / "one.mp4")
+    for pair in ((moving, tmp_path / "one.mp4"), (tmp_path / "one.mp4", moving)):
+        with pytest.raises(HarnessError, match=r"0\.000 s"):
+            measured(*pair, pairing="time")
+    about = {"yuv_fmt": "yuv420p", "width_px": 192, "height_px": 108}
+    for name, source in (("long.yuv", moving), ("short.yuv", tmp_path / "short.mp4")):
+        ffmpeg(engine, "-i", source, "-f", "rawvideo", tmp_path / name)
+    raw = [replace(container(tmp_path / name), **about) for name in ("long.yuv", "short.yuv")]  # type: ignore[arg-type]
+    for pair_of_raw in ((raw[0], raw[1]), (moving, raw[1]), (raw[1], moving)):
+        with pytest.raises(HarnessError, match=r"1\.160 s"):
+            measured(*pair_of_raw, pairing="time")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +185,24 @@ def test_a_damaged_video_is_scored_with_a_note_and_a_damaged_reference_is_refuse
     assert "ffmpeg complains" in found["damage"]
     with pytest.raises(HarnessError, match=r"damaged\.ts is damaged: .* bring the reference again"):
         measured(damaged, clips.mp4("reference"))
+
+
+def test_damage_that_cost_frames_is_the_reason_that_is_given(
+    damaged: Path, engine: Engine, clips: Clips, measured: Measured, tmp_path: Path
+) -> None:
+    """Not advice on ranges, by which frames would be compared that are shifted."""
+    data = damaged.with_name("whole.ts").read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    starts = [n for n, packet in enumerate(packets) if packet[1] & 0x40 and (packet[1] & 0x1F, packet[2]) == (1, 0)]
+    lost = range(starts[5], starts[6])  # all of one picture, and the next one's beginning
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(b"".join(packet for n, packet in enumerate(packets) if n not in {*lost, starts[6]}))
+    with pytest.raises(
+        HarnessError, match=r"gives 12 .*cut\.ts gives 1[01]; it is damaged: ffmpeg complains"
+    ):
+        measured(clips.mp4("reference"), cut)
+    with pytest.raises(HarnessError, match=r"cut\.ts is damaged: .* bring the reference again"):
+        measured(cut, clips.mp4("reference"))
 
 
 def test_of_two_of_one_codec_the_damaged_one_is_told(
