@@ -65,7 +65,8 @@ class Encoder:
         return "mp4" if any(part in self.name for part in _MP4) else "mkv"
 
     def pixel_format(self, source: str) -> str:
-        """What a source is encoded in: its own format, else 4:2:0 with its bit depth, else 4:2:0 with 8 bits."""
+        """What a source is encoded in: its own format without alpha, else 4:2:0 of its bit depth, else of 8 bits."""
+        source = re.sub(r"^(yuv|gbr)a(?=p?\d|p)", r"\1", source)  # no score sees alpha, and few encoders take it
         depth = re.search(r"(10|12|14|16)(?:le|be)?$", source)
         wanted = [source]
         if depth is not None:

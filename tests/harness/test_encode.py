@@ -375,6 +375,17 @@ def test_a_reference_that_changes_in_mid_stream_is_refused_with_the_frame_and_th
     assert no_recipe(vmaf_workspace)
 
 
+def test_a_reference_with_alpha_is_encoded_without(
+    references: Callable[..., Path], clips: Clips, engine: Engine, vmaf_workspace: Path, tmp_path: Path
+) -> None:
+    with_alpha = ("-vf", "format=yuva444p12le", "-c:v", "ffv1", tmp_path / "alpha.mkv")
+    ffmpeg(engine, "-i", clips.mp4("x264"), *with_alpha)
+    command = [str(references("'path': 'alpha.mkv'")), "out", "--codec", "libvpx-vp9", "--crf", "40", "--preset", "8"]
+    assert run_encode(command) == 0
+    (made,) = (vmaf_workspace / "encode").rglob("alpha*")
+    assert "yuv444p12le(" in subprocess.run([engine.path, "-i", made], capture_output=True, text=True).stderr
+
+
 def test_a_reference_whose_tag_changes_in_mid_stream_is_encoded_as_if_it_did_not(
     references: Callable[..., Path], clips: Clips, engine: Engine, vmaf_workspace: Path, tmp_path: Path
 ) -> None:

@@ -197,9 +197,7 @@ def test_damage_that_cost_frames_is_the_reason_that_is_given(
     lost = range(starts[5], starts[6])  # all of one picture, and the next one's beginning
     cut = tmp_path / "cut.ts"
     cut.write_bytes(b"".join(packet for n, packet in enumerate(packets) if n not in {*lost, starts[6]}))
-    with pytest.raises(
-        HarnessError, match=r"gives 12 .*cut\.ts gives 1[01]; it is damaged: ffmpeg complains"
-    ):
+    with pytest.raises(HarnessError, match=r"gives 12 .*cut\.ts gives 1[01]; it is damaged: ffmpeg complains"):
         measured(clips.mp4("reference"), cut)
     with pytest.raises(HarnessError, match=r"cut\.ts is damaged: .* bring the reference again"):
         measured(cut, clips.mp4("reference"))
