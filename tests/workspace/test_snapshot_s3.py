@@ -225,7 +225,7 @@ def test_the_announcement_of_a_machine_that_died_expires(
 ) -> None:
     take(models(tmp_path / "ws"), url)
     dead = place(url)
-    dead.write("running/backup-dead.json", b"{}")
+    dead.write("running/backup-00000000deadbeef.json", b"{}")
     with pytest.raises(WorkspaceError, match="while a backup runs"):
         store.prune(place(url))
     monkeypatch.setattr(remote, "STALE_S", -1.0)
@@ -342,11 +342,11 @@ def test_a_large_file_that_changes_while_it_is_stored_leaves_no_object_of_anothe
     location = place(url)
     put = remote.Remote.put
 
-    def late(self: remote.Remote, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
+    def late(self: remote.Remote, name: str, content: memoryview | Path, **options: Any) -> bool:
         if isinstance(content, Path) and content.read_bytes() == old:
             path.write_bytes(new)
             age(path)
-        return put(self, name, content, trusted=trusted)
+        return put(self, name, content, **options)
 
     monkeypatch.setattr(remote.Remote, "put", late)
     take(root, url)

@@ -65,7 +65,7 @@ def held_by(location: Location, wipe: Wipe) -> str | None:
         found = difference(there, wipe.files)
         if found.added or found.removed or found.changed:
             continue
-        if snapshot_id in verify(location, [snapshot_id]).whole:
+        if snapshot_id in verify(location, [snapshot_id], root=Path(wipe.plan.root)).whole:
             return snapshot_id
     return None
 
