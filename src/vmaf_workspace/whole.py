@@ -30,13 +30,16 @@ def read_whole(path: str | Path, *, follow: bool = False, at_most: int = MOST_BY
     Of a FIFO or a device no end may come. A link is not followed unless *follow*: where only we write, it is nobody's.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-    with open(fd, "rb") as file:
+    try:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         if about.st_size > at_most:
             raise OSError(errno.EFBIG, f"it has {about.st_size} bytes, too many", str(path))
-        return file.read(at_most + 1)
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(at_most + 1)
+    finally:
+        os.close(fd)
 
 
 @contextmanager
