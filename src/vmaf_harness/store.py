@@ -36,6 +36,7 @@ from vmaf_workspace.whole import write_whole
 
 CONTENT_HASHES = ".content_hashes.jsonl"
 BROKEN = ".broken"  # suffix of an entry that could not be read
+_NO_FLOAT = 1 << 1023
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
 _RACY_S = 2.0  # coarsest time stamps of a file system in use (FAT): a file this fresh may still change unseen
 
@@ -169,7 +170,7 @@ class FileResultStore:
         with explained(self.root):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             _remove_left_over(Path(path))
-            write_whole(Path(path), json.dumps(first).encode() + b"\n" + frames)
+            write_whole(Path(path), json.dumps(first).encode() + b"\n" + frames, reader=_check_readable)
         return result
 
     def save_hashes(self) -> None:
@@ -372,8 +373,20 @@ def _parsed(line: bytes, size: int) -> Result | None:
     return result if is_whole else None
 
 
+def _check_readable(content: bytes) -> None:
+    """Raise HarnessError for an entry that would be a miss: it would be measured, and stored, at every run."""
+    line, _, frames = content.partition(b"\n")
+    if _parsed(line + b"\n", len(content)) is None or not all(map(_are_numbers, json.loads(frames)["frames"].values())):
+        raise HarnessError(
+            "what was measured could not be read again, so it was not stored; `ws.doctor` names the ffmpeg in use"
+        )
+
+
 def _are_numbers(values: object) -> bool:
-    return isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    """Whether these are numbers that a float holds; JSON knows longer ones."""
+    return isinstance(values, list) and all(
+        type(value) is float or (type(value) is int and abs(value) < _NO_FLOAT) for value in values
+    )
 
 
 def _remove_left_over(path: Path) -> None:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, SCRATCH
-from vmaf_workspace.errors import RefusedError, UsageError
-from vmaf_workspace.whole import write_whole
+from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.names import here, stored
+from vmaf_workspace.whole import read_whole, write_whole
 
 VERSION = 1
+MOST = 1 << 94  # ns in 2^63 s, and more: XFS and Btrfs hold times past 2262, inodes take all of 64 bits
+MAY_BE_NEGATIVE = frozenset({"newest_ns"})  # before 1970
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class Entry:
     It is the same thing later if device, inode, newest mtime, number of files and size are the same.
     """
 
-    path: str  # below the workspace, bytes that are no UTF-8 as lone surrogates
+    path: str  # below the workspace, as this process names it; in a saved plan as `names.stored` has it
     device: int
     inode: int
     newest_ns: int
@@ -88,16 +91,26 @@ Made = TypeVar("Made", Entry, Kept, Plan)
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write *plan* as JSON for a later `--apply`."""
-    text = json.dumps({"version": VERSION, "plan": asdict(plan)}, indent=1)
+    """Write *plan* as JSON for a later `--apply`; what is written has been read again, and says the same."""
     if not path.name or path.is_dir():
         raise UsageError(f"cannot write the plan {path}: it is a directory")
     if path.exists() and not _is_plan(path):
         raise UsageError(f"{path} is there already and is no plan, so it stays; give the plan another name")
+
+    def reader(content: bytes) -> None:
+        if _read(content) != plan:
+            raise ValueError("it would be read as another plan")
+
     try:
-        write_whole(path, text.encode("ascii") + b"\n")
+        text = json.dumps({"version": VERSION, "plan": stored(asdict(plan))}, indent=1)
+        write_whole(path, text.encode("ascii") + b"\n", reader=reader)
     except OSError as error:
         raise UsageError(f"cannot write the plan {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WorkspaceError(
+            f"the plan {path} could not be read again, so it was not written ({error})\n"
+            "nothing was changed; do without --plan, or see with `ws.doctor` what is strange in the workspace"
+        ) from error
 
 
 def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> Plan:
@@ -107,38 +120,43 @@ def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> 
     is a list of things to delete, so it is believed no further than it could have been written here.
     """
     try:
-        data = json.loads(path.read_text(encoding="ascii"))
-        if data["version"] != VERSION:
-            raise UsageError(f"{path} is a plan of version {data['version']}; this program reads version {VERSION}")
-        plan = dict(data["plan"])
-        entries = tuple(_checked(Entry(**entry)) for entry in plan["entries"])
-        kept = tuple(_checked(Kept(**kept)) for kept in plan["kept"])
-        subdirs_listed = tuple(name for name in plan["subdirs"] if name in BY_NAME)
-        loaded = _checked(Plan(**(plan | {"subdirs": subdirs_listed, "entries": entries, "kept": kept})))
+        loaded = _read(read_whole(path, follow=True))
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is no plan that `--plan` wrote ({type(error).__name__}: {error})") from error
     if loaded.operation != operation:
         raise RefusedError(f"{path} is a plan of {loaded.operation}, not of {operation}")
     if loaded.root != os.path.realpath(root):
         raise RefusedError(f"{path} is a plan for {loaded.root}, not for {os.path.realpath(root)}")
-    for entry in entries:
+    for entry in loaded.entries:
         first, *rest = entry.path.removesuffix("/").split("/")
         strange = not rest or not all(rest) or {".", ".."} & set(rest) or "\0" in entry.path
         misplaced = len(rest) != 1 if first in SCRATCH else entry.is_directory  # whole runs there, files elsewhere
         if strange or misplaced or first not in subdirs & set(loaded.subdirs):
             raise RefusedError(f"{path} lists {entry.path!r}, which {operation} never removes; nothing was touched")
-        if len(rest) == 1 and rest[0] in KEPT_NAMES:
+        if rest[0] in KEPT_NAMES:
             raise RefusedError(f"{path} lists {entry.path!r}, which stays; nothing was touched")
     if not set(loaded.subdirs) <= subdirs:
         raise RefusedError(f"{path} is for {', '.join(loaded.subdirs)}, which {operation} never touches")
     return loaded
 
 
+def _read(content: bytes) -> Plan:
+    """The plan that *content* is; where it is none, one of the errors that `load` puts into words."""
+    data = here(json.loads(content.decode("ascii")))
+    if data["version"] != VERSION:
+        raise ValueError(f"a plan of version {data['version']!r}; this program reads version {VERSION}")
+    plan = dict(data["plan"])
+    entries = tuple(_checked(Entry(**entry)) for entry in plan["entries"])
+    kept = tuple(_checked(Kept(**kept)) for kept in plan["kept"])
+    subdirs = tuple(name for name in plan["subdirs"] if name in BY_NAME)
+    return _checked(Plan(**(plan | {"subdirs": subdirs, "entries": entries, "kept": kept})))
+
+
 def _is_plan(path: Path) -> bool:
-    try:  # of a pipe or a device no end may come
-        return path.is_file() and set(json.loads(path.read_bytes())) == {"version", "plan"}
+    try:
+        return set(json.loads(read_whole(path, follow=True))) == {"version", "plan"}
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 
@@ -149,8 +167,10 @@ def _checked(made: Made) -> Made:
         kinds = {"float": ("float", "int"), "str": ("str",), "int": ("int",), "bool": ("bool",)}.get(str(field.type))
         if kinds is not None and type(value).__name__ not in kinds:
             raise TypeError(f"{field.name}: expected {field.type}, got {value!r}")
-        if isinstance(value, int) and abs(value) >= 1 << 63:  # no file has such a size or time, and no float holds it
-            raise ValueError(f"{field.name}: too large")
+        if isinstance(value, int | float) and not -MOST < value < MOST:  # NaN is not, either
+            raise ValueError(f"{field.name}: no file has such a size or time")
+        if isinstance(value, int | float) and value < 0 and field.name not in MAY_BE_NEGATIVE:
+            raise ValueError(f"{field.name}: less than nothing")
         if isinstance(value, str):
             os.fsencode(value)  # UnicodeEncodeError, a ValueError, for what can be no name
     return made

@@ -1,17 +1,45 @@
-"""Files that are there whole or not at all: written to a temporary sibling, which then takes the name."""
+"""Small files of ours: there whole or not at all, read back before they count, and nothing else read in their place."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+MOST_BYTES = 1 << 30  # that are read of one: a million files listed take a third of this
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Make *path* hold *content*, or leave it as it was; OSError where it cannot be written."""
-    with replacing(path) as temporary, temporary.open("xb") as file:
-        file.write(content)
+
+def write_whole(path: Path, content: bytes, *, reader: Callable[[bytes], object] | None = None) -> None:
+    """Make *path* hold *content*, or leave it as it was; OSError where it cannot be written.
+
+    *reader* is given what the disk holds before that takes the name: what it raises goes through, and *path* stays.
+    """
+    with replacing(path) as temporary:
+        with temporary.open("xb") as file:
+            file.write(content)
+        if reader is not None:
+            reader(temporary.read_bytes())
+
+
+def read_whole(path: str | Path, *, follow: bool = False, at_most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file; OSError for anything else, at once, and for more than *at_most* bytes.
+
+    Of a FIFO or a device no end may come. A link is not followed unless *follow*: where only we write, it is nobody's.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if about.st_size > at_most:
+            raise OSError(errno.EFBIG, f"it has {about.st_size} bytes, too many", str(path))
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(at_most + 1)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -115,6 +115,29 @@ def test_a_whole_entry_that_says_something_else_is_set_aside_and_named_once(
     assert store().get(pair) is not None
 
 
+@pytest.mark.parametrize("field", ["means", "pools"])
+def test_a_number_that_no_float_holds_is_a_miss(field: str, store: Callable[..., FileResultStore], pair: Asset) -> None:
+    path = put(store(), pair)
+    first, frames = path.read_bytes().split(b"\n", 1)
+    entry = json.loads(first)
+    entry[field][next(iter(entry[field]))] = 10**400
+    path.write_bytes(json.dumps(entry).encode() + b"\n" + frames)
+    assert store().get(pair) is None
+    assert put(store(), pair) == path
+    assert store().get(pair) is not None
+
+
+def test_a_measurement_that_could_not_be_read_again_is_an_error_and_is_not_stored(
+    store: Callable[..., FileResultStore], pair: Asset
+) -> None:
+    kept = store()
+    path = Path(kept.path(pair))
+    odd = replace(MEASURED, frames={**MEASURED.frames, "integer_motion2": [0.0, 10**400, 2.0]})
+    with pytest.raises(HarnessError, match="could not be read again"):
+        kept.put(pair, odd, str(path))
+    assert (path.exists(), os.listdir(path.parent)) == (False, [])
+
+
 @pytest.mark.parametrize("frames", [3, {"vmaf": 3}, {"vmaf": ["3"]}, {"psnr": [3.0]}])
 def test_frames_that_are_no_numbers_are_none(
     store: Callable[..., FileResultStore], pair: Asset, frames: object

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from snapshot_trees import bring_back, content_of, models, place, take
@@ -20,6 +21,7 @@ from trees import age, in_a_mount_namespace, process, write, ws
 
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.snapshot import local, remote, store
+from vmaf_workspace.snapshot.location import FORMS
 from vmaf_workspace.snapshot.manifest import STAGING, object_name
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
 from vmaf_workspace.snapshot.swap import finish_interrupted
@@ -44,11 +46,17 @@ class Faulty:
     kill_at: int = 0  # by this of its requests that write, counted from 1
     kill_when: str = "half"  # of the request is sent, and it is not carried out; or "after" it was
     writes: int = 0
+    refused: Callable[[str], int] | None = None  # the status that "GET /path?query" gets instead, 0 for its own
     seen: dict[str, tuple[str, list[tuple[str, str]], bytes]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.Lock)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         query = environ.get("QUERY_STRING", "")
+        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{unquote(query)}"
+        if self.refused is not None and (refusal := self.refused(request)):
+            code = {403: "AccessDenied", 404: "NoSuchKey"}[refusal]
+            start_response(f"{refusal} No", [("Content-Type", "text/xml")])
+            return [f"<Error><Code>{code}</Code></Error>".encode()]
         if environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].count("/") > 1:
             with self.lock:
                 self.puts += 1
@@ -123,6 +131,7 @@ def s3(server: tuple[Faulty, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[
     s3fs.S3FileSystem().mkdir(bucket)
     yield faulty, f"s3://{bucket}/vmaf"
     faulty.die_at_put, faulty.cut_at_put, faulty.lag = 0, 0, False
+    faulty.refused = None
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -225,7 +234,7 @@ def test_the_announcement_of_a_machine_that_died_expires(
 ) -> None:
     take(models(tmp_path / "ws"), url)
     dead = place(url)
-    dead.write("running/backup-dead.json", b"{}")
+    dead.write("running/backup-00000000deadbeef.json", b"{}")
     with pytest.raises(WorkspaceError, match="while a backup runs"):
         store.prune(place(url))
     monkeypatch.setattr(remote, "STALE_S", -1.0)
@@ -342,11 +351,11 @@ def test_a_large_file_that_changes_while_it_is_stored_leaves_no_object_of_anothe
     location = place(url)
     put = remote.Remote.put
 
-    def late(self: remote.Remote, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
+    def late(self: remote.Remote, name: str, content: memoryview | Path, **options: Any) -> bool:
         if isinstance(content, Path) and content.read_bytes() == old:
             path.write_bytes(new)
             age(path)
-        return put(self, name, content, trusted=trusted)
+        return put(self, name, content, **options)
 
     monkeypatch.setattr(remote.Remote, "put", late)
     take(root, url)
@@ -367,6 +376,92 @@ def test_a_place_by_url_with_somebodys_files_is_refused_and_never_pruned(url: st
         with pytest.raises(RefusedError):
             call()
     assert (location.sizes("objects"), location.sizes("running")) == (before, {})
+
+
+@pytest.mark.parametrize("has_snapshot", [False, True], ids=["new", "with a snapshot"])
+@pytest.mark.parametrize("name", ["running/marathon-times.csv", "running/2026/pb.gpx", "damaged/photo.jpg", "pins/y"])
+def test_somebodys_files_in_our_folders_of_a_bucket_stay(
+    name: str, has_snapshot: bool, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "STALE_S", -1.0)  # they are as old as those of the dead
+    root = models(tmp_path / "ws")
+    if has_snapshot:
+        take(root, url)
+    place(url).write(name, b"not yours")
+    for call in (lambda: take(root, url), lambda: store.prune(place(url))):
+        before = place(url).sizes("")
+        with pytest.raises(RefusedError, match=f"{name}|there is no snapshot in"):
+            call()
+        assert place(url).sizes("") == before
+    place(url).others("backup")
+    with pytest.raises(RefusedError, match="no name of ours"):
+        place(url).remove(name)
+    assert name in place(url).sizes("")
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("folder", ["pins", "verified", "damaged", "running", "objects", "snapshots"])
+def test_a_listing_that_is_refused_is_an_error_and_nothing_is_taken_for_empty(
+    folder: str, status: int, s3: tuple[Faulty, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty, url = s3
+    monkeypatch.setattr(remote.Remote, "settle_s", -1.0)
+    root = models(tmp_path / "ws")
+    take(root, url, pin=True)
+    verify(place(url))
+    age(write(root / "model" / "m.pkl", 30))
+    take(root, url)
+    before = place(url).sizes("")
+    faulty.refused = lambda request: status if f"prefix=vmaf/{folder}/" in request else 0
+    calls: dict[str, Callable[[], object]] = {
+        "snapshots": lambda: store.snapshots(place(url)),
+        "forget": lambda: forget(place(url), plan_forget(store.snapshots(place(url)), Keep(last=1))),
+        "prune": lambda: store.prune(place(url)),
+        "backup": lambda: take(root, url),
+    }
+    if folder in ("damaged", "running", "objects"):
+        del calls["snapshots"], calls["forget"]  # they ask for none of that
+    for name, call in calls.items():
+        with pytest.raises(WorkspaceError, match="cannot list it"):
+            pytest.fail(f"{name} gave {call()}")
+    faulty.refused = None
+    assert {n: size for n, size in place(url).sizes("").items() if not n.startswith("running/")} == before
+
+
+def test_a_policy_that_allows_our_prefix_alone_is_enough(s3: tuple[Faulty, str], tmp_path: Path) -> None:
+    faulty, url = s3
+
+    def narrow(request: str) -> int:
+        if "list-type" in request:
+            return 0 if "prefix=vmaf/" in request else 403
+        return 403 if request.startswith("HEAD") and request.endswith(tuple(f"/{folder}?" for folder in FORMS)) else 0
+
+    faulty.refused = narrow
+    root = models(tmp_path / "ws")
+    taken = take(root, url)
+    assert [listed.id for listed in store.snapshots(place(url))] == [taken.id]
+    assert verify(place(url)).whole == [taken.id]
+    take(root, url)
+    store.prune(place(url))
+
+
+def test_a_listing_that_leaves_a_pinned_snapshot_out_frees_nothing(
+    s3: tuple[Faulty, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty, url = s3
+    monkeypatch.setattr(remote.Remote, "settle_s", -1.0)
+    root = models(tmp_path / "ws")
+    first = take(root, url)
+    faulty.lag = True
+    assert store.ids(place(url)) == [first.id]
+    faulty.lag = False
+    age(write(root / "model" / "m.pkl", 30))
+    second = take(root, url, pin=True)
+    faulty.lag = True
+    with pytest.raises(RefusedError, match=second.id):
+        store.prune(place(url))
+    faulty.lag = False
+    assert verify(place(url)).problems == []
 
 
 def test_a_listing_that_shows_what_is_gone_is_not_believed(s3: tuple[Faulty, str], tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 The order leaves every listed snapshot whole wherever it is killed:
 1. the work is announced, so that no prune runs meanwhile;
 2. objects: what is there and named by a listed snapshot is left, all else stored under its hash, whole or not at all;
-3. one flush of the disk, then a last look at the size of every object that the manifest will name, and at the root:
-   a workspace that went away meanwhile looks like one without models;
-4. the manifest, under its final name at once.
+3. one flush of the disk, then a last look at the size of every object that the manifest will name, whether it is a
+   file of its own, and at the root: a workspace that went away meanwhile looks like one without models;
+4. the manifest, under its final name at once, then read again: what is reported is what lies there.
 A kill leaves objects that no snapshot names; the next backup uses them, a prune frees them.
 """
 
@@ -28,8 +28,8 @@ from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.lock import staying
 from vmaf_workspace.setup import identify, identity
 from vmaf_workspace.snapshot import known
-from vmaf_workspace.snapshot.local import LARGE, file_sha256, read_small
-from vmaf_workspace.snapshot.location import Location
+from vmaf_workspace.snapshot.local import LARGE, file_sha256, identities, read_small
+from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, short, written
 from vmaf_workspace.snapshot.store import ids, latest, marked, read, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
@@ -75,6 +75,7 @@ class _Work:
     stored: dict[str, int] = field(default_factory=dict)  # objects, with their sizes
     links: dict[str, str] = field(default_factory=dict)  # where each symlink leads
     put: set[str] = field(default_factory=set)  # objects that this process has seen stored, whole
+    theirs: Identities = NOBODYS  # the files of the workspace, none of which may be an object by a second name
 
 
 def backup(
@@ -117,6 +118,7 @@ def backup(
         if pin:
             location.write(f"pins/{snapshot_id}", b"")  # first, or a forget in between would take it
         location.write(manifest_name(snapshot_id), content)
+        _read_again(location, snapshot_id, content, pin=pin)
         for sha256 in work.trust.damaged & set(taken.values()):
             location.remove(f"damaged/{sha256}")
         dated_later = _dated_later(work, snapshot_id, listed)
@@ -196,6 +198,7 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
     if not to_read:
         return
     work.trust.read_all()
+    work.theirs = identities(tree.found.values())
 
     def take(path: str) -> tuple[str, bool] | None:
         with suppress(_ChangedError, FileNotFoundError):
@@ -225,7 +228,7 @@ def _take_file(work: _Work, path: str, about: os.stat_result) -> tuple[str, bool
                 raise _ChangedError(path)
             sha256 = hashlib.sha256(content).hexdigest()
         is_trusted = sha256 in work.put or work.trust.names(sha256)
-        stored = work.location.put(object_name(sha256), content, trusted=is_trusted)
+        stored = work.location.put(object_name(sha256), content, trusted=is_trusted, theirs=work.theirs)
     except PermissionError as error:
         raise unreadable(full, error) from error
     now = None
@@ -257,15 +260,17 @@ def _read(full: str, about: os.stat_result) -> memoryview:
 
 def _look_again(work: _Work, tree: Tree, taken: dict[str, str]) -> None:
     """Every object that the manifest will name is there, of its size; one that is not is stored once more."""
-    wrong = _missing(work.location, tree, {sha256: path for path, sha256 in taken.items() if sha256})
+    work.theirs = identities(tree.found.values())
+    wrong = _missing(work, tree, {sha256: path for path, sha256 in taken.items() if sha256})
     if not wrong:
         return
     for sha256, path in wrong.items():
         full = _full(work.root, path)
         if file_sha256(full) == sha256:
-            work.location.put(object_name(sha256), Path(full), trusted=False)
+            work.location.put(object_name(sha256), Path(full), trusted=False, theirs=work.theirs)
+            work.stored[sha256] = tree.found[path].st_size
     work.location.sync()
-    for sha256, path in _missing(work.location, tree, wrong).items():
+    for sha256, path in _missing(work, tree, wrong).items():
         raise WorkspaceError(
             f"{work.location.url} does not hold what was stored there: {path!r} ({sha256[:12]}…) is missing or short\n"
             "no snapshot was taken; those taken before are as they were\n"
@@ -330,9 +335,22 @@ def _led_away(work: _Work, tree: Tree) -> list[tuple[str, str]]:
     return found
 
 
-def _missing(location: Location, tree: Tree, objects: dict[str, str]) -> dict[str, str]:
-    """Those of *objects* (hash to a path with that content) that are not there or not of their size."""
-    sizes = location.sizes_of([object_name(sha256) for sha256 in objects])
+def _read_again(location: Location, snapshot_id: str, content: bytes, *, pin: bool) -> None:
+    """Raise WorkspaceError unless the location now holds what was written there: done means looked at."""
+    with suppress(DamagedError):
+        is_pinned = not pin or location.sizes_of([f"pins/{snapshot_id}"]) != [None]
+        if is_pinned and read(location, snapshot_id) == content:
+            return
+    raise WorkspaceError(
+        f"{location.url} does not hold what was written there: snapshot {short(snapshot_id)} cannot be read again\n"
+        "it is not to be relied on; those taken before are as they were\n"
+        "look whether that place loses writes, or name another with --at"
+    )
+
+
+def _missing(work: _Work, tree: Tree, objects: dict[str, str]) -> dict[str, str]:
+    """Those of *objects* (hash to a path with that content) that are not there, as files of their own of their size."""
+    sizes = work.location.sizes_of([object_name(sha256) for sha256 in objects], theirs=work.theirs)
     found = zip(objects.items(), sizes, strict=True)
     return {sha256: path for (sha256, path), size in found if size != tree.found[path].st_size}
 

@@ -75,7 +75,7 @@ def verify(
     depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
     chosen = [store.find(location, snapshot, root=root)] if snapshot else None
     with progress("verifying") as show:
-        found = _verify.verify(location, chosen, depth=depth, progress=show)
+        found = _verify.verify(location, chosen, depth=depth, root=root, progress=show)
     code = FAILED if found.problems or found.unloadable else DONE
     if json:
         print(render.verified_json(found, location.url, depth, code))

@@ -6,23 +6,35 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vmaf_workspace.children import cores
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import Holder, about_this_process, take
-from vmaf_workspace.snapshot.location import PART, explained, is_bad_block
+from vmaf_workspace.snapshot.location import (
+    NOBODYS,
+    PART,
+    RUNNING,
+    Identities,
+    check_removable,
+    explained,
+    is_bad_block,
+)
+from vmaf_workspace.snapshot.manifest import DamagedError
+from vmaf_workspace.whole import read_whole
 
 # Where everything is written before it is renamed to its name. One directory: files made in 256 of them get inodes all
 # over the disk, which took ext4 three times as long.
 PARTS = "parts"
 ANNOUNCING_S = 60.0  # an announcement gets its name within milliseconds
 CHUNK = 1 << 20  # bytes hashed at a time
+NO_FILE = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO})  # a link, a FIFO, a directory, a socket
 OBJECT_MODE = 0o444  # nobody edits an object by mistake
 
 
@@ -48,7 +60,7 @@ class LocalDirectory:
         return []
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Of regular files; parts that are not whole are left out."""
+        """Of all that is no directory; links are not followed."""
         found: dict[str, int] = {}
         pending = [folder]
         with explained(self.url, "list it"):
@@ -61,30 +73,30 @@ class LocalDirectory:
                                 pending.append(f"{below}/{entry.name}")
                             else:
                                 with suppress(FileNotFoundError):
-                                    found[f"{below}/{entry.name}"] = entry.stat().st_size
+                                    found[f"{below}/{entry.name}"] = entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:
                     continue
         return found
 
-    def sizes_of(self, names: Sequence[str]) -> list[int | None]:
+    def sizes_of(self, names: Sequence[str], *, theirs: Identities = NOBODYS) -> list[int | None]:
         """By `stat`."""
         with explained(self.url, "look into it"):
-            return [_size(f"{self._top}/{name}") for name in names]
+            return [_size(f"{self._top}/{name}", theirs) for name in names]
 
     def age_s(self, name: str) -> float:
         """By the modification time."""
         with explained(self.url, f"look at {name}"):
-            return time.time() - os.stat(f"{self._top}/{name}").st_mtime
+            return time.time() - os.lstat(f"{self._top}/{name}").st_mtime
 
     def read(self, name: str) -> bytes:
         """All of it."""
-        with explained(self.url, f"read {name}"), open(f"{self._top}/{name}", "rb") as file:
-            return file.read()
+        with self._reading(name):
+            return read_whole(f"{self._top}/{name}")
 
     def sha256(self, name: str) -> str:
         """In chunks."""
-        with explained(self.url, f"read {name}"):
-            return file_sha256(f"{self._top}/{name}")
+        with self._reading(name):
+            return file_sha256(f"{self._top}/{name}", follow=False)
 
     def write(self, name: str, content: bytes) -> None:
         """Content, then name, then both flushed."""
@@ -101,11 +113,11 @@ class LocalDirectory:
                 raise
             _flush_directory(os.path.dirname(path))
 
-    def put(self, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool, theirs: Identities = NOBODYS) -> bool:
         """A reflink where the file system has them, else copied by the kernel, else by us."""
         path = f"{self._top}/{name}"
         size = len(content) if isinstance(content, memoryview) else os.stat(content).st_size
-        if self.sizes_of([name]) == [size] and (trusted or self._is_whole(name)):
+        if self.sizes_of([name], theirs=theirs) == [size] and (trusted or self._is_whole(name)):
             return not trusted
         with explained(self.url, f"write {name}", missing_is_an_answer=False):
             self._make_parent(name)
@@ -125,8 +137,8 @@ class LocalDirectory:
     def fetch(self, name: str, to: str) -> tuple[str, int]:
         """Small ones in one gulp; large ones copied by the kernel, then read back."""
         source = f"{self._top}/{name}"
-        with explained(self.url, f"read {name}"):
-            fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        with self._reading(name):
+            fd = open_regular(source)
             try:
                 content = read_small(fd) if os.fstat(fd).st_size <= LARGE else None
             finally:
@@ -134,11 +146,12 @@ class LocalDirectory:
         if content is not None:
             _write_new(to, content, 0o600)
             return hashlib.sha256(content).hexdigest(), len(content)
-        copy_file(source, to, 0o600)
+        copy_file(source, to, 0o600, follow=False)
         return file_sha256(to), os.stat(to).st_size
 
     def remove(self, name: str) -> None:
         """Its directory stays."""
+        check_removable(self.url, name)
         with explained(self.url, f"remove {name}"), suppress(FileNotFoundError):
             os.unlink(f"{self._top}/{name}")
 
@@ -178,7 +191,7 @@ class LocalDirectory:
         """By trying each lock; the file of a dead one is removed."""
         found = []
         for name in self.sizes("running"):
-            if name in self._own:
+            if name in self._own or not RUNNING.fullmatch(name):
                 continue
             with explained(self.url, "look who is at work there"):
                 state = take(f"{self._top}/{name}")
@@ -192,10 +205,24 @@ class LocalDirectory:
 
     def clear(self) -> None:
         """Parts; a young one may be the announcement of somebody who is about to wait for us."""
-        for name in self.names(PARTS):
+        for name in self.sizes(PARTS):
             with suppress(FileNotFoundError):
-                if PART.fullmatch(name) and self.age_s(f"{PARTS}/{name}") > ANNOUNCING_S:
-                    self.remove(f"{PARTS}/{name}")
+                if PART.fullmatch(name) and self.age_s(name) > ANNOUNCING_S:
+                    self.remove(name)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        """Errors of reading *name*, in words; DamagedError where it is no regular file."""
+        try:
+            with explained(self.url, f"read {name}"):
+                yield
+        except WorkspaceError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_FILE:
+                raise DamagedError(
+                    f"{name} in {self.url} is a link, a directory or a pipe, and no file of ours: "
+                    "somebody put it there\n`ws.backup-models` stores again whatever of it the workspace still has"
+                ) from error
+            raise
 
     def _is_whole(self, name: str) -> bool:
         try:
@@ -220,11 +247,27 @@ class LocalDirectory:
             self._made.add(parent)
 
 
-def _size(path: str) -> int | None:
+def _size(path: str, theirs: Identities) -> int | None:
     try:
-        return os.stat(path).st_size
+        about = os.lstat(path)
     except FileNotFoundError:
         return None
+    is_one_of_its_own = stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in theirs
+    return about.st_size if is_one_of_its_own else None
+
+
+def identities(found: Iterable[os.stat_result]) -> Identities:
+    """Device and inode of files: what no object may be, by whatever name."""
+    return frozenset((about.st_dev, about.st_ino) for about in found)
+
+
+def open_regular(path: str, *, follow: bool = False) -> int:
+    """A descriptor to read the regular file *path*; OSError, of a number in NO_FILE, for anything else, at once."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return fd
 
 
 LARGE = 1 << 20  # bytes; what is smaller is held in memory
@@ -249,11 +292,11 @@ def _buffer(use: str) -> memoryview:
     return buffers[use]
 
 
-def file_sha256(path: str) -> str:
-    """The hash of a file's content, read in chunks."""
+def file_sha256(path: str, *, follow: bool = True) -> str:
+    """The hash of a file's content, read in chunks; OSError for what is no regular file."""
     digest = hashlib.sha256()
     buffer = _buffer("hashing")  # another one: what `read_small` gave is still to be written
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_regular(path, follow=follow)
     try:
         while count := os.readv(fd, [buffer]):
             digest.update(buffer[:count])
@@ -262,9 +305,9 @@ def file_sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def copy_file(source: str, to: str, mode: int) -> None:
+def copy_file(source: str, to: str, mode: int, *, follow: bool = True) -> None:
     """Copy content to the new file *to*: shared blocks where the file system can, else in the kernel, else by us."""
-    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_regular(source, follow=follow)
     try:
         out = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:

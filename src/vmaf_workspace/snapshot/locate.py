@@ -11,8 +11,9 @@ from vmaf_workspace.contract import SUBDIRS
 from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.locate import locate
 from vmaf_workspace.snapshot.local import LocalDirectory
-from vmaf_workspace.snapshot.location import FOLDERS, MANIFEST, PART, VARIABLE, Location
+from vmaf_workspace.snapshot.location import FORMS, VARIABLE, Location, check_is_ours
 
+_LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*(?:::|://)", re.IGNORECASE)
 
 
@@ -23,8 +24,7 @@ def opened(at: str = "", *, root: Path | None = None) -> Location:
     workspace or with anybody else's files, UsageError for a URL that no installed driver knows.
     """
     url = at.strip() or os.environ.get(VARIABLE, "").strip() or _default()
-    if url.startswith("file://"):
-        url = url.removeprefix("file://")
+    url = _LOCAL.sub("", url)  # what fsspec would reach by these is a directory, with links and a workspace around it
     if _URL.match(url):
         from vmaf_workspace.snapshot.remote import Remote
 
@@ -36,20 +36,6 @@ def opened(at: str = "", *, root: Path | None = None) -> Location:
     found = LocalDirectory(directory)
     check_is_ours(found)
     return found
-
-
-def check_is_ours(location: Location) -> None:
-    """Raise RefusedError where *location* holds no snapshot, but what no backup that was killed can have left."""
-    if any(MANIFEST.fullmatch(name) for name in location.names("snapshots")):
-        return
-    ours = re.compile("|".join((*FOLDERS, re.escape("lost+found"))))
-    for folder, fits in (("", ours), ("objects", re.compile("[0-9a-f]{2}")), ("parts", PART), ("snapshots", MANIFEST)):
-        for name in sorted(location.names(folder)):
-            if not fits.fullmatch(name):
-                raise RefusedError(
-                    f"{location.url} holds {os.path.join(folder, name)!r} and no snapshot, so it is somebody's; "
-                    "nothing was made.\nName a place that is new or empty, or one with snapshots in it"
-                )
 
 
 def disk_warning(location: Location, root: Path) -> str | None:
@@ -80,8 +66,10 @@ def _check(directory: Path, root: Path | None) -> None:
     real = Path(os.path.realpath(directory))
     if root is not None:
         tree = Path(os.path.realpath(root))
+        ours = [_on_disk(Path(os.path.realpath(directory / folder))) for folder in ("", *FORMS)]
         for place in (tree, *(Path(os.path.realpath(tree / subdir.name)) for subdir in SUBDIRS)):
-            if real == place or place in real.parents:
+            there = _on_disk(place)
+            if any(one == there or there in one.parents for one in ours):
                 raise RefusedError(
                     f"the backup location {directory} lies inside the workspace ({place}): what takes one takes both;\n"
                     f"name another place with --at or {VARIABLE}"
@@ -89,3 +77,28 @@ def _check(directory: Path, root: Path | None) -> None:
     guard.check_not_inside_another(real / "objects")
     if os.path.lexists(real) and not real.is_dir():
         raise RefusedError(f"the backup location {directory} is no directory; name another with --at or {VARIABLE}")
+
+
+def _on_disk(real: Path) -> Path:
+    """Where *real*, a path without links, is below the root of its file system, after the name of its device.
+
+    So that a bind mount of what is in a workspace is in it. On a system that does not tell, *real* itself.
+    """
+    try:
+        with open("/proc/self/mountinfo", encoding="ascii", errors="surrogateescape") as file:
+            mounts = [line.split(" ", 5) for line in file]
+    except OSError:
+        return real
+    found = real
+    longest = -1
+    for _, _, device, of, at, *_ in mounts:
+        where = Path(os.fsdecode(_unescaped(at)))
+        if (real == where or where in real.parents) and len(where.parts) >= longest:  # a later one covers an earlier
+            longest = len(where.parts)
+            found = Path(device, os.fsdecode(_unescaped(of)).lstrip("/"), *real.parts[len(where.parts) :])
+    return found
+
+
+def _unescaped(field: str) -> bytes:
+    """A name in mountinfo: space, tab, newline and backslash are there as octal numbers."""
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), os.fsencode(field))

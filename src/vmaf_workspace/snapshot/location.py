@@ -14,14 +14,30 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.lock import Holder
 
 VARIABLE = "VMAF_BACKUPS"
-FOLDERS = frozenset({"objects", "snapshots", "pins", "verified", "damaged", "running", "parts"})
-MANIFEST = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{64}\.json")
+_ID = r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{64}"
 OBJECT = re.compile(r"objects/([0-9a-f]{2})/\1[0-9a-f]{62}")
-PART = re.compile(r"[0-9a-f]{16}")
+MANIFEST = re.compile(rf"snapshots/{_ID}\.json")
+RUNNING = re.compile(r"running/(backup|prune|clock)-[0-9a-f]{16}\.json")
+PART = re.compile(r"parts/[0-9a-f]{16}")
+FORMS = {  # of every name that we write, by folder; nothing else is ever removed
+    "objects": OBJECT,
+    "snapshots": MANIFEST,
+    "pins": re.compile(rf"pins/{_ID}"),
+    "verified": re.compile(rf"verified/{_ID}"),
+    "damaged": re.compile(r"damaged/[0-9a-f]{64}"),
+    "running": RUNNING,
+    "parts": PART,
+}
+# What systems put beside files unasked: NFS and FUSE for one that is removed while open, file managers, a new ext4.
+_LITTER = re.compile(
+    r"\.nfs[0-9a-f]+|\.fuse_hidden[0-9a-f]+|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|@eaDir|lost\+found"
+)
+Identities = frozenset[tuple[int, int]]  # device and inode of files that are somebody's, so that no object may be one
+NOBODYS: Identities = frozenset()
 
 
 class Location(Protocol):
@@ -39,34 +55,40 @@ class Location(Protocol):
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of everything below *folder*, by name; empty where there is no such folder."""
 
-    def sizes_of(self, names: Sequence[str]) -> list[int | None]:
-        """Bytes of each of *names*, asked one by one, as listings may lag; None where it is not there."""
+    def sizes_of(self, names: Sequence[str], *, theirs: Identities = NOBODYS) -> list[int | None]:
+        """Bytes of each of *names*, asked one by one, as listings may lag.
+
+        None where it is not there, or is no file of its own: a link, or one of *theirs* under a second name.
+        """
 
     def age_s(self, name: str) -> float:
         """Seconds since *name* was written, by the location's own clock where it has one."""
 
     def read(self, name: str) -> bytes:
-        """The content of *name*; FileNotFoundError where it is not there."""
+        """The content of *name*; FileNotFoundError where it is not there, DamagedError where it is no regular file."""
 
     def sha256(self, name: str) -> str:
-        """The hash of *name*, read now; FileNotFoundError where it is not there."""
+        """The hash of *name*, read now; FileNotFoundError where it is not there, DamagedError for no regular file."""
 
     def write(self, name: str, content: bytes) -> None:
         """Make *name* hold *content*, to stay: it outlives a power cut from now on."""
 
-    def put(self, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool, theirs: Identities = NOBODYS) -> bool:
         """Make sure the object *name* holds *content*; whether anything was stored.
 
         It outlives a power cut after `sync`. What is there with the right size is kept if *trusted*, as it is when a
         listed snapshot names it; else it is read, or stored anew: a power cut may have left it empty, a prune that
-        nobody sees may be about to remove it.
+        nobody sees may be about to remove it. A link, or one of *theirs*, is replaced by a file of its own.
         """
 
     def fetch(self, name: str, to: str) -> tuple[str, int]:
-        """Copy *name* to the new file *to*; the hash and bytes of what was copied, FileNotFoundError if it is gone."""
+        """Copy *name* to the new file *to*; the hash and bytes of what was copied.
+
+        FileNotFoundError if it is gone, DamagedError where it is no regular file.
+        """
 
     def remove(self, name: str) -> None:
-        """Remove *name*, or nothing where it is gone already."""
+        """Remove *name*, or nothing where it is gone already. RefusedError for a name that is not of our form."""
 
     def sync(self) -> None:
         """Have the disk hold what `put` stored."""
@@ -79,6 +101,57 @@ class Location(Protocol):
 
     def clear(self) -> None:
         """Remove what dead processes left half-written; only while nobody else writes here."""
+
+
+def is_ours(name: str) -> bool:
+    """Whether *name* is one that we give, in one of our folders."""
+    form = FORMS.get(name.partition("/")[0])
+    return form is not None and form.fullmatch(name) is not None
+
+
+def check_removable(url: str, name: str) -> None:
+    """Raise RefusedError for a name that is not of our form: whoever asks for its removal is mistaken."""
+    if not is_ours(name):
+        raise RefusedError(f"{name!r} in {url} is no name of ours, so it stays; nothing was removed")
+
+
+def check_is_ours(location: Location, *, to_write: bool = False) -> None:
+    """Raise RefusedError where *location* holds no snapshot, but what no backup that was killed can have left.
+
+    *to_write*: also where there are snapshots, and one of our folders holds what we never put there.
+    """
+    has_snapshot = any(MANIFEST.fullmatch(name) for name in location.sizes("snapshots"))
+    if has_snapshot and not to_write:
+        return
+    deep = location.directory is not None or not has_snapshot  # a store lists but a thousand objects a request
+    strange = (None if has_snapshot else _strange_at_the_top(location)) or _strange(location, deep=deep)
+    if strange is not None and has_snapshot:
+        raise RefusedError(
+            f"{location.url} holds {strange!r}, which is not ours, in a folder where we write and remove; nothing was "
+            "changed\nmove it elsewhere, or name another place with --at; what is there can be restored as it is"
+        )
+    if strange is not None:
+        raise RefusedError(
+            f"{location.url} holds {strange!r} and no snapshot, so it is somebody's; "
+            "nothing was made.\nName a place that is new or empty, or one with snapshots in it"
+        )
+
+
+def _strange_at_the_top(location: Location) -> str | None:
+    return next((n for n in sorted(location.names("")) if n not in FORMS and not _LITTER.fullmatch(n)), None)
+
+
+def _strange(location: Location, *, deep: bool) -> str | None:
+    """Something in our folders that has not the form of our names there; not *deep*: right in `objects/` alone."""
+    for folder, form in FORMS.items():
+        if folder == "objects" and not deep:
+            names, form = [f"objects/{name}" for name in location.names(folder)], re.compile("objects/[0-9a-f]{2}")
+        else:
+            names = list(location.sizes(folder))
+        for name in sorted(names):
+            if not form.fullmatch(name) and not any(map(_LITTER.fullmatch, name.split("/"))):
+                return name
+    return None
 
 
 @contextmanager

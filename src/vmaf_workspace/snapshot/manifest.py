@@ -11,19 +11,20 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vmaf_workspace.contract import KEPT_NAMES
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.names import here, stored
 from vmaf_workspace.unlink import ASIDE
 
 VERSION = 1
 _quoted = json.encoder.encode_basestring_ascii
 STAGING = ".vmaf-restore-"  # what a restore has not yet put in its place, in each subdirectory
 SHORT = 8  # hex digits of the hash that people are shown
-MOST = 1 << 63  # no file system knows a larger size, or a time further away
+MOST = 1 << 63  # bytes; and ns: no time before 1677 or after 2262 is kept, though ext4 holds times to 2446, XFS to 2486
 LONGEST = 4096  # bytes of a path that Linux takes: step by step a longer one could be made, and never be read again
 END_S = 253402300800.0  # the year 10000, which no calendar here knows
 
@@ -40,7 +41,7 @@ class GoneError(DamagedError):
 class File:
     """One file of a snapshot, or a symlink, which is kept as a link."""
 
-    path: str  # below the workspace, bytes that are no UTF-8 as lone surrogates
+    path: str  # below the workspace, as this process names it; in the manifest as `names.stored` has it
     mtime_ns: int
     size: int = 0  # bytes
     mode: int = 0  # permission bits
@@ -111,7 +112,11 @@ def written(
     identity: str = "",
     is_safety: bool = False,
 ) -> tuple[str, bytes]:
-    """The id of a new snapshot, and its manifest; *directories* are permission bits by path."""
+    """The id of a new snapshot, and its manifest; *directories* are permission bits by path.
+
+    A time that the format does not hold becomes the nearest that it does. Raises WorkspaceError for what could be
+    written and not be read again.
+    """
     import platform
     from importlib.metadata import version
 
@@ -125,12 +130,17 @@ def written(
         "safety": is_safety,
         "versions": {"vmaf-workspace": version("vmaf-workspace"), "python": platform.python_version()},
     }
-    lines = ",\n".join(_as_json(file) for file in sorted(files, key=lambda file: file.path))
+    in_order = tuple(sorted(map(_within, files), key=lambda file: file.path))
+    lines = ",\n".join(map(_as_json, in_order))
     modes = sorted((directories or {}).items())
-    above = ",\n".join(f'{{"path": {_quoted(path)}, "mode": "{mode:04o}"}}' for path, mode in modes)
-    content = f'{json.dumps(about)[:-1]}, "directories": [\n{above}\n], "files": [\n{lines}\n]}}\n'.encode("ascii")
+    above = ",\n".join(f'{{"path": {_quoted(stored(path))}, "mode": "{mode:04o}"}}' for path, mode in modes)
+    content = f'{json.dumps(stored(about))[:-1]}, "directories": [\n{above}\n], "files": [\n{lines}\n]}}\n'.encode(
+        "ascii"
+    )
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time_s))
-    return f"{stamp}.{int(time_s * 1000) % 1000:03d}Z-{hashlib.sha256(content).hexdigest()}", content
+    snapshot_id = f"{stamp}.{int(time_s * 1000) % 1000:03d}Z-{hashlib.sha256(content).hexdigest()}"
+    _check_readable(snapshot_id, content, in_order, modes)
+    return snapshot_id, content
 
 
 def parse(snapshot_id: str, content: bytes) -> Snapshot:
@@ -141,7 +151,7 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
     """
     _check_hash(snapshot_id, content)
     try:
-        data = json.loads(content)
+        data = here(json.loads(content))
         if data["version"] != VERSION:
             raise DamagedError(f"snapshot {short(snapshot_id)} has version {data['version']!r}; this reads {VERSION}")
         files = tuple(_from_json(file) for file in data["files"])
@@ -173,11 +183,35 @@ def objects_in(snapshot_id: str, content: bytes) -> tuple[tuple[str, str, str], 
     """
     _check_hash(snapshot_id, content)
     try:
-        data = json.loads(content)
+        data = here(json.loads(content))
         whose = str(data.get("identity", "")), str(data["host"]), str(data["workspace"])
         return whose, {file["sha256"]: file["size"] for file in data["files"] if "link" not in file}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _unreadable(snapshot_id, error) from error
+
+
+def _within(file: File) -> File:
+    """*file* with a time that the format holds; Restic and Borg bring such times nearer, too."""
+    if -MOST <= file.mtime_ns < MOST:
+        return file
+    return replace(file, mtime_ns=max(-MOST, min(MOST - 1, file.mtime_ns)))
+
+
+def _check_readable(
+    snapshot_id: str, content: bytes, files: tuple[File, ...], directories: list[tuple[str, int]]
+) -> None:
+    """Raise WorkspaceError unless `parse` finds these files and directories in the new manifest *content*."""
+    why = "it would be read as something else"
+    try:
+        found = parse(snapshot_id, content)
+        if found.files == files and [(each.path, each.mode) for each in found.directories] == directories:
+            return
+    except WorkspaceError as error:
+        why = str(error).partition("\n")[0]
+    raise WorkspaceError(
+        f"the manifest of this snapshot could not be read again, so none was taken: {why}\n"
+        "those taken before are as they were; move what it names out of the workspace, then back up again"
+    )
 
 
 def _check_hash(snapshot_id: str, content: bytes) -> None:
@@ -196,9 +230,9 @@ def _unreadable(snapshot_id: str, error: Exception) -> DamagedError:
 
 def _as_json(file: File) -> str:
     """One line of the manifest; put together by hand, because the encoder takes five times as long for a thousand."""
-    path = _quoted(file.path)
+    path = _quoted(stored(file.path))
     if file.link is not None:
-        return f'{{"path": {path}, "link": {_quoted(file.link)}, "mtime_ns": {file.mtime_ns}}}'
+        return f'{{"path": {path}, "link": {_quoted(stored(file.link))}, "mtime_ns": {file.mtime_ns}}}'
     return (
         f'{{"path": {path}, "size": {file.size}, "mode": "{file.mode:04o}", "mtime_ns": {file.mtime_ns}, '
         f'"sha256": "{file.sha256}"}}'

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 from vmaf_workspace.errors import UsageError, WorkspaceError
 from vmaf_workspace.lock import Holder, about_this_process
 from vmaf_workspace.snapshot.local import CHUNK
-from vmaf_workspace.snapshot.location import VARIABLE
+from vmaf_workspace.snapshot.location import NOBODYS, RUNNING, VARIABLE, Identities, check_removable
 
 RENEWED_S = 60.0  # an announcement is written again so often
 STALE_S = 600.0  # and counts as that of a dead process after so long
@@ -48,29 +48,42 @@ class Remote:
                 f"nothing here can reach {url} ({error})\n{install}, or name a directory with --at or {VARIABLE}"
             ) from error
         self._top = str(self._top).rstrip("/")
+        self._has_prefixes = extra is not None
         self._own: set[str] = set()
         self._now: tuple[float, float] | None = None  # the store's clock, and ours at that time
 
     def names(self, folder: str) -> list[str]:
         """One listing."""
+        below = f"{folder}/" if folder else ""
         try:
+            if folder not in ("", "objects"):  # else it can be long
+                raise FileNotFoundError(folder)
             found = self._ask("list it", self._list_one, folder)
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError:  # which may mean that nobody could tell; then this says so
+            return sorted({name.removeprefix(below).partition("/")[0] for name in self.sizes(folder)})
         top = self._path(folder).strip("/")
         paths = {path.strip("/") for path in found} - {top}  # some stores list a directory as its own entry
         return [path.removeprefix(f"{top}/") for path in paths]
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """One listing."""
+        """One listing; WorkspaceError where the store does not give it."""
         try:
             found = self._ask("list it", self._list, folder)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if self._has_prefixes:  # there what is empty is no error: this says that the bucket is not there
+                raise self._failed("list it", error) from error
             return {}
         top = f"{self._top.lstrip('/')}/"
-        return {path.lstrip("/").removeprefix(top): int(about["size"]) for path, about in found.items()}
+        sizes = {path.lstrip("/").removeprefix(top): int(about["size"] or 0) for path, about in found.items()}
+        below = f"{folder}/" if folder else ""  # consoles make an object of a folder itself
+        return {name: size for name, size in sizes.items() if name.startswith(below) and name.rstrip("/") != folder}
 
-    def sizes_of(self, names: Sequence[str]) -> list[int | None]:
+    def sizes_of(
+        self,
+        names: Sequence[str],
+        *,
+        theirs: Identities = NOBODYS,  # noqa: ARG002  # no object in a store is a file of this machine
+    ) -> list[int | None]:
         """As many requests at a time as help."""
         with ThreadPoolExecutor(self.at_once) as pool:
             return list(pool.map(self._size, names))
@@ -96,7 +109,14 @@ class Remote:
         with self._stored(name):
             self._ask(f"write {name}", self._files.pipe_file, self._path(name), content)
 
-    def put(self, name: str, content: memoryview | Path, *, trusted: bool) -> bool:
+    def put(
+        self,
+        name: str,
+        content: memoryview | Path,
+        *,
+        trusted: bool,
+        theirs: Identities = NOBODYS,  # noqa: ARG002  # as in `sizes_of`
+    ) -> bool:
         """One request, or a multipart upload, which is there only once it is complete.
 
         What is not trusted is stored anew: that costs no more than reading it, and makes it too young for a prune
@@ -119,6 +139,7 @@ class Remote:
 
     def remove(self, name: str) -> None:
         """One request."""
+        check_removable(self.url, name)
         with suppress(FileNotFoundError):
             self._ask(f"remove {name}", self._files.rm_file, self._path(name))
 
@@ -157,7 +178,7 @@ class Remote:
         """By how old their announcements are; those of the dead are removed, of whatever kind."""
         found = []
         for name in self.sizes("running"):
-            if name in self._own:
+            if name in self._own or not RUNNING.fullmatch(name):
                 continue
             try:
                 if self.age_s(name) > STALE_S:
@@ -190,12 +211,21 @@ class Remote:
         self._files.invalidate_cache()
         try:
             return list(self._files.ls(self._path(folder).rstrip("/"), detail=False))
-        except PermissionError:  # s3fs looks above what is not there, which a narrow policy forbids
-            return []
+        except PermissionError:  # perhaps of what is above: s3fs looks there for what is empty, and a narrow policy…
+            raise FileNotFoundError(folder) from None  # …forbids it; `sizes` asks for the folder itself
 
     def _list(self, folder: str) -> dict[str, Any]:
+        """Everything below *folder*. A store with prefixes is asked for that prefix and for nothing else.
+
+        s3fs asks for an object of the folder's own name, too, where the folder is empty: forbidden where only some
+        prefixes may be listed, so that what is empty and what is forbidden would be one answer.
+        """
         self._files.invalidate_cache()
-        return dict(self._files.find(self._path(folder), detail=True))
+        path = self._path(folder).rstrip("/")
+        above, slash, last = path.rpartition("/")
+        if self._has_prefixes and slash:
+            return dict(self._files.find(above, prefix=f"{last}/", detail=True))
+        return dict(self._files.find(path, detail=True))
 
     def _info(self, name: str) -> dict[str, Any]:
         return dict(self._files.info(self._path(name)))

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.setup import identity
-from vmaf_workspace.snapshot.locate import check_is_ours
-from vmaf_workspace.snapshot.location import OBJECT, Location
+from vmaf_workspace.snapshot.location import FORMS, MANIFEST, OBJECT, Location, check_is_ours
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse, short
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
@@ -179,7 +178,8 @@ def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int,
     Safe beside a backup: each announces itself before it looks for the other, so at least one of them sees the other.
     A prune that sees a backup raises InUseError, a backup that sees a prune waits. Raises DamagedError where a
     manifest cannot be read: nobody can tell what it names; RefusedError where there is no snapshot: nothing says then
-    that the place is one of backups.
+    that the place is one of backups; where something foreign lies in our folders; and where a listing leaves a snapshot
+    out that is pinned or was verified.
     """
     if not ids(location):
         raise RefusedError(
@@ -187,6 +187,7 @@ def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int,
             "nothing was removed\n"
             "see that --at names the right place; `ws.backup-models` takes a snapshot"
         )
+    check_is_ours(location, to_write=True)
     if dry_run:
         return _prune(location, dry_run=True, progress=progress)
     with location.announced(PRUNE, "ws.prune"):
@@ -201,9 +202,9 @@ def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int,
 def taking(location: Location, command: str) -> Iterator[None]:
     """Announce a backup, and wait until no prune runs. InUseError where one goes on for too long.
 
-    Raises RefusedError where the place is somebody else's.
+    Raises RefusedError where the place, or something in our folders there, is somebody else's.
     """
-    check_is_ours(location)
+    check_is_ours(location, to_write=True)
     with location.announced(BACKUP, command):
         until_s = time.monotonic() + WAIT_S
         pause_s, is_said = 0.1, False
@@ -221,7 +222,9 @@ def taking(location: Location, command: str) -> Iterator[None]:
 def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], None] | None) -> Pruned:
     there = location.sizes("objects")
     named: set[str] = set()
-    for snapshot_id in ids(location):
+    listed = ids(location)
+    _check_all_listed(location, listed)
+    for snapshot_id in listed:
         named |= _names(location, snapshot_id)
     orphans = {n: size for n, size in there.items() if OBJECT.fullmatch(n) and n.rpartition("/")[2] not in named}
     total = sum(orphans.values())
@@ -241,8 +244,21 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
         if progress is not None:
             progress(done, total)
     for sha256 in () if dry_run else marked(location, "damaged") - named:
-        location.remove(f"damaged/{sha256}")
+        if FORMS["damaged"].fullmatch(f"damaged/{sha256}"):
+            location.remove(f"damaged/{sha256}")
     return Pruned(objects=objects, apparent_bytes=apparent_bytes, kept_fresh=kept_fresh)
+
+
+def _check_all_listed(location: Location, listed: list[str]) -> None:
+    """Raise RefusedError where a listing leaves out a snapshot that is there, by its pin or the note of a verify."""
+    unlisted = sorted((marked(location, "pins") | marked(location, "verified")) - set(listed))
+    names = [name for name in map(manifest_name, unlisted) if MANIFEST.fullmatch(name)]
+    for name, size in zip(names, location.sizes_of(names), strict=True):
+        if size is not None:
+            raise RefusedError(
+                f"{location.url} does not list {name}, which is there: whoever went by that listing would remove what "
+                "it needs; nothing was pruned\ntry again later; if this lasts, look what stands between here and there"
+            )
 
 
 def _names(location: Location, snapshot_id: str) -> set[str]:

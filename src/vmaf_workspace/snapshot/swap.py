@@ -6,7 +6,6 @@ has changed since stays as it is. Doing it twice is the same as doing it once.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -21,9 +20,11 @@ from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.scan import OPEN_DIRECTORY
+from vmaf_workspace.snapshot.journal import Journal, parsed, written
 from vmaf_workspace.snapshot.local import file_sha256
-from vmaf_workspace.snapshot.manifest import STAGING, is_place
+from vmaf_workspace.snapshot.manifest import STAGING
 from vmaf_workspace.snapshot.tree import signature
+from vmaf_workspace.whole import read_whole
 
 JOURNAL = ".vmaf-restore.json"
 
@@ -42,19 +43,13 @@ def finish(root: Path) -> list[tuple[str, str]]:
     a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
     """
     left: list[tuple[str, str]] = []
-    began: dict[str, Any] | None = None
+    began: Journal | None = None
     try:
-        content = (root / JOURNAL).read_bytes()
-        began = json.loads(content) if content else {"token": "0", "steps": []}  # empty: a power cut, nothing replaced
-        token = f"{int(began['token'], 16):016x}"
-        steps = [step for step in began["steps"] if is_place(step["path"])]
-        for step in steps:
-            step["staged"] = None if step["staged"] is None else str(int(step["staged"]))
-        named = began.get("directories", {})  # a restore of an older version names none
-        directories = {path: int(named[path]) & 0o777 for path in named if is_place(path) or path in BACKED_UP}
+        began = parsed(read_whole(root / JOURNAL))
+        token, steps, directories = began
     except FileNotFoundError:
         pass
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise WorkspaceError(
             f"{root / JOURNAL} says what a restore left to do and cannot be read ({error}); nothing was touched.\n"
             "Remove it, then restore again"
@@ -82,9 +77,13 @@ def staging(root: Path, subdir: str, token: str) -> str:
 
 def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
     """From here on the restore will be finished; with *flush*, which can take long, after a power cut as well."""
+    try:
+        content = written(journal["token"], journal["steps"], journal.get("directories", {}))
+    except ValueError as error:
+        raise WorkspaceError(f"cannot write down what is to be restored ({error}); nothing was changed") from error
     part = root / f"{JOURNAL}-{journal['token']}"
-    with open(part, "x", encoding="ascii") as file:
-        file.write(json.dumps(journal))  # `dump` is ten times slower
+    with open(part, "xb") as file:
+        file.write(content)
         if flush:
             file.flush()
             os.fsync(file.fileno())

@@ -17,12 +17,15 @@ from pathlib import Path
 from vmaf_workspace.children import each
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.snapshot.location import Location, is_bad_block
-from vmaf_workspace.snapshot.manifest import GoneError, Snapshot, object_name, short
+from vmaf_workspace.snapshot.local import identities
+from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location, check_is_ours, is_bad_block
+from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, object_name, short
 from vmaf_workspace.snapshot.store import ids, load, marked
+from vmaf_workspace.snapshot.tree import look
 
 LOADERS = "vmaf_workspace.load_model"  # entry points: callables of a Path that raise for a model that does not load
 LoadModel = Callable[[Path], object]
+MISSING = "is missing, or what lies there is a link or a model itself, and no file of its own"
 OTHER_CONTENT = "does not have the content that its name says"
 UNREADABLE = "cannot be read: its disk may be failing"
 
@@ -54,10 +57,12 @@ def verify(
     *,
     depth: Depth = Depth.HASHES,
     loaders: Sequence[LoadModel] | None = None,
+    root: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """Check these snapshots, all by default; *progress* gets (bytes done, bytes in all).
 
+    An object that is a file of the workspace *root* under a second name is none: it would go, or change, with that.
     *loaders* load a model file for Depth.RESTORE, those that installed packages offer by default. Raises
     WorkspaceError where there is no snapshot, or the location cannot be read.
     """
@@ -74,7 +79,11 @@ def verify(
     objects: dict[str, int] = {}
     for snapshot in loaded:
         objects |= snapshot.objects
-    wrong = _wrong_objects(location, objects, report, quick=depth is Depth.QUICK, progress=progress)
+    theirs = NOBODYS
+    if root is not None:
+        with suppress(WorkspaceError):  # where the models cannot be read, the snapshots can be verified all the same
+            theirs = identities(look(root).found.values())
+    wrong = _wrong_objects(location, objects, theirs, report, quick=depth is Depth.QUICK, progress=progress)
     if wrong and snapshot_ids is None:  # what was forgotten meanwhile may be pruned as well
         there = set(ids(location))
         loaded = [snapshot for snapshot in loaded if snapshot.id in there]
@@ -118,6 +127,7 @@ def model_files(top: Path) -> list[Path]:
 def _wrong_objects(
     location: Location,
     objects: dict[str, int],
+    theirs: Identities,
     report: Verified,
     *,
     quick: bool,
@@ -127,19 +137,20 @@ def _wrong_objects(
     wrong: dict[str, str] = {}
     total = sum(objects.values())
 
-    sizes = dict(zip(objects, location.sizes_of([object_name(sha256) for sha256 in objects]), strict=True))
+    names = [object_name(sha256) for sha256 in objects]
+    sizes = dict(zip(objects, location.sizes_of(names, theirs=theirs), strict=True))
 
     def check(sha256: str) -> str | None:
         name = object_name(sha256)
         if sizes[sha256] is None:
-            return f"{name} is missing"
+            return f"{name} {MISSING}"
         if sizes[sha256] != objects[sha256]:
             return f"{name} has {sizes[sha256]} bytes instead of {objects[sha256]}"
         try:
             if not quick and location.sha256(name) != sha256:
                 return f"{name} {OTHER_CONTENT}"
-        except FileNotFoundError:
-            return f"{name} is missing"
+        except (FileNotFoundError, DamagedError):  # since its size was asked
+            return f"{name} {MISSING}"
         except WorkspaceError as error:
             if not is_bad_block(error):
                 raise
@@ -166,7 +177,11 @@ def _note(
     *,
     is_read: bool,
 ) -> None:
-    """Keep what was found: which snapshots are whole, which objects must be stored again although they are there."""
+    """Keep what was found: which snapshots are whole, which objects must be stored again although they are there.
+
+    RefusedError where something foreign lies in our folders.
+    """
+    check_is_ours(location, to_write=True)
     for snapshot_id in marked(location, "verified") & (chosen - set(report.whole)):
         location.remove(f"verified/{snapshot_id}")
     if not is_read:

@@ -65,7 +65,7 @@ def held_by(location: Location, wipe: Wipe) -> str | None:
         found = difference(there, wipe.files)
         if found.added or found.removed or found.changed:
             continue
-        if snapshot_id in verify(location, [snapshot_id]).whole:
+        if snapshot_id in verify(location, [snapshot_id], root=Path(wipe.plan.root)).whole:
             return snapshot_id
     return None
 
@@ -116,7 +116,7 @@ def _entry(path: str, about: os.stat_result) -> Entry:
         path=path,
         device=about.st_dev,
         inode=about.st_ino,
-        newest_ns=about.st_mtime_ns,
+        newest_ns=max(0, about.st_mtime_ns),  # before 1970 is 0, as a scan has it
         files=1,
         apparent_bytes=about.st_size,
         disk_bytes=about.st_blocks * BLOCK,

@@ -1,0 +1,39 @@
+"""Names of files, as files of ours hold them: UTF-8 whatever the locale, other bytes as lone surrogates.
+
+Python decodes names as the locale says: under ISO-8859-1 the file `modèle.json`, whose è is two bytes, is a string of
+one letter more. Written down like that it would be another file wherever the locale is another one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def stored(data: Any) -> Any:
+    """*data* of JSON with each string that this process has for a name as it is to be written down."""
+    return data if _is_utf8() else _each(data, lambda name: os.fsencode(name).decode("utf-8", "surrogateescape"))
+
+
+def here(data: Any) -> Any:
+    """*data* of JSON with each string that was written down as this process would have it for a name."""
+    return data if _is_utf8() else _each(data, lambda text: os.fsdecode(text.encode("utf-8", "surrogateescape")))
+
+
+def _is_utf8() -> bool:
+    return sys.getfilesystemencoding().lower() == "utf-8"
+
+
+def _each(data: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(data, dict):
+        return {_each(key, change): _each(value, change) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_each(value, change) for value in data]
+    if not isinstance(data, str) or data.isascii():
+        return data
+    try:
+        return change(data)
+    except UnicodeEncodeError:  # the name of no file: a line of text that came from elsewhere
+        return data
