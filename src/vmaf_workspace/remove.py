@@ -149,6 +149,8 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
         return "something was mounted in it"
     if usage.marked:
         return "a workspace was made in it"
+    if usage.unseen:
+        return f"{usage.unseen[0]!r} in it could not be read ({dict(usage.problems)[usage.unseen[0]]})"
     if os.path.basename(entry.path.removesuffix("/")).startswith(ASIDE):
         return None  # a rest, which the run that renamed it aside may be removing now
     if (usage.newest_ns, usage.files, usage.apparent_bytes) != (entry.newest_ns, entry.files, entry.apparent_bytes):
@@ -205,7 +207,7 @@ def _take_in(
 ) -> None:
     """Add what became of *entry* to *report*; *links* counts what of hard-linked files is gone, over all entries."""
     if result is None:
-        report.failures.append((entry.path, "the process that was removing it was killed; clean again"))
+        report.failures.append((entry.path, "the process that was removing it was killed; give the same command again"))
         return
     if "kept" in result:
         path, why, locked, failed = result["kept"]
