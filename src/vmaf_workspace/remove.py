@@ -24,11 +24,11 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import CLEAN, liveness, open_entries, refuse_live_runs
-from vmaf_workspace.contract import SCRATCH
+from vmaf_workspace.contract import MARKER, SCRATCH
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.plan import Entry, Kept, Plan
-from vmaf_workspace.scan import OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
+from vmaf_workspace.scan import DEEPEST, OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
 from vmaf_workspace.setup import adopt
 from vmaf_workspace.unlink import ASIDE, attempt, remove_tree
 
@@ -230,12 +230,15 @@ def _take_in(
             report.freed_disk_bytes += disk_bytes
 
 
-def _remove_empty_directories(top: int) -> None:
-    """Directories of a store that are empty now, deepest first; a run that is just storing makes its own again."""
-    mount = mount_id(top)
-    with suppress(OSError, RecursionError):
-        for _, directories, _, fd in os.fwalk(".", topdown=False, dir_fd=top):
-            if mount_id(fd) == mount:
-                for name in directories:
-                    with suppress(OSError):
-                        os.rmdir(name, dir_fd=fd)
+def _remove_empty_directories(fd: int, depth: int = 0) -> None:
+    """Directories below that are empty now, but for those of a workspace of its own; a run makes its own again."""
+    with suppress(OSError):
+        with os.scandir(fd) as found:
+            names = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+        for name in names if depth < DEEPEST and not (depth and MARKER in names) else ():
+            with suppress(OSError):
+                with opened(name, dir_fd=fd) as below:
+                    if mount_id(below) != mount_id(fd):
+                        continue
+                    _remove_empty_directories(below, depth + 1)
+                os.rmdir(name, dir_fd=fd)

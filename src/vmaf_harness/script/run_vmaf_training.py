@@ -119,7 +119,7 @@ def _replacement(path: Path, inputs: Inputs, options: argparse.Namespace) -> Rep
     from vmaf_harness.model_group import group_files, settle
 
     settle(path)  # what a writer that was killed had begun
-    found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at)
+    found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at or "")
     labels = {"labels": inputs.labels, "seed": options.seed}
     found.begin(may_be_same=is_of_run(path, inputs.recipe, inputs.features, inputs.parameters, **labels))
     return found

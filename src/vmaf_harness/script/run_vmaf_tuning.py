@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     candidates = _candidates(inputs, options)
     from vmaf_harness.checkpoint import begun
 
-    replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at)
+    replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at or "")
     replacement.begin(may_be_same=begun(inputs.root, "tuning", inputs.recipe.name))
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)

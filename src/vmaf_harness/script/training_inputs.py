@@ -78,7 +78,7 @@ def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
         action="store_true",
         help=f"replace {what} of this name, after a snapshot of it; without this, exit code 3 where it is another one",
     )
-    add("--at", type=given, default="", metavar="URL", help="where that snapshot goes, instead of VMAF_BACKUPS")
+    add("--at", type=given, metavar="URL", help="where that snapshot goes, instead of VMAF_BACKUPS")
 
 
 def add_folds(parser: argparse.ArgumentParser) -> None:
