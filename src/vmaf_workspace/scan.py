@@ -238,7 +238,9 @@ def mount_id(fd: int) -> int:
     """
     try:
         info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # no /proc in this chroot, or no Linux
+    except OSError as error:  # no /proc in this chroot, or no Linux
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # what lacks descriptors is no other mount
+            raise
         return _mount_id_without_proc(fd)
     try:
         for line in os.read(info, 4096).splitlines():
