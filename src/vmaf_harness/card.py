@@ -62,6 +62,26 @@ def card(
     return json.dumps(about, indent=1).encode("ascii") + b"\n"
 
 
+def is_of_run(
+    path: Path, recipe: Recipe, features: FeatureParam, parameters: ModelParam, *, labels: Labels, seed: int
+) -> bool:
+    """Whether the model *path*, a `.pkl`, may be of a run of these arguments, as far as its card can tell."""
+    try:
+        about = json.loads(path.with_name(path.name.removesuffix(".pkl") + SUFFIX).read_bytes())
+        dataset = about["dataset"]
+        expected = {"name": recipe.name, **labels.as_dict()}
+        asked = json.loads(json.dumps([features.feature_options, dict(parameters.param_dict)]))
+        return bool(
+            {name: dataset[name] for name in expected} == expected
+            and about["model_type"] == parameters.model_type
+            and about["features"] == list(features.feature_names)
+            and [about["feature_options"], about["parameters"]] == asked
+            and about["seed"] == seed
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def is_of_training(model: str, root: Path, dataset: str, assets: Sequence[Asset]) -> bool:
     """Whether *model*, as `predictor.quality` takes it, was fitted to exactly these assets and labels, by its card.
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,7 @@ class Checkpoints:
         """*kind* and *dataset* are for people; *key* is what `key_of` says. *warn* gets a line for a damaged part."""
         self._root, self._warn = root, warn
         self._about = {"format": FORMAT, "kind": kind, "dataset": dataset, "key": key}
-        name = re.sub(r"[^\w.-]", "_", dataset)[:80].lstrip(".")
-        self.directory = root / "checkpoints_dir" / f"{kind}-{name}-{key[:32]}"
+        self.directory = root / "checkpoints_dir" / f"{kind}-{_as_name(dataset)}-{key[:32]}"
 
     def get(self, part: str) -> Any:
         """What was put under this name; None where there is nothing whole."""
@@ -70,6 +70,15 @@ class Checkpoints:
 
     def _path(self, part: str) -> Path:
         return self.directory / f"{part}.pkl"
+
+
+def begun(root: Path, kind: str, dataset: str) -> bool:
+    """Whether some run of this kind and dataset has left checkpoints."""
+    return any((root / "checkpoints_dir").glob(f"{kind}-{escape(_as_name(dataset))}-*"))
+
+
+def _as_name(dataset: str) -> str:
+    return re.sub(r"[^\w.-]", "_", dataset)[:80].lstrip(".")
 
 
 def key_of(

@@ -75,9 +75,9 @@ def _steps(references: Path, recipe: Path, root: Path, *, draws: bool) -> Iterat
     inputs = [str(recipe), str(features)]
     yield "run_encode", [str(references), str(recipe), *LADDER, "--label-with", TEACHER]
     by_source = "--leave-one-source-out"
-    yield "run_vmaf_tuning", [*inputs, str(model), f"{NAME}.pkl", *SEARCHED, by_source, stored]
+    yield "run_vmaf_tuning", [*inputs, str(model), f"{NAME}.pkl", *SEARCHED, by_source, stored, "--overwrite"]
     yield "run_vmaf_cross_validation", [*inputs, tuned, by_source, stored, *plots]
-    yield "run_vmaf_training", [*inputs, tuned, NAME, stored, *plots]
+    yield "run_vmaf_training", [*inputs, tuned, NAME, stored, *plots, "--overwrite"]
     yield "run_testing", ["VMAF", str(recipe), stored, "--suppress-plot"]
     trained = str(root / "model" / f"{NAME}.json")
     by_libvmaf = ["--vmaf-model", trained, "--print-result", "--keep-workfiles", *plots]

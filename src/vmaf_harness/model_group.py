@@ -20,7 +20,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,17 @@ def read_model(path: Path) -> Model:
         return model_of_json(_part(path, ""), str(path)) if path.suffix == ".json" else _read_pkl(path)
 
 
-def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None = None) -> list[Path]:
+def write_model(
+    path: Path,
+    model: Model,
+    *,
+    extra: Mapping[str, bytes] | None = None,
+    check: Callable[[Mapping[str, bytes]], None] | None = None,
+) -> list[Path]:
     """Write all files of a model's group, whole or not at all, over one of that name; the paths, `.pkl` first.
 
     *path* is that of the `.pkl`; the suffix may be left out. *extra* are further parts by suffix (``.card.json``).
+    *check* gets the content of all parts by name, before the first is written, and raises where they may not be.
     There is no JSON of a model that libvmaf cannot load (`Model.why_no_json`). Raises HarnessError where it cannot be
     written.
     """
@@ -71,6 +78,8 @@ def write_model(path: Path, model: Model, *, extra: Mapping[str, bytes] | None =
                 for name, content in [*parts.items(), (_MANIFEST, json.dumps(list(parts)).encode())]:
                     _write(stage / name, content)
                 _settle(path)  # what a killed writer had begun
+                if check is not None:
+                    check(parts)
                 os.rename(stage, _whole(path))
                 _settle(path)
             except BaseException:

@@ -39,6 +39,10 @@ _RUNNING = {
     "keep_going": "leave out assets that are missing or fail",
     "refuse_damaged": "take no damaged distorted video; without this, a warning",
 }
+_REPLACING = {
+    "overwrite": "replace what has this name, after a snapshot of it; without this, exit code 3",
+    "at": "where that snapshot goes, instead of ws.backups or VMAF_BACKUPS",
+}
 _FOLDS = {
     "folds": "folds of whole contents (default: 5)",
     "leave_one_source_out": "a fold for each content",
@@ -78,20 +82,26 @@ def train(
     processes: str = "",
     seed: str = "",
     workspace: str = "",
+    at: str = "",
+    overwrite: bool = False,
     cache_result: bool = False,
     suppress_plot: bool = False,
     keep_going: bool = False,
     refuse_damaged: bool = False,
 ) -> int:
-    """Train a model into model/, over one of the same name; a killed bootstrap goes on where it stopped."""
+    """Train a model into model/; one of the same name stays, unless --overwrite; a killed bootstrap goes on."""
     from vmaf_harness.script.run_vmaf_training import main
 
     inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
     values = {"subj_model": subj_model, "save_plot": save_plot, "processes": processes, "seed": seed}
     switches = {"cache_result": cache_result, "suppress_plot": suppress_plot, "keep_going": keep_going}
-    switches["refuse_damaged"] = refuse_damaged
+    switches |= {"refuse_damaged": refuse_damaged, "overwrite": overwrite}
     return main(
-        [*positional(**inputs, output_model=output_model), *flags(**values, workspace=workspace), *flags(**switches)]
+        [
+            *positional(**inputs, output_model=output_model),
+            *flags(**values, workspace=workspace, at=at),
+            *flags(**switches),
+        ]
     )
 
 
@@ -139,18 +149,20 @@ def tune(
     processes: str = "",
     seed: str = "",
     workspace: str = "",
+    at: str = "",
+    overwrite: bool = False,
     cache_result: bool = False,
     keep_going: bool = False,
     refuse_damaged: bool = False,
 ) -> int:
-    """Search gamma, C and nu by cross-validation; the best set goes to model_param/, over one of the same name."""
+    """Search gamma, C and nu by cross-validation into model_param/; a set of that name stays, unless --overwrite."""
     from vmaf_harness.script.run_vmaf_tuning import main
 
     inputs = {"dataset": dataset, "feature_param": feature_param, "model_param": model_param}
     values = {"random": random, "folds": folds, "subj_model": subj_model, "processes": processes, "seed": seed}
     switches = {"leave_one_source_out": leave_one_source_out, "cache_result": cache_result, "keep_going": keep_going}
-    switches["refuse_damaged"] = refuse_damaged
-    arguments = [*positional(**inputs, output_param=output_param), *flags(**values, workspace=workspace)]
+    switches |= {"refuse_damaged": refuse_damaged, "overwrite": overwrite}
+    arguments = [*positional(**inputs, output_param=output_param), *flags(**values, workspace=workspace, at=at)]
     for flag, text in (("--gamma", gamma), ("--C", cost), ("--nu", nu)):
         several = text.replace(",", " ").split()
         arguments += [flag, *several] if several else []
@@ -173,6 +185,7 @@ TRAINING = (
         {
             **_TRAINING,
             "output_model": "the model that is written; a bare name goes to model/",
+            **_REPLACING,
             **running("subj_model", "save_plot", "processes", "seed"),
             **running("cache_result", "suppress_plot", "keep_going", "refuse_damaged"),
         },
@@ -193,6 +206,7 @@ TRAINING = (
         {
             **_TRAINING,
             "output_param": "the set that is written; a bare name goes to model_param/",
+            **_REPLACING,
             "gamma": "values to try, such as '0.02 0.05'",
             "cost": "values of C to try, such as '1 4'",
             "nu": "values to try, such as '0.5 0.9'",

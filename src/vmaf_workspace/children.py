@@ -3,12 +3,14 @@
 Removal and scanning are system calls with a little Python between them: threads spend their time handing each other
 the interpreter (50 000 unlinks on tmpfs: 0.45 s with 8 threads, 0.13 s with 8 children, 0.23 s alone), children do not.
 A child is one `fork` away (1 ms), inherits what is open, locks included, and ends when its parent is gone. Where the
-process already runs several threads a fork is unsafe, so there the same work is done by threads.
+process already runs several threads a fork is unsafe, so there the same work is done by threads. Where no more
+processes or descriptors are to be had, this process does the shares of the children that could not begin.
 Hashing and copying 5 000 files of 100 kB on two processors: 0.65 s by one process, 0.33 s by two children.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import selectors
@@ -22,6 +24,7 @@ from typing import Any, Generic, TypeVar
 from vmaf_workspace.errors import WorkspaceError
 
 Job = TypeVar("Job")
+NO_MORE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # processes, memory, descriptors
 BATCH = 16  # jobs handed over at a time: one by one costs as much as hashing a small file
 
 
@@ -40,12 +43,13 @@ class Children(Generic[Job]):
         """
         self._jobs, self._work, self._n = jobs, work, min(at_most, len(jobs))
         self._children: dict[int, int] = {}  # read end of a child's pipe -> its pid
+        self._own: list[int] = []  # shares that no child could be had for
         self._forks = may_fork and is_single_threaded()
         if self._forks:
             try:
                 for k in range(self._n):
-                    self._start(k)
-            except BaseException:  # no more processes to be had: those begun must not go on unseen
+                    self._start_or_keep(k)
+            except BaseException:  # those begun must not go on unseen
                 self.__exit__(None, None, None)
                 raise
 
@@ -75,6 +79,14 @@ class Children(Generic[Job]):
                     pool.shutdown(cancel_futures=True)
                     raise
 
+    def _start_or_keep(self, k: int) -> None:
+        try:
+            self._start(k)
+        except OSError as error:
+            if error.errno not in NO_MORE:
+                raise
+            self._own.append(k)
+
     def _start(self, k: int) -> None:
         read_fd, write_fd = os.pipe()
         # blocked, so that a Ctrl-C at the child's first step does not run our handlers in it
@@ -87,6 +99,8 @@ class Children(Generic[Job]):
                 os.close(write_fd)
                 if pid > 0:
                     self._children[read_fd] = pid
+                else:
+                    os.close(read_fd)
                 signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         if pid:
             return
@@ -107,7 +121,7 @@ class Children(Generic[Job]):
     def _from_children(self) -> Iterator[tuple[int, Any]]:
         waiting = set(range(len(self._jobs)))
         rest = dict.fromkeys(self._children, b"")
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:  # epoll would take a descriptor
             for fd in rest:
                 selector.register(fd, selectors.EVENT_READ)
             while rest:
@@ -126,7 +140,10 @@ class Children(Generic[Job]):
                         os.close(key.fd)
                         os.waitpid(self._children.pop(key.fd), 0)
         for index in sorted(waiting):
-            yield index, None
+            if index % self._n in self._own:
+                yield index, json.loads(json.dumps(self._work(self._jobs[index])))
+            else:
+                yield index, None
 
 
 def each(

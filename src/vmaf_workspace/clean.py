@@ -67,7 +67,7 @@ def plan_clean(
             path = f"{subdir}/{name}"
             if isinstance(found, Kept):
                 kept.append(found)
-            elif found.mounts or found.marked:
+            elif found.mounts or found.marked or found.unseen:
                 kept.append(_not_scratch(path, found))
             else:
                 with suppress(FileNotFoundError):  # its run ended and took it along
@@ -301,8 +301,12 @@ def _not_scratch(path: str, usage: Usage) -> Kept:
     if usage.marked:
         where = ", ".join(repr(os.path.normpath(f"{path}/{place}")) for place in usage.marked)
         why = f"it holds a workspace of its own, {where}, which may hold models; move that out first"
-    else:
+    elif usage.mounts:
         why = f"something is mounted in it at {', '.join(map(repr, usage.mounts))}; unmount that first"
+    else:
+        where = repr(os.path.normpath(f"{path}/{usage.unseen[0]}"))
+        problem = dict(usage.problems)[usage.unseen[0]]
+        why = f"nobody can tell whether it holds a workspace of its own: {where} could not be read ({problem})"
     return Kept(path=f"{path}/", why=why, live=False, failed=True)
 
 

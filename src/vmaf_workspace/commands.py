@@ -277,6 +277,7 @@ def _show_and_execute(
     from vmaf_workspace.clean import refuse_live_runs
     from vmaf_workspace.plan import save
     from vmaf_workspace.remove import execute
+    from vmaf_workspace.snapshot.tree import stopped_wipe
 
     if dry_run or save_to:
         if save_to:
@@ -302,4 +303,5 @@ def _show_and_execute(
         print(render.removal_json(plan, report, code))
     else:
         render.report_lines(plan, report)
+    render.listing("stays:", stopped_wipe(Path(plan.root)), file=sys.stderr)
     return code

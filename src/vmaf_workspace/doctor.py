@@ -22,6 +22,7 @@ from vmaf_workspace.errors import InUseError, NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import STARTING, stale_sessions
+from vmaf_workspace.snapshot.tree import stopped_wipe
 from vmaf_workspace.status import stored
 from vmaf_workspace.surfaces import Inspector, inspector, is_special, latest_backup, trained
 from vmaf_workspace.unlink import ASIDE
@@ -332,6 +333,7 @@ def _rests(root: Path) -> Iterator[Finding]:
         source, target = (shlex.quote(str(journal.get(end))) for end in ("from", "to"))
         remedy = f"ws.migrate --from {source} --to {target}"
         yield Finding(level=Level.WARNING, about="workspace", found=found, remedy=remedy)
+    of_wipes = stopped_wipe(root)
     for subdir in SUBDIRS:
         try:
             names = os.listdir(root / subdir.name)
@@ -341,10 +343,14 @@ def _rests(root: Path) -> Iterator[Finding]:
                 yield Finding(level=Level.ERROR, about=f"{subdir.name}/", found=found, remedy=remedy)
             continue
         rests = [name for name in names if name.startswith((ASIDE, STARTING)) and _is_old(root / subdir.name / name)]
-        if rests:
+        if rests and not subdir.backed_up:
             remedy = subdir.removed_by or "remove them by hand"
             found = f"{len(rests)} hidden rests of a task that was killed, such as {sorted(rests)[0]}"
             yield Finding(level=Level.WARNING, about=f"{subdir.name}/", found=found, remedy=f"`{remedy}` finishes it")
+        if stopped := [(path, why) for path, why in of_wipes if path.startswith(f"{subdir.name}/")]:
+            left, _, remedy = stopped[0][1].partition(": ")
+            found = f"{len(stopped)} {'file' if len(stopped) == 1 else 'files'} {left}, such as {stopped[0][0]}"
+            yield Finding(level=Level.WARNING, about=f"{subdir.name}/", found=found, remedy=remedy)
         begun = [name for name in names if name.startswith(".") and name.endswith(".whole")]
         if subdir.backed_up and begun:
             found = f"{sorted(begun)[0]}: a model that was being written when its writer was killed"

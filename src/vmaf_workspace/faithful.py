@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -151,11 +152,20 @@ def copy(
         )
 
 
-def compare(tree: Tree, source: str, target: str, *, progress: Callable[[int, int], None] | None = None) -> None:
+def compare(
+    tree: Tree,
+    source: str,
+    target: str,
+    *,
+    without: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
     """Read both trees and raise unless they are the same: WorkspaceError for a copy that differs, InUseError for a
 
-    source that somebody changed since it was listed as *tree*.
+    source that somebody changed since it was listed as *tree*. Both have the same names, too, the entries *without*
+    right below the top apart: a file system that ignores case, say, has one name for what were two.
     """
+    _compare_names(tree, look(target, without=without), source, target)
 
     def work(batch: list[list[str]]) -> dict[str, Any]:
         one, other = bytearray(CHUNK), bytearray(CHUNK)
@@ -181,6 +191,27 @@ def compare(tree: Tree, source: str, target: str, *, progress: Callable[[int, in
     for path, (link, _) in tree.links.items():
         if os.readlink(_at(target, path)) != link:
             raise WorkspaceError(f"the copy {_at(target, path)} leads elsewhere than {_at(source, path)}")
+
+
+def _compare_names(tree: Tree, there: Tree, source: str, target: str) -> None:
+    kinds = ((tree.directories, there.directories), (tree.files, there.files), (tree.links, there.links))
+    wrong = sorted({path for one, other in kinds for path in one.keys() ^ other.keys()})
+    if not wrong:
+        return
+    every = [*tree.directories, *tree.files, *tree.links]
+    twins: dict[str, list[str]] = {}
+    for path in every:
+        twins.setdefault(unicodedata.normalize("NFC", path).casefold(), []).append(path)
+    pairs = sorted(found[:2] for found in twins.values() if len(found) > 1)
+    if pairs:
+        raise WorkspaceError(
+            f"{target} is on a file system that takes {pairs[0][0]!r} and {pairs[0][1]!r} for one name; "
+            f"{source} is as it was\nrename one of them, or name a directory on another file system"
+        )
+    raise WorkspaceError(
+        f"the copy {target} has not the same names as {source}: {wrong[0]!r} is on one side alone; "
+        f"{source} is as it was\nlook to the disk of {target}, remove what lies there, then try again"
+    )
 
 
 def finish(tree: Tree, source: str, target: str) -> None:

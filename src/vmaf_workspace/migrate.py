@@ -92,7 +92,16 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
             failures = _remove_source(source, target, progress)
     if not failures:
         _complete(source, target)
-    return replace(planned, failures=tuple(failures))
+    return _read_again(replace(planned, failures=tuple(failures)))
+
+
+def _read_again(moved: Moved) -> Moved:
+    """The same with what is at the target now: that is what is reported, not what was planned."""
+    from vmaf_workspace import faithful
+
+    tree = faithful.look(str(moved.target), without=(MARKER,))
+    files = len(tree.files) + len(tree.links)
+    return replace(moved, files=files, apparent_bytes=tree.apparent_bytes, disk_bytes=tree.disk_bytes)
 
 
 def _write_journal(root: Path, journal: dict[str, Any]) -> None:
@@ -208,7 +217,7 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
         faithful.copy(tree, str(source), str(stage), without=(MARKER,), progress=bar)
         bar = progress("comparing") if progress else None
         with Children([str(stage)], _synced, at_most=1) as syncing:  # the disk works while we compare
-            faithful.compare(tree, str(source), str(stage), progress=bar)
+            faithful.compare(tree, str(source), str(stage), without=(MARKER,), progress=bar)
             for _, is_synced in syncing:
                 if not is_synced:
                     sync_file_system(str(stage))  # says why

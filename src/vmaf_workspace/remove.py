@@ -24,11 +24,11 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import CLEAN, liveness, open_entries, refuse_live_runs
-from vmaf_workspace.contract import SCRATCH
+from vmaf_workspace.contract import MARKER, SCRATCH
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.plan import Entry, Kept, Plan
-from vmaf_workspace.scan import OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
+from vmaf_workspace.scan import DEEPEST, OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
 from vmaf_workspace.setup import adopt
 from vmaf_workspace.unlink import ASIDE, attempt, remove_tree
 
@@ -149,6 +149,8 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
         return "something was mounted in it"
     if usage.marked:
         return "a workspace was made in it"
+    if usage.unseen:
+        return f"{usage.unseen[0]!r} in it could not be read ({dict(usage.problems)[usage.unseen[0]]})"
     if os.path.basename(entry.path.removesuffix("/")).startswith(ASIDE):
         return None  # a rest, which the run that renamed it aside may be removing now
     if (usage.newest_ns, usage.files, usage.apparent_bytes) != (entry.newest_ns, entry.files, entry.apparent_bytes):
@@ -205,7 +207,7 @@ def _take_in(
 ) -> None:
     """Add what became of *entry* to *report*; *links* counts what of hard-linked files is gone, over all entries."""
     if result is None:
-        report.failures.append((entry.path, "the process that was removing it was killed; clean again"))
+        report.failures.append((entry.path, "the process that was removing it was killed; give the same command again"))
         return
     if "kept" in result:
         path, why, locked, failed = result["kept"]
@@ -228,12 +230,15 @@ def _take_in(
             report.freed_disk_bytes += disk_bytes
 
 
-def _remove_empty_directories(top: int) -> None:
-    """Directories of a store that are empty now, deepest first; a run that is just storing makes its own again."""
-    mount = mount_id(top)
-    with suppress(OSError, RecursionError):
-        for _, directories, _, fd in os.fwalk(".", topdown=False, dir_fd=top):
-            if mount_id(fd) == mount:
-                for name in directories:
-                    with suppress(OSError):
-                        os.rmdir(name, dir_fd=fd)
+def _remove_empty_directories(fd: int, depth: int = 0) -> None:
+    """Directories below that are empty now, but for those of a workspace of its own; a run makes its own again."""
+    with suppress(OSError):
+        with os.scandir(fd) as found:
+            names = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+        for name in names if depth < DEEPEST and not (depth and MARKER in names) else ():
+            with suppress(OSError):
+                with opened(name, dir_fd=fd) as below:
+                    if mount_id(below) != mount_id(fd):
+                        continue
+                    _remove_empty_directories(below, depth + 1)
+                os.rmdir(name, dir_fd=fd)

@@ -93,6 +93,7 @@ def status_json(root: str, reason: str, status: Status, stored: Sequence[Stored]
         free_bytes=status.free_bytes,
         free_inodes=status.free_inodes,
         live=[kept_json(kept) for kept in status.live],
+        stopped=[{"path": path, "why": why} for path, why in status.stopped],
         unreadable=[{"path": path, "problem": problem} for path, problem in total.problems],
         **({} if stored is None else {"stores": [_stored_json(each) for each in stored]}),
     )
@@ -182,6 +183,7 @@ def status_lines(status: Status) -> None:
     table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
     _live(status.live, kept="")
+    listing("no models:", status.stopped)
     listing("cannot be read, so not counted:", total.problems)
     if not status.exists:
         print("(not there yet: a run, or `ws.setup`, makes it)")

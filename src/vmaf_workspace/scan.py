@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 from vmaf_workspace.contract import BY_NAME, MARKER, SCRATCH
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-DEEPEST = 200  # directories held open at once; deeper trees are named, not measured
+DEEPEST = 200  # directories held open at once; below them one is, and the way up is by `..`
 BLOCK = 512  # unit of st_blocks, POSIX
 LINK = ("device", "inode", "links in the tree", "links in all", "disk bytes")
 
@@ -31,6 +32,9 @@ class Usage:
     problems: list[tuple[str, str]] = field(default_factory=list)  # (path below the tree, what is wrong with it)
     mounts: list[str] = field(default_factory=list)  # paths below the tree where another file system is mounted
     marked: list[str] = field(default_factory=list)  # directories of the tree that are workspaces themselves
+    unseen: list[str] = field(
+        default_factory=list
+    )  # directories that we could not look into, and a removal perhaps could
 
     def add(self, other: Usage) -> None:
         """Count *other* in."""
@@ -42,6 +46,7 @@ class Usage:
         self.problems += other.problems
         self.mounts += other.mounts
         self.marked += other.marked
+        self.unseen += other.unseen
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for a pipe."""
@@ -98,6 +103,98 @@ def _walk(
     seen: set[tuple[int, int]],
     mount: int | None,
 ) -> None:
+    for name in _measure(fd, prefix, usage, links, seen):
+        path = f"{prefix}{name}"
+        try:
+            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            _not_seen(usage, path, error)
+            continue
+        try:
+            if mount is not None and mount_id(child) != mount:
+                usage.mounts.append(path)
+            elif depth < DEEPEST:
+                _walk(child, f"{path}/", depth + 1, usage, links, seen, mount)
+            else:
+                _walk_deep(child, f"{path}/", usage, links, seen, mount)
+        except OSError as error:
+            _not_seen(usage, path, error)
+        finally:
+            os.close(child)
+
+
+def _walk_deep(
+    fd: int,
+    prefix: str,
+    usage: Usage,
+    links: dict[tuple[int, int], list[int]],
+    seen: set[tuple[int, int]],
+    mount: int | None,
+) -> None:
+    """The same with one directory open, however deep it goes; each `..` must be where we came from."""
+    here = os.dup(fd)
+    try:
+        above = [(prefix, _measure(here, prefix, usage, links, seen), _inode(here))]
+        while above:
+            prefix, waiting, _ = above[-1]
+            if not waiting:
+                above.pop()
+                if above:
+                    here = _above(here, above[-1][2])
+                continue
+            path = f"{prefix}{(name := waiting.pop())}"
+            try:
+                child = os.open(name, OPEN_DIRECTORY, dir_fd=here)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                _not_seen(usage, path, error)
+                continue
+            if mount is not None and mount_id(child) != mount:
+                os.close(child)
+                usage.mounts.append(path)
+                continue
+            os.close(here)
+            here, below = child, []
+            try:
+                below = _measure(here, f"{path}/", usage, links, seen)
+            except OSError as error:
+                _not_seen(usage, path, error)
+            above.append((f"{path}/", below, _inode(here)))
+    finally:
+        os.close(here)
+
+
+def _above(fd: int, inode: tuple[int, int]) -> int:
+    """The directory that *fd*, which is closed, lies in; OSError unless that is *inode*."""
+    try:
+        up = os.open("..", OPEN_DIRECTORY, dir_fd=fd)
+    except OSError as error:
+        raise OSError(errno.ESTALE, f"the way back up is closed: {error.strerror}") from error
+    if _inode(up) != inode:
+        os.close(up)
+        raise OSError(errno.ESTALE, "moved while it was read")
+    os.close(fd)
+    return up
+
+
+def _inode(fd: int) -> tuple[int, int]:
+    about = os.fstat(fd)
+    return about.st_dev, about.st_ino
+
+
+def _not_seen(usage: Usage, path: str, error: OSError) -> None:
+    usage.problems.append((path, error.strerror or str(error)))
+    if error.errno not in (errno.EACCES, errno.EPERM):  # what forbids a look forbids a removal as well
+        usage.unseen.append(path)
+
+
+def _measure(
+    fd: int, prefix: str, usage: Usage, links: dict[tuple[int, int], list[int]], seen: set[tuple[int, int]]
+) -> list[str]:
+    """Count what lies right in the directory *fd*; the names of its directories."""
     files = apparent = blocks = 0
     newest = usage.newest_ns
     below: list[str] = []
@@ -131,27 +228,7 @@ def _walk(
     usage.apparent_bytes += apparent
     usage.disk_bytes += blocks * BLOCK
     usage.newest_ns = newest
-    for name in below:
-        path = f"{prefix}{name}"
-        if depth >= DEEPEST:
-            usage.problems.append((path, f"nested deeper than {DEEPEST} directories, not measured"))
-            continue
-        try:
-            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            usage.problems.append((path, error.strerror or str(error)))
-            continue
-        try:
-            if mount is not None and mount_id(child) != mount:
-                usage.mounts.append(path)
-                continue
-            _walk(child, f"{path}/", depth + 1, usage, links, seen, mount)
-        except OSError as error:
-            usage.problems.append((path, error.strerror or str(error)))
-        finally:
-            os.close(child)
+    return below
 
 
 def mount_id(fd: int) -> int:
@@ -161,7 +238,9 @@ def mount_id(fd: int) -> int:
     """
     try:
         info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # no /proc in this chroot, or no Linux
+    except OSError as error:  # no /proc in this chroot, or no Linux
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # what lacks descriptors is no other mount
+            raise
         return _mount_id_without_proc(fd)
     try:
         for line in os.read(info, 4096).splitlines():

@@ -15,6 +15,7 @@ from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT, STORES, SU
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.plan import Kept
 from vmaf_workspace.scan import Usage, usage_by_subdir, usage_of
+from vmaf_workspace.snapshot.tree import stopped_wipe
 
 _THEIRS = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1
 _FORMAT = re.compile(rb'\{"format": (\d+),')  # how an entry of ours begins
@@ -40,6 +41,7 @@ class Status:
     free_bytes: int  # for this user, on the workspace's file system
     free_inodes: int
     live: tuple[Kept, ...]
+    stopped: tuple[tuple[str, str], ...] = ()  # what a wipe that was stopped has left: (path, what to do)
 
 
 def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Status:
@@ -67,6 +69,7 @@ def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Stat
         free_bytes=room.f_bavail * room.f_frsize,
         free_inodes=room.f_favail,
         live=tuple(live_runs(root, newest_ns=newest_ns)) if exists else (),
+        stopped=tuple(stopped_wipe(root)) if exists else (),
     )
 
 

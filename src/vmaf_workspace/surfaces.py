@@ -7,12 +7,14 @@ point `vmaf_workspace.inspect` (an `Inspector`). Without one everything else is 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +32,7 @@ INSPECTORS = "vmaf_workspace.inspect"
 CARD = ".card.json"
 _LIBSVM = b"LIBSVM"  # in the pickle of each model that has a text beside it
 THREADS = 4
+MOST_MISSING = 100  # missing files of a model that are named; how many there are, the name of a file may decide
 
 
 class Inspector(Protocol):
@@ -165,7 +168,7 @@ def _say(error: OSError) -> None:
 def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
     about = read_object(top / f"{name}{CARD}")
     statistics, dataset = _part(about, "statistics"), _part(about, "dataset")
-    srocc, features = statistics.get("srocc"), about.get("features")
+    features = about.get("features")
     return Model(
         surface=surface,
         name=name,
@@ -178,7 +181,7 @@ def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.sta
         made_at=_text(about.get("made_at")),
         dataset=_text(dataset.get("name")),
         label_source=_text(dataset.get("label_source")),
-        srocc=float(srocc) if isinstance(srocc, (int, float)) else None,
+        srocc=_number(statistics.get("srocc")),
     )
 
 
@@ -189,10 +192,11 @@ def _missing(top: Path, name: str, files: Mapping[str, object]) -> list[str]:
         return [] if {f"{name}.json", f"{name}.bootstrap.json"} & set(files) else [f"{name}.pkl"]
     rest = {path.removeprefix(f"{name}.pkl").removesuffix(".model") for path in pickles}
     highest = max((int(number.removeprefix(".")) for number in rest if number), default=0)
-    numbers = ["", *(f".{number:04d}" for number in range(1, highest + 1))]
-    wanted = [f"{name}.pkl{number}{suffix}" for number in numbers for suffix in ("", ".model")]
     has_text = any(path.endswith(".model") for path in pickles) or _is_libsvm(top / f"{name}.pkl")
-    return [path for path in wanted if path not in files and (has_text or not path.endswith(".model"))]
+    numbers = chain([""], (f".{number:04d}" for number in range(1, highest + 1)))
+    wanted = (f"{name}.pkl{number}{suffix}" for number in numbers for suffix in (("", ".model") if has_text else ("",)))
+    found = list(islice((path for path in wanted if path not in files), MOST_MISSING + 1))
+    return [*found[:MOST_MISSING], "…"] if len(found) > MOST_MISSING else found  # as many as a name likes to say
 
 
 def _is_libsvm(path: Path) -> bool:
@@ -362,6 +366,14 @@ def _is_held(root: Path, model: Model, held: Mapping[str, File]) -> bool:
 def _part(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = about.get(name)
     return part if isinstance(part, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    """A finite number; None for anything else, one that no float holds too."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _text(value: object) -> str | None:

@@ -61,8 +61,14 @@ def trainable_once(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def small(trainable_once: tuple[Trainable, Path], vmaf_workspace: Path, tmp_path: Path) -> Trainable:
-    """A dataset of the test's own, in `tmp_path/small`, its features stored in `vmaf_workspace` already."""
+def small(
+    trainable_once: tuple[Trainable, Path], vmaf_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Trainable:
+    """A dataset of the test's own, in `tmp_path/small`, its features stored in `vmaf_workspace` already.
+
+    What is replaced is backed up into `tmp_path/backups`.
+    """
+    monkeypatch.setenv("VMAF_BACKUPS", str(tmp_path / "backups"))
     return trainable.copy(trainable_once[0], tmp_path / "small", trainable_once[1], vmaf_workspace)
 
 

@@ -242,7 +242,7 @@ def test_checkpoints_of_other_data_or_parameters_are_not_picked_up(
     assert run_vmaf_training.main(arguments) == 0
     assert "3 of 3 models are taken from" in capsys.readouterr().err
     change(small)
-    assert run_vmaf_training.main(arguments) == 0
+    assert run_vmaf_training.main([*arguments, "--overwrite"]) == 0
     assert "are taken from" not in capsys.readouterr().err
     assert len(os.listdir(vmaf_workspace / "checkpoints_dir")) == 3  # the placeholder, too
 

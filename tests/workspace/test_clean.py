@@ -644,3 +644,26 @@ def test_a_run_takes_over_no_directory_that_holds_something_to_clean(tmp_path: P
     assert done.code == 0
     assert "output/ held files before; a clean or a purge takes them" in done.err
     assert results.exists()
+
+
+@pytest.mark.parametrize("depth", [150, 205, 600])
+def test_a_workspace_nested_at_any_depth_keeps_its_entry(depth: int, tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    top = root / "workdir" / "old"
+    model = write(top / "/".join("d" * depth) / "model" / "m.pkl")
+    write(model.parent.parent / ".vmaf-workspace" / "workspace.json")
+    age(top)
+    report = clean(root)
+    assert [(kept.path, kept.failed) for kept in report.kept] == [("workdir/old/", True)]
+    assert model.exists()
+
+
+def test_an_entry_that_could_not_be_looked_through_is_kept(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    model = write(root / "workdir" / "old" / "/".join("d" * 60) / "model" / "m.pkl")
+    write(model.parent.parent / ".vmaf-workspace" / "workspace.json")
+    age(root / "workdir" / "old")
+    code = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n" + CLI
+    done = python(code, "clean-scratch", "--workspace", root)
+    assert (done.code, model.exists()) == (1, True), done
+    assert "nobody can tell" in done.err

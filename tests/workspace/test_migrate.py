@@ -30,9 +30,9 @@ from trees import (
     ws,
 )
 
-from vmaf_workspace import guard
+from vmaf_workspace import faithful, guard
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER
-from vmaf_workspace.errors import InUseError
+from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.migrate import REWRITTEN, migrate
 from vmaf_workspace.setup import setup
 
@@ -780,3 +780,30 @@ def test_it_takes_no_longer_than_the_files_need(tmp_path: Path) -> None:
     began = time.monotonic()
     assert move(root, tmp_path / "moved").code == 0
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("names", [("base.json", "BASE.json"), ("mode\u0300le", "mod\u00e8le"), ("run1/a", "RUN1/a")])
+def test_a_copy_in_which_two_names_became_one_is_refused_naming_both(names: tuple[str, str], tmp_path: Path) -> None:
+    one, other = names
+    for name in (one, other):
+        write(tmp_path / "source" / name)
+    tree = faithful.look(str(tmp_path / "source"))
+    (tmp_path / "target").mkdir()
+    faithful.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+    faithful.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+    gone = tmp_path / "target" / other.split("/")[0]  # what a file system that ignores case leaves of the two
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(WorkspaceError, match="for one name") as error:
+        faithful.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+    for name in (one, other):
+        assert repr(name.split("/")[0]) in str(error.value)
+
+
+def test_a_copy_that_holds_more_than_its_source_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "source" / "a")
+    tree = faithful.look(str(tmp_path / "source"))
+    (tmp_path / "target").mkdir()
+    faithful.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+    write(tmp_path / "target" / "b")
+    with pytest.raises(WorkspaceError, match="'b' is on one side alone"):
+        faithful.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))

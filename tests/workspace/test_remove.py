@@ -233,9 +233,10 @@ sys.exit(main(["clean-scratch", "--json", "--workspace", sys.argv[1]]))
     done = python(code, root)
     assert done.code == 1
     report = done.json
-    assert {"path": "workdir/run12/", "problem": "the process that was removing it was killed; clean again"} in report[
-        "failures"
-    ]
+    assert {
+        "path": "workdir/run12/",
+        "problem": "the process that was removing it was killed; give the same command again",
+    } in report["failures"]
     assert report["removed"]["entries"] + len(report["failures"]) == 20
     assert clean(root).is_complete
     assert left(root) == []

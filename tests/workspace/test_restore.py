@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import stat
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, reforged, take
-from trees import age, everything, in_a_mount_namespace, live_run, workspace, write, ws
+from trees import age, everything, in_a_mount_namespace, live_run, python, workspace, write, ws
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
@@ -652,3 +653,142 @@ def test_the_list_says_of_which_workspace_each_snapshot_is_and_what_is_damaged_b
     assert str(root) not in table
     assert max(map(len, table.splitlines())) < 200
     assert taken.id[:28] in damaged
+
+
+def killed(root: Path, at: Path, steps: int) -> None:
+    """A restore that was killed after so many files were in their places."""
+    code = """
+import os, signal, sys
+from vmaf_workspace.cli import main
+link, left = os.link, [int(sys.argv[1])]
+
+def late(*args, **kwargs):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return link(*args, **kwargs)
+
+os.link = late
+sys.exit(main(sys.argv[2:]))
+"""
+    assert python(code, str(steps), "restore-models", "--workspace", root, "--at", at).code == -9
+
+
+@pytest.mark.parametrize("command", ["backup-models", "wipe-models"])
+def test_a_killed_restore_whose_copies_are_gone_is_no_success_and_its_advice_ends_it(
+    command: str, tmp_path: Path
+) -> None:
+    root, at = models(tmp_path / "ws"), tmp_path / "b"
+    was = content_of(root)
+    taken = take(root, at)
+    for path in was:
+        (root / path).unlink()
+    killed(root, at, 2)
+    for subdir in BACKED_UP:
+        for staged in (root / subdir).glob(".vmaf-restore-*"):
+            shutil.rmtree(staged)
+    for _ in range(2):  # it stays so until somebody acts
+        done = ws(command, "--workspace", root, "--at", at, *(["--yes"] if command == "wipe-models" else []))
+        assert done.code == 1, done
+        assert "its copy is gone" in done.err
+        assert len(content_of(root)) == 2
+    assert store.ids(place(at)) == [taken.id]
+    match = re.search(r"`ws\.(restore-models --snapshot .*?)`", done.err)
+    assert match is not None, done.err
+    assert ws(*match[1].split(), "--workspace", root, "--at", at).code == 0
+    assert content_of(root) == was
+    assert ws("backup-models", "--workspace", root, "--at", at).code == 0
+
+
+def test_a_copy_that_is_gone_while_its_destination_is_right_is_no_failure(tmp_path: Path) -> None:
+    root, at = models(tmp_path / "ws"), tmp_path / "b"
+    was = content_of(root)
+    take(root, at)
+    for path in was:
+        (root / path).unlink()
+    killed(root, at, 2)
+    for subdir in BACKED_UP:
+        for staged in (root / subdir).glob(".vmaf-restore-*"):
+            shutil.rmtree(staged)
+    bring_back(tmp_path / "out", at)
+    for path in was:
+        shutil.copy2(tmp_path / "out" / path, root / path)  # by hand
+    done = ws("backup-models", "--workspace", root, "--at", at)
+    assert (done.code, "all of it is in its place" in done.err) == (0, True), done
+
+
+def test_what_was_trained_over_a_killed_restore_stays_and_is_backed_up(tmp_path: Path) -> None:
+    root, at = models(tmp_path / "ws"), tmp_path / "b"
+    take(root, at)
+    for path in content_of(root):
+        (root / path).unlink()
+    killed(root, at, 3)
+    there = sorted(path for path in content_of(root) if ".vmaf-restore-" not in path)
+    for path in there:
+        age(write(root / path, 77))
+    done = ws("backup-models", "--workspace", root, "--at", at)
+    assert done.code == 0, done
+    assert all((root / path).stat().st_size == 77 for path in there)
+    assert len(content_of(root)) == 5
+
+
+MOVED = """
+import os, sys
+from pathlib import Path
+from vmaf_workspace.cli import main
+from vmaf_workspace.snapshot import restore
+root = Path(sys.argv[1])
+before = getattr(restore, sys.argv[2])
+
+def late(*args, **kwargs):
+    result = before(*args, **kwargs) if sys.argv[3] == "after" else None
+    if not (root / "model.old").exists():
+        (root / "model").rename(root / "model.old")
+        (root / "elsewhere").mkdir()
+        (root / "model").symlink_to("elsewhere")
+    return before(*args, **kwargs) if result is None else result
+
+setattr(restore, sys.argv[2], late)
+sys.exit(main(sys.argv[4:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "when"), [("_stage", "after"), ("write_journal", "before"), ("swap", "after"), ("plan_restore", "after")]
+)
+def test_a_restore_into_a_directory_that_was_swapped_meanwhile_reports_what_is_on_disk(
+    step: str, when: str, tmp_path: Path
+) -> None:
+    root, at = models(tmp_path / "ws"), tmp_path / "b"
+    take(root, at)
+    shutil.rmtree(root / "model")
+    (root / "model").mkdir()
+    done = python(MOVED, root, step, when, "restore-models", "--workspace", root, "--at", at)
+    assert done.code != 0, done
+    assert "restored 3 files" not in done.out
+    assert list((root / "elsewhere").iterdir()) == []
+
+
+def test_a_file_that_somebody_changes_right_after_a_restore_is_not_reported_as_restored(tmp_path: Path) -> None:
+    root, at = models(tmp_path / "ws"), tmp_path / "b"
+    take(root, at)
+    (root / "model" / "m.pkl.model").unlink()
+    code = """
+import sys
+from pathlib import Path
+from vmaf_workspace.cli import main
+from vmaf_workspace.snapshot import restore
+swap = restore.swap
+
+def late(*args, **kwargs):
+    left = swap(*args, **kwargs)
+    Path(sys.argv[1]).write_bytes(b"other")
+    return left
+
+restore.swap = late
+sys.exit(main(sys.argv[2:]))
+"""
+    path = root / "model" / "m.pkl.model"
+    done = python(code, path, "restore-models", "--workspace", root, "--at", at)
+    assert (done.code, "restored 0 files, 0 B" in done.out) == (1, True), done
+    assert "m.pkl.model: it is not there as it was restored" in done.out + done.err

@@ -154,14 +154,29 @@ def test_an_unreadable_directory_is_named_and_the_rest_is_counted(tmp_path: Path
     assert done.out == "1 [('closed', 'Permission denied')]\n"
 
 
-def test_a_tree_too_deep_to_measure_is_named(tmp_path: Path) -> None:
-    deep = tmp_path / "top"
-    for _ in range(DEEPEST + 5):
-        deep = deep / "d"
-    write(deep / "file")
-    ((path, problem),) = usage_of(str(tmp_path / "top")).problems
-    assert path == "/".join("d" * DEEPEST)
-    assert "not measured" in problem
+@pytest.mark.parametrize("depth", [DEEPEST - 2, DEEPEST, DEEPEST + 1, 600])
+def test_a_tree_is_measured_however_deep_it_is(depth: int, tmp_path: Path) -> None:
+    deep = tmp_path / "top" / "/".join("d" * depth)
+    write(deep / "a" / "b" / "file", 10)
+    write(deep / "c" / ".vmaf-workspace" / "workspace.json", 100)
+    write(deep.parent / "beside", 1000)
+    write(tmp_path / "top" / "first", 10000)
+    usage = usage_of(str(tmp_path / "top"))
+    assert (usage.files, usage.apparent_bytes, usage.problems, usage.unseen) == (4, 11110, [], [])
+    assert usage.marked == [f"{'/'.join('d' * depth)}/c/"]
+    assert usage.disk_bytes == du(tmp_path / "top")
+
+
+def test_what_could_not_be_looked_into_for_want_of_descriptors_is_unseen(tmp_path: Path) -> None:
+    write(tmp_path / "top" / "/".join("d" * 40) / ".vmaf-workspace" / "workspace.json")
+    code = """
+import resource, sys
+from vmaf_workspace.scan import usage_of
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+usage = usage_of(sys.argv[1])
+print(len(usage.unseen), usage.marked)
+"""
+    assert python(code, tmp_path / "top").out == "1 []\n"
 
 
 def test_a_file_that_goes_while_we_look_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -458,18 +458,18 @@ def interrupted(root: Path) -> None:
     """A restore that put `m.pkl` into its place and was killed before `m.pkl.model`."""
     token = "0" * 15 + "1"
     steps: list[dict[str, Any]] = []
-    os.mkdir(swap.staging(root, "model", token))
+    os.mkdir(swap.staging(str(root / "model"), token))
     for n, name in enumerate(("m.pkl", "m.pkl.model")):
         path = root / "model" / name
         content = b"restored " + name.encode()
-        staged = Path(swap.staging(root, "model", token), str(n))
+        staged = Path(swap.staging(str(root / "model"), token), str(n))
         staged.write_bytes(content)
         age(staged)
         was = signature(path.lstat())
         about = {"path": f"model/{name}", "staged": str(n), "was": was, "sha256": hashlib.sha256(content).hexdigest()}
         steps.append(about)
     swap.write_journal(root, {"token": token, "steps": steps}, flush=False)
-    Path(swap.staging(root, "model", token), "0").rename(root / "model" / "m.pkl")
+    Path(swap.staging(str(root / "model"), token), "0").rename(root / "model" / "m.pkl")
 
 
 def test_a_model_that_a_restore_left_half_way_during_a_backup_is_taken_whole(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import sys
+import tracemalloc
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -349,3 +350,27 @@ def test_an_engine_that_cannot_be_used_is_named_and_not_taken_for_a_missing_harn
 def test_listing_imports_no_harness_unless_there_is_something_to_ask() -> None:
     code = "import sys, vmaf_workspace.surfaces, vmaf_workspace.doctor; print('vmaf_harness' in sys.modules)"
     assert python(code).out.strip() == "False", sys.path
+
+
+@pytest.mark.parametrize("name", ["m.pkl.99999999.model", "m.pkl.999999999999", f"m.pkl.{'9' * 200}"])
+def test_the_name_of_a_file_decides_nothing_but_a_name(name: str, tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "model" / name)
+    tracemalloc.start()
+    try:
+        (model,) = trained(root)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert model.missing[0] == "m.pkl"
+    assert model.missing[-1] == "…"
+    assert len(model.missing) < 200
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "NaN", "Infinity", '"1"'])
+def test_a_card_whose_srocc_is_no_number_is_none(number: str, tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "model" / "m.pkl")
+    (root / "model" / "m.card.json").write_text(f'{{"statistics": {{"srocc": {number}}}}}')
+    (model,) = trained(root)
+    assert model.srocc is None

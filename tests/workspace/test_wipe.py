@@ -1,8 +1,10 @@
-"""*Wipe* is the only way models go: a verified snapshot holds exactly what goes, and a person types its name."""
+"""*Wipe* is the only way models go: a verified snapshot holds all that goes, and a person types its name."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 import pexpect
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, take
-from trees import everything, left, live_run, python, run, without_root_powers, workspace, write, ws
+from trees import age, everything, left, live_run, python, run, without_root_powers, workspace, write, ws
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.snapshot import store, wipe
@@ -101,8 +103,8 @@ def test_it_offers_to_take_the_snapshot(tmp_path: Path) -> None:
     assert content_of(root) == was
 
 
-@pytest.mark.parametrize("change", ["content", "more", "less", "link"])
-def test_a_snapshot_of_anything_else_is_none(change: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["content", "more", "link"])
+def test_a_snapshot_that_does_not_hold_all_of_it_is_none(change: str, tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     take(root, tmp_path / "b")
     if change == "content":
@@ -112,12 +114,22 @@ def test_a_snapshot_of_anything_else_is_none(change: str, tmp_path: Path) -> Non
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     elif change == "more":
         write(root / "model" / "n.pkl")
-    elif change == "less":
-        (root / "model" / "m.pkl").unlink()
     else:
         (root / "model" / "l").symlink_to("m.pkl")
     assert ws("wipe-models", *at(root), "--only", "model", "--yes").code == 3
     assert ws("wipe-models", *at(root), "--only", "model_param", "--yes").code == 0
+
+
+def test_a_snapshot_that_holds_more_will_do(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    was = content_of(root)
+    take(root, tmp_path / "b")
+    (root / "model" / "m.pkl").unlink()
+    shutil.rmtree(root / "model_param" / "tuned")
+    assert ws("wipe-models", *at(root), "--yes").code == 0
+    assert content_of(root) == {}
+    bring_back(root, tmp_path / "b")
+    assert content_of(root) == was
 
 
 @pytest.mark.parametrize("how", ["flipped", "missing", "truncated", "manifest"])
@@ -130,7 +142,7 @@ def test_a_damaged_snapshot_is_none(how: str, tmp_path: Path) -> None:
     assert everything(root) == before
 
 
-def test_an_older_snapshot_of_exactly_this_content_will_do(tmp_path: Path) -> None:
+def test_an_older_snapshot_of_this_content_will_do(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     older = take(root, tmp_path / "b")
     write(root / "model" / "m.pkl", 50)
@@ -282,3 +294,182 @@ def test_with_yes_every_object_is_read_once_and_no_prune_begins_meanwhile(tmp_pa
         time.sleep(1.0)
         assert (child.poll(), len(content_of(root))) == (None, 5)
     assert (child.wait(), content_of(root)) == (0, {})
+
+
+REST = ".vmaf-trash-0123456789abcdef"
+LIMITED = """
+import resource, sys
+from vmaf_workspace.cli import main
+kind, most = sys.argv[1:3]
+resource.setrlimit(getattr(resource, kind), (int(most), int(most)))
+sys.exit(main(sys.argv[3:]))
+"""
+# Dies, or is told of a bad block, at its n-th unlink.
+STOPPED = """
+import errno, os, signal, sys
+from vmaf_workspace.cli import main
+unlink, left = os.unlink, [int(sys.argv[2])]
+
+def late(path, *args, **kwargs):
+    if str(path).startswith(".vmaf-trash-"):
+        left[0] -= 1
+        if left[0] <= 0:
+            if sys.argv[1] == "EIO":
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            os.kill(os.getpid() if sys.argv[1] == "child" else 0, signal.SIGKILL)
+    return unlink(path, *args, **kwargs)
+
+if sys.argv[1] == "group":
+    os.setpgid(0, 0)
+os.unlink = late
+sys.exit(main(sys.argv[3:]))
+"""
+WIPING = ("wipe-models", "--yes")
+ADVICE = r"`?ws\.([a-z]+(?:-[a-z]+)*(?: --[a-z-]+(?: [\w.'/*-]+)?)*)`?"
+
+
+def every_content_can_be_brought_back(root: Path, was: dict[str, bytes | str], to: Path) -> None:
+    """What was there is in the workspace, or in a snapshot that is listed and whole."""
+    location = place(root.parent / "b")
+    known = {(path, content) for path, content in content_of(root).items()}
+    for n, snapshot in enumerate(store.ids(location)):
+        bring_back(to / str(n), root.parent / "b", snapshot)
+        known |= set(content_of(to / str(n)).items())
+    assert set(was.items()) <= known
+
+
+@pytest.mark.parametrize("how", ["EIO", "child", "group"])
+def test_a_wipe_that_was_stopped_is_finished_by_the_same_command(how: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    was = content_of(root)
+    take(root, tmp_path / "b")
+    assert python(STOPPED, how, "1", *WIPING, *at(root)).code != 0
+    assert any(name.startswith(".vmaf-trash-") for name in os.listdir(root / "model"))
+    done = ws(*WIPING, *at(root))
+    assert (done.code, content_of(root)) == (0, {}), done
+    bring_back(root, tmp_path / "b")
+    assert content_of(root) == was
+
+
+def as_somebody_with_few_processes() -> list[str]:
+    """A prefix under which the limit of processes counts, as it does not for root, and files may be used."""
+    powers = "+dac_override,+fowner"
+    prefix = ["setpriv", "--reuid=65533", f"--inh-caps={powers}", f"--ambient-caps={powers}"]
+    if os.getuid() or shutil.which("setpriv") is None or run([*prefix, "true"]).code != 0:
+        pytest.skip("only root can become a user who has few processes")
+    return [*prefix, f"--bounding-set=-all,{powers}"]
+
+
+@pytest.mark.parametrize(("kind", "most"), [("RLIMIT_NPROC", 1), ("RLIMIT_NPROC", 4), ("RLIMIT_NOFILE", 16)])
+def test_a_wipe_needs_neither_many_processes_nor_many_descriptors(kind: str, most: int, tmp_path: Path) -> None:
+    prefix = as_somebody_with_few_processes() if kind == "RLIMIT_NPROC" else []
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    done = python(LIMITED, kind, str(most), *WIPING, *at(root), prefix=prefix)
+    assert (done.code, content_of(root)) == (0, {}), done
+
+
+def stopped(tmp_path: Path) -> Path:
+    """A workspace whose wipe was killed: one file of a group is gone, one has lost its name, the rest is there."""
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    (root / "model" / "m.pkl").unlink()
+    (root / "model" / "m.pkl.model").rename(root / "model" / REST)
+    (root / "model_param" / "tuned" / "p.pkl").rename(root / "model_param" / "tuned" / REST)
+    return root
+
+
+WITHOUT_AT = ("status", "clean-scratch", "purge-cache", "where")
+RESTS = (f"model/{REST}", f"model_param/tuned/{REST}")
+
+
+def test_every_task_that_sees_the_rests_of_a_wipe_says_whose_they_are(tmp_path: Path) -> None:
+    root = stopped(tmp_path)
+    for task in ("status", "diff", "doctor", "clean-scratch", "backup-models"):
+        done = ws(task, *(at(root)[: 2 if task in WITHOUT_AT else 4]))
+        for rest in RESTS if task != "doctor" else RESTS[:1]:
+            assert rest in done.out + done.err, (task, done)
+        assert "ws.wipe-models" in done.out + done.err, task
+    for snapshot in store.ids(place(tmp_path / "b")):
+        assert not [file.path for file in store.load(place(tmp_path / "b"), snapshot).files if REST in file.path]
+    dry = ws("wipe-models", *at(root), "--dry-run")
+    assert (dry.code, all(rest in dry.out for rest in RESTS)) == (0, True), dry
+
+
+@pytest.mark.parametrize("task", ["status", "diff", "doctor", "clean-scratch", "backup-models", "wipe-models"])
+def test_no_advice_after_a_wipe_that_was_stopped_leads_to_loss(task: str, tmp_path: Path) -> None:
+    was = content_of(models(tmp_path / "as it was" / "ws"))
+    root = stopped(tmp_path)
+    follow: list[str] = [task]
+    said: set[str] = set()
+    while follow and len(said) < 20:
+        command = follow.pop(0)
+        said.add(command)
+        arguments = shlex.split(command)
+        if arguments[0] in ("wipe-models",) and "--yes" not in arguments:
+            arguments.append("--yes")
+        done = ws(*arguments, *at(root)[: 2 if arguments[0] in WITHOUT_AT else 4])
+        advised = re.findall(ADVICE, done.out + done.err)
+        follow += [each for each in advised if each not in said and not each.startswith(("migrate", "setup", "run"))]
+        every_content_can_be_brought_back(root, was, tmp_path / f"out{len(said)}")
+    assert "wipe-models" in {command.split()[0] for command in said}
+
+
+def test_a_restore_undoes_a_wipe_that_was_stopped_and_takes_its_rests(tmp_path: Path) -> None:
+    was = content_of(models(tmp_path / "as it was" / "ws"))
+    root = stopped(tmp_path)
+    age(write(root / "model" / f"{REST[:-1]}0", 77))  # of no snapshot: it stays
+    assert ws("restore-models", *at(root)).code == 0
+    assert content_of(root) == {**was, f"model/{REST[:-1]}0": b"x" * 77}
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_rest_that_no_snapshot_holds_stays_and_its_remedy_is_none_that_loses_it(others: bool, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(root / "model" / REST, 77)
+    if not others:
+        shutil.rmtree(root / "model_param" / "tuned")
+    take(root, tmp_path / "b")
+    done = ws(*WIPING, *at(root))
+    assert (done.code, f"model/{REST}" in done.err, "mv" in done.err) == (3, True, True), done
+    (root / "model" / REST).rename(root / "model" / "n.pkl")
+    assert ws("backup-models", *at(root)).code == 0
+    assert ws(*WIPING, *at(root)).code == 0
+    bring_back(root, tmp_path / "b")
+    assert (root / "model" / "n.pkl").stat().st_size == 77
+
+
+def test_rests_that_only_an_older_snapshot_holds_go_when_both_are_whole(tmp_path: Path) -> None:
+    root = stopped(tmp_path)
+    older = store.ids(place(tmp_path / "b"))[0]
+    age(write(root / "model" / "new.pkl", 5))
+    newer = take(root, tmp_path / "b").id
+    done = ws(*WIPING, *at(root))
+    assert (done.code, content_of(root)) == (0, {}), done
+    assert older[:28] in done.err
+    assert newer[:28] in done.err
+
+
+def test_a_workspace_within_the_models_is_not_wiped(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    deep = root / "model" / "/".join("d" * 20) / "nested"
+    write(deep / ".vmaf-workspace" / "workspace.json")
+    write(deep / "dataset" / "clip.yuv", 5)
+    (deep / "checkpoints_dir" / "run1").mkdir(parents=True)
+    take(root, tmp_path / "b")
+    done = ws(*WIPING, *at(root))
+    assert (done.code, "workspace of its own" in done.err) == (1, True), done
+    assert (deep / "dataset" / "clip.yuv").exists()
+    assert (deep / "checkpoints_dir" / "run1").is_dir()
+    assert not (root / "model" / "m.pkl").exists()
+
+
+@pytest.mark.parametrize("name", [".gitignore", "CACHEDIR.TAG"])
+def test_a_directory_called_like_a_placeholder_is_named_by_backup_and_stays(name: str, tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    (root / "model_param" / name).unlink(missing_ok=True)
+    write(root / "model_param" / name / "best.pkl", 5)
+    done = ws("backup-models", *at(root))
+    assert (done.code, f"model_param/{name}: " in done.err) == (0, True), done
+    assert ws(*WIPING, *at(root)).code == 0
+    assert (root / "model_param" / name / "best.pkl").exists()

@@ -1,6 +1,7 @@
 """Trains a model on a dataset: `.pkl` and `.pkl.model` for VMAF's own harness, `.json` for libvmaf, a card for people.
 
-A bootstrap model that was killed half-way goes on where it stopped.
+A bootstrap model that was killed half-way goes on where it stopped. A model of the same name is replaced with
+`--overwrite` alone, after a snapshot of it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmaf_harness.card import SUFFIX, card
+from vmaf_harness.card import SUFFIX, card, is_of_run
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.extract import Extracted, content_hash
 from vmaf_harness.progress import Progress
+from vmaf_harness.replacement import Replacement
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.script.training_inputs import (
     Inputs,
     add_flags,
     add_inputs,
+    add_overwrite,
     extracted_of,
     is_partial,
     read_inputs,
@@ -77,11 +80,12 @@ def _run(options: argparse.Namespace) -> int:
     inputs = read_inputs(options)
     path = model_path(options.output_model, inputs.root)
     check_plots(options)
+    replacement = _replacement(path, inputs, options)
+    from vmaf_harness.model_group import write_model
+
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
         model = _fitted(inputs, extracted, options)
-        from vmaf_harness.model_group import write_model
-
         labels = [float(label or 0.0) for label in extracted.table.labels]
         predictions = model.predict(extracted.table.features).tolist()
         fit = curve(labels, predictions)
@@ -97,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
             seed=options.seed,
             found=found,
         )
-        written = write_model(path, model, extra={SUFFIX: about})
+        written = replacement.write(lambda check: write_model(path, model, extra={SUFFIX: about}, check=check))
         print(shown(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
         print(shown(path), flush=True)
         warn_of_model(model, labels, predictions)
@@ -105,10 +109,20 @@ def _run(options: argparse.Namespace) -> int:
         made = Made(kind="training", predictions=predictions, fit=fit, about=about_run)
         is_whole = write_outputs(run, options, inputs, extracted, made)
         cached = sum(outcome.cached for outcome in extracted.outcomes)
-        warn(
-            f"{len(extracted.assets)} assets, {cached} of them stored before; {len(written)} files of the model written"
-        )
+        assets = f"{len(extracted.assets)} assets, {cached} of them stored before"
+        warn(f"{assets}; {len(written)} files of the model written{replacement.said}")
     return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
+
+
+def _replacement(path: Path, inputs: Inputs, options: argparse.Namespace) -> Replacement:
+    """What the model may replace; RefusedError, before anything is extracted, where that is another one."""
+    from vmaf_harness.model_group import group_files, settle
+
+    settle(path)  # what a writer that was killed had begun
+    found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at or "")
+    labels = {"labels": inputs.labels, "seed": options.seed}
+    found.begin(may_be_same=is_of_run(path, inputs.recipe, inputs.features, inputs.parameters, **labels))
+    return found
 
 
 def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -> Model:
@@ -157,6 +171,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add_inputs(parser)
     add = parser.add_argument
     add("output_model", help="the model that is written; a bare name goes to model/ of the workspace")
+    add_overwrite(parser, "a model")
     add_flags(parser)
     add_plot_flags(parser)
     add("--seed", type=seed, default=0, help="of a random forest without random_state (default: %(default)s)")

@@ -1,6 +1,7 @@
 """Searches gamma, C and nu by cross-validated SROCC; the best set is written as a model_param for run_vmaf_training.
 
-A search that was killed half-way goes on where it stopped.
+A search that was killed half-way goes on where it stopped. A set of the same name is replaced with `--overwrite`
+alone, after a snapshot of it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import TYPE_CHECKING
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.extract import write_table
 from vmaf_harness.progress import Progress
+from vmaf_harness.replacement import Check, Replacement
 from vmaf_harness.script.ending import exit_code
 from vmaf_harness.script.training_inputs import (
     Inputs,
     add_flags,
     add_folds,
     add_inputs,
+    add_overwrite,
     count,
     extracted_of,
     folds_of,
@@ -36,6 +39,7 @@ from vmaf_harness.script.training_inputs import (
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.testing import shown
 from vmaf_workspace.errors import DONE, FAILED
+from vmaf_workspace.groups import writing
 from vmaf_workspace.lock import Run
 from vmaf_workspace.setup import ensure
 
@@ -55,23 +59,39 @@ def _run(options: argparse.Namespace) -> int:
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
     candidates = _candidates(inputs, options)
+    from vmaf_harness.checkpoint import begun
+
+    replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at or "")
+    replacement.begin(may_be_same=begun(inputs.root, "tuning", inputs.recipe.name))
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
         tried = _tuned(inputs, extracted, candidates, options)
         best = tried[0]
-        from vmaf_harness import pickles
-        from vmaf_harness.tuning import with_parameters
-
-        chosen = with_parameters(inputs.parameters, best.parameters)
-        pickles.write(path, {"model_type": chosen.model_type, "model_param_dict": dict(chosen.param_dict)})
         kind = KINDS["tuning"]
         numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
         print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets", flush=True)
+        replacement.write(lambda check: _write_set(path, inputs, best, check))
         print(shown(path), flush=True)
         if options.cache_result:
             _write(run.output(), inputs, extracted, tried)
-        warn(f"best of {len(tried)} sets, by cross-validated SROCC of {len(extracted.assets)} assets")
+        assets = f"by cross-validated SROCC of {len(extracted.assets)} assets"
+        warn(f"best of {len(tried)} sets, {assets}; 1 file written{replacement.said}")
     return FAILED if is_partial(inputs.recipe, extracted) else DONE
+
+
+def _there(path: Path) -> list[Path]:
+    return [path] if os.path.lexists(path) else []
+
+
+def _write_set(path: Path, inputs: Inputs, best: Tried, check: Check) -> None:
+    from vmaf_harness import pickles
+    from vmaf_harness.tuning import with_parameters
+
+    chosen = with_parameters(inputs.parameters, best.parameters)
+    content = pickles.dumps({"model_type": chosen.model_type, "model_param_dict": dict(chosen.param_dict)})
+    with writing(path.parent):
+        check({path.name: content})
+        pickles.write_bytes(path, content)
 
 
 def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, float]]:
@@ -160,6 +180,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--C", type=_number, nargs="+", metavar="C", help="values to try (default: 1 to 16)")
     add("--nu", type=_number, nargs="+", metavar="NU", help="values to try (default: 0.5 and 0.9)")
     add("--random", type=count, metavar="N", help="draw N sets between these values, instead of trying all")
+    add_overwrite(parser, "a set")
     add_flags(parser)
     add_folds(parser)
     return parser.parse_args(argv)

@@ -70,6 +70,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
 
 
+def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
+    """The flags of every command that writes under a name."""
+    add = parser.add_argument
+    add(
+        "--overwrite",
+        action="store_true",
+        help=f"replace {what} of this name, after a snapshot of it; without this, exit code 3 where it is another one",
+    )
+    add("--at", type=given, metavar="URL", help="where that snapshot goes, instead of VMAF_BACKUPS")
+
+
 def add_folds(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that cross-validates."""
     add = parser.add_argument

@@ -14,7 +14,7 @@ from vmaf_workspace.question import agreed, answer
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
-    from vmaf_workspace.snapshot.wipe import Wipe
+    from vmaf_workspace.snapshot.wipe import Held, Wipe
 
 
 def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: bool = False, json: bool = False) -> int:
@@ -103,7 +103,7 @@ def restore_models(
     from vmaf_workspace.setup import ensure
     from vmaf_workspace.snapshot import render, store
     from vmaf_workspace.snapshot import restore as _restore
-    from vmaf_workspace.snapshot.swap import finish_interrupted
+    from vmaf_workspace.snapshot.swap import RESTORE, finish_interrupted
 
     root = located(workspace).path
     location = _location(at, root)
@@ -115,7 +115,7 @@ def restore_models(
     if is_workspace:
         refuse_live_runs(root, "restore models into")
     if not dry_run and root.is_dir():
-        finish_interrupted(root, "restore-models")
+        finish_interrupted(root, RESTORE)
     with spinner("comparing"):
         plan = _restore.plan_restore(root, chosen, only=only)
     done = None
@@ -134,9 +134,10 @@ def restore_models(
 
 def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str = "", json: bool = False) -> int:
     """Show how a snapshot (the latest) differs from what is there now, or from another; changes nothing."""
-    from vmaf_workspace.render import spinner
+    from vmaf_workspace.render import listing, spinner
     from vmaf_workspace.snapshot import render, store
     from vmaf_workspace.snapshot.difference import difference, files_now
+    from vmaf_workspace.snapshot.tree import stopped_wipe
 
     root = located(workspace).path
     location = _location(at, root)
@@ -144,6 +145,8 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
     newer = store.found(location, against, root=root) if against else None
     with spinner("comparing"):
         found = difference(older.files, files_now(root) if newer is None else newer.files)
+    if newer is None:
+        listing("no part of this:", stopped_wipe(root), file=sys.stderr)
     if json:
         print(render.difference_json(found, location.url, older.id, None if newer is None else newer.id))
     else:
@@ -246,7 +249,10 @@ def wipe_models(
                 if yes and not dry_run:
                     until_removed.enter_context(wipe.unpruned(location))
                 held = _held(location, root, found, offer=not (yes or dry_run or json))
-                print(f"snapshot {short(held)} holds all of it, verified now", file=sys.stderr)
+                names = " and ".join(map(short, held.ids))
+                what = f"snapshot {names} holds" if len(held.ids) == 1 else f"snapshots {names} hold"
+                if names:
+                    print(f"{what} all of it, verified now", file=sys.stderr)
             if not dry_run and not yes:
                 if not _typed(found):
                     print("nothing was removed", file=sys.stderr)
@@ -346,8 +352,8 @@ def _location(at: str, root: Path, *, warn: bool = False) -> Location:
     return found
 
 
-def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> str:
-    """A verified snapshot of exactly what would go; taken now where there is none and a person wants it."""
+def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> Held:
+    """Verified snapshots of all that would go; one is taken now where there is none and a person wants it."""
     from vmaf_workspace.render import progress, spinner
     from vmaf_workspace.snapshot import render
     from vmaf_workspace.snapshot.backup import backup
@@ -355,17 +361,24 @@ def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> str:
 
     with spinner("verifying the snapshot"):
         held = held_by(location, found)
-    none = f"no verified snapshot in {location.url} holds exactly what would go"
-    if held is None and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
+    none = f"no verified snapshot in {location.url} holds all that would go"
+    if not held.is_every_file and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
         with progress("backing up") as show:
             taken = backup(root, location, note="before a wipe", progress=show)
         render.taken_lines(taken, location.url)
         with spinner("verifying the snapshot"):
             held = held_by(location, found)
-    if held is None:
+    if not held.is_every_file:
         raise RefusedError(
             f"{none}; nothing was removed\n"
             "`ws.backup-models` takes one; --without-snapshot gives the models up for good (--yes alone does not)"
+        )
+    if held.lacking:
+        raise RefusedError(
+            f"{held.lacking[0]!r} is left of a wipe that was stopped, and no verified snapshot in {location.url} holds "
+            "what it is; nothing was removed\n"
+            "give it a name again (`mv`), and it is a model that `ws.backup-models` takes; "
+            "--without-snapshot gives it up for good (--yes alone does not)"
         )
     return held
 

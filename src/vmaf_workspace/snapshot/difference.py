@@ -31,7 +31,7 @@ def difference(older: Iterable[File], newer: Iterable[File]) -> Difference:
     a = {file.path: file for file in older}
     b = {file.path: file for file in newer}
     both = sorted(a.keys() & b.keys())
-    changed = tuple((a[path], b[path]) for path in both if _content(a[path]) != _content(b[path]))
+    changed = tuple((a[path], b[path]) for path in both if content_of(a[path]) != content_of(b[path]))
     return Difference(
         added=tuple(b[path] for path in sorted(b.keys() - a.keys())),
         removed=tuple(a[path] for path in sorted(a.keys() - b.keys())),
@@ -73,5 +73,6 @@ def _file(path: str, about: os.stat_result, content: str) -> File:
     return File(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=content)
 
 
-def _content(file: File) -> tuple[str | None, str]:
+def content_of(file: File) -> tuple[str | None, str]:
+    """What is equal for two files of one content, whatever they are called."""
     return file.link, file.sha256

@@ -16,11 +16,13 @@ class Journal(NamedTuple):
     token: str  # in the names of its hidden directories: 16 hex digits
     steps: list[dict[str, Any]]
     directories: dict[str, int]  # permission bits by path
+    snapshot: str = ""  # whose files they are; a journal of an older version does not say
 
 
-def written(token: str, steps: list[dict[str, Any]], directories: dict[str, int]) -> bytes:
+def written(token: str, steps: list[dict[str, Any]], directories: dict[str, int], snapshot: str = "") -> bytes:
     """A journal that `parsed` reads; ValueError for one that it would not."""
-    content = json.dumps(stored({"token": token, "steps": steps, "directories": directories})).encode("ascii")
+    journal = {"token": token, "steps": steps, "directories": directories, "snapshot": snapshot}
+    content = json.dumps(stored(journal)).encode("ascii")
     found = parsed(content)
     if [step["path"] for step in found.steps] != [step["path"] for step in steps] or found.directories != directories:
         raise ValueError("it names what is no place for a model")
@@ -42,9 +44,10 @@ def parsed(content: bytes) -> Journal:
         steps = [_step(step) for step in data["steps"] if is_place(step["path"])]
         named = data.get("directories", {})  # a restore of an older version names none
         directories = {path: int(named[path]) & 0o777 for path in named if is_place(path) or path in BACKED_UP}
+        snapshot = str(data.get("snapshot", ""))
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
-    return Journal(f"{token:016x}", steps, directories)
+    return Journal(f"{token:016x}", steps, directories, snapshot)
 
 
 def _step(step: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ The order leaves the workspace whole wherever it is killed:
 2. what will be replaced is in a snapshot of its own (the caller's safety snapshot), and the copies are flushed;
 3. a journal in the workspace says which file goes where: from here on whoever comes next finishes the restore;
 4. each file is renamed into its place; a file of a replaced group that the snapshot does not know goes;
-5. the journal and the hidden directories go.
+5. every place is looked at, and read, once more: that is what is reported;
+6. the journal and the hidden directories go, and what a wipe that was stopped had renamed aside of these files.
 Killed before 3, nothing has changed; after it, `finish` does the rest.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,16 +23,27 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import cores, each
-from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.setup import explained
 from vmaf_workspace.snapshot.backup import backup
+from vmaf_workspace.snapshot.difference import content_of, files_now
 from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short
-from vmaf_workspace.snapshot.swap import JOURNAL, finish, remove_staging, staging, swap, write_journal
-from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature, unreadable
+from vmaf_workspace.snapshot.swap import (
+    JOURNAL,
+    RESTORE,
+    finish,
+    not_in_place,
+    remove_staging,
+    staging,
+    swap,
+    tops_of,
+    write_journal,
+)
+from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, is_aside, look, signature, unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +53,12 @@ class Restoring:
     root: Path
     snapshot: Snapshot
     new: tuple[File, ...]  # not there now
+    chosen: tuple[File, ...]  # all that is to be there in the end
     same: int  # number of files that are there, identical
     replaced: tuple[File, ...]  # there, different
     extra: tuple[str, ...]  # there, part of a model that is restored, unknown to the snapshot: it would break the group
     seen: dict[str, Signature]  # of all that goes: what changes before its turn stays
+    tops: dict[str, str]  # where each subdirectory is: none is looked for again
     directories: tuple[Directory, ...] = ()  # not there now; those that are there stay as they are
 
     @property
@@ -88,6 +102,7 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
     Raises RefusedError where a file or a symlink lies where a directory must be, UsageError where *only* fits nothing.
     """
     guard.subdirectory_targets(root, marked=True)
+    tops = tops_of(root)
     chosen = _only(snapshot, only) if only else list(snapshot.files)
     tree = look(root)
     found = tree.found
@@ -104,12 +119,14 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
     return Restoring(
         root=root,
         snapshot=snapshot,
+        chosen=tuple(chosen),
         new=tuple(new),
         same=len(there) - len(replaced),
         replaced=tuple(replaced),
         extra=tuple(extra),
         seen={path: signature(found[path]) for path in (*(file.path for file in replaced), *extra)},
         directories=tuple(directories),
+        tops=tops,
     )
 
 
@@ -140,38 +157,59 @@ def restore(
         raise WorkspaceError(
             f"cannot make the directory {plan.root} ({error.strerror}), so nothing was restored; name another"
         ) from error
-    with only_cleaner(plan.root, "restore-models"):
+    with only_cleaner(plan.root, RESTORE):
         finish(plan.root)
+        if tops_of(plan.root) != plan.tops:
+            raise InUseError(
+                f"a subdirectory of {plan.root} was moved or replaced since the restore was planned; nothing was "
+                "restored\nsee what is there now (`ws.status`), then restore again"
+            )
         token = os.urandom(8).hex()
         steps = [_step(n, file, plan.seen.get(file.path)) for n, file in enumerate((*plan.new, *plan.replaced))]
         steps += [{"path": path, "staged": None, "was": plan.seen[path], "sha256": None} for path in plan.extra]
         directories = {directory.path: directory.mode for directory in plan.directories}
-        if not steps and not directories:
+        sizes = {file.path: file.size for file in plan.chosen}
+        if not steps and not directories:  # all of it is there, read just now
+            _tidy(plan)
             return report
         subdirs = sorted({path.split("/")[0] for path in (*(str(step["path"]) for step in steps), *directories)})
         try:
             with explained(plan.root):
                 for subdir in subdirs:
-                    os.makedirs(staging(plan.root, subdir, token), mode=0o700)  # whatever its files allow
+                    os.makedirs(staging(plan.tops[subdir], token), mode=0o700)  # whatever its files allow
                 _stage(plan, location, token, report, progress)
             if plan.conflicts:
                 note = f"before a restore of {short(plan.snapshot.id)}"
                 report.safety = backup(plan.root, location, note=note, is_safety=True).id
                 for subdir in subdirs:
-                    sync_file_system(staging(plan.root, subdir, token))
+                    sync_file_system(staging(plan.tops[subdir], token))
         except BaseException:
             remove_staging(plan.root, token)
             for subdir in directories.keys() & set(subdirs):  # those that were not there
                 with suppress(OSError):
                     os.rmdir(plan.root / subdir)
             raise
-        journal = {"token": token, "steps": steps, "directories": directories}
+        journal = {"token": token, "snapshot": plan.snapshot.id, "steps": steps, "directories": directories}
         write_journal(plan.root, journal, flush=bool(plan.conflicts))
-        report.left = swap(plan.root, token, steps, directories)
+        report.left = swap(plan.tops, token, steps, directories)
+        report.left += not_in_place(plan.tops, steps, report.left)
         report.files = len(steps) - len([path for path, _ in report.left if path not in directories])
-        os.unlink(plan.root / JOURNAL)
-        remove_staging(plan.root, token)
+        report.apparent_bytes -= sum(sizes.get(path, 0) for path, _ in report.left)
+        _tidy(plan, without={path for path, _ in report.left})
     return report
+
+
+def _tidy(plan: Restoring, *, without: Collection[str] = ()) -> None:
+    """Remove what a restore, or a stopped wipe of what it brought back, has left."""
+    with suppress(FileNotFoundError):
+        os.unlink(plan.root / JOURNAL)
+    remove_staging(plan.root, "")
+    there = {content_of(file) for file in plan.chosen if file.path not in without}
+    aside = {path: about for path, about in look(plan.root).rests.items() if is_aside(path)}
+    for rest in files_now(plan.root, tree=Tree(found=aside)):
+        if content_of(rest) in there:
+            with suppress(OSError):
+                os.unlink(plan.root / rest.path)
 
 
 def is_same(root: Path, file: File, about: os.stat_result) -> bool:
@@ -236,7 +274,8 @@ def _check_free(root: Path, chosen: list[File], directories: list[Directory], tr
 
 
 def _step(n: int, file: File, was: Signature | None) -> dict[str, Any]:
-    return {"path": file.path, "staged": str(n), "was": was, "sha256": file.sha256 or None}
+    step = {"path": file.path, "staged": str(n), "was": was, "sha256": file.sha256 or None}
+    return step if file.link is None else {**step, "link": file.link}
 
 
 def _stage(
@@ -246,7 +285,7 @@ def _stage(
     report: Restored,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    places = {subdir: staging(plan.root, subdir, token) for subdir in BACKED_UP}
+    places = {subdir: staging(plan.tops[subdir], token) for subdir in BACKED_UP}
 
     files, total = (*plan.new, *plan.replaced), plan.apparent_bytes
 

@@ -1,11 +1,13 @@
 """Puts restored files into their places, and finishes what a restore that was killed had begun.
 
 A journal at the workspace's root says which staged file goes where, and what was there when that was decided: what
-has changed since stays as it is. Doing it twice is the same as doing it once.
+has changed since stays as it is. Doing it twice is the same as doing it once. What is reported is what is on disk in
+the end: each place is looked at, and read, once more.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -16,37 +18,46 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from vmaf_workspace.children import cores, each
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.scan import OPEN_DIRECTORY
 from vmaf_workspace.snapshot.journal import Journal, parsed, written
 from vmaf_workspace.snapshot.local import file_sha256
-from vmaf_workspace.snapshot.manifest import STAGING
+from vmaf_workspace.snapshot.manifest import STAGING, short
 from vmaf_workspace.snapshot.tree import signature
 from vmaf_workspace.whole import read_whole
 
 JOURNAL = ".vmaf-restore.json"
+RESTORE = "restore-models"
+LOST = "its copy is gone, and it is not in its place"
+CHANGED = "changed since the restore was planned, so it stays"
 
 
 def finish_interrupted(root: Path, command: str) -> None:
-    """Finish a restore that was killed, if there is one. InUseError where one is at work right now."""
+    """Finish a restore that was killed, if there is one. InUseError where one is at work right now.
+
+    Raises WorkspaceError where its copies are gone: models are half restored then, and a snapshot of them would be the
+    latest. Only another restore goes on.
+    """
     if os.path.lexists(root / JOURNAL):
         with only_cleaner(root, command):
-            finish(root)
+            finish(root, command)
 
 
-def finish(root: Path) -> list[tuple[str, str]]:
+def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
     """Finish a restore that was killed while it put files into their places; (path, why) of what stays as it is.
 
     Says on stderr that there was one, whatever task came upon it: what stays may have left a model half restored. What
-    a restore that was killed earlier has left goes. The caller excludes others, as `restore` does.
+    a restore that was killed earlier has left goes, but where copies are LOST: then that is what the journal stays to
+    say until a restore is done. The caller excludes others, as `restore` does.
     """
     left: list[tuple[str, str]] = []
     began: Journal | None = None
     try:
         began = parsed(read_whole(root / JOURNAL))
-        token, steps, directories = began
+        token, steps, directories, snapshot = began
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
@@ -55,9 +66,21 @@ def finish(root: Path) -> list[tuple[str, str]]:
             "Remove it, then restore again"
         ) from error
     if began is not None:
-        left = swap(root, token, steps, directories, check=True)
-        os.unlink(root / JOURNAL)
+        tops = tops_of(root)
+        left = swap(tops, token, steps, directories, check=True)
+        left += not_in_place(tops, steps, left)
         _say_finished(root, left)
+        if lost := [path for path, why in left if why == LOST]:
+            if command == RESTORE:
+                return left
+            which = short(snapshot) or "ID"
+            raise WorkspaceError(
+                f"a restore in {root} was interrupted, and what it had copied is gone: {lost[0]!r} is not restored\n"
+                f"so models there may be half of a group; {command} did nothing more\n"
+                f"`ws.restore-models --snapshot {which} --overwrite` restores them anew; "
+                f"where they are not missed, remove {root / JOURNAL}"
+            )
+        os.unlink(root / JOURNAL)
     remove_staging(root, "")
     return left
 
@@ -70,15 +93,22 @@ def _say_finished(root: Path, left: list[tuple[str, str]]) -> None:
     listing("not as the snapshot has it:", left, file=sys.stderr)
 
 
-def staging(root: Path, subdir: str, token: str) -> str:
-    """The hidden directory of a restore in one subdirectory: on the file system that its files must be on."""
-    return os.path.join(os.path.realpath(root / subdir), f"{STAGING}{token}")
+def tops_of(root: Path) -> dict[str, str]:
+    """Where each subdirectory is now; asked once, so that a link put in its place later is followed by nobody."""
+    return {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
+
+
+def staging(top: str, token: str) -> str:
+    """The hidden directory of a restore in the subdirectory *top*: on the file system that its files must be on."""
+    return os.path.join(top, f"{STAGING}{token}")
 
 
 def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
     """From here on the restore will be finished; with *flush*, which can take long, after a power cut as well."""
     try:
-        content = written(journal["token"], journal["steps"], journal.get("directories", {}))
+        content = written(
+            journal["token"], journal["steps"], journal.get("directories", {}), journal.get("snapshot", "")
+        )
     except ValueError as error:
         raise WorkspaceError(f"cannot write down what is to be restored ({error}); nothing was changed") from error
     part = root / f"{JOURNAL}-{journal['token']}"
@@ -91,7 +121,12 @@ def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
 
 
 def swap(
-    root: Path, token: str, steps: list[dict[str, Any]], directories: Mapping[str, int], *, check: bool = False
+    tops: Mapping[str, str],
+    token: str,
+    steps: list[dict[str, Any]],
+    directories: Mapping[str, int],
+    *,
+    check: bool = False,
 ) -> list[tuple[str, str]]:
     """Put each staged file into its place; what changed since it was planned stays as it is and is returned.
 
@@ -100,12 +135,11 @@ def swap(
     empty.
     """
     left: list[tuple[str, str]] = []
-    tops = {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
     _allow(tops, dict.fromkeys(sorted(directories), 0o700))
     for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
         in_parent = list(found)
         subdir, *below = parent.split("/")
-        staged = f"{tops[subdir]}/{STAGING}{token}"
+        staged = staging(tops[subdir], token)
         try:
             with _directory(tops[subdir], below) as fd:
                 for step in in_parent:
@@ -113,6 +147,27 @@ def swap(
         except OSError as error:  # its directory cannot be made or entered
             left += [(step["path"], error.strerror or str(error)) for step in in_parent]
     return left + _allow(tops, dict(sorted(directories.items(), reverse=True)))  # deepest first
+
+
+def not_in_place(
+    tops: Mapping[str, str], steps: list[dict[str, Any]], left: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """What of the rest, but for *left*, is not on disk as its step says; each file is read once more, by its path."""
+    known = {path for path, _ in left}
+    asked = [step for step in steps if step["path"] not in known]
+
+    def problem(step: dict[str, Any]) -> str | None:
+        subdir, *above, name = step["path"].split("/")
+        try:
+            with _directory(tops[subdir], above, make=False) as fd:
+                return None if _is_done(step, name, fd) else "it is not there as it was restored: somebody changed it"
+        except FileNotFoundError:
+            return None if step["staged"] is None else "its directory is gone"
+        except OSError as error:
+            return error.strerror or str(error)
+
+    found = each(asked, problem, at_most=cores())
+    return [(asked[n]["path"], why) for n, why in sorted(found) if why is not None]
 
 
 def remove_staging(root: Path, token: str) -> None:
@@ -154,8 +209,11 @@ def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool)
             return []
         there = _lstat(name, fd)
         copied = None if staged is None else _lstat(staged)
-        if staged is not None and copied is None:
-            return []  # it is in its place already
+        if staged is not None and copied is None:  # it is in its place already, or nowhere
+            if _is_done(step, name, fd):
+                return []
+            is_as_before = there is None or (step["was"] is not None and signature(there) == tuple(step["was"]))
+            return [(step["path"], LOST if is_as_before else CHANGED)]
         if staged is not None and check and step["sha256"] and file_sha256(staged) != step["sha256"]:
             return [(step["path"], "its copy is damaged; restore again")]
         if there is None:
@@ -166,7 +224,7 @@ def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool)
         elif copied is not None and os.path.samestat(there, copied):
             pass  # killed between its new name and the end of the old one
         elif step["was"] is None or signature(there) != tuple(step["was"]):
-            return [(step["path"], "changed since the restore was planned, so it stays")]
+            return [(step["path"], CHANGED)]
         elif staged is None:
             os.unlink(name, dir_fd=fd)
         else:
@@ -174,6 +232,19 @@ def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool)
     except OSError as error:
         return [(step["path"], error.strerror or str(error))]
     return []
+
+
+def _is_done(step: dict[str, Any], name: str, fd: int) -> bool:
+    """Whether *name* in the directory *fd* is what this step was to make of it; read now."""
+    there = _lstat(name, fd)
+    if step["staged"] is None or there is None:
+        return step["staged"] is None and there is None
+    if step["sha256"] is None:  # a link; where it leads, journals of an older version do not say
+        return stat.S_ISLNK(there.st_mode) and step.get("link") in (None, os.readlink(name, dir_fd=fd))
+    if not stat.S_ISREG(there.st_mode):
+        return False
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd), "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == str(step["sha256"])
 
 
 def _lstat(path: str, fd: int | None = None) -> os.stat_result | None:
@@ -194,13 +265,14 @@ def _link(staged: str, name: str, fd: int) -> bool:
 
 
 @contextmanager
-def _directory(top: str, below: list[str]) -> Iterator[int]:
+def _directory(top: str, below: list[str], *, make: bool = True) -> Iterator[int]:
     """A descriptor of a directory below *top*, made where it is missing, reached through no symlink."""
     fd = os.open(top, OPEN_DIRECTORY)
     try:
         for name in below:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=fd)
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=fd)
             child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
             os.close(fd)
             fd = child

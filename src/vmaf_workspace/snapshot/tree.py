@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmaf_workspace.contract import KEPT_NAMES
+from vmaf_workspace.contract import KEPT_NAMES, MARKER
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.snapshot.manifest import STAGING
 from vmaf_workspace.unlink import ASIDE
+
+STOPPED = "left of a wipe that was stopped: `ws.wipe-models` finishes it, `ws.restore-models` undoes it"
+SPECIAL = "a FIFO, socket or device: it has no content to keep"
+OUR_NAME = "a directory by a name of ours, which no snapshot holds and no wipe removes; give it another name"
 
 Signature = tuple[int, int, int, int, int]  # size, mtime, ctime (ns), inode, device: equal means not changed
 
 
 @dataclass(slots=True)
 class Tree:
-    """Files and symlinks by path below the workspace, each with its `lstat`; what is neither is *left_out*."""
+    """Files and symlinks by path below the workspace, each with its `lstat`; apart, what is neither or is ours."""
 
     found: dict[str, os.stat_result] = field(default_factory=dict)
-    left_out: list[tuple[str, str]] = field(default_factory=list)  # (path, why)
+    special: dict[str, os.stat_result] = field(default_factory=dict)  # FIFOs, sockets, devices
+    rests: dict[str, os.stat_result] = field(default_factory=dict)  # files of a wipe or a restore that was stopped
+    ours: list[str] = field(default_factory=list)  # directories called like our placeholder
     modes: dict[str, int] = field(default_factory=dict)  # permission bits of every directory
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """What no snapshot takes, as (path, why)."""
+        stopped = {path: STOPPED for path in self.rests if is_aside(path)}
+        return [
+            *((path, SPECIAL) for path in self.special),
+            *((path, OUR_NAME) for path in self.ours),
+            *stopped.items(),
+        ]
+
+    @property
+    def workspaces(self) -> list[str]:
+        """Directories that are workspaces themselves."""
+        return [directory_of(path) for path in self.modes if path.endswith(f"/{MARKER}") and path.count("/") > 1]
 
     def directories(self) -> set[str]:
         """Every directory with a file in it, as a path below the workspace."""
@@ -46,10 +68,20 @@ def signature(about: os.stat_result) -> Signature:
     return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev
 
 
-def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, with_rests: bool = False) -> Tree:
-    """All of *subdirs* of the workspace *root*, empty where there is none; a subdirectory may be a symlink.
+def is_aside(path: str) -> bool:
+    """Whether a removal has renamed this aside, or a directory that it lies in."""
+    return any(name.startswith(ASIDE) for name in path.split("/"))
 
-    *with_rests*: also what a removal or a restore that was killed left under a hidden name of ours.
+
+def stopped_wipe(root: Path) -> list[tuple[str, str]]:
+    """What a wipe that was stopped has left, as (path, what to do); empty where that cannot be read."""
+    with suppress(WorkspaceError):
+        return [(path, why) for path, why in look(root).left_out if why == STOPPED]
+    return []
+
+
+def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> Tree:
+    """All of *subdirs* of the workspace *root*, empty where there is none; a subdirectory may be a symlink.
 
     Raises WorkspaceError for a directory that cannot be read.
     """
@@ -59,19 +91,22 @@ def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, with_rests: bool =
         pending = [""] if os.path.lexists(top) else []
         while pending:
             below = pending.pop()
+            is_rest = is_aside(below) or below.startswith(STAGING)
             try:
                 directory = os.path.join(top, below) if below else top
-                tree.modes[f"{subdir}/{below}" if below else subdir] = os.lstat(directory).st_mode & 0o777
+                if not is_rest:
+                    tree.modes[f"{subdir}/{below}" if below else subdir] = os.lstat(directory).st_mode & 0o777
                 with os.scandir(directory) as entries:
                     for entry in entries:
-                        rest = entry.name.startswith(ASIDE) or (not below and entry.name.startswith(STAGING))
-                        if (not below and entry.name in KEPT_NAMES) or (rest and not with_rests):
-                            continue
                         path = f"{below}/{entry.name}" if below else entry.name
-                        if entry.is_dir(follow_symlinks=False):
+                        is_directory = entry.is_dir(follow_symlinks=False)
+                        if not below and entry.name in KEPT_NAMES:
+                            if is_directory and entry.name != MARKER:
+                                tree.ours.append(f"{subdir}/{path}")
+                        elif is_directory:
                             pending.append(path)
-                            continue
-                        _add(tree, f"{subdir}/{path}", entry)
+                        else:
+                            _add(tree, f"{subdir}/{path}", entry, is_rest=is_rest or is_aside(path))
             except FileNotFoundError:
                 continue  # removed while we looked; a second look tells
             except OSError as error:
@@ -87,12 +122,12 @@ def unreadable(path: str, error: OSError) -> WorkspaceError:
     )
 
 
-def _add(tree: Tree, path: str, entry: os.DirEntry[str]) -> None:
+def _add(tree: Tree, path: str, entry: os.DirEntry[str], *, is_rest: bool) -> None:
     try:
         about = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
     if stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode):
-        tree.found[path] = about
+        (tree.rests if is_rest else tree.found)[path] = about
     else:
-        tree.left_out.append((path, "a FIFO, socket or device: it has no content to keep"))
+        tree.special[path] = about

@@ -1,35 +1,54 @@
-"""Plans what *wipe* removes: all models of a subdirectory, once a verified snapshot holds exactly that."""
+"""Plans what *wipe* removes: all models of a subdirectory, once a verified snapshot holds all of that, or more.
+
+A wipe that was stopped, wherever, is finished by the same command: what holds the whole holds what is left of it. A
+file that was renamed aside to go and is still there has lost its name, so for such a rest its content is looked for.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_workspace import guard
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.plan import Entry, Plan, new
+from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import BLOCK
-from vmaf_workspace.snapshot.difference import difference, files_now
+from vmaf_workspace.snapshot.difference import content_of, difference, files_now
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, short
+from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, short
 from vmaf_workspace.snapshot.store import ids, load, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
-from vmaf_workspace.snapshot.tree import Signature, look, signature
+from vmaf_workspace.snapshot.tree import Signature, Tree, is_aside, look, signature
 from vmaf_workspace.snapshot.verify import verify
 
 WIPE = "wipe-models"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Which snapshots hold what a wipe would take, each verified now, every hash."""
+
+    ids: tuple[str, ...]  # the newest that holds every file, then such as hold the rests
+    is_every_file: bool
+    lacking: tuple[str, ...]  # rests that none holds
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing would be lost."""
+        return self.is_every_file and not self.lacking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wipe:
     """A plan of removal, and the content of what it lists."""
 
     plan: Plan
     files: tuple[File, ...]
+    rests: tuple[File, ...]  # of a wipe that was stopped
     seen: dict[str, Signature]  # of each entry, when it was read
 
     def entries_of(self, subdir: str) -> list[Entry]:
@@ -40,34 +59,58 @@ class Wipe:
 def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> Wipe:
     """All that is in *subdirs* of *root*, each file read; RefusedError where *root* is not ours."""
     entries: list[Entry] = []
+    kept: list[Kept] = []
     files: list[File] = []
+    rests: list[File] = []
     seen: dict[str, Signature] = {}
     if guard.check(root):
         finish_interrupted(root, WIPE)
-        tree = look(root, subdirs, with_rests=True)
-        kept = look(root, subdirs)
-        kept.found = {path: about for path, about in tree.found.items() if path in kept.found}
-        files = files_now(root, tree=kept)
-        going = tree.found | {path: os.lstat(root / path) for path, _ in tree.left_out}
+        tree = look(root, subdirs)
+        going = {**tree.found, **tree.rests, **tree.special}
+        for place in tree.workspaces:
+            why = "it is a workspace of its own, whose files are not ours to wipe; move it out first"
+            kept.append(Kept(path=f"{place}/", why=why, live=False, failed=True))
+            going = {path: about for path, about in going.items() if not path.startswith(f"{place}/")}
+        files = files_now(root, tree=Tree(found={path: going[path] for path in tree.found if path in going}))
+        aside = {path: going[path] for path in tree.rests if path in going and is_aside(path)}
+        rests = files_now(root, tree=Tree(found=aside))  # what a restore had not yet put into its place is but a copy
         entries += [_entry(path, about) for path, about in going.items()]
         seen |= {path: signature(about) for path, about in going.items()}
-    return Wipe(new(WIPE, root, entries, [], subdirs=subdirs), tuple(files), seen)
+    plan = new(WIPE, root, entries, kept, subdirs=subdirs)
+    return Wipe(plan=plan, files=tuple(files), rests=tuple(rests), seen=seen)
 
 
-def held_by(location: Location, wipe: Wipe) -> str | None:
-    """The newest snapshot that holds exactly the content of *wipe*, verified now, every hash; None where none does."""
+def held_by(location: Location, wipe: Wipe) -> Held:
+    """Which snapshots hold the content of *wipe*, whatever more they hold."""
+    verified: dict[str, bool] = {}
+
+    def is_whole(snapshot: Snapshot) -> bool:
+        if snapshot.id not in verified:
+            verified[snapshot.id] = snapshot.id in verify(location, [snapshot.id], root=Path(wipe.plan.root)).whole
+        return verified[snapshot.id]
+
+    holding = (each for each in _newest_first(location) if _holds(each, wipe.files) and is_whole(each))
+    holder = next(holding, None) if wipe.files else None
+    held = [] if holder is None else [holder.id]
+    lacking = {content_of(file): file.path for file in wipe.rests}
+    for snapshot in _newest_first(location) if lacking else ():
+        there = {content_of(file) for file in snapshot.files}
+        if there & lacking.keys() and is_whole(snapshot):
+            held += [] if snapshot.id in held else [snapshot.id]
+            lacking = {content: path for content, path in lacking.items() if content not in there}
+    is_every_file = holder is not None or not wipe.files
+    return Held(ids=tuple(held), is_every_file=is_every_file, lacking=tuple(sorted(lacking.values())))
+
+
+def _newest_first(location: Location) -> Iterator[Snapshot]:
     for snapshot_id in reversed(ids(location)):
-        try:
-            snapshot = load(location, snapshot_id)
-        except (DamagedError, RefusedError):
-            continue
-        there = [file for file in snapshot.files if file.path.split("/")[0] in wipe.plan.subdirs]
-        found = difference(there, wipe.files)
-        if found.added or found.removed or found.changed:
-            continue
-        if snapshot_id in verify(location, [snapshot_id], root=Path(wipe.plan.root)).whole:
-            return snapshot_id
-    return None
+        with suppress(DamagedError, RefusedError):
+            yield load(location, snapshot_id)
+
+
+def _holds(snapshot: Snapshot, files: tuple[File, ...]) -> bool:
+    found = difference(snapshot.files, files)
+    return not (found.added or found.changed)
 
 
 @contextmanager
@@ -84,9 +127,11 @@ def unpruned(location: Location) -> Iterator[None]:
         yield
 
 
-def check_still_whole(location: Location, snapshot_id: str) -> None:
-    """Verify the snapshot once more, every hash; RefusedError where it is not whole, or not there any more."""
-    if snapshot_id not in ids(location) or snapshot_id not in verify(location, [snapshot_id]).whole:
+def check_still_whole(location: Location, held: Held) -> None:
+    """Verify the snapshots once more, every hash; RefusedError where one is not whole, or not there any more."""
+    for snapshot_id in held.ids:
+        if snapshot_id in ids(location) and snapshot_id in verify(location, [snapshot_id]).whole:
+            continue
         raise RefusedError(
             f"snapshot {short(snapshot_id)}, which held what would go, is no longer whole in {location.url}; "
             "nothing was removed\n`ws.verify` says what it lacks; `ws.backup-models` takes another"
