@@ -15,8 +15,8 @@ from vmaf_workspace.plan import Entry, Plan, new
 from vmaf_workspace.scan import BLOCK
 from vmaf_workspace.snapshot.difference import difference, files_now
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, short
-from vmaf_workspace.snapshot.store import ids, load, taking
+from vmaf_workspace.snapshot.manifest import File, short
+from vmaf_workspace.snapshot.store import ids, own, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, look, signature
 from vmaf_workspace.snapshot.verify import verify
@@ -55,12 +55,12 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> Wipe:
 
 
 def held_by(location: Location, wipe: Wipe) -> str | None:
-    """The newest snapshot that holds exactly the content of *wipe*, verified now, every hash; None where none does."""
-    for snapshot_id in reversed(ids(location)):
-        try:
-            snapshot = load(location, snapshot_id)
-        except (DamagedError, RefusedError):
-            continue
+    """The newest snapshot of this workspace that holds exactly the content of *wipe*; None where none does.
+
+    Verified now, every hash. Another workspace's will not do: its owner may forget it without a look at this one.
+    """
+    for snapshot in own(location, Path(wipe.plan.root)):
+        snapshot_id = snapshot.id
         there = [file for file in snapshot.files if file.path.split("/")[0] in wipe.plan.subdirs]
         found = difference(there, wipe.files)
         if found.added or found.removed or found.changed:
