@@ -21,7 +21,7 @@ SECONDS = {
 }
 UNITS = "s, min, h, d, w, mo (31 days), y (366 days)"
 BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_NUMBER = r"\d{1,15}(?:\.\d+)?"
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]+)?"
 
 
 def seconds(text: str, flag: str) -> float:

@@ -109,7 +109,8 @@ def restore_models(
     root = located(workspace).path
     location = _location(at, root)
     chosen = store.found(location, snapshot, root=root)
-    _say_ahead(location, root, chosen if snapshot.strip() in ("", store.LATEST) else None)
+    if snapshot.strip() in ("", store.LATEST):
+        _say_ahead(location, root, chosen)
     lacking = [] if only else store.lacking(location, root, chosen)
     if into:
         root = locate(into).path
@@ -144,7 +145,8 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
     root = located(workspace).path
     location = _location(at, root)
     older = store.found(location, snapshot, root=root)
-    _say_ahead(location, root, older if snapshot.strip() in ("", store.LATEST) else None)
+    if snapshot.strip() in ("", store.LATEST):
+        _say_ahead(location, root, older)
     newer = store.found(location, against, root=root) if against else None
     with spinner("comparing"):
         found = difference(older.files, files_now(root) if newer is None else newer.files)
@@ -363,7 +365,7 @@ def _location(at: str, root: Path, *, warn: bool = False) -> Location:
 
 
 def _say_ahead(location: Location, root: Path, latest: Snapshot | None) -> None:
-    """Name the snapshots of *root* that are dated in the future; *latest* is what was taken for it, if asked."""
+    """Name the snapshots of *root* that are dated in the future; *latest* is what counts as it, if asked."""
     from vmaf_workspace.render import printable
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.manifest import manifest_name, short
