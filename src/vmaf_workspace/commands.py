@@ -236,7 +236,7 @@ COMMANDS = (
         clean_scratch,
         {
             "only": "clean this subdirectory alone: workdir or output",
-            "min_age": "where runs have no locks, keep what changed within this time: 90s, 15m, 1h, 2d",
+            "min_age": "where runs have no locks, keep what changed within this time: 90s, 15min, 1h, 2d",
             "force": "also take what is fresh or held open; never what holds a lock",
         },
     ),

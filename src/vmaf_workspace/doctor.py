@@ -366,14 +366,16 @@ def _is_old(path: Path) -> bool:
 
 
 def _backups(root: Path, at: str) -> Iterator[Finding]:
+    from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.difference import difference, files_now
     from vmaf_workspace.snapshot.locate import disk_warning, opened
-    from vmaf_workspace.snapshot.manifest import short
+    from vmaf_workspace.snapshot.manifest import manifest_name, short
 
     try:
         now = files_now(root)
         place = opened(at, root=root)
         is_near = place.directory is not None  # to read what lies far away is for `ws.verify`, when it is asked to
+        ahead = store.ahead(place, root)
         held = latest_backup(root, place, read=is_near)
     except InUseError as error:
         yield Finding(level=Level.WARNING, about="backups", found=str(error), remedy="ask again when it is written")
@@ -386,6 +388,10 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
     if warning and now:
         what, _, remedy = warning.partition("; ")
         yield Finding(level=Level.WARNING, about="backups", found=what, remedy=remedy)
+    for wrong in ahead:
+        found = f"snapshot {short(wrong.id)} in {place.url} is dated in the future, so it is not the latest"
+        remedy = f"once nothing in it is missed, move {manifest_name(wrong.id)} away"
+        yield Finding(level=Level.WARNING, about="backups", found=found, remedy=remedy)
     if held.snapshot is None:
         if now:
             found = f"there are models, and no snapshot of this workspace in {place.url}"

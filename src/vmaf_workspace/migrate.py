@@ -34,6 +34,7 @@ from vmaf_workspace.children import Children
 from vmaf_workspace.clean import refuse_live_runs
 from vmaf_workspace.contract import KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
+from vmaf_workspace.identity import carry
 from vmaf_workspace.lock import only_cleaner, open_below, staying
 from vmaf_workspace.migrate_plan import (
     JOURNAL,
@@ -47,7 +48,7 @@ from vmaf_workspace.migrate_plan import (
     plan_migration,
     stage_of,
 )
-from vmaf_workspace.setup import adopt, carry_identity, explained, setup
+from vmaf_workspace.setup import adopt, explained, setup
 
 if TYPE_CHECKING:
     from vmaf_workspace.faithful import Tree
@@ -211,7 +212,7 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
     with explained(target):
         stage.mkdir(mode=0o700, exist_ok=True)
         _write_journal(stage, journal)
-        carry_identity(source, stage)
+        carry(source, stage, final=target)
         faithful.give(str(stage / MARKER), os.lstat(source / MARKER))  # root may be moving what is another user's
         bar = progress("copying") if progress else None
         faithful.copy(tree, str(source), str(stage), without=(MARKER,), progress=bar)

@@ -23,10 +23,10 @@ from vmaf_workspace.contract import (
     Loss,
 )
 from vmaf_workspace.errors import RefusedError, WorkspaceError
+from vmaf_workspace.identity import WORKSPACE, Owner, begin, take_turn
 from vmaf_workspace.locate import VARIABLE
 from vmaf_workspace.whole import write_whole
 
-WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -116,43 +116,15 @@ def adopt(root: Path) -> None:
             _mark(root, [])
 
 
-def identity(root: Path) -> str:
-    """What tells the workspace *root* from others wherever it moves; "" where its marker does not say.
+def identify(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
+    """Who the workspace *root* is in the snapshot that is about to be listed, its marker made if it has none.
 
-    Nor in a copy: the workspace that it was copied from still is where it was, and has the identity.
+    *seen* is the newest turn of its identity in the backup location, see `identity.take_turn`.
     """
-    found, at = _identity_at(root)
-    with suppress(OSError):
-        if at and _identity_at(Path(at))[0] == found and not os.path.samefile(at, root):
-            return ""
-    return found
-
-
-def identify(root: Path) -> str:
-    """The identity of the workspace *root*, given to it now if it has none; "" where that cannot be written."""
-    found, real = identity(root), os.path.realpath(root)
     with suppress(OSError):  # on a read-only disk its host and path must do
-        if found and _identity_at(root)[1] != real:
-            write_whole(root / MARKER / WORKSPACE, _about(found, at=real))
-        elif not found and (guard.is_marked(root) or guard.is_default_location(root)):
+        if not guard.is_marked(root) and guard.is_default_location(root):
             _mark(root, [])
-    return identity(root)
-
-
-def carry_identity(root: Path, to: Path) -> None:
-    """Let the copy *to* be the same workspace as *root*, which goes; raises OSError."""
-    found = identity(root)
-    if found:
-        write_whole(to / MARKER / WORKSPACE, _about(found))
-
-
-def _identity_at(root: Path) -> tuple[str, str]:
-    """The identity that the marker of *root* names, and where the workspace was then; "" where it does not say."""
-    try:
-        about = json.loads((root / MARKER / WORKSPACE).read_bytes())
-        return str(about["id"]), str(about.get("at", ""))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "", ""
+    return take_turn(root, seen)
 
 
 def _check_may_become_ours(root: Path) -> None:
@@ -188,19 +160,13 @@ def _mark(directory: Path, made: list[Path], *, subdir: str = WORKSPACE, root: s
         marker.mkdir(parents=True, exist_ok=True)
         made.append(marker)
     _write_once(marker / PLACEHOLDER, b"*\n", made)  # git never sees it
-    about = _about(os.urandom(16).hex(), at=os.path.realpath(directory)) if root is None else _about(of=root)
-    is_there = (marker / subdir).exists()
-    if is_there and (not identity(directory) if root is None else guard.owner_of(directory, subdir) != root):
-        write_whole(
-            marker / subdir, about
-        )  # made by an older version; or its workspace is gone, or leads elsewhere now
+    if root is None:
+        made += [marker / WORKSPACE] if begin(directory) else []
+        return
+    about = json.dumps({"version": 1, "made_at_s": int(time.time()), "of": root}).encode() + b"\n"
+    if (marker / subdir).exists() and guard.owner_of(directory, subdir) != root:
+        write_whole(marker / subdir, about)  # its workspace is gone, or leads elsewhere now
     _write_once(marker / subdir, about, made)
-
-
-def _about(identity: str = "", *, at: str = "", of: str = "") -> bytes:
-    about: dict[str, object] = {"version": 1, "made_at_s": int(time.time())}
-    about |= {name: text for name, text in (("id", identity), ("at", at), ("of", of)) if text}
-    return json.dumps(about).encode() + b"\n"
 
 
 def _write_once(path: Path, content: bytes, made: list[Path]) -> None:

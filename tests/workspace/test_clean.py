@@ -184,7 +184,9 @@ def test_without_a_lock_what_changed_lately_is_kept_and_force_takes_it(root: Pat
     assert clean(root, force=True).removed == 1
 
 
-@pytest.mark.parametrize(("min_age", "goes"), [("0", True), ("90s", True), ("15m", True), ("1h", False), ("2d", False)])
+@pytest.mark.parametrize(
+    ("min_age", "goes"), [("0s", True), ("90s", True), ("15min", True), ("1h", False), ("2d", False)]
+)
 def test_min_age_is_the_age_that_counts(min_age: str, goes: bool, root: Path) -> None:
     age(write(root / "workdir" / "theirs" / "a").parent, 1800)
     done = ws("clean-scratch", "--min-age", min_age, "--workspace", root)

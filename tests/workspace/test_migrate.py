@@ -504,7 +504,8 @@ import time
 from vmaf_workspace import guard
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.migrate import migrate
-from vmaf_workspace.setup import identity, setup
+from vmaf_workspace.identity import identity
+from vmaf_workspace.setup import setup
 whole = content(small(Path(sys.argv[2], "like")))
 for step in range(1, 400):
     root, target = small(Path(sys.argv[2], f"from{step}")), Path(sys.argv[3], f"to{step}")

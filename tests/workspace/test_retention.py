@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snapshot_trees import bring_back, content_of, damage, models, object_of, place, take
+from snapshot_trees import bring_back, content_of, damage, models, object_of, place, reforged, take
 from trees import age, everything, process, write, ws
 
-from vmaf_workspace.errors import InUseError, UsageError
+from vmaf_workspace.errors import InUseError, RefusedError, UsageError
+from vmaf_workspace.identity import Place
 from vmaf_workspace.snapshot import store
-from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, manifest_name
+from vmaf_workspace.snapshot.local import LocalDirectory
+from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, manifest_name, short
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
 from vmaf_workspace.snapshot.store import Listed
 from vmaf_workspace.snapshot.verify import verify
@@ -96,7 +98,7 @@ def test_the_last_snapshot_with_a_model_in_it_outlives_empty_ones() -> None:
 def test_the_last_snapshot_stays_where_only_an_older_one_is_pinned_or_verified() -> None:
     for pinned in (True, False):
         old = listed(NOW - 9 * DAY_S, pinned=pinned, verified=not pinned)
-        assert kept([old, listed(NOW - 4 * DAY_S), listed(NOW - 3 * DAY_S)], within_s=DAY_S) == [9, 3]
+        assert kept([old, listed(NOW - 4 * DAY_S), listed(NOW - 3 * DAY_S)], within_s=DAY_S / 2) == [9, 3]
 
 
 def test_every_workspace_counts_for_itself() -> None:
@@ -108,12 +110,15 @@ def test_every_workspace_counts_for_itself() -> None:
 def test_what_was_taken_before_a_restore_takes_no_place_of_a_latest() -> None:
     snapshots = [listed(NOW - 3), listed(NOW - 2), listed(NOW - 1, is_safety=True)]
     assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == [False, True, True]
-    assert [v.is_kept for v in plan_forget(snapshots, Keep(within_s=0.5), now_s=NOW)] == [False, True, False]
+    assert [v.is_kept for v in plan_forget(snapshots, Keep(within_s=0.5), now_s=NOW)] == [False, True, True]
 
 
 def test_a_workspace_that_moved_counts_as_one() -> None:
-    snapshots = [listed(NOW - 2, workspace="/old", identity="i"), listed(NOW - 1, workspace="/new", identity="i")]
-    assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == [False, True]
+    was = (Place("here", "", "/old"),)
+    for places, expected in ((was, [False, True]), ((), [True, True])):  # it may be a copy, where it does not say
+        newer = listed(NOW - 1, workspace="/new", identity="i", was=places)
+        snapshots = [listed(NOW - 2, workspace="/old", identity="i"), newer]
+        assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == expected
 
 
 def test_what_a_wrong_clock_dated_in_the_future_stays_and_takes_no_place() -> None:
@@ -136,7 +141,209 @@ def test_nothing_to_keep_is_a_mistake() -> None:
     for bad in ("x", "-1", "1.5"):
         done = ws("forget", "--at", "b", f"--keep-last={bad}")
         assert (done.code, "--keep-last" in done.err) == (2, True)
-    assert ws("forget", "--at", "b", "--keep-within", "soon").code == 2
+    for bad, remedies in (("soon", ["6mo"]), ("30", ["needs a unit", "min", "mo"]), ("6m", ["6min", "6mo"])):
+        done = ws("forget", "--at", "b", "--keep-within", bad)
+        assert (done.code, [remedy for remedy in remedies if remedy not in done.err]) == (2, []), done
+
+
+def of(days: float, *names: str, sha256: str = "", **more: Any) -> Listed:
+    """A snapshot with these files, so many days old."""
+    files = tuple(File(path=name, mtime_ns=0, sha256=sha256 or name.ljust(64, "0")) for name in names)
+    return listed(NOW - days * DAY_S, files=files, **more)
+
+
+def test_within_counts_from_the_newest_snapshot_of_each_workspace_as_in_restic() -> None:
+    old = [listed(NOW - days * DAY_S) for days in (43, 42, 41, 40)]
+    assert kept(old, within_s=30 * DAY_S) == [43, 42, 41, 40]
+    assert kept(old, within_s=1.5 * DAY_S) == [41, 40]
+    ahead = listed(NOW + 900 * DAY_S)  # its clock is no measure
+    assert kept([*old, ahead], within_s=1.5 * DAY_S) == [41, 40, -900]
+    other = listed(NOW, host="there")
+    assert kept([*old, other], within_s=1.5 * DAY_S) == [41, 40, 0]
+
+
+def test_the_last_copy_of_a_model_stays_in_the_newest_snapshot_that_has_it_and_is_named() -> None:
+    snapshots = [of(5, "model/a.pkl", "model/b.pkl"), of(4, "model/a.pkl", "model/b.pkl"), of(3, "model/a.pkl")]
+    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW)
+    assert [v.is_kept for v in verdicts] == [False, True, True]
+    assert verdicts[1].last_copies == ("model/b",)
+    assert verdicts[1].reasons == ("the last copy of 'model/b'",)
+    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW, drop_last_copies=True)
+    assert [(v.is_kept, v.last_copies) for v in verdicts] == [(False, ()), (False, ("model/b",)), (True, ())]
+
+
+def test_a_member_of_a_model_is_part_of_it_and_an_older_state_or_another_name_is_no_last_copy() -> None:
+    whole = of(5, "model/m.pkl", "model/m.pkl.model")
+    assert plan_forget([whole, of(3, "model/m.pkl")], Keep(last=1), now_s=NOW)[0].last_copies == ("model/m",)
+    assert kept([of(5, "model/m.pkl", sha256="1" * 64), of(3, "model/m.pkl", sha256="2" * 64)], last=1) == [3]
+    assert kept([of(5, "model/old.pkl", sha256="1" * 64), of(3, "model/new.pkl", sha256="1" * 64)], last=1) == [3]
+
+
+def test_what_a_verify_found_damaged_is_no_copy() -> None:
+    snapshots = [of(5, "model/m.pkl", sha256="1" * 64), of(3, "model/m.pkl", sha256="2" * 64)]
+    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW, damaged={"2" * 64})
+    assert [v.is_kept for v in verdicts] == [True, True]
+
+
+def test_another_workspaces_copy_is_none_of_this_one() -> None:
+    snapshots = [of(5, "model/b.pkl"), of(4, "model/a.pkl"), of(3, "model/b.pkl", host="there")]
+    assert kept(snapshots, last=1) == [5, 4, 3]
+
+
+def test_what_two_twins_took_in_one_turn_stays() -> None:
+    twins = [listed(NOW - n, identity="i", turn=(1, f"{n}")) for n in (3, 2)]
+    later = [listed(NOW - 1, identity="i", turn=(2, "x"))]
+    verdicts = plan_forget([*twins, *later], Keep(last=1), now_s=NOW)
+    assert [v.is_kept for v in verdicts] == [True, True, True]
+    assert "another workspace" in verdicts[0].reasons[0]
+
+
+def test_forget_names_and_keeps_last_copies_and_drops_them_when_told_in_words(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    old = take(root, tmp_path / "b").id
+    (root / "model" / "m.pkl.model").unlink()
+    shutil.rmtree(root / "checkpoints_dir" / "run")
+    new = take(root, tmp_path / "b").id
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    done = ws("forget", *at, "--keep-last", "1", "--yes")
+    assert done.code == 0
+    for said in ("the last copy of 'checkpoints_dir/run/fold1', 'model/m'", "--drop-last-copies", "nothing to forget"):
+        assert said in done.out, done
+    done = ws("forget", *at, "--keep-last", "1", "--drop-last-copies")
+    assert (done.code, "the last copy of 'checkpoints_dir/run/fold1', 'model/m'" in done.err) == (3, True), done
+    assert store.ids(place(tmp_path / "b")) == [old, new]
+    done = ws("forget", *at, "--keep-last", "1", "--drop-last-copies", "--yes", "--json")
+    assert done.json["forgotten"] == [old]
+    assert done.json["snapshots"][0]["last_copies"] == ["checkpoints_dir/run/fold1", "model/m"]
+
+
+def test_what_a_wipe_relied_on_stays_until_another_snapshot_of_this_workspace_holds_it(tmp_path: Path) -> None:
+    root, other = models(tmp_path / "ws"), models(tmp_path / "other")
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    relied_on = take(root, tmp_path / "b").id
+    age(write(root / "model" / "m.pkl", 50))
+    take(root, tmp_path / "b")
+    age(write(root / "model" / "m.pkl", 1))
+    take(other, tmp_path / "b")
+    was = content_of(root)
+    assert ws("wipe-models", *at, "--yes").code == 0
+    assert verify(place(tmp_path / "b")).problems == []  # now the newest is the last verified one
+    assert "relied on by a wipe" in ws("snapshots", *at).out
+    for _ in range(2):
+        assert ws("forget", *at, "--keep-last", "1", "--yes").code == 0
+        assert ws("prune", *at).code == 0
+        assert relied_on in store.ids(place(tmp_path / "b"))
+    bring_back(root, tmp_path / "b", relied_on)
+    assert content_of(root) == was
+    take(root, tmp_path / "b")
+    forgotten = ws("forget", *at, "--keep-last", "1", "--yes", "--json").json["forgotten"]
+    assert relied_on in forgotten
+    assert not (tmp_path / "b" / "pins" / relied_on).exists()
+
+
+def test_wipes_of_two_workspaces_or_a_pin_keep_a_snapshot_for_good(tmp_path: Path) -> None:
+    root, taken = three(tmp_path)
+    location = place(tmp_path / "b")
+    store.rely(location, taken[0], root, ["1" * 64])
+    store.rely(location, taken[0], root, ["2" * 64])
+    [relied] = [found.relied_on for found in store.snapshots(location) if found.id == taken[0]]
+    assert relied is not None
+    assert relied.contents == {"1" * 64, "2" * 64}
+    store.rely(location, taken[0], models(tmp_path / "other"), ["3" * 64])
+    assert store.snapshots(location)[0].pinned
+    store.rely(location, taken[0], root, ["1" * 64])
+    assert store.snapshots(location)[0].pinned
+    (tmp_path / "b" / "snapshots" / f"{taken[1]}.json").unlink()
+    with pytest.raises(RefusedError, match="is gone"):
+        store.rely(location, taken[1], root, ["1" * 64])
+
+
+def test_a_pin_that_comes_while_a_forget_removes_brings_the_snapshot_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, taken = three(tmp_path)
+    location = place(tmp_path / "b")
+    verdicts = plan_forget(store.snapshots(location), Keep(last=1))
+    removing = location.remove
+
+    def remove(name: str) -> None:
+        if taken[0] in name:
+            location.write(f"pins/{taken[0]}", b"")
+        removing(name)
+
+    monkeypatch.setattr(location, "remove", remove)
+    assert forget(location, verdicts) == [taken[1]]
+    assert store.load(location, taken[0]).id == taken[0]
+
+
+def test_what_is_dated_in_the_future_is_not_the_latest_while_there_is_another(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    first = take(root, tmp_path / "b").id
+    ahead = reforged(tmp_path / "b", first, lambda data: data.update(time_s=4e9))
+    (tmp_path / "b" / "snapshots" / f"{first}.json").unlink()
+    for command in ("restore-models", "diff"):
+        done = ws(command, *at, "--json")
+        assert (done.code, done.json["snapshot"], "no other" in done.err) == (0, ahead, True), done
+    newest = take(root, tmp_path / "b").id
+    for command in ("restore-models", "diff"):
+        done = ws(command, *at, "--json")
+        assert (done.code, done.json["snapshot"]) == (0, newest), done
+        assert f"{short(ahead)} is dated in the future" in done.err
+        assert "in the future" not in ws(command, *at, "--snapshot", ahead).err
+    assert "dated in the future" in ws("snapshots", *at).out
+    assert [row["dated_in_the_future"] for row in ws("snapshots", *at, "--json").json["snapshots"]] == [False, True]
+    assert any("in the future" in each["found"] for each in ws("doctor", *at, "--json").json["findings"])
+    assert "dated in the future" in ws("wipe-models", *at, "--dry-run").err
+    assert "dated later" in ws("backup-models", *at).err
+
+
+def test_restore_names_models_that_only_an_older_snapshot_has(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(root / "model" / "gone.pkl", 7)
+    age(root / "model")
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    older = take(root, tmp_path / "b").id
+    (root / "model" / "gone.pkl").unlink()
+    (root / "model" / "m.pkl.model").unlink()
+    take(root, tmp_path / "b")
+    for flags in ((), ("--dry-run",)):
+        done = ws("restore-models", *at, *flags)
+        for name in ("model/gone", "model/m"):
+            assert f"  {name}: --snapshot {short(older)} has it" in done.err, done
+    lacking = ws("restore-models", *at, "--json").json["lacking"]
+    assert lacking == [{"model": name, "snapshot": older} for name in ("model/gone", "model/m")]
+    assert ws("restore-models", *at, "--snapshot", older, "--json").json["lacking"] == []
+
+
+class Forgetful(LocalDirectory):
+    """A place whose listing leaves one name out, as an object store's or a proxy's may."""
+
+    leaves_out = ""
+
+    def names(self, folder: str) -> list[str]:
+        return [name for name in super().names(folder) if f"{folder}/{name}" != self.leaves_out]
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        return {name: size for name, size in super().sizes(folder).items() if name != self.leaves_out}
+
+
+@pytest.mark.parametrize("folder", ["pins", "verified"])
+def test_prune_asks_by_name_for_what_is_pinned_or_verified_and_not_listed(folder: str, tmp_path: Path) -> None:
+    _, taken = three(tmp_path)
+    location = Forgetful(tmp_path / "b")
+    location.write(f"{folder}/{taken[0]}", b"")
+    location.write(f"{folder}/somebodys.txt", b"")
+    location.leaves_out = manifest_name(taken[0])
+    before = everything(tmp_path / "b" / "objects")
+    for dry_run in (True, False):
+        with pytest.raises(RefusedError, match=short(taken[0])):
+            store.prune(location, dry_run=dry_run)
+    assert everything(tmp_path / "b" / "objects") == before
+    location.leaves_out = ""
+    assert store.prune(location).objects == 0
+    location.remove(manifest_name(taken[0]))  # moved away by hand, and the note of it still there
+    assert store.prune(location).objects == 1
 
 
 @settings(deadline=None)

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from snapshot_trees import bring_back, content_of, damage, models, place, reforged, take
 from trees import age, everything, workspace, write, ws
 
+from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.snapshot import store
 from vmaf_workspace.snapshot.backup import NEWEST
 from vmaf_workspace.snapshot.local import LARGE
@@ -43,11 +45,16 @@ def test_a_snapshot_can_be_restored_with_cp_and_sha256sum(tmp_path: Path) -> Non
     assert manifest.stem.endswith(hashlib.sha256(manifest.read_bytes()).hexdigest())
 
 
-def test_backup_changes_nothing_in_the_workspace(tmp_path: Path) -> None:
+def test_backup_changes_nothing_in_the_workspace_but_its_turn_in_the_marker(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     before = everything(root)
     take(root, tmp_path / "b")
-    assert everything(root) == before
+    after = everything(root)
+    assert {path for path in after if after[path] != before.get(path)} == {
+        str(root / MARKER),
+        str(root / MARKER / "workspace.json"),
+    }
+    assert after.keys() == before.keys()
 
 
 def test_the_second_backup_reads_nothing_and_stores_nothing(tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_a_new_location_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_no_manifest_however_broken_is_more_than_refused(change: st.DataObject) -> None:
     files = [File(path=f"model/{n}", mtime_ns=n, size=n, mode=0o644, sha256=f"{n:064x}") for n in range(3)]
     files.append(File(path="model/l", mtime_ns=1, link="x"))
-    snapshot_id, content = written(time_s=0.0, host="h", workspace="/ws", note="n", files=files)
+    snapshot_id, content = written(time_s=0.0, owner=Owner(place=Place("h", "m", "/ws")), note="n", files=files)
     assert parse(snapshot_id, content).files == tuple(sorted(files, key=lambda file: file.path))
     data = json.loads(content)
     junk = st.recursive(

@@ -22,6 +22,7 @@ from trees import age, ended_run, left, python, run, subprocess_env, workspace, 
 from vmaf_workspace.clean import CLEAN, plan_clean
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.plan import Plan, load, save
 from vmaf_workspace.snapshot import journal, store, swap
 from vmaf_workspace.snapshot.manifest import MOST, Directory, File, parse, written
@@ -59,7 +60,11 @@ def test_any_manifest_that_is_written_is_read_as_the_same(
     ]
     directories = {f"model/{path}": mode for path in inner}
     snapshot_id, content = written(
-        time_s=time_s, host="h", workspace="/w\udcff", note=note, files=given_files, directories=directories
+        time_s=time_s,
+        owner=Owner(place=Place("h", "", "/w\udcff")),
+        note=note,
+        files=given_files,
+        directories=directories,
     )
     found = parse(snapshot_id, content)
     within = [replace(file, mtime_ns=max(-MOST, min(MOST - 1, file.mtime_ns))) for file in given_files]
@@ -84,7 +89,7 @@ def test_any_manifest_that_is_written_is_read_as_the_same(
 def test_what_the_reader_of_manifests_refuses_is_not_written(change: dict[str, Any]) -> None:
     file = replace(File(path="model/m", mtime_ns=1, size=1, mode=0o644, sha256="0" * 64), **change)
     with pytest.raises(WorkspaceError, match="could not be read again, so none was taken"):
-        written(time_s=1.0, host="h", workspace="/w", note="", files=[file])
+        written(time_s=1.0, owner=Owner(place=Place("h", "", "/w")), note="", files=[file])
 
 
 @pytest.mark.parametrize("time_s", [YEAR_2300_S, -1, -(1 << 31)], ids=["2300", "1969", "1901"])

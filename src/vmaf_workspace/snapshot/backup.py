@@ -25,13 +25,14 @@ from vmaf_workspace import guard
 from vmaf_workspace.children import each
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
+from vmaf_workspace.identity import identity
 from vmaf_workspace.lock import staying
-from vmaf_workspace.setup import identify, identity
+from vmaf_workspace.setup import identify
 from vmaf_workspace.snapshot import known
 from vmaf_workspace.snapshot.local import LARGE, file_sha256, identities, read_small
 from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, short, written
-from vmaf_workspace.snapshot.store import ids, latest, marked, read, taking
+from vmaf_workspace.snapshot.store import ids, latest, marked, newest_turn, read, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature, unreadable
 
@@ -67,7 +68,7 @@ class _Work:
     root: Path
     location: Location
     trust: _Trust
-    unchanged: dict[str, tuple[Signature, str]]  # by path: signature, hash
+    unchanged: dict[str, tuple[known.Seen, str]]  # by path: what it looked like, hash
     progress: Callable[[int, int], None] | None
     total: int = 0
     done: int = 0
@@ -107,12 +108,10 @@ def backup(
         files = [_file(path, about, taken[path], work.links.get(path)) for path, about in tree.found.items()]
         snapshot_id, content = written(
             time_s=time.time(),
-            host=socket.gethostname(),
-            workspace=os.path.realpath(root),
+            owner=identify(root, newest_turn(location, root, listed)),
             note=note,
             files=files,
             directories=tree.modes,
-            identity=identify(root),
             is_safety=is_safety,
         )
         if pin:
@@ -185,13 +184,13 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
     to_read = []
     for path in jobs:
         about = tree.found[path]
-        seen, sha256 = work.unchanged.get(path, (None, ""))
+        seen, sha256 = work.unchanged.get(path, ((), ""))
         if stat.S_ISLNK(about.st_mode):
             with suppress(OSError):  # replaced meanwhile: the next look tells
                 work.links[path] = os.readlink(_full(work.root, path))
                 taken[path] = (signature(about), "")
-        elif seen == signature(about) and work.trust.holds(sha256, about.st_size):
-            taken[path] = (seen, sha256)
+        elif known.is_same(seen, signature(about)) and work.trust.holds(sha256, about.st_size):
+            taken[path] = (signature(about), sha256)
             _advance(work, about.st_size)
         else:
             to_read.append(path)
@@ -318,7 +317,7 @@ def _check_still_there(work: _Work, tree: Tree, place: _Place | None, listed: li
 def _dated_later(work: _Work, snapshot_id: str, listed: list[str]) -> str | None:
     """The snapshot that was there before this one and is later by its name, where it is of the same workspace."""
     later = [i for i in listed if i > snapshot_id]
-    with suppress(DamagedError):
+    with suppress(DamagedError, RefusedError):
         found = latest(work.location, work.root, later) if later else None
         return None if found is None else found.id
     return None

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from vmaf_workspace import flags
 from vmaf_workspace.command import Command, located
-from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
+from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.question import agreed, answer
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
+    from vmaf_workspace.snapshot.manifest import Snapshot
     from vmaf_workspace.snapshot.wipe import Held, Wipe
 
 
@@ -108,6 +109,9 @@ def restore_models(
     root = located(workspace).path
     location = _location(at, root)
     chosen = store.found(location, snapshot, root=root)
+    if snapshot.strip() in ("", store.LATEST):
+        _say_ahead(location, root, chosen)
+    lacking = [] if only else store.lacking(location, root, chosen)
     if into:
         root = locate(into).path
         _restore.check_into(root, location)
@@ -126,9 +130,9 @@ def restore_models(
             done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
     code = FAILED if done is not None and done.left else DONE
     if json:
-        print(render.restored_json(plan, done, location.url, code))
+        print(render.restored_json(plan, done, lacking, location.url, code))
     else:
-        render.restored_lines(plan, done)
+        render.restored_lines(plan, done, lacking)
     return code
 
 
@@ -142,6 +146,8 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
     root = located(workspace).path
     location = _location(at, root)
     older = store.found(location, snapshot, root=root)
+    if snapshot.strip() in ("", store.LATEST):
+        _say_ahead(location, root, older)
     newer = store.found(location, against, root=root) if against else None
     with spinner("comparing"):
         found = difference(older.files, files_now(root) if newer is None else newer.files)
@@ -163,11 +169,12 @@ def forget(
     keep_weekly: str = "",
     keep_monthly: str = "",
     keep_within: str = "",
+    drop_last_copies: bool = False,
     yes: bool = False,
     dry_run: bool = False,
     json: bool = False,
 ) -> int:
-    """Remove snapshots from the list, but those to keep: costs the states that only they hold."""
+    """Remove snapshots from the list, but those to keep and the last copy of a model: costs older states of models."""
     from vmaf_workspace.render import count_text, printable
     from vmaf_workspace.snapshot import render, retention, store
 
@@ -179,12 +186,19 @@ def forget(
         within_s=flags.seconds(keep_within, "--keep-within") if keep_within else 0.0,
     )
     location = _location(at, located(workspace).path)
-    verdicts = retention.plan_forget(store.snapshots(location), keep)
+    verdicts = retention.plan_forget(
+        store.snapshots(location),
+        keep,
+        damaged=store.marked(location, "damaged"),
+        drop_last_copies=drop_last_copies,
+    )
     going = count_text(sum(not verdict.is_kept for verdict in verdicts), "snapshot")
+    last = sorted({name for verdict in verdicts if not verdict.is_kept for name in verdict.last_copies})
     if not json:
         render.verdicts_lines(verdicts)
     is_asked = not (dry_run or yes or all(verdict.is_kept for verdict in verdicts))
-    if is_asked and not agreed(f"Forget {going}?", "forgotten"):
+    costs = f", and with them the last copy of {retention.models_text(last)}" if last else ""
+    if is_asked and not agreed(f"Forget {going}{costs}?", "forgotten"):
         print("nothing was forgotten", file=sys.stderr)
         return FAILED
     gone = [] if dry_run else retention.forget(location, verdicts)
@@ -248,6 +262,7 @@ def wipe_models(
             if location is not None:
                 if yes and not dry_run:
                     until_removed.enter_context(wipe.unpruned(location))
+                _say_ahead(location, root, None)
                 held = _held(location, root, found, offer=not (yes or dry_run or json))
                 names = " and ".join(map(short, held.ids))
                 what = f"snapshot {names} holds" if len(held.ids) == 1 else f"snapshots {names} hold"
@@ -267,6 +282,10 @@ def wipe_models(
                 where = render.printable(found.plan.root)
                 print(f"{render.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
             return DONE
+        if found.plan.entries and found.files and location is not None:
+            contents = [file.sha256 for file in (*found.files, *found.rests) if file.sha256]
+            for snapshot_id in held.ids:
+                _rely(location, snapshot_id, root, contents)
         plan, changed = wipe.unchanged(found)
         with render.progress("removing") as progress:
             report = execute(plan, progress=progress)
@@ -325,7 +344,8 @@ COMMANDS = (
             "keep_daily": "keep the newest of so many days that have one",
             "keep_weekly": "keep the newest of so many weeks",
             "keep_monthly": "keep the newest of so many months",
-            "keep_within": "keep all that are younger: 12h, 30d, 8w",
+            "keep_within": "keep all taken within this time before the newest of each workspace: 12h, 30d, 8w, 6mo",
+            "drop_last_copies": "also drop models, or parts of them, that no kept snapshot of their workspace has",
             "dry_run": "say what would go and what stays, and why; change nothing",
         },
     ),
@@ -350,6 +370,41 @@ def _location(at: str, root: Path, *, warn: bool = False) -> Location:
     if warn and (warning := disk_warning(found, root)):
         print(f"warning: {warning}", file=sys.stderr)
     return found
+
+
+def _say_ahead(location: Location, root: Path, latest: Snapshot | None) -> None:
+    """Name the snapshots of *root* that are dated in the future; *latest* is what counts as it, if asked."""
+    from vmaf_workspace.render import printable
+    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.snapshot.manifest import manifest_name, short
+
+    for found in store.ahead(location, root):
+        if latest is not None and latest.id == found.id:
+            what = "is taken for the latest, as there is no other"
+        else:
+            what = (
+                "so it is not taken for the latest" if latest is None else f"so {short(latest.id)} counts as the latest"
+            )
+        print(
+            f"warning: snapshot {short(found.id)} is dated in the future, by a wrong clock, {what}.\n"
+            f"Once nothing in it is missed, move {printable(location.url)}/{manifest_name(found.id)} away",
+            file=sys.stderr,
+        )
+
+
+def _rely(location: Location, snapshot_id: str, root: Path, contents: list[str]) -> None:
+    """Have forget keep the snapshot that is relied on now; a read-only place, where this cannot be noted, will do."""
+    from vmaf_workspace.snapshot import store
+
+    try:
+        store.rely(location, snapshot_id, root, contents)
+    except RefusedError:
+        raise
+    except WorkspaceError as error:
+        what = str(error).partition("\n")[0]
+        print(
+            f"warning: that this snapshot is needed cannot be noted, so a forget may drop it: {what}", file=sys.stderr
+        )
 
 
 def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> Held:

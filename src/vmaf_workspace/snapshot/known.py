@@ -13,15 +13,22 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from vmaf_workspace.identity import Place
 from vmaf_workspace.snapshot.tree import Signature
 from vmaf_workspace.whole import write_whole
 
-VERSION = 1
+VERSION = 2
+Seen = tuple[int, ...]  # a signature without its device, whose number may be another one after the next boot
 RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
 
 
-def read(root: Path, url: str) -> dict[str, tuple[Signature, str]]:
-    """Signature and hash of each file, by path; empty where nothing is known."""
+def is_same(seen: Seen, now: Signature) -> bool:
+    """Whether a file is as it was seen last."""
+    return seen == now[:-1]
+
+
+def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
+    """What each file looked like, and its hash, by path; empty where nothing is known."""
     try:
         data = json.loads(_file(root, url).read_bytes())
         if data["version"] != VERSION:
@@ -34,7 +41,7 @@ def read(root: Path, url: str) -> dict[str, tuple[Signature, str]]:
 def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None:
     """Keep *files* for the next time, but those too fresh to be told from a later version."""
     racy_ns = time.time_ns() - int(RACY_S * 1e9)
-    kept = {path: entry for path, entry in files.items() if max(entry[0][1], entry[0][2]) < racy_ns}
+    kept = {path: (seen[:-1], sha) for path, (seen, sha) in files.items() if max(seen[1], seen[2]) < racy_ns}
     path = _file(root, url)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,5 +51,6 @@ def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None
 def _file(root: Path, url: str) -> Path:
     import platformdirs
 
-    key = hashlib.sha256(os.fsencode(f"{os.path.realpath(root)}\0{url}")).hexdigest()
+    where = "\0".join((*Place.of(root).as_json(), url))  # hosts may share a home, and not what lies at a path
+    key = hashlib.sha256(os.fsencode(where)).hexdigest()
     return Path(platformdirs.user_cache_dir("vmaf-workspace", appauthor=False)) / "backups" / f"{key}.json"

@@ -17,6 +17,7 @@ from typing import Any
 from vmaf_workspace.contract import KEPT_NAMES
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.names import here, stored
 from vmaf_workspace.unlink import ASIDE
 
@@ -71,6 +72,18 @@ class Snapshot:
     directories: tuple[Directory, ...] = ()  # sorted by path; older manifests name none
     identity: str = ""  # of the workspace, wherever it moved; "" in older manifests
     is_safety: bool = False  # taken before a restore replaced something: nobody's latest
+    machine: str = ""  # like the next two, see `vmaf_workspace.identity`; older manifests do not say
+    was: tuple[Place, ...] = ()
+    turn: tuple[int, str] = (0, "")
+
+    @property
+    def place(self) -> Place:
+        """Where the workspace was."""
+        return Place(self.host, self.machine, self.workspace)
+
+    def is_at(self, place: Place) -> bool:
+        """Whether the workspace was there, then or before."""
+        return any(place.is_same(own) for own in (self.place, *self.was))
 
     @property
     def objects(self) -> dict[str, int]:
@@ -104,12 +117,10 @@ def manifest_name(snapshot_id: str) -> str:
 def written(
     *,
     time_s: float,
-    host: str,
-    workspace: str,
+    owner: Owner,
     note: str,
     files: list[File],
     directories: Mapping[str, int] | None = None,
-    identity: str = "",
     is_safety: bool = False,
 ) -> tuple[str, bytes]:
     """The id of a new snapshot, and its manifest; *directories* are permission bits by path.
@@ -123,9 +134,12 @@ def written(
     about = {
         "version": VERSION,
         "time_s": round(time_s, 3),
-        "host": host,
-        "workspace": workspace,
-        "identity": identity,
+        "host": owner.place.host,
+        "machine": owner.place.machine,
+        "workspace": owner.place.path,
+        "identity": owner.identity,
+        "was": [place.as_json() for place in owner.was],
+        "turn": [owner.turn, owner.token],
         "note": note,
         "safety": is_safety,
         "versions": {"vmaf-workspace": version("vmaf-workspace"), "python": platform.python_version()},
@@ -169,6 +183,9 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
             directories=tuple(_directory_from_json(directory) for directory in data.get("directories", [])),
             identity=str(data.get("identity", "")),
             is_safety=data.get("safety", False) is True,
+            machine=str(data.get("machine", "")),
+            was=tuple(Place.read(place) for place in data.get("was", [])),
+            turn=_turn_from_json(data.get("turn", [0, ""])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _unreadable(snapshot_id, error) from error
@@ -263,6 +280,13 @@ def _directory_from_json(data: dict[str, Any]) -> Directory:
     if not isinstance(path, str) or not _can_be(path):
         raise TypeError(f"{str(path)[:80]!r}: expected the path of a directory")
     return Directory(path=path, mode=int(data["mode"], 8) & 0o777)
+
+
+def _turn_from_json(data: Any) -> tuple[int, str]:
+    turn, token = data
+    if type(turn) is not int or not 0 <= turn < MOST or not isinstance(token, str):
+        raise TypeError(f"a turn of {str(data)[:80]}")
+    return turn, token
 
 
 def _can_be(path: str) -> bool:

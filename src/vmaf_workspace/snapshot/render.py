@@ -49,9 +49,9 @@ def taken_lines(taken: Taken, url: str) -> None:
     print(f"snapshot {id_text(taken.id)}: {what}; in {printable(url)}{new}")
     if taken.dated_later is not None:
         print(
-            f"warning: snapshot {id_text(taken.dated_later)} is dated later, as a clock was or is wrong, so it is\n"
-            f"still the latest; --snapshot {id_text(taken.id)} names this one. Once nothing in the other is missed,\n"
-            f"move {printable(url)}/{manifest_name(taken.dated_later)} away",
+            f"warning: snapshot {id_text(taken.dated_later)} is dated later, as a clock was or is wrong, so it may be\n"
+            f"taken for the latest; --snapshot {id_text(taken.id)} names this one. "
+            f"Once nothing in the other is missed,\nmove {printable(url)}/{manifest_name(taken.dated_later)} away",
             file=sys.stderr,
         )
     listing("left out:", taken.left_out, file=sys.stderr)
@@ -59,6 +59,8 @@ def taken_lines(taken: Taken, url: str) -> None:
 
 def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
     """`ws.snapshots --json`."""
+    from vmaf_workspace.snapshot.store import is_ahead
+
     rows = []
     for listed in snapshots:
         row: dict[str, Any] = {"id": listed.id, "pinned": listed.pinned, "verified": listed.verified}
@@ -67,7 +69,8 @@ def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
         else:
             found = listed.snapshot
             row |= {"time_s": found.time_s, "host": found.host, "workspace": found.workspace, "note": found.note}
-            row |= {"identity": found.identity, "safety": found.is_safety}
+            row |= {"identity": found.identity, "safety": found.is_safety, "dated_in_the_future": is_ahead(found)}
+            row |= {"relied_on": listed.relied_on is not None}
             row |= {"files": len(found.files), "apparent_bytes": found.apparent_bytes}
         rows.append(row)
     return object_json("snapshots", location=url, snapshots=rows)
@@ -75,6 +78,8 @@ def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
 
 def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
     """Print the table of `ws.snapshots`, oldest first."""
+    from vmaf_workspace.snapshot.store import is_ahead
+
     if not snapshots:
         print(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
         return
@@ -85,7 +90,13 @@ def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
     rows = []
     for listed in snapshots:
         found = listed.snapshot
-        states = {"pinned": listed.pinned, "verified": listed.verified, "safety": found is not None and found.is_safety}
+        states = {
+            "pinned": listed.pinned,
+            "relied on by a wipe": listed.relied_on is not None,
+            "verified": listed.verified,
+            "safety": found is not None and found.is_safety,
+            "dated in the future: not the latest while there is another": found is not None and is_ahead(found),
+        }
         state = ", ".join(word for word, is_so in states.items() if is_so)
         if found is None:
             rows.append((id_text(listed.id), "-", "-", "-", *(() if is_one else ("-",)), "DAMAGED"))
@@ -138,8 +149,10 @@ def verified_lines(found: Verified, url: str, depth: str) -> None:
         listing("models that do not load:", tuple(found.unloadable.items()))
 
 
-def restored_json(plan: Restoring, done: Restored | None, url: str, exit_code: int) -> str:
-    """`ws.restore-models --json`: what it would do (*done* None), or did."""
+def restored_json(
+    plan: Restoring, done: Restored | None, lacking: Sequence[tuple[str, str]], url: str, exit_code: int
+) -> str:
+    """`ws.restore-models --json`: what it would do (*done* None), or did; *lacking*: models, each with a snapshot."""
     fields: dict[str, Any] = {
         "workspace": str(plan.root),
         "location": url,
@@ -151,6 +164,7 @@ def restored_json(plan: Restoring, done: Restored | None, url: str, exit_code: i
         "replaced": [file.path for file in plan.replaced],
         "removed": list(plan.extra),
         "apparent_bytes": plan.apparent_bytes,
+        "lacking": [{"model": model, "snapshot": snapshot_id} for model, snapshot_id in lacking],
         "exit_code": exit_code,
     }
     if done is not None:
@@ -159,8 +173,8 @@ def restored_json(plan: Restoring, done: Restored | None, url: str, exit_code: i
     return object_json("restore-models", **fields)
 
 
-def restored_lines(plan: Restoring, done: Restored | None) -> None:
-    """Print what a restore would do, or did."""
+def restored_lines(plan: Restoring, done: Restored | None, lacking: Sequence[tuple[str, str]]) -> None:
+    """Print what a restore would do, or did; *lacking*: models that the snapshot lacks, each with an older that has."""
     place = printable(str(plan.root))
     name = id_text(plan.snapshot.id)
     if done is None:
@@ -169,6 +183,7 @@ def restored_lines(plan: Restoring, done: Restored | None) -> None:
         size = bytes_text(plan.apparent_bytes)
         what = f"{count_text(len(plan.new), 'new file')}, {len(plan.conflicts)} different, {plan.same} identical"
         print(f"snapshot {name} into {place}: {what}, {size}; dry run: nothing was changed")
+        _lacking_lines(lacking)
         return
     there = count_text(plan.same, "identical file")
     what = f"{count_text(done.files, 'file')}, {bytes_text(done.apparent_bytes)}; {there} there already"
@@ -176,6 +191,12 @@ def restored_lines(plan: Restoring, done: Restored | None) -> None:
     if done.safety is not None:
         print(f"what was replaced is in snapshot {id_text(done.safety)}")
     listing("not as the snapshot has it:", done.left, file=sys.stderr)
+    _lacking_lines(lacking)
+
+
+def _lacking_lines(lacking: Sequence[tuple[str, str]]) -> None:
+    rows = [(model, f"--snapshot {id_text(snapshot_id)} has it") for model, snapshot_id in lacking]
+    listing("not in this snapshot, or not all of it, and in an older one:", rows, file=sys.stderr)
 
 
 def difference_json(found: Difference, url: str, older: str, newer: str | None) -> str:
@@ -208,7 +229,10 @@ def difference_lines(found: Difference, older: str, newer: str | None) -> None:
 
 def verdicts_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *, dry_run: bool) -> str:
     """`ws.forget --json`."""
-    rows = [{"id": v.listed.id, "kept": v.is_kept, "reasons": list(v.reasons)} for v in verdicts]
+    rows = [
+        {"id": v.listed.id, "kept": v.is_kept, "reasons": list(v.reasons), "last_copies": list(v.last_copies)}
+        for v in verdicts
+    ]
     return object_json("forget", location=url, dry_run=dry_run, snapshots=rows, forgotten=list(gone))
 
 
@@ -218,9 +242,16 @@ def verdicts_lines(verdicts: Sequence[Verdict]) -> None:
     for verdict in verdicts:
         found = verdict.listed.snapshot
         age = "-" if found is None else age_text(int(found.time_s * 1e9))
-        rows.append((id_text(verdict.listed.id), age, "; ".join(verdict.reasons) or "GOES"))
+        goes = "GOES" + (", and the last copy of what is named below" if verdict.last_copies else "")
+        rows.append((id_text(verdict.listed.id), age, printable("; ".join(verdict.reasons)) or goes))
     if rows:
         table(("|SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)
+    last = [(name, verdict) for verdict in verdicts for name in verdict.last_copies]
+    what = {True: "stays; --drop-last-copies would drop it", False: "GOES"}
+    listing(
+        "only one of these snapshots has, or has all of:",
+        [(name, f"{id_text(verdict.listed.id)} {what[verdict.is_kept]}") for name, verdict in last],
+    )
 
 
 def pruned_json(pruned: Pruned, url: str, *, dry_run: bool) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import socket
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
-from vmaf_workspace.setup import identity
+from vmaf_workspace.groups import group_of
+from vmaf_workspace.identity import Place, is_others, owner
 from vmaf_workspace.snapshot.location import FORMS, MANIFEST, OBJECT, Location, check_is_ours
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse, short
 
@@ -20,7 +21,22 @@ BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
 WAIT_S = 600.0  # a backup waits so long for a prune to end
 LOOK_S = 5.0  # and then looks so often
 LATEST = "latest"
+AHEAD_S = 3600.0  # clocks of different machines differ; what is dated further ahead is of a wrong one
+NEWEST = 100  # snapshots that are read for a hint; others may share the location
 SHOWN = 5  # other workspaces that are named where this one has no snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relied:
+    """What a wipe removed since a snapshot held it: the content of `pins/<id>` then, which is empty for a pin."""
+
+    identity: str
+    place: Place
+    contents: frozenset[str]  # hashes
+
+    def is_of(self, snapshot: Snapshot) -> bool:
+        """Whether *snapshot* is of the workspace that was wiped."""
+        return snapshot.identity == self.identity and snapshot.is_at(self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +48,7 @@ class Listed:
     problem: str | None
     pinned: bool
     verified: bool  # some `ws.verify` of every hash found it whole
+    relied_on: Relied | None = None  # by a wipe
 
 
 def ids(location: Location) -> list[str]:
@@ -96,55 +113,148 @@ def _named(location: Location, text: str, known: list[str]) -> str:
 def latest(location: Location, root: Path | None, known: list[str] | None = None) -> Snapshot | None:
     """The newest snapshot of the workspace *root* (of any, without one); one taken for safety before a restore is none.
 
-    It is told by the identity that a workspace keeps wherever it moves; where none has that, by host and path, as
-    after an `rm -rf` and a new beginning, but not by the path that another workspace has moved away from. None where
-    there is none; DamagedError where a newer manifest cannot be read, which names the newest that can.
+    Nor is one that is dated in the future, while there is another. None where there is none; RefusedError, which names
+    both, where a newer one may be a twin's; DamagedError where a newer manifest cannot be read, which names the newest
+    that can.
     """
-    own_identity = "" if root is None else identity(root)
-    own_place = None if root is None else (socket.gethostname(), os.path.realpath(root))
-    newest: Snapshot | None = None
+    damage: list[WorkspaceError] = []
+    twins: list[Snapshot] = []
+    newest = ahead = None
+    for snapshot in _own(location, root, known, damage=damage, twins=twins):
+        if snapshot.is_safety:
+            continue
+        if not is_ahead(snapshot):
+            newest = snapshot
+            break
+        ahead = ahead or snapshot
+    newest = newest or ahead
+    if damage:
+        remedy = "`ws.snapshots` lists those that can be read"
+        if newest is not None:
+            name = short(newest.id)
+            remedy = f"the newest that can be read is {name}; `ws.restore-models --snapshot {name}` brings it back"
+        raise DamagedError(f"{damage[0]}\n`ws.verify` says more; {remedy}")
+    newer = [twin for twin in twins if newest is None or twin.time_s >= newest.time_s]
+    if newer:
+        known_last = "it knows of none" if newest is None else f"{short(newest.id)} is the last that it knows of"
+        raise RefusedError(
+            f"nobody can tell which snapshot in {location.url} is the latest of the workspace {root}:\n"
+            f"{known_last}, and {short(newer[0].id)} of {newer[0].place} is newer and has its identity.\n"
+            "Either this workspace was set back since (by an image of its disk), or that one is another of one image.\n"
+            "`ws.diff --snapshot` shows each; name the one you mean with --snapshot. "
+            "The next backup here begins an identity of its own"
+        )
+    return newest
+
+
+def own(location: Location, root: Path) -> list[Snapshot]:
+    """Every snapshot that counts as one of the workspace *root*, newest first, but for those that cannot be read."""
+    return list(_own(location, root))
+
+
+def ahead(location: Location, root: Path | None) -> list[Snapshot]:
+    """The snapshots of the workspace *root* that are dated in the future, so that `latest` passes them over."""
+    limit = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time.time() + AHEAD_S))
+    known = [snapshot_id for snapshot_id in ids(location) if snapshot_id > limit]  # most often none: nothing is read
+    return [snapshot for snapshot in _own(location, root, known) if is_ahead(snapshot)] if known else []
+
+
+def is_ahead(snapshot: Snapshot, now_s: float | None = None) -> bool:
+    """Whether it is dated in the future, as it only is by a wrong clock, there or here."""
+    return snapshot.time_s > (time.time() if now_s is None else now_s) + AHEAD_S
+
+
+def lacking(location: Location, root: Path, chosen: Snapshot) -> list[tuple[str, str]]:
+    """Models that *chosen* lacks wholly or in part and an older snapshot of *root* has, each with the newest that does.
+
+    Of the NEWEST older ones.
+    """
+    there = {file.path for file in chosen.files}
+    found: dict[str, str] = {}
+    older = (snapshot for snapshot in _own(location, root) if snapshot.time_s < chosen.time_s)
+    for snapshot in islice(older, NEWEST):
+        for group in {group_of(file.path) for file in snapshot.files if file.path not in there}:
+            found.setdefault(group, snapshot.id)
+    return sorted(found.items())
+
+
+def newest_turn(location: Location, root: Path, listed: list[str]) -> tuple[int, str]:
+    """The newest turn of the identity of *root* among the NEWEST of *listed*, see `identity.take_turn`."""
+    identity = owner(root).identity
+    for snapshot_id in reversed(listed[-NEWEST:] if identity else ()):
+        with suppress(DamagedError, RefusedError):
+            snapshot = load(location, snapshot_id)
+            if snapshot.identity == identity and snapshot.turn[0] and not is_ahead(snapshot):
+                return snapshot.turn
+    return 0, ""
+
+
+def _own(
+    location: Location,
+    root: Path | None,
+    known: list[str] | None = None,
+    *,
+    damage: list[WorkspaceError] | None = None,
+    twins: list[Snapshot] | None = None,
+) -> Iterator[Snapshot]:
+    """The snapshots of the workspace *root* (all, without one), newest first, read as they are asked for.
+
+    A workspace is told by its identity and its place, its own or one where it was before. Where no snapshot has that,
+    by its place alone, as after an `rm -rf` and a new beginning; but not by one that another workspace has moved away
+    from, nor one that several used in turns, and not in a copy. *damage* and *twins* get what cannot be read, and what
+    has this identity and a turn that this workspace never took.
+    """
+    me = None if root is None else owner(root)
+    at_place: list[Snapshot] = []
     others: set[str] = set()
-    damage: WorkspaceError | None = None
+    has_own = False
     for snapshot_id in reversed(ids(location) if known is None else known):
         try:
             snapshot = load(location, snapshot_id)
         except GoneError:
             continue
         except (DamagedError, RefusedError) as error:
-            damage = damage or error
+            if damage is not None:
+                damage.append(error)
             continue
-        if snapshot.is_safety:
-            continue
-        if root is None or (own_identity and snapshot.identity == own_identity):
-            newest = snapshot
-            break
-        has_moved = snapshot.identity in others  # its newest is of another place, or has been looked at
-        if snapshot.identity:
-            others.add(snapshot.identity)
-        if newest is None and not has_moved and (snapshot.host, snapshot.workspace) == own_place:
-            newest = snapshot
-            if not own_identity:
-                break
-    if damage is None:
-        return newest
-    remedy = "`ws.snapshots` lists those that can be read"
-    if newest is not None:
-        name = short(newest.id)
-        remedy = f"the newest that can be read is {name}; `ws.restore-models --snapshot {name}` brings it back"
-    raise DamagedError(f"{damage}\n`ws.verify` says more; {remedy}")
+        if me is None:
+            yield snapshot
+        elif is_others(me, snapshot.identity, *snapshot.turn):
+            if twins is not None and not snapshot.is_safety:
+                twins.append(snapshot)
+        elif me.identity and snapshot.identity == me.identity and me.is_at(snapshot.place):
+            has_own = True
+            yield snapshot
+        elif me.place.is_same(snapshot.place) and snapshot.identity not in (*others, *me.unlike):
+            if not snapshot.identity or (me.copy_of is None and snapshot.identity != me.identity):
+                at_place.append(snapshot)
+        elif snapshot.identity:
+            others.add(snapshot.identity)  # its newest is of another place
+    if not has_own:
+        yield from _of_one(at_place)
+
+
+def _of_one(at_place: list[Snapshot]) -> list[Snapshot]:
+    """The snapshots of the last workspace at one place; none where it and another took them in turns."""
+    newest = at_place[0].identity if at_place else ""
+    own = [snapshot for snapshot in at_place if snapshot.identity == newest]
+    return own if at_place[: len(own)] == own else []
 
 
 def _none_of(location: Location, known: list[str], root: Path | None) -> str:
     """Why there is no latest: whose snapshots there are instead, the newest of each."""
     others: dict[str, str] = {}
     for snapshot in (load(location, snapshot_id) for snapshot_id in reversed(known)):
-        whose = f"{snapshot.workspace} on {snapshot.host}" + (", before a restore" if snapshot.is_safety else "")
+        whose = f"{snapshot.place}" + (", before a restore" if snapshot.is_safety else "")
         others.setdefault(whose, snapshot.id)
     lines = [f"  {short(snapshot_id)} of {whose}" for whose, snapshot_id in list(others.items())[:SHOWN]]
+    how = "it was never backed up there,\nwas made anew, or came here without its marker"
+    me = None if root is None else owner(root)
+    if me is not None and me.copy_of is not None:
+        how = f"its marker is that of\n{me.copy_of}, so it is a copy, or came from there without `ws.migrate`"
     return "\n".join(
         [
-            f"no snapshot in {location.url} is known to be of the workspace {root}: it was never backed up there, was",
-            "made anew, or came here without its marker. There are:",
+            f"no snapshot in {location.url} is known to be of the workspace {root}: {how}. There are:",
             *lines,
             "--snapshot names the one you mean",
         ]
@@ -153,9 +263,49 @@ def _none_of(location: Location, known: list[str], root: Path | None) -> str:
 
 def snapshots(location: Location) -> list[Listed]:
     """Every snapshot, oldest first."""
-    pinned, verified = marked(location, "pins"), marked(location, "verified")
-    found = (_listed(location, i, pinned=i in pinned, verified=i in verified) for i in ids(location))
+    pins, verified = location.sizes("pins"), marked(location, "verified")
+    relied = {name.removeprefix("pins/"): _relied(location, name) for name, size in pins.items() if size}
+    found = (
+        _listed(
+            location,
+            i,
+            pinned=f"pins/{i}" in pins and relied.get(i) is None,  # what cannot be read counts as pinned
+            verified=i in verified,
+            relied_on=relied.get(i),
+        )
+        for i in ids(location)
+    )
     return [listed for listed in found if listed is not None]
+
+
+def rely(location: Location, snapshot_id: str, root: Path, contents: Iterable[str]) -> None:
+    """Note that what goes from *root* now, with these hashes, is held by this snapshot: forget keeps it then.
+
+    Raises RefusedError where a forget was faster.
+    """
+    me, pin = owner(root), f"pins/{snapshot_id}"
+    wiped, size = set(contents), location.sizes_of([pin])[0]
+    before = _relied(location, pin) if size else None
+    if size is None or (before is not None and (before.identity, before.place) == (me.identity, me.place)):
+        wiped |= before.contents if before else set()
+        about = {"identity": me.identity, "place": me.place.as_json(), "wiped": sorted(wiped)}
+        location.write(pin, json.dumps(about).encode() + b"\n")
+    elif size:  # two workspaces rely on it: it stays
+        location.write(pin, b"")
+    if location.sizes_of([manifest_name(snapshot_id)]) == [None]:
+        raise RefusedError(
+            f"snapshot {short(snapshot_id)}, which held what would go, is gone from {location.url};\n"
+            "nothing was removed. `ws.backup-models` takes another"
+        )
+
+
+def _relied(location: Location, name: str) -> Relied | None:
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        about = json.loads(location.read(name))
+        return Relied(
+            identity=str(about["identity"]), place=Place.read(about["place"]), contents=frozenset(about["wiped"])
+        )
+    return None
 
 
 def marked(location: Location, folder: str) -> set[str]:
@@ -223,7 +373,7 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
     there = location.sizes("objects")
     named: set[str] = set()
     listed = ids(location)
-    _check_all_listed(location, listed)
+    _check_listing(location, set(listed))
     for snapshot_id in listed:
         named |= _names(location, snapshot_id)
     orphans = {n: size for n, size in there.items() if OBJECT.fullmatch(n) and n.rpartition("/")[2] not in named}
@@ -249,15 +399,15 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
     return Pruned(objects=objects, apparent_bytes=apparent_bytes, kept_fresh=kept_fresh)
 
 
-def _check_all_listed(location: Location, listed: list[str]) -> None:
-    """Raise RefusedError where a listing leaves out a snapshot that is there, by its pin or the note of a verify."""
-    unlisted = sorted((marked(location, "pins") | marked(location, "verified")) - set(listed))
-    names = [name for name in map(manifest_name, unlisted) if MANIFEST.fullmatch(name)]
-    for name, size in zip(names, location.sizes_of(names), strict=True):
+def _check_listing(location: Location, listed: set[str]) -> None:
+    """Ask by name for each snapshot that is pinned or was verified and is not *listed*: a listing may leave one out."""
+    noted = {name for folder in ("pins", "verified") for name in marked(location, folder)}
+    unlisted = sorted(name for name in noted - listed if MANIFEST.fullmatch(f"{name}.json"))
+    for name, size in zip(unlisted, location.sizes_of([manifest_name(i) for i in unlisted]), strict=True):
         if size is not None:
             raise RefusedError(
-                f"{location.url} does not list {name}, which is there: whoever went by that listing would remove what "
-                "it needs; nothing was pruned\ntry again later; if this lasts, look what stands between here and there"
+                f"{location.url} does not list snapshot {short(name)}, which is there, so its listing says not all;\n"
+                "nothing was pruned, as nobody can tell what is needed. Try again when it lists that snapshot"
             )
 
 
@@ -274,7 +424,9 @@ def _names(location: Location, snapshot_id: str) -> set[str]:
         ) from error
 
 
-def _listed(location: Location, snapshot_id: str, *, pinned: bool, verified: bool) -> Listed | None:
+def _listed(
+    location: Location, snapshot_id: str, *, pinned: bool, verified: bool, relied_on: Relied | None
+) -> Listed | None:
     try:
         snapshot, problem = load(location, snapshot_id), None
     except GoneError:
@@ -283,4 +435,6 @@ def _listed(location: Location, snapshot_id: str, *, pinned: bool, verified: boo
         if not isinstance(error, DamagedError) and error.exit_code != 3:
             raise
         snapshot, problem = None, str(error)
-    return Listed(id=snapshot_id, snapshot=snapshot, problem=problem, pinned=pinned, verified=verified)
+    return Listed(
+        id=snapshot_id, snapshot=snapshot, problem=problem, pinned=pinned, verified=verified, relied_on=relied_on
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import BLOCK
 from vmaf_workspace.snapshot.difference import content_of, difference, files_now
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, short
-from vmaf_workspace.snapshot.store import ids, load, taking
+from vmaf_workspace.snapshot.manifest import File, Snapshot, short
+from vmaf_workspace.snapshot.store import ids, own, taking
 from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, Tree, is_aside, look, signature
 from vmaf_workspace.snapshot.verify import verify
@@ -81,31 +81,29 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> Wipe:
 
 
 def held_by(location: Location, wipe: Wipe) -> Held:
-    """Which snapshots hold the content of *wipe*, whatever more they hold."""
+    """Which snapshots of this workspace hold the content of *wipe*, whatever more they hold; verified now, every hash.
+
+    Another workspace's will not do: its owner may forget it without a look at this one.
+    """
     verified: dict[str, bool] = {}
+    newest_first = own(location, Path(wipe.plan.root))
 
     def is_whole(snapshot: Snapshot) -> bool:
         if snapshot.id not in verified:
             verified[snapshot.id] = snapshot.id in verify(location, [snapshot.id], root=Path(wipe.plan.root)).whole
         return verified[snapshot.id]
 
-    holding = (each for each in _newest_first(location) if _holds(each, wipe.files) and is_whole(each))
+    holding = (each for each in newest_first if _holds(each, wipe.files) and is_whole(each))
     holder = next(holding, None) if wipe.files else None
     held = [] if holder is None else [holder.id]
     lacking = {content_of(file): file.path for file in wipe.rests}
-    for snapshot in _newest_first(location) if lacking else ():
+    for snapshot in newest_first if lacking else ():
         there = {content_of(file) for file in snapshot.files}
         if there & lacking.keys() and is_whole(snapshot):
             held += [] if snapshot.id in held else [snapshot.id]
             lacking = {content: path for content, path in lacking.items() if content not in there}
     is_every_file = holder is not None or not wipe.files
     return Held(ids=tuple(held), is_every_file=is_every_file, lacking=tuple(sorted(lacking.values())))
-
-
-def _newest_first(location: Location) -> Iterator[Snapshot]:
-    for snapshot_id in reversed(ids(location)):
-        with suppress(DamagedError, RefusedError):
-            yield load(location, snapshot_id)
 
 
 def _holds(snapshot: Snapshot, files: tuple[File, ...]) -> bool:
