@@ -22,11 +22,12 @@ from pathlib import Path
 
 from histories import evidence
 from histories.step import BACKUPS, GROUPS, SLOTS, SUBDIRS, Step
-
 from vmaf_workspace import cli
 
 STEP_S = 90.0  # passes between two steps: what was written is quiet by then
-EVENTS = {f"os.{word}" for word in "rename remove rmdir mkdir link symlink utime chmod truncate".split()}
+EVENTS = {
+    f"os.{word}" for word in ["rename", "remove", "rmdir", "mkdir", "link", "symlink", "utime", "chmod", "truncate"]
+}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 cli._parser = functools.cache(cli._parser)  # it takes as long as a whole backup
