@@ -128,4 +128,37 @@ NAMED = {
         "clock a 3456000",
         "forget a --keep-within=30d --yes",
     ),
+    "a wipe takes the rests of a restore that was killed": _history(
+        "apart",
+        "train a model/m0 11",
+        "backup-models a",
+        "wipe-models a --yes",
+        "restore-models a @",
+        "wipe-models a --yes",
+    ),
+    "a snapshot that has more than what goes is enough for a wipe": _history(
+        "apart",
+        "train a model/m0 11",
+        "train a model/m1 12",
+        "backup-models a",
+        "wipe-models a --yes",
+        "restore-models a --only=model/m1*",
+        "wipe-models a --yes",
+    ),
+    "a backup stores anew what is a link in the location": _history(
+        "apart", "train a model/m1 11", "backup-models a", "break-object a link 0", "backup-models a"
+    ),
+    "a copy put in another's place is not that one": _history(
+        "apart", "train b model/m1 11", "backup-models b", "copy a b", "restore-models b"
+    ),
+    "what an older state alone holds stays after a restore over a newer one": _history(
+        "apart",
+        "train a model/m1 11",
+        "backup-models a",
+        "train a model/m1 12",
+        "restore-models a --overwrite @",
+        "restore-models a --overwrite",
+        "forget a --keep-last=1 --yes",
+        "prune a",
+    ),
 }

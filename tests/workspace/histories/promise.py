@@ -65,6 +65,7 @@ class Ledger:
         self._owner: dict[str, int] = {}  # line of each snapshot
         self._facts: set[tuple[int, Fact]] = set()  # not given up
         self._leaned: set[tuple[int, Fact]] = set()  # wiped, and nowhere but in snapshots since
+        self._pinned: set[str] = set()  # ids that a person pinned
         self._rotten: set[str] = set()  # objects with other content of the same size, which only a verify sees
         for slot in "ab":
             self._begin(slot)
@@ -89,6 +90,7 @@ class Ledger:
         else:
             for shot_id in after.shots.keys() - before.shots.keys():
                 self._owner[shot_id] = line
+                self._pinned |= {shot_id} if "--pin" in step.words else set()
             self._check(step, line, done, before, after)
         self._facts |= {(of, fact) for of, found in after.models.items() for fact in found.files}
         self._leaned -= {(of, fact) for of, found in after.models.items() for fact in found.files}
@@ -167,7 +169,7 @@ class Ledger:
         if not self._is_alive(line):
             of |= {other for other in range(self._lines) if line in self._above(other)}
         held = [shot for shot_id, shot in seen.shots.items() if self._owner.get(shot_id) in of]
-        return {_group(path) for shot in held for path, _ in shot.whole}
+        return {_group(path) for shot in held for path, _ in shot.facts}  # what is hurt there only a verify sees
 
     def _is_somewhere(self, line: int, fact: Fact, seen: _Seen, stored: set[Fact]) -> bool:
         here = seen.models.get(line, Models())
@@ -233,7 +235,7 @@ class Ledger:
                 newer[of] = self._newer(of, after)
             return drops or ((of, fact) not in self._leaned and _group(fact[0]) in newer[of])
 
-        for pinned in before.shots.keys() & before.pins:
+        for pinned in before.shots.keys() & self._pinned:
             if pinned not in after.shots or not before.shots[pinned].whole <= after.shots[pinned].whole:
                 raise BrokenError("a pin holds", f"{pinned} is no longer what it was")
         for shot_id, shot in before.shots.items():
