@@ -211,7 +211,7 @@ class World:
             return
         if place.is_symlink():
             return
-        content = place.read_bytes()
+        content = place.read_bytes() or b"?"  # of another size then, where it was cut before
         place.unlink()
         if how != "remove":
             place.write_bytes(content[:-1] if how == "truncate" else content[:-1] + bytes([content[-1] ^ 1]))
