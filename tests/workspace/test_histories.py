@@ -56,8 +56,14 @@ def test_what_vanishes_in_a_command_is_noticed(what: str, rule: str, tmp_path: P
     assert (done.code, done.out.strip()) == (0, rule), done.err
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_history(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if any(step.kill for step in history.steps) else ())
+        for name, history in NAMED.items()
+    ],
+)
+def test_a_history_that_broke_a_promise_keeps_it(name: str) -> None:
     check(name)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from histories.named import NAMED, each
 from histories.shrink import failure, shrunk
 from histories.step import history
+from histories.world import World
 
 JOBS = min(2, len(os.sched_getaffinity(0)))
 MOST = 3  # that are shrunk and shown, for each promise
@@ -41,6 +42,8 @@ def _named(name: str, top: Path) -> int:
         if found is not None:
             print(f"{found.history}\n=> {found.text}")
             return 1
+        if World.outlived:  # it will not write more often
+            break
     return 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from histories.step import History, Step
 
 EACH = -1
-MOST = 50  # a wipe of three files writes 31 times
+MOST = 100  # writes of the commands that are killed here, at most
 
 
 def _history(beginning: str, *lines: str) -> History:

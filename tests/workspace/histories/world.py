@@ -59,6 +59,8 @@ CLOCK = Clock()
 class World:
     """Three places for workspaces, and a backup location, below *top*."""
 
+    outlived = False  # some command ended before the write that it was to be killed at
+
     def __init__(self, top: Path, beginning: str) -> None:
         self.top, self.location = top, top / BACKUPS
         self.beginning = beginning
@@ -258,7 +260,7 @@ def _killed(words: list[str], at: int, count: Path) -> Done:
         finally:
             os._exit(0)
     os.close(held)
-    os.waitpid(pid, 0)
+    World.outlived |= os.waitpid(pid, 0)[1] == 0
     os.read(alive, 1)  # the end of file comes when the last of them is gone
     os.close(alive)
     return Done(code=None)
