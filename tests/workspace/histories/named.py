@@ -161,4 +161,7 @@ NAMED = {
         "forget a --keep-last=1 --yes",
         "prune a",
     ),
+    "a workspace that moves to where another was is not that one": _history(
+        "apart", "train a model/m1 11", "backup-models a", "migrate a c", "move b a", "restore-models a"
+    ),
 }

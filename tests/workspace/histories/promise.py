@@ -307,11 +307,12 @@ class Ledger:
                 raise BrokenError("what is said is so", f"exit 0, and still there: {_facts(line, stays)}, {left.rests}")
         if "--without-snapshot" in step.words:
             return
-        own = self._own(line, before) | {i: s for i, s in before.shots.items() if i in before.pins | after.pins}
-        holds = [shot for shot in own.values() if going <= shot.whole]
+        own = list(self._own(line, before).values())
+        pinned = [before.shots[shot_id] for shot_id in before.shots.keys() & (before.pins | after.pins)]
         gone = going - left.files
-        if gone and not any(gone <= shot.whole for shot in own.values()):
+        if gone and not any(gone <= shot.whole for shot in (*own, *pinned)):
             raise BrokenError("a wipe leans on its own", f"no snapshot of that workspace held {_facts(line, gone)}")
+        holds = [shot for shot in own if going <= shot.whole]
         rests_held = [shot for shot in holds if had.rests <= {sha256 for _, sha256 in shot.whole}]
         if done.code not in (0, None) and rests_held and line not in self._odd and not self._rotten:
             raise BrokenError("what can be done is done", f"exit {done.code}, and all is in a snapshot\n{done.err}")
