@@ -65,6 +65,14 @@ def workspace(session: nox.Session, override: bool) -> None:
 
 
 @nox.session
+def histories(session: nox.Session) -> None:
+    """Run 10 000 random histories of two workspaces; `-- COUNT SEED` runs others, `-- 1 SEED` one again."""
+    session.install("-e.", *TEST)
+    session.chdir("tests/workspace")
+    session.run("python", "-m", "histories", *(session.posargs or ("10000", "1")), env={"VMAF_WORKSPACE": None})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure against the peers in one run: medians and ratios, no verdict."""
     session.install("-e.[harness,demo]", *TEST)
