@@ -386,7 +386,7 @@ def test_ends_of_a_feature_that_the_model_lacks_are_warned_of(
     assert "it is not used" in err
     del ends["VMAF_feature_adm2_score"]
     write_model(small.model, norm_type="custom_clip_0to1", custom_clip_0to1_map=ends)
-    assert train(small) == 0
+    assert train(small, "other") == 0
     assert "custom_clip_0to1_map" not in capsys.readouterr().err
 
 
@@ -417,7 +417,7 @@ def test_labels_that_no_prediction_can_reach_are_said(small: Trainable, vmaf_wor
     below = sum(label < 80 for label in LABELS)
     assert said.replace("8", str(below), 1) in capsys.readouterr().err
     write_recipe(small.dataset)
-    assert train(small) == 0
+    assert train(small, "other") == 0
     assert "score_clip" not in capsys.readouterr().err
 
 
@@ -428,7 +428,7 @@ def test_a_model_that_is_nearly_a_constant_is_said(small: Trainable, vmaf_worksp
     assert re.search(r"nearly a constant: .* have 0\.\d % of the labels' spread", err)
     assert "C 4.0, nu 0.9, gamma 0.05, norm_type clip_0to1" in err
     write_model(small.model)
-    assert train(small) == 0
+    assert train(small, "other") == 0
     assert "nearly a constant" not in capsys.readouterr().err
 
 
