@@ -332,7 +332,7 @@ def test_containers_of_one_image_never_get_each_others_models(host: str, machine
             seen_as,
             roots[name],
             args,
-            host=name if host == "of its own" else "same",
+            host=name if host == "of its own" else "",  # that of the image
             machine="" if not machine else "ab"[names.index(name)],
             tmp_path=tmp_path,
         )
