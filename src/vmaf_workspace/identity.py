@@ -25,6 +25,7 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
+from vmaf_workspace.names import here, stored
 from vmaf_workspace.whole import replacing
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
@@ -239,7 +240,7 @@ def _known(places: Iterable[Place], *, but: Place) -> tuple[Place, ...]:
 def _read(root: Path) -> _Marker | None:
     """What the marker of *root* says; None where it names nobody."""
     try:
-        about = json.loads(_content(root / MARKER / WORKSPACE))
+        about = here(json.loads(_content(root / MARKER / WORKSPACE)))
         if not isinstance(about["id"], str) or not about["id"]:
             return None
         at = None
@@ -264,9 +265,9 @@ def _migrated_from(root: Path) -> tuple[Place, ...]:
     """Where a workspace was that an older version migrated, and that was not backed up since."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         journal = json.loads(_content(root / MARKER / MIGRATION))
-        here = Place.of(root)
-        if journal["to"] == here.path:
-            return (replace(here, path=str(journal["from"])),)
+        place = Place.of(root)
+        if journal["to"] == place.path:
+            return (replace(place, path=str(journal["from"])),)
     return ()
 
 
@@ -281,7 +282,7 @@ def _as_json(marker: _Marker, inode: int) -> bytes:
         about |= {"host": marker.at.host, "machine": marker.at.machine, "at": marker.at.path}
     about |= {"inode": inode, "turn": [marker.turn, marker.token]}
     about |= {"was": [place.as_json() for place in marker.was], "unlike": list(marker.unlike)}
-    return json.dumps(about).encode() + b"\n"
+    return json.dumps(stored(about)).encode() + b"\n"
 
 
 def _content(path: Path) -> bytes:

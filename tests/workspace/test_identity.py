@@ -473,7 +473,7 @@ def test_snapshots_that_older_versions_took_of_copies_are_each_of_their_place(tm
     assert latest(root) is None
     assert ws("forget", *at(root), "--keep-last", "1", "--yes", "--json").json["forgotten"] == []
     assert set(store.ids(place(tmp_path / "b"))) == set(others)
-    assert wipe.held_by(place(tmp_path / "b"), wipe.plan_wipe(root, ("model",))) is None
+    assert not wipe.held_by(place(tmp_path / "b"), wipe.plan_wipe(root, ("model",))).ids
 
 
 @pytest.mark.parametrize(

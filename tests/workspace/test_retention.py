@@ -333,7 +333,6 @@ def test_prune_asks_by_name_for_what_is_pinned_or_verified_and_not_listed(folder
     _, taken = three(tmp_path)
     location = Forgetful(tmp_path / "b")
     location.write(f"{folder}/{taken[0]}", b"")
-    location.write(f"{folder}/somebodys.txt", b"")
     location.leaves_out = manifest_name(taken[0])
     before = everything(tmp_path / "b" / "objects")
     for dry_run in (True, False):

@@ -65,11 +65,11 @@ def _default() -> str:
 def _check(directory: Path, root: Path | None) -> None:
     real = Path(os.path.realpath(directory))
     if root is not None:
-        tree = Path(os.path.realpath(root))
-        ours = [_on_disk(Path(os.path.realpath(directory / folder))) for folder in ("", *FORMS)]
+        tree, mounts = Path(os.path.realpath(root)), _mounts()
+        ours = [_on_disk(os.path.realpath(directory / folder), mounts) for folder in ("", *FORMS)]
         for place in (tree, *(Path(os.path.realpath(tree / subdir.name)) for subdir in SUBDIRS)):
-            there = _on_disk(place)
-            if any(one == there or there in one.parents for one in ours):
+            there = _on_disk(str(place), mounts)
+            if any(one == there or one.startswith(f"{there}/") for one in ours):
                 raise RefusedError(
                     f"the backup location {directory} lies inside the workspace ({place}): what takes one takes both;\n"
                     f"name another place with --at or {VARIABLE}"
@@ -79,23 +79,27 @@ def _check(directory: Path, root: Path | None) -> None:
         raise RefusedError(f"the backup location {directory} is no directory; name another with --at or {VARIABLE}")
 
 
-def _on_disk(real: Path) -> Path:
+def _mounts() -> list[tuple[str, str, str]]:
+    """(where, its device, what of it) of each mount, a later one covering an earlier; none where nobody tells."""
+    try:
+        with open("/proc/self/mountinfo", encoding="ascii", errors="surrogateescape") as file:
+            fields = [line.split(" ", 5) for line in file]
+    except OSError:
+        return []
+    return [(os.fsdecode(_unescaped(at)), device, os.fsdecode(_unescaped(of))) for _, _, device, of, at, *_ in fields]
+
+
+def _on_disk(real: str, mounts: list[tuple[str, str, str]]) -> str:
     """Where *real*, a path without links, is below the root of its file system, after the name of its device.
 
     So that a bind mount of what is in a workspace is in it. On a system that does not tell, *real* itself.
     """
-    try:
-        with open("/proc/self/mountinfo", encoding="ascii", errors="surrogateescape") as file:
-            mounts = [line.split(" ", 5) for line in file]
-    except OSError:
-        return real
-    found = real
-    longest = -1
-    for _, _, device, of, at, *_ in mounts:
-        where = Path(os.fsdecode(_unescaped(at)))
-        if (real == where or where in real.parents) and len(where.parts) >= longest:  # a later one covers an earlier
-            longest = len(where.parts)
-            found = Path(device, os.fsdecode(_unescaped(of)).lstrip("/"), *real.parts[len(where.parts) :])
+    found, longest = real, -1
+    for at, device, of in mounts:
+        below = at.rstrip("/")
+        if (real == at or real.startswith(f"{below}/")) and len(below) >= longest:
+            longest = len(below)
+            found = f"{device}{of.rstrip('/')}{real[len(below) :]}"
     return found
 
 

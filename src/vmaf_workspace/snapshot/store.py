@@ -226,7 +226,8 @@ def _own(
             has_own = True
             yield snapshot
         elif me.place.is_same(snapshot.place) and snapshot.identity not in (*others, *me.unlike):
-            if not snapshot.identity or (me.copy_of is None and snapshot.identity != me.identity):
+            # Only one that began here may be the heir of what was here; one that moved in is another.
+            if not me.was and (not snapshot.identity or (me.copy_of is None and snapshot.identity != me.identity)):
                 at_place.append(snapshot)
         elif snapshot.identity:
             others.add(snapshot.identity)  # its newest is of another place
@@ -402,7 +403,7 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
 def _check_listing(location: Location, listed: set[str]) -> None:
     """Ask by name for each snapshot that is pinned or was verified and is not *listed*: a listing may leave one out."""
     noted = {name for folder in ("pins", "verified") for name in marked(location, folder)}
-    unlisted = sorted(name for name in noted - listed if MANIFEST.fullmatch(f"{name}.json"))
+    unlisted = sorted(name for name in noted - listed if MANIFEST.fullmatch(manifest_name(name)))
     for name, size in zip(unlisted, location.sizes_of([manifest_name(i) for i in unlisted]), strict=True):
         if size is not None:
             raise RefusedError(
