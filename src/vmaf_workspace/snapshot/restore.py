@@ -5,7 +5,7 @@ The order leaves the workspace whole wherever it is killed:
 2. what will be replaced is in a snapshot of its own (the caller's safety snapshot), and the copies are flushed;
 3. a journal in the workspace says which file goes where: from here on whoever comes next finishes the restore;
 4. each file is renamed into its place; a file of a replaced group that the snapshot does not know goes;
-5. every place is looked at, and read, once more: that is what is reported;
+5. every place is looked at once more, and read unless it is the very file that was copied: that is what is reported;
 6. the journal and the hidden directories go, and what a wipe that was stopped had renamed aside of these files.
 Killed before 3, nothing has changed; after it, `finish` does the rest.
 """
@@ -35,6 +35,7 @@ from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snap
 from vmaf_workspace.snapshot.swap import (
     JOURNAL,
     RESTORE,
+    file_id,
     finish,
     not_in_place,
     remove_staging,
@@ -177,7 +178,7 @@ def restore(
             with explained(plan.root):
                 for subdir in subdirs:
                     os.makedirs(staging(plan.tops[subdir], token), mode=0o700)  # whatever its files allow
-                _stage(plan, location, token, report, progress)
+                made = _stage(plan, location, token, report, progress)
             if plan.conflicts:
                 note = f"before a restore of {short(plan.snapshot.id)}"
                 report.safety = backup(plan.root, location, note=note, is_safety=True).id
@@ -192,7 +193,7 @@ def restore(
         journal = {"token": token, "snapshot": plan.snapshot.id, "steps": steps, "directories": directories}
         write_journal(plan.root, journal, flush=bool(plan.conflicts))
         report.left = swap(plan.tops, token, steps, directories)
-        report.left += not_in_place(plan.tops, steps, report.left)
+        report.left += not_in_place(plan.tops, steps, report.left, made)
         report.files = len(steps) - len([path for path, _ in report.left if path not in directories])
         report.apparent_bytes -= sum(sizes.get(path, 0) for path, _ in report.left)
         _tidy(plan, without={path for path, _ in report.left})
@@ -284,12 +285,13 @@ def _stage(
     token: str,
     report: Restored,
     progress: Callable[[int, int], None] | None,
-) -> None:
+) -> dict[str, list[int]]:
+    """Copy every file out of *location*, each hash checked; what tells each copy, by the path that it is for."""
     places = {subdir: staging(plan.tops[subdir], token) for subdir in BACKED_UP}
 
     files, total = (*plan.new, *plan.replaced), plan.apparent_bytes
 
-    def copy(n: int) -> None:
+    def copy(n: int) -> list[int]:
         file = files[n]
         to = f"{places[file.path.split('/')[0]]}/{n}"
         if file.link is not None:
@@ -305,11 +307,15 @@ def _stage(
                 raise DamagedError(_damage(plan.snapshot, file, f"has {size} bytes, not the size of {file.size}"))
             os.chmod(to, file.mode)
         os.utime(to, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
+        return file_id(os.lstat(to))
 
-    for n, _ in each(range(len(files)), copy, at_most=location.at_once, may_fork=location.may_fork):
+    made: dict[str, list[int]] = {}
+    for n, made_now in each(range(len(files)), copy, at_most=location.at_once, may_fork=location.may_fork):
+        made[files[n].path] = made_now
         report.apparent_bytes += files[n].size
         if progress is not None:
             progress(report.apparent_bytes, total)
+    return made
 
 
 def _damage(snapshot: Snapshot, file: File, what: str) -> str:

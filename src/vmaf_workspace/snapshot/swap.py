@@ -2,7 +2,7 @@
 
 A journal at the workspace's root says which staged file goes where, and what was there when that was decided: what
 has changed since stays as it is. Doing it twice is the same as doing it once. What is reported is what is on disk in
-the end: each place is looked at, and read, once more.
+the end: each place is looked at once more.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.children import cores, each
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.lock import only_cleaner
@@ -150,24 +149,38 @@ def swap(
 
 
 def not_in_place(
-    tops: Mapping[str, str], steps: list[dict[str, Any]], left: list[tuple[str, str]]
+    tops: Mapping[str, str],
+    steps: list[dict[str, Any]],
+    left: list[tuple[str, str]],
+    made: Mapping[str, Sequence[int]] | None = None,
 ) -> list[tuple[str, str]]:
-    """What of the rest, but for *left*, is not on disk as its step says; each file is read once more, by its path."""
-    known = {path for path, _ in left}
-    asked = [step for step in steps if step["path"] not in known]
+    """What of the rest, but for *left*, is not on disk as its step says, looked for once more by its path.
 
-    def problem(step: dict[str, Any]) -> str | None:
-        subdir, *above, name = step["path"].split("/")
+    A file is read, unless it is the very one that *made* knows by its path, as `file_id` has it: written and hashed.
+    """
+    known, wrong = {path for path, _ in left}, []
+    asked = sorted((step for step in steps if step["path"] not in known), key=_parent)
+    for parent, found in groupby(asked, key=_parent):
+        in_parent = list(found)
+        subdir, *below = parent.split("/")
         try:
-            with _directory(tops[subdir], above, make=False) as fd:
-                return None if _is_done(step, name, fd) else "it is not there as it was restored: somebody changed it"
-        except FileNotFoundError:
-            return None if step["staged"] is None else "its directory is gone"
+            with _directory(tops[subdir], below, make=False) as fd:
+                for step in in_parent:
+                    name = step["path"].rpartition("/")[2]
+                    there = _lstat(name, fd)
+                    is_it = there is not None and file_id(there) == list((made or {}).get(step["path"], ()))
+                    if not is_it and not _is_done(step, name, fd):
+                        wrong.append((step["path"], "it is not there as it was restored: somebody changed it"))
         except OSError as error:
-            return error.strerror or str(error)
+            is_gone = isinstance(error, FileNotFoundError)  # and so is what was to go from there
+            why = error.strerror or str(error)
+            wrong += [(step["path"], why) for step in in_parent if not (is_gone and step["staged"] is None)]
+    return wrong
 
-    found = each(asked, problem, at_most=cores())
-    return [(asked[n]["path"], why) for n, why in sorted(found) if why is not None]
+
+def file_id(about: os.stat_result) -> list[int]:
+    """What a file keeps when it gets another name."""
+    return [about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns]
 
 
 def remove_staging(root: Path, token: str) -> None:
