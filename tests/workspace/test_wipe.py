@@ -344,7 +344,7 @@ def test_a_wipe_that_was_stopped_is_finished_by_the_same_command(how: str, tmp_p
     was = content_of(root)
     take(root, tmp_path / "b")
     assert python(STOPPED, how, "1", *WIPING, *at(root)).code != 0
-    assert any(name.startswith(".vmaf-trash-") for name in os.listdir(root / "model"))
+    assert list(root.rglob(".vmaf-trash-*"))  # wherever the child was that came first
     done = ws(*WIPING, *at(root))
     assert (done.code, content_of(root)) == (0, {}), done
     bring_back(root, tmp_path / "b")

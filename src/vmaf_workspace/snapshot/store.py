@@ -407,7 +407,7 @@ def _check_listing(location: Location, listed: set[str]) -> None:
     for name, size in zip(unlisted, location.sizes_of([manifest_name(i) for i in unlisted]), strict=True):
         if size is not None:
             raise RefusedError(
-                f"{location.url} does not list snapshot {short(name)}, which is there, so its listing says not all;\n"
+                f"{location.url} does not list {manifest_name(name)}, which is there, so its listing says not all;\n"
                 "nothing was pruned, as nobody can tell what is needed. Try again when it lists that snapshot"
             )
 
