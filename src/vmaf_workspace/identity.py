@@ -318,7 +318,8 @@ def _machine() -> str:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Let one process at a time write the marker of *root*; where the file system locks no directory, go on without."""
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # Not *root* itself, which a restore that takes a safety snapshot has locked already.
+    fd = os.open(root / MARKER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         until_s = time.monotonic() + WAIT_S
         with suppress(OSError):
