@@ -18,7 +18,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -317,20 +317,25 @@ def _machine() -> str:
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Let one process at a time write the marker of *root*; where the file system locks no directory, go on without."""
-    # Not *root* itself, which a restore that takes a safety snapshot has locked already.
-    fd = os.open(root / MARKER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        until_s = time.monotonic() + WAIT_S
+    """Let one process at a time write the marker of *root*; where the file system has no locks, go on without.
+
+    The marker file itself is locked, not its directory or the workspace, which whoever takes a turn may have locked.
+    """
+    if not guard.is_marked(root):  # what is not ours gets no identity
+        raise FileNotFoundError(root)
+    path, until_s = root / MARKER / WORKSPACE, time.monotonic() + WAIT_S
+    with ExitStack() as stack:
         with suppress(OSError):
             while time.monotonic() < until_s:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    time.sleep(0.01)
-        if not guard.is_marked(root):  # what is not ours gets no identity
-            raise FileNotFoundError(root)
+                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                with ExitStack() as attempt:
+                    attempt.callback(os.close, fd)
+                    try:
+                        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        time.sleep(0.01)
+                        continue
+                    if os.path.samestat(os.fstat(fd), os.lstat(path)):  # nobody has replaced it meanwhile
+                        stack.push(attempt.pop_all())
+                        break
         yield
-    finally:
-        os.close(fd)
