@@ -59,15 +59,26 @@ class Header:
         return Fraction(self.width_px, self.height_px) * self.sar
 
 
+# What this process has read, by engine and file: the many encodes of a reference are measured one after the other.
+_Key = tuple[str, str, int, int, int, int]
+_read: dict[_Key | None, Header] = {}
+
+
 def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
     """What the headers of *videos* say, by one start of ffmpeg, which decodes next to nothing (0.05 s for two).
 
-    Raises HarnessError for a file that names other files, such as a playlist, and EngineError where ffmpeg finds no
-    video in one, or cannot be started.
+    That of a file which has not changed since is read once. Raises HarnessError for a file that names other files, such
+    as a playlist, and EngineError where ffmpeg finds no video in one, or cannot be started.
     """
-    asked = [index for index, video in enumerate(videos) if not video.is_raw]
+    keys = [_key(video, engine) for video in videos]
+    found = {
+        index: _of_recipe(video) if video.is_raw else _read[key]
+        for index, (video, key) in enumerate(zip(videos, keys, strict=True))
+        if video.is_raw or key in _read
+    }
+    asked = [index for index in range(len(videos)) if index not in found]
     if not asked:
-        return [_of_recipe(video) for video in videos]
+        return [found[index] for index in range(len(videos))]
     command = [engine, "-hide_banner", "-nostdin"]
     for index in asked:
         command += [*opening(videos[index].path), "-i", "file:" + os.path.abspath(videos[index].path)]
@@ -83,10 +94,8 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
     paths = [videos[index].path for index in asked]
     if (refused := names_others(said.splitlines(), paths)) is not None:
         raise HarnessError(refused)
-    found = {index: _parsed(said, number) for number, index in enumerate(asked)}
-    headers = []
-    for index, video in enumerate(videos):
-        header = _of_recipe(video) if video.is_raw else found[index]
+    for number, index in enumerate(asked):
+        header, video = _parsed(said, number), videos[index]
         if header is None:
             why = reason(said.splitlines(), paths, code=done.returncode)
             if why is None and index in (asked[int(match[1])] for match in _INPUT.finditer(said)):
@@ -96,8 +105,19 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
                 how = f"{shlex.join(command)}\nexit code {done.returncode}; last lines:{last}"
                 why = f"{video.path}: ffmpeg cannot read it: {how}"
             raise EngineError(why)
-        headers.append(header)
-    return headers
+        found[index] = header
+        if keys[index] is not None:
+            _read[keys[index]] = header
+    return [found[index] for index in range(len(videos))]
+
+
+def _key(video: Video, engine: str) -> _Key | None:
+    """Changes with the file; None where it cannot be looked at, which ffmpeg is left to say."""
+    try:
+        about = os.stat(video.path)
+    except OSError:
+        return None
+    return (engine, str(video.path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
 def _of_recipe(video: Video) -> Header:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,6 +124,20 @@ def test_crop_and_pad_come_before_scaling_and_other_filters_after(clips: Clips, 
     assert graph.count("crop=88:72:0:0,pad=iw+8:ih+8:4:4,scale@") == 2
     with Processes() as processes:
         assert measure(made, processes).n_frames == N_FRAMES
+
+
+def test_the_header_of_a_video_is_read_again_only_after_the_video_has_changed(
+    clips: Clips, engine: Engine, tmp_path: Path
+) -> None:
+    path = tmp_path / "reference.mp4"
+    shutil.copyfile(clips.mp4("reference"), path)
+    (first,) = read_headers([container(path)], engine.path)
+    assert read_headers([container(path)], engine.path) == [first]
+    ffmpeg("-i", clips.mp4("reference"), "-vf", "scale=64:48", tmp_path / "other.mp4")
+    os.replace(tmp_path / "other.mp4", path)
+    (second,) = read_headers([container(path)], engine.path)
+    assert (first.width_px, second.width_px, second.height_px) == (first.width_px, 64, 48)
+    assert first.width_px != 64
 
 
 def test_both_videos_are_scaled_to_the_quality_size(clips: Clips, job: Callable[..., Job], engine: Engine) -> None:
