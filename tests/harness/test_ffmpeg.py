@@ -133,7 +133,7 @@ def test_the_header_of_a_video_is_read_again_only_after_the_video_has_changed(
     shutil.copyfile(clips.mp4("reference"), path)
     (first,) = read_headers([container(path)], engine.path)
     assert read_headers([container(path)], engine.path) == [first]
-    ffmpeg("-i", clips.mp4("reference"), "-vf", "scale=64:48", tmp_path / "other.mp4")
+    ffmpeg(engine, "-i", clips.mp4("reference"), "-vf", "scale=64:48", tmp_path / "other.mp4")
     os.replace(tmp_path / "other.mp4", path)
     (second,) = read_headers([container(path)], engine.path)
     assert (first.width_px, second.width_px, second.height_px) == (first.width_px, 64, 48)
