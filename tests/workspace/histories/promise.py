@@ -166,10 +166,10 @@ class Ledger:
         return {shot_id: shot for shot_id, shot in seen.shots.items() if self._owner.get(shot_id) in of}
 
     def _newer(self, line: int, seen: _Seen) -> set[str]:
-        """Models of which a snapshot of the line, or of a copy of it when it is dead, still holds a state."""
+        """Models of which a snapshot of the line, or of its kin when it is dead, still holds a state."""
         of = {line}
         if not self._is_alive(line):
-            of |= {other for other in range(self._lines) if line in self._above(other)}
+            of |= {other for other in range(self._lines) if line in self._above(other)} | set(self._above(line))
         held = [shot for shot_id, shot in seen.shots.items() if self._owner.get(shot_id) in of]
         return {_group(path) for shot in held for path, _ in shot.facts}  # what is hurt there only a verify sees
 
