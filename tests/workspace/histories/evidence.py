@@ -13,6 +13,7 @@ from histories.step import SUBDIRS
 
 Fact = tuple[str, str]  # (path below a workspace, sha256 of its content)
 HIDDEN = ".vmaf-"  # rests of what was killed
+STAGED = ".vmaf-restore-"  # of a restore: copies of what a snapshot holds, or held until somebody broke it
 OURS = (".gitignore", "CACHEDIR.TAG")
 
 
@@ -22,6 +23,7 @@ class Models:
 
     files: set[Fact] = field(default_factory=set)
     rests: set[str] = field(default_factory=set)  # hashes of what lies under hidden names
+    aside: set[str] = field(default_factory=set)  # of these, what is no copy that a restore made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,10 @@ def models(root: Path) -> Models:
                 sha256 = _sha256(os.path.join(directory, name))
                 if sha256 is None or (name in OURS and below == subdir):
                     continue
-                if any(part.startswith(HIDDEN) for part in path.split("/")):
+                parts = path.split("/")
+                if any(part.startswith(HIDDEN) for part in parts):
                     found.rests.add(sha256)
+                    found.aside |= set() if any(part.startswith(STAGED) for part in parts) else {sha256}
                 else:
                     found.files.add((path, sha256))
     return found

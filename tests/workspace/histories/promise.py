@@ -89,6 +89,8 @@ class Ledger:
         elif line is None:
             if done.crash:
                 raise BrokenError("crash", done.crash)
+            if step.does == "forget":  # of a location, which needs no workspace
+                self._check_nothing_is_lost(step, -1, before, after)
         else:
             for shot_id in after.shots.keys() - before.shots.keys():
                 self._owner[shot_id] = line
@@ -175,7 +177,7 @@ class Ledger:
 
     def _is_somewhere(self, line: int, fact: Fact, seen: _Seen, stored: set[Fact]) -> bool:
         here = seen.models.get(line, Models())
-        return fact in here.files or fact[1] in here.rests or fact in stored
+        return fact in here.files or fact[1] in here.aside or fact in stored
 
     def _give_up(self, now: _Seen) -> None:
         stored = now.in_snapshots()
