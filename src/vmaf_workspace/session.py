@@ -82,7 +82,7 @@ def after_dashes(argv: Sequence[str]) -> list[str]:
 def _checkouts(environ: Mapping[str, str]) -> list[Checkout]:
     """Of the current directory, and of what is on PYTHONPATH."""
     places = [Path.cwd(), *(Path(p).absolute() for p in environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
-    return list(dict.fromkeys(found for place in places if (found := find_checkout(place)) is not None))
+    return list(dict.fromkeys(found for place in places if (found := find_checkout(place, anybodys=True)) is not None))
 
 
 def _isolating_flag(program: str, command: Sequence[str]) -> str | None:

@@ -65,6 +65,7 @@ def ensure(root: Path) -> None:
     """
     if guard.is_marked(root) and all((root / name).is_dir() for name in BY_NAME):
         return
+    guard.check_marker(root)
     if not guard.is_default_location(root):
         found = removable(root)
         if found and not guard.is_marked(root):  # asked last: another run may just have made it, and begun to write
@@ -128,9 +129,8 @@ def identify(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
 
 
 def _check_may_become_ours(root: Path) -> None:
+    guard.check_marker(root)
     marker = root / MARKER
-    if os.path.lexists(marker) and (marker.is_symlink() or not marker.is_dir()):
-        raise RefusedError(f"{marker} is no directory, as our marker is; remove it, then run `ws.setup`")
     if root.is_symlink() and not os.path.exists(root):
         raise RefusedError(f"{root} is a symlink to nothing; remove it, or set {VARIABLE} to a directory")
     try:
@@ -155,6 +155,7 @@ def _check_may_become_ours(root: Path) -> None:
 
 
 def _mark(directory: Path, made: list[Path], *, subdir: str = WORKSPACE, root: str | None = None) -> None:
+    guard.check_marker(directory)  # last of all: what it is now is written into
     marker = directory / MARKER
     if not marker.is_dir():
         marker.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vmaf_workspace.trust import why_not_of
+
 MOST_BYTES = 1 << 30  # that are read of one: a million files listed take a third of this
 
 
@@ -24,20 +26,32 @@ def write_whole(path: Path, content: bytes, *, reader: Callable[[bytes], object]
             reader(temporary.read_bytes())
 
 
-def read_whole(path: str | Path, *, follow: bool = False, at_most: int = MOST_BYTES) -> bytes:
+def read_whole(
+    path: str | Path, *, follow: bool = False, at_most: int = MOST_BYTES, top: str | Path | None = None
+) -> bytes:
     """The content of a regular file; OSError for anything else, at once, and for more than *at_most* bytes.
 
-    Of a FIFO or a device no end may come. A link is not followed unless *follow*: where only we write, it is nobody's.
+    A link is not followed unless *follow*: where only we write, it is nobody's. With *top*, the directory that the
+    file speaks for, a stranger's is a PermissionError that says whose it is.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-    try:
+    with regular(path, follow=follow) as fd:
         about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if top is not None and (why := why_not_of(about, os.stat(top), top)) is not None:
+            raise PermissionError(errno.EPERM, f"a file {why}", str(path))
         if about.st_size > at_most:
             raise OSError(errno.EFBIG, f"it has {about.st_size} bytes, too many", str(path))
         with open(fd, "rb", closefd=False) as file:
             return file.read(at_most + 1)
+
+
+@contextmanager
+def regular(path: str | Path, *, follow: bool = False) -> Iterator[int]:
+    """A descriptor to read a regular file; OSError for anything else, at once: a FIFO or a device may have no end."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        yield fd
     finally:
         os.close(fd)
 
