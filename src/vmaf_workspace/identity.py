@@ -26,7 +26,7 @@ from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.guard import LARGEST
 from vmaf_workspace.names import here, stored
-from vmaf_workspace.whole import read_whole, replacing
+from vmaf_workspace.whole import put, read_whole
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
 MIGRATION = "migration.json"  # beside it, of a workspace that `ws.migrate` moved
@@ -114,9 +114,9 @@ def identity(root: Path) -> str:
 
 def begin(root: Path) -> bool:
     """Have the marker of *root* say who it is: a new identity where it has none, or another's. Whether it was made."""
-    path = root / MARKER / WORKSPACE
+    fresh = _as_marker(Owner(place=Place.of(root)), None)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        put(root / MARKER, WORKSPACE, lambda inode: _as_json(fresh, inode), new=True)
     except FileExistsError:
         marker, own = _read(root), _settled(root)
         wanted = _as_marker(own, marker)
@@ -126,8 +126,6 @@ def begin(root: Path) -> bool:
             ):  # it moved; on a read-only disk that is noted later
                 _write(root, wanted)
         return False
-    with os.fdopen(fd, "wb") as file:
-        file.write(_as_json(_as_marker(Owner(place=Place.of(root)), None), os.fstat(fd).st_ino))
     return True
 
 
@@ -271,8 +269,7 @@ def _migrated_from(root: Path) -> tuple[Place, ...]:
 
 
 def _write(root: Path, marker: _Marker) -> None:
-    with replacing(root / MARKER / WORKSPACE) as part, part.open("xb") as file:
-        file.write(_as_json(marker, os.fstat(file.fileno()).st_ino))
+    put(root / MARKER, WORKSPACE, lambda inode: _as_json(marker, inode))
 
 
 def _as_json(marker: _Marker, inode: int) -> bytes:

@@ -51,6 +51,7 @@ from vmaf_workspace.migrate_plan import (
 from vmaf_workspace.scan import opened
 from vmaf_workspace.setup import adopt, explained, setup
 from vmaf_workspace.trust import why_not
+from vmaf_workspace.whole import put
 
 if TYPE_CHECKING:
     from vmaf_workspace.faithful import Tree
@@ -111,16 +112,7 @@ def _read_again(moved: Moved) -> Moved:
 def _write_journal(root: Path, journal: dict[str, Any]) -> None:
     with suppress(FileExistsError):
         os.mkdir(root / MARKER)
-    part = f".{JOURNAL}.part"
-    with opened(root / MARKER) as marker:
-        with suppress(FileNotFoundError):  # of a call that was killed; whatever lies there is not written into
-            os.unlink(part, dir_fd=marker)
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=marker)
-        with open(fd, "w", encoding="ascii") as file:
-            file.write(json.dumps(journal) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, JOURNAL, src_dir_fd=marker, dst_dir_fd=marker)
+    put(root / MARKER, JOURNAL, lambda _: json.dumps(journal).encode() + b"\n", sync=True)
 
 
 def _make_links_portable(source: Path) -> None:

@@ -44,6 +44,33 @@ def read_whole(
             return file.read(at_most + 1)
 
 
+def put(directory: Path, name: str, content: Callable[[int], bytes], *, sync: bool = False, new: bool = False) -> None:
+    """Make the file *name* in *directory* hold *content*, which is told the inode that it gets; raises OSError.
+
+    For what lies where others may write, too: the directory is opened once, is no link, and nothing there is followed
+    or written into. With *new*, FileExistsError where the name is taken.
+    """
+    part = name if new else f".{name}.{os.urandom(4).hex()}.tmp"
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=fd)
+        try:
+            with open(file, "wb") as out:
+                out.write(content(os.fstat(file).st_ino))
+                out.flush()
+                if sync:
+                    os.fsync(file)
+            if not new:
+                os.replace(part, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except BaseException:
+            if not new:  # who finds a new one half written knows that nothing was said
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=fd)
+            raise
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def regular(path: str | Path, *, follow: bool = False) -> Iterator[int]:
     """A descriptor to read a regular file; OSError for anything else, at once: a FIFO or a device may have no end."""
