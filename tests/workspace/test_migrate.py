@@ -704,10 +704,10 @@ def test_a_run_that_begins_while_links_are_rewritten_keeps_its_workspace(
     replace = os.replace
     with ExitStack() as runs:
 
-        def late(one: Path, other: Path) -> None:
-            if other == root / "output" / "absolute":
+        def late(one: str, other: str, **directories: int) -> None:
+            if other == "absolute":
                 runs.enter_context(live_run(root))
-            replace(one, other)
+            replace(one, other, **directories)
 
         monkeypatch.setattr(os, "replace", late)
         with pytest.raises(InUseError, match="a live run"):
