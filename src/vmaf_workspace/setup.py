@@ -131,7 +131,7 @@ def identify(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
 def _check_may_become_ours(root: Path) -> None:
     guard.check_marker(root)
     marker = root / MARKER
-    if root.is_symlink() and not os.path.exists(root):
+    if os.path.islink(root) and not os.path.exists(root):
         raise RefusedError(f"{root} is a symlink to nothing; remove it, or set {VARIABLE} to a directory")
     try:
         names = os.listdir(root)
