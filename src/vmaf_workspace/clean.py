@@ -22,6 +22,7 @@ from vmaf_workspace.lock import RUN_FILE, SESSIONS, STARTING, Holder, open_below
 from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import Usage, opened, usage_of
 from vmaf_workspace.unlink import ASIDE
+from vmaf_workspace.whole import regular
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MIN_AGE_S = 3600.0
@@ -364,7 +365,7 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
 def _extraction_s(path: str) -> float:
     """Seconds that a stored result took, from its first line; 0.0 for a file that does not say."""
     try:
-        with open(path, "rb") as file:
+        with regular(path) as fd, open(fd, "rb", closefd=False) as file:
             summary = json.loads(file.readline(1 << 20))
         seconds = float(summary["extraction_s"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):

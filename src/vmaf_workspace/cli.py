@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vmaf_workspace.command import Command, run
 from vmaf_workspace.commands import COMMANDS
 from vmaf_workspace.errors import USAGE, UsageError
+from vmaf_workspace.trust import why_not
 
 HELP = ("-h", "--help")
-CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's
+CONFIG_ENDINGS = (".yaml", ".yml", ".json")  # Invoke's, in its order, which are data
+CODE_ENDING = ".py"  # Invoke's last: code, which only `invoke` runs
+LARGEST = 1 << 20  # bytes of a configuration file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,25 +99,63 @@ def given(text: str) -> str:
 
 
 def _configured(flags: list[str]) -> dict[str, str]:
-    """Defaults of *flags* in the config that `invoke` would read here; Invoke is imported only where there is one."""
+    """Defaults of *flags* in the config that `invoke` would read here; Invoke is imported only where there is one.
+
+    Of a stranger's file, and of one that is code, a warning is all that comes.
+    """
     try:
         here = Path.cwd()
     except FileNotFoundError:  # removed under our feet, which matters only where a path counts from it
         here = Path("/")
-    project = next((place for place in (here, *here.parents) if (place / "tasks.py").is_file()), None)
+    project = next((place for place in (here, *here.parents) if os.path.isfile(place / "tasks.py")), None)
     home = os.path.expanduser("~")
     prefixes = [Path("/etc/invoke"), Path(home) / ".invoke", *([project / "invoke"] if project else [])]
-    files = [prefix.with_name(prefix.name + ending) for prefix in prefixes for ending in CONFIG_ENDINGS]
-    if not any(file.is_file() for file in files) and not {"INVOKE_WS_PATH", "INVOKE_WS_BACKUPS"} & set(os.environ):
+    files = {os.path.abspath(file) for prefix in prefixes if (file := _config_file(prefix)) is not None}
+    if not files and not {"INVOKE_WS_PATH", "INVOKE_WS_BACKUPS"} & set(os.environ):
         return {}
     from invoke.config import Config
 
     from vmaf_workspace.tasks import CONFIGURED, configured
 
-    config = Config(defaults={"ws": dict.fromkeys(CONFIGURED.values(), "")}, project_location=project)
+    class Data(Config):
+        """Invoke's, of these files alone."""
+
+        def _load_yaml(self, path: Any) -> Any:
+            return super()._load_yaml(path) if os.path.abspath(path) in files else self._load_py(path)
+
+        _load_yml = _load_yaml
+
+        def _load_json(self, path: Any) -> Any:
+            return super()._load_json(path) if os.path.abspath(path) in files else self._load_py(path)
+
+        def _load_py(self, path: Any) -> Any:
+            raise FileNotFoundError(errno.ENOENT, "not read", path)
+
+    config = Data(defaults={"ws": dict.fromkeys(CONFIGURED.values(), "")}, project_location=project)
     config.load_project()
     config.load_shell_env()
     return {flag: configured(config, flag) for flag in flags}
+
+
+def _config_file(prefix: Path) -> str | None:
+    """The first file of Invoke's that begins so and may be read; UsageError for one that is too large to be one.
+
+    A link may lead to one, as those of people who keep such files elsewhere do.
+    """
+    for ending in CONFIG_ENDINGS:
+        file = f"{prefix}{ending}"
+        if not os.path.isfile(file):  # nor is there what may not be looked at; a FIFO would never end
+            continue
+        why = why_not(file) or why_not(os.path.realpath(file))
+        if why is None:
+            if os.stat(file).st_size > LARGEST:
+                raise UsageError(f"{file} has {os.stat(file).st_size} bytes, too many for a configuration")
+            return file
+        print(f"warning: {file}, {why}, is not read; if you trust it, `chown` it to you", file=sys.stderr)
+    code = f"{prefix}{CODE_ENDING}"
+    if os.path.isfile(code) and why_not(code) is None:
+        print(f"warning: {code} is code, which only `invoke` runs; write ws.path into a .yaml file", file=sys.stderr)
+    return None
 
 
 if __name__ == "__main__":

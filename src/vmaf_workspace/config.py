@@ -82,7 +82,7 @@ class VmafConfig:
         checkout = find_checkout(current_directory())
         places = [checkout.root.joinpath(*tree) for tree in trees] if checkout else []
         for place in places:
-            if place.is_dir():
+            if os.path.isdir(place):
                 return str(place.joinpath(*components))
         looked = " and ".join(map(str, places)) or f"no checkout encloses {current_directory()}"
         raise WorkspaceError(

@@ -13,6 +13,10 @@ from pathlib import Path
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.locate import VARIABLE, checkout_at, find_checkout
+from vmaf_workspace.trust import is_everybodys, why_not
+from vmaf_workspace.whole import read_whole
+
+LARGEST = 1 << 20  # bytes of a marker file; ours has some hundred
 
 
 def check(root: Path) -> bool:
@@ -27,6 +31,7 @@ def check(root: Path) -> bool:
     if not os.path.isdir(root):
         what = "a symlink to nothing" if root.is_symlink() else "a file"
         raise RefusedError(f"{root} is {what}, not a workspace; set {VARIABLE} to a directory")
+    check_marker(root)
     if not is_marked(root) and not is_default_location(root):
         closed = [p for p in (root, root / MARKER) if os.path.lexists(p) and not os.access(p, os.R_OK | os.X_OK)]
         if closed:
@@ -66,13 +71,39 @@ def check_not_inside_another(directory: Path) -> None:
     for place in above:
         checkout = checkout_at(place)
         default = None if checkout is None else Path(os.path.realpath(checkout.workspace))
-        for workspace in (place if os.path.isdir(place / MARKER) else None, default):
+        is_workspace = os.path.isdir(place / MARKER) and _why_no_marker(place) is None
+        for workspace in (place if is_workspace else None, default):
             if workspace is not None and workspace in above:
                 raise RefusedError(f"{directory} lies inside the workspace {workspace}; give it a place of its own")
 
 
+def check_marker(directory: Path) -> None:
+    """Raise RefusedError where what *directory* has for a marker may not be written into: a link, a stranger's."""
+    if (why := _why_no_marker(directory)) is not None:
+        raise RefusedError(f"{directory / MARKER} is no marker of ours: {why}")
+
+
+def _why_no_marker(directory: Path) -> str | None:
+    marker = directory / MARKER
+    if not os.path.lexists(marker):
+        return None
+    if marker.is_symlink():  # a cloned repository can carry one: whatever it leads to would be written into
+        return f"a symlink to {os.readlink(marker)}, where a marker is a directory; remove it, then run `ws.setup`"
+    if not os.path.isdir(marker):
+        return "it is no directory, as our marker is; remove it, then run `ws.setup`"
+    if (why := why_not(marker, top=directory)) is not None:
+        return (
+            f"a directory {why}.\n"
+            f"Nothing is touched on its word. If you trust it: `chown -R` it to the owner of {directory}, or to you;\n"
+            "otherwise remove it"
+        )
+    return None
+
+
 def is_marked(directory: Path, *, subdir: str | None = None) -> bool:
     """Whether *directory* carries our marker, a real directory: of a workspace, or of the place of *subdir* alone.
+
+    A stranger's does not count.
 
     The two differ, or else a `workdir` that leads to another workspace's root would let a clean empty that one.
     """
@@ -81,7 +112,7 @@ def is_marked(directory: Path, *, subdir: str | None = None) -> bool:
         names = os.listdir(marker)
     except OSError:
         return False
-    return not marker.is_symlink() and set(names) & set(BY_NAME) == ({subdir} if subdir else set())
+    return _why_no_marker(directory) is None and set(names) & set(BY_NAME) == ({subdir} if subdir else set())
 
 
 def is_default_location(root: Path) -> bool:
@@ -128,8 +159,14 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
                 )
         if target == real_root or target in real_root.parents or real_root in target.parents:
             raise RefusedError(f"{path} is a symlink to {target}, which overlaps the workspace itself")
+        if is_everybodys(target):
+            raise RefusedError(
+                f"{path} is a symlink to {target}, which everybody shares; make a directory of your own in it, "
+                "and lead the link there"
+            )
         check_not_forbidden(target)
         check_not_inside_another(target)
+        check_marker(target)
         if not is_marked(target, subdir=name) and (marked or not _is_empty(target)):
             raise RefusedError(
                 f"{path} is a symlink to {target}, which does not carry our marker ({MARKER}/{name}).\n"
@@ -149,7 +186,7 @@ def owner_of(target: Path, name: str) -> str:
     import json
 
     try:
-        return str(json.loads((target / MARKER / name).read_bytes())["of"])
+        return str(json.loads(read_whole(target / MARKER / name, at_most=LARGEST))["of"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
@@ -168,7 +205,7 @@ def _forbidden(real: Path) -> list[tuple[Path, str]]:
     homes = {os.environ.get("HOME", "").strip(), _home_of_record()}
     places += [(Path(os.path.realpath(home)), "a home directory") for home in sorted(homes) if home]
     for start in filter(None, (_here(), real)):
-        checkout = find_checkout(start)
+        checkout = find_checkout(start, anybodys=True)
         if checkout is not None:
             places.append((Path(os.path.realpath(checkout.root)), "a checkout"))
     here = _here()

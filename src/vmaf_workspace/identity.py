@@ -15,7 +15,6 @@ import json
 import os
 import re
 import socket
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -25,13 +24,13 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
+from vmaf_workspace.guard import LARGEST
 from vmaf_workspace.names import here, stored
-from vmaf_workspace.whole import replacing
+from vmaf_workspace.whole import put, read_whole
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
 MIGRATION = "migration.json"  # beside it, of a workspace that `ws.migrate` moved
 MACHINE = Path("/etc/machine-id")
-LARGEST = 1 << 20  # bytes of a marker file; ours has some hundred
 WAIT_S = 5.0  # for another backup of this workspace to take its turn, which takes milliseconds
 
 
@@ -115,9 +114,9 @@ def identity(root: Path) -> str:
 
 def begin(root: Path) -> bool:
     """Have the marker of *root* say who it is: a new identity where it has none, or another's. Whether it was made."""
-    path = root / MARKER / WORKSPACE
+    fresh = _as_marker(Owner(place=Place.of(root)), None)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        put(root / MARKER, WORKSPACE, lambda inode: _as_json(fresh, inode), new=True)
     except FileExistsError:
         marker, own = _read(root), _settled(root)
         wanted = _as_marker(own, marker)
@@ -127,8 +126,6 @@ def begin(root: Path) -> bool:
             ):  # it moved; on a read-only disk that is noted later
                 _write(root, wanted)
         return False
-    with os.fdopen(fd, "wb") as file:
-        file.write(_as_json(_as_marker(Owner(place=Place.of(root)), None), os.fstat(fd).st_ino))
     return True
 
 
@@ -264,7 +261,7 @@ def _read(root: Path) -> _Marker | None:
 def _migrated_from(root: Path) -> tuple[Place, ...]:
     """Where a workspace was that an older version migrated, and that was not backed up since."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        journal = json.loads(_content(root / MARKER / MIGRATION))
+        journal = json.loads(read_whole(root / MARKER / MIGRATION, at_most=LARGEST, top=root))
         place = Place.of(root)
         if journal["to"] == place.path:
             return (replace(place, path=str(journal["from"])),)
@@ -272,8 +269,7 @@ def _migrated_from(root: Path) -> tuple[Place, ...]:
 
 
 def _write(root: Path, marker: _Marker) -> None:
-    with replacing(root / MARKER / WORKSPACE) as part, part.open("xb") as file:
-        file.write(_as_json(marker, os.fstat(file.fileno()).st_ino))
+    put(root / MARKER, WORKSPACE, lambda inode: _as_json(marker, inode))
 
 
 def _as_json(marker: _Marker, inode: int) -> bytes:
@@ -286,15 +282,8 @@ def _as_json(marker: _Marker, inode: int) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    """A small file of ours: not a symlink, not a FIFO that never answers, not endless."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
-            raise ValueError(f"{path} is no marker file of ours")
-        return os.read(fd, LARGEST)
-    finally:
-        os.close(fd)
+    """A small file of ours."""
+    return read_whole(path, at_most=LARGEST)
 
 
 def _inode(root: Path) -> int:

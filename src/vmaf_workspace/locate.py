@@ -9,9 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from vmaf_workspace.errors import UsageError, WorkspaceError
+from vmaf_workspace.trust import why_not
+from vmaf_workspace.whole import read_whole
 
 VARIABLE = "VMAF_WORKSPACE"
 RESOURCE_VARIABLE = "VMAF_RESOURCE"
+LONGEST = 1 << 20  # bytes read of a harness's config.py; upstream's has 4 000
 
 
 class Source(StrEnum):
@@ -56,7 +59,9 @@ def locate(explicit: str | os.PathLike[str] | None = None, *, environ: Mapping[s
         if named.strip():
             return Location(_absolute(named.strip(), VARIABLE), Source.ENVIRONMENT, f"{VARIABLE} is set")
         warnings = (f"{VARIABLE} is set but blank: it counts as unset; unset it, or give it a path",)
-    checkout = find_checkout(current_directory())
+    here = current_directory()
+    checkout = find_checkout(here)
+    warnings += _strangers(here, checkout)
     if checkout is not None:
         return Location(
             checkout.workspace, Source.CHECKOUT, f"default of the checkout that encloses {Path.cwd()}", warnings
@@ -71,16 +76,20 @@ def locate(explicit: str | os.PathLike[str] | None = None, *, environ: Mapping[s
     )
 
 
-def find_checkout(start: Path) -> Checkout | None:
-    """The checkout that encloses *start* (an absolute directory), found upward; None outside any."""
+def find_checkout(start: Path, *, anybodys: bool = False) -> Checkout | None:
+    """The checkout that encloses *start* (an absolute directory), found upward; None outside any.
+
+    One that a stranger made in a directory above, where everybody may write, is none, unless *anybodys*.
+    """
     for root in (start, *start.parents):
-        if (checkout := checkout_at(root)) is not None:
+        checkout = checkout_at(root)
+        if checkout is not None and (anybodys or _why_not(checkout) is None):
             return checkout
     return None
 
 
 def checkout_at(root: Path) -> Checkout | None:
-    """The checkout whose root is exactly *root*, by its layout: the fork, the fork earlier, upstream."""
+    """The checkout whose root is exactly *root*, by its layout: the fork, the fork earlier, upstream; anybody's."""
     if os.path.isdir(root / "compat" / "python-vmaf"):  # os.path: what may not be looked at is not there
         return Checkout(root, root / "compat" / "python-vmaf" / "workspace")
     config = root / "python" / "vmaf" / "config.py"
@@ -90,10 +99,34 @@ def checkout_at(root: Path) -> Checkout | None:
     if not os.path.isfile(config):
         return None
     try:
-        text = config.read_text(encoding="utf-8", errors="replace")
+        text = read_whole(config, follow=True, at_most=LONGEST).decode("utf-8", "replace")
     except OSError:
         return None
     return Checkout(root, earlier if VARIABLE in text else root / "workspace")
+
+
+def _why_not(checkout: Checkout) -> tuple[Path, str] | None:
+    """What of *checkout* a stranger made, and why it does not count; its workspace may not be there yet."""
+    root = checkout.root
+    config = root / "python" / "vmaf" / "config.py"
+    ends = [checkout.workspace, *([config] if is_deaf(checkout) else [])]
+    for path in sorted({path for end in ends for path in (end, *end.parents) if root in path.parents}):
+        if (why := why_not(path, top=root)) is not None:
+            return path, why
+    return None
+
+
+def _strangers(here: Path, found: Checkout | None) -> tuple[str, ...]:
+    """A warning where a checkout nearer to *here* than *found* was passed over."""
+    nearest = find_checkout(here, anybodys=True)
+    strange = None if nearest is None or nearest == found else _why_not(nearest)
+    if nearest is None or strange is None:
+        return ()
+    path, why = strange
+    return (
+        f"{nearest.root} looks like a checkout by {path}, {why}: it is not used; "
+        f"if you trust it, name its workspace: {VARIABLE}={nearest.workspace}",
+    )
 
 
 def is_deaf(checkout: Checkout) -> bool:

@@ -24,7 +24,7 @@ from types import TracebackType
 
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.errors import InUseError
+from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.scan import opened
 from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.unlink import ASIDE, remove_tree
@@ -266,18 +266,24 @@ def staying(root: Path, *, moves: bool = False) -> Iterator[None]:
 
 def _open_cleaner_lock(root: Path) -> int | None:
     """The file that holds the lock and names the cleaner; None where there is no room for it."""
-    path, flags = root / MARKER / "cleaner.json", os.O_NOFOLLOW | os.O_CLOEXEC
+    path, flags = root / MARKER / "cleaner.json", os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
+        fd = os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError as denied:  # made by a colleague in a workspace that a group shares
         try:
-            return os.open(path, flags | os.O_RDONLY)
+            fd = os.open(path, flags | os.O_RDONLY)
         except FileNotFoundError:
             raise denied from None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise WorkspaceError(f"{path} is a symlink, where a lock is a file; remove it") from None
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
             raise
         return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise WorkspaceError(f"{path} is no regular file, as a lock is; remove it")
+    return fd
 
 
 def _exclude_others(fd: int, root: Path) -> None:

@@ -48,12 +48,16 @@ from vmaf_workspace.migrate_plan import (
     plan_migration,
     stage_of,
 )
+from vmaf_workspace.scan import opened
 from vmaf_workspace.setup import adopt, explained, setup
+from vmaf_workspace.trust import why_not
+from vmaf_workspace.whole import put
 
 if TYPE_CHECKING:
     from vmaf_workspace.faithful import Tree
 
 MANY = 16  # entries below the subdirectories from which on removing them is worth children
+MOVED_AWAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}  # another file has the name now, or none
 REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
 Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
 
@@ -106,36 +110,64 @@ def _read_again(moved: Moved) -> Moved:
 
 
 def _write_journal(root: Path, journal: dict[str, Any]) -> None:
-    path = root / MARKER / JOURNAL
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{JOURNAL}.part")
-    with part.open("w", encoding="ascii") as file:
-        file.write(json.dumps(journal) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    with suppress(FileExistsError):
+        os.mkdir(root / MARKER)
+    put(root / MARKER, JOURNAL, lambda _: json.dumps(journal).encode() + b"\n", sync=True)
 
 
 def _make_links_portable(source: Path) -> None:
-    """Let every symlink mean the same from both places: relative within the tree, absolute out of it."""
+    """Let every symlink mean the same from both places: relative within the tree, absolute out of it.
+
+    Each is replaced in the directory that it was found in, reached through no symlink: what is put in the way meanwhile
+    is no way out of the tree. One that is another by now stays as it is.
+    """
     from vmaf_workspace import faithful
 
     tree = faithful.look(str(source), without=(MARKER,))
-    for path, (link, about) in tree.links.items():
-        place = source / path
-        if place.name.startswith(REWRITTEN):  # an earlier call was killed between the next two steps
-            place.unlink()
-            continue
-        leads_to = os.path.normpath(os.path.join(place.parent, link))
-        is_inside = Path(leads_to) == source or source in Path(leads_to).parents
-        if is_inside == os.path.isabs(link):
-            meant = os.path.relpath(leads_to, place.parent) if is_inside else leads_to
-            part = place.with_name(f"{REWRITTEN}{os.urandom(8).hex()}")
-            os.symlink(meant, part)
-            os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), follow_symlinks=False)
-            os.replace(part, place)
-            above = tree.directories[path.rpartition("/")[0]]
-            os.utime(place.parent, ns=(above.st_atime_ns, above.st_mtime_ns))
+    with opened(source) as top:
+        for path, (link, about) in tree.links.items():
+            directory, _, name = path.rpartition("/")
+            above = tree.directories[directory]
+            try:
+                with _opened_below(top, directory) as parent:
+                    _make_portable(parent, name, link, about, above, place=source / path, source=source)
+            except OSError as error:
+                if error.errno not in MOVED_AWAY:
+                    raise
+                raise WorkspaceError(
+                    f"{source / path} changed while links were made ready to move ({error.strerror});\n"
+                    f"{source} stays the workspace. Give the same command again"
+                ) from error
+
+
+def _make_portable(
+    parent: int, name: str, link: str, about: os.stat_result, above: os.stat_result, *, place: Path, source: Path
+) -> None:
+    """One link, *name* in the directory *parent*, which looked like *above*."""
+    if os.readlink(name, dir_fd=parent) != link:
+        return
+    if name.startswith(REWRITTEN):  # an earlier call was killed between the next two steps
+        os.unlink(name, dir_fd=parent)
+        return
+    leads_to = os.path.normpath(os.path.join(place.parent, link))
+    is_inside = Path(leads_to) == source or source in Path(leads_to).parents
+    if is_inside == os.path.isabs(link):
+        meant = os.path.relpath(leads_to, place.parent) if is_inside else leads_to
+        part = f"{REWRITTEN}{os.urandom(8).hex()}"
+        os.symlink(meant, part, dir_fd=parent)
+        os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), dir_fd=parent, follow_symlinks=False)
+        os.replace(part, name, src_dir_fd=parent, dst_dir_fd=parent)
+        os.utime(parent, ns=(above.st_atime_ns, above.st_mtime_ns))
+
+
+@contextmanager
+def _opened_below(top: int, directory: str) -> Iterator[int]:
+    """A descriptor of *directory*, a path below the descriptor *top*, reached through no symlink."""
+    with ExitStack() as held:
+        fd = top
+        for name in filter(None, directory.split("/")):
+            fd = held.enter_context(opened(name, dir_fd=fd))
+        yield fd
 
 
 def _renamed(source: Path, target: Path) -> bool:
@@ -201,6 +233,9 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
 
     tree = faithful.look(str(source), without=(MARKER,))
     stage = stage_of(target)
+    why = "which is a symlink" if stage.is_symlink() else why_not(stage, top=source)
+    if why is not None:  # its name can be guessed
+        raise RefusedError(f"the copy would be made in {stage}, {why}; remove that, then give the same command again")
     taken_back = journal_of(stage)
     if taken_back.get("state") == State.COMPARED and faithful.look(
         str(stage), without=(MARKER,)
@@ -210,7 +245,8 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
             f"Move what is new there into {source}, remove the rest of it, then give the same command again"
         )
     with explained(target):
-        stage.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            stage.mkdir(mode=0o700)
         _write_journal(stage, journal)
         carry(source, stage, final=target)
         faithful.give(str(stage / MARKER), os.lstat(source / MARKER))  # root may be moving what is another user's
@@ -307,7 +343,7 @@ def _lacking(one: Tree, other: Tree) -> list[str]:
 def _remove(directory: Path) -> list[tuple[str, str]]:
     """What of *directory* could not be removed, as (path, why)."""
     from vmaf_workspace.remove import CHILDREN
-    from vmaf_workspace.scan import mount_id, opened
+    from vmaf_workspace.scan import mount_id
     from vmaf_workspace.unlink import remove_tree
 
     if not os.path.lexists(directory):

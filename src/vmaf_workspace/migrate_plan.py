@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
 from vmaf_workspace.errors import RefusedError, WorkspaceError
+from vmaf_workspace.guard import LARGEST
 from vmaf_workspace.unlink import ASIDE
+from vmaf_workspace.whole import read_whole
 
 if TYPE_CHECKING:
     from vmaf_workspace.faithful import Tree
@@ -88,9 +90,9 @@ def is_skeleton(directory: Path) -> bool:
 
 
 def journal_of(root: Path) -> dict[str, Any]:
-    """What the journal of the last migration in *root* says; empty where there is none."""
+    """What the journal of the last migration in *root* says; empty where there is none, or a stranger's."""
     try:
-        data = json.loads((root / MARKER / JOURNAL).read_bytes())
+        data = json.loads(read_whole(root / MARKER / JOURNAL, at_most=LARGEST, top=root))
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
@@ -174,6 +176,7 @@ def _check_target(target: Path) -> None:
         raise RefusedError(f"{target} is a file; name a directory that is new or empty")
     if os.path.ismount(target):
         raise RefusedError(f"{target} is a mount point; name a directory below it, such as {target / 'workspace'}")
+    guard.check_marker(target)
     if os.path.lexists(target / MARKER) and not guard.is_marked(target):
         raise RefusedError(
             f"{target} is marked as the place that a workspace's subdirectory leads to, so it can be no workspace;\n"

@@ -23,7 +23,7 @@ from types import FrameType
 
 from vmaf_workspace.contract import BY_NAME
 from vmaf_workspace.errors import RefusedError, UsageError
-from vmaf_workspace.locate import VARIABLE, Checkout, find_checkout, is_deaf
+from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_checkout, is_deaf
 from vmaf_workspace.lock import session
 
 REDIRECT = Path(__file__).parent / "redirect"
@@ -81,8 +81,8 @@ def after_dashes(argv: Sequence[str]) -> list[str]:
 
 def _checkouts(environ: Mapping[str, str]) -> list[Checkout]:
     """Of the current directory, and of what is on PYTHONPATH."""
-    places = [Path.cwd(), *(Path(p).absolute() for p in environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
-    return list(dict.fromkeys(found for place in places if (found := find_checkout(place)) is not None))
+    places = [current_directory(), *(Path(p).absolute() for p in environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
+    return list(dict.fromkeys(found for place in places if (found := find_checkout(place, anybodys=True)) is not None))
 
 
 def _isolating_flag(program: str, command: Sequence[str]) -> str | None:

@@ -25,7 +25,7 @@ from vmaf_workspace.contract import (
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.identity import WORKSPACE, Owner, begin, take_turn
 from vmaf_workspace.locate import VARIABLE
-from vmaf_workspace.whole import write_whole
+from vmaf_workspace.whole import put
 
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -49,7 +49,7 @@ def setup(root: Path) -> list[Path]:
             directory = targets.get(subdir.name, root / subdir.name)
             if subdir.name in targets:
                 _mark(directory, made, subdir=subdir.name, root=os.path.realpath(root))
-            if not directory.is_dir():
+            if not os.path.isdir(directory):
                 directory.mkdir(exist_ok=True)  # another run may be making the same workspace
                 made.append(directory)
             _write_once(directory / PLACEHOLDER, PLACEHOLDER_TEXT.encode(), made)
@@ -63,8 +63,9 @@ def ensure(root: Path) -> None:
 
     Unlike `setup`, which a person asks for, it takes over no directory that holds something to clean or to purge.
     """
-    if guard.is_marked(root) and all((root / name).is_dir() for name in BY_NAME):
+    if guard.is_marked(root) and all(os.path.isdir(root / name) for name in BY_NAME):
         return
+    guard.check_marker(root)
     if not guard.is_default_location(root):
         found = removable(root)
         if found and not guard.is_marked(root):  # asked last: another run may just have made it, and begun to write
@@ -128,10 +129,9 @@ def identify(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
 
 
 def _check_may_become_ours(root: Path) -> None:
+    guard.check_marker(root)
     marker = root / MARKER
-    if os.path.lexists(marker) and (marker.is_symlink() or not marker.is_dir()):
-        raise RefusedError(f"{marker} is no directory, as our marker is; remove it, then run `ws.setup`")
-    if root.is_symlink() and not os.path.exists(root):
+    if os.path.islink(root) and not os.path.exists(root):
         raise RefusedError(f"{root} is a symlink to nothing; remove it, or set {VARIABLE} to a directory")
     try:
         names = os.listdir(root)
@@ -155,8 +155,9 @@ def _check_may_become_ours(root: Path) -> None:
 
 
 def _mark(directory: Path, made: list[Path], *, subdir: str = WORKSPACE, root: str | None = None) -> None:
+    guard.check_marker(directory)  # last of all: what it is now is written into
     marker = directory / MARKER
-    if not marker.is_dir():
+    if not os.path.isdir(marker):
         marker.mkdir(parents=True, exist_ok=True)
         made.append(marker)
     _write_once(marker / PLACEHOLDER, b"*\n", made)  # git never sees it
@@ -164,16 +165,14 @@ def _mark(directory: Path, made: list[Path], *, subdir: str = WORKSPACE, root: s
         made += [marker / WORKSPACE] if begin(directory) else []
         return
     about = json.dumps({"version": 1, "made_at_s": int(time.time()), "of": root}).encode() + b"\n"
-    if (marker / subdir).exists() and guard.owner_of(directory, subdir) != root:
-        write_whole(marker / subdir, about)  # its workspace is gone, or leads elsewhere now
+    if os.path.lexists(marker / subdir) and guard.owner_of(directory, subdir) != root:
+        put(marker, subdir, lambda _: about)  # its workspace is gone, or leads elsewhere now
     _write_once(marker / subdir, about, made)
 
 
 def _write_once(path: Path, content: bytes, made: list[Path]) -> None:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        put(path.parent, path.name, lambda _: content, new=True)
     except FileExistsError:
         return
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
     made.append(path)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vmaf_workspace.whole import read_whole
+
 REGISTRY = "registry.json"  # beside the models
 INT8 = ".int8"  # m.int8.onnx is m.onnx, quantised, and shares its sidecar
 MOST_BYTES = 64 << 20  # of a card, a sidecar or the register
@@ -46,11 +48,8 @@ def known_sha256(onnx: Path, about: Mapping[str, Any]) -> tuple[str, str] | None
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty for whatever else is there, a FIFO too, which would never end."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        return {}
     try:
-        with path.open("rb") as file:
-            data = json.loads(file.read(MOST_BYTES))
+        data = json.loads(read_whole(path, follow=True, at_most=MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -16,6 +16,7 @@ from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.plan import Kept
 from vmaf_workspace.scan import Usage, usage_by_subdir, usage_of
 from vmaf_workspace.snapshot.tree import stopped_wipe
+from vmaf_workspace.whole import regular
 
 _THEIRS = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1
 _FORMAT = re.compile(rb'\{"format": (\d+),')  # how an entry of ours begins
@@ -113,8 +114,8 @@ def _is_older(path: str) -> bool:
     if not path.endswith(".json"):
         return False
     try:
-        with open(path, "rb") as file:
-            match = _FORMAT.match(file.read(32))
+        with regular(path) as fd:
+            match = _FORMAT.match(os.read(fd, 32))
     except OSError:
         return False
     return match is not None and int(match[1]) < RESULT_FORMAT

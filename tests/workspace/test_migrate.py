@@ -135,8 +135,9 @@ def test_across_file_systems_owners_groups_and_what_directories_are_marked_with_
         pytest.skip("only root gives files away")
     root = filled(tmp_path / "ws")
     places = ["", MARKER, "model", "model/m.pkl", "model/latest"]
-    for number, place in enumerate(places):
-        os.chown(root / place, 1001 + number, 2001, follow_symlinks=False)
+    owners = [1001, 1001, 1003, 1004, 1005]  # a marker counts where the owner of its workspace made it
+    for uid, place in zip(owners, places, strict=True):
+        os.chown(root / place, uid, 2001, follow_symlinks=False)
     (root / "model").chmod(0o2775)
     try:
         os.setxattr(root / "model", "user.owner", b"the team")
@@ -145,7 +146,7 @@ def test_across_file_systems_owners_groups_and_what_directories_are_marked_with_
         pytest.skip("a file system here has no extended attributes")
     assert move(root, disk / "moved").code == 0
     found = [os.lstat(disk / "moved" / place) for place in places]
-    assert [(about.st_uid, about.st_gid) for about in found] == [(1001 + n, 2001) for n in range(len(places))]
+    assert [(about.st_uid, about.st_gid) for about in found] == [(uid, 2001) for uid in owners]
     assert stat.S_IMODE(found[2].st_mode) == 0o2775
     assert os.getxattr(disk / "moved" / "model", "user.owner") == b"the team"
 
@@ -703,10 +704,10 @@ def test_a_run_that_begins_while_links_are_rewritten_keeps_its_workspace(
     replace = os.replace
     with ExitStack() as runs:
 
-        def late(one: Path, other: Path) -> None:
-            if other == root / "output" / "absolute":
+        def late(one: str, other: str, **directories: int) -> None:
+            if other == "absolute":
                 runs.enter_context(live_run(root))
-            replace(one, other)
+            replace(one, other, **directories)
 
         monkeypatch.setattr(os, "replace", late)
         with pytest.raises(InUseError, match="a live run"):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vmaf_workspace.identity import Place
 from vmaf_workspace.snapshot.tree import Signature
-from vmaf_workspace.whole import write_whole
+from vmaf_workspace.whole import read_whole, write_whole
 
 VERSION = 2
 Seen = tuple[int, ...]  # a signature without its device, whose number may be another one after the next boot
@@ -30,7 +30,7 @@ def is_same(seen: Seen, now: Signature) -> bool:
 def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
     """What each file looked like, and its hash, by path; empty where nothing is known."""
     try:
-        data = json.loads(_file(root, url).read_bytes())
+        data = json.loads(read_whole(_file(root, url)))
         if data["version"] != VERSION:
             return {}
         return {path: (tuple(seen), str(sha256)) for path, (seen, sha256) in data["files"].items()}

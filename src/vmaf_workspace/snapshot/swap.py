@@ -55,10 +55,16 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
     left: list[tuple[str, str]] = []
     began: Journal | None = None
     try:
-        began = parsed(read_whole(root / JOURNAL))
+        began = parsed(read_whole(root / JOURNAL, top=root))
         token, steps, directories, snapshot = began
     except FileNotFoundError:
         pass
+    except PermissionError as error:  # it says what to remove, so a stranger's word is not enough
+        raise WorkspaceError(
+            f"{root / JOURNAL} says what a restore left to do, and does not count: {error.strerror}.\n"
+            "Nothing was touched. Whoever made it finishes it by `ws.restore-models`;\n"
+            "if you trust it, `chown` it to you, otherwise remove it"
+        ) from error
     except (OSError, ValueError) as error:
         raise WorkspaceError(
             f"{root / JOURNAL} says what a restore left to do and cannot be read ({error}); nothing was touched.\n"
