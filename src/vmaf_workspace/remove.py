@@ -4,7 +4,8 @@ The order leaves a usable workspace wherever it is killed:
 1. the guard is asked again, other cleaners are excluded, an adopted tree gets its marker;
 2. each entry is looked at once more (is it what the plan saw? does a run hold its lock, or a process a file in it?);
 3. it is renamed aside to a hidden name beside it, at once: nobody can begin to use it under its own name any more;
-4. its files are unlinked, then its directories, deepest first; a kill leaves a hidden rest that the next clean takes.
+4. its files are unlinked, then its directories, deepest first; a kill leaves a hidden rest that the next clean takes;
+5. of a cache, the directories that this emptied go, and no other that is empty.
 
 Everything below a subdirectory is reached through directory descriptors with O_NOFOLLOW, so a link put in the way
 while we work is unlinked or refused, never followed; and each directory opened is checked to lie on the same mount.
@@ -24,11 +25,11 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import CLEAN, liveness, open_entries, refuse_live_runs
-from vmaf_workspace.contract import MARKER, SCRATCH
+from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.plan import Entry, Kept, Plan
-from vmaf_workspace.scan import DEEPEST, OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
+from vmaf_workspace.scan import OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
 from vmaf_workspace.setup import adopt
 from vmaf_workspace.unlink import ASIDE, attempt, remove_tree
 
@@ -88,9 +89,6 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
                 done += jobs[index].disk_bytes
                 if progress is not None:
                     progress(done, plan.disk_bytes)
-        for subdir, fd in fds.items():
-            if subdir not in SCRATCH:
-                _remove_empty_directories(fd)
     return report
 
 
@@ -130,7 +128,10 @@ def _remove_entry(
         changed = _difference(entry, os.stat(name, dir_fd=fd, follow_symlinks=False), usage)
         if changed:
             return {"changed": changed}
-        return _remove_aside(fd, name, entry, usage)
+        done = _remove_aside(fd, name, entry, usage)
+        if parents and "removed" in done:
+            _remove_emptied(fds[subdir], parents, held)
+        return done
     except FileNotFoundError:
         return {"gone": True}
     except OSError as error:
@@ -202,6 +203,20 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
     }
 
 
+def _remove_emptied(top: int, parents: list[str], held: list[int]) -> None:
+    """Remove those of *parents*, open as *held*, one below the other from *top* on, that are empty now.
+
+    Only what an entry lay in is looked at: an empty directory of somebody else stays. A run that is just storing
+    there makes it again.
+    """
+    above = [top, *held][: len(parents)]
+    with suppress(OSError):  # not empty, as a rule
+        for fd, directory, name in reversed(list(zip(above, held, parents, strict=False))):
+            if not os.path.samestat(os.stat(name, dir_fd=fd, follow_symlinks=False), os.fstat(directory)):
+                return  # another one bears its name now
+            os.rmdir(name, dir_fd=fd)
+
+
 def _take_in(
     report: Report, entry: Entry, result: dict[str, Any] | None, links: dict[tuple[int, int], list[int]]
 ) -> None:
@@ -228,17 +243,3 @@ def _take_in(
         link[1] = max(link[1], known)
         if link[0] >= link[1]:  # the last of them went with this entry
             report.freed_disk_bytes += disk_bytes
-
-
-def _remove_empty_directories(fd: int, depth: int = 0) -> None:
-    """Directories below that are empty now, but for those of a workspace of its own; a run makes its own again."""
-    with suppress(OSError):
-        with os.scandir(fd) as found:
-            names = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
-        for name in names if depth < DEEPEST and not (depth and MARKER in names) else ():
-            with suppress(OSError):
-                with opened(name, dir_fd=fd) as below:
-                    if mount_id(below) != mount_id(fd):
-                        continue
-                    _remove_empty_directories(below, depth + 1)
-                os.rmdir(name, dir_fd=fd)
