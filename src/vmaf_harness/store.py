@@ -234,10 +234,12 @@ def in_its_directory(path: Path, write: Callable[[], None]) -> None:
     for tries_left in reversed(range(_TRIES)):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return write()
-        except FileNotFoundError:
+            write()
+        except (FileNotFoundError, FileExistsError):  # the latter from `mkdir`, for what is gone at its second look
             if not tries_left:
                 raise
+        else:
+            return
 
 
 class ContentHashes:

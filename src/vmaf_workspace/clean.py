@@ -18,13 +18,12 @@ from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import RUN_FILE, SESSIONS, STARTING, Holder, open_below, sessions, take
+from vmaf_workspace.lock import MIN_AGE_S, RUN_FILE, SESSIONS, STARTING, Holder, doubt, open_below, sessions, take
 from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import Usage, opened, usage_of
 from vmaf_workspace.unlink import ASIDE
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
-MIN_AGE_S = 3600.0
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
@@ -56,8 +55,9 @@ def plan_clean(
 ) -> Plan:
     """What of the scratch of *root* belongs to no live run; a missing workspace gives an empty plan.
 
-    A run is live while its lock is held. Of a harness without locks, a directory counts as live while it changed
-    within *min_age_s* or a process has something open in it; *force* takes those, never what holds a lock.
+    A run is live while its lock is held. Of a harness without locks, and where a free lock proves nothing, a directory
+    counts as live while it changed within *min_age_s* or a process has something open in it; *force* takes those, never
+    what holds a lock.
     Raises RefusedError where *root* is not ours.
     """
     entries: list[Entry] = []
@@ -170,7 +170,9 @@ def _scratch(
     root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, newest_ns: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, str, Usage | Kept]]:
     now_ns = time.time_ns()
-    session = min(sessions(root).values(), key=lambda holder: holder.since_s, default=None)
+    session = min(
+        sessions(root, min_age_s=0.0 if force else min_age_s).values(), key=lambda holder: holder.since_s, default=None
+    )
     for subdir in subdirs:
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
@@ -243,18 +245,24 @@ def _judge(
     state = None if aside else liveness(fd, subdir, name, in_use, force=force)
     if isinstance(state, Kept):
         return state
+    unproven = ""
     if state is not None:
+        unproven = doubt(state)
         os.close(state)
     usage = _measured(fd, subdir, name, newest_ns)
     if not aside and session is not None and _is_newer(fd, name, usage, session):
         why = f"newer than the session of {session}"
         return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
-    if state is not None:
+    if aside or force or (state is not None and not unproven):
         return usage
     age_s = (now_ns - usage.newest_ns) / 1e9
-    if not aside and not force and age_s < min_age_s:
-        why = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s, and has no lock to ask"
-        return Kept(path=f"{subdir}/{name}", why=why, live=True)
+    if max(age_s, 0.0) < min_age_s:
+        when = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s"
+        if age_s < -COARSEST_NS / 1e9:
+            date = time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.newest_ns / 1e9))
+            when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
+        lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
+        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", live=True)
     return usage
 
 

@@ -108,6 +108,7 @@ def _remove_entry(
     subdir, *parents = entry.path.removesuffix("/").split("/")
     name = parents.pop()
     held: list[int] = []
+    lock = -1
     try:
         if subdir not in fds:
             return {"gone": True}
@@ -123,12 +124,18 @@ def _remove_entry(
             if isinstance(state, Kept):
                 return {"kept": [state.path, state.why, state.locked, state.failed]}
             if state is not None:
-                held.append(state)  # ours until it is gone: its name cannot be run under again
+                lock = state  # ours until it has another name: it cannot be run under this one again
         usage = usage_of(name, dir_fd=fd)
         changed = _difference(entry, os.stat(name, dir_fd=fd, follow_symlinks=False), usage)
         if changed:
             return {"changed": changed}
-        done = _remove_aside(fd, name, entry, usage)
+        aside = _renamed_aside(fd, name, entry)
+        if aside is None:
+            return {"changed": "another file of this name is there now"}
+        if lock >= 0 and aside != name:  # NFS and FUSE only hide a file that is open, and its directory could not go
+            os.close(lock)
+            lock = -1
+        done = _remove(fd, aside, entry, usage)
         if parents and "removed" in done:
             _remove_emptied(fds[subdir], parents, held)
         return done
@@ -137,7 +144,7 @@ def _remove_entry(
     except OSError as error:
         return {"failures": [[entry.path, error.strerror or str(error)]]}
     finally:
-        for fd in reversed(held):
+        for fd in reversed(held if lock < 0 else [*held, lock]):
             os.close(fd)
 
 
@@ -159,7 +166,8 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
     return None
 
 
-def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, Any]:
+def _renamed_aside(fd: int, name: str, entry: Entry) -> str | None:
+    """The hidden name that *entry* has now, or its own where it cannot have another; None where it is not that one."""
     aside = name if name.startswith(ASIDE) else f"{ASIDE}{os.urandom(8).hex()}"
     if aside != name:
         try:
@@ -177,7 +185,12 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
         else:
             os.link(aside, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)  # fails where a newer one is
             os.unlink(aside, dir_fd=fd)
-        return {"changed": "another file of this name is there now"}
+        return None
+    return aside
+
+
+def _remove(fd: int, aside: str, entry: Entry, usage: Usage) -> dict[str, Any]:
+    name = os.path.basename(entry.path.removesuffix("/"))
     failures: list[tuple[str, str]] = []
     if entry.is_directory:
         failures = remove_tree(fd, aside)

@@ -340,7 +340,9 @@ def test_a_write_that_fails_leaves_nothing_behind(
 def test_a_result_is_stored_although_a_purge_takes_its_directory_away_again_and_again(
     store: Callable[..., FileResultStore], pair: Asset
 ) -> None:
-    purging = "import os, sys\nprint('ready', flush=True)\nwhile True:\n try: os.rmdir(sys.argv[1])\n except OSError: pass"
+    purging = (
+        "import os, sys\nprint('ready', flush=True)\nwhile True:\n try: os.rmdir(sys.argv[1])\n except OSError: pass"
+    )
     results = store()
     path = results.path(pair)
     with subprocess.Popen([sys.executable, "-c", purging, Path(path).parent], stdout=subprocess.PIPE) as purge:
