@@ -18,7 +18,18 @@ from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import MIN_AGE_S, RUN_FILE, SESSIONS, STARTING, Holder, doubt, open_below, sessions, take
+from vmaf_workspace.lock import (
+    MIN_AGE_S,
+    RUN_FILE,
+    SESSIONS,
+    STARTING,
+    Holder,
+    doubt,
+    made_by_ended_sessions,
+    open_below,
+    sessions,
+    take,
+)
 from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import Usage, opened, usage_of
 from vmaf_workspace.unlink import ASIDE
@@ -173,6 +184,7 @@ def _scratch(
     session = min(
         sessions(root, min_age_s=0.0 if force else min_age_s).values(), key=lambda holder: holder.since_s, default=None
     )
+    made = made_by_ended_sessions(root)
     for subdir in subdirs:
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
@@ -199,6 +211,7 @@ def _scratch(
                 force=force,
                 newest_ns=newest_ns,
                 session=session,
+                made=made,
             )
             if newest_ns is not None or len(names) < MANY:
                 judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
@@ -240,6 +253,7 @@ def _judge(
     force: bool,
     newest_ns: Mapping[str, int] | None,
     session: Holder | None,
+    made: Mapping[str, int],
 ) -> Usage | Kept:
     aside = name.startswith(ASIDE)
     state = None if aside else liveness(fd, subdir, name, in_use, force=force)
@@ -254,6 +268,8 @@ def _judge(
         why = f"newer than the session of {session}"
         return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
     if aside or force or (state is not None and not unproven):
+        return usage
+    if state is None and _has_rested(fd, name, usage, made.get(f"{subdir}/{name}")):
         return usage
     age_s = (now_ns - usage.newest_ns) / 1e9
     if max(age_s, 0.0) < min_age_s:
@@ -271,6 +287,14 @@ def _is_newer(fd: int, name: str, usage: Usage, session: Holder) -> bool:
     since_ns = session.since_s * 1e9
     changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
     return usage.newest_ns > since_ns - COARSEST_NS or changed_ns > since_ns - TICK_NS
+
+
+def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
+    """Whether nothing of it changed after *since_ns*, when the session that made it ended; None is never."""
+    if since_ns is None:
+        return False
+    changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
+    return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
 
 
 def _measured(fd: int, subdir: str, name: str, newest_ns: Mapping[str, int] | None) -> Usage:

@@ -33,11 +33,14 @@ from vmaf_workspace.mounts import mount_of
 from vmaf_workspace.scan import opened
 from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.unlink import ASIDE, remove_tree
+from vmaf_workspace.whole import read_whole
 
 RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
 SESSIONS = "sessions"  # in the marker: a lock file for each program that `ws.run` started
 CLEANER = "cleaner.json"  # in the marker: the lock of whoever removes
+MADE, OVER = ".made", ".over"  # suffixes of a file there: what a session made, and that it has ended
+FORGOTTEN_S = 7 * 86400.0  # what a session made so long ago is old by itself
 LOOK_AGAIN_S = 0.1  # a scan has a directory open for milliseconds
 MIN_AGE_S = 3600.0  # who cannot be asked, and has changed nothing for so long, is gone
 RENEWED_EVERY_S = 60.0
@@ -297,6 +300,49 @@ def _session_locks(root: Path, min_age_s: float) -> Iterator[tuple[str, Holder |
             if lock.since_s > time.time():  # the clock was set back: nobody can tell when it began
                 lock = replace(lock, since_s=0.0)
             yield name, lock
+
+
+@contextmanager
+def noting_what_is_made(root: Path) -> Iterator[str]:
+    """A file in which the programs of a session of *root* write down the scratch that they make.
+
+    Once the block has ended, those entries are nobody's; see `made_by_ended_sessions`. Its path is blank where no file
+    can be made: then age decides.
+    """
+    import uuid
+
+    directory = root / MARKER / SESSIONS
+    path = directory / f"{uuid.uuid4()}{MADE}"
+    try:
+        for name in os.listdir(directory):
+            if name.endswith(f"{MADE}{OVER}") and time.time() - (directory / name).lstat().st_mtime > FORGOTTEN_S:
+                (directory / name).unlink()
+        path.touch(exist_ok=False)
+    except OSError:
+        yield ""
+        return
+    try:
+        yield str(path)
+    finally:
+        with suppress(OSError):
+            if path.stat().st_size:
+                os.utime(path)  # by the clock of the file system, which dates what was made
+                path.rename(f"{path}{OVER}")
+            else:
+                path.unlink()
+
+
+def made_by_ended_sessions(root: Path) -> dict[str, int]:
+    """Entries of scratch that programs of `ws.run` made, and when their session ended, in ns, by their path."""
+    made: dict[str, int] = {}
+    directory = root / MARKER / SESSIONS
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            if name.endswith(f"{MADE}{OVER}"):
+                path = directory / name
+                for entry in read_whole(path, at_most=1 << 26).split(b"\0"):
+                    made[os.fsdecode(entry)] = max(made.get(os.fsdecode(entry), 0), path.lstat().st_mtime_ns)
+    return made
 
 
 @contextmanager
