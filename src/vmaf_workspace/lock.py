@@ -39,7 +39,8 @@ RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
 SESSIONS = "sessions"  # in the marker: a lock file for each program that `ws.run` started
 CLEANER = "cleaner.json"  # in the marker: the lock of whoever removes
-MADE, OVER = ".made", ".over"  # suffixes of a file there: what a session made, and that it has ended
+MADE = "made"  # in the marker: a file for each of those sessions, with the scratch that it made
+OVER = ".over"  # suffix of such a file once its session has ended
 FORGOTTEN_S = 7 * 86400.0  # what a session made so long ago is old by itself
 LOOK_AGAIN_S = 0.1  # a scan has a directory open for milliseconds
 MIN_AGE_S = 3600.0  # who cannot be asked, and has changed nothing for so long, is gone
@@ -311,11 +312,12 @@ def noting_what_is_made(root: Path) -> Iterator[str]:
     """
     import uuid
 
-    directory = root / MARKER / SESSIONS
-    path = directory / f"{uuid.uuid4()}{MADE}"
+    directory = root / MARKER / MADE
+    path = directory / str(uuid.uuid4())
     try:
+        directory.mkdir(exist_ok=True)
         for name in os.listdir(directory):
-            if name.endswith(f"{MADE}{OVER}") and time.time() - (directory / name).lstat().st_mtime > FORGOTTEN_S:
+            if time.time() - (directory / name).lstat().st_mtime > FORGOTTEN_S:
                 (directory / name).unlink()
         path.touch(exist_ok=False)
     except OSError:
@@ -335,10 +337,10 @@ def noting_what_is_made(root: Path) -> Iterator[str]:
 def made_by_ended_sessions(root: Path) -> dict[str, int]:
     """Entries of scratch that programs of `ws.run` made, and when their session ended, in ns, by their path."""
     made: dict[str, int] = {}
-    directory = root / MARKER / SESSIONS
+    directory = root / MARKER / MADE
     with suppress(OSError):
         for name in os.listdir(directory):
-            if name.endswith(f"{MADE}{OVER}"):
+            if name.endswith(OVER):
                 path = directory / name
                 for entry in read_whole(path, at_most=1 << 26).split(b"\0"):
                     made[os.fsdecode(entry)] = max(made.get(os.fsdecode(entry), 0), path.lstat().st_mtime_ns)

@@ -501,7 +501,8 @@ def test_directories_of_ones_own_that_may_not_be_written_or_read_go(mode: int, r
 
 def test_a_workspace_in_a_directory_that_nobody_could_read_stays(root: Path) -> None:
     entry = root / "workdir" / "closed"
-    workspace(root.parent / "nested").rename((entry / "sub").mkdir(parents=True) or entry / "sub" / "nested")
+    (entry / "sub").mkdir(parents=True)
+    workspace(root.parent / "nested").rename(entry / "sub" / "nested")
     write(entry / "sub" / "nested" / "model" / "m.pkl")
     age(entry)
     (entry / "sub").chmod(0o300)
