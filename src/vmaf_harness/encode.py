@@ -23,7 +23,7 @@ from vmaf_harness.ffmpeg import Processes, described
 from vmaf_harness.frames import listed
 from vmaf_harness.measure import keep_log
 from vmaf_harness.said import damage, lines_of, reason
-from vmaf_workspace.lock import RUN_FILE, Holder, take
+from vmaf_workspace.lock import RUN_FILE, Holder, is_over, take
 
 _MUXED = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f-]{36})\.(?:mp4|webm|mkv)", re.DOTALL)
@@ -115,7 +115,10 @@ def remove_left_over(root: Path, directories: Iterable[Path]) -> set[Path]:
                 if isinstance(lock, Holder):
                     continue
                 if lock is not None:
+                    is_alive = not is_over(lock)
                     os.close(lock)
+                    if is_alive:
+                        continue
                 with suppress(FileNotFoundError):
                     os.unlink(directory / name)
                 unfinished.add(directory / match[1])

@@ -19,7 +19,7 @@ from vmaf_harness.encode import Encoded
 from vmaf_harness.encode_plan import Encode, Picture
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe import Reference
-from vmaf_harness.store import BROKEN, CONTENT_HASHES, ContentHashes
+from vmaf_harness.store import BROKEN, CONTENT_HASHES, ContentHashes, in_its_directory
 from vmaf_harness.store import directory as file_result_store
 from vmaf_harness.transform import is_number
 from vmaf_workspace.config import below
@@ -126,8 +126,7 @@ class EncodeResultStore:
         }
         path = self.path(encode)
         with explained(self.root):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(first).encode() + b"\n")
+            in_its_directory(path, lambda: write_whole(path, json.dumps(first).encode() + b"\n"))
 
     def save(self) -> None:
         """Write down hashes and sizes learned; silently not where that cannot be written."""
@@ -135,8 +134,8 @@ class EncodeResultStore:
             self._hash_memory.parent.mkdir(exist_ok=True)
             self._hashes.save()
             if self._has_new_pictures:
-                self.directory.mkdir(exist_ok=True)
-                write_whole(self.directory / PICTURES, json.dumps(self._pictures).encode() + b"\n")
+                memory, pictures = self.directory / PICTURES, json.dumps(self._pictures).encode() + b"\n"
+                in_its_directory(memory, lambda: write_whole(memory, pictures))
                 self._has_new_pictures = False
 
     def ensure(self) -> None:
@@ -181,14 +180,17 @@ class EncodeResultStore:
 
     def _linked(self, encode: Encode, encoded: Encoded) -> Encoded:
         """A link to an encode, else a copy, under the name that *encode* has."""
-        encode.path.parent.mkdir(exist_ok=True)
-        # Of two links to one file, a rename replaces neither.
-        if not (encode.path.exists() and encode.path.samefile(encoded.path)):
+
+        def link() -> None:
             with replacing(encode.path) as temporary:
                 try:
                     os.link(encoded.path, temporary)
                 except OSError:
                     shutil.copyfile(encoded.path, temporary)
+
+        # Of two links to one file, a rename replaces neither.
+        if not (encode.path.exists() and encode.path.samefile(encoded.path)):
+            in_its_directory(encode.path, link)
         self._hashes.forget_changed({encode.path, encoded.path})
         return replace(encoded, path=encode.path)
 

@@ -38,6 +38,7 @@ CONTENT_HASHES = ".content_hashes.jsonl"
 BROKEN = ".broken"  # suffix of an entry that could not be read
 _NO_FLOAT = 1 << 1023
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
+_TRIES = 100  # each is lost only to a purge that has just removed the last file there
 _RACY_S = 2.0  # coarsest time stamps of a file system in use (FAT): a file this fresh may still change unseen
 
 
@@ -167,10 +168,10 @@ class FileResultStore:
             "key_of": made_of,
         }
         ensure(self.root)
+        content = json.dumps(first).encode() + b"\n" + frames
         with explained(self.root):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
             _remove_left_over(Path(path))
-            write_whole(Path(path), json.dumps(first).encode() + b"\n" + frames, reader=_check_readable)
+            in_its_directory(Path(path), lambda: write_whole(Path(path), content, reader=_check_readable))
         return result
 
     def save_hashes(self) -> None:
@@ -226,6 +227,19 @@ class FileResultStore:
 def directory(root: Path) -> Path:
     """The result store of the workspace *root*."""
     return root / "result_store_dir" / FILE_RESULT_STORE
+
+
+def in_its_directory(path: Path, write: Callable[[], None]) -> None:
+    """Make the directory of *path* and *write* there; again where a purge, which empties it just now, takes it away."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write()
+        except (FileNotFoundError, FileExistsError):  # the latter from `mkdir`, for what is gone at its second look
+            if not tries_left:
+                raise
+        else:
+            return
 
 
 class ContentHashes:

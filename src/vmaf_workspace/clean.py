@@ -18,14 +18,24 @@ from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import RUN_FILE, SESSIONS, STARTING, Holder, open_below, sessions, take
+from vmaf_workspace.lock import (
+    MIN_AGE_S,
+    RUN_FILE,
+    SESSIONS,
+    STARTING,
+    Holder,
+    doubt,
+    made_by_ended_sessions,
+    open_below,
+    sessions,
+    take,
+)
 from vmaf_workspace.plan import Entry, Kept, Plan, new
 from vmaf_workspace.scan import Usage, opened, usage_of
 from vmaf_workspace.unlink import ASIDE
 from vmaf_workspace.whole import regular
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
-MIN_AGE_S = 3600.0
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
@@ -57,8 +67,9 @@ def plan_clean(
 ) -> Plan:
     """What of the scratch of *root* belongs to no live run; a missing workspace gives an empty plan.
 
-    A run is live while its lock is held. Of a harness without locks, a directory counts as live while it changed
-    within *min_age_s* or a process has something open in it; *force* takes those, never what holds a lock.
+    A run is live while its lock is held. Of a harness without locks, and where a free lock proves nothing, a directory
+    counts as live while it changed within *min_age_s* or a process has something open in it; *force* takes those, never
+    what holds a lock.
     Raises RefusedError where *root* is not ours.
     """
     entries: list[Entry] = []
@@ -171,7 +182,10 @@ def _scratch(
     root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, newest_ns: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, str, Usage | Kept]]:
     now_ns = time.time_ns()
-    session = min(sessions(root).values(), key=lambda holder: holder.since_s, default=None)
+    session = min(
+        sessions(root, min_age_s=0.0 if force else min_age_s).values(), key=lambda holder: holder.since_s, default=None
+    )
+    made = made_by_ended_sessions(root)
     for subdir in subdirs:
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
@@ -198,6 +212,7 @@ def _scratch(
                 force=force,
                 newest_ns=newest_ns,
                 session=session,
+                made=made,
             )
             if newest_ns is not None or len(names) < MANY:
                 judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
@@ -239,23 +254,32 @@ def _judge(
     force: bool,
     newest_ns: Mapping[str, int] | None,
     session: Holder | None,
+    made: Mapping[str, int],
 ) -> Usage | Kept:
     aside = name.startswith(ASIDE)
     state = None if aside else liveness(fd, subdir, name, in_use, force=force)
     if isinstance(state, Kept):
         return state
+    unproven = ""
     if state is not None:
+        unproven = doubt(state)
         os.close(state)
     usage = _measured(fd, subdir, name, newest_ns)
     if not aside and session is not None and _is_newer(fd, name, usage, session):
         why = f"newer than the session of {session}"
         return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
-    if state is not None:
+    if aside or force or (state is not None and not unproven):
+        return usage
+    if state is None and _has_rested(fd, name, usage, made.get(f"{subdir}/{name}")):
         return usage
     age_s = (now_ns - usage.newest_ns) / 1e9
-    if not aside and not force and age_s < min_age_s:
-        why = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s, and has no lock to ask"
-        return Kept(path=f"{subdir}/{name}", why=why, live=True)
+    if max(age_s, 0.0) < min_age_s:
+        when = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s"
+        if age_s < -COARSEST_NS / 1e9:
+            date = time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.newest_ns / 1e9))
+            when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
+        lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
+        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", live=True)
     return usage
 
 
@@ -264,6 +288,14 @@ def _is_newer(fd: int, name: str, usage: Usage, session: Holder) -> bool:
     since_ns = session.since_s * 1e9
     changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
     return usage.newest_ns > since_ns - COARSEST_NS or changed_ns > since_ns - TICK_NS
+
+
+def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
+    """Whether nothing of it changed after *since_ns*, when the session that made it ended; None is never."""
+    if since_ns is None:
+        return False
+    changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
+    return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
 
 
 def _measured(fd: int, subdir: str, name: str, newest_ns: Mapping[str, int] | None) -> Usage:

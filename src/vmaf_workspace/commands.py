@@ -95,7 +95,7 @@ def clean_scratch(
     subdirs = (only.rstrip("/"),) if only else SCRATCH
     if not set(subdirs) <= set(SCRATCH):
         raise UsageError(f"--only: {only!r} is not scratch; expected {' or '.join(SCRATCH)}")
-    min_age_s = flags.seconds(min_age, "--min-age")
+    min_age_s = 0.0 if min_age.strip() == "0" else flags.seconds(min_age, "--min-age")
     if apply:
         found = load(Path(apply), operation=clean.CLEAN, root=location.path, subdirs=frozenset(subdirs))
     else:
@@ -236,7 +236,7 @@ COMMANDS = (
         clean_scratch,
         {
             "only": "clean this subdirectory alone: workdir or output",
-            "min_age": "where runs have no locks, keep what changed within this time: 90s, 15min, 1h, 2d",
+            "min_age": "where no lock is seen, keep what changed within this time: 15min, 1h, 2d; 0 keeps nothing",
             "force": "also take what is fresh or held open; never what holds a lock",
         },
     ),

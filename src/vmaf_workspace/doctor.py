@@ -22,6 +22,7 @@ from vmaf_workspace.errors import InUseError, NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import STARTING, stale_sessions
+from vmaf_workspace.mounts import mount_at
 from vmaf_workspace.snapshot.tree import stopped_wipe
 from vmaf_workspace.status import stored
 from vmaf_workspace.surfaces import Inspector, inspector, is_special, latest_backup, trained
@@ -32,6 +33,7 @@ LOW_INODES = 10_000
 REST_S = 3600.0  # a hidden rest this old belongs to a process that was killed
 DEFAULT_MODEL = "vmaf_v0.6.1"
 HARNESS = "pip install 'vmaf-workspace[harness]'"
+_LOCKS = "a lock may not be seen through another mount, by another container or host"
 _REMOTE = {
     "lustre": "a lock needs the mount option `flock`, and says nothing to other hosts with `localflock`",
     "nfs": "a lock is seen by other hosts only from NFS version 4 on, or with lockd; small files are slow",
@@ -153,17 +155,20 @@ def _place(root: Path) -> Iterator[Finding]:
 
 
 def _file_system(place: Path, about: str, *, keeps_work: bool) -> Iterator[Finding]:
-    kind, options = mounted_as(place)
-    for name, what in _REMOTE.items():
-        if kind.startswith(name):
-            remedy = "see the mount options; scratch (workdir/, output/) is better a symlink to a local disk"
-            yield Finding(level=Level.WARNING, about=about, found=f"{place} is on {kind}: {what}", remedy=remedy)
+    mount = mount_at(place)
+    kind = mount.kind
+    if (remote := next((what for name, what in _REMOTE.items() if kind.startswith(name)), "")) or mount.doubt:
+        found = f"{place} is on {kind or 'an unknown file system'}: {remote or _LOCKS}"
+        remedy = "see the mount options; scratch (workdir/, output/) is better a symlink to a local disk"
+        if mount.doubt:
+            found += "; so a free lock proves nothing there, and the age of a run decides (`--min-age`)"
+        yield Finding(level=Level.WARNING, about=about, found=found, remedy=remedy)
     if kind in ("tmpfs", "ramfs") and keeps_work:
         remedy = "`ws.migrate --to` a disk, or back the models up elsewhere after each training"
         found = f"{place} is on {kind}: in memory, and gone with the next reboot"
         yield Finding(level=Level.WARNING, about=about, found=found, remedy=remedy)
     room = os.statvfs(place)
-    if "ro" in options or room.f_flag & os.ST_RDONLY:
+    if "ro" in mount.options or room.f_flag & os.ST_RDONLY:
         remedy = f"mount it writable, or set {VARIABLE} to a directory elsewhere"
         yield Finding(level=Level.ERROR, about=about, found=f"{place} is on a read-only file system", remedy=remedy)
     elif not os.access(place, os.W_OK | os.X_OK):
@@ -177,27 +182,6 @@ def _file_system(place: Path, about: str, *, keeps_work: bool) -> Iterator[Findi
     if room.f_files and room.f_favail < LOW_INODES:
         level = Level.WARNING if room.f_favail else Level.ERROR
         yield Finding(level=level, about=about, found=f"{room.f_favail} inodes are free at {place}", remedy=remedy)
-
-
-def mounted_as(place: Path, *, mountinfo: Path = Path("/proc/self/mountinfo")) -> tuple[str, frozenset[str]]:
-    """The kind of file system that *place* is on, and its mount options; blank where the system does not say."""
-    real = os.path.realpath(place)
-    best, found = -1, ("", frozenset[str]())
-    try:
-        lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        fields, after = left.split(" "), right.split(" ")
-        if len(fields) < 6 or len(after) < 3:
-            continue
-        point = fields[4]
-        for escape, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-            point = point.replace(escape, plain)
-        if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= best:  # the last is on top
-            best, found = len(point), (after[0], frozenset(fields[5].split(",")))
-    return found
 
 
 def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Finding]:

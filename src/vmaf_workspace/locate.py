@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from vmaf_workspace.whole import read_whole
 VARIABLE = "VMAF_WORKSPACE"
 RESOURCE_VARIABLE = "VMAF_RESOURCE"
 LONGEST = 1 << 20  # bytes read of a harness's config.py; upstream's has 4 000
+_UNEXPANDED = frozenset("$%\"'`")  # a shell's, in an --env-file or a configuration that no shell reads
 
 
 class Source(StrEnum):
@@ -145,6 +147,13 @@ def current_directory() -> Path:
 def _absolute(text: str, what: str) -> Path:
     if "\0" in text:
         raise UsageError(f"{what} holds a NUL byte: {text!r}")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise UsageError(f"{what}: {text!r} is a URL, and a workspace is a directory of this machine; write its path")
+    if text[0] in _UNEXPANDED:
+        raise UsageError(
+            f"{what}: {text!r} begins as a shell's text that no shell has read; write the path out, without $, % or "
+            f"quotes (for a directory of that very name: {'./' + text!r})"
+        )
     try:
         path = Path(text).expanduser()
     except RuntimeError:

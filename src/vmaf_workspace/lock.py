@@ -3,6 +3,10 @@
 A run's lock is `flock` on the `run.json` inside its directory, so the kernel frees it when the process dies and the
 file names the holder. The directory gets its final name only once the lock is held: no cleaner ever sees a run that
 has begun and is not locked. `fcntl.flock` is called as it is: filelock wraps this one call and takes 70 ms to import.
+
+A lock that is held proves that its holder lives. A free one proves that it is gone only where it would be seen: on the
+same host, in the same PID namespace, through a mount that hands locks on. Elsewhere age decides; so a holder renews the
+time of its file each minute, and writes down that it has ended.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,14 +29,22 @@ from types import TracebackType
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError, WorkspaceError
+from vmaf_workspace.mounts import mount_of
 from vmaf_workspace.scan import opened
 from vmaf_workspace.setup import ensure, explained
 from vmaf_workspace.unlink import ASIDE, remove_tree
+from vmaf_workspace.whole import read_whole
 
 RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
 SESSIONS = "sessions"  # in the marker: a lock file for each program that `ws.run` started
+CLEANER = "cleaner.json"  # in the marker: the lock of whoever removes
+MADE = "made"  # in the marker: a file for each of those sessions, with the scratch that it made
+OVER = ".over"  # suffix of such a file once its session has ended
+FORGOTTEN_S = 7 * 86400.0  # what a session made so long ago is old by itself
 LOOK_AGAIN_S = 0.1  # a scan has a directory open for milliseconds
+MIN_AGE_S = 3600.0  # who cannot be asked, and has changed nothing for so long, is gone
+RENEWED_EVERY_S = 60.0
 COMMAND_LENGTH = 2000  # characters kept of a command: a list of files can be longer than what a reader reads
 
 
@@ -44,6 +56,9 @@ class Holder:
     host: str
     command: str
     since_s: float  # seconds since the epoch
+    namespace: str = ""  # of its process ids: two containers differ in that
+    file_system: str = ""  # as it saw the place of its lock
+    ended: bool = False  # it said so
 
     def __str__(self) -> str:
         if not self.pid:  # nobody could be read
@@ -70,6 +85,8 @@ class Run:
         self._since_s = time.time()
         self._locks: dict[str, int] = {}
         self._making = threading.Lock()  # worker threads ask for the same directory
+        self._pid = os.getpid()
+        self._pulse = Pulse(self._locks)
 
     def workdir(self, *components: str) -> Path:
         """The run's directory in `workdir/`, or a path below it (only the run's own directory is made)."""
@@ -84,14 +101,21 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Remove the scratch of the run and free its locks."""
-        if "workdir" in self._locks and not self.keep_workfiles:
-            aside = f"{ASIDE}{self.id}"  # so that a kill from here on leaves scratch, no riddle
-            with suppress(OSError), opened(self.root / "workdir", follow=True) as workdir:
-                os.rename(self.id, aside, src_dir_fd=workdir, dst_dir_fd=workdir)
-                remove_tree(workdir, aside)
+        """Remove the scratch of the run and free its locks; a forked child that leaves, too, ends nothing."""
+        if os.getpid() != self._pid:
+            return
+        self._pulse.stop()
         for fd in self._locks.values():
-            os.close(fd)
+            _say_ended(fd, self.command, self._since_s)
+        with ExitStack() as locks:
+            for fd in self._locks.values():
+                locks.callback(os.close, fd)
+            if "workdir" in self._locks and not self.keep_workfiles:
+                aside = f"{ASIDE}{self.id}"  # so that a kill from here on leaves scratch, no riddle
+                with suppress(OSError), opened(self.root / "workdir", follow=True) as workdir:
+                    os.rename(self.id, aside, src_dir_fd=workdir, dst_dir_fd=workdir)
+                    locks.close()  # NFS and FUSE only hide a file that is open, and its directory could not go
+                    remove_tree(workdir, aside)
         self._locks.clear()
 
     def _directory(self, subdir: str) -> Path:
@@ -101,6 +125,7 @@ class Run:
                 ensure(self.root)
                 with explained(self.root):
                     self._locks[subdir] = self._make(final)
+                self._pulse.start()
         return final
 
     def _make(self, final: Path) -> int:
@@ -110,7 +135,7 @@ class Run:
         try:
             fd = os.open(starting / RUN_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, about_this_process(self.command, self._since_s))
+            os.write(fd, about_this_process(self.command, self._since_s, fd=fd))
             starting.rename(final)
         except BaseException:
             if fd >= 0:
@@ -120,12 +145,63 @@ class Run:
         return fd
 
 
+class Pulse:
+    """Renews the times of lock files while their holder lives, for those who cannot see the locks."""
+
+    def __init__(self, locks: Mapping[str, int]) -> None:
+        """*locks* are descriptors, by any name; there may be more of them later."""
+        self._locks = locks
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, unless begun already."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._renew, name="renews run.json", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Touch nothing any more: the descriptors may be closed."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEWED_EVERY_S):
+            for fd in list(self._locks.values()):
+                with suppress(OSError):
+                    os.utime(fd)
+
+
+def doubt(fd: int) -> str:
+    """Why the free lock on *fd* does not prove that its holder is gone; blank where it does."""
+    holder = _read_holder(fd)
+    if holder is None or holder.ended:
+        return ""
+    mount = mount_of(fd)
+    if mount.doubt:
+        return mount.doubt
+    if holder.host != os.uname().nodename:
+        return f"it is of {holder.host or 'another host'}"
+    if holder.namespace != _pid_namespace():
+        return "it is of another container, or of another version of this program"
+    if holder.file_system != mount.kind:
+        return f"it was taken through {holder.file_system or 'another file system'}"
+    return ""
+
+
+def is_over(fd: int, *, min_age_s: float = MIN_AGE_S) -> bool:
+    """Whether the holder of the free lock on *fd* is gone: for certain, or by the age of the file."""
+    return not doubt(fd) or max(time.time() - os.fstat(fd).st_mtime, 0.0) >= min_age_s
+
+
 def take(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | None:
     """Try for the lock file *path*: a descriptor that holds it, the Holder that has it, or None where there is none.
 
     The caller closes the descriptor, which frees the lock. It is a shared one: that keeps a run out and lets others
-    look at the same time. A free file that no run of ours wrote is no lock: it says nothing of who is alive. Raises
-    OSError where nobody can tell, as with a file of another user that may not be read.
+    look at the same time. A free file that no run of ours wrote is no lock: it says nothing of who is alive. What
+    another free one proves, `doubt` says. Raises OSError where nobody can tell, as with a file of another user that
+    may not be read.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
@@ -167,15 +243,18 @@ def session(root: Path, command: str) -> Iterator[int]:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, about_this_process(command, time.time()))
+            os.write(fd, about_this_process(command, time.time(), fd=fd))
         except BaseException:
             with suppress(OSError):
                 path.unlink()
             os.close(fd)
             raise
+    pulse = Pulse({path.name: fd})
     try:
+        pulse.start()
         yield fd
     finally:
+        pulse.stop()
         os.close(fd)  # a child may hold it on: then its lock is not free, and its file stays
         with suppress(OSError):
             free = take(path)
@@ -184,17 +263,20 @@ def session(root: Path, command: str) -> Iterator[int]:
                 os.close(free)
 
 
-def sessions(root: Path) -> dict[str, Holder]:
-    """The sessions that are held now, by the name of their lock file."""
-    return {name: holder for name, holder in _session_locks(root) if holder is not None}
+def sessions(root: Path, *, min_age_s: float = MIN_AGE_S) -> dict[str, Holder]:
+    """The sessions that are held now, by the name of their lock file.
+
+    Where a free lock proves nothing, one whose file was renewed within *min_age_s* counts as held.
+    """
+    return {name: holder for name, holder in _session_locks(root, min_age_s) if holder is not None}
 
 
 def stale_sessions(root: Path) -> list[str]:
     """Names of lock files whose session is over; the next one removes them."""
-    return [name for name, holder in _session_locks(root) if holder is None]
+    return [name for name, holder in _session_locks(root, MIN_AGE_S) if holder is None]
 
 
-def _session_locks(root: Path) -> Iterator[tuple[str, Holder | None]]:
+def _session_locks(root: Path, min_age_s: float) -> Iterator[tuple[str, Holder | None]]:
     directory = root / MARKER / SESSIONS
     try:
         names = sorted(os.listdir(directory))
@@ -209,14 +291,60 @@ def _session_locks(root: Path) -> Iterator[tuple[str, Holder | None]]:
         except OSError as error:  # of another user, who shares the workspace: nobody can tell that it is over
             lock = Holder(0, "an unknown host", f"a session that may not be read: {error.strerror}", 0.0)
         if isinstance(lock, int):
-            os.close(lock)
-            yield name, None
-        elif lock is not None:
+            fd, lock = lock, None if is_over(lock, min_age_s=min_age_s) else _read_holder(lock)
+            os.close(fd)
+            if lock is None:
+                yield name, None
+        if lock is not None:
             with suppress(OSError):  # the clock of the file system dates what is made there; another host's is wrong
                 lock = replace(lock, since_s=min(lock.since_s, (directory / name).lstat().st_mtime))
             if lock.since_s > time.time():  # the clock was set back: nobody can tell when it began
                 lock = replace(lock, since_s=0.0)
             yield name, lock
+
+
+@contextmanager
+def noting_what_is_made(root: Path) -> Iterator[str]:
+    """A file in which the programs of a session of *root* write down the scratch that they make.
+
+    Once the block has ended, those entries are nobody's; see `made_by_ended_sessions`. Its path is blank where no file
+    can be made: then age decides.
+    """
+    import uuid
+
+    directory = root / MARKER / MADE
+    path = directory / str(uuid.uuid4())
+    try:
+        directory.mkdir(exist_ok=True)
+        for name in os.listdir(directory):
+            if time.time() - (directory / name).lstat().st_mtime > FORGOTTEN_S:
+                (directory / name).unlink()
+        path.touch(exist_ok=False)
+    except OSError:
+        yield ""
+        return
+    try:
+        yield str(path)
+    finally:
+        with suppress(OSError):
+            if path.stat().st_size:
+                os.utime(path)  # by the clock of the file system, which dates what was made
+                path.rename(f"{path}{OVER}")
+            else:
+                path.unlink()
+
+
+def made_by_ended_sessions(root: Path) -> dict[str, int]:
+    """Entries of scratch that programs of `ws.run` made, and when their session ended, in ns, by their path."""
+    made: dict[str, int] = {}
+    directory = root / MARKER / MADE
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            if name.endswith(OVER):
+                path = directory / name
+                for entry in read_whole(path, at_most=1 << 26).split(b"\0"):
+                    made[os.fsdecode(entry)] = max(made.get(os.fsdecode(entry), 0), path.lstat().st_mtime_ns)
+    return made
 
 
 @contextmanager
@@ -240,9 +368,11 @@ def only_cleaner(root: Path, command: str) -> Iterator[None]:
             if fd is None:  # otherwise the file will do: NFS locks no directory
                 raise
         if fd is not None:
+            _refuse_one_elsewhere(fd, root)
             with suppress(OSError):  # a full disk must not stop a clean; the lock is what counts
                 os.ftruncate(fd, 0)
-                os.pwrite(fd, about_this_process(command, time.time()), 0)
+                os.pwrite(fd, about_this_process(command, time.time(), fd=fd), 0)
+            locks.callback(_say_ended, fd, command, time.time())  # before it is closed
         yield
 
 
@@ -266,7 +396,7 @@ def staying(root: Path, *, moves: bool = False) -> Iterator[None]:
 
 def _open_cleaner_lock(root: Path) -> int | None:
     """The file that holds the lock and names the cleaner; None where there is no room for it."""
-    path, flags = root / MARKER / "cleaner.json", os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    path, flags = root / MARKER / CLEANER, os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         fd = os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError as denied:  # made by a colleague in a workspace that a group shares
@@ -292,6 +422,20 @@ def _exclude_others(fd: int, root: Path) -> None:
     except BlockingIOError:
         holder = _read_holder(fd) or "a process that has not said its name"
         raise InUseError(f"another task is removing in {root}: {holder}; wait for it to end") from None
+
+
+def _refuse_one_elsewhere(fd: int, root: Path) -> None:
+    """Raise InUseError where a cleaner that began lately, and has not ended, may hold a lock that is not seen here.
+
+    Between containers on one local disk locks are seen, so there the next clean need not wait after a kill.
+    """
+    holder, mount = _read_holder(fd), mount_of(fd)
+    is_seen = not mount.doubt and holder is not None and holder.file_system in ("", mount.kind)
+    if holder is not None and not is_seen and not is_over(fd):
+        raise InUseError(
+            f"another task may be removing in {root}: {holder}, and whether it still does, nobody can tell "
+            f"({doubt(fd)}); wait for it to end, or remove {root / MARKER / CLEANER} if it has"
+        )
 
 
 def open_paths() -> dict[str, int]:
@@ -354,23 +498,45 @@ def _open_below(directory: str) -> dict[str, int]:
     return found
 
 
-def about_this_process(command: str, since_s: float) -> bytes:
-    """What a holder writes into its lock file, as `take` reads it."""
+def about_this_process(command: str, since_s: float, *, fd: int | None = None, ended: bool = False) -> bytes:
+    """What a holder writes into its lock file, which is open as *fd*, as `take` reads it."""
     about = {
         "pid": os.getpid(),
         "host": os.uname().nodename,
         "command": command[:COMMAND_LENGTH],
         "since_s": round(since_s, 3),
+        "namespace": _pid_namespace(),
+        "file_system": "" if fd is None else mount_of(fd).kind,
     }
-    return json.dumps(about).encode() + b"\n"
+    return json.dumps(about | ({"ended": True} if ended else {})).encode() + b"\n"
+
+
+def _say_ended(fd: int, command: str, since_s: float) -> None:
+    with suppress(OSError):  # a full disk, or a colleague's file: then age tells it
+        os.pwrite(fd, about_this_process(command, since_s, fd=fd, ended=True), 0)
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:  # no Linux, or no /proc
+        return ""
 
 
 def _read_holder(fd: int) -> Holder | None:
     """Who wrote itself down in *fd*; None for anything else, or for one that is just about to."""
     try:
         about = json.loads(os.pread(fd, 1 << 16, 0))
-        holder = Holder(int(about["pid"]), str(about["host"]), str(about["command"]), float(about["since_s"]))
+        holder = Holder(
+            pid=int(about["pid"]),
+            host=str(about["host"]),
+            command=str(about["command"]),
+            since_s=float(about["since_s"]),
+            namespace=str(about.get("namespace", "")),
+            file_system=str(about.get("file_system", "")),
+            ended=about.get("ended") is True,
+        )
         time.localtime(holder.since_s)
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return holder

@@ -4,7 +4,8 @@ The order leaves a usable workspace wherever it is killed:
 1. the guard is asked again, other cleaners are excluded, an adopted tree gets its marker;
 2. each entry is looked at once more (is it what the plan saw? does a run hold its lock, or a process a file in it?);
 3. it is renamed aside to a hidden name beside it, at once: nobody can begin to use it under its own name any more;
-4. its files are unlinked, then its directories, deepest first; a kill leaves a hidden rest that the next clean takes.
+4. its files are unlinked, then its directories, deepest first; a kill leaves a hidden rest that the next clean takes;
+5. of a cache, the directories that this emptied go, and no other that is empty.
 
 Everything below a subdirectory is reached through directory descriptors with O_NOFOLLOW, so a link put in the way
 while we work is unlinked or refused, never followed; and each directory opened is checked to lie on the same mount.
@@ -24,11 +25,11 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import CLEAN, liveness, open_entries, refuse_live_runs
-from vmaf_workspace.contract import MARKER, SCRATCH
+from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.lock import only_cleaner
 from vmaf_workspace.plan import Entry, Kept, Plan
-from vmaf_workspace.scan import DEEPEST, OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
+from vmaf_workspace.scan import OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
 from vmaf_workspace.setup import adopt
 from vmaf_workspace.unlink import ASIDE, attempt, remove_tree
 
@@ -88,9 +89,6 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
                 done += jobs[index].disk_bytes
                 if progress is not None:
                     progress(done, plan.disk_bytes)
-        for subdir, fd in fds.items():
-            if subdir not in SCRATCH:
-                _remove_empty_directories(fd)
     return report
 
 
@@ -110,6 +108,7 @@ def _remove_entry(
     subdir, *parents = entry.path.removesuffix("/").split("/")
     name = parents.pop()
     held: list[int] = []
+    lock = -1
     try:
         if subdir not in fds:
             return {"gone": True}
@@ -125,18 +124,27 @@ def _remove_entry(
             if isinstance(state, Kept):
                 return {"kept": [state.path, state.why, state.locked, state.failed]}
             if state is not None:
-                held.append(state)  # ours until it is gone: its name cannot be run under again
+                lock = state  # ours until it has another name: it cannot be run under this one again
         usage = usage_of(name, dir_fd=fd)
         changed = _difference(entry, os.stat(name, dir_fd=fd, follow_symlinks=False), usage)
         if changed:
             return {"changed": changed}
-        return _remove_aside(fd, name, entry, usage)
+        aside = _renamed_aside(fd, name, entry)
+        if aside is None:
+            return {"changed": "another file of this name is there now"}
+        if lock >= 0 and aside != name:  # NFS and FUSE only hide a file that is open, and its directory could not go
+            os.close(lock)
+            lock = -1
+        done = _remove(fd, aside, entry, usage)
+        if parents and "removed" in done:
+            _remove_emptied(fds[subdir], parents, held)
+        return done
     except FileNotFoundError:
         return {"gone": True}
     except OSError as error:
         return {"failures": [[entry.path, error.strerror or str(error)]]}
     finally:
-        for fd in reversed(held):
+        for fd in reversed(held if lock < 0 else [*held, lock]):
             os.close(fd)
 
 
@@ -158,7 +166,8 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
     return None
 
 
-def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, Any]:
+def _renamed_aside(fd: int, name: str, entry: Entry) -> str | None:
+    """The hidden name that *entry* has now, or its own where it cannot have another; None where it is not that one."""
     aside = name if name.startswith(ASIDE) else f"{ASIDE}{os.urandom(8).hex()}"
     if aside != name:
         try:
@@ -176,7 +185,12 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
         else:
             os.link(aside, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)  # fails where a newer one is
             os.unlink(aside, dir_fd=fd)
-        return {"changed": "another file of this name is there now"}
+        return None
+    return aside
+
+
+def _remove(fd: int, aside: str, entry: Entry, usage: Usage) -> dict[str, Any]:
+    name = os.path.basename(entry.path.removesuffix("/"))
     failures: list[tuple[str, str]] = []
     if entry.is_directory:
         failures = remove_tree(fd, aside)
@@ -200,6 +214,20 @@ def _remove_aside(fd: int, name: str, entry: Entry, usage: Usage) -> dict[str, A
         "links": links,
         "failures": [[f"{above}{name}{path.removeprefix(aside)}", f"{problem}{now}"] for path, problem in failures],
     }
+
+
+def _remove_emptied(top: int, parents: list[str], held: list[int]) -> None:
+    """Remove those of *parents*, open as *held*, one below the other from *top* on, that are empty now.
+
+    Only what an entry lay in is looked at: an empty directory of somebody else stays. A run that is just storing
+    there makes it again.
+    """
+    above = [top, *held][: len(parents)]
+    with suppress(OSError):  # not empty, as a rule
+        for fd, directory, name in reversed(list(zip(above, held, parents, strict=False))):
+            if not os.path.samestat(os.stat(name, dir_fd=fd, follow_symlinks=False), os.fstat(directory)):
+                return  # another one bears its name now
+            os.rmdir(name, dir_fd=fd)
 
 
 def _take_in(
@@ -228,17 +256,3 @@ def _take_in(
         link[1] = max(link[1], known)
         if link[0] >= link[1]:  # the last of them went with this entry
             report.freed_disk_bytes += disk_bytes
-
-
-def _remove_empty_directories(fd: int, depth: int = 0) -> None:
-    """Directories below that are empty now, but for those of a workspace of its own; a run makes its own again."""
-    with suppress(OSError):
-        with os.scandir(fd) as found:
-            names = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
-        for name in names if depth < DEEPEST and not (depth and MARKER in names) else ():
-            with suppress(OSError):
-                with opened(name, dir_fd=fd) as below:
-                    if mount_id(below) != mount_id(fd):
-                        continue
-                    _remove_empty_directories(below, depth + 1)
-                os.rmdir(name, dir_fd=fd)

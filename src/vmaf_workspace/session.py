@@ -24,9 +24,10 @@ from types import FrameType
 from vmaf_workspace.contract import BY_NAME
 from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_checkout, is_deaf
-from vmaf_workspace.lock import session
+from vmaf_workspace.lock import noting_what_is_made, session
 
 REDIRECT = Path(__file__).parent / "redirect"
+MADE_VARIABLE = "VMAF_WORKSPACE_MADE"  # for our `sitecustomize`: where to write down which scratch was made
 SIGNALLED = 128  # a shell's exit code for a program that a signal ended is this and the signal's number
 NOT_FOUND, NOT_STARTED = 127, 126  # a shell's, too
 
@@ -57,9 +58,10 @@ def run_in(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | N
             f"it would write to {deaf[0].workspace}; leave {flag} out"
         )
     began_ns = time.time_ns()
-    with session(root, shlex.join(command)) as lock:
+    with session(root, shlex.join(command)) as lock, noting_what_is_made(root) as made:
+        env = redirected(root, environ) | {MADE_VARIABLE: made}
         try:
-            child = subprocess.Popen([*command], executable=program, env=redirected(root, environ), pass_fds=(lock,))
+            child = subprocess.Popen([*command], executable=program, env=env, pass_fds=(lock,))
         except OSError as error:
             raise UsageError(f"cannot start {program}: {error.strerror}") from error
         with _signals_go_to(child):

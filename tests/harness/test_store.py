@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +29,7 @@ from vmaf_workspace.setup import setup
 
 ENGINE = Engine("/usr/bin/ffmpeg", "9.0", "3.0.0")
 VMAF = extraction("VMAF")
+RACES = 300
 MEASURED = Measurement(
     frames={"vmaf": [50.0, 60.0, 100.0], "integer_motion2": [0.0, 1.0, 2.0]},
     means={"vmaf": 70.000001, "integer_motion2": 1.0},
@@ -332,6 +335,26 @@ def test_a_write_that_fails_leaves_nothing_behind(
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     path.rmdir()
     assert put(store(), pair).read_bytes() == before
+
+
+def test_a_result_is_stored_although_a_purge_takes_its_directory_away_again_and_again(
+    store: Callable[..., FileResultStore], pair: Asset
+) -> None:
+    purging = (
+        "import os, sys\nprint('ready', flush=True)\nwhile True:\n try: os.rmdir(sys.argv[1])\n except OSError: pass"
+    )
+    results = store()
+    path = results.path(pair)
+    with subprocess.Popen([sys.executable, "-c", purging, Path(path).parent], stdout=subprocess.PIPE) as purge:
+        try:
+            assert purge.stdout is not None
+            purge.stdout.readline()
+            for _ in range(RACES):
+                results.put(pair, MEASURED, path)
+                assert results.get(pair) is not None
+                os.unlink(path)
+        finally:
+            purge.kill()
 
 
 def test_what_a_killed_writer_left_is_never_read_and_goes_with_the_next_write(

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -471,7 +472,10 @@ def test_one_path_that_fails_is_named_the_others_go_and_the_exit_code_says_so(ro
     prefix = without_root_powers()
     for name, size in {"one": 1, "ten": 10, "hundred": 100}.items():
         age(write(root / "workdir" / name / "sub" / "frames.yuv", size).parent.parent)
-    (root / "workdir" / "ten" / "sub").chmod(0o555)
+    with suppress(PermissionError):
+        os.chown(root / "workdir" / "ten" / "sub", 65534, -1)
+    if (root / "workdir" / "ten" / "sub").stat().st_uid == os.getuid():
+        pytest.skip("a directory of another user cannot be made")
     done = python(CLI, "clean-scratch", "--json", "--workspace", root, prefix=prefix)
     (stuck,) = left(root)  # renamed aside, the next clean tries again; the report has the name that people know
     assert done.code == 1
@@ -480,9 +484,34 @@ def test_one_path_that_fails_is_named_the_others_go_and_the_exit_code_says_so(ro
     assert [(f["path"], f["problem"]) for f in done.json["failures"]] == [
         ("workdir/ten/sub/frames.yuv", f"Permission denied; what is left is in workdir/{stuck}")
     ]
-    (root / "workdir" / stuck / "sub").chmod(0o755)
     assert clean(root).freed_apparent_bytes == 10
     assert left(root) == []
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o300, 0o000, 0o400])
+def test_directories_of_ones_own_that_may_not_be_written_or_read_go(mode: int, root: Path) -> None:
+    entry = write(root / "workdir" / "build" / "cache" / "deep" / "file", 10).parents[2]
+    write(entry / "cache" / "other", 100)
+    age(entry)
+    for closed in ("cache/deep", "cache"):
+        (entry / closed).chmod(mode)
+    done = python(CLI, "clean-scratch", "--json", "--min-age", "0", "--workspace", root, prefix=without_root_powers())
+    assert (done.code, left(root), done.json["failures"]) == (0, [], [])
+
+
+def test_a_workspace_in_a_directory_that_nobody_could_read_stays(root: Path) -> None:
+    entry = root / "workdir" / "closed"
+    (entry / "sub").mkdir(parents=True)
+    workspace(root.parent / "nested").rename(entry / "sub" / "nested")
+    write(entry / "sub" / "nested" / "model" / "m.pkl")
+    age(entry)
+    (entry / "sub").chmod(0o300)
+    done = python(CLI, "clean-scratch", "--json", "--min-age", "0", "--workspace", root, prefix=without_root_powers())
+    assert done.code == 1
+    assert "workspace of its own" in done.json["failures"][0]["problem"]
+    (rest,) = left(root)
+    (root / "workdir" / rest / "sub").chmod(0o700)
+    assert (root / "workdir" / rest / "sub" / "nested" / "model" / "m.pkl").exists()
 
 
 def test_a_directory_that_may_not_be_read_is_left_and_named(root: Path) -> None:

@@ -26,8 +26,9 @@ from trees import (
 )
 
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.doctor import Finding, Level, examine, mounted_as
+from vmaf_workspace.doctor import Finding, Level, examine
 from vmaf_workspace.locate import VARIABLE, locate
+from vmaf_workspace.mounts import mount_at
 from vmaf_workspace.surfaces import Surface, models
 
 
@@ -179,10 +180,11 @@ def test_the_kind_of_file_system_is_that_of_the_deepest_mount(tmp_path: Path) ->
         "4 3 0:11 / /mnt/a\\040b/deep rw - tmpfs none rw\n"
         "torn line\n"
     )
-    assert mounted_as(Path("/mnt/a b"), mountinfo=table) == ("nfs4", frozenset({"rw"}))
-    assert mounted_as(Path("/mnt/a b/deep/er"), mountinfo=table)[0] == "tmpfs"
-    assert mounted_as(Path("/mnt/a bc"), mountinfo=table)[0] == "ext4"
-    assert mounted_as(Path("/mnt"), mountinfo=tmp_path / "missing") == ("", frozenset())
+    assert mount_at(Path("/mnt/a b"), mountinfo=table).kind == "nfs4"
+    assert mount_at(Path("/mnt/a b"), mountinfo=table).inner == {"rw", "vers=4.2"}
+    assert mount_at(Path("/mnt/a b/deep/er"), mountinfo=table).kind == "tmpfs"
+    assert mount_at(Path("/mnt/a bc"), mountinfo=table).kind == "ext4"
+    assert mount_at(Path("/mnt"), mountinfo=tmp_path / "missing").kind == ""
 
 
 def test_memory_read_only_and_full_disks_are_told(tmp_path: Path) -> None:

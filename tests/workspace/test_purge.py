@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def planned(root: Path, **selection: object) -> int:
-    return plan_purge(root, Selection(**selection)).apparent_bytes  # type: ignore[arg-type]
+    return plan_purge(root, selection).apparent_bytes  # type: ignore[arg-type]
 
 
 def test_everything_but_the_encodes_goes_without_a_selection(root: Path) -> None:
@@ -166,6 +166,30 @@ def test_empty_directories_go_with_their_files_and_others_stay(root: Path) -> No
     execute(plan_purge(root, Selection(dataset="BVI")))
     store = root / "result_store_dir" / "file_result_store" / "VMAF_V1"
     assert sorted(os.listdir(store)) == ["NFLX"]
+
+
+@pytest.mark.parametrize("selection", [Selection(), Selection(dataset="BVI")])
+def test_only_directories_that_the_purge_emptied_go(selection: Selection, root: Path) -> None:
+    store = root / "result_store_dir" / "file_result_store"
+    empty = [root / "result_store_dir" / "my" / "empty" / "dir", store / "OTHER" / "keepme", store / "VMAF_V1" / "NEXT"]
+    nested = workspace(root.parent / "nested").rename(root / "result_store_dir" / "nested")
+    (nested / "checkpoints_dir" / "run1").mkdir()
+    for directory in empty:
+        directory.mkdir(parents=True)
+    before = everything(nested)
+    execute(plan_purge(root, selection))
+    assert [directory for directory in empty if not directory.is_dir()] == []
+    assert everything(nested) == before
+    assert not (store / "VMAF_V1" / "BVI").exists()
+
+
+def test_a_directory_put_in_the_place_of_the_emptied_one_stays(root: Path) -> None:
+    plan = plan_purge(root, Selection())
+    swapped = root / "result_store_dir" / "file_result_store" / "VMAF_V1" / "BVI"
+    swapped.rename(root / "BVI.old")
+    (swapped / "c1").mkdir(parents=True)
+    execute(plan)
+    assert (swapped / "c1").is_dir()
 
 
 def test_files_that_are_in_no_store_go_with_everything_but_by_no_name(root: Path) -> None:

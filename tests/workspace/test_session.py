@@ -350,6 +350,27 @@ def test_a_clean_keeps_what_is_newer_than_the_session_and_takes_what_is_older(ro
     assert left(root) == []
 
 
+def test_scratch_of_a_session_that_has_ended_goes_however_fresh_and_no_other(root: Path) -> None:
+    workspace(root)
+    write(root / "workdir" / "earlier" / "log")
+    makes = """
+import os, pathlib, subprocess
+top = pathlib.Path(os.environ["VMAF_WORKSPACE"])
+os.makedirs(top / "workdir" / "mine" / "deep")
+(top / "workdir" / "mine" / "deep" / "log").write_text("x")
+(top / "output" / "plot.png").write_text("x")
+(top / "workdir" / "earlier" / "of mine").write_text("x")
+(top / "workdir" / "touched").mkdir()
+subprocess.run(["mkdir", top / "workdir" / "theirs"])
+"""
+    assert ws("run", "--workspace", root, "--", sys.executable, "-c", makes).code == 0
+    write(root / "workdir" / "touched" / "by another")
+    assert ws("clean-scratch", "--workspace", root).code == 0
+    assert (left(root), left(root, "output")) == (["earlier", "theirs", "touched"], [])
+    assert ws("clean-scratch", "--min-age", "0", "--workspace", root).code == 0
+    assert left(root) == []
+
+
 def test_a_clean_keeps_what_a_session_copied_with_its_old_times(root: Path, tmp_path: Path) -> None:
     workspace(root)
     clip = age(write(tmp_path / "clip" / "ref.yuv").parent)

@@ -21,7 +21,7 @@ import pytest
 
 from vmaf_workspace.clean import plan_clean
 from vmaf_workspace.contract import KEPT_NAMES
-from vmaf_workspace.lock import RUN_FILE
+from vmaf_workspace.lock import RUN_FILE, about_this_process
 from vmaf_workspace.remove import Report, execute
 from vmaf_workspace.setup import setup
 
@@ -56,8 +56,8 @@ def ended_run(root: Path, name: str = "ended", size: int = 1, subdir: str = "wor
     """The directory of a run that was killed: its `run.json` is there, its lock is free; *size* bytes of video."""
     run = root / subdir / name
     write(run / "frames.yuv", size)
-    holder = {"pid": 1, "host": "here", "command": "a run", "since_s": time.time()}
-    (run / RUN_FILE).write_text(json.dumps(holder))
+    with (run / RUN_FILE).open("wb", buffering=0) as file:
+        file.write(about_this_process("a run", time.time(), fd=file.fileno()))
     return run
 
 
