@@ -273,6 +273,7 @@ COMMANDS = (
             "keep_going": "make the other encodes where one fails",
             "dry_run": "print the ffmpeg commands, change nothing",
         },
+        several=frozenset({"codec", "crf", "bitrate", "height", "preset", "option"}),
     ),
     Command(
         "test",
@@ -288,7 +289,7 @@ COMMANDS = (
         },
     ),
     *TRAINING,
-    Command("report", report),
+    Command("report", report, reads=True),
     Command(
         "import-results",
         import_results,
@@ -302,7 +303,9 @@ COMMANDS = (
         "demo",
         demo,
         {"clips": "videos to take instead of its own, such as 'a.mp4 b.mp4'"},
+        several=frozenset({"clips"}),
     ),
 )
 
 harness = Collection("harness", *(as_task(command) for command in COMMANDS))
+namespace = harness  # what Invoke looks for in a module

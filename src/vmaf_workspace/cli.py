@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from vmaf_workspace.command import Command, run
+from vmaf_workspace.command import Command, as_flags, drop_output, dry, run
 from vmaf_workspace.commands import COMMANDS
-from vmaf_workspace.errors import USAGE, UsageError
+from vmaf_workspace.errors import FAILED, USAGE, WorkspaceError
 
 HELP = ("-h", "--help")
+VARIABLES = {"INVOKE_RUNTIME_CONFIG", "INVOKE_WS_PATH", "INVOKE_WS_BACKUPS", "INVOKE_RUN_DRY"}
 CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's
 
 
@@ -20,24 +22,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (2 for a flag that argparse does not know)."""
     words = list(sys.argv[1:] if argv is None else argv)
     words[:1] = [word.removeprefix("ws.") for word in words[:1]]  # messages name the tasks so
-    if words[:1] == ["run"] and "--" in words:  # what follows is another program's
-        del words[words.index("--") :]
-    elif words[:1] == ["run"]:  # a command without its `--`, as `run` then says
-        words[1:] = [word for word in words if word in HELP]
-    flags = vars(_parser().parse_args(_joined(words)))
-    command: Command = flags.pop("command")
-    flags = {name: command.flags[name] if value is None else value for name, value in flags.items()}
-    unset = [flag for flag in ("workspace", "at") if flags.get(flag) == ""]
-    if unset:
+    after: list[str] = []
+    if words[:1] == ["run"]:
+        words, after = _before_and_after(words)
+    try:
+        given = vars(_parser().parse_args(_joined(words)))
+    except SystemExit:  # of --help, --version or a usage error, which were printed, unless that fails
         try:
-            flags |= _configured(unset)
-        except UsageError as error:
-            print(f"vmaf-ws: {error}", file=sys.stderr)
-            return USAGE
-        except Exception as error:  # Invoke's readers raise whatever their parsers do
-            print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
-            return USAGE
+            sys.stdout.flush()
+        except OSError as error:
+            print(f"vmaf-ws: its output could not be written ({error.strerror})", file=sys.stderr)
+            drop_output()
+            return FAILED
+        raise
+    command: Command = given.pop("command_")
+    if after:
+        given["command"] = after
+    try:
+        flags: dict[str, Any] = as_flags(command, given)
+        config = _invokes_config()
+        if config is not None:
+            from vmaf_workspace.tasks import CONFIGURED, configured
+
+            unset = [flag for flag in CONFIGURED if flag in command.flags and not flags.get(flag)]
+            flags |= {flag: configured(config, flag) for flag in unset}
+            if config.run.dry:
+                flags = dry(command, flags)
+    except WorkspaceError as error:
+        print(f"vmaf-ws: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # Invoke's readers raise whatever their parsers do
+        print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
+        return USAGE
     return run(command, flags)
+
+
+def _before_and_after(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of ours and, of `run`, those of the program after the first `--`.
+
+    Without a `--` the program is cut off, and `run` says where it goes.
+    """
+    if "--" in words:
+        at = words.index("--")
+        return words[:at], words[at + 1 :]
+    at = 1
+    while at < len(words) and words[at].startswith("-"):
+        at += 1 if "=" in words[at] or words[at] in HELP else 2
+    return words[:at], []
 
 
 def _joined(words: list[str]) -> list[str]:
@@ -62,10 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
-        text = (command.function.__doc__ or "").splitlines()[0]
+        text = (command.function.__doc__ or "").partition("\n")[0]  # `python -OO` has none
         usage = "%(prog)s [-h] [--workspace WORKSPACE] -- PROGRAM ..." if command.name == "run" else None
         sub = commands.add_parser(command.name, help=text, description=text, usage=usage, allow_abbrev=False)
-        sub.set_defaults(command=command)
+        sub.set_defaults(command_=command)
         for name, default in command.flags.items():
             flag, about = f"--{name.rstrip('_').replace('_', '-')}", command.help[name]  # `from_`, for Python
             if default is False:
@@ -93,26 +124,42 @@ def given(text: str) -> str:
     return text
 
 
-def _configured(flags: list[str]) -> dict[str, str]:
-    """Defaults of *flags* in the config that `invoke` would read here; Invoke is imported only where there is one."""
+def _invokes_config() -> Any:
+    """Invoke's configuration as `invoke` would have it here; None, without an import of Invoke, where there is none."""
     try:
         here = Path.cwd()
     except FileNotFoundError:  # removed under our feet, which matters only where a path counts from it
         here = Path("/")
-    project = next((place for place in (here, *here.parents) if (place / "tasks.py").is_file()), None)
     home = os.path.expanduser("~")
-    prefixes = [Path("/etc/invoke"), Path(home) / ".invoke", *([project / "invoke"] if project else [])]
-    files = [prefix.with_name(prefix.name + ending) for prefix in prefixes for ending in CONFIG_ENDINGS]
-    if not any(file.is_file() for file in files) and not {"INVOKE_WS_PATH", "INVOKE_WS_BACKUPS"} & set(os.environ):
-        return {}
+    prefixes = [Path("/etc/invoke"), Path(home) / ".invoke", *(place / "invoke" for place in (here, *here.parents))]
+    files = (f"{prefix}{ending}" for prefix in prefixes for ending in CONFIG_ENDINGS)
+    if not VARIABLES & set(os.environ) and not any(map(os.path.isfile, files)):
+        return None
     from invoke.config import Config
 
-    from vmaf_workspace.tasks import CONFIGURED, configured
-
-    config = Config(defaults={"ws": dict.fromkeys(CONFIGURED.values(), "")}, project_location=project)
-    config.load_project()
+    config = Config()  # the system's and the user's, which may say where a project begins
+    project = _project(config)
+    if project is not None:
+        config.set_project_location(project)
+        config.load_project()
+    config.set_runtime_path(os.environ.get("INVOKE_RUNTIME_CONFIG"))
+    config.load_runtime()
     config.load_shell_env()
-    return {flag: configured(config, flag) for flag in flags}
+    return config
+
+
+def _project(config: Any) -> Path | None:
+    """The directory that holds `tasks.py` or the package `tasks/`, found by Invoke's own loader; nothing is imported."""
+    from invoke.exceptions import CollectionNotFound
+    from invoke.loader import FilesystemLoader
+
+    try:
+        found = FilesystemLoader(config=config).find(config.tasks.collection_name)
+    except (CollectionNotFound, OSError):  # what may not be looked at is not there
+        return None
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).parents[1 if found.submodule_search_locations else 0]
 
 
 if __name__ == "__main__":

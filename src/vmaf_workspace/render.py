@@ -13,6 +13,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from vmaf_workspace.command import print_path, printable
 from vmaf_workspace.plan import Entry, Kept, Plan
 from vmaf_workspace.remove import Report
 from vmaf_workspace.status import Status, Stored
@@ -28,11 +29,6 @@ VERSION = 1  # of the JSON objects
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 UNBROKEN = 40  # characters of a name; longer ones take more than one line of a table
 LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
-
-
-def printable(name: str) -> str:
-    """*name* on one line: control characters and bytes that are no UTF-8 as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
 
 
 def bytes_text(n: int) -> str:
@@ -265,8 +261,7 @@ def moved_lines(moved: Moved, *, dry_run: bool) -> None:
     listing("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
     listing("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
     if not dry_run:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(os.fsencode(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}\n"))  # as it is
+        print_path(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}")
 
 
 def models_json(root: str, models: Sequence[Model]) -> str:

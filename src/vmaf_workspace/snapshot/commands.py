@@ -247,7 +247,7 @@ def wipe_models(
     from vmaf_workspace.snapshot.manifest import short
 
     root = located(workspace).path
-    subdirs = tuple(dict.fromkeys(name.strip().rstrip("/") for name in only.split(","))) if only else BACKED_UP
+    subdirs = flags.names(only) if only else BACKED_UP
     if not set(subdirs) <= set(BACKED_UP):
         wrong = ", ".join(sorted(set(subdirs) - set(BACKED_UP)))
         raise UsageError(f"--only: {wrong!r} holds no models; expected {', '.join(BACKED_UP)}")
@@ -307,7 +307,7 @@ COMMANDS = (
             "pin": "keep this snapshot whatever `ws.forget` is told",
         },
     ),
-    Command("snapshots", snapshots),
+    Command("snapshots", snapshots, reads=True),
     Command(
         "verify",
         verify,
@@ -335,6 +335,7 @@ COMMANDS = (
             "snapshot": "this one instead of the latest: the beginning of its id",
             "against": "compare with this snapshot instead of what is there now",
         },
+        reads=True,
     ),
     Command(
         "forget",
@@ -359,6 +360,7 @@ COMMANDS = (
             "yes": "do not ask for the name; not enough where no snapshot holds it",
             "dry_run": "say what would go and which snapshot holds it, change nothing",
         },
+        several=frozenset({"only"}),
     ),
 )
 
