@@ -229,7 +229,11 @@ def import_results(
     verb = "would import" if dry_run else "imported"
     print(f"{verb} {render.count_text(done.stored, 'result')}; {done.known} were imported before")
     if done.of_other_datasets:
-        print(f"{render.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+        print(f"left: {render.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+    if done.of_several_models:
+        print(f"left: {render.count_text(done.of_several_models, 'metric')} of several models at once")
+    if done.others:
+        print(f"left: {render.count_text(done.others, 'file')} that are no results")
     render.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
     return code
 

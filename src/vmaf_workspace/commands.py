@@ -163,7 +163,9 @@ def migrate(
     source, target = located(from_ or workspace).path, locate(to).path
     with render.spinner("reading the workspace"):
         moved = plan_migration(source, target)
-    if not (dry_run or moved.was_done):
+    if dry_run and not moved.was_done:
+        _migrate.refuse_users(moved)
+    elif not moved.was_done:
         question = f"{'Go on to move' if moved.is_begun else 'Move'} {render.moved_summary(moved)}?"
         if not yes and not agreed(question, "moved"):
             print("nothing was moved", file=sys.stderr)
@@ -286,16 +288,19 @@ def _show_and_execute(
     from vmaf_workspace.snapshot.tree import stopped_wipe
 
     if dry_run or save_to:
+        code = FAILED if any(kept.failed for kept in plan.kept) else DONE  # as the removal itself would end
         if save_to:
             save(plan, Path(save_to))
+        elif question is not None and plan.entries:
+            refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if json:
-            print(render.removal_json(plan, None, DONE))
+            print(render.removal_json(plan, None, code))
         else:
             render.plan_lines(plan)
             name = render.printable(save_to)
             end = f"written to {name}; `--apply {name}` removes it" if save_to else "dry run: nothing was changed"
             print(f"{render.plan_summary(plan)} in {render.printable(plan.root)}; {end}")
-        return DONE
+        return code
     if question is not None and plan.entries:
         refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if not json:

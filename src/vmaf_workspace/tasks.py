@@ -50,9 +50,7 @@ def as_task(command: Command) -> Task[Any]:
     context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     absent = {"command": AfterDashes()}
-    plain = [
-        p.replace(kind=kind, default=absent.get(p.name) if p.default == "" else p.default) for p in parameters
-    ]
+    plain = [p.replace(kind=kind, default=absent.get(p.name) if p.default == "" else p.default) for p in parameters]
     body.__signature__ = inspect.Signature([context, *plain])  # type: ignore[attr-defined]  # Invoke reads flags from it
     body.__doc__ = command.function.__doc__
     return Task(body, name=command.name, help=command.help, positional=(), auto_shortflags=False)

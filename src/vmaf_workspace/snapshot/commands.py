@@ -128,7 +128,8 @@ def restore_models(
             ensure(root)  # only now, so that its directories come back with what they allowed
         with progress("restoring") as show:
             done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
-    code = FAILED if done is not None and done.left else DONE
+    left = plan.conflicts and not overwrite if done is None else done.left
+    code = FAILED if left else DONE
     if json:
         print(render.restored_json(plan, done, lacking, location.url, code))
     else:
@@ -276,12 +277,13 @@ def wipe_models(
                     until_removed.enter_context(wipe.unpruned(location))
                     wipe.check_still_whole(location, held)
         if dry_run:
+            code = FAILED if any(kept.failed for kept in found.plan.kept) else DONE
             if json:
-                print(render.removal_json(found.plan, None, DONE))
+                print(render.removal_json(found.plan, None, code))
             else:
                 where = render.printable(found.plan.root)
                 print(f"{render.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
-            return DONE
+            return code
         if found.plan.entries and found.files and location is not None:
             contents = [file.sha256 for file in (*found.files, *found.rests) if file.sha256]
             for snapshot_id in held.ids:
