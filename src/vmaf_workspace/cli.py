@@ -142,14 +142,15 @@ def _invokes_config() -> Any:
     if project is not None:
         config.set_project_location(project)
         config.load_project()
-    config.set_runtime_path(os.environ.get("INVOKE_RUNTIME_CONFIG"))
-    config.load_runtime()
+    if runtime := os.environ.get("INVOKE_RUNTIME_CONFIG"):
+        config.set_runtime_path(Path(runtime))
+        config.load_runtime()
     config.load_shell_env()
     return config
 
 
 def _project(config: Any) -> Path | None:
-    """The directory that holds `tasks.py` or the package `tasks/`, found by Invoke's own loader; nothing is imported."""
+    """The directory that holds `tasks.py` or the package `tasks/`, as Invoke's own loader finds it; imports neither."""
     from invoke.exceptions import CollectionNotFound
     from invoke.loader import FilesystemLoader
 

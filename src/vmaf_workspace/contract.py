@@ -126,7 +126,7 @@ KEPT_NAMES = frozenset({PLACEHOLDER, CACHE_TAG, MARKER})  # removal empties a su
 def executor_and_dataset(parts: Sequence[str]) -> tuple[str, str] | None:
     """Whose entry it is, of its path below a store; None where that has no place for both.
 
-    Read from the right, `<executor>/<dataset>/<content>/<file>`: upstream's executor holds the path of its model, slashes
-    and all.
+    Read from the right, `<executor>/<dataset>/<content>/<file>`: upstream's executor holds the path of its model, with
+    its slashes.
     """
     return ("/".join(parts[:-3]), parts[-3]) if len(parts) > 3 else None

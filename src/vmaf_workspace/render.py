@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from vmaf_workspace.command import print_path, printable
+from vmaf_workspace.command import print_path
+from vmaf_workspace.command import printable as printable  # also where others look for it
 from vmaf_workspace.contract import executor_and_dataset
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.plan import Entry, Kept, Plan
@@ -202,8 +203,7 @@ def plan_lines(plan: Plan) -> None:
     shown = order if len(order) <= ROWS else order[: ROWS - 1]
     rows = [_row(printable(name), entries) for name, entries in shown]
     if rest := [entry for _, entries in order[len(shown) :] for entry in entries]:
-        *about, _ = _row(f"… {len(order) - len(shown)} more", rest)
-        rows.append((*about, "--json lists them all"))
+        rows.append((*_row(f"… {len(order) - len(shown)} more", rest)[:3], "--json lists them all"))
     reasons = {entry.why for entry in plan.entries}
     if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
         print(f"{', '.join(reasons)}:")

@@ -122,9 +122,11 @@ def _pythons(program: str, command: Sequence[str], environ: Mapping[str, str]) -
     for call in calls:
         while call and (os.path.basename(call[0]) == "env" or re.fullmatch(r"\w+=.*|-S", call[0])):
             call = call[1:]
-        if call and re.fullmatch(r"(python|pypy)[\d.]*t?", os.path.basename(call[0])):
-            if (python := shutil.which(call[0], path=environ.get("PATH"))) is not None:
-                yield python, _isolating_flag(call[1:])
+        if not call or not re.fullmatch(r"(python|pypy)[\d.]*t?", os.path.basename(call[0])):
+            continue
+        python = shutil.which(call[0], path=environ.get("PATH"))
+        if python is not None:
+            yield python, _isolating_flag(call[1:])
 
 
 def _isolating_flag(words: Sequence[str]) -> str | None:
