@@ -33,8 +33,8 @@ def as_task(command: Command) -> Task[Any]:
     def body(c: Context, **given: Any) -> None:
         try:
             for name, value in given.items():
-                if isinstance(value, AfterDashes):
-                    given[name] = _remainder(c) or None
+                if isinstance(value, AfterDashes):  # given, it is one too: Invoke makes it of the default's class
+                    given[name] = str(value) or _remainder(c) or None
             flags: dict[str, Any] = as_flags(command, given)
             if c.config.run.dry:
                 flags = dry(command, flags)
@@ -65,7 +65,9 @@ def configured(config: Any, flag: str) -> str:
     """
     name = CONFIGURED[flag]
     section = config.get("ws")
-    path = section.get(name) if hasattr(section, "get") else section
+    if section is not None and not hasattr(section, "get"):
+        raise UsageError(f"Invoke's configuration, ws: expected `path` or `backups` below it, got {section!r}")
+    path = section.get(name) if section is not None else None
     if path is None or path == "":
         prefix = config.env_prefix or config.prefix
         path = os.environ.get(f"{prefix}_ws_{name}".upper())

@@ -255,7 +255,7 @@ def test_json_is_one_versioned_object_with_integer_bytes(name: str, state: str, 
     if state == "full":
         age(ended_run(root, os.fsdecode(b"\xff\n"), size=1000))
         stored(root, "d/c/k.json", 10)
-        write(root / "workdir" / "young")
+        age(write(root / "workdir" / "young"), 0 if name != "purge-cache" else 7200)  # a purge waits for it
     elif state == "missing":
         shutil.rmtree(root)
     flags = ["--yes", "--dry-run"] if name == "purge-cache" else []
@@ -414,7 +414,9 @@ def called(code: str, **options: Any) -> Ended:
     """What a Python caller gets: `ws` is the collection, `c` a context, `root` the workspace of the variable."""
     start = "import os, sys\nfrom pathlib import Path\nfrom invoke.context import Context\n"
     start += "from vmaf_workspace.tasks import ws\nc, root = Context(), Path(os.environ['VMAF_WORKSPACE'])\n"
-    return run([sys.executable, "-c", start + code], **options)
+    start += "from invoke.exceptions import Exit\ntry:\n    "
+    end = "\nexcept Exit as error:\n    print(error, file=sys.stderr)\n    sys.exit(error.code)\n"
+    return run([sys.executable, "-c", start + code.replace("\n", "\n    ") + end], **options)
 
 
 @pytest.mark.parametrize(
