@@ -27,12 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         words, after = _before_and_after(words)
     try:
         given = vars(_parser().parse_args(_joined(words)))
-    except SystemExit:  # of --help, --version or a usage error, which were printed, unless that fails
+    except (SystemExit, OSError) as ended:  # of --help, --version or a usage error, printed unless that failed
         try:
+            if isinstance(ended, OSError):
+                raise ended
             sys.stdout.flush()
         except OSError as error:
-            print(f"vmaf-ws: its output could not be written ({error.strerror})", file=sys.stderr)
             drop_output()
+            print(f"vmaf-ws: its output could not be written ({error.strerror})", file=sys.stderr)
             return FAILED
         raise
     command: Command = given.pop("command_")
@@ -84,9 +86,7 @@ def _joined(words: list[str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vmaf-ws", description="Keep the workspace of VMAF's Python harness.", allow_abbrev=False
-    )
+    parser = _Parser(prog="vmaf-ws", description="Keep the workspace of VMAF's Python harness.", allow_abbrev=False)
     nowhere = argparse.SUPPRESS
     parser.add_argument(
         "--version", action=_Version, nargs=0, dest=nowhere, default=nowhere, help="print the version and exit"
@@ -105,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
                 meta = name.rstrip("_").upper()
                 sub.add_argument(flag, dest=name, default=default or None, type=given, metavar=meta, help=about)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Lets an error of writing through, which argparse passes over: help that nobody saw is no success."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message or "")
 
 
 class _Version(argparse.Action):

@@ -129,8 +129,8 @@ def _variable(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _letters(root: Path) -> Iterator[Finding]:
-    checkout = find_checkout(current_directory())
-    for package in packages(checkout) if checkout is not None and letters(root) else ():
+    checkout = find_checkout(current_directory()) if letters(root) else None
+    for package in packages(checkout) if checkout is not None else ():
         if gives_commands(package):
             found = f"{root} holds {letters(root)!r}, and the harness in {package} gives paths to a shell as they are"
             remedy = f"`ws.migrate --to` a path without them, or set {VARIABLE} to one; `ws.run` refuses until then"
