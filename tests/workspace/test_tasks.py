@@ -514,13 +514,13 @@ def test_a_dry_run_ends_as_the_real_run_would(root: Path, tmp_path: Path) -> Non
     assert [ws("clean-scratch", *flags).code for flags in (("--dry-run",), ())] == [1, 1]
 
 
-def test_a_dry_run_of_a_restore_that_would_leave_something_is_1_too(root: Path, tmp_path: Path) -> None:
+def test_a_dry_run_of_a_restore_that_would_be_refused_is_3_too(root: Path, tmp_path: Path) -> None:
     at = ("--at", tmp_path / "bk")
     model = write(root / "model" / "m.json", 10)
     age(model)
     assert ws("backup-models", *at).code == 0
     write(model, 20)
-    assert [ws("restore-models", *at, *flags).code for flags in (("--dry-run",), ())] == [1, 1]
+    assert [ws("restore-models", *at, *flags).code for flags in (("--dry-run",), ())] == [3, 3]
     assert [ws("restore-models", *at, "--overwrite", *flags).code for flags in (("--dry-run",), ())] == [0, 0]
 
 

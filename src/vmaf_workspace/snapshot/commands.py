@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vmaf_workspace import flags
 from vmaf_workspace.command import Command, located
-from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.question import agreed, answer
 
 if TYPE_CHECKING:
@@ -128,8 +128,10 @@ def restore_models(
             ensure(root)  # only now, so that its directories come back with what they allowed
         with progress("restoring") as show:
             done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
-    left = plan.conflicts and not overwrite if done is None else done.left
-    code = FAILED if left else DONE
+    if done is None:  # as the restore itself would end
+        code = REFUSED if plan.conflicts and not overwrite else DONE
+    else:
+        code = FAILED if done.left else DONE
     if json:
         print(render.restored_json(plan, done, lacking, location.url, code))
     else:
