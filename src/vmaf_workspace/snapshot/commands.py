@@ -128,10 +128,9 @@ def restore_models(
             ensure(root)  # only now, so that its directories come back with what they allowed
         with progress("restoring") as show:
             done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
-    if done is None:  # as the restore itself would end
-        code = REFUSED if plan.conflicts and not overwrite else DONE
-    else:
-        code = FAILED if done.left else DONE
+    code = FAILED if done is not None and done.left else DONE
+    if done is None and plan.conflicts and not overwrite:  # as the restore itself would end
+        code = REFUSED
     if json:
         print(render.restored_json(plan, done, lacking, location.url, code))
     else:
