@@ -12,6 +12,7 @@ import ast
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -26,12 +27,15 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.measure import Measurement
 from vmaf_harness.recipe import Recipe
 from vmaf_harness.store import FileResultStore
-from vmaf_workspace.contract import FILE_RESULT_STORE, KEPT_NAMES
+from vmaf_workspace.contract import FILE_RESULT_STORE, KEPT_NAMES, executor_and_dataset
 from vmaf_workspace.errors import RefusedError
 
 MOST_BYTES = 64 << 20  # of an entry: 20 features of 100 000 frames
+MOST_LETTERS = 150  # of a name; a file system takes 255 bytes
 UNKNOWN = "unknown (imported)"
 NOT_FINITE = {"nan": math.nan, "inf": math.inf}
+_THEIRS = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1, we by a sha256
+_OURS = re.compile(r"[0-9a-f]{64}\.json.*")  # one that was set aside included
 CALLS = frozenset({"array", "float64", "float32", "int64", "int32"})  # how numpy writes what is a list or a number
 
 
@@ -42,6 +46,8 @@ class Imported:
     stored: int = 0
     known: int = 0  # stored by an earlier import
     of_other_datasets: int = 0
+    of_several_models: int = 0  # metrics that were left out of entries whose others were taken
+    others: int = 0  # files that are no entry of VMAF's own harness, and none of ours
     problems: list[tuple[str, str]] = field(default_factory=list)  # (entry, why it was left)
 
 
@@ -56,9 +62,9 @@ def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = F
     done = Imported()
     assets = {(asset.content_id, asset.asset_id): asset for asset in recipe.assets}
     stores: dict[tuple[str, str], FileResultStore] = {}
-    for path in _entries(store):
+    for path in _entries(store, done):
         name = str(path.relative_to(store))
-        executor_id, dataset, *_ = path.relative_to(store).parts
+        executor_id, dataset = executor_and_dataset(path.relative_to(store).parts) or ("", "")
         if dataset != recipe.name:
             done.of_other_datasets += 1
             continue
@@ -66,7 +72,9 @@ def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = F
             rows = _rows(path)
             asset = _asset_of(rows, assets, dataset, executor_id)
             frames = _frames(rows)
+            of_several_models = len(rows) - len(frames)
             kind, _, version = executor_id.partition("_V")
+            version = version.replace("/", "_")[-MOST_LETTERS:]  # a name of one directory; the key has all of it
             score = f"{kind}_score" if f"{kind}_score" in frames else min(frames)
             if (executor_id, score) not in stores:
                 extraction = Extraction(type=kind, version=version, options=(("imported", executor_id),), score=score)
@@ -81,6 +89,7 @@ def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = F
                 means = {metric: math.fsum(values) / len(values) for metric, values in frames.items()}
                 ours.put(asset, Measurement(frames=frames, means=means, extraction_s=0.0), place)
             done.stored += 1
+            done.of_several_models += of_several_models
         except (HarnessError, RefusedError) as error:
             done.problems.append((name, str(error)))
     for each in stores.values():
@@ -137,8 +146,11 @@ def _number(node: ast.expr) -> float:
     return value
 
 
-def _entries(store: Path) -> Iterator[Path]:
-    """`<executor>/<dataset>/<content>/<sha1>`; what stands beside them (ours, work files with a suffix) is no entry."""
+def _entries(store: Path, done: Imported) -> Iterator[Path]:
+    """`<executor>/<dataset>/<content>/<sha1>`, read from the right: an executor may hold a path of its model.
+
+    What stands beside them and is neither theirs nor ours (work files, say) is counted in *done*.
+    """
     if not store.is_dir():
         raise HarnessError(f"{store} is not there; name a file_result_store, or the workspace that has one")
 
@@ -148,14 +160,15 @@ def _entries(store: Path) -> Iterator[Path]:
     has_contents = has_others = False
     for directory, names, files in os.walk(store, onerror=say):
         names.sort()
-        depth = len(Path(directory).relative_to(store).parts)
-        has_contents |= depth == 3
-        has_others |= depth < 3 and bool(set(files) - KEPT_NAMES)
-        if depth == 3:
-            names.clear()
-            for name in sorted(files):
-                if len(name) == 40 and not set(name) - set("0123456789abcdef"):
-                    yield Path(directory, name)
+        is_content = len(Path(directory).relative_to(store).parts) >= 3
+        has_contents |= is_content
+        found = sorted(name for name in files if name not in KEPT_NAMES and not name.startswith("."))
+        has_others |= bool(set(files) - KEPT_NAMES) and not is_content
+        for name in found:
+            if is_content and _THEIRS.fullmatch(name):
+                yield Path(directory, name)
+            elif not (is_content and _OURS.fullmatch(name)):
+                done.others += 1
     if has_others and not has_contents:  # a purge may leave a store without either
         raise HarnessError(
             f"{store} holds no <executor>/<dataset>/<content>/; name a file_result_store, or the workspace that has one"

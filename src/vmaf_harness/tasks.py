@@ -229,7 +229,11 @@ def import_results(
     verb = "would import" if dry_run else "imported"
     print(f"{verb} {render.count_text(done.stored, 'result')}; {done.known} were imported before")
     if done.of_other_datasets:
-        print(f"{render.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+        print(f"left: {render.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+    if done.of_several_models:
+        print(f"left: {render.count_text(done.of_several_models, 'metric')} of several models at once")
+    if done.others:
+        print(f"left: {render.count_text(done.others, 'file')} that are no results")
     render.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
     return code
 
@@ -273,6 +277,7 @@ COMMANDS = (
             "keep_going": "make the other encodes where one fails",
             "dry_run": "print the ffmpeg commands, change nothing",
         },
+        several=frozenset({"codec", "crf", "bitrate", "height", "preset", "option"}),
     ),
     Command(
         "test",
@@ -288,7 +293,7 @@ COMMANDS = (
         },
     ),
     *TRAINING,
-    Command("report", report),
+    Command("report", report, reads=True),
     Command(
         "import-results",
         import_results,
@@ -302,7 +307,9 @@ COMMANDS = (
         "demo",
         demo,
         {"clips": "videos to take instead of its own, such as 'a.mp4 b.mp4'"},
+        several=frozenset({"clips"}),
     ),
 )
 
 harness = Collection("harness", *(as_task(command) for command in COMMANDS))
+namespace = harness  # what Invoke looks for in a module

@@ -214,5 +214,6 @@ TRAINING = (
             **_FOLDS,
             **running("subj_model", "processes", "seed", "cache_result", "keep_going", "refuse_damaged"),
         },
+        several=frozenset({"gamma", "cost", "nu"}),
     ),
 )

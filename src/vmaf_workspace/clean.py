@@ -16,7 +16,7 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children, cores
-from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES
+from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES, executor_and_dataset
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.lock import (
     MIN_AGE_S,
@@ -408,12 +408,11 @@ def _extraction_s(path: str) -> float:
 def _is_named(entry: Entry, selection: Selection) -> bool:
     if not selection.is_by_name:
         return True
-    # <subdir>/<store>/<executor>/<dataset>/<content>/<file>, as upstream lays its stores out
-    parts = entry.path.split("/")
-    if parts[1] not in STORES:
+    _, store, *parts = entry.path.split("/")
+    if store not in STORES or selection.store not in (None, store):
         return False
-    wanted = ((1, selection.store), (2, selection.executor), (3, selection.dataset))
-    return all(
-        pattern is None or (len(parts) > place + 1 and fnmatch.fnmatchcase(parts[place], pattern))
-        for place, pattern in wanted
-    )
+    whose = executor_and_dataset(parts)
+    if whose is None:  # the hashes of a store, say, which are of no executor
+        return selection.executor is selection.dataset is None
+    wanted = zip(whose, (selection.executor, selection.dataset), strict=True)
+    return all(pattern is None or fnmatch.fnmatchcase(name, pattern) for name, pattern in wanted)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from typing import Any
 
-from vmaf_workspace.errors import FAILED, INTERRUPTED, WorkspaceError
+from vmaf_workspace.errors import FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
 
 COMMON = {  # the help of flags that mean the same in every command
@@ -30,11 +31,16 @@ COMMON = {  # the help of flags that mean the same in every command
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A function, the name of its task, and the help of those of its flags that COMMON does not say."""
+    """A function, the name of its task, and the help of those of its flags that COMMON does not say.
+
+    *reads*: it changes nothing, so Invoke's `--dry` may run it. *several* are flags whose text is more than one word.
+    """
 
     name: str
     function: Callable[..., int]
     own_help: dict[str, str] = field(default_factory=dict)
+    reads: bool = False
+    several: frozenset[str] = frozenset()
 
     @property
     def flags(self) -> dict[str, str | bool]:
@@ -45,6 +51,73 @@ class Command:
     def help(self) -> dict[str, str]:
         """Parameter name -> what it does."""
         return {name: (COMMON | self.own_help)[name] for name in self.flags}
+
+
+def as_flags(command: Command, given: Mapping[str, Any]) -> dict[str, str | bool]:
+    """What was *given*, as the function takes it: None is the default; numbers and paths are text, lists are words.
+
+    Raises UsageError for what is none of these, and for a blank text: a shell variable that is not set must not mean
+    "everything".
+    """
+    return {name: _as_flag(command, name, value) for name, value in given.items()}
+
+
+def _as_flag(command: Command, name: str, value: Any) -> str | bool:
+    flag = f"--{name.rstrip('_').replace('_', '-')}"  # `from_`, for Python
+    default = command.flags.get(name, "")
+    if value is None:
+        return default
+    if isinstance(default, bool) or isinstance(value, bool):
+        if not (isinstance(default, bool) and isinstance(value, bool)):
+            kind = "True or False" if isinstance(default, bool) else "a value"
+            raise UsageError(f"{flag}: expected {kind}, got {value!r}")
+        return value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        words = [_as_text(flag, word) for word in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+        if name in command.several:
+            return shlex.join(words)
+        if len(words) != 1:
+            raise UsageError(f"{flag}: expected one value, got {len(words)}")
+        return words[0]
+    return _as_text(flag, value)
+
+
+def _as_text(flag: str, value: Any) -> str:
+    if isinstance(value, (os.PathLike, bytes)):
+        value = os.fsdecode(value)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise UsageError(f"{flag}: expected text, a number or a path, got {value!r}")
+    if not value.strip():
+        raise UsageError(f"{flag}: blank; leave the flag out, or give it a value")
+    return value
+
+
+def dry(command: Command, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """*flags* for a call that must change nothing, as Invoke's `--dry` asks; RefusedError where that cannot be had."""
+    if "dry_run" in command.flags:
+        return {**flags, "dry_run": True}
+    if not command.reads:
+        raise RefusedError(
+            f"{command.name} acts and has no dry run, so nothing was done; leave --dry (`run.dry`, INVOKE_RUN_DRY) out"
+        )
+    return dict(flags)
+
+
+def printable(name: str) -> str:
+    """*name* on one line: control characters and bytes that are no UTF-8 as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
+
+
+def print_path(text: str) -> None:
+    """Print *text* with the bytes that it stands for, UTF-8 or not; escaped where stdout takes none (a notebook's)."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        print(os.fsencode(text).decode("utf-8", "backslashreplace"))
+    else:
+        buffer.write(os.fsencode(text) + b"\n")
 
 
 def run(command: Command, flags: dict[str, Any]) -> int:
@@ -60,13 +133,13 @@ def run(command: Command, flags: dict[str, Any]) -> int:
     except WorkspaceError as error:
         return _failed(command, flags, error, error.exit_code)
     except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
-        _drop_output()
+        drop_output()
         return FAILED
     except OSError as error:
         try:
             sys.stdout.flush()
         except OSError:
-            _drop_output()
+            drop_output()
             ended = "stopped where" if code is None else f"ended with {code}, but"
             error = OSError(f"{ended} its output could not be written ({error.strerror})")
         return _failed(command, flags, error, FAILED)
@@ -98,18 +171,18 @@ def _stand_in_for_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # stays open
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Lead stdout to nowhere: what it still holds would fail again when Python ends, with an exit code of its own."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int) -> int:
-    from vmaf_workspace import render
-
-    print("\n".join(map(render.printable, f"{command.name}: {error}".split("\n"))), file=sys.stderr)
+    print("\n".join(map(printable, f"{command.name}: {error}".split("\n"))), file=sys.stderr)
     if flags.get("json"):
+        from vmaf_workspace import render
+
         try:
             print(render.object_json(command.name, error=str(error), exit_code=code), flush=True)
         except OSError:  # where stdout is what failed
-            _drop_output()
+            drop_output()
     return code

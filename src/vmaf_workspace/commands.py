@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import flags
-from vmaf_workspace.command import Command, located
+from vmaf_workspace.command import Command, located, print_path, printable
 from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.guard import is_marked
@@ -29,8 +29,8 @@ def where(*, workspace: str = "", json: bool = False) -> int:
 
         print(render.object_json("where", workspace=str(location.path), source=location.source, reason=location.reason))
         return DONE
-    sys.stdout.buffer.write(os.fsencode(location.path) + b"\n")  # as it is, UTF-8 or not
-    print(location.reason, file=sys.stderr)
+    print_path(str(location.path))
+    print(printable(location.reason), file=sys.stderr)
     return DONE
 
 
@@ -67,7 +67,7 @@ def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> 
     if json:
         print(render.status_json(str(location.path), location.reason, found, stored))
     else:
-        print(f"{render.printable(str(location.path))}  ({location.reason})")
+        print(f"{render.printable(str(location.path))}  ({render.printable(location.reason)})")
         render.status_lines(found)
         if stored is not None:
             render.stored_lines(stored)
@@ -163,7 +163,9 @@ def migrate(
     source, target = located(from_ or workspace).path, locate(to).path
     with render.spinner("reading the workspace"):
         moved = plan_migration(source, target)
-    if not (dry_run or moved.was_done):
+    if dry_run and not moved.was_done:
+        _migrate.refuse_users(moved)
+    elif not moved.was_done:
         question = f"{'Go on to move' if moved.is_begun else 'Move'} {render.moved_summary(moved)}?"
         if not yes and not agreed(question, "moved"):
             print("nothing was moved", file=sys.stderr)
@@ -213,23 +215,24 @@ def doctor(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     return code
 
 
-def run_session(*, workspace: str = "") -> int:
+def run_session(*, workspace: str = "", command: str = "") -> int:
     """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
     from vmaf_workspace import session
 
-    ended = session.run_in(located(workspace).path, session.after_dashes(sys.argv))
+    ended = session.run_in(located(workspace).path, shlex.split(command))
     for place in ended.elsewhere:
         print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
     return ended.code
 
 
 COMMANDS = (
-    Command("where", where),
+    Command("where", where, reads=True),
     Command("setup", setup),
     Command(
         "status",
         status,
         {"stores": "also the stored results by executor and dataset"},
+        reads=True,
     ),
     Command(
         "clean-scratch",
@@ -264,9 +267,14 @@ COMMANDS = (
             "dry_run": "say what would be moved and how, change nothing",
         },
     ),
-    Command("models", models),
-    Command("doctor", doctor),
-    Command("run", run_session),
+    Command("models", models, reads=True),
+    Command("doctor", doctor, reads=True),
+    Command(
+        "run",
+        run_session,
+        {"command": "the command and its arguments as one text, quoted as for a shell, instead of after --"},
+        several=frozenset({"command"}),
+    ),
 )
 
 
@@ -280,15 +288,19 @@ def _show_and_execute(
     from vmaf_workspace.snapshot.tree import stopped_wipe
 
     if dry_run or save_to:
+        code = FAILED if any(kept.failed for kept in plan.kept) else DONE  # as the removal itself would end
         if save_to:
             save(plan, Path(save_to))
+        elif question is not None and plan.entries:
+            refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if json:
-            print(render.removal_json(plan, None, DONE))
+            print(render.removal_json(plan, None, code))
         else:
             render.plan_lines(plan)
-            end = f"written to {save_to}; `--apply {save_to}` removes it" if save_to else "dry run: nothing was changed"
+            name = render.printable(save_to)
+            end = f"written to {name}; `--apply {name}` removes it" if save_to else "dry run: nothing was changed"
             print(f"{render.plan_summary(plan)} in {render.printable(plan.root)}; {end}")
-        return DONE
+        return code
     if question is not None and plan.entries:
         refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if not json:

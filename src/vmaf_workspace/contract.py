@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -120,3 +121,12 @@ CACHE_TAG_TEXT = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# Made by vmaf-workspace: what is in here can be made again.\n"
 )
 KEPT_NAMES = frozenset({PLACEHOLDER, CACHE_TAG, MARKER})  # removal empties a subdirectory and keeps these
+
+
+def executor_and_dataset(parts: Sequence[str]) -> tuple[str, str] | None:
+    """Whose entry it is, of its path below a store; None where that has no place for both.
+
+    Read from the right, `<executor>/<dataset>/<content>/<file>`: upstream's executor holds the path of its model, with
+    its slashes.
+    """
+    return ("/".join(parts[:-3]), parts[-3]) if len(parts) > 3 else None

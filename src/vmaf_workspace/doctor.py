@@ -23,6 +23,7 @@ from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import STARTING, stale_sessions
 from vmaf_workspace.mounts import mount_at
+from vmaf_workspace.shell import gives_commands, letters, packages
 from vmaf_workspace.snapshot.tree import stopped_wipe
 from vmaf_workspace.status import stored
 from vmaf_workspace.surfaces import Inspector, inspector, is_special, latest_backup, trained
@@ -68,6 +69,7 @@ def examine(location: Location, *, at: str = "", environ: Mapping[str, str] | No
     return [
         *_engine(harness),
         *_variable(environ),
+        *_letters(root),
         *_place(root),
         *(_contents(root, harness, at) if is_readable else ()),
         *(_backups(root, at) if is_readable else ()),
@@ -126,6 +128,15 @@ def _variable(environ: Mapping[str, str]) -> Iterator[Finding]:
         found = f"the harness of {checkout.root} does not read {VARIABLE}: it writes to {checkout.workspace}"
         remedy = "start it by `ws.run -- python -m vmaf.script.…`, which leads it here"
         yield Finding(level=Level.WARNING, about="variable", found=found, remedy=remedy)
+
+
+def _letters(root: Path) -> Iterator[Finding]:
+    checkout = find_checkout(current_directory()) if letters(root) else None
+    for package in packages(checkout) if checkout is not None else ():
+        if gives_commands(package):
+            found = f"{root} holds {letters(root)!r}, and the harness in {package} gives paths to a shell as they are"
+            remedy = f"`ws.migrate --to` a path without them, or set {VARIABLE} to one; `ws.run` refuses until then"
+            yield Finding(level=Level.WARNING, about="workspace", found=found, remedy=remedy)
 
 
 def _place(root: Path) -> Iterator[Finding]:

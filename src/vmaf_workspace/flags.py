@@ -54,3 +54,8 @@ def count(text: str, flag: str, *, of: str) -> int:
     if not text.strip().isdecimal():
         raise UsageError(f"{flag}: expected a number of {of}, got {text!r}")
     return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names of subdirectories, separated by blanks or commas, each once, without a slash at its end."""
+    return tuple(dict.fromkeys(name.rstrip("/") for name in text.replace(",", " ").split()))

@@ -78,9 +78,7 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     failures: list[tuple[str, str]] = []
     if state is None:  # the source still is the workspace
         keeps = guard.is_default_location(source)
-        _refuse_users(source, "migrate")
-        if guard.is_marked(target):
-            _refuse_users(target, "migrate to")
+        refuse_users(planned)
         with explained(source):
             adopt(source)
         with _alone(source):
@@ -98,6 +96,14 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     if not failures:
         _complete(source, target)
     return _read_again(replace(planned, failures=tuple(failures)))
+
+
+def refuse_users(planned: Moved) -> None:
+    """Raise InUseError where somebody uses either end of a migration that has not switched yet."""
+    if belongs(journal_of(planned.target), planned.source, planned.target) is None:
+        _refuse_users(planned.source, "migrate")
+        if guard.is_marked(planned.target):
+            _refuse_users(planned.target, "migrate to")
 
 
 def _read_again(moved: Moved) -> Moved:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from vmaf_workspace.command import print_path
+from vmaf_workspace.command import printable as printable  # also where others look for it
+from vmaf_workspace.contract import executor_and_dataset
+from vmaf_workspace.groups import group_of
 from vmaf_workspace.plan import Entry, Kept, Plan
 from vmaf_workspace.remove import Report
 from vmaf_workspace.status import Status, Stored
@@ -27,12 +29,9 @@ if TYPE_CHECKING:
 VERSION = 1  # of the JSON objects
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 UNBROKEN = 40  # characters of a name; longer ones take more than one line of a table
+ROWS = 12  # of a plan: with its header, a summary and three questions, it is all on a screen of 24 lines
+COSTLIEST = ("model", "checkpoints_dir", "model_param")  # what is lost by a wipe, the most work first
 LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
-
-
-def printable(name: str) -> str:
-    """*name* on one line: control characters and bytes that are no UTF-8 as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
 
 
 def bytes_text(n: int) -> str:
@@ -196,18 +195,47 @@ def age_text(newest_ns: int) -> str:
 
 
 def plan_lines(plan: Plan) -> None:
-    """Print what would go and what stays, and why."""
-    if plan.operation == "purge-cache":
-        rows = [_group(name, list(entries)) for name, entries in groupby(plan.entries, key=_purge_group)]
-    else:
-        rows = [(printable(e.path), str(e.files), bytes_text(e.disk_bytes), e.why) for e in plan.entries[:LISTED]]
-        if len(plan.entries) > LISTED:
-            rest = plan.entries[LISTED:]
-            size = bytes_text(sum(e.disk_bytes for e in rest))
-            rows.append((f"… {len(rest)} more", str(sum(e.files for e in rest)), size, "--json lists them all"))
-    if rows:
-        table(("PATH", ">FILES", ">SIZE", "WHY"), rows)
+    """Print what would go and what stays, and why: a row a model, run or dataset, what costs most first."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in plan.entries:
+        groups.setdefault(_group_of(plan.operation, entry), []).append(entry)
+    order = sorted(groups.items(), key=lambda group: (*_cost(group[1]), group[0]))
+    shown = order if len(order) <= ROWS else order[: ROWS - 1]
+    rows = [_row(printable(name), entries) for name, entries in shown]
+    if rest := [entry for _, entries in order[len(shown) :] for entry in entries]:
+        rows.append((*_row(f"… {len(order) - len(shown)} more", rest)[:3], "--json lists them all"))
+    reasons = {entry.why for entry in plan.entries}
+    if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
+        print(f"{', '.join(reasons)}:")
+        table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
+    elif rows:
+        table(("|PATH", ">FILES", ">SIZE", "WHY"), rows)
     _kept(plan.kept)
+
+
+def _group_of(operation: str, entry: Entry) -> str:
+    """What an entry is part of, as people think: a model, a run of training, a run, an executor's dataset."""
+    subdir, *rest = entry.path.split("/")
+    if operation == "purge-cache":
+        whose = executor_and_dataset(rest[1:]) if subdir == "result_store_dir" else None
+        return f"{subdir}/{rest[0]}/{'/'.join(whose)}/" if whose else "/".join(entry.path.split("/")[:-1]) + "/"
+    if subdir == "checkpoints_dir" and len(rest) > 1:
+        return f"{subdir}/{rest[0]}/"
+    return entry.path if entry.is_directory else group_of(entry.path)
+
+
+def _cost(entries: list[Entry]) -> tuple[int, float, int]:
+    """A key by which what costs most to have again comes first: models, then what was trained half, then sizes."""
+    subdir = entries[0].path.split("/")[0]
+    rank = COSTLIEST.index(subdir) if subdir in COSTLIEST else len(COSTLIEST)
+    return rank, -sum(entry.cost_s for entry in entries), -sum(entry.disk_bytes for entry in entries)
+
+
+def _row(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
+    cost_s = sum(entry.cost_s for entry in entries)
+    why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
+    files = f"{sum(entry.files for entry in entries):,}".replace(",", " ")
+    return name, files, bytes_text(sum(entry.disk_bytes for entry in entries)), why
 
 
 def plan_summary(plan: Plan) -> str:
@@ -265,8 +293,7 @@ def moved_lines(moved: Moved, *, dry_run: bool) -> None:
     listing("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
     listing("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
     if not dry_run:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(os.fsencode(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}\n"))  # as it is
+        print_path(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}")
 
 
 def models_json(root: str, models: Sequence[Model]) -> str:
@@ -361,17 +388,6 @@ def listing(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None
         print(f"  {printable(path)}: {printable(why)}", file=file)
     if len(lines) > LISTED:
         print(f"  … and {len(lines) - LISTED} more; --json lists them all", file=file)
-
-
-def _purge_group(entry: Entry) -> str:
-    """Where a cached file belongs, as far as people think: store, executor, dataset."""
-    return "/".join(entry.path.split("/")[:-1][:4]) + "/"
-
-
-def _group(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
-    cost_s = sum(entry.cost_s for entry in entries)
-    why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
-    return printable(name), str(len(entries)), bytes_text(sum(entry.disk_bytes for entry in entries)), why
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:

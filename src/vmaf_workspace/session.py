@@ -25,11 +25,19 @@ from vmaf_workspace.contract import BY_NAME
 from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_checkout, is_deaf
 from vmaf_workspace.lock import noting_what_is_made, session
+from vmaf_workspace.shell import gives_commands, letters, packages
 
 REDIRECT = Path(__file__).parent / "redirect"
 MADE_VARIABLE = "VMAF_WORKSPACE_MADE"  # for our `sitecustomize`: where to write down which scratch was made
 SIGNALLED = 128  # a shell's exit code for a program that a signal ended is this and the signal's number
 NOT_FOUND, NOT_STARTED = 127, 126  # a shell's, too
+PATIENCE_S = 20.0  # with a Python that is asked where its harness lies
+_WHERE = """
+from importlib.util import find_spec
+found = find_spec("vmaf")
+if found and found.origin:
+    print(found.origin)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +59,30 @@ def run_in(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | N
     program = shutil.which(command[0], path=environ.get("PATH"))
     if program is None:
         raise UsageError(f"cannot find {command[0]!r}; is it installed, and on PATH?")
-    deaf = [checkout for checkout in _checkouts(environ) if is_deaf(checkout)]
-    if deaf and (flag := _isolating_flag(program, command)):
+    checkouts = _checkouts(environ)
+    deaf = [checkout for checkout in checkouts if is_deaf(checkout)]
+    pythons = list(_pythons(program, command, environ))
+    flag = next((flag for _, flag in pythons if flag), None)
+    installed = _installed(pythons, environ) if flag or letters(root) else []
+    if flag and deaf:
         raise RefusedError(
             f"the harness in {deaf[0].root} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
             f"it would write to {deaf[0].workspace}; leave {flag} out"
         )
+    if flag and (unled := [package for package in installed if not _reads_the_variable(package)]):
+        raise RefusedError(
+            f"the harness in {unled[0]} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
+            f"it would write to a workspace of its own; leave {flag} out"
+        )
+    if letters(root):
+        in_reach = [package for checkout in checkouts for package in packages(checkout)] + installed
+        for package in in_reach if "vmaf_harness" not in shlex.join(command) else ():
+            if gives_commands(package):
+                raise RefusedError(
+                    f"the harness in {package} puts paths into a shell's commands as they are, and {str(root)!r} holds "
+                    f"{letters(root)!r}:\nit could write to, or run, something else; "
+                    f"`ws.migrate --to` a path without them, or set {VARIABLE} to one"
+                )
     began_ns = time.time_ns()
     with session(root, shlex.join(command)) as lock, noting_what_is_made(root) as made:
         env = redirected(root, environ) | {MADE_VARIABLE: made}
@@ -87,9 +113,9 @@ def _checkouts(environ: Mapping[str, str]) -> list[Checkout]:
     return list(dict.fromkeys(found for place in places if (found := find_checkout(place, anybodys=True)) is not None))
 
 
-def _isolating_flag(program: str, command: Sequence[str]) -> str | None:
-    """The flag, if any, with which this Python, or the one in a script's first line, imports no `sitecustomize`."""
-    calls = [list(command)]
+def _pythons(program: str, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Each Python that *command* starts, or that a script's first line names, with its flag of isolation, if any."""
+    calls = [[program, *command[1:]]]
     with suppress(OSError):
         with open(program, "rb") as file:
             first = file.readline(256)
@@ -100,20 +126,48 @@ def _isolating_flag(program: str, command: Sequence[str]) -> str | None:
             call = call[1:]
         if not call or not re.fullmatch(r"(python|pypy)[\d.]*t?", os.path.basename(call[0])):
             continue
-        arguments = iter(call[1:])
-        for argument in arguments:
-            if not argument.startswith("-") or argument in ("-", "--"):
-                break
-            match = re.fullmatch(r"([^cmWX]*)([cmWX]?)(.*)", argument[1:], re.DOTALL)
-            if match is None or argument.startswith("--"):
-                continue
-            if set(match[1]) & set("IES"):
-                return argument
-            if match[2] in ("c", "m"):
-                break  # what follows is the command's own
-            if match[2] and not match[3]:
-                next(arguments, None)  # the value of -W or -X
+        python = shutil.which(call[0], path=environ.get("PATH"))
+        if python is not None:
+            yield python, _isolating_flag(call[1:])
+
+
+def _isolating_flag(words: Sequence[str]) -> str | None:
+    """The flag, if any, with which a Python that is given *words* imports no `sitecustomize`."""
+    arguments = iter(words)
+    for argument in arguments:
+        if not argument.startswith("-") or argument in ("-", "--"):
+            break
+        match = re.fullmatch(r"([^cmWX]*)([cmWX]?)(.*)", argument[1:], re.DOTALL)
+        if match is None or argument.startswith("--"):
+            continue
+        if set(match[1]) & set("IES"):
+            return argument
+        if match[2] in ("c", "m"):
+            break  # what follows is the command's own
+        if match[2] and not match[3]:
+            next(arguments, None)  # the value of -W or -X
     return None
+
+
+def _installed(pythons: Sequence[tuple[str, str | None]], environ: Mapping[str, str]) -> list[Path]:
+    """The package `vmaf` that each of *pythons* would import, which is asked for and not imported."""
+    found = []
+    for python, flag in pythons:
+        with suppress(OSError, subprocess.SubprocessError):
+            asked = [python, *([flag] if flag else []), "-c", _WHERE]
+            done = subprocess.run(
+                asked, env=environ, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_S, check=True
+            )
+            if lines := os.fsdecode(done.stdout).splitlines():
+                found.append(Path(lines[-1]).parent)
+    return found
+
+
+def _reads_the_variable(package: Path) -> bool:
+    try:
+        return VARIABLE.encode() in (package / "config.py").read_bytes()
+    except OSError:
+        return True  # no harness of the shape that a redirection is for
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from vmaf_workspace.contract import (
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.identity import WORKSPACE, Owner, begin, take_turn
 from vmaf_workspace.locate import VARIABLE
+from vmaf_workspace.tracked import as_tracked
 from vmaf_workspace.whole import put
 
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -32,7 +33,8 @@ CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def setup(root: Path) -> list[Path]:
-    """Make the workspace at *root* and return what was made, in order; an existing placeholder stays as it is.
+    """Make the workspace at *root* and return what was made, in order; an existing placeholder stays as it is, and one
+    that git tracks comes back as git has it.
 
     Only in a directory that is new, empty, ours already, or holds nothing but contract names; a contract subdirectory
     may be a symlink to an empty directory, which gets a marker of its own. Raises RefusedError otherwise.
@@ -42,6 +44,8 @@ def setup(root: Path) -> list[Path]:
     if not guard.is_marked(root):
         _check_may_become_ours(root)
     targets = guard.subdirectory_targets(root, marked=False)
+    lacking = [name for name in BY_NAME if not os.path.lexists(root / name / PLACEHOLDER)]
+    tracked = as_tracked(root, [f"{name}/{PLACEHOLDER}" for name in lacking]) if lacking else {}
     made: list[Path] = []
     with explained(root):
         _mark(root, made)
@@ -52,7 +56,8 @@ def setup(root: Path) -> list[Path]:
             if not os.path.isdir(directory):
                 directory.mkdir(exist_ok=True)  # another run may be making the same workspace
                 made.append(directory)
-            _write_once(directory / PLACEHOLDER, PLACEHOLDER_TEXT.encode(), made)
+            text = tracked.get(f"{subdir.name}/{PLACEHOLDER}", PLACEHOLDER_TEXT.encode())
+            _write_once(directory / PLACEHOLDER, text, made)
             if subdir.loss in (Loss.NOTHING, Loss.TIME):
                 _write_once(directory / CACHE_TAG, CACHE_TAG_TEXT.encode(), made)
     return made

@@ -93,20 +93,36 @@ class Stored:
 def stored(root: Path) -> list[Stored]:
     """The stores of *root* by executor and dataset, ours and those of VMAF's own harness alike; slower."""
     found = []
-    top = root / "result_store_dir"
     for store in STORES:
-        for executor in _directories(top / store):
-            for dataset in _directories(top / store / executor):
-                place = top / store / executor / dataset
-                try:
-                    usage = usage_of(str(place))
-                except OSError:
-                    continue  # it went while we looked
-                paths = [os.path.join(at, name) for at, _, names in os.walk(place) for name in names]
-                theirs = sum(_THEIRS.fullmatch(os.path.basename(path)) is not None for path in paths)
-                older = sum(map(_is_older, paths)) if store == FILE_RESULT_STORE else 0
-                about = {"store": store, "executor": executor, "dataset": dataset}
-                found.append(Stored(**about, usage=usage, theirs=theirs, older=older))
+        top = root / "result_store_dir" / store
+        for place, paths in sorted(_by_dataset(str(top)).items()):
+            try:
+                usage = usage_of(place)
+            except OSError:
+                continue  # it went while we looked
+            *executor, dataset = Path(place).relative_to(top).parts
+            theirs = sum(_THEIRS.fullmatch(os.path.basename(path)) is not None for path in paths)
+            older = sum(map(_is_older, paths)) if store == FILE_RESULT_STORE else 0
+            about = {"store": store, "executor": "/".join(executor), "dataset": dataset}
+            found.append(Stored(**about, usage=usage, theirs=theirs, older=older))
+    return found
+
+
+def _by_dataset(store: str) -> dict[str, list[str]]:
+    """The directory of each dataset -> its files; the names above are its executor's, which may be a path."""
+    found: dict[str, list[str]] = {}
+    pending = [(store, 0)]
+    while pending:
+        directory, depth = pending.pop()
+        try:
+            with os.scandir(directory) as entries:
+                items = list(entries)
+        except OSError:
+            continue
+        pending += [(item.path, depth + 1) for item in items if item.is_dir(follow_symlinks=False)]
+        files = [item.path for item in items if not item.is_dir(follow_symlinks=False)]
+        if files and depth >= 3:  # <executor>/<dataset>/<content>
+            found.setdefault(os.path.dirname(directory), []).extend(files)
     return found
 
 
@@ -119,14 +135,6 @@ def _is_older(path: str) -> bool:
     except OSError:
         return False
     return match is not None and int(match[1]) < RESULT_FORMAT
-
-
-def _directories(place: Path) -> list[str]:
-    try:
-        with os.scandir(place) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return []
 
 
 def _row(root: Path, subdir: Subdir, usage: Usage | None) -> Row:

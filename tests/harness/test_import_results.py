@@ -21,6 +21,7 @@ from vmaf_harness.recipe import Recipe, read_recipe
 from vmaf_harness.store import FileResultStore
 from vmaf_workspace.clean import Selection, plan_purge
 from vmaf_workspace.setup import setup
+from vmaf_workspace.status import stored
 
 EXECUTOR = "VMAF_feature_V0.2.7"
 SCORES = {"VMAF_feature_vif_scale0_scores": [0.5, 0.25], "VMAF_feature_adm2_scores": [0.9, 1.0]}
@@ -263,3 +264,20 @@ def test_the_task_reports_and_fails_where_something_was_left(root: Path, recipe:
     assert done.returncode == 1, done
     found = json.loads(done.stdout)
     assert (found["stored"], len(found["problems"]), found["exit_code"]) == (1, 1, 1)
+
+
+def test_an_executor_that_holds_the_path_of_its_model_is_read_from_the_right(root: Path, recipe: Recipe) -> None:
+    theirs = f"{EXECUTOR}_model_filepath_model/vmaf_float_v0.6.1.json"
+    entry(root, text_of(0, executor_id=theirs), executor=theirs)
+    entry(root, text_of(1, executor_id=theirs), executor=theirs, dataset="another")
+    write_beside = entry(root, text_of(1)).with_name("0" * 40 + "_work")
+    write_beside.write_text("rest")
+    done = import_results(recipe, store(root), root)
+    assert (done.stored, done.of_other_datasets, done.others, done.problems) == (2, 1, 1, [])
+    assert import_results(recipe, store(root), root).known == 2
+    listed = [each.path for each in plan_purge(root, Selection(dataset="another")).entries]
+    assert len(listed) == 1
+    assert "/another/" in listed[0]
+    assert len(plan_purge(root, Selection(executor="*vmaf_float*", dataset="small")).entries) == 2
+    assert plan_purge(root, Selection(dataset="vmaf_float*")).entries == ()
+    assert {(each.executor, each.dataset) for each in stored(root)} >= {(theirs, "another"), (theirs, "small")}

@@ -16,7 +16,8 @@ from trees import MOUNTING, Ended, age, in_a_mount_namespace, python, run, works
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import RefusedError
-from vmaf_workspace.identity import LARGEST, identity, owner
+from vmaf_workspace.guard import LARGEST
+from vmaf_workspace.identity import identity, owner
 from vmaf_workspace.migrate import migrate
 from vmaf_workspace.setup import identify
 from vmaf_workspace.snapshot import store, wipe

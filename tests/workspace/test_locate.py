@@ -111,9 +111,9 @@ def test_a_tilde_of_nobody_is_an_error_that_says_so(text: str, monkeypatch: pyte
     "text", ["$HOME/ws", "%HOME%/ws", '"/data/ws"', "'/data/ws'", "`pwd`/ws", "s3://b/ws", "file:///ws"]
 )
 def test_a_value_that_no_shell_has_read_or_that_is_no_path_is_refused(text: str, nowhere: Path) -> None:
-    for asked in (lambda: locate(text), lambda: locate(environ={VARIABLE: text})):
+    for flag, environ in ((text, {}), (None, {VARIABLE: text})):
         with pytest.raises(UsageError, match="write"):
-            asked()
+            locate(flag, environ=environ)
     assert locate(f"./{text}").path == nowhere / text
     assert locate("/a$b/%c").path == Path("/a$b/%c")
 

@@ -498,3 +498,54 @@ def test_the_tasks_work_on_what_a_checkouts_own_harness_left(
     assert ws("purge-cache", "--yes", "--executor", "SSIM*").code == 0
     assert [row["executor"] for row in ws("status", "--stores", "--json").json["stores"]] == ["VMAF_V0.6.1"]
     assert (left_by_it / "model" / "m.pkl").exists()
+
+
+SHELL = "import subprocess\n\n\ndef run_process(cmd):\n    subprocess.check_output(cmd, shell=True)\n"
+
+
+@pytest.mark.parametrize("name", ["a space", "a;touch here", "a$b"])
+def test_a_harness_that_builds_shell_strings_is_refused_where_the_path_has_a_shells_letters(
+    name: str, harness: Path, tmp_path: Path
+) -> None:
+    (harness / "python" / "vmaf" / "__init__.py").write_text(SHELL)
+    root = tmp_path / name
+    done = in_session(root, *MODULE)
+    assert done.code == 3
+    assert str(harness / "python" / "vmaf") in done.err
+    assert "ws.migrate" in done.err
+    assert not root.exists()
+
+
+def test_the_doctor_warns_of_a_shells_letters_and_a_plain_path_is_run_in(harness: Path, tmp_path: Path) -> None:
+    (harness / "python" / "vmaf" / "__init__.py").write_text(SHELL)
+    plain = tmp_path / "plain"
+    assert in_session(plain, *MODULE).code == 0
+    for root, levels in ((tmp_path / "a space", ["warning"]), (plain, [])):
+        found = ws("doctor", "--json", "--workspace", root).json["findings"]
+        assert [each["level"] for each in found if "to a shell" in each["found"]] == levels
+
+
+def test_our_own_harness_builds_no_shell_strings_so_a_blank_is_no_matter(harness: Path, root: Path) -> None:
+    (harness / "python" / "vmaf" / "__init__.py").write_text(SHELL)
+    done = in_session(root, sys.executable, "-c", "import vmaf_harness; print('ran')")
+    assert (done.code, done.out) == (0, "ran\n")
+
+
+def test_an_installed_harness_is_found_outside_its_checkout(
+    harness: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (harness / "python" / "vmaf" / "__init__.py").write_text(SHELL)
+    monkeypatch.delenv("PYTHONPATH")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    site = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
+    (site / "editable.pth").write_text(f"{harness / 'python'}\n")
+    monkeypatch.chdir(tmp_path)
+    assert in_session(root, python, "-m", "vmaf.script.paths").code == 3
+    plain = tmp_path / "plain"
+    assert in_session(plain, python, "-c", "from vmaf.config import VmafConfig").code == 0
+    for flag in ("-I", "-E"):
+        done = in_session(plain, python, flag, "-m", "vmaf.script.paths")
+        assert done.code == 3, done
+        assert f"with {flag} takes no redirection" in done.err
+    assert not (harness / "workspace").exists()

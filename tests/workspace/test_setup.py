@@ -251,3 +251,25 @@ from vmaf_workspace.setup import identify
 print([identify(Path(sys.argv[1])).identity])
 """
     assert python(code, root, prefix=without_root_powers()).out == "['']\n"
+
+
+def test_placeholders_that_git_tracks_come_back_as_git_has_them(tmp_path: Path) -> None:
+    def git(*args: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(tmp_path / "up"), *who, *args]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    theirs = "# all but this file\n*\n!.gitignore\n"
+    root = tmp_path / "up" / "workspace"
+    write(tmp_path / "up" / "python" / "vmaf" / "config.py")
+    for subdir in SUBDIRS[:-1]:
+        write(root / subdir.name / PLACEHOLDER).write_text(theirs)
+    git("init", "-q")
+    git("add", "-f", ".")
+    git("commit", "-q", "-m", "a checkout")
+    shutil.rmtree(root)
+    setup(root)
+    for subdir in SUBDIRS:
+        text = theirs if subdir is not SUBDIRS[-1] else PLACEHOLDER_TEXT
+        assert (root / subdir.name / PLACEHOLDER).read_text() == text
+    assert [line for line in git("status", "--porcelain").splitlines() if not line.startswith("??")] == []

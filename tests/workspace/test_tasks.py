@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -254,7 +255,7 @@ def test_json_is_one_versioned_object_with_integer_bytes(name: str, state: str, 
     if state == "full":
         age(ended_run(root, os.fsdecode(b"\xff\n"), size=1000))
         stored(root, "d/c/k.json", 10)
-        write(root / "workdir" / "young")
+        age(write(root / "workdir" / "young"), 0 if name != "purge-cache" else 7200)  # a purge waits for it
     elif state == "missing":
         shutil.rmtree(root)
     flags = ["--yes", "--dry-run"] if name == "purge-cache" else []
@@ -354,3 +355,180 @@ def test_setup_says_what_it_made_and_then_that_there_is_nothing_to_make(project:
     assert first.out.startswith("made ")
     assert "set up already" in second.out
     assert ws("setup", "--json", "--workspace", tmp_path / "new").json["made"] == []
+
+
+def test_a_tasks_package_is_a_project_for_both_and_its_own_directory_too(nowhere: Path) -> None:
+    (nowhere / "tasks").mkdir()
+    (nowhere / "tasks" / "__init__.py").write_text(TASKS)
+    (nowhere / "invoke.yaml").write_text("ws:\n  path: /of/the/project\n")
+    (nowhere / "tasks" / "below").mkdir()
+    for here in (nowhere, nowhere / "tasks", nowhere / "tasks" / "below"):
+        assert [done.out for done in both("where", cwd=here)] == ["/of/the/project\n"] * 2
+
+
+def test_every_source_that_invoke_knows_decides_the_same_for_both(nowhere: Path, tmp_path: Path) -> None:
+    (nowhere / "jobs.py").write_text(TASKS)  # by the user's configuration, and not from here
+    (nowhere / "invoke.yaml").write_text("ws: {path: /of/the/project}\n")
+    (tmp_path / "home" / ".invoke.yaml").write_text(f"tasks: {{collection_name: jobs, search_root: {nowhere}}}\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runtime.json").write_text('{"ws": {"path": "/of/the/runtime"}}')
+    runtime = subprocess_env(INVOKE_RUNTIME_CONFIG=str(tmp_path / "runtime.json"))
+    named = subprocess_env(INVOKE_WS_PATH="/of/the/environment")
+    for env, path in ((None, "/of/the/project"), (named, "/of/the/environment"), (runtime, "/of/the/runtime")):
+        done = both("where", cwd=tmp_path / "elsewhere", env=env)
+        assert [each.out for each in done] == [f"{path}\n"] * 2, done
+
+
+@pytest.mark.parametrize("text", ["ws:\n", "ws: /path\n", "ws: [1]\n"])
+def test_a_runtime_config_of_another_shape_is_no_traceback(text: str, project: Path, root: Path) -> None:
+    (project / "x.yaml").write_text(text)
+    env = subprocess_env(INVOKE_RUNTIME_CONFIG=str(project / "x.yaml"))
+    for done in (invoke("-f", "x.yaml", "ws.where"), *both("where", env=env)):
+        assert done.code == (0 if text == "ws:\n" else 2), done
+        assert "Traceback" not in done.err
+
+
+def test_where_invoke_is_dry_a_task_does_nothing_or_says_that_it_cannot(project: Path, root: Path) -> None:
+    stored(root, "d/c/k", 10)
+    write(root / "model" / "m.json")
+    before = everything(root)
+    env = subprocess_env(INVOKE_RUN_DRY="1", VMAF_BACKUPS=str(project / "bk"))
+    acts = [command.name for command in COMMANDS if not command.reads and "dry_run" not in command.flags]
+    assert set(acts) == {"setup", "backup-models", "verify", "run"}
+    for name in acts:
+        for done in both(name, env=env):
+            assert done.code == 3, done
+            assert "has no dry run" in done.err
+    assert invoke("--dry", "ws.run", "--", "touch", "made").code == 3
+    (project / "invoke.yaml").write_text("run: {dry: true}\n")
+    for done in both("purge-cache", "--yes"):
+        assert done.code == 0
+        assert "dry run: nothing was changed" in done.out
+    assert [done.code for done in both("where")] == [0, 0]
+    assert everything(root) == before
+    assert not (project / "made").exists()
+    assert not (project / "bk").exists()
+
+
+def called(code: str, **options: Any) -> Ended:
+    """What a Python caller gets: `ws` is the collection, `c` a context, `root` the workspace of the variable."""
+    start = "import os, sys\nfrom pathlib import Path\nfrom invoke.context import Context\n"
+    start += "from vmaf_workspace.tasks import ws\nc, root = Context(), Path(os.environ['VMAF_WORKSPACE'])\n"
+    start += "from invoke.exceptions import Exit\ntry:\n    "
+    end = "\nexcept Exit as error:\n    print(error, file=sys.stderr)\n    sys.exit(error.code)\n"
+    return run([sys.executable, "-c", start + code.replace("\n", "\n    ") + end], **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("ws['clean-scratch'](c, min_age=0, only=['workdir'], workspace=root, plan=None)", 0),
+        ("ws['purge-cache'](c, max_files=100, yes=True)", 0),
+        ("ws['purge-cache'](c, max_size='1G', store=('file_result_store',), yes=True)", 0),
+        ("ws['migrate'](c, to=root / 'b', from_=root, dry_run=True)", 3),
+        ("ws['migrate'](c, to=root.parent / 'b', from_=root, yes=True)", 0),
+        ("ws['wipe-models'](c, only=['model', 'model_param'], at=root.parent / 'bk')", 0),
+        ("ws['snapshots'](c, at=root.parent / 'bk')", 0),
+        ("ws['purge-cache'](c, older_than=0, yes=True)", 2),  # without its unit: not everything, silently
+        ("ws['purge-cache'](c, max_size=100, yes=True)", 2),
+        ("ws['purge-cache'](c, yes='no')", 2),
+        ("ws['purge-cache'](c, yes=1)", 2),
+        ("ws['purge-cache'](c, dataset=['a', 'b'], yes=True)", 2),
+        ("ws['purge-cache'](c, dataset=[], yes=True)", 2),
+        ("ws['purge-cache'](c, dataset={'a': 1}, yes=True)", 2),
+        ("ws['purge-cache'](c, older_than=True, yes=True)", 2),
+        ("ws['clean-scratch'](c, only=Path('workdir'))", 0),
+        ("ws['run'](c, command=['sh', '-c', 'exit $1', 'sh', '0'])", 0),
+        ("ws['run'](c, command=[sys.executable, '-c', 'import sys; sys.exit(sys.argv[1] != \"a  b\")', 'a  b'])", 0),
+        ("ws['run'](c, command=None)", 2),
+    ],
+)
+def test_python_callers_pass_numbers_paths_lists_and_none(call: str, code: int, root: Path) -> None:
+    stored(root, "d/c/k", 10)
+    done = called(call)
+    assert done.code == code, done
+    assert "Traceback" not in done.err
+
+
+def test_run_takes_the_command_that_it_was_given_and_no_other_programs(project: Path, root: Path) -> None:
+    (project / "tasks.py").write_text(
+        TASKS + "from invoke import task\n@task\ndef lint(c):\n    ws['run'](c)\nnamespace.add_task(lint)\n"
+    )
+    done = invoke("lint", "--", "touch", "outer")
+    assert done.code == 2
+    assert not (project / "outer").exists()
+    program = "from invoke import Collection, Program\nProgram(namespace=Collection(ws)).run("
+    done = called(program + "['tool', 'ws.run', '--', 'echo', 'hello'])")
+    assert (done.code, done.out) == (0, "hello\n")
+    done = called("from vmaf_workspace.cli import main\nsys.exit(main(['run', '--', 'echo', 'a  b']))")
+    assert (done.code, done.out) == (0, "a  b\n")
+    assert [done.out for done in both("run", "--command", "echo 'a  b'")] == ["a  b\n"] * 2
+
+
+def test_the_module_is_a_collection_by_itself(nowhere: Path, root: Path) -> None:
+    (nowhere / "tasks.py").write_text(
+        "from invoke import Collection\nfrom vmaf_workspace import tasks\nnamespace = Collection(tasks)\n"
+    )
+    assert invoke("ws.where").out == f"{root}\n"
+    (nowhere / "tasks.py").write_text("from vmaf_workspace.tasks import namespace\n")
+    assert invoke("where").out == f"{root}\n"
+    import vmaf_workspace
+
+    assert "clean-scratch" in invoke("-l", cwd=Path(vmaf_workspace.__file__).parent).out
+
+
+def test_without_docstrings_every_command_works(root: Path) -> None:
+    for flag in ("-OO", "-O"):
+        done = run([sys.executable, flag, "-m", "vmaf_workspace", "where"])
+        assert (done.code, done.out) == (0, f"{root}\n"), done
+
+
+def test_a_stdout_that_takes_no_bytes_still_gets_the_paths(root: Path, tmp_path: Path) -> None:
+    code = "import contextlib, io\nout = io.StringIO()\nwith contextlib.redirect_stdout(out):\n    "
+    code += "ws['where'](c)\n    ws['migrate'](c, to=root.parent / 'b', yes=True)\nsys.stderr.write(out.getvalue())"
+    done = called(code)
+    assert done.code == 0, done
+    assert f"{root}\n" in done.err
+    assert done.err.endswith(f"export VMAF_WORKSPACE={tmp_path / 'b'}\n")
+
+
+def test_version_and_help_that_find_no_room_are_1_without_a_traceback() -> None:
+    for flags in (("--version",), ("--help",), ("where", "--help")):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "vmaf_workspace", *flags], stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        assert done.returncode == 1, done
+        assert b"Traceback" not in done.stderr
+
+
+def test_a_dry_run_ends_as_the_real_run_would(root: Path, tmp_path: Path) -> None:
+    stored(root, "d/c/k", 10)
+    with live_run(root):
+        for flags in (("purge-cache", "--yes"), ("migrate", "--to", str(tmp_path / "b"), "--yes")):
+            dry, real = ws(*flags, "--dry-run"), ws(*flags)
+            assert (dry.code, real.code) == (4, 4), (dry, real)
+        assert ws("purge-cache", "--plan", tmp_path / "plan").code == 0  # for later, when the run has ended
+    write(root / "workdir" / "nested" / ".vmaf-workspace" / "workspace.json")
+    age(root / "workdir" / "nested")
+    assert [ws("clean-scratch", *flags).code for flags in (("--dry-run",), ())] == [1, 1]
+
+
+def test_a_dry_run_of_a_restore_that_would_be_refused_is_3_too(root: Path, tmp_path: Path) -> None:
+    at = ("--at", tmp_path / "bk")
+    model = write(root / "model" / "m.json", 10)
+    age(model)
+    assert ws("backup-models", *at).code == 0
+    write(model, 20)
+    assert [ws("restore-models", *at, *flags).code for flags in (("--dry-run",), ())] == [3, 3]
+    assert [ws("restore-models", *at, "--overwrite", *flags).code for flags in (("--dry-run",), ())] == [0, 0]
+
+
+def test_a_directorys_escapes_do_not_reach_the_terminal_in_a_reason_or_a_plans_name(root: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "\x1b]0;x\x07"
+    (odd / "compat" / "python-vmaf").mkdir(parents=True)
+    env = subprocess_env(VMAF_WORKSPACE=None)
+    for name in ("where", "status"):
+        done = ws(name, cwd=odd, env=env)
+        assert "\x1b" not in done.err + (done.out if name == "status" else "")
+    assert "\x1b" not in ws("clean-scratch", "--plan", odd / "plan").out

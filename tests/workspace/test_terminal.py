@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +28,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def terminal(*args: str, columns: int = 160) -> Iterator[pexpect.spawn]:
+def terminal(*args: str, columns: int = 160, rows: int = 40) -> Iterator[pexpect.spawn]:
     child = pexpect.spawn(
-        sys.executable, ["-m", "vmaf_workspace.cli", *args], encoding="utf-8", timeout=30, dimensions=(40, columns)
+        sys.executable, ["-m", "vmaf_workspace.cli", *args], encoding="utf-8", timeout=30, dimensions=(rows, columns)
     )
     try:
         yield child
@@ -155,3 +157,35 @@ def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(root: Path) -> None:
     out = ws("status", "--stores", "--workspace", root).out
     assert "NFLX" in out
     assert [line for line in out.splitlines() if line != line.rstrip()] == []
+
+
+def test_the_models_are_on_the_screen_where_a_name_is_typed(root: Path, tmp_path: Path) -> None:
+    for n in range(3):
+        for suffix in (".pkl", ".pkl.model", ".json"):
+            write(root / "model" / f"vmaf_v0.6.1_of_my_own_videos_{n}{suffix}", 10_000 * (n + 1))
+    for n in range(40):
+        write(root / "checkpoints_dir" / f"run{n}" / "c.pkl", 100_000)
+        write(root / "model_param" / f"aa{n}.pkl", 200_000)
+    at = str(tmp_path / "bk")
+    assert ws("backup-models", "--at", at).code == 0
+    with terminal("wipe-models", "--at", at, columns=80, rows=24) as child:
+        child.expect(r"Type model to empty it \(9 files.*\): ")
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", str(child.before))  # colours, and what a spinner wipes out
+        child.sendline("no")
+        ended(child)
+    lines = shown.rstrip("\n").splitlines()
+    assert len(lines) + 3 <= 24, shown
+    assert [line for line in lines if len(line) > 80] == []
+    names = [line.split()[0] for line in lines if line.startswith(("model", "checkpoints", "model_param"))]
+    assert names[:3] == [f"model/vmaf_v0.6.1_of_my_own_videos_{n}" for n in (2, 1, 0)]
+    assert names[3].startswith("checkpoints_dir/run")
+    assert "more" in shown
+
+
+def test_a_purge_shows_first_what_took_longest_to_compute(root: Path) -> None:
+    for n, seconds in enumerate((5, 500, 50)):
+        path = stored(root, f"set{n}/c/k.json")
+        path.write_text(json.dumps({"extraction_s": seconds}) + "\n")
+    done = ws("purge-cache", "--dry-run")
+    lines = [line for line in done.out.splitlines() if "/VMAF_V1/" in line]
+    assert [line.split()[0].split("/")[-2] for line in lines] == ["set1", "set2", "set0", "NFLX"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vmaf_workspace import flags
 from vmaf_workspace.command import Command, located
-from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.question import agreed, answer
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def restore_models(
         with progress("restoring") as show:
             done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
     code = FAILED if done is not None and done.left else DONE
+    if done is None and plan.conflicts and not overwrite:  # as the restore itself would end
+        code = REFUSED
     if json:
         print(render.restored_json(plan, done, lacking, location.url, code))
     else:
@@ -247,7 +249,7 @@ def wipe_models(
     from vmaf_workspace.snapshot.manifest import short
 
     root = located(workspace).path
-    subdirs = tuple(dict.fromkeys(name.strip().rstrip("/") for name in only.split(","))) if only else BACKED_UP
+    subdirs = flags.names(only) if only else BACKED_UP
     if not set(subdirs) <= set(BACKED_UP):
         wrong = ", ".join(sorted(set(subdirs) - set(BACKED_UP)))
         raise UsageError(f"--only: {wrong!r} holds no models; expected {', '.join(BACKED_UP)}")
@@ -276,12 +278,13 @@ def wipe_models(
                     until_removed.enter_context(wipe.unpruned(location))
                     wipe.check_still_whole(location, held)
         if dry_run:
+            code = FAILED if any(kept.failed for kept in found.plan.kept) else DONE
             if json:
-                print(render.removal_json(found.plan, None, DONE))
+                print(render.removal_json(found.plan, None, code))
             else:
                 where = render.printable(found.plan.root)
                 print(f"{render.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
-            return DONE
+            return code
         if found.plan.entries and found.files and location is not None:
             contents = [file.sha256 for file in (*found.files, *found.rests) if file.sha256]
             for snapshot_id in held.ids:
@@ -307,7 +310,7 @@ COMMANDS = (
             "pin": "keep this snapshot whatever `ws.forget` is told",
         },
     ),
-    Command("snapshots", snapshots),
+    Command("snapshots", snapshots, reads=True),
     Command(
         "verify",
         verify,
@@ -335,6 +338,7 @@ COMMANDS = (
             "snapshot": "this one instead of the latest: the beginning of its id",
             "against": "compare with this snapshot instead of what is there now",
         },
+        reads=True,
     ),
     Command(
         "forget",
@@ -359,6 +363,7 @@ COMMANDS = (
             "yes": "do not ask for the name; not enough where no snapshot holds it",
             "dry_run": "say what would go and which snapshot holds it, change nothing",
         },
+        several=frozenset({"only"}),
     ),
 )
 

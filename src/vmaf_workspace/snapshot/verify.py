@@ -108,10 +108,23 @@ def verify(
 
 
 def installed_loaders() -> list[LoadModel]:
-    """What installed packages offer for loading a model; a package that offers one and cannot is an error."""
+    """What installed packages offer for loading a model.
+
+    Raises WorkspaceError where one that offers it cannot, as without the packages of an extra: a check that was asked
+    for and not made must not look like one that was passed.
+    """
     from importlib.metadata import entry_points
 
-    return [entry.load() for entry in entry_points(group=LOADERS)]
+    found: list[LoadModel] = []
+    for entry in entry_points(group=LOADERS):
+        try:
+            found.append(entry.load())
+        except ImportError as error:
+            raise WorkspaceError(
+                f"models cannot be loaded here: {entry.value} is offered and needs more ({error})\n"
+                "pip install 'vmaf-workspace[harness]' brings it; without --restore every hash is checked"
+            ) from error
+    return found
 
 
 def model_files(top: Path) -> list[Path]:

@@ -1,0 +1,45 @@
+"""Harnesses that put paths into a shell's commands as they are, as VMAF's own does, and the paths that break there.
+
+A blank in such a path ends a word, so that a file with the beginning of its name is written; a `;` begins a command.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmaf_workspace.locate import Checkout
+
+LETTERS = re.compile(r"""[\s"'`$&;|<>()*?\[\]{}\\!#~]""")  # what a shell, or a test of its, does not take as it is
+COMMANDS = re.compile(rb"shell\s*=\s*True|os\.(?:system|popen)\(")
+MOST_BYTES = 4 << 20  # of a source file
+
+
+def letters(path: str | os.PathLike[str]) -> str:
+    """Those of a path that mean something to a shell, each once, in order; blank where there are none."""
+    return "".join(dict.fromkeys(LETTERS.findall(os.fspath(path))))
+
+
+def packages(checkout: Checkout) -> list[Path]:
+    """Where the harness of a checkout lies, in its layouts."""
+    places = (checkout.root / "python" / "vmaf", checkout.root / "compat" / "python-vmaf")
+    return [place for place in places if os.path.isdir(place)]
+
+
+def gives_commands(package: Path) -> bool:
+    """Whether the harness in *package* gives commands to a shell; its files are read, and none is run."""
+    return any(COMMANDS.search(content) for content in _sources(package))
+
+
+def _sources(package: Path) -> Iterator[bytes]:
+    for pattern in ("*.py", "*/*.py"):
+        for path in sorted(package.glob(pattern)):
+            if not path.is_file():  # a FIFO would be waited for
+                continue
+            try:
+                with path.open("rb") as file:
+                    yield file.read(MOST_BYTES)
+            except OSError:
+                continue
