@@ -34,4 +34,4 @@ def test_a_card_of_which_no_line_can_be_made_does_not_hide_the_others(
     (model / "a.card.json").write_text(json.dumps(CARD | change))
     (model / "b.card.json").write_text(json.dumps(CARD))
     assert report() == 0
-    assert "model/b.card.json: some, LIBSVMNUSVR, 9 assets: SROCC 0.5000" in capsys.readouterr().out
+    assert "model/b.card.json: some, LIBSVMNUSVR, 9 assets: training SROCC 0.5000" in capsys.readouterr().out
