@@ -202,7 +202,7 @@ class EncodeResultStore:
             fields = {name: entry[name] for name in Encoded.__dataclass_fields__}
             if not isinstance(entry["sha256"], str) or not all(type(entry[name]) is int for name in _WHOLE):
                 return None
-            if not all(is_number(entry[name]) for name in _NUMBERS) or "\0" in entry["path"]:
+            if not all(is_number(entry[name]) for name in _NUMBERS) or b"\0" in os.fsencode(entry["path"]):
                 return None
             return Encoded(**{**fields, "path": below(self.root / "encode", entry["path"])})
         except (ValueError, KeyError, TypeError, RecursionError, RefusedError):

@@ -25,6 +25,7 @@ from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.features import Extraction
 from vmaf_harness.measure import Measurement
+from vmaf_harness.plain import short
 from vmaf_harness.recipe import Recipe
 from vmaf_harness.store import FileResultStore
 from vmaf_workspace.contract import FILE_RESULT_STORE, KEPT_NAMES, executor_and_dataset
@@ -86,7 +87,7 @@ def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = F
                 done.known += 1
                 continue
             if not dry_run:
-                means = {metric: math.fsum(values) / len(values) for metric, values in frames.items()}
+                means = {metric: _mean(metric, values) for metric, values in frames.items()}
                 ours.put(asset, Measurement(frames=frames, means=means, extraction_s=0.0), place)
             done.stored += 1
             done.of_several_models += of_several_models
@@ -135,7 +136,7 @@ def _value(node: ast.expr) -> Any:
 def _key(node: ast.expr | None) -> str | int:
     value = None if node is None else _value(node)
     if not isinstance(value, (str, int)):
-        raise HarnessError(f"a key {value!r}: expected text or a number")
+        raise HarnessError(f"a key {short(value)}: expected text or a number")
     return value
 
 
@@ -217,13 +218,13 @@ def _asset_of(
     except TypeError:
         asset = None
     if asset is None:
-        which = f"content {first['content_id']!r}, asset {first['asset_id']!r}"
+        which = f"content {short(first['content_id'])}, asset {short(first['asset_id'])}"
         raise HarnessError(f"{which}: no such video in the recipe, or it is missing")
     for column, video in (("ref_name", asset.reference), ("dis_name", asset.distorted)):
         if isinstance(first.get(column), str) and first[column] != video.path.name:
             raise HarnessError(f"it is of {first[column]!r}, and the recipe has {video.path.name!r} there")
     described: Any = None
-    with suppress(ValueError, TypeError, RecursionError):
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
         described = json.loads(first["asset"])["asset_dict"] if isinstance(first.get("asset"), str) else None
     ours = {
         "quality_width": asset.quality_width_px,
@@ -236,6 +237,13 @@ def _asset_of(
         if value is not None and described.get(name, value) != value:
             raise HarnessError(f"it was measured with {name} {described[name]!r}, and the recipe says {value!r}")
     return asset
+
+
+def _mean(metric: str, values: list[float]) -> float:
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):  # of 1e308 twice; of both infinities
+        raise HarnessError(f"{metric}: its scores have no mean that is a number") from None
 
 
 def _frames(rows: list[dict[str, Any]]) -> dict[str, list[float]]:

@@ -21,6 +21,8 @@ from vmaf_workspace.errors import WorkspaceError
 
 _T = TypeVar("_T")
 _MOST = 1_000_000  # characters or items
+_MOST_BITS = 10_000  # 3 010 decimal digits; Python writes 4 300
+_ENDLESS = re.compile(rb"0[xXoObB][0-9a-fA-F_]{2000}")
 ALLOWED = "literals, names bound above, +, string formatting, os.path.join and VmafConfig.*_path"
 
 
@@ -55,6 +57,7 @@ def read_literals(path: Path) -> Literals:
         raise RecipeError(path, f"not Python: {error.msg}", line=error.lineno) from error
     except (ValueError, RecursionError, MemoryError) as error:  # NUL bytes; brackets nested without end
         raise RecipeError(path, f"not Python: {str(error) or 'nested too deeply'}") from error
+    _check_spellable(path, source, tree)
     reader = _Reader(path)
     for statement in tree.body:
         try:
@@ -65,6 +68,18 @@ def read_literals(path: Path) -> Literals:
         except RecursionError as error:
             raise RecipeError(path, "nested too deeply", line=statement.lineno) from error
     return Literals(path=path, values=reader.values, used=frozenset(reader.used), tree=tree)
+
+
+def _check_spellable(path: Path, source: bytes, tree: ast.Module) -> None:
+    """Raise RecipeError for a number that Python reads and does not write: no error could show where it stands.
+
+    Decimal ones of more than 4300 digits are no Python; hexadecimal, octal and binary ones have no limit.
+    """
+    if not _ENDLESS.search(source):  # to walk every tree would cost as much as reading it
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > _MOST_BITS:
+            raise RecipeError(path, "a number of thousands of digits", line=node.lineno)
 
 
 class _RefusedError(Exception):

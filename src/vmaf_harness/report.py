@@ -10,6 +10,7 @@ from typing import Any
 
 from vmaf_harness.card import SUFFIX
 from vmaf_harness.labels import labels_in
+from vmaf_harness.statistics import agreement_line
 
 # Of files that do not say it themselves: older than the field.
 _KINDS = {"training": "training", "cross-validation": "cross-validated", "tuning": "cross-validated"}
@@ -47,9 +48,10 @@ def _read(path: Path, root: Path) -> Iterator[Entry]:
             kind = f"{kind}, {about['pool']}"
         numbers = {"n": 0} | (about["statistics"] or {})
         labels = labels_in(dataset if isinstance(dataset, dict) else about)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration, RecursionError):
+        of = about.get("statistics_kind", _KINDS.get(kind, "training" if "model_type" in about else None))
+        agreement_line(name, numbers)  # as it will be said: not of text, nor of what no float holds
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, StopIteration, RecursionError):
         return
-    of = about.get("statistics_kind", _KINDS.get(kind, "training" if "model_type" in about else None))
     yield Entry(
         path=str(path.relative_to(root)),
         what=f"{name}, {kind}",

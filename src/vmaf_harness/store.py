@@ -62,7 +62,7 @@ def summary(measurement: Measurement, extraction: Extraction, engine: Engine) ->
     scores = measurement.frames[extraction.score]
     pools = dict.fromkeys(POOLS, math.nan)
     for method, pool in POOLS.items():
-        with suppress(StatisticsError):  # a harmonic mean of negative scores
+        with suppress(StatisticsError, ArithmeticError, ValueError):  # a harmonic mean of negative scores; infinities
             pools[method] = pool(scores)
     return Result(
         pools=pools | {"mean": measurement.means[extraction.score]},
@@ -381,6 +381,7 @@ def _parsed(line: bytes, size: int) -> Result | None:
             and isinstance(result.n_frames, int)
             and result.pools.keys() >= POOLS.keys()
             and all(isinstance(version, str) for version in result.versions.values())
+            and all(isinstance(text, str) for note in result.notes for text in (note.kind, note.side, note.text))
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -1,8 +1,8 @@
 """A faithful copy of a tree on another file system, and the proof that it is one.
 
-Content, holes, modes, times, hard links within the tree, symlinks as they are, extended attributes; owners where that
-is allowed. What has no content (FIFOs, sockets, devices) is left out and named. A copy that was killed is taken up
-again: a file of the same size and time is whole, because its time is set last.
+Content, holes, modes, times, hard links within the tree, symlinks as they are; owners where that is allowed. What has
+no content (FIFOs, sockets, devices) is left out and named, as are extended attributes that did not arrive. A copy that
+was killed is taken up again: a file of the same size and time is whole, because its time is set last.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ import errno
 import hashlib
 import os
 import stat
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from vmaf_workspace.children import Children
 from vmaf_workspace.errors import InUseError, WorkspaceError
+from vmaf_workspace.kernel_copy import copy_in_kernel
+from vmaf_workspace.limits import COARSEST_NS, twins
 from vmaf_workspace.scan import BLOCK
 
 CHILDREN = 4  # copying waits for disks and for the kernel's memcpy
 BATCH_FILES = 64  # a child's answer comes after so many files …
 BATCH_BYTES = 64 << 20  # … or so many bytes
 CHUNK = 1 << 18  # two of them stay in a core's cache: comparing 1 GB took 0.6 s, with 1 MiB 2.7 s
-COARSEST_NS = 2_000_000_000  # time stamps of FAT
+KEPT_ATTRIBUTES = ("user.", "system.posix_acl_")  # others are the system's own: SELinux's labels, NFS's view of ACLs
 NO_CONTENT = "a FIFO, socket or device: it has no content to move"
 
 
@@ -114,12 +115,13 @@ def copy(
     target: str,
     *,
     without: Sequence[str] = (),
+    modes: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Copy *tree*, which lies at *source*, to *target*; what is there and not in *tree* goes, *without* apart.
 
-    *progress* gets (bytes done, bytes in all). Raises WorkspaceError for the first file that cannot be copied; what
-    was copied stays for the next try. Times of directories are left to `finish`.
+    *progress* gets (bytes done, bytes in all); not *modes*: *target* keeps none. Raises WorkspaceError for the first
+    file that cannot be copied; what was copied stays for the next try. Times of directories are left to `finish`.
     """
     _remove_others(tree, target, without)
     for path in tree.directories:
@@ -138,7 +140,7 @@ def copy(
     def work(batch: list[list[str]]) -> dict[str, Any]:
         for names in batch:
             try:
-                _copy_linked(tree, source, target, names)
+                _copy_linked(tree, source, target, names, modes=modes)
             except OSError as error:
                 return {"path": names[0], "problem": error.strerror or str(error), "errno": error.errno}
         return {}
@@ -158,6 +160,7 @@ def compare(
     target: str,
     *,
     without: Sequence[str] = (),
+    modes: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Read both trees and raise unless they are the same: WorkspaceError for a copy that differs, InUseError for a
@@ -172,7 +175,8 @@ def compare(
         for names in batch:
             for path in names:
                 try:
-                    problem = _difference(tree.files[path], _at(source, path), _at(target, path), one, other)
+                    places = _at(source, path), _at(target, path)
+                    problem = _difference(tree.files[path], *places, one, other, modes=modes)
                 except OSError as error:
                     problem = error.strerror or str(error)
                 if problem:
@@ -199,11 +203,7 @@ def _compare_names(tree: Tree, there: Tree, source: str, target: str) -> None:
     if not wrong:
         return
     every = [*tree.directories, *tree.files, *tree.links]
-    twins: dict[str, list[str]] = {}
-    for path in every:
-        twins.setdefault(unicodedata.normalize("NFC", path).casefold(), []).append(path)
-    pairs = sorted(found[:2] for found in twins.values() if len(found) > 1)
-    if pairs:
+    if pairs := twins(every):
         raise WorkspaceError(
             f"{target} is on a file system that takes {pairs[0][0]!r} and {pairs[0][1]!r} for one name; "
             f"{source} is as it was\nrename one of them, or name a directory on another file system"
@@ -214,13 +214,35 @@ def _compare_names(tree: Tree, there: Tree, source: str, target: str) -> None:
     )
 
 
-def finish(tree: Tree, source: str, target: str) -> None:
+def finish(tree: Tree, source: str, target: str, *, modes: bool = True) -> None:
     """Give the directories of the copy their attributes, owners, modes and times; after the last file."""
     for path, about in reversed(tree.directories.items()):
         place = _at(target, path)
         _give_attributes(_at(source, path), place)
-        give(place, about)
+        give(place, about, modes=modes)
         os.utime(place, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def lost_attributes(tree: Tree, source: str, target: str | None) -> list[tuple[str, str]]:
+    """(path, which) of the attributes that files and directories have at *source* and not, or otherwise, at *target*.
+
+    None: of all that they have.
+    """
+    lost = []
+    for path in (*tree.directories, *tree.files):
+        had = _attributes(_at(source, path))
+        has = _attributes(_at(target, path)) if had and target is not None else {}
+        if names := sorted(name for name in had if has.get(name) != had[name]):
+            lost.append((path or ".", f"moves without its {', '.join(names)}: the disk of the target does not take it"))
+    return lost
+
+
+def _attributes(place: str) -> dict[str, bytes]:
+    try:
+        names = [name for name in os.listxattr(place) if name.startswith(KEPT_ATTRIBUTES)]
+        return {name: os.getxattr(place, name) for name in names}
+    except (OSError, AttributeError):  # none there, or none on this system
+        return {}
 
 
 def _at(top: str, path: str) -> str:
@@ -268,7 +290,8 @@ def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
         below = "" if below == "." else f"{below}/"
         if below.split("/")[0] in without:
             continue
-        os.chmod(directory, 0o700)
+        with suppress(OSError):  # where there are no modes
+            os.chmod(directory, 0o700)
         for name in names + files:
             path, place = f"{below}{name}", f"{directory}/{name}"
             if not below and name in without:
@@ -280,7 +303,7 @@ def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
                 os.unlink(place)
 
 
-def _copy_linked(tree: Tree, source: str, target: str, names: list[str]) -> None:
+def _copy_linked(tree: Tree, source: str, target: str, names: list[str], *, modes: bool) -> None:
     first, *others = names
     about, place = tree.files[first], _at(target, first)
     with suppress(FileNotFoundError):
@@ -289,14 +312,14 @@ def _copy_linked(tree: Tree, source: str, target: str, names: list[str]) -> None
         if not (stat.S_ISREG(there.st_mode) and is_whole):
             os.unlink(place)
     if not os.path.lexists(place):
-        _copy_file(_at(source, first), place, about)
+        _copy_file(_at(source, first), place, about, modes=modes)
     for path in others:
         with suppress(FileNotFoundError):
             os.unlink(_at(target, path))
         os.link(place, _at(target, path), follow_symlinks=False)
 
 
-def _copy_file(source: str, target: str, about: os.stat_result) -> None:
+def _copy_file(source: str, target: str, about: os.stat_result, *, modes: bool) -> None:
     with (
         open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as reader,
         open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", buffering=0) as writer,
@@ -306,29 +329,25 @@ def _copy_file(source: str, target: str, about: os.stat_result) -> None:
             _copy_range(reader.fileno(), writer.fileno(), begin, end)
         if is_sparse:
             os.ftruncate(writer.fileno(), about.st_size)
-        give(writer.fileno(), about)
-        _give_attributes(reader.fileno(), writer.fileno())
+        _give_attributes(reader.fileno(), writer.fileno())  # first: a file that may not be written takes none
+        give(writer.fileno(), about, modes=modes)
     os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))  # last: says that it is whole
 
 
 def _copy_range(reader: int, writer: int, begin: int, end: int) -> None:
-    """Copy bytes *begin* to *end* within the kernel; a reflink where both lie on one file system that has them."""
+    """Copy bytes *begin* to *end*, in the kernel as far as it does that, else by reading and writing."""
+    os.lseek(reader, begin, os.SEEK_SET)
     os.lseek(writer, begin, os.SEEK_SET)
-    in_kernel = hasattr(os, "copy_file_range")
+    begin += copy_in_kernel(reader, writer, end - begin)
     while begin < end:
-        try:
-            if in_kernel:
-                n = os.copy_file_range(reader, writer, end - begin, begin)
-            else:
-                n = os.sendfile(writer, reader, begin, end - begin)
-        except OSError as error:
-            if not in_kernel or error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-            in_kernel = False  # two kinds of file systems
-            continue
-        if n == 0:
+        os.lseek(reader, begin, os.SEEK_SET)
+        chunk = os.read(reader, min(CHUNK, end - begin))
+        if not chunk:
             return  # it has become shorter; the comparison says so
-        begin += n
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(writer, view) :]
+        begin += len(chunk)
 
 
 def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
@@ -345,11 +364,15 @@ def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def give(place: str | int, about: os.stat_result) -> None:
-    """Let *place* have the owner, where that is allowed, the group and the mode of what *about* is of."""
+def give(place: str | int, about: os.stat_result, *, modes: bool = True) -> None:
+    """Let *place* have the owner, where that is allowed, the group and the mode of what *about* is of.
+
+    Not *modes*: there are none, and the owner of all is whoever mounted it.
+    """
     with suppress(OSError):  # not a group of ours, or a network disk with owners of its own
         os.chown(place, about.st_uid if os.geteuid() == 0 else -1, about.st_gid)
-    os.chmod(place, stat.S_IMODE(about.st_mode))
+    with nullcontext() if modes else suppress(OSError):
+        os.chmod(place, stat.S_IMODE(about.st_mode))
 
 
 def _give_attributes(source: str | int, target: str | int) -> None:
@@ -358,11 +381,13 @@ def _give_attributes(source: str | int, target: str | int) -> None:
     except (OSError, AttributeError):  # none there, or none on this system
         return
     for name in names:
-        with suppress(OSError):  # another file system need not know them
+        with suppress(OSError):  # another file system need not know them; `lost_attributes` names them
             os.setxattr(target, name, os.getxattr(source, name))
 
 
-def _difference(then: os.stat_result, source: str, target: str, one: bytearray, other: bytearray) -> str | None:
+def _difference(
+    then: os.stat_result, source: str, target: str, one: bytearray, other: bytearray, *, modes: bool
+) -> str | None:
     """How the copy differs from the file, which was *then*; None where it does not. Both buffers are only that."""
     with (
         open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as a,
@@ -373,7 +398,7 @@ def _difference(then: os.stat_result, source: str, target: str, one: bytearray, 
             return "it changed meanwhile"
         if there.st_size != now.st_size:
             return f"{there.st_size} bytes instead of {now.st_size}"
-        if there.st_mode != now.st_mode or not _is_same_time(there, now):
+        if (modes and there.st_mode != now.st_mode) or not _is_same_time(there, now):
             return "its mode or time"
         places = [(0, now.st_size)]
         if now.st_blocks * BLOCK < now.st_size:

@@ -32,12 +32,13 @@ from typing import TYPE_CHECKING, Any
 from vmaf_workspace import guard
 from vmaf_workspace.children import Children
 from vmaf_workspace.clean import refuse_live_runs
-from vmaf_workspace.contract import KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
+from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.identity import carry
 from vmaf_workspace.lock import only_cleaner, open_below, staying
 from vmaf_workspace.migrate_plan import (
     JOURNAL,
+    NO_MODES,
     Moved,
     State,
     aside_of,
@@ -79,23 +80,49 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     if state is None:  # the source still is the workspace
         keeps = guard.is_default_location(source)
         refuse_users(planned)
-        with explained(source):
-            adopt(source)
+        tags = _tags(source) if planned.copied else []
+        _with_room(tags, lambda: adopt(source))
         with _alone(source):
             _refuse_users(source, "migrate")
             journal = {"from": str(source), "to": str(target), "state": State.BEGUN, "keeps_placeholders": keeps}
             with explained(source):
-                _write_journal(source, journal)
-                _make_links_portable(source)
+                _with_room(tags, lambda: _write_journal(source, journal))
+                _with_room(tags, lambda: _make_links_portable(source))
             if not _renamed(source, target):
-                _copy_and_switch(source, target, journal, progress)
+                _copy_and_switch(source, target, journal, progress, modes=planned.keeps_modes)
                 failures = _remove_source(source, target, progress)
     elif state in (State.COMPARED, State.REMOVING):
         with _alone(source):
             failures = _remove_source(source, target, progress)
     if not failures:
         _complete(source, target)
-    return _read_again(replace(planned, failures=tuple(failures)))
+    return _read_again(replace(planned, failures=tuple(failures), left_out=_left_out(planned)))
+
+
+def _left_out(planned: Moved) -> tuple[tuple[str, str], ...]:
+    """What was found missing in the copy, as its journal says, perhaps since an earlier call."""
+    said = journal_of(planned.target).get("left_out")
+    pairs = [pair for pair in said if isinstance(pair, list)] if isinstance(said, list) else planned.left_out
+    return tuple((str(path), str(why)) for path, why in pairs)
+
+
+def _tags(source: Path) -> list[Path]:
+    """Files that cost nothing and come again at the target: a place on a full disk for what has to be written there."""
+    places = [source / subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
+    return [place / CACHE_TAG for place in places if not place.is_symlink() and (place / CACHE_TAG).is_file()]
+
+
+def _with_room(tags: list[Path], step: Callable[[], None]) -> None:
+    """Do *step*, on a full disk again and again while there is one of *tags* to remove before: to get off is why."""
+    while True:
+        try:
+            return step()
+        except (OSError, WorkspaceError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+            if not is_full or not tags:
+                raise
+            tags.pop().unlink(missing_ok=True)
 
 
 def refuse_users(planned: Moved) -> None:
@@ -155,10 +182,7 @@ def _make_portable(
     if name.startswith(REWRITTEN):  # an earlier call was killed between the next two steps
         os.unlink(name, dir_fd=parent)
         return
-    leads_to = os.path.normpath(os.path.join(place.parent, link))
-    is_inside = Path(leads_to) == source or source in Path(leads_to).parents
-    if is_inside == os.path.isabs(link):
-        meant = os.path.relpath(leads_to, place.parent) if is_inside else leads_to
+    if (meant := _meant(source, place.parent, link)) is not None:
         part = f"{REWRITTEN}{os.urandom(8).hex()}"
         os.symlink(meant, part, dir_fd=parent)
         os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), dir_fd=parent, follow_symlinks=False)
@@ -174,6 +198,30 @@ def _opened_below(top: int, directory: str) -> Iterator[int]:
         for name in filter(None, directory.split("/")):
             fd = held.enter_context(opened(name, dir_fd=fd))
         yield fd
+
+
+def _meant(source: Path, parent: Path, link: str) -> str | None:
+    """What *link* has to be to lead to the same from wherever *source* is; None where it does already.
+
+    It does not where its way crosses the top of the tree by a name or by `..`. Each step goes where the system goes:
+    `..` behind a symlink to a directory is the one above that directory. Other links of the tree count as rewritten.
+    """
+    top, at, is_bound = str(source), "/" if os.path.isabs(link) else str(parent), False
+    steps = [step for step in link.split("/") if step not in ("", ".")]
+    for number, step in enumerate(steps):
+        was_inside = _is_in(at, top)
+        to = os.path.dirname(at) if step == ".." else os.path.join(at, step)
+        is_link = step != ".." and number < len(steps) - 1 and os.path.islink(to)
+        at = os.path.realpath(to) if is_link else to
+        if not (was_inside and is_link):  # what a link of the tree means, it will mean
+            is_bound |= was_inside != _is_in(at, top)
+    if not is_bound:
+        return None
+    return os.path.relpath(at, parent) if _is_in(at, top) else at
+
+
+def _is_in(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")
 
 
 def _renamed(source: Path, target: Path) -> bool:
@@ -233,7 +281,9 @@ def _opened(root: Path) -> list[tuple[str, int]]:
     )
 
 
-def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progress: Progress | None) -> None:
+def _copy_and_switch(
+    source: Path, target: Path, journal: dict[str, Any], progress: Progress | None, *, modes: bool
+) -> None:
     from vmaf_workspace import faithful
     from vmaf_workspace.snapshot.local import sync_file_system
 
@@ -255,18 +305,22 @@ def _copy_and_switch(source: Path, target: Path, journal: dict[str, Any], progre
             stage.mkdir(mode=0o700)
         _write_journal(stage, journal)
         carry(source, stage, final=target)
-        faithful.give(str(stage / MARKER), os.lstat(source / MARKER))  # root may be moving what is another user's
+        faithful.give(
+            str(stage / MARKER), os.lstat(source / MARKER), modes=modes
+        )  # root may be moving what is another user's
         bar = progress("copying") if progress else None
-        faithful.copy(tree, str(source), str(stage), without=(MARKER,), progress=bar)
+        faithful.copy(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
         bar = progress("comparing") if progress else None
         with Children([str(stage)], _synced, at_most=1) as syncing:  # the disk works while we compare
-            faithful.compare(tree, str(source), str(stage), without=(MARKER,), progress=bar)
+            faithful.compare(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
             for _, is_synced in syncing:
                 if not is_synced:
                     sync_file_system(str(stage))  # says why
-        faithful.finish(tree, str(source), str(stage))
+        faithful.finish(tree, str(source), str(stage), modes=modes)
+        lost = [] if modes else [("everything", NO_MODES)]
+        lost += tree.left_out + faithful.lost_attributes(tree, str(source), str(stage))
         digests = {"digest": tree.digest(), "copy": faithful.look(str(stage), without=(MARKER,)).digest()}
-        _write_journal(stage, journal | {"state": State.COMPARED} | digests)
+        _write_journal(stage, journal | {"state": State.COMPARED, "left_out": lost} | digests)
         sync_file_system(str(stage))
         _refuse_users(source, "migrate")  # one may have begun since
         _clear_target(source, target)

@@ -14,6 +14,7 @@ from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.guard import LARGEST
+from vmaf_workspace.limits import limits_of
 from vmaf_workspace.unlink import ASIDE
 from vmaf_workspace.whole import read_whole
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from vmaf_workspace.faithful import Tree
 
 JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
+
+
+NO_MODES = "moves without its permission bits: the disk of the target keeps none"
 
 
 class State(StrEnum):
@@ -43,6 +47,7 @@ class Moved:
     apparent_bytes: int = 0
     disk_bytes: int = 0
     left_out: tuple[tuple[str, str], ...] = ()  # (path, why)
+    keeps_modes: bool = True  # the target's file system has permission bits
     failures: tuple[tuple[str, str], ...] = ()  # (path, why it is still at the source)
     is_begun: bool = False  # by an earlier call, which was stopped
     was_done: bool = False  # before this call
@@ -60,8 +65,12 @@ def plan_migration(source: Path, target: Path) -> Moved:
     begun = journal_of(target)
     place = source if os.path.lexists(source) else aside_of(source)
     tree = faithful.look(str(place), without=(MARKER,)) if os.path.isdir(place) else faithful.Tree()
+    lost: list[tuple[str, str]] = []
     if is_copy and belongs(begun, source, target) is None:
         _check_room(tree, target)
+        limits = limits_of(_nearest(target), tree)
+        lost = [("everything", NO_MODES)] if limits.modes else []
+        lost += faithful.lost_attributes(tree, str(place), None) if limits.attributes else []
     return Moved(
         source=source,
         target=target,
@@ -69,7 +78,8 @@ def plan_migration(source: Path, target: Path) -> Moved:
         files=len(tree.files) + len(tree.links),
         apparent_bytes=tree.apparent_bytes,
         disk_bytes=tree.disk_bytes,
-        left_out=tuple(tree.left_out) if is_copy else (),
+        left_out=(*tree.left_out, *lost) if is_copy else (),
+        keeps_modes=not any(why == NO_MODES for _, why in lost),
         is_begun=belongs(begun or journal_of(stage_of(target)), source, target) is not None,
     )
 
@@ -155,6 +165,11 @@ def _check(source: Path, target: Path) -> None:
             raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
         mounts = _mounts(source)
         if mounts:
+            if mounts == ["."]:
+                raise RefusedError(
+                    f"{source} is a mount point, which cannot be removed as a migration removes its source;\n"
+                    "mount that disk where it should be, and name the place with VMAF_WORKSPACE"
+                )
             raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
         stage = journal_of(stage_of(target))
         if stage and belongs(stage, source, target) is None:
@@ -193,16 +208,22 @@ def _mounts(source: Path) -> list[str]:
         return usage_of(source.name, dir_fd=fd).mounts
 
 
+def _nearest(target: Path) -> Path:
+    """The directory that what is above *target* will be made in, or is."""
+    return next(place for place in target.parents if os.path.isdir(place))
+
+
 def _check_room(tree: Tree, target: Path) -> None:
     """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
     from vmaf_workspace import faithful
 
-    nearest = next(place for place in target.parents if os.path.isdir(place))
-    room, needed, inodes = os.statvfs(nearest), tree.disk_bytes, len(tree.files) + len(tree.directories)
+    room, needed, inodes = os.statvfs(_nearest(target)), tree.disk_bytes, len(tree.files) + len(tree.directories)
     stage = stage_of(target)
     if stage.is_dir():
         there = faithful.look(str(stage))
         needed, inodes = needed - there.disk_bytes, inodes - len(there.files) - len(there.directories)
+    if not room.f_blocks:  # ramfs and some network disks do not say
+        return
     free = room.f_bavail * room.f_frsize
     if needed > free or (room.f_files and inodes > room.f_favail):
         raise WorkspaceError(

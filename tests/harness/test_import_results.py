@@ -235,6 +235,41 @@ def test_a_number_of_too_many_digits_is_not_called_cut_short(root: Path, recipe:
     assert any("cut short?" in why for _, why in import_results(recipe, store(root), root).problems)
 
 
+@pytest.mark.parametrize(
+    ("scores", "changes"),
+    [
+        ([1e308, 1e308], {}),
+        (["inf", "-inf"], {}),
+        ([0.5, 0.25], {"content_id": "0x" + "f" * 4000}),
+        ([0.5, 0.25], {"asset_id": "0x" + "f" * 4000}),
+    ],
+)
+def test_an_entry_with_numbers_that_are_none_is_left_and_the_others_are_imported(
+    scores: list[Any], changes: dict[str, Any], root: Path, recipe: Recipe
+) -> None:
+    text = text_of(0, {"VMAF_feature_adm2_scores": scores}, **changes)
+    odd = entry(root, text.replace("'inf'", "inf").replace("'-inf'", "-inf").replace("'0x", "0x").replace("f'", "f"))
+    entry(root, text_of(1))
+    done = import_results(recipe, store(root), root)
+    assert [name for name, _ in done.problems] == [str(odd.relative_to(store(root)))]
+    assert done.stored == 1
+
+
+@pytest.mark.parametrize("about", ['{"other": 1}', "[1]", "3", '{"asset_dict": 3}'])
+def test_an_entry_that_describes_its_asset_in_no_known_way_is_taken_by_what_else_it_says(
+    about: str, root: Path, recipe: Recipe
+) -> None:
+    entry(root, text_of(0, asset=about))
+    done = import_results(recipe, store(root), root)
+    assert (done.stored, done.problems) == (1, [])
+
+
+def test_scores_that_are_infinite_have_pools_as_far_as_these_are_defined(root: Path, recipe: Recipe) -> None:
+    entry(root, text_of(0, {"PSNR_scores": ["inf", "inf"]}).replace("'inf'", "inf"))
+    done = import_results(recipe, store(root), root)
+    assert (done.stored, done.problems) == (1, [])
+
+
 def test_a_dry_run_stores_nothing(root: Path, recipe: Recipe) -> None:
     entry(root, text_of(0))
     assert import_results(recipe, store(root), root, dry_run=True).stored == 1

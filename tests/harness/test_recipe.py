@@ -526,6 +526,27 @@ def test_text_that_doubles_line_by_line_is_refused_before_it_fills_the_memory(cl
         assert "grows beyond any recipe" in str(error)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "x = {N: 1, N: 2}",
+        "x = {N: [open('x')]}",
+        "x = [N][0]",
+        "x = os.path.join('a', N)",
+        "x = open(N)",
+        "x = f'{N:d}'",
+        "x = '%s' % N",
+        "x = ref_videos + [{'path': -N}]",
+        "dis_videos[N]['path'] = 'x'",
+    ],
+)
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0b" + "1_" * 20000 + "1", "0O" + "7" * 9000])
+def test_a_number_that_python_cannot_write_is_named_with_its_line(clips: Path, statement: str, number: str) -> None:
+    error = refused(clips, PAIR + "import os\n# 0x" + "f" * 5000 + "\n" + statement.replace("N", number))
+    assert "a number of thousands of digits" in str(error)
+    assert error.line == PAIR.count("\n") + 3
+
+
 def test_a_list_that_holds_itself_twice_over_and_over_is_refused_at_once(clips: Path) -> None:
     error = refused(clips, PAIR + "a = [0]\n" + "a = [a, a]\n" * 60 + "dis_videos = [{'crf': a}, a]\n")
     assert error.place == "dis_videos[0]"

@@ -102,6 +102,8 @@ def test_the_first_line_is_the_summary_and_the_second_the_frames(
         {"extraction_s": None},
         {"versions": {"ffmpeg": 9}},
         {"versions": "9.0"},
+        {"notes": [{"kind": [], "side": "reference", "text": "cut"}]},
+        {"notes": [{"kind": "damage", "side": "reference", "text": 3}]},
     ],
 )
 def test_a_whole_entry_that_says_something_else_is_set_aside_and_named_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ from trees import (
     live_run,
     process,
     python,
+    run,
     stored,
     without_root_powers,
     workspace,
@@ -31,7 +33,7 @@ from trees import (
 )
 
 from vmaf_workspace import faithful, guard
-from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER
+from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.migrate import REWRITTEN, migrate
 from vmaf_workspace.setup import setup
@@ -809,3 +811,185 @@ def test_a_copy_that_holds_more_than_its_source_is_none(tmp_path: Path) -> None:
     write(tmp_path / "target" / "b")
     with pytest.raises(WorkspaceError, match="'b' is on one side alone"):
         faithful.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+
+
+@pytest.mark.parametrize(
+    ("link", "meant"),
+    [
+        ("{ws}/encode/../notes.txt", "{fast}/notes.txt"),  # absolute, behind a symlinked directory
+        ("../encode/../notes.txt", None),
+        ("sub/../../a.txt", None),  # `..` above where `sub` leads to
+        ("../model/m.pkl", None),
+        ("../../ws/model/m.pkl", "m.pkl"),  # out of the tree and in again, by its name
+        ("{ws}/model/sub/../x.pkl", "{big}/x.pkl"),
+        ("../../a.txt", "{top}/a.txt"),
+        ("../../entry/model/m.pkl", "m.pkl"),  # into the tree by a link from outside of it
+        ("{ws}/workdir/../model/m.pkl", "m.pkl"),
+        ("{top}/a.txt", None),
+    ],
+)
+@pytest.mark.parametrize("across", [False, True], ids=["rename", "copy"])
+def test_a_symlink_means_the_same_after_a_move_whatever_links_and_dots_it_goes_through(
+    link: str, meant: str | None, across: bool, tmp_path: Path, disk: Path
+) -> None:
+    root, fast, big = tmp_path / "ws", tmp_path / "fast" / "a", tmp_path / "big"
+    workspace(root)
+    for place in (fast / "encode", big / "deep"):
+        place.mkdir(parents=True)
+    shutil.rmtree(root / "encode")
+    (root / "encode").symlink_to(fast / "encode")
+    workspace(root)
+    (root / "model" / "sub").symlink_to(big / "deep")
+    (tmp_path / "entry").symlink_to("ws")
+    for place in (fast / "notes.txt", big / "x.pkl", tmp_path / "a.txt", big / "a.txt", root / "model" / "m.pkl"):
+        place.write_text(str(place.relative_to(tmp_path)))
+    names = {"ws": root, "fast": fast, "big": big, "top": tmp_path}
+    place = root / "model" / "link"
+    place.symlink_to(link.format(**names))
+    content = place.read_text() if place.exists() else None
+    age(root)
+    target = (disk if across else tmp_path) / "elsewhere" / "moved"
+    assert move(root, target).code == 0
+    moved = target / "model" / "link"
+    assert (moved.read_text() if moved.exists() else None) == content
+    assert os.readlink(moved) == (link if meant is None else meant).format(**names)
+
+
+BOUND = """
+os.mkdir(Path(sys.argv[2], "disk")); os.mkdir(Path(sys.argv[2], "shown"))
+mount("-t", "tmpfs", "none", Path(sys.argv[2], "disk"))
+subprocess.run(["bindfs", sys.argv[3], Path(sys.argv[2], "disk"), Path(sys.argv[2], "shown")], check=True)
+flags = "--from", sys.argv[1], "--to", Path(sys.argv[2], "shown", "moved"), "--json"
+for more in ("--dry-run", "--yes"):
+    code, out, err = ws("migrate", *flags, more)
+    lost = [[row["path"], row["why"]] for row in json.loads(out)["left_out"]]
+    print(json.dumps([code, lost, os.listdir(Path(sys.argv[2], "disk"))]))
+subprocess.run(["umount", Path(sys.argv[2], "shown")], check=True)
+"""
+
+
+@pytest.mark.skipif(shutil.which("bindfs") is None, reason="bindfs stands for disks that keep less; it is missing")
+@pytest.mark.parametrize(
+    ("lacking", "lost"),
+    [
+        ("--chmod-ignore", ["everything", "moves without its permission bits: the disk of the target keeps none"]),
+        (
+            "--xattr-none",
+            ["model/m.pkl", "moves without its user.from: the disk of the target does not take it"],
+        ),
+    ],
+)
+def test_what_the_disk_of_the_target_does_not_keep_is_named_by_the_dry_run_as_by_the_move(
+    lacking: str, lost: list[str], tmp_path: Path
+) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "model" / "m.pkl").chmod(0o640)
+    try:
+        os.setxattr(root / "model" / "m.pkl", "user.from", b"the team")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    age(root)
+    if lacking == "--chmod-ignore":
+        os.removexattr(root / "model" / "m.pkl", "user.from")
+    done = in_a_mount_namespace(BOUND, root, tmp_path, lacking)
+    dry, wet = map(json.loads, done.out.splitlines())
+    assert dry == [0, [lost], []], done
+    assert wet == [0, [lost], ["moved"]], done
+
+
+def test_an_attribute_that_does_not_fit_is_named(tmp_path: Path, disk: Path) -> None:
+    for top in (tmp_path / "a", disk / "b"):
+        write(top / "m.pkl")
+    tree = faithful.look(str(tmp_path / "a"))
+    try:
+        os.setxattr(tmp_path / "a" / "m.pkl", "user.from", b"the team")
+        os.setxattr(tmp_path / "a" / "m.pkl", "user.kept", b"1")
+        os.setxattr(disk / "b" / "m.pkl", "user.kept", b"1")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    ((path, why),) = faithful.lost_attributes(tree, str(tmp_path / "a"), str(disk / "b"))
+    assert (path, "user.from:" in why, "user.kept" in why) == ("m.pkl", True, False)
+
+
+def test_a_file_that_may_not_be_written_keeps_its_attributes(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from vmaf_workspace import faithful
+source, target = sys.argv[1:]
+os.chmod(f"{source}/m.pkl", 0o600)
+try:
+    os.setxattr(f"{source}/m.pkl", "user.from", b"the team")
+except OSError:
+    sys.exit("no attributes")
+os.chmod(f"{source}/m.pkl", 0o444)
+tree = faithful.look(source)
+faithful.copy(tree, source, target)
+print(faithful.lost_attributes(tree, source, target), oct(os.stat(f"{target}/m.pkl").st_mode))
+"""
+    write(tmp_path / "a" / "m.pkl")
+    (tmp_path / "b").mkdir()
+    done = python(code, tmp_path / "a", tmp_path / "b", prefix=without_root_powers())
+    if "no attributes" in done.err:
+        pytest.skip("no extended attributes here")
+    assert done.out == "[] 0o100444\n", done
+
+
+def test_a_full_disk_can_be_left(tmp_path: Path) -> None:
+    code = """
+disk = Path(sys.argv[1], "disk"); disk.mkdir()
+mount("-t", "tmpfs", "-o", "size=1m,nr_inodes=" + sys.argv[2], "none", disk)
+ws("setup", "--workspace", disk / "ws")
+(disk / "ws" / "model" / "m.pkl").write_text("m")
+(disk / "ws" / "model" / "absolute").symlink_to(disk / "ws" / "model" / "m.pkl")
+try:
+    for number in range(2000):
+        (disk / f"fill{number}").write_bytes(bytes(4096))
+except OSError:
+    pass
+print(ws("migrate", "--yes", "--from", disk / "ws", "--to", Path(sys.argv[1], "moved"))[::2])
+print((Path(sys.argv[1]) / "moved" / "model" / "absolute").read_text(), os.path.lexists(disk / "ws"))
+print(sorted(str(p.parent.name) for p in Path(sys.argv[1], "moved").glob("*/CACHEDIR.TAG")))
+"""
+    tags = sorted(subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME))
+    for number, n_inodes in enumerate(("4000", "100")):
+        place = tmp_path / str(number)
+        place.mkdir()
+        done = in_a_mount_namespace(code, place, n_inodes)
+        assert done.out.splitlines() == ["(0, '')", "m False", str(tags)], done
+
+
+def test_a_disk_that_does_not_say_how_much_is_free_is_no_full_one(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    write(root / "model" / "m.pkl")
+    age(root)
+    code = """
+disk = Path(sys.argv[2], "disk"); disk.mkdir(); mount("-t", "ramfs", "none", disk)
+print(ws("migrate", "--yes", "--from", sys.argv[1], "--to", disk / "moved")[0], (disk / "moved/model/m.pkl").exists())
+"""
+    assert in_a_mount_namespace(code, root, tmp_path).out == "0 True\n"
+
+
+@pytest.mark.parametrize("fault", ["error=EPERM", "error=EBADF", "error=EOVERFLOW", "error=ENOSYS", "retval=0"])
+def test_where_the_kernel_copies_nothing_it_is_copied_by_reading_and_writing(
+    fault: str, tmp_path: Path, disk: Path
+) -> None:
+    strace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=copy_file_range"]
+    strace += ["-e", f"inject=copy_file_range:{fault}"]
+    if shutil.which("strace") is None or run([*strace, "true"]).code != 0:
+        pytest.skip("strace is missing or may not trace here")
+    root = workspace(tmp_path / "ws")
+    content = os.urandom(3 << 20)
+    (root / "model" / "m.json").write_bytes(content)
+    with (root / "model" / "holes.json").open("wb") as file:
+        file.truncate(1 << 20)
+        file.seek(2 << 20)
+        file.write(b"end")
+    age(root)
+    at = ("--workspace", str(root), "--at", str(tmp_path / "backups"))
+    commands = (["backup-models", *at], ["restore-models", *at, "--into", str(tmp_path / "into")])
+    for command in (*commands, ["migrate", "--yes", "--from", str(root), "--to", str(disk / "moved")]):
+        done = run([*strace, sys.executable, "-m", "vmaf_workspace.cli", *command])
+        assert done.code == 0, done
+    for place in (tmp_path / "into", disk / "moved"):
+        assert (place / "model" / "m.json").read_bytes() == content
+        assert (place / "model" / "holes.json").read_bytes() == bytes(2 << 20) + b"end"

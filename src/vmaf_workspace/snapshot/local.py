@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from vmaf_workspace.children import cores
 from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.kernel_copy import copy_in_kernel
 from vmaf_workspace.lock import Holder, about_this_process, take
 from vmaf_workspace.snapshot.location import (
     NOBODYS,
@@ -319,16 +319,7 @@ def copy_file(source: str, to: str, mode: int, *, follow: bool = True) -> None:
 
 
 def _copy(fd: int, out: int) -> None:
-    if sys.platform == "linux":
-        try:
-            while os.copy_file_range(fd, out, 1 << 30):  # makes reflinks on Btrfs and XFS
-                pass
-            return
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-            os.lseek(fd, 0, os.SEEK_SET)
-            os.lseek(out, 0, os.SEEK_SET)
+    copy_in_kernel(fd, out, os.fstat(fd).st_size)  # makes reflinks on Btrfs and XFS
     while chunk := os.read(fd, CHUNK):
         _write_all(out, chunk)
 
