@@ -250,7 +250,7 @@ def test_a_strangers_copy_half_made_is_not_gone_on_with(tmp_path: Path) -> None:
         stage.symlink_to(elsewhere) if kind == "link" else stage.mkdir()
         os.chown(stage, STRANGER, -1, follow_symlinks=False)
         with pytest.raises(RefusedError, match="symlink" if kind == "link" else str(STRANGER)):
-            _copy_and_switch(root, shared / "ws", {}, None)
+            _copy_and_switch(root, shared / "ws", {}, None, modes=True)
         stage.unlink() if kind == "link" else stage.rmdir()
     assert os.listdir(elsewhere) == []
 
