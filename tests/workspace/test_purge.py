@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def planned(root: Path, **selection: object) -> int:
-    return plan_purge(root, selection).apparent_bytes  # type: ignore[arg-type]
+    return plan_purge(root, Selection(**selection)).apparent_bytes  # type: ignore[arg-type]
 
 
 def test_everything_but_the_encodes_goes_without_a_selection(root: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_live_run_stops_it_and_is_named_and_nothing_is_removed(subdir: str, ro
             assert done.code == 4, done
             assert f"process {child.pid}" in done.err
         assert done.json["exit_code"] == 4
-        assert ws("purge-cache", "--dry-run", "--workspace", root).code == 0
+        assert ws("purge-cache", "--dry-run", "--workspace", root).code == 4  # as the real one would
     assert everything(root / "result_store_dir") == before
     assert ws("purge-cache", "--yes", "--workspace", root).code == 0  # its holder died: nobody to wait for
 
