@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vmaf_workspace.command import Command, run
@@ -32,12 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             flags |= _configured(unset)
         except UsageError as error:
-            print(f"vmaf-ws: {error}", file=sys.stderr)
-            return USAGE
+            return _unusable(str(error))
         except Exception as error:  # Invoke's readers raise whatever their parsers do
-            print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
-            return USAGE
+            return _unusable(f"cannot read Invoke's configuration ({type(error).__name__}: {error})")
     return run(command, flags)
+
+
+def _unusable(why: str) -> int:
+    with suppress(OSError):  # where stderr cannot be written, the exit code says it
+        print(f"vmaf-ws: {why}", file=sys.stderr)
+    return USAGE
 
 
 def _joined(words: list[str]) -> list[str]:
@@ -62,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
-        text = (command.function.__doc__ or "").splitlines()[0]
+        text = (command.function.__doc__ or "").partition("\n")[0]
         usage = "%(prog)s [-h] [--workspace WORKSPACE] -- PROGRAM ..." if command.name == "run" else None
         sub = commands.add_parser(command.name, help=text, description=text, usage=usage, allow_abbrev=False)
         sub.set_defaults(command=command)

@@ -68,6 +68,7 @@ class Run:
         self.keep_workfiles = keep_workfiles
         self.command = command if command is not None else " ".join(sys.argv)
         self._since_s = time.time()
+        self._pid = os.getpid()
         self._locks: dict[str, int] = {}
         self._making = threading.Lock()  # worker threads ask for the same directory
 
@@ -84,8 +85,9 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Remove the scratch of the run and free its locks."""
-        if "workdir" in self._locks and not self.keep_workfiles:
+        """Remove the scratch of the run and free its locks; a forked child that leaves has neither to lose."""
+        is_ours = os.getpid() == self._pid
+        if "workdir" in self._locks and not self.keep_workfiles and is_ours:
             aside = f"{ASIDE}{self.id}"  # so that a kill from here on leaves scratch, no riddle
             with suppress(OSError), opened(self.root / "workdir", follow=True) as workdir:
                 os.rename(self.id, aside, src_dir_fd=workdir, dst_dir_fd=workdir)
