@@ -14,7 +14,7 @@ from vmaf_workspace.clean import live_runs
 from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT, STORES, SUBDIRS, Subdir
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.plan import Kept
-from vmaf_workspace.scan import Usage, usage_by_subdir, usage_of
+from vmaf_workspace.scan import Usage, files_below, usage_by_subdir, usage_of
 from vmaf_workspace.snapshot.tree import stopped_wipe
 
 _THEIRS = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1
@@ -101,7 +101,7 @@ def stored(root: Path) -> list[Stored]:
                     usage = usage_of(str(place))
                 except OSError:
                     continue  # it went while we looked
-                paths = [os.path.join(at, name) for at, _, names in os.walk(place) for name in names]
+                paths = list(files_below(place))
                 theirs = sum(_THEIRS.fullmatch(os.path.basename(path)) is not None for path in paths)
                 older = sum(map(_is_older, paths)) if store == FILE_RESULT_STORE else 0
                 about = {"store": store, "executor": executor, "dataset": dataset}
