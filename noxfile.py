@@ -1,4 +1,7 @@
-"""What CI proves: ``nox`` runs lint, types, tests and workspace; ``nox -s bench`` measures."""
+"""What CI proves: ``nox`` runs lint, types, tests and workspace.
+
+``nox -s bench`` measures; ``nox -s lowest`` tries the lowest versions that are allowed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"  # `nox -s workspace` again takes seconds; `nox -R` leaves even the installs out
 nox.options.sessions = ["lint", "types", "tests", "workspace"]
@@ -62,6 +65,15 @@ def workspace(session: nox.Session, override: bool) -> None:
         link.symlink_to(elsewhere)
         session.run(*pytest, f"--vmaf-workspace-base={link}", env={"VMAF_WORKSPACE": None})
         link.unlink()
+
+
+@nox.session(venv_backend="uv")
+def lowest(session: nox.Session) -> None:
+    """Run the fast tests with the lowest versions that `pyproject.toml` allows; needs uv."""
+    session.install("--resolution", "lowest-direct", "-e.[harness,distributed]", *TEST)
+    # What they depend on is new, and deprecates what they did then.
+    warnings = ("-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning")
+    session.run("pytest", "tests", "-n", "2", *warnings, *session.posargs)
 
 
 @nox.session

@@ -7,12 +7,14 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.command import Command, as_flags, drop_output, dry, run
+from vmaf_workspace.command import Command, as_flags, dry, run
 from vmaf_workspace.commands import COMMANDS
 from vmaf_workspace.errors import FAILED, USAGE, UsageError, WorkspaceError
+from vmaf_workspace.lasting import drop
 from vmaf_workspace.trust import why_not
 
 HELP = ("-h", "--help")
@@ -36,9 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise ended
             sys.stdout.flush()
         except OSError as error:
-            drop_output()
-            print(f"vmaf-ws: its output could not be written ({error.strerror})", file=sys.stderr)
-            return FAILED
+            drop(sys.stdout)
+            return _unusable(f"its output could not be written ({error.strerror})", FAILED)
         raise
     command: Command = given.pop("command_")
     if after:
@@ -54,12 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             if config.run.dry:
                 flags = dry(command, flags)
     except WorkspaceError as error:
-        print(f"vmaf-ws: {error}", file=sys.stderr)
-        return error.exit_code
+        return _unusable(str(error), error.exit_code)
     except Exception as error:  # Invoke's readers raise whatever their parsers do
-        print(f"vmaf-ws: cannot read Invoke's configuration ({type(error).__name__}: {error})", file=sys.stderr)
-        return USAGE
+        return _unusable(f"cannot read Invoke's configuration ({type(error).__name__}: {error})", USAGE)
     return run(command, flags)
+
+
+def _unusable(why: str, code: int) -> int:
+    with suppress(OSError):  # where stderr cannot be written, the exit code says it
+        print(f"vmaf-ws: {why}", file=sys.stderr)
+    return code
 
 
 def _before_and_after(words: list[str]) -> tuple[list[str], list[str]]:

@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from vmaf_workspace.errors import FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.lasting import drop, lasting_stderr
 from vmaf_workspace.locate import Location, locate
 
 COMMON = {  # the help of flags that mean the same in every command
@@ -121,8 +122,13 @@ def print_path(text: str) -> None:
 
 
 def run(command: Command, flags: dict[str, Any]) -> int:
-    """Call *command*; an error is printed and becomes its exit code, as does Ctrl-C."""
+    """Call *command*; an error is printed and becomes its exit code, as does Ctrl-C; a full log changes neither."""
     _stand_in_for_closed_streams()
+    with lasting_stderr():
+        return _run(command, flags)
+
+
+def _run(command: Command, flags: dict[str, Any]) -> int:
     code: int | None = None
     if isinstance(sys.stdout, TextIOWrapper):  # a name that the terminal's encoding lacks must not end a task half-way
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -133,13 +139,13 @@ def run(command: Command, flags: dict[str, Any]) -> int:
     except WorkspaceError as error:
         return _failed(command, flags, error, error.exit_code)
     except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
-        drop_output()
+        drop(sys.stdout)
         return FAILED
     except OSError as error:
         try:
             sys.stdout.flush()
         except OSError:
-            drop_output()
+            drop(sys.stdout)
             ended = "stopped where" if code is None else f"ended with {code}, but"
             error = OSError(f"{ended} its output could not be written ({error.strerror})")
         return _failed(command, flags, error, FAILED)
@@ -171,11 +177,6 @@ def _stand_in_for_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # stays open
 
 
-def drop_output() -> None:
-    """Lead stdout to nowhere: what it still holds would fail again when Python ends, with an exit code of its own."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int) -> int:
     print("\n".join(map(printable, f"{command.name}: {error}".split("\n"))), file=sys.stderr)
     if flags.get("json"):
@@ -184,5 +185,5 @@ def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int
         try:
             print(render.object_json(command.name, error=str(error), exit_code=code), flush=True)
         except OSError:  # where stdout is what failed
-            drop_output()
+            drop(sys.stdout)
     return code

@@ -23,6 +23,7 @@ from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
 from vmaf_workspace.lock import STARTING, stale_sessions
 from vmaf_workspace.mounts import mount_at
+from vmaf_workspace.scan import files_below
 from vmaf_workspace.shell import gives_commands, letters, packages
 from vmaf_workspace.snapshot.tree import stopped_wipe
 from vmaf_workspace.status import stored
@@ -204,14 +205,14 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
         shown = ", ".join(map(repr, foreign[:3])) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
         remedy = "no task removes it or backs it up: move it out, or into dataset/"
         yield Finding(level=Level.WARNING, about="workspace", found=f"{shown}: not one of the eight", remedy=remedy)
-    for path in sorted(path for path in (root / "model").rglob("*") if path.suffix.lower() == ".onnx"):
+    for path in _files(root / "model", ".onnx"):
         remedy = "move it, with its sidecar .json, to the checkout's model/tiny/"
         found = f"{path.relative_to(root)}: ONNX, which the Python harness does not read from here"
         yield Finding(level=Level.ERROR, about="model/", found=found, remedy=remedy)
     unsafe: set[str] = set()
     if harness is not None:
         for subdir in BACKED_UP:
-            for path in sorted(path for path in (root / subdir).rglob("*.pkl") if not is_special(path)):
+            for path in [path for path in _files(root / subdir, ".pkl") if not is_special(path)]:
                 try:
                     harness.is_plain(path)
                 except NotReadHereError:  # said below
@@ -221,7 +222,7 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
                     remedy = f"do not load it with anything else; {_held_otherwise(root, path, at)}"
                     yield Finding(level=Level.ERROR, about=f"{subdir}/", found=str(error), remedy=remedy)
     for subdir in sorted({*BACKED_UP} - {"model"}):  # a pickle there is whole without a .model, not the other way round
-        for path in sorted((root / subdir).rglob("*.pkl*.model")):
+        for path in [path for path in _files(root / subdir, ".model") if ".pkl" in path.name]:
             if not os.path.lexists(path.with_suffix("")):
                 found = f"{path.relative_to(root)}: half a model, as {path.stem} is not beside it"
                 remedy = f"move it to where {path.stem} is, or restore that (`ws.restore-models --only`)"
@@ -290,6 +291,10 @@ def _older(root: Path) -> Iterator[Finding]:
         found = f"stored results of an older rule of bringing two videos to one form: {older}; no run takes them"
         remedy = "`ws.purge-cache` frees their room (`--older-than AGE` takes those alone that were not used lately)"
         yield Finding(level=Level.WARNING, about="result_store_dir", found=found, remedy=remedy)
+
+
+def _files(top: Path, ending: str) -> list[Path]:
+    return sorted(Path(path) for path in files_below(top) if path.lower().endswith(ending))
 
 
 def _orphans(root: Path) -> Iterator[Finding]:

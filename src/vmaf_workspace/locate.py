@@ -68,14 +68,26 @@ def locate(explicit: str | os.PathLike[str] | None = None, *, environ: Mapping[s
         return Location(
             checkout.workspace, Source.CHECKOUT, f"default of the checkout that encloses {Path.cwd()}", warnings
         )
-    import platformdirs
-
     return Location(
-        Path(platformdirs.user_data_dir("vmaf-workspace", appauthor=False)) / "workspace",
+        user_directory("data", remedy=f"set {VARIABLE} or give --workspace") / "workspace",
         Source.USER_DATA,
         f"{VARIABLE} is unset and {Path.cwd()} is in no checkout: the user's data directory",
         warnings,
     )
+
+
+def user_directory(kind: str, *, remedy: str = "set HOME") -> Path:
+    """The user's directory for our `data` or `cache`; WorkspaceError where there is no home, as in many containers."""
+    import platformdirs
+
+    find = platformdirs.user_cache_dir if kind == "cache" else platformdirs.user_data_dir
+    try:
+        path = Path(find("vmaf-workspace", appauthor=False))
+    except (RuntimeError, KeyError):  # neither HOME nor an entry of this user
+        path = Path()
+    if not path.is_absolute():
+        raise WorkspaceError(f"this user has no home directory, so nowhere to keep {kind}: {remedy}")
+    return path
 
 
 def find_checkout(start: Path, *, anybodys: bool = False) -> Checkout | None:

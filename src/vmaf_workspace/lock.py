@@ -83,9 +83,9 @@ class Run:
         self.keep_workfiles = keep_workfiles
         self.command = command if command is not None else " ".join(sys.argv)
         self._since_s = time.time()
+        self._pid = os.getpid()
         self._locks: dict[str, int] = {}
         self._making = threading.Lock()  # worker threads ask for the same directory
-        self._pid = os.getpid()
         self._pulse = Pulse(self._locks)
 
     def workdir(self, *components: str) -> Path:

@@ -266,6 +266,24 @@ def _mount_id_without_proc(fd: int) -> int:
     return os.fstat(fd).st_dev
 
 
+def files_below(top: str | os.PathLike[str]) -> Iterator[str]:
+    """Paths of all below *top* that is no directory; no link is followed, however deep it goes.
+
+    What cannot be read, or has a longer name than the system takes, is passed over.
+    """
+    pending = [os.fspath(top)]
+    while pending:  # os.walk and Path.rglob call themselves for each level before Python 3.12 and 3.13
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    else:
+                        yield entry.path
+        except OSError:
+            continue
+
+
 @contextmanager
 def opened(directory: str | Path, *, dir_fd: int | None = None, follow: bool = False) -> Iterator[int]:
     """A descriptor of *directory*; a symlink in its last component is an error unless *follow*."""

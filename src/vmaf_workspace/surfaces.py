@@ -6,6 +6,7 @@ point `vmaf_workspace.inspect` (an `Inspector`). Without one everything else is 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -140,14 +141,22 @@ def trained(root: Path) -> list[Model]:
 
 def _groups(top: Path, surface: Surface) -> list[Model]:
     groups: dict[str, dict[str, os.stat_result]] = {}
-    for directory, names, files in os.walk(top, onerror=_say):
-        is_top = Path(directory) == top
-        left_out = {"tiny"} if is_top and surface is Surface.SHIPPED else set()
-        names[:] = sorted(name for name in names if not name.startswith(".") and name not in left_out)
-        for name in files:
-            path = name if is_top else f"{os.path.relpath(directory, top)}/{name}"
-            is_part = not name.startswith(".") and group_of(path) != path and not is_special(top / path)
-            if is_part and onnx_of(top / path) is None:
+    pending = [""]
+    while pending:  # os.walk calls itself for each level before Python 3.12
+        below = pending.pop()
+        try:
+            with os.scandir(os.path.join(top, below)) as found:
+                entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+        except OSError as error:
+            _say(error)
+            continue
+        for name, is_directory in entries:
+            path = f"{below}{name}"
+            if name.startswith(".") or (surface is Surface.SHIPPED and path == "tiny" and is_directory):
+                continue
+            if is_directory:
+                pending.append(f"{path}/")
+            elif group_of(path) != path and not is_special(top / path) and onnx_of(top / path) is None:
                 groups.setdefault(group_of(path), {})[path] = os.lstat(top / path)
     return [_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
 
@@ -158,7 +167,7 @@ def is_special(path: Path) -> bool:
 
 
 def _say(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
+    if not isinstance(error, FileNotFoundError) and error.errno != errno.ENAMETOOLONG:  # no model of ours is so deep
         raise WorkspaceError(
             f"cannot read {error.filename} ({error.strerror}), so nobody can tell which models are there;\n"
             "make it readable, then try again"

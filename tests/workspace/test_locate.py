@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from trees import python, ws
+from trees import python, subprocess_env, write, ws
 
 from vmaf_workspace.errors import UsageError, WorkspaceError
 from vmaf_workspace.locate import VARIABLE, Source, checkout_at, find_checkout, locate
@@ -241,3 +243,32 @@ def test_where_imports_nothing_heavy() -> None:
     )
     done = python(code)
     assert (done.code, done.out.splitlines()) == (0, ["/ws", "[]"]), done.err
+
+
+def test_a_user_without_a_home_is_told_what_to_set_and_backs_up_where_that_is_said(tmp_path: Path) -> None:
+    prefix = ["setpriv", "--reuid", "23456", "--regid", "23456", "--clear-groups"]
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root becomes a user that nobody knows")
+    tmp_path.chmod(0o755)
+    for above in tmp_path.parents[:2]:
+        above.chmod(0o755)
+    place = tmp_path / "theirs"
+    place.mkdir()
+    os.chown(place, 23456, 23456)
+    gone = {"HOME": None, "XDG_DATA_HOME": None, "XDG_CACHE_HOME": None, "VMAF_WORKSPACE": None, "VMAF_BACKUPS": None}
+    options: dict[str, Any] = {"prefix": prefix, "cwd": place, "env": subprocess_env(**gone)}
+    code = "import sys; from vmaf_workspace.cli import main; sys.exit(main(sys.argv[1:]))"
+    if python("import vmaf_workspace", prefix=prefix, cwd=place).code != 0:
+        pytest.skip("another user may not read these packages")
+    for command in ("where", "setup", "snapshots"):
+        done = python(code, command, **options)
+        assert (done.code, "no home directory" in done.err, "Traceback" in done.err) == (1, True, False), done
+    assert os.listdir(place) == []
+    for command in ("setup", "backup-models", "doctor"):
+        at: list[str | Path] = [] if command == "setup" else ["--at", place / "b"]
+        done = python(code, command, "--workspace", place / "ws", *at, **options)
+        assert "Traceback" not in done.err, done
+        if command == "setup":
+            write(place / "ws" / "model" / "m.json")
+            os.chown(place / "ws" / "model" / "m.json", 23456, 23456)
+    assert len(os.listdir(place / "b" / "snapshots")) == 1

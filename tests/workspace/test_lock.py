@@ -480,3 +480,21 @@ def test_open_files_and_current_directories_of_other_processes_are_seen(tmp_path
         seen = open_paths()
         assert seen[str(tmp_path / "in here")] == child.pid
         assert seen[str(tmp_path / "held")] == child.pid
+
+
+def test_a_forked_child_that_leaves_the_block_takes_nothing_of_its_parents(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from vmaf_workspace.lock import Run
+root = Path(sys.argv[1])
+with Run(root) as run:
+    own = run.workdir()
+    (own / "frames").touch()
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    print((own / "frames").exists())
+print(own.exists())
+"""
+    assert python(code, tmp_path / "ws").out == "True\nFalse\n"

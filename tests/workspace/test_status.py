@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from trees import age, du, ended_run, everything, live_run, python, stored, without_root_powers, workspace, write, ws
+from trees import (
+    age,
+    du,
+    ended_run,
+    everything,
+    live_run,
+    python,
+    run,
+    stored,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
 
 from vmaf_workspace.contract import SUBDIRS
 from vmaf_workspace.status import status
@@ -136,3 +149,23 @@ def test_stored_results_are_counted_by_executor_and_dataset_ours_and_those_of_vm
     assert "1 by VMAF's own harness" in shown
     assert "stores" not in ws("status", "--json", "--workspace", root).json
     assert "no stored results" in ws("status", "--stores", "--workspace", tmp_path / "missing").out
+
+
+def test_what_is_nested_without_end_ends_no_command_with_a_traceback(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    code = """
+import os, sys
+for place in ("result_store_dir/file_result_store/E/D", "model/x"):
+    os.makedirs(f"{sys.argv[1]}/{place}")
+    os.chdir(f"{sys.argv[1]}/{place}")
+    for _ in range(1200):  # in all longer than a path may be
+        os.mkdir("dir")
+        os.chdir("dir")
+"""
+    made = python(code, root)
+    assert made.code == 0, made
+    for command in (["status", "--stores"], ["doctor"], ["models"]):
+        done = ws(*command, "--workspace", root, cwd=tmp_path)
+        assert "Traceback" not in done.err, (command, done)
+        assert "File name too long" not in done.err, (command, done)
+    assert run(["rm", "-rf", str(root)]).code == 0

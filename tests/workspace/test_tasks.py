@@ -321,6 +321,27 @@ def test_a_closed_standard_stream_changes_no_exit_code(closed: str, root: Path) 
         assert (done.code, "Traceback" in done.err) == (code, False), (command, done)
 
 
+def test_a_stderr_without_room_changes_no_exit_code_and_leaves_nothing_undone(root: Path, tmp_path: Path) -> None:
+    model, at = write(root / "model" / "m.json", 10), tmp_path / "backups"
+    for command, code in (
+        ("where", 0),
+        ("clean-scratch --only x", 2),
+        (f"clean-scratch --workspace {tmp_path}", 3),
+        ("purge-cache", 0),
+        (f"backup-models --at {at}", 0),
+        (f"wipe-models --yes --at {at}", 0),
+        (f"restore-models --at {at}", 0),
+        ("no-such-command", 2),
+        ("run -- false", 1),
+    ):
+        age(root)
+        done = run(["sh", "-c", f"exec {sys.executable} -m vmaf_workspace.cli {command} 2> /dev/full"])
+        assert done.code == code, (command, done)
+        assert model.exists() == (not command.startswith("wipe")), command
+    stored(root, "d/1/k")
+    assert run(["sh", "-c", f"exec {sys.executable} -m vmaf_workspace.cli purge-cache 2> /dev/full"]).code == 3
+
+
 @pytest.mark.parametrize("flag", ["", "--json"])
 def test_output_that_finds_no_room_is_1_and_says_that_the_task_itself_ended_well(flag: str, root: Path) -> None:
     age(ended_run(root))

@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 from vmaf_harness.execute import Stopped, stop_on_signals
 from vmaf_harness.testing import shown
 from vmaf_workspace.errors import FAILED, WorkspaceError
+from vmaf_workspace.lasting import Lasting, drop
 
 
 def exit_code(run: Callable[[], int], *, after_stop: str = "") -> int:
@@ -28,48 +29,18 @@ def exit_code(run: Callable[[], int], *, after_stop: str = "") -> int:
             print(shown(error), file=sys.stderr)
             return error.exit_code
         except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
-            _drop(sys.stdout)
+            drop(sys.stdout)
             return FAILED
         except OSError as error:
             print(shown(error), file=sys.stderr)
             try:
                 sys.stdout.flush()
             except OSError:  # it is stdout that failed: it would again when Python ends, with an exit code of its own
-                _drop(sys.stdout)
+                drop(sys.stdout)
             return FAILED
         except Stopped as stopped:
             print(f"stopped by {stopped}{after_stop}", file=sys.stderr)
             return stopped.exit_code
-
-
-class _Lasting:
-    """A stream that goes nowhere once its reader is gone or its disk is full: what is said there is not the work."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError:
-            _drop(self._stream)
-        return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError:
-            _drop(self._stream)
-
-
-def _drop(stream: TextIO) -> None:
-    """Lead *stream*, and what it still holds, to nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 @contextmanager
@@ -78,7 +49,7 @@ def _lasting_streams() -> Iterator[None]:
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         # A stream that was closed when Python began is None (`>&-`).
         sys.stdout = cast("TextIO | None", sys.stdout) or nowhere
-        sys.stderr = cast(TextIO, _Lasting(cast("TextIO | None", sys.stderr) or nowhere))
+        sys.stderr = cast(TextIO, Lasting(cast("TextIO | None", sys.stderr) or nowhere))
         try:
             yield
         finally:

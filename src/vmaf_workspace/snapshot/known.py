@@ -13,7 +13,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Place
+from vmaf_workspace.locate import user_directory
 from vmaf_workspace.snapshot.tree import Signature
 from vmaf_workspace.whole import read_whole, write_whole
 
@@ -34,7 +36,7 @@ def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
         if data["version"] != VERSION:
             return {}
         return {path: (tuple(seen), str(sha256)) for path, (seen, sha256) in data["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WorkspaceError):
         return {}
 
 
@@ -42,15 +44,13 @@ def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None
     """Keep *files* for the next time, but those too fresh to be told from a later version."""
     racy_ns = time.time_ns() - int(RACY_S * 1e9)
     kept = {path: (seen[:-1], sha) for path, (seen, sha) in files.items() if max(seen[1], seen[2]) < racy_ns}
-    path = _file(root, url)
-    with suppress(OSError):
+    with suppress(OSError, WorkspaceError):
+        path = _file(root, url)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps({"version": VERSION, "files": kept}).encode())
 
 
 def _file(root: Path, url: str) -> Path:
-    import platformdirs
-
     where = "\0".join((*Place.of(root).as_json(), url))  # hosts may share a home, and not what lies at a path
     key = hashlib.sha256(os.fsencode(where)).hexdigest()
-    return Path(platformdirs.user_cache_dir("vmaf-workspace", appauthor=False)) / "backups" / f"{key}.json"
+    return user_directory("cache") / "backups" / f"{key}.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from vmaf_workspace import guard
 from vmaf_workspace.contract import SUBDIRS
 from vmaf_workspace.errors import RefusedError, UsageError
-from vmaf_workspace.locate import locate
+from vmaf_workspace.locate import locate, user_directory
 from vmaf_workspace.snapshot.local import LocalDirectory
 from vmaf_workspace.snapshot.location import FORMS, VARIABLE, Location, check_is_ours
 
@@ -57,9 +57,7 @@ def disk_warning(location: Location, root: Path) -> str | None:
 
 
 def _default() -> str:
-    import platformdirs
-
-    return os.path.join(platformdirs.user_data_dir("vmaf-workspace", appauthor=False), "backups")
+    return str(user_directory("data", remedy=f"set {VARIABLE} or give --at") / "backups")
 
 
 def _check(directory: Path, root: Path | None) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from vmaf_workspace.children import each
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
+from vmaf_workspace.scan import files_below
 from vmaf_workspace.snapshot.local import identities
 from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location, check_is_ours, is_bad_block
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, object_name, short
@@ -129,7 +130,7 @@ def installed_loaders() -> list[LoadModel]:
 
 def model_files(top: Path) -> list[Path]:
     """The files below *top* that a loader is asked to load: each `.pkl` and `.json` of `model/`, but for the cards."""
-    found = sorted((top / "model").rglob("*"))
+    found = sorted(map(Path, files_below(top / "model")))
     return [
         path
         for path in found
