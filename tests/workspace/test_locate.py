@@ -249,12 +249,11 @@ def test_a_user_without_a_home_is_told_what_to_set_and_backs_up_where_that_is_sa
     prefix = ["setpriv", "--reuid", "23456", "--regid", "23456", "--clear-groups"]
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root becomes a user that nobody knows")
-    tmp_path.chmod(0o755)
-    for above in tmp_path.parents[:2]:
-        above.chmod(0o755)
     place = tmp_path / "theirs"
     place.mkdir()
     os.chown(place, 23456, 23456)
+    for above in [each for each in place.parents if each.stat().st_mode & 0o777 == 0o700]:  # pytest's own
+        above.chmod(0o711)
     gone = {"HOME": None, "XDG_DATA_HOME": None, "XDG_CACHE_HOME": None, "VMAF_WORKSPACE": None, "VMAF_BACKUPS": None}
     options: dict[str, Any] = {"prefix": prefix, "cwd": place, "env": subprocess_env(**gone)}
     code = "import sys; from vmaf_workspace.cli import main; sys.exit(main(sys.argv[1:]))"

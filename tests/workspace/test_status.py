@@ -164,8 +164,10 @@ for place in ("result_store_dir/file_result_store/E/D", "model/x"):
 """
     made = python(code, root)
     assert made.code == 0, made
-    for command in (["status", "--stores"], ["doctor"], ["models"]):
-        done = ws(*command, "--workspace", root, cwd=tmp_path)
-        assert "Traceback" not in done.err, (command, done)
-        assert "File name too long" not in done.err, (command, done)
-    assert run(["rm", "-rf", str(root)]).code == 0
+    try:
+        for command in (["status", "--stores"], ["doctor"], ["models"]):
+            done = ws(*command, "--workspace", root, cwd=tmp_path)
+            assert "Traceback" not in done.err, (command, done)
+            assert "File name too long" not in done.err, (command, done)
+    finally:  # pytest's own removal calls itself, too
+        assert run(["rm", "-rf", str(root)]).code == 0
