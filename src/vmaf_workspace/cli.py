@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +116,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Lets an error of writing through, which argparse passes over: help that nobody saw is no success."""
+    """Lets an error of writing to stdout through, which argparse passes over: help that nobody saw is no success."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        (file or sys.stderr).write(message or "")
+        with suppress(OSError) if file in (None, sys.stderr) else nullcontext():
+            (file or sys.stderr).write(message or "")
 
 
 class _Version(argparse.Action):

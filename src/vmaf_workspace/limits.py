@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 COARSEST_NS = 2_000_000_000  # time stamps of FAT
 MODES = (0o600, 0o754)  # of which a file system without them keeps one at most
-PROBE = ".vmaf-probe-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +40,16 @@ def twins(paths: list[str]) -> list[tuple[str, str]]:
     return sorted((same[0], same[1]) for same in found.values() if len(same) > 1)
 
 
-def limits_of(directory: Path, tree: Tree) -> Limits:
-    """Try what *tree* needs in *directory*, which is there and stays as it was.
+def limits_of(probe: Path, tree: Tree) -> Limits:
+    """Try what *tree* needs in *probe*, a directory that is made for it and goes again; so does one left by a kill.
 
     Raises RefusedError where names, links or times of it could not be kept at all.
     """
-    probe = directory / f"{PROBE}{os.urandom(8).hex()}"
+    directory = probe.parent
     before = os.stat(directory)
+    with suppress(FileNotFoundError):
+        if os.lstat(probe).st_uid == os.geteuid():
+            shutil.rmtree(probe, ignore_errors=True)  # does not follow a link
     try:
         probe.mkdir(mode=0o700)
     except OSError:  # the copy will say why nothing can be made there

@@ -68,7 +68,7 @@ def plan_migration(source: Path, target: Path) -> Moved:
     lost: list[tuple[str, str]] = []
     if is_copy and belongs(begun, source, target) is None:
         _check_room(tree, target)
-        limits = limits_of(_nearest(target), tree)
+        limits = limits_of(_nearest(target) / f".vmaf-probe-{_hash(target)}", tree)
         lost = [("everything", NO_MODES)] if limits.modes else []
         lost += faithful.lost_attributes(tree, str(place), None) if limits.attributes else []
     return Moved(
@@ -120,14 +120,16 @@ def belongs(journal: dict[str, Any], source: Path, target: Path) -> State | None
 
 def aside_of(directory: Path) -> Path:
     """Where *directory* is while it goes; a name of its own, so that the next call finds it."""
-    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    return directory.with_name(f"{ASIDE}{name}")
+    return directory.with_name(f"{ASIDE}{_hash(directory)}")
 
 
 def stage_of(target: Path) -> Path:
     """Where the copy is until it is whole: beside *target*, under a name of its own, so that the next call finds it."""
-    name = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
-    return target.with_name(f".vmaf-moving-{name}")
+    return target.with_name(f".vmaf-moving-{_hash(target)}")
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def is_on_one_disk(source: Path, target: Path) -> bool:

@@ -267,6 +267,7 @@ def test_a_user_without_a_home_is_told_what_to_set_and_backs_up_where_that_is_sa
         at: list[str | Path] = [] if command == "setup" else ["--at", place / "b"]
         done = python(code, command, "--workspace", place / "ws", *at, **options)
         assert "Traceback" not in done.err, done
+        assert command == "doctor" or done.code == 0, done
         if command == "setup":
             write(place / "ws" / "model" / "m.json")
             os.chown(place / "ws" / "model" / "m.json", 23456, 23456)
