@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,8 @@ class EncodeResultStore:
         """Entries of the same key, whatever dataset and number they were made for; listed once, since that is slow."""
         if encode.executor_id not in self._entries:
             listed: dict[str, list[Path]] = {}
-            for path in (self.directory / encode.executor_id).glob("*/*/*.json"):
+            top = self.directory / encode.executor_id
+            for path in (top / name for name in glob("*/*/*.json", root_dir=top)):  # whatever a purge takes meanwhile
                 listed.setdefault(path.stem, []).append(path)
             self._entries[encode.executor_id] = listed
         return self._entries[encode.executor_id].get(encode.key, [])

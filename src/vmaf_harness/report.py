@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ class Entry:
 def entries(root: Path) -> list[Entry]:
     """Models by name, then runs, the oldest first; files that are not ours are passed over."""
     cards = sorted((root / "model").glob(f"*{SUFFIX}"))
-    runs = sorted((root / "output").glob("*/statistics.json"), key=_mtime_ns)
+    output = root / "output"
+    runs = sorted((output / name for name in glob("*/statistics.json", root_dir=output)), key=_mtime_ns)
     return [entry for path in (*cards, *runs) for entry in _read(path, root)]
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ CONTENT_HASHES = ".content_hashes.jsonl"
 BROKEN = ".broken"  # suffix of an entry that could not be read
 _NO_FLOAT = 1 << 1023
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
-_TRIES = 100  # each is lost only to a purge that has just removed the last file there
+_PATIENCE_S = 10.0  # with purges, each of which has just removed the last file there
 _RACY_S = 2.0  # coarsest time stamps of a file system in use (FAT): a file this fresh may still change unseen
 
 
@@ -231,15 +232,14 @@ def directory(root: Path) -> Path:
 
 def in_its_directory(path: Path, write: Callable[[], None]) -> None:
     """Make the directory of *path* and *write* there; again where a purge, which empties it just now, takes it away."""
-    for tries_left in reversed(range(_TRIES)):
+    until_s = time.monotonic() + _PATIENCE_S
+    while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write()
+            return write()
         except (FileNotFoundError, FileExistsError):  # the latter from `mkdir`, for what is gone at its second look
-            if not tries_left:
+            if time.monotonic() > until_s:
                 raise
-        else:
-            return
 
 
 class ContentHashes:
@@ -406,7 +406,9 @@ def _are_numbers(values: object) -> bool:
 
 def _remove_left_over(path: Path) -> None:
     """Remove temporary files of writers of the same entry that were killed."""
-    for temporary in path.parent.glob(f".{path.stem}.*.tmp"):
+    # Not Path.glob, which raises where a purge takes the directory at this moment.
+    for name in glob(f".{escape(path.stem)}.*.tmp", root_dir=path.parent):
+        temporary = path.parent / name
         with suppress(OSError):
             if time.time() - temporary.stat().st_mtime > _LEFT_OVER_S:
                 temporary.unlink()

@@ -29,7 +29,7 @@ from vmaf_workspace.setup import setup
 
 ENGINE = Engine("/usr/bin/ffmpeg", "9.0", "3.0.0")
 VMAF = extraction("VMAF")
-RACES = 300
+RACES = 60
 MEASURED = Measurement(
     frames={"vmaf": [50.0, 60.0, 100.0], "integer_motion2": [0.0, 1.0, 2.0]},
     means={"vmaf": 70.000001, "integer_motion2": 1.0},
