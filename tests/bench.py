@@ -272,8 +272,8 @@ def bench_cached(place: Path, runs: int) -> None:
     One is measured; the store then holds that measurement of 48 frames for each of the 10 000 distorted videos.
     """
     from vmaf_harness.engine import find_engine
-    from vmaf_harness.features import extraction
     from vmaf_harness.measure import Measurement
+    from vmaf_harness.quality_type import extraction
     from vmaf_harness.recipe import read_recipe
     from vmaf_harness.store import FileResultStore
 

@@ -19,10 +19,10 @@ from typing import Any
 from vmaf_harness.encode import Encoded
 from vmaf_harness.encode_plan import Encode, Picture
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.plain import is_number
 from vmaf_harness.recipe import Reference
 from vmaf_harness.store import BROKEN, CONTENT_HASHES, ContentHashes, in_its_directory
 from vmaf_harness.store import directory as file_result_store
-from vmaf_harness.transform import is_number
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import ENCODE_STORE
 from vmaf_workspace.errors import RefusedError, WorkspaceError

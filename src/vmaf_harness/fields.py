@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from vmaf_harness.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
-from vmaf_harness.transform import is_number
+from vmaf_harness.plain import is_number
 
 LABELS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
 

@@ -13,11 +13,11 @@ from typing import Any
 from vmaf_harness import pickles
 from vmaf_harness.engine import PROBE_S, Engine, find_engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import BUILT_IN as BUILT_IN
-from vmaf_harness.features import WRITES_FILES, writes_files
 from vmaf_harness.ffmpeg import environment, quoted
 from vmaf_harness.model import check_info, num_models
 from vmaf_harness.model_group import is_collection, read_model
+from vmaf_harness.quality_type import BUILT_IN as BUILT_IN
+from vmaf_harness.quality_type import WRITES_FILES, writes_files
 
 _FRAME = (
     "-nostdin",

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_harness.forest import Forest
 from vmaf_harness.parameters import DEFAULT_NUM_MODELS, FOREST_TYPE, MODEL_TYPES, SVR_TYPES
-from vmaf_harness.plain import PLAIN, plain, short
+from vmaf_harness.plain import PLAIN, is_number, plain, short
 from vmaf_harness.svm import Floats, Svm
-from vmaf_harness.transform import ScoreTransform, is_number
+from vmaf_harness.transform import ScoreTransform
 
 MOST_FEATURES = 64  # libvmaf reads no more
 GROUP_HASH = "group_sha256"

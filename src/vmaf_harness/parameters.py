@@ -14,9 +14,9 @@ from vmaf_harness.features import Extraction
 from vmaf_harness.literal import read_literals
 from vmaf_harness.metrics import AGGREGATES, Wanted, extractor, family, metric_name
 from vmaf_harness.places import Place
-from vmaf_harness.plain import PLAIN, plain, short
+from vmaf_harness.plain import PLAIN, is_number, plain, short
 from vmaf_harness.recipe import read_parameters
-from vmaf_harness.transform import ScoreTransform, is_number
+from vmaf_harness.transform import ScoreTransform
 
 _T = TypeVar("_T")
 # Some files hold all. VMAF's own harness reads feature_optional_dict; the other was ours by mistake.

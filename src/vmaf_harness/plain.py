@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import reprlib
+import sys
 from collections.abc import Iterator
-from typing import Any
-
-from vmaf_harness.transform import is_number
+from typing import Any, TypeGuard
 
 PLAIN = "finite numbers, text, true, false, None, and lists and dictionaries of these"
 _MOST_ITEMS = 100_000
@@ -23,6 +22,12 @@ def plain(value: object) -> Any:
     100 000 parts, or is nested deeper than 20, is not plain either.
     """
     return _of(value, 0, itertools.count())
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether this is a finite number that fits into a float; a truth value is none."""
+    # No math.isfinite: it fails on an integer of 400 digits.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def short(value: object) -> str:

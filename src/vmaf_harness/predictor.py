@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError, StatisticsError
-from vmaf_harness.features import BUILT_IN, Extraction, extraction
+from vmaf_harness.features import Extraction
 from vmaf_harness.parameters import FeatureParam, option_problem
 from vmaf_harness.plain import short
+from vmaf_harness.quality_type import BUILT_IN, extraction
 from vmaf_harness.scoring import Outcome, PairScore, Spread
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.store import Result

@@ -37,8 +37,8 @@ def score(
     """Score one distorted video against its reference; nothing is stored."""
     from vmaf_harness.asset import PAIRINGS
     from vmaf_harness.execute import Stopped, stop_on_signals
-    from vmaf_harness.features import QUALITY_TYPES
     from vmaf_harness.predictor import quality
+    from vmaf_harness.quality_type import QUALITY_TYPES
     from vmaf_harness.scoring import pooled, score_pair
     from vmaf_harness.statistics import POOLS
     from vmaf_workspace.locate import locate

@@ -14,7 +14,7 @@ from typing import Any
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.parameters import FeatureParam, feature_name
-from vmaf_harness.transform import is_number
+from vmaf_harness.plain import is_number
 from vmaf_workspace.sidecar import REGISTRY, known_sha256, sidecar_of
 
 MOST_BYTES = 1 << 28  # such a model has some kilobytes

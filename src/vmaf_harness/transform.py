@@ -6,10 +6,11 @@ What VMAF's phone model is; its definition is libvmaf's (`libvmaf/src/predict.c`
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
+
+from vmaf_harness.plain import is_number
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which reading parameters need not wait for
     import numpy as np
@@ -78,12 +79,6 @@ class ScoreTransform:
         if self.out_gte_in:
             y = np.maximum(x, y)
         return y
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether this is a finite number that fits into a float; a truth value is none."""
-    # No math.isfinite: it fails on an integer of 400 digits.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _number(value: object, name: str) -> float | None:

@@ -14,9 +14,9 @@ from trainable import Trainable
 
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import Engine, find_engine
-from vmaf_harness.features import extraction
 from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.measure import Job, Measurement, measure
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.script import run_extraction
 
 

@@ -16,8 +16,8 @@ from vmaf_harness import pickles
 from vmaf_harness.asset import Asset
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.extract import Extracted, content_hash, extract, write_table
-from vmaf_harness.features import extraction
 from vmaf_harness.parameters import FeatureParam, read_feature_param
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.recipe import read_recipe
 from vmaf_harness.scoring import RunOptions, score_pair
 from vmaf_harness.script import run_extraction

@@ -15,8 +15,9 @@ import pytest
 
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction, extraction
+from vmaf_harness.features import Extraction
 from vmaf_harness.import_results import UNKNOWN, import_results, read_literal
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.recipe import Recipe, read_recipe
 from vmaf_harness.store import FileResultStore
 from vmaf_workspace.clean import Selection, plan_purge

@@ -16,7 +16,7 @@ import pytest
 from clips import ENCODERS, Clips, ffmpegs_below, recipe, start, wait_until
 
 from vmaf_harness.engine import find_engine
-from vmaf_harness.features import extraction
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.recipe import read_recipe
 from vmaf_harness.store import FileResultStore, directory
 from vmaf_workspace.setup import setup
@@ -133,7 +133,7 @@ def test_kill_9_during_a_result_write_leaves_no_half_result(dataset: Path, vmaf_
         "import sys, pathlib, dataclasses\n"
         "from vmaf_harness.recipe import read_recipe\n"
         "from vmaf_harness.engine import Engine\n"
-        "from vmaf_harness.features import extraction\n"
+        "from vmaf_harness.quality_type import extraction\n"
         "from vmaf_harness.measure import Measurement\n"
         "from vmaf_harness.store import FileResultStore\n"
         "store = FileResultStore(pathlib.Path(sys.argv[1]), extraction('VMAF'), Engine('f', '1', '1'), warn=print)\n"

@@ -17,13 +17,14 @@ from clips import Clips, asset, container
 from vmaf_harness.asset import Video
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction, extraction
+from vmaf_harness.features import Extraction
 from vmaf_harness.ffmpeg import Processes
 from vmaf_harness.measure import Job, measure
 from vmaf_harness.model import Model
 from vmaf_harness.model_group import json_bytes, read_model, write_model
 from vmaf_harness.parameters import FeatureParam, feature_name, model_param
 from vmaf_harness.predictor import features_of
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.svm import Svm
 from vmaf_harness.training import Table, fit
 from vmaf_harness.transform import ScoreTransform

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from vmaf_harness.asset import Asset
 from vmaf_harness.engine import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction, extraction
+from vmaf_harness.features import Extraction
 from vmaf_harness.measure import Measurement
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.store import CONTENT_HASHES, ContentHashes, FileResultStore, directory
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.setup import setup

@@ -18,7 +18,7 @@ import pytest
 from clips import ENCODERS, N_FRAMES, Clips, ffmpeg, program, recipe, start
 
 from vmaf_harness.engine import Engine
-from vmaf_harness.features import extraction
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.report import entries
 from vmaf_harness.scoring import score_pair
 from vmaf_harness.script import run_cleaning_cache, run_testing

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaf_harness.features import QUALITY_TYPES
+from vmaf_harness.quality_type import QUALITY_TYPES
 from vmaf_harness.recipe import read_recipe
 from vmaf_harness.script.ending import exit_code
 from vmaf_workspace import render

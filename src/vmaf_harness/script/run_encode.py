@@ -21,9 +21,10 @@ from vmaf_harness.encoders import find_encoders
 from vmaf_harness.encoding import Outcome, encode_all, plan_ladder, stored
 from vmaf_harness.engine import Engine, find_engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction, extraction
+from vmaf_harness.features import Extraction
 from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
 from vmaf_harness.progress import Progress
+from vmaf_harness.quality_type import extraction
 from vmaf_harness.recipe import read_recipe, read_references
 from vmaf_harness.scoring import RunOptions, note_lines, score_assets
 from vmaf_harness.script.ending import exit_code

@@ -15,11 +15,11 @@ from vmaf_harness.asset import PAIRINGS
 from vmaf_harness.card import is_of_training
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.execute import Stopped
-from vmaf_harness.features import QUALITY_TYPES
 from vmaf_harness.labels import labels_of
 from vmaf_harness.plot import PlotError, check_directory
 from vmaf_harness.predictor import quality
 from vmaf_harness.progress import Progress
+from vmaf_harness.quality_type import QUALITY_TYPES
 from vmaf_harness.recipe import Recipe, read_recipe
 from vmaf_harness.scoring import Outcome, RunOptions, note_lines, score_assets, with_pool
 from vmaf_harness.script.ending import exit_code
