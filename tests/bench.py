@@ -244,7 +244,7 @@ def run_testing(recipe: Path, workspace: Path, *flags: str) -> Timed:
 
 def bench_extraction(place: Path, runs: int) -> None:
     """12 assets of 1080p × 48 frames against the best of several schedules of bare ffmpeg; then the same, cached."""
-    from vmaf_harness.engine import find_engine
+    from vmaf_harness.engine.binary import find_engine
 
     ffmpeg = find_engine().path
     with place_in(place) as top:
@@ -271,11 +271,11 @@ def bench_cached(place: Path, runs: int) -> None:
 
     One is measured; the store then holds that measurement of 48 frames for each of the 10 000 distorted videos.
     """
-    from vmaf_harness.engine import find_engine
-    from vmaf_harness.measure import Measurement
-    from vmaf_harness.quality_type import extraction
-    from vmaf_harness.recipe import read_recipe
-    from vmaf_harness.store import FileResultStore
+    from vmaf_harness.engine.binary import find_engine
+    from vmaf_harness.measure.measurement import Measurement
+    from vmaf_harness.measure.store import FileResultStore
+    from vmaf_harness.model.quality_type import extraction
+    from vmaf_harness.recipe.dataset import read_recipe
 
     with place_in(place) as top:
         reference = top / "ref.y4m"
@@ -343,7 +343,7 @@ def bare_ladder(ffmpeg: str, references: list[Path], at_once: int, *, shared: bo
 
 def bench_encode(place: Path, runs: int) -> None:
     """12 rungs of 3 references, 720p × 48 frames, against bare ffmpeg; ours also verifies, hashes and stores."""
-    from vmaf_harness.engine import find_engine
+    from vmaf_harness.engine.binary import find_engine
 
     ffmpeg = find_engine().path
     with place_in(place) as top:
@@ -485,13 +485,13 @@ def bench_training(place: Path, runs: int) -> None:
     """1000 clips whose features are stored, against a script that imports scikit-learn, loads a table and fits."""
     import numpy as np
 
-    from vmaf_harness.engine import find_engine
-    from vmaf_harness.measure import Measurement
-    from vmaf_harness.parameters import FeatureParam
-    from vmaf_harness.recipe import read_recipe
-    from vmaf_harness.scoring import RunOptions, score_assets
-    from vmaf_harness.store import FileResultStore
-    from vmaf_workspace.lock import Run
+    from vmaf_harness.engine.binary import find_engine
+    from vmaf_harness.measure.measurement import Measurement
+    from vmaf_harness.measure.scoring import RunOptions, score_assets
+    from vmaf_harness.measure.store import FileResultStore
+    from vmaf_harness.model.parameters import FeatureParam
+    from vmaf_harness.recipe.dataset import read_recipe
+    from vmaf_workspace.live.lock import Run
 
     with place_in(place) as top:
         reference, workspace, recipe = top / "ref.y4m", top / "ws", top / "bench_dataset.py"
@@ -538,8 +538,8 @@ def bench_training(place: Path, runs: int) -> None:
 
 def bench_bootstrap(place: Path, runs: int) -> None:
     """The fits of a bootstrap model of 20 members on 1000 clips: by one thread, and by one a core."""
-    from vmaf_harness.parameters import FeatureParam, model_param
-    from vmaf_harness.training import Table, fit
+    from vmaf_harness.model.parameters import FeatureParam, model_param
+    from vmaf_harness.training.fit import Table, fit
 
     features = FeatureParam(atoms=tuple(("VMAF_integer_feature", atom) for atom in SIX))
     parameters = {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9, "gamma": 0.05, "num_models": 20}

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.plot import why_no_plot
-from vmaf_workspace import commands
+from vmaf_harness.report.plot import why_no_plot
+from vmaf_workspace.commands import workspace
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
+from vmaf_workspace.disk.atomic import replacing
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.setup import ensure, explained
-from vmaf_workspace.whole import replacing
 
 NAME = "demo"
 FRAMES = 48  # of each clip: two seconds, which is enough to see
@@ -59,9 +59,9 @@ def run_demo(root: Path, clips: Sequence[Path] = ()) -> int:
     print(f"(the labels are the scores of {TEACHER}, nobody's opinions)", flush=True)
     made = {subdir.name: _files(root / subdir.name) for subdir in SUBDIRS}
     print(_RULE.format("ws.status"), flush=True)
-    code = commands.status(workspace=str(root))
+    code = workspace.status(workspace=str(root))
     print(_RULE.format("ws.clean-scratch"), flush=True)
-    code = commands.clean_scratch(workspace=str(root)) or code
+    code = workspace.clean_scratch(workspace=str(root)) or code
     _print_end(root, recipe, made)
     return code if problem is None else code or FAILED
 
@@ -97,8 +97,8 @@ def _files(directory: Path) -> list[Path]:
 
 def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     """Where each subdirectory got its files, and what to do with the model, in commands that can be pasted."""
-    from vmaf_harness.engine import find_engine
-    from vmaf_harness.ffmpeg import quoted
+    from vmaf_harness.engine.binary import find_engine
+    from vmaf_harness.engine.ffmpeg import quoted
 
     ffmpeg = find_engine().path
 

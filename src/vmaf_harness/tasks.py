@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from vmaf_harness.training_tasks import DATASET, TRAINING, flags, positional, running
-from vmaf_workspace.command import Command
+from vmaf_workspace.commands.command import Command
 from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.tasks import as_task
 
 if TYPE_CHECKING:
-    from vmaf_harness.features import Extraction
+    from vmaf_harness.measure.extraction import Extraction
 
 
 def score(
@@ -35,14 +35,14 @@ def score(
     json: bool = False,
 ) -> int:
     """Score one distorted video against its reference; nothing is stored."""
-    from vmaf_harness.asset import PAIRINGS
-    from vmaf_harness.execute import Stopped, stop_on_signals
-    from vmaf_harness.predictor import quality
-    from vmaf_harness.quality_type import QUALITY_TYPES
-    from vmaf_harness.scoring import pooled, score_pair
+    from vmaf_harness.engine.jobs import Stopped, stop_on_signals
+    from vmaf_harness.measure.scoring import pooled, score_pair
+    from vmaf_harness.model.predictor import quality
+    from vmaf_harness.model.quality_type import QUALITY_TYPES
+    from vmaf_harness.recipe.asset import PAIRINGS
     from vmaf_harness.statistics import POOLS
+    from vmaf_workspace.live.lock import Run
     from vmaf_workspace.locate import locate
-    from vmaf_workspace.lock import Run
 
     for flag, given in (("--reference", reference), ("--distorted", distorted)):
         if not given:
@@ -54,7 +54,7 @@ def score(
     root = locate(workspace).path
     wanted, predictor = quality(quality_type, root, model=vmaf_model or None, warn=_warn)
     if save_plot:
-        from vmaf_harness.plot import check_directory
+        from vmaf_harness.report.plot import check_directory
 
         check_directory(Path(save_plot))
     try:
@@ -73,14 +73,14 @@ def score(
     for note in found.notes:
         _warn(f"{note.kind}: {videos[note.side]}: {note.text}")
     if json:
-        from vmaf_workspace import render
+        from vmaf_workspace.commands import tables
 
         pools = {name: None if isnan(each) else each for name, each in found.pools.items()}  # NaN is no JSON
         notes = [{"kind": each.kind, "video": videos[each.side], "text": each.text} for each in found.notes]
         fields: dict[str, Any] = {"score": number, "pools": pools, "notes": notes, "frames": pair.frames}
         if spread is not None:
             fields["bootstrap"] = asdict(spread)
-        print(render.object_json("score", executor_id=wanted.executor_id, pool=pool, **fields))
+        print(tables.object_json("score", executor_id=wanted.executor_id, pool=pool, **fields))
     else:
         print(f"{wanted.type} {number:.6f}")
         if spread is not None:
@@ -88,7 +88,7 @@ def score(
             print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
         print(f"{pool} of {found.n_frames} frames, {wanted.executor_id}, {found.extraction_s:.1f} s", file=sys.stderr)
     if save_plot:  # after the score, which no plot is worth
-        from vmaf_harness.plot import PlotError
+        from vmaf_harness.report.plot import PlotError
 
         sys.stdout.flush()
         try:
@@ -100,21 +100,21 @@ def score(
 
 
 def _warn(message: str) -> None:
-    from vmaf_workspace import render
+    from vmaf_workspace.commands import tables
 
-    print(render.printable(message), file=sys.stderr)
+    print(tables.printable(message), file=sys.stderr)
 
 
 def _plot_frames(
     directory: Path, distorted: Path, scores: list[float], pools: Mapping[str, float], wanted: Extraction
 ) -> None:
-    from vmaf_harness.plot import frames_plot
-    from vmaf_workspace import render
+    from vmaf_harness.report.plot import frames_plot
+    from vmaf_workspace.commands import tables
 
     path = directory / f"{distorted.stem}_{wanted.executor_id}_frames.png"
     pooled = {name: pools[name] for name in ("mean", "harmonic_mean", "perc5", "min")}
     frames_plot(path, scores, distorted.name, pooled, wanted.executor_id)
-    print(render.printable(str(path)), file=sys.stderr)
+    print(tables.printable(str(path)), file=sys.stderr)
 
 
 def encode(
@@ -185,19 +185,19 @@ def score_dataset(
 
 def report(*, workspace: str = "", json: bool = False) -> int:
     """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
-    from vmaf_harness.report import entries
+    from vmaf_harness.report.summary import entries
     from vmaf_harness.statistics import agreement_line
-    from vmaf_workspace import render
+    from vmaf_workspace.commands import tables
     from vmaf_workspace.locate import locate
 
     found = entries(locate(workspace).path)
     if json:
         listed = [asdict(each) for each in found]
-        print(render.object_json("report", entries=listed))
+        print(tables.object_json("report", entries=listed))
         return DONE
     for each in found:
         line = agreement_line(f"{each.path}: {each.what}", each.statistics, each.kind or "")
-        print(render.printable(f"{line}; labels: {each.labels}" if each.labels else line))
+        print(tables.printable(f"{line}; labels: {each.labels}" if each.labels else line))
     if not found:
         print("no model and no run has statistics here", file=sys.stderr)
     return DONE
@@ -209,10 +209,10 @@ def import_results(
     """Take results of VMAF's own harness into our store, as measured by it; its entries stay as they are."""
     from dataclasses import asdict
 
-    from vmaf_harness import import_results as _import
-    from vmaf_harness.recipe import read_recipe
-    from vmaf_harness.store import directory
-    from vmaf_workspace import render
+    from vmaf_harness.measure import import_results as _import
+    from vmaf_harness.measure.store import directory
+    from vmaf_harness.recipe.dataset import read_recipe
+    from vmaf_workspace.commands import tables
     from vmaf_workspace.locate import locate
 
     if not dataset:
@@ -224,17 +224,17 @@ def import_results(
     done = _import.import_results(recipe, locate(store).path if store else directory(root), root, dry_run=dry_run)
     code = FAILED if done.problems else DONE
     if json:
-        print(render.object_json("import-results", dry_run=dry_run, **asdict(done), exit_code=code))
+        print(tables.object_json("import-results", dry_run=dry_run, **asdict(done), exit_code=code))
         return code
     verb = "would import" if dry_run else "imported"
-    print(f"{verb} {render.count_text(done.stored, 'result')}; {done.known} were imported before")
+    print(f"{verb} {tables.count_text(done.stored, 'result')}; {done.known} were imported before")
     if done.of_other_datasets:
-        print(f"left: {render.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+        print(f"left: {tables.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
     if done.of_several_models:
-        print(f"left: {render.count_text(done.of_several_models, 'metric')} of several models at once")
+        print(f"left: {tables.count_text(done.of_several_models, 'metric')} of several models at once")
     if done.others:
-        print(f"left: {render.count_text(done.others, 'file')} that are no results")
-    render.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
+        print(f"left: {tables.count_text(done.others, 'file')} that are no results")
+    tables.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
     return code
 
 

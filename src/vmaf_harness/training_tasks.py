@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmaf_workspace.command import Command
+from vmaf_workspace.commands.command import Command
 from vmaf_workspace.errors import UsageError
 
 

@@ -11,11 +11,11 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.command import Command, as_flags, dry, run
-from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.commands.command import Command, as_flags, dry, run
+from vmaf_workspace.commands.lasting_stderr import drop
+from vmaf_workspace.commands.workspace import COMMANDS
+from vmaf_workspace.disk.trust import why_not
 from vmaf_workspace.errors import FAILED, USAGE, UsageError, WorkspaceError
-from vmaf_workspace.lasting import drop
-from vmaf_workspace.trust import why_not
 
 HELP = ("-h", "--help")
 VARIABLES = {"INVOKE_RUNTIME_CONFIG", "INVOKE_WS_PATH", "INVOKE_WS_BACKUPS", "INVOKE_RUN_DRY"}

@@ -11,10 +11,10 @@ import pwd
 from pathlib import Path
 
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS
+from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.trust import is_everybodys, why_not
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.locate import VARIABLE, checkout_at, find_checkout
-from vmaf_workspace.trust import is_everybodys, why_not
-from vmaf_workspace.whole import read_whole
 
 LARGEST = 1 << 20  # bytes of a marker file; ours has some hundred
 

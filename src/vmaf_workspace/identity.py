@@ -24,9 +24,9 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
+from vmaf_workspace.disk.atomic import put, read_whole
+from vmaf_workspace.disk.path_text import here, stored
 from vmaf_workspace.guard import LARGEST
-from vmaf_workspace.names import here, stored
-from vmaf_workspace.whole import put, read_whole
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
 MIGRATION = "migration.json"  # beside it, of a workspace that `ws.migrate` moved

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.trust import why_not
 from vmaf_workspace.errors import UsageError, WorkspaceError
-from vmaf_workspace.trust import why_not
-from vmaf_workspace.whole import read_whole
 
 VARIABLE = "VMAF_WORKSPACE"
 RESOURCE_VARIABLE = "VMAF_RESOURCE"

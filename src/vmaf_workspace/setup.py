@@ -22,11 +22,11 @@ from vmaf_workspace.contract import (
     SUBDIRS,
     Loss,
 )
+from vmaf_workspace.disk.atomic import put
+from vmaf_workspace.disk.git_index import as_tracked
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.identity import WORKSPACE, Owner, begin, take_turn
 from vmaf_workspace.locate import VARIABLE
-from vmaf_workspace.tracked import as_tracked
-from vmaf_workspace.whole import put
 
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.whole import read_whole
+from vmaf_workspace.disk.atomic import read_whole
 
 REGISTRY = "registry.json"  # beside the models
 INT8 = ".int8"  # m.int8.onnx is m.onnx, quantised, and shares its sidecar

@@ -13,10 +13,10 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
-from vmaf_workspace.command import Command, Configured, as_flags, dry, run
-from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.commands.command import Command, Configured, as_flags, dry, run
+from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.errors import DONE, UsageError, WorkspaceError
-from vmaf_workspace.session import after_dashes
+from vmaf_workspace.live.session import after_dashes
 
 CONFIGURED = {"workspace": "path", "at": "backups"}  # flag -> its default in Invoke's configuration, below `ws`
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_harness.asset import Asset, Video
-from vmaf_harness.engine import Engine
-from vmaf_harness.measure import Measurement
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.measure.measurement import Measurement
+from vmaf_harness.recipe.asset import Asset, Video
 
 N_FRAMES = 12
 Measured = Callable[..., Measurement]  # what the fixture `measured` gives

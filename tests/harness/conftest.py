@@ -12,11 +12,11 @@ import trainable
 from clips import ENCODERS, N_FRAMES, Clips, Measured, asset, container, ffmpeg
 from trainable import Trainable
 
-from vmaf_harness.asset import Video
-from vmaf_harness.engine import Engine, find_engine
-from vmaf_harness.ffmpeg import Processes
-from vmaf_harness.measure import Job, Measurement, measure
-from vmaf_harness.quality_type import extraction
+from vmaf_harness.engine.binary import Engine, find_engine
+from vmaf_harness.engine.ffmpeg import Processes
+from vmaf_harness.measure.measurement import Job, Measurement, measure
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.recipe.asset import Video
 from vmaf_harness.script import run_extraction
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vmaf_harness.asset import RAW_FORMATS, Asset, Video, check_asset, frame_bytes, frame_count
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.recipe.asset import RAW_FORMATS, Asset, Video, check_asset, frame_bytes, frame_count
 
 
 def raw(path: Path, frames: float, *, width: int = 6, height: int = 4, fmt: str = "yuv420p") -> Video:

@@ -13,10 +13,10 @@ import pytest
 from clips import start, wait_until
 from trainable import LABELS, Trainable, write_features, write_model, write_recipe
 
-from vmaf_harness.checkpoint import Checkpoints, key_of
-from vmaf_harness.parameters import FeatureParam, ModelParam, model_param
+from vmaf_harness.model.parameters import FeatureParam, ModelParam, model_param
 from vmaf_harness.script import run_vmaf_cross_validation, run_vmaf_training, run_vmaf_tuning
-from vmaf_harness.training import Table
+from vmaf_harness.training.checkpoints import Checkpoints, key_of
+from vmaf_harness.training.fit import Table
 
 FEATURES = FeatureParam(atoms=(("VMAF_integer_feature", "adm2"), ("VMAF_integer_feature", "motion2")))
 ADM, MOTION = FEATURES.feature_names

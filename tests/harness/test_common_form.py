@@ -20,13 +20,13 @@ import pytest
 from clips import HEIGHT_PX, WIDTH_PX, Clips, Measured, container, ffmpeg
 from numpy.typing import NDArray
 
-from vmaf_harness.asset import Asset, Video
-from vmaf_harness.common_form import common_form
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.header import read_headers
-from vmaf_harness.measure import Measurement
-from vmaf_harness.pixel_format import planar, samples
+from vmaf_harness.measure.common_form import common_form
+from vmaf_harness.measure.header import read_headers
+from vmaf_harness.measure.measurement import Measurement
+from vmaf_harness.measure.pixel_format import planar, samples
+from vmaf_harness.recipe.asset import Asset, Video
 
 N = 6  # frames
 PROPERTIES = {  # codec -> its container, bit depths, chroma

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trainable import CONTENTS, Trainable, write_model, write_recipe
 
-from vmaf_harness.cross_validation import Fold, cross_validate, folds_by_content, leave_one_source_out
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.parameters import FeatureParam, model_param
+from vmaf_harness.model.parameters import FeatureParam, model_param
 from vmaf_harness.script import run_vmaf_cross_validation
-from vmaf_harness.training import Table, TrainingError, fit
+from vmaf_harness.training.cross_validation import Fold, cross_validate, folds_by_content, leave_one_source_out
+from vmaf_harness.training.fit import Table, TrainingError, fit
 
 FEATURES = FeatureParam(atoms=(("VMAF_integer_feature", "adm2"), ("VMAF_integer_feature", "vif_scale0")))
 SVR = model_param("LIBSVMNUSVR", {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9})

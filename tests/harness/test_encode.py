@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 from clips import N_FRAMES, Clips, ffmpeg, ffmpegs_below, program, start, wait_until
 
-from vmaf_harness.encode_plan import MOST_PIXELS, grouped
-from vmaf_harness.encoders import find_encoders
-from vmaf_harness.engine import Engine
-from vmaf_harness.ladder import Rung, read_ladder
-from vmaf_harness.recipe import read_recipe
+from vmaf_harness.encode.encoders import find_encoders
+from vmaf_harness.encode.ladder import Rung, read_ladder
+from vmaf_harness.encode.plan import MOST_PIXELS, grouped
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script.run_encode import main as run_encode
 from vmaf_harness.script.run_testing import main as run_testing
 from vmaf_harness.tasks import encode as task
@@ -177,7 +177,7 @@ def test_rungs_of_a_reference_share_an_ffmpeg_as_far_as_memory_goes(
     ladder = ("--crf", "30", "32", "34", "36", "--preset", "ultrafast", "--dry-run")
     assert run_encode([str(references()), "out", *ladder]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
-    monkeypatch.setattr("vmaf_harness.encode_plan.MOST_PIXELS", 2 * 176 * 144)
+    monkeypatch.setattr("vmaf_harness.encode.plan.MOST_PIXELS", 2 * 176 * 144)
     assert run_encode([str(references()), "out", *ladder]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert grouped([]) == []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vmaf_harness.encode import Encoded
-from vmaf_harness.encode_store import FORMAT, EncodeResultStore
+from vmaf_harness.encode.store import FORMAT, EncodeResultStore
+from vmaf_harness.encode.transcode import Encoded
 
 
 @pytest.mark.parametrize("path", ["\ud800", "a/\udcff", "a" * 5000, "../x", "/etc/passwd", "a\0b", "", 3, None, []])

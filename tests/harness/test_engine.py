@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from clips import Clips, program, recipe
 
-from vmaf_harness.engine import Engine, find_engine
+from vmaf_harness.engine.binary import Engine, find_engine
+from vmaf_harness.engine.ffmpeg import environment
 from vmaf_harness.errors import EngineError
-from vmaf_harness.ffmpeg import environment
 from vmaf_harness.script import run_encode, run_testing
 
 # What ffmpeg 7.0.2 of imageio-ffmpeg 0.6 says where float features are asked for, and else.

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from vmaf_harness.engine.ffmpeg import Processes
+from vmaf_harness.engine.jobs import Stopped, run_jobs, shares, stop_on_signals
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import Stopped, run_jobs, shares, stop_on_signals
-from vmaf_harness.ffmpeg import Processes
-from vmaf_workspace.children import cores
+from vmaf_workspace.disk.workers import cores
 
 
 def ignored(index: int, made: int | HarnessError) -> None:
@@ -138,7 +138,7 @@ def test_a_scheduler_that_is_not_there_is_an_error() -> None:
     if find_spec("distributed") is None:  # importing it here would take seconds
         pytest.skip("Dask is in the extra distributed")
     code = (
-        "from vmaf_harness.execute import run_jobs\n"
+        "from vmaf_harness.engine.jobs import run_jobs\n"
         "from vmaf_harness.errors import HarnessError\n"
         "try: run_jobs([1], print, print, at_once=1, keep_going=False, scheduler='tcp://127.0.0.1:9')\n"
         "except HarnessError as error: print(error)\n"

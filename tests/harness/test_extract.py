@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from trainable import CRFS, LABELS, SIX, Trainable, write_features, write_recipe
 
-from vmaf_harness import pickles
-from vmaf_harness.asset import Asset
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.extract import Extracted, content_hash, extract, write_table
-from vmaf_harness.parameters import FeatureParam, read_feature_param
-from vmaf_harness.quality_type import extraction
-from vmaf_harness.recipe import read_recipe
-from vmaf_harness.scoring import RunOptions, score_pair
+from vmaf_harness.measure.scoring import RunOptions, score_pair
+from vmaf_harness.model import pickles
+from vmaf_harness.model.parameters import FeatureParam, read_feature_param
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.recipe.asset import Asset
+from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script import run_extraction
-from vmaf_workspace.lock import Run
+from vmaf_harness.training.feature_table import Extracted, content_hash, extract, write_table
+from vmaf_workspace.live.lock import Run
 
 
 def extracted(

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from clips import N_FRAMES
 
+from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import Processes
-from vmaf_harness.inspection import why_not_in_libvmaf
-from vmaf_harness.measure import Job, measure
-from vmaf_harness.model_group import read_model
-from vmaf_harness.quality_type import extraction
+from vmaf_harness.measure.measurement import Job, measure
+from vmaf_harness.model.files import read_model
+from vmaf_harness.model.inspection import why_not_in_libvmaf
+from vmaf_harness.model.quality_type import extraction
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from clips import N_FRAMES, Clips, container, ffmpeg, ffmpegs_below, program, raw, wait_until
 
-from vmaf_harness.common_form import common_form
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.ffmpeg import Processes, StoppedError, quoted
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.ffmpeg import Processes, StoppedError, quoted
-from vmaf_harness.header import read_headers
-from vmaf_harness.measure import Job, arguments, measure
+from vmaf_harness.measure.common_form import common_form
+from vmaf_harness.measure.header import read_headers
+from vmaf_harness.measure.measurement import Job, arguments, measure
 
 ODD_NAMES = [
     b"a b",
@@ -312,7 +312,7 @@ def test_stopping_ends_what_runs_and_nothing_runs_after(tmp_path: Path) -> None:
 def test_kill_9_of_the_parent_leaves_no_process(tmp_path: Path) -> None:
     text = (
         "import sys, threading, pathlib\n"
-        "from vmaf_harness.ffmpeg import Processes\n"
+        "from vmaf_harness.engine.ffmpeg import Processes\n"
         "here = pathlib.Path(sys.argv[1])\n"
         "processes = Processes()\n"
         "def run(i):\n"

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from clips import ffmpegs_below, wait_until
 
-from vmaf_harness.model_group import read_model
+from vmaf_harness.model.files import read_model
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
 
 INVOKE = Path(sys.executable).with_name("invoke")

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction
-from vmaf_harness.import_results import UNKNOWN, import_results, read_literal
-from vmaf_harness.quality_type import extraction
-from vmaf_harness.recipe import Recipe, read_recipe
-from vmaf_harness.store import FileResultStore
-from vmaf_workspace.clean import Selection, plan_purge
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.import_results import UNKNOWN, import_results, read_literal
+from vmaf_harness.measure.store import FileResultStore
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_workspace.removal.candidates import Selection, plan_purge
+from vmaf_workspace.report.status import stored
 from vmaf_workspace.setup import setup
-from vmaf_workspace.status import stored
 
 EXECUTOR = "VMAF_feature_V0.2.7"
 SCORES = {"VMAF_feature_vif_scale0_scores": [0.5, 0.25], "VMAF_feature_adm2_scores": [0.9, 1.0]}
@@ -291,7 +291,7 @@ def test_purge_selects_entries_of_both_kinds_by_executor_and_dataset(root: Path,
 def test_the_task_reports_and_fails_where_something_was_left(root: Path, recipe: Recipe) -> None:
     entry(root, text_of(0))
     entry(root, text_of(1)[:50])
-    code = "import sys; from vmaf_harness.tasks import COMMANDS; from vmaf_workspace.command import run; " + (
+    code = "import sys; from vmaf_harness.tasks import COMMANDS; from vmaf_workspace.commands.command import run; " + (
         "sys.exit(run(next(c for c in COMMANDS if c.name == 'import-results'), "
         "dict(dataset=sys.argv[1], workspace=sys.argv[2], json=True)))"
     )

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from clips import ENCODERS, Clips, ffmpegs_below, recipe, start, wait_until
 
-from vmaf_harness.engine import find_engine
-from vmaf_harness.quality_type import extraction
-from vmaf_harness.recipe import read_recipe
-from vmaf_harness.store import FileResultStore, directory
+from vmaf_harness.engine.binary import find_engine
+from vmaf_harness.measure.store import FileResultStore, directory
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_workspace.setup import setup
 
 STOPS_WITHIN_S = 2.0
@@ -131,11 +131,11 @@ def test_kill_9_during_extraction_leaves_no_ffmpeg_and_a_usable_workspace(
 def test_kill_9_during_a_result_write_leaves_no_half_result(dataset: Path, vmaf_workspace: Path) -> None:
     text = (
         "import sys, pathlib, dataclasses\n"
-        "from vmaf_harness.recipe import read_recipe\n"
-        "from vmaf_harness.engine import Engine\n"
-        "from vmaf_harness.quality_type import extraction\n"
-        "from vmaf_harness.measure import Measurement\n"
-        "from vmaf_harness.store import FileResultStore\n"
+        "from vmaf_harness.recipe.dataset import read_recipe\n"
+        "from vmaf_harness.engine.binary import Engine\n"
+        "from vmaf_harness.model.quality_type import extraction\n"
+        "from vmaf_harness.measure.measurement import Measurement\n"
+        "from vmaf_harness.measure.store import FileResultStore\n"
         "store = FileResultStore(pathlib.Path(sys.argv[1]), extraction('VMAF'), Engine('f', '1', '1'), warn=print)\n"
         "pair = read_recipe(pathlib.Path(sys.argv[2])).assets[0]\n"
         "made = Measurement(frames={'vmaf': [99.123456] * 30000}, means={'vmaf': 99.0}, extraction_s=1.0)\n"

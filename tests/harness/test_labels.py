@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vmaf_harness.labels import Labels, labels_in, labels_of
-from vmaf_harness.recipe import Recipe
+from vmaf_harness.recipe.dataset import Recipe
+from vmaf_harness.recipe.labels import Labels, labels_in, labels_of
 
 
 def a_recipe(kind: str | None, source: str | None = None) -> Recipe:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction
-from vmaf_harness.ffmpeg import Processes
-from vmaf_harness.measure import Job, measure
-from vmaf_harness.metrics import OPTIONS, Wanted, check, metric_name
-from vmaf_harness.parameters import FeatureParam
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.measurement import Job, measure
+from vmaf_harness.measure.metrics import OPTIONS, Wanted, check, metric_name
+from vmaf_harness.model.parameters import FeatureParam
 
 ADM2 = "VMAF_integer_feature_adm2_score"
 GIVEN = {"vif_prescale_method": "bilinear"}  # where another number is not another value
@@ -114,7 +114,7 @@ def test_an_option_that_no_name_shows_is_for_all_features_of_an_extractor_or_for
 
 
 def test_every_atom_of_both_kinds_is_measured_as_upstream_defines_it(job: Callable[..., Job]) -> None:
-    from vmaf_harness.parameters import _ATOMS
+    from vmaf_harness.model.parameters import _ATOMS
 
     for kind in ("VMAF_feature", "VMAF_integer_feature"):
         found = {

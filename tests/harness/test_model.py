@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 from clips import Clips, asset, container
 
-from vmaf_harness.asset import Video
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction
-from vmaf_harness.ffmpeg import Processes
-from vmaf_harness.measure import Job, measure
-from vmaf_harness.model import Model
-from vmaf_harness.model_group import json_bytes, read_model, write_model
-from vmaf_harness.parameters import FeatureParam, feature_name, model_param
-from vmaf_harness.predictor import features_of
-from vmaf_harness.quality_type import extraction
-from vmaf_harness.svm import Svm
-from vmaf_harness.training import Table, fit
-from vmaf_harness.transform import ScoreTransform
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.measurement import Job, measure
+from vmaf_harness.model.files import json_bytes, read_model, write_model
+from vmaf_harness.model.model import Model
+from vmaf_harness.model.parameters import FeatureParam, feature_name, model_param
+from vmaf_harness.model.predictor import features_of
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.model.svm import Svm
+from vmaf_harness.model.transform import ScoreTransform
+from vmaf_harness.recipe.asset import Video
+from vmaf_harness.training.fit import Table, fit
 
 AGREE = 1e-3  # of a score between 0 and 100, per frame
 PHONE = {"p0": 1.70674692, "p1": 1.72643844, "p2": -0.00705305, "out_gte_in": "true"}  # of VMAF's phone model

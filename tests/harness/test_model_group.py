@@ -20,13 +20,13 @@ import pytest
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.svm import NuSVR
 
-from vmaf_harness import pickles
 from vmaf_harness.errors import ForeignModelError, HarnessError
-from vmaf_harness.model import Model
-from vmaf_harness.model_group import group_files, read_model, settle, write_model
-from vmaf_harness.parameters import FeatureParam, model_param
-from vmaf_harness.svm import Svm
-from vmaf_harness.training import Table, fit
+from vmaf_harness.model import pickles
+from vmaf_harness.model.files import group_files, read_model, settle, write_model
+from vmaf_harness.model.model import Model
+from vmaf_harness.model.parameters import FeatureParam, model_param
+from vmaf_harness.model.svm import Svm
+from vmaf_harness.training.fit import Table, fit
 
 FEATURES = FeatureParam(atoms=(("VMAF_feature", "adm2"), ("VMAF_feature", "vif_scale0")))
 
@@ -359,7 +359,7 @@ def test_what_was_killed_before_it_was_whole_is_removed_once_it_is_old(nowhere: 
 WRITER = """
 import sys
 from pathlib import Path
-from vmaf_harness.model_group import read_model, write_model
+from vmaf_harness.model.files import read_model, write_model
 models = [read_model(Path("a.pkl")), read_model(Path("b.pkl"))]
 print("ready", flush=True)
 while True:

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from clips import Clips, Measured, container, ffmpeg, recipe
 
-from vmaf_harness.asset import Asset
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.frames import first_apart, listed
-from vmaf_harness.measure import Measurement
-from vmaf_harness.notes import Note, lines
+from vmaf_harness.measure.frames import first_apart, listed
+from vmaf_harness.measure.measurement import Measurement
+from vmaf_harness.measure.notes import Note, lines
+from vmaf_harness.measure.store import directory
+from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.script import run_extraction, run_testing
-from vmaf_harness.store import directory
 from vmaf_harness.tasks import score
-from vmaf_workspace.doctor import Level, examine
 from vmaf_workspace.locate import locate
-from vmaf_workspace.status import stored
+from vmaf_workspace.report.doctor import Level, examine
+from vmaf_workspace.report.status import stored
 
 Printed = pytest.CaptureFixture[str]
 FINE = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "8")

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vmaf_harness import pickles
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.model import pickles
 
 
 def shared_by_many() -> list[object]:
@@ -244,7 +244,7 @@ def test_a_shape_of_thousands_of_sides_is_refused_at_once() -> None:
     side = b"\x8a\xff" + b"\x7f" * 255  # multiplied, two hundred thousand such would take hours
     content = b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01(" + side + b"q\x01" + b"h\x01" * 200_000
     content += b"tcnumpy\ndtype\n(X\x02\x00\x00\x00f8tRI00\nC\x08" + b"\0" * 8 + b"tb."
-    text = "import sys; from vmaf_harness import pickles; pickles.loads(sys.stdin.buffer.read(), 'bomb.pkl')"
+    text = "import sys; from vmaf_harness.model import pickles; pickles.loads(sys.stdin.buffer.read(), 'bomb.pkl')"
     done = subprocess.run([sys.executable, "-c", text], input=content, capture_output=True, check=False, timeout=20)
     assert b"refused an array's shape" in done.stderr
 
@@ -291,7 +291,9 @@ PAIRS = b")" + b"2\x86" * 60  # a pair of a pair of a pair …, each of one twic
 def test_keys_whose_hash_would_never_be_done_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "evil.pkl"
     path.write_bytes(b"\x80\x04" + content)
-    text = "import sys; from pathlib import Path; from vmaf_harness import pickles; pickles.read(Path(sys.argv[1]))"
+    text = (
+        "import sys; from pathlib import Path; from vmaf_harness.model import pickles; pickles.read(Path(sys.argv[1]))"
+    )
     # In a process of its own, which can be ended: nothing else ends a hash.
     done = subprocess.run([sys.executable, "-c", text, path], capture_output=True, text=True, check=False, timeout=20)
     assert "evil.pkl: refused a" in done.stderr

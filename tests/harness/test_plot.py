@@ -18,8 +18,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from vmaf_harness import plot
-from vmaf_harness.plot import Pairs, PlotError, _colours, frames_plot, residual_plot, scatter_plot, why_no_plot
+from vmaf_harness.report import plot
+from vmaf_harness.report.plot import Pairs, PlotError, _colours, frames_plot, residual_plot, scatter_plot, why_no_plot
 from vmaf_harness.statistics import curve, linear_fit, logistic_fit, statistics
 
 Pixels = npt.NDArray[np.int_]
@@ -255,7 +255,7 @@ def test_threads_draw_the_same_picture_at_the_same_time(tmp_path: Path) -> None:
 
 def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.plot import Pairs, scatter_plot\n"
+        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.report.plot import Pairs, scatter_plot\n"
         "assert 'matplotlib' not in sys.modules\n"
         "two = Pairs(title='t', labels=[1.0, 2.0], predictions=[1.0, 2.0], content_ids=[0, 1], statistics=None)\n"
         f"scatter_plot(Path({str(tmp_path / 'p.png')!r}), two)\n"
@@ -382,7 +382,7 @@ a line that is none
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from vmaf_harness.plot import Pairs, frames_plot, scatter_plot
+from vmaf_harness.report.plot import Pairs, frames_plot, scatter_plot
 two = Pairs(title="t", labels=[-1.0, 2.0], predictions=[-1.0, 2.0], content_ids=[0, 1], statistics=None)
 scatter_plot(Path(sys.argv[1], "p.png"), two)
 frames_plot(Path(sys.argv[1], "f.png"), [1.0, 2.0], "t", {"mean": 1.5}, "VMAF")
@@ -449,7 +449,7 @@ def test_settings_and_back_end_are_the_callers_own_again(tmp_path: Path) -> None
     """In a notebook we are a guest."""
     code = (
         "import logging, matplotlib, warnings\nfrom pathlib import Path\n"
-        "from vmaf_harness.plot import frames_plot\n"
+        "from vmaf_harness.report.plot import frames_plot\n"
         "matplotlib.rcParams['font.size'] = 31\nlogging.getLogger('matplotlib').setLevel(logging.INFO)\n"
         "before = dict(matplotlib.rcParams.copy()), list(warnings.filters)\n"
         f"frames_plot(Path({str(tmp_path / 'f.png')!r}), [1.0, 2.0], 't', {{}}, 'VMAF')\n"
@@ -469,7 +469,7 @@ def test_a_broken_matplotlib_is_one_line(tmp_path: Path) -> None:
         package = tmp_path / name / "matplotlib"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text(text + "\n")
-        code = "from vmaf_harness.plot import why_no_plot\nprint(why_no_plot())"
+        code = "from vmaf_harness.report.plot import why_no_plot\nprint(why_no_plot())"
         environ = {**os.environ, "PYTHONPATH": str(package.parent)}
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environ)
         assert len(done.stdout.splitlines()) == 1

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
-from vmaf_harness.asset import Asset, Video
 from vmaf_harness.errors import RecipeError
-from vmaf_harness.recipe import Recipe, read_recipe, read_references
+from vmaf_harness.recipe.asset import Asset, Video
+from vmaf_harness.recipe.dataset import Recipe, read_recipe, read_references
 
 HEAD = "yuv_fmt = 'yuv420p'\nwidth = 64\nheight = 48\n"
 SIZED = HEAD + "quality_width = 32\nquality_height = 24\n"

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmaf_harness.errors import RecipeError
-from vmaf_harness.literal import read_literals
-from vmaf_harness.recipe import read_parameters, read_recipe, read_references
+from vmaf_harness.recipe.dataset import read_parameters, read_recipe, read_references
+from vmaf_harness.recipe.source import read_literals
 
 HEAD = "dataset_name = 'd'\nyuv_fmt = 'yuv420p'\nwidth = 64\nheight = 48\n"
 PAIR = HEAD + "ref_videos = [{'content_id': 0, 'path': 'r.yuv'}]\n"

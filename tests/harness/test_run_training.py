@@ -18,15 +18,16 @@ from clips import program, start
 from matplotlib.figure import Figure
 from trainable import LABELS, SIX, Trainable, write_features, write_model, write_recipe
 
-from vmaf_harness import pickles, plot
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model_group import read_model
-from vmaf_harness.report import entries
+from vmaf_harness.measure.store import directory
+from vmaf_harness.model import pickles
+from vmaf_harness.model.files import read_model
+from vmaf_harness.report import plot
+from vmaf_harness.report.summary import entries
 from vmaf_harness.script import run_testing, run_vmaf_cross_validation, run_vmaf_training
-from vmaf_harness.store import directory
 from vmaf_harness.tasks import score
-from vmaf_workspace.surfaces import trained
+from vmaf_workspace.report.models import trained
 
 Printed = pytest.CaptureFixture[str]
 BOOTSTRAP = "BOOTSTRAP_LIBSVMNUSVR"

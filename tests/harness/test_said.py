@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from clips import ffmpeg
 
-from vmaf_harness.engine import Engine
-from vmaf_harness.ffmpeg import OPENS_OTHERS, environment
-from vmaf_harness.said import MOST_TOO_SMALL_PX, damage, lines_of, names_others, reason
-from vmaf_harness.signature import container
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.container import container
+from vmaf_harness.engine.ffmpeg import OPENS_OTHERS, environment
+from vmaf_harness.engine.log import MOST_TOO_SMALL_PX, damage, lines_of, names_others, reason
 
 X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=12:open-gop=1")
 SOUND = {  # name -> how it is encoded

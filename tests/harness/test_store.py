@@ -18,13 +18,13 @@ from clips import asset, container
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vmaf_harness.asset import Asset
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction
-from vmaf_harness.measure import Measurement
-from vmaf_harness.quality_type import extraction
-from vmaf_harness.store import CONTENT_HASHES, ContentHashes, FileResultStore, directory
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.measurement import Measurement
+from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, FileResultStore, directory
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.recipe.asset import Asset
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.setup import setup
 
@@ -243,7 +243,7 @@ def test_a_video_replaced_under_the_same_name_is_another_result(
 def test_a_replacement_with_the_old_size_and_time_is_noticed(
     store: Callable[..., FileResultStore], pair: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vmaf_harness.store._RACY_S", -1.0)  # the file counts as old at once
+    monkeypatch.setattr("vmaf_harness.measure.store._RACY_S", -1.0)  # the file counts as old at once
     first = store()
     put(first, pair)
     first.save_hashes()
@@ -388,7 +388,7 @@ def _age(path: Path) -> None:
 @pytest.fixture
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as old enough to be remembered as soon as they are written."""
-    monkeypatch.setattr("vmaf_harness.store._RACY_S", -1.0)
+    monkeypatch.setattr("vmaf_harness.measure.store._RACY_S", -1.0)
 
 
 @pytest.mark.usefixtures("old")

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmaf_harness.asset import Asset, RawScores, Video
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.recipe import Recipe, read_recipe
-from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, OWN_MODELS, SUREAL_MODELS, _one_form, labelled
+from vmaf_harness.recipe.asset import Asset, RawScores, Video
+from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, OWN_MODELS, SUREAL_MODELS, _one_form, labelled
 
 NAN = math.nan
 # Two contents, whose references are asset 0 and asset 2, and one observer (the last) who likes everything.
@@ -170,8 +170,8 @@ def test_without_sureal_the_error_names_the_extra_and_the_models_that_need_nothi
     code = (
         f"import sys; sys.path.insert(0, {source!r})\n"
         "from pathlib import Path\n"
-        "from vmaf_harness.asset import Asset, Video\nfrom vmaf_harness.recipe import Recipe\n"
-        "from vmaf_harness.subjective import labelled\n"
+        "from vmaf_harness.recipe.asset import Asset, Video\nfrom vmaf_harness.recipe.dataset import Recipe\n"
+        "from vmaf_harness.recipe.subjective import labelled\n"
         "v = Video(path=Path('r'), yuv_fmt='notyuv')\n"
         "a = Asset(dataset='d', content_id=0, asset_id=0, reference=v, distorted=v, raw_scores=((0, (1.0,)),))\n"
         "r = Recipe(name='d', path=Path('x.py'), assets=(a,), missing=(), label_kind='os', ref_score=5.0)\n"

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from clips import ENCODERS, N_FRAMES, Clips, ffmpeg, program, recipe, start
 
-from vmaf_harness.engine import Engine
-from vmaf_harness.quality_type import extraction
-from vmaf_harness.report import entries
-from vmaf_harness.scoring import score_pair
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.measure.scoring import score_pair
+from vmaf_harness.measure.store import directory
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.report.summary import entries
 from vmaf_harness.script import run_cleaning_cache, run_testing
-from vmaf_harness.store import directory
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 
 Printed = pytest.CaptureFixture[str]
 

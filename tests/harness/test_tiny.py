@@ -15,8 +15,8 @@ import pytest
 from trainable import SIX, Trainable
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.model.tiny import read_tiny
 from vmaf_harness.script import run_testing
-from vmaf_harness.tiny import read_tiny
 
 onnx = pytest.importorskip("onnx", reason="the tests' own model needs the package onnx")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")

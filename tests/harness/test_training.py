@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model import Model
-from vmaf_harness.model_group import read_model, write_model
-from vmaf_harness.parameters import FeatureParam, model_param
-from vmaf_harness.svm import Svm
-from vmaf_harness.training import Table, TrainingError, fit
+from vmaf_harness.model.files import read_model, write_model
+from vmaf_harness.model.model import Model
+from vmaf_harness.model.parameters import FeatureParam, model_param
+from vmaf_harness.model.svm import Svm
+from vmaf_harness.training.fit import Table, TrainingError, fit
 
 FEATURES = FeatureParam(atoms=tuple(("VMAF_integer_feature", atom) for atom in ("adm2", "motion2", "vif_scale0")))
 ADM, MOTION, VIF = FEATURES.feature_names
@@ -186,11 +186,11 @@ ENDLESS = """
 import sys
 import numpy as np
 import sklearn.svm
-from vmaf_harness.cross_validation import cross_validate, folds_by_content
-from vmaf_harness.parameters import FeatureParam, model_param
-from vmaf_harness.script.ending import exit_code
-from vmaf_harness.training import Table, fit
-from vmaf_harness.tuning import tune
+from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
+from vmaf_harness.model.parameters import FeatureParam, model_param
+from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.training.fit import Table, fit
+from vmaf_harness.training.tuning import tune
 features = FeatureParam(atoms=(("VMAF_feature", "adm2"), ("VMAF_feature", "vif_scale0")))
 draw, n = np.random.RandomState(0).uniform, 4000
 table = Table(features={name: draw(size=n) for name in features.feature_names}, labels=draw(size=n), assets=[""] * n)
@@ -332,5 +332,5 @@ def test_rows_are_taken_in_the_order_asked_for() -> None:
 
 
 def test_scikit_learn_is_imported_only_to_fit() -> None:
-    code = "import sys, vmaf_harness.training, vmaf_harness.model_group; sys.exit('sklearn' in sys.modules)"
+    code = "import sys, vmaf_harness.training.fit, vmaf_harness.model.files; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,9 +12,9 @@ from trainable import Trainable
 
 from vmaf_harness.demo import make_references
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.recipe import read_references
+from vmaf_harness.recipe.dataset import read_references
 from vmaf_harness.tasks import COMMANDS
-from vmaf_workspace.command import run
+from vmaf_workspace.commands.command import run
 
 BY_NAME = {command.name: command for command in COMMANDS}
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from trainable import Trainable, write_model
 
-from vmaf_harness import pickles
-from vmaf_harness.cross_validation import cross_validate, folds_by_content
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.parameters import FeatureParam, model_param, read_model_param
+from vmaf_harness.model import pickles
+from vmaf_harness.model.parameters import FeatureParam, model_param, read_model_param
 from vmaf_harness.script import run_vmaf_training, run_vmaf_tuning
 from vmaf_harness.statistics import statistics
-from vmaf_harness.training import Table
-from vmaf_harness.tuning import grid, randomized, tune, with_parameters
+from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
+from vmaf_harness.training.fit import Table
+from vmaf_harness.training.tuning import grid, randomized, tune, with_parameters
 
 FEATURES = FeatureParam(atoms=(("VMAF_integer_feature", "adm2"), ("VMAF_integer_feature", "vif_scale0")))
 SVR = model_param("LIBSVMNUSVR", {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clips import HEIGHT_PX, WIDTH_PX, ffmpeg
 
-from vmaf_harness.engine import Engine
+from vmaf_harness.engine.binary import Engine
 from vmaf_workspace.setup import setup
 
 N_FRAMES = 8

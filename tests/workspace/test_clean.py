@@ -28,12 +28,12 @@ from trees import (
     ws,
 )
 
-from vmaf_workspace.clean import plan_clean
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER, SUBDIRS
+from vmaf_workspace.disk.unlink import ASIDE
 from vmaf_workspace.errors import RefusedError
-from vmaf_workspace.lock import RUN_FILE, Run
-from vmaf_workspace.remove import execute
-from vmaf_workspace.unlink import ASIDE
+from vmaf_workspace.live.lock import RUN_FILE, Run
+from vmaf_workspace.removal.candidates import plan_clean
+from vmaf_workspace.removal.execution import execute
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def test_a_link_that_every_child_sees_before_any_removes_it_is_freed_once(root: 
     code = """
 import sys, time
 from pathlib import Path
-import vmaf_workspace.remove as remove
-from vmaf_workspace.clean import plan_clean
+import vmaf_workspace.removal.execution as remove
+from vmaf_workspace.removal.candidates import plan_clean
 measure = remove.usage_of
 def slowly(*args, **kwargs):
     usage = measure(*args, **kwargs)
@@ -425,8 +425,8 @@ def test_mounts_are_seen_without_proc(root: Path, tmp_path: Path) -> None:
     (root / "workdir" / "run" / "bound").mkdir(parents=True)
     code = """
 root, outside = map(Path, sys.argv[1:])
-from vmaf_workspace.scan import mount_id, opened
-from vmaf_workspace.unlink import remove_tree
+from vmaf_workspace.disk.scan import mount_id, opened
+from vmaf_workspace.disk.unlink import remove_tree
 mount("--bind", outside, root / "workdir" / "run" / "bound")
 with opened(root / "workdir") as fd:
     told = mount_id(fd)
@@ -444,9 +444,9 @@ def test_something_mounted_between_plan_and_execution_is_left(root: Path, tmp_pa
     write(tmp_path / "outside" / "file", 1000)
     (ended_run(root) / "deep").mkdir()
     code = """
-from vmaf_workspace.clean import plan_clean
-from vmaf_workspace.remove import execute
-from vmaf_workspace.unlink import remove_tree
+from vmaf_workspace.removal.candidates import plan_clean
+from vmaf_workspace.removal.execution import execute
+from vmaf_workspace.disk.unlink import remove_tree
 root, outside = map(Path, sys.argv[1:])
 plan = plan_clean(root, force=True)
 mount("--bind", outside, root / "workdir" / "ended" / "deep")

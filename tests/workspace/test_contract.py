@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vmaf_workspace.command import Command
-from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.commands.command import Command
+from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.contract import PLACEHOLDER, PLACEHOLDER_TEXT, SCRATCH, SUBDIRS, Loss, Subdir
 
 CHECKOUT = Path(__file__).parent.parent.parent

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from trees import workspace, ws
 
+from vmaf_workspace.commands.flags import seconds, size_bytes
 from vmaf_workspace.errors import UsageError
-from vmaf_workspace.flags import seconds, size_bytes
 
 DAY_S = 86400.0
 

@@ -18,7 +18,7 @@ from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.guard import LARGEST
 from vmaf_workspace.identity import identity, owner
-from vmaf_workspace.migrate import migrate
+from vmaf_workspace.migration.execution import migrate
 from vmaf_workspace.setup import identify
 from vmaf_workspace.snapshot import store, wipe
 from vmaf_workspace.snapshot.manifest import short

@@ -31,10 +31,10 @@ from trees import (
     ws,
 )
 
-from vmaf_workspace.clean import live_runs, plan_clean
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.lock import RUN_FILE, STARTING, Holder, Run, only_cleaner, open_paths, session, take
+from vmaf_workspace.live.lock import RUN_FILE, STARTING, Holder, Run, only_cleaner, open_paths, session, take
+from vmaf_workspace.removal.candidates import live_runs, plan_clean
 
 
 def test_a_run_makes_nothing_until_a_directory_is_asked_for(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_run_that_ends_removes_nothing_of_what_is_mounted_in_its_scratch(tmp_p
     root = workspace(tmp_path / "ws")
     write(tmp_path / "outside" / "file", 1000)
     code = """
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 root, outside = map(Path, sys.argv[1:])
 with Run(root) as run:
     run.workdir("deep", "bound").mkdir(parents=True)
@@ -237,7 +237,7 @@ def test_a_lock_on_a_file_that_may_only_be_read_is_seen(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.clean import plan_clean
+from vmaf_workspace.removal.candidates import plan_clean
 print([(kept.locked, kept.failed, kept.why) for kept in plan_clean(Path(sys.argv[1]), force=True).kept])
 """
     with Run(root) as live:
@@ -349,7 +349,7 @@ def test_a_colleagues_cleaner_lock_that_may_only_be_read_excludes_all_the_same(t
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.live.lock import only_cleaner
 with only_cleaner(Path(sys.argv[1]), "x"):
     print("alone")
 """
@@ -365,7 +365,7 @@ ONLY = """
 import sys
 from pathlib import Path
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.live.lock import only_cleaner
 try:
     with only_cleaner(Path(sys.argv[1]), "x"):
         print("alone")
@@ -415,7 +415,7 @@ def test_a_cleaner_that_found_no_room_for_its_lock_excludes_one_that_finds_room(
     (tmp_path / "disk").mkdir()
     code = """
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.live.lock import only_cleaner
 from vmaf_workspace.setup import setup
 disk = Path(sys.argv[1])
 mount("-t", "tmpfs", "-o", "size=256k,nr_inodes=64", "none", disk)
@@ -445,7 +445,7 @@ def test_where_no_run_can_be_made_the_error_says_where_and_what_to_do(tmp_path: 
 import sys
 from pathlib import Path
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 try:
     Run(Path(sys.argv[1])).workdir()
 except WorkspaceError as error:
@@ -486,7 +486,7 @@ def test_a_forked_child_that_leaves_the_block_takes_nothing_of_its_parents(tmp_p
     code = """
 import os, sys
 from pathlib import Path
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 root = Path(sys.argv[1])
 with Run(root) as run:
     own = run.workdir()

@@ -32,10 +32,11 @@ from trees import (
     ws,
 )
 
-from vmaf_workspace import faithful, guard
+from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, WorkspaceError
-from vmaf_workspace.migrate import REWRITTEN, migrate
+from vmaf_workspace.migration import copy
+from vmaf_workspace.migration.execution import REWRITTEN, migrate
 from vmaf_workspace.setup import setup
 
 SHM = Path("/dev/shm")  # noqa: S108 - another file system, in memory; a directory of its own is made in it
@@ -158,11 +159,11 @@ def test_without_root_the_group_of_a_team_survives(tmp_path: Path) -> None:
         pytest.skip("only root has groups to give for certain")
     code = """
 import os, sys
-from vmaf_workspace import faithful
+from vmaf_workspace.migration import copy
 about, fd = os.stat(sys.argv[1]), os.open(sys.argv[2], os.O_RDONLY)
 os.chown(fd, 1001, 1001)
 os.setgroups([2001]); os.setgid(1001); os.setuid(1001)
-faithful.give(fd, about)
+copy.give(fd, about)
 now = os.fstat(fd)
 print(now.st_uid, now.st_gid, oct(now.st_mode))
 """
@@ -450,19 +451,19 @@ def test_what_was_written_while_it_was_copied_takes_the_switch_back_and_is_moved
 def test_a_flipped_byte_in_the_copy_is_found_and_the_source_stays(
     tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmaf_workspace import faithful
+    from vmaf_workspace.migration import copy
 
     root = filled(tmp_path / "ws")
-    before, compare = seen(root), faithful.compare
+    before, compare = seen(root), copy.compare
 
-    def flipped(tree: faithful.Tree, source: str, target: str, **options: Any) -> None:
+    def flipped(tree: copy.Tree, source: str, target: str, **options: Any) -> None:
         path = Path(target, "model", "m.pkl")
         about = path.stat()
         path.write_bytes(b"y")
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
         compare(tree, source, target, **options)
 
-    monkeypatch.setattr(faithful, "compare", flipped)
+    monkeypatch.setattr(copy, "compare", flipped)
     with pytest.raises(Exception, match="is not what was copied"):
         migrate(root, disk / "moved")
     assert seen(root) == before
@@ -494,7 +495,7 @@ def migrated(step, source, target, steps=Path(sys.argv[1])):
     for name in "rename replace unlink rmdir mkdir link symlink sendfile copy_file_range utime".split():
         setattr(os, name, counted(getattr(os, name)))
     try:
-        from vmaf_workspace.migrate import migrate
+        from vmaf_workspace.migration.execution import migrate
         os._exit(bool(migrate(source, target).failures))
     finally:
         os._exit(9)
@@ -506,7 +507,7 @@ from test_migrate import content, small
 import time
 from vmaf_workspace import guard
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.migrate import migrate
+from vmaf_workspace.migration.execution import migrate
 from vmaf_workspace.identity import identity
 from vmaf_workspace.setup import setup
 whole = content(small(Path(sys.argv[2], "like")))
@@ -763,7 +764,7 @@ def test_a_backup_and_a_migrate_exclude_each_other(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.lock import staying
+from vmaf_workspace.live.lock import staying
 with staying(Path(sys.argv[1]), moves=sys.argv[2:] == ["moves"]):
     print("ready", flush=True)
     sys.stdin.read()
@@ -791,26 +792,26 @@ def test_a_copy_in_which_two_names_became_one_is_refused_naming_both(names: tupl
     one, other = names
     for name in (one, other):
         write(tmp_path / "source" / name)
-    tree = faithful.look(str(tmp_path / "source"))
+    tree = copy.look(str(tmp_path / "source"))
     (tmp_path / "target").mkdir()
-    faithful.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
-    faithful.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+    copy.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+    copy.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
     gone = tmp_path / "target" / other.split("/")[0]  # what a file system that ignores case leaves of the two
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     with pytest.raises(WorkspaceError, match="for one name") as error:
-        faithful.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+        copy.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
     for name in (one, other):
         assert repr(name.split("/")[0]) in str(error.value)
 
 
 def test_a_copy_that_holds_more_than_its_source_is_none(tmp_path: Path) -> None:
     write(tmp_path / "source" / "a")
-    tree = faithful.look(str(tmp_path / "source"))
+    tree = copy.look(str(tmp_path / "source"))
     (tmp_path / "target").mkdir()
-    faithful.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+    copy.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
     write(tmp_path / "target" / "b")
     with pytest.raises(WorkspaceError, match="'b' is on one side alone"):
-        faithful.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
+        copy.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
 
 
 @pytest.mark.parametrize(
@@ -900,21 +901,21 @@ def test_what_the_disk_of_the_target_does_not_keep_is_named_by_the_dry_run_as_by
 def test_an_attribute_that_does_not_fit_is_named(tmp_path: Path, disk: Path) -> None:
     for top in (tmp_path / "a", disk / "b"):
         write(top / "m.pkl")
-    tree = faithful.look(str(tmp_path / "a"))
+    tree = copy.look(str(tmp_path / "a"))
     try:
         os.setxattr(tmp_path / "a" / "m.pkl", "user.from", b"the team")
         os.setxattr(tmp_path / "a" / "m.pkl", "user.kept", b"1")
         os.setxattr(disk / "b" / "m.pkl", "user.kept", b"1")
     except OSError:
         pytest.skip("no extended attributes here")
-    ((path, why),) = faithful.lost_attributes(tree, str(tmp_path / "a"), str(disk / "b"))
+    ((path, why),) = copy.lost_attributes(tree, str(tmp_path / "a"), str(disk / "b"))
     assert (path, "user.from:" in why, "user.kept" in why) == ("m.pkl", True, False)
 
 
 def test_a_file_that_may_not_be_written_keeps_its_attributes(tmp_path: Path) -> None:
     code = """
 import os, sys
-from vmaf_workspace import faithful
+from vmaf_workspace.migration import copy
 source, target = sys.argv[1:]
 os.chmod(f"{source}/m.pkl", 0o600)
 try:
@@ -922,9 +923,9 @@ try:
 except OSError:
     sys.exit("no attributes")
 os.chmod(f"{source}/m.pkl", 0o444)
-tree = faithful.look(source)
-faithful.copy(tree, source, target)
-print(faithful.lost_attributes(tree, source, target), oct(os.stat(f"{target}/m.pkl").st_mode))
+tree = copy.look(source)
+copy.copy(tree, source, target)
+print(copy.lost_attributes(tree, source, target), oct(os.stat(f"{target}/m.pkl").st_mode))
 """
     write(tmp_path / "a" / "m.pkl")
     (tmp_path / "b").mkdir()

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from trees import LIVE_RUN, age, clean, ended_run, left, process, python, run, workspace, write, ws
 
-from vmaf_workspace import lock
-from vmaf_workspace.clean import live_runs, plan_clean
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.lock import CLEANER, RUN_FILE, SESSIONS, Run, only_cleaner, sessions
-from vmaf_workspace.mounts import Mount, mount_at
+from vmaf_workspace.live import lock
+from vmaf_workspace.live.lock import CLEANER, RUN_FILE, SESSIONS, Run, only_cleaner, sessions
+from vmaf_workspace.live.mounts import Mount, mount_at
+from vmaf_workspace.removal.candidates import live_runs, plan_clean
 
 HOUR_S = 3600.0
 SESSION = """
 import sys
 from pathlib import Path
-from vmaf_workspace.lock import session
+from vmaf_workspace.live.lock import session
 with session(Path(sys.argv[1]), "a session"):
     print("ready", flush=True)
     sys.stdin.read()
@@ -152,7 +152,7 @@ def test_a_forked_child_that_leaves_the_run_ends_nothing(tmp_path: Path) -> None
     code = """
 import os, sys
 from pathlib import Path
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 with Run(Path(sys.argv[1])) as run:
     here = run.workdir()
     if os.fork() == 0:

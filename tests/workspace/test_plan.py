@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from trees import age, ended_run, everything, left, live_run, stored, workspace, write, ws
 
-from vmaf_workspace.clean import CLEAN, Selection, plan_clean, plan_purge
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import UsageError
-from vmaf_workspace.plan import load, save
+from vmaf_workspace.removal.candidates import CLEAN, Selection, plan_clean, plan_purge
+from vmaf_workspace.removal.plan import load, save
 
 
 @pytest.fixture

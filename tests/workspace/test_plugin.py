@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 import pytest
 from vmaf_workspace.config import VmafConfig
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 
 @pytest.mark.parametrize("number", range(6))
 def test_alone(vmaf_workspace, number):
@@ -71,6 +71,6 @@ def test_a_base_is_where_the_workspaces_are_made_and_is_left_empty(base: str, se
 
 def test_it_costs_a_session_that_does_not_use_it_nothing(nowhere: Path) -> None:
     (nowhere / "test_it.py").write_text(
-        "import sys\ndef test_it():\n    assert not {'vmaf_workspace.lock', 'rich', 'invoke'} & set(sys.modules)\n"
+        "import sys\ndef test_it():\n    assert not {'vmaf_workspace.live.lock', 'rich', 'invoke'} & set(sys.modules)\n"
     )
     assert pytest_run("-p", "no:xdist").code == 0

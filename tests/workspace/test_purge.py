@@ -23,10 +23,10 @@ from trees import (
     ws,
 )
 
-from vmaf_workspace.clean import Selection, plan_purge
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER
-from vmaf_workspace.remove import execute
-from vmaf_workspace.unlink import ASIDE
+from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.removal.candidates import Selection, plan_purge
+from vmaf_workspace.removal.execution import execute
 
 HOUR_S = 3600.0
 

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.contract import SUBDIRS
 
 README = Path(__file__).parents[2] / "README.md"

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from trees import age, clean, ended_run, everything, left, live_run, process, python, run, stored, workspace, write, ws
 
-from vmaf_workspace.children import Children, is_single_threaded
-from vmaf_workspace.clean import Selection, plan_clean, plan_purge
 from vmaf_workspace.contract import KEPT_NAMES, SUBDIRS
+from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.workers import Children, is_single_threaded
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.remove import execute
+from vmaf_workspace.removal.candidates import Selection, plan_clean, plan_purge
+from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.setup import ensure
-from vmaf_workspace.unlink import ASIDE
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def is_alive(pid: int) -> bool:
 def test_children_of_a_killed_parent_end_soon() -> None:
     code = """
 import os, sys, time
-from vmaf_workspace.children import Children
+from vmaf_workspace.disk.workers import Children
 def work(job):
     time.sleep(0.05)
     os.write(1, b"%d\\n" % os.getpid())
@@ -163,7 +163,7 @@ with Children(list(range(1000)), work, at_most=4) as children:
 
 def in_children(code: str) -> str:
     """Run *code* where no thread forbids to fork, as the console script does."""
-    done = python("import os, sys, signal\nfrom vmaf_workspace.children import Children\n" + code)
+    done = python("import os, sys, signal\nfrom vmaf_workspace.disk.workers import Children\n" + code)
     assert done.code == 0, done.err
     return done.out
 
@@ -220,7 +220,7 @@ def test_a_child_that_is_killed_is_reported_and_the_exit_code_says_so(root: Path
         age(ended_run(root, f"run{number:02}", size=number + 1))
     code = """
 import os, signal, sys
-import vmaf_workspace.remove as remove
+import vmaf_workspace.removal.execution as remove
 whole = remove.remove_tree
 def dies(fd, name):
     if os.path.getsize(f"/proc/self/fd/{fd}/{name}/frames.yuv") == 13:
@@ -350,8 +350,8 @@ def test_what_is_swapped_in_at_the_instant_of_the_rename_is_put_back(kind: str, 
     code = """
 import os, sys
 from pathlib import Path
-from vmaf_workspace.clean import plan_clean
-from vmaf_workspace.remove import execute
+from vmaf_workspace.removal.candidates import plan_clean
+from vmaf_workspace.removal.execution import execute
 root, kind = Path(sys.argv[1]), sys.argv[2]
 plan, rename = plan_clean(root), os.rename
 def swapped(name, aside, **fds):
@@ -397,7 +397,7 @@ def test_while_another_cleans_the_second_ends_with_4_and_names_it(root: Path) ->
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.live.lock import only_cleaner
 with only_cleaner(Path(sys.argv[1]), "clean-scratch"):
     print("ready", flush=True)
     sys.stdin.read()
@@ -413,7 +413,7 @@ with only_cleaner(Path(sys.argv[1]), "clean-scratch"):
 HAMMER = """
 import os, sys, time
 from pathlib import Path
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 root, until = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2])
 runs = 0
 print("ready", flush=True)

@@ -22,7 +22,7 @@ from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot import store
 from vmaf_workspace.snapshot.manifest import DamagedError, short
-from vmaf_workspace.snapshot.swap import JOURNAL
+from vmaf_workspace.snapshot.staging import JOURNAL
 
 
 def test_everything_comes_back_with_its_mode_and_time(tmp_path: Path) -> None:

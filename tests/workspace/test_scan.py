@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from trees import age, du, in_a_mount_namespace, python, without_root_powers, workspace, write
 
-from vmaf_workspace.scan import DEEPEST, Usage, usage_by_subdir, usage_of
+from vmaf_workspace.disk.scan import DEEPEST, Usage, usage_by_subdir, usage_of
 
 
 def du_apparent(path: Path) -> int:
@@ -148,7 +148,12 @@ def test_an_unreadable_directory_is_named_and_the_rest_is_counted(tmp_path: Path
     write(tmp_path / "top" / "open" / "file", 1000)
     write(tmp_path / "top" / "closed" / "file", 1000)
     (tmp_path / "top" / "closed").chmod(0)
-    code = "import sys; from vmaf_workspace.scan import usage_of; u = usage_of(sys.argv[1]); print(u.files, u.problems)"
+    code = """
+import sys
+from vmaf_workspace.disk.scan import usage_of
+usage = usage_of(sys.argv[1])
+print(usage.files, usage.problems)
+"""
     done = python(code, tmp_path / "top", prefix=prefix)
     (tmp_path / "top" / "closed").chmod(0o755)
     assert done.out == "1 [('closed', 'Permission denied')]\n"
@@ -171,7 +176,7 @@ def test_what_could_not_be_looked_into_for_want_of_descriptors_is_unseen(tmp_pat
     write(tmp_path / "top" / "/".join("d" * 40) / ".vmaf-workspace" / "workspace.json")
     code = """
 import resource, sys
-from vmaf_workspace.scan import usage_of
+from vmaf_workspace.disk.scan import usage_of
 resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
 usage = usage_of(sys.argv[1])
 print(len(usage.unseen), usage.marked)
@@ -202,7 +207,7 @@ def test_mounts_below_are_named_and_left_out_unless_asked_for(tmp_path: Path) ->
     write(tmp_path / "top" / "file", 10)
     write(tmp_path / "elsewhere" / "file", 1000)
     code = """
-from vmaf_workspace.scan import usage_of
+from vmaf_workspace.disk.scan import usage_of
 top, elsewhere = map(Path, sys.argv[1:])
 mount("--bind", elsewhere, top / "bound")
 (top / "memory").mkdir()

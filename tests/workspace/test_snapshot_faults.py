@@ -19,7 +19,7 @@ from trees import age, everything, in_a_mount_namespace, process, python, run, w
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.snapshot import backup as backup_module
-from vmaf_workspace.snapshot import store, swap
+from vmaf_workspace.snapshot import staging, store
 from vmaf_workspace.snapshot.manifest import short
 from vmaf_workspace.snapshot.tree import signature
 from vmaf_workspace.snapshot.verify import Depth, verify
@@ -458,18 +458,18 @@ def interrupted(root: Path) -> None:
     """A restore that put `m.pkl` into its place and was killed before `m.pkl.model`."""
     token = "0" * 15 + "1"
     steps: list[dict[str, Any]] = []
-    os.mkdir(swap.staging(str(root / "model"), token))
+    os.mkdir(staging.staging(str(root / "model"), token))
     for n, name in enumerate(("m.pkl", "m.pkl.model")):
         path = root / "model" / name
         content = b"restored " + name.encode()
-        staged = Path(swap.staging(str(root / "model"), token), str(n))
+        staged = Path(staging.staging(str(root / "model"), token), str(n))
         staged.write_bytes(content)
         age(staged)
         was = signature(path.lstat())
         about = {"path": f"model/{name}", "staged": str(n), "was": was, "sha256": hashlib.sha256(content).hexdigest()}
         steps.append(about)
-    swap.write_journal(root, {"token": token, "steps": steps}, flush=False)
-    Path(swap.staging(str(root / "model"), token), "0").rename(root / "model" / "m.pkl")
+    staging.write_journal(root, {"token": token, "steps": steps}, flush=False)
+    Path(staging.staging(str(root / "model"), token), "0").rename(root / "model" / "m.pkl")
 
 
 def test_a_model_that_a_restore_left_half_way_during_a_backup_is_taken_whole(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from snapshot_trees import bring_back, content_of, models, place, take
 from trees import age, write
-from vmaf_workspace.remove import execute
+from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.snapshot.restore import plan_restore
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
 from vmaf_workspace.snapshot.store import find, ids, load, prune, snapshots
-from vmaf_workspace.snapshot.swap import finish_interrupted
+from vmaf_workspace.snapshot.staging import finish_interrupted
 from vmaf_workspace.snapshot.verify import verify
 from vmaf_workspace.snapshot.wipe import plan_wipe
 

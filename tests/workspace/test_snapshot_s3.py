@@ -24,7 +24,7 @@ from vmaf_workspace.snapshot import local, remote, store
 from vmaf_workspace.snapshot.location import FORMS
 from vmaf_workspace.snapshot.manifest import STAGING, object_name
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
-from vmaf_workspace.snapshot.swap import finish_interrupted
+from vmaf_workspace.snapshot.staging import finish_interrupted
 from vmaf_workspace.snapshot.verify import verify
 
 s3fs = pytest.importorskip("s3fs", reason="backups in s3:// need the extra s3")
@@ -530,7 +530,7 @@ from pathlib import Path
 import s3fs
 sys.path.insert(0, sys.argv[1])
 from snapshot_trees import bring_back, place, take
-from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.snapshot import remote
 from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
 from vmaf_workspace.snapshot.store import prune, snapshots

@@ -21,7 +21,7 @@ from trees import (
 )
 
 from vmaf_workspace.contract import SUBDIRS
-from vmaf_workspace.status import status
+from vmaf_workspace.report.status import status
 
 
 def test_a_row_for_each_subdirectory_with_what_it_holds(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_reader_that_was_killed_is_an_error(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-import vmaf_workspace.status as status
+import vmaf_workspace.report.status as status
 from vmaf_workspace.errors import WorkspaceError
 status.usage_by_subdir = lambda root: os.kill(os.getpid(), 9)
 try:

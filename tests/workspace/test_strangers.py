@@ -13,12 +13,12 @@ from trees import age, everything, left, run, subprocess_env, without_root_power
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
+from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.trust import why_not
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.locate import find_checkout, locate
 from vmaf_workspace.setup import setup
-from vmaf_workspace.snapshot.swap import JOURNAL
-from vmaf_workspace.trust import why_not
-from vmaf_workspace.whole import read_whole
+from vmaf_workspace.snapshot.staging import JOURNAL
 
 STRANGER, COLLEAGUE = 65534, 65533
 pytestmark = pytest.mark.skipif(
@@ -238,8 +238,8 @@ def test_a_strangers_journal_of_a_restore_removes_nothing(tmp_path: Path) -> Non
 
 
 def test_a_strangers_copy_half_made_is_not_gone_on_with(tmp_path: Path) -> None:
-    from vmaf_workspace.migrate import _copy_and_switch
-    from vmaf_workspace.migrate_plan import stage_of
+    from vmaf_workspace.migration.execution import _copy_and_switch
+    from vmaf_workspace.migration.plan import stage_of
 
     root, shared = workspace(tmp_path / "ws"), everybodys(tmp_path / "shared")
     write(root / "model" / "m.pkl", 100)
@@ -258,22 +258,22 @@ def test_a_strangers_copy_half_made_is_not_gone_on_with(tmp_path: Path) -> None:
 def test_a_directory_that_becomes_a_link_while_links_are_rewritten_is_no_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmaf_workspace import faithful
-    from vmaf_workspace.migrate import _make_links_portable
+    from vmaf_workspace.migration import copy
+    from vmaf_workspace.migration.execution import _make_links_portable
 
     root, keys = workspace(tmp_path / "ws"), tmp_path / "keys"
     write(keys / "id", 100)
     (root / "encode" / "x").mkdir()
     (root / "encode" / "x" / "id").symlink_to(root / "dataset")
-    look = faithful.look
+    look = copy.look
 
-    def then_swapped(*args: object, **options: object) -> faithful.Tree:
+    def then_swapped(*args: object, **options: object) -> copy.Tree:
         tree = look(*args, **options)  # type: ignore[arg-type]
         (root / "encode" / "x").rename(root / "encode" / "y")
         (root / "encode" / "x").symlink_to(keys)
         return tree
 
-    monkeypatch.setattr(faithful, "look", then_swapped)
+    monkeypatch.setattr(copy, "look", then_swapped)
     before = everything(keys)
     with pytest.raises(WorkspaceError, match="same command again"):
         _make_links_portable(root)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from trees import python, workspace, write, ws
 
-from vmaf_workspace.surfaces import Model, Surface, models, trained
+from vmaf_workspace.report.models import Model, Surface, models, trained
 
 LIBSVM = """svm_type nu_svr
 kernel_type rbf
@@ -348,7 +348,9 @@ def test_an_engine_that_cannot_be_used_is_named_and_not_taken_for_a_missing_harn
 
 
 def test_listing_imports_no_harness_unless_there_is_something_to_ask() -> None:
-    code = "import sys, vmaf_workspace.surfaces, vmaf_workspace.doctor; print('vmaf_harness' in sys.modules)"
+    code = (
+        "import sys, vmaf_workspace.report.models, vmaf_workspace.report.doctor; print('vmaf_harness' in sys.modules)"
+    )
     assert python(code).out.strip() == "False", sys.path
 
 

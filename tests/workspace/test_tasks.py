@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from trees import Ended, age, ended_run, everything, left, live_run, run, stored, subprocess_env, workspace, write, ws
 
-from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.commands.workspace import COMMANDS
 
 TASKS = """
 from invoke.collection import Collection

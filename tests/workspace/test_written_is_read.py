@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from snapshot_trees import bring_back, content_of, models, place, take
 from trees import age, ended_run, left, python, run, subprocess_env, workspace, write, ws
 
-from vmaf_workspace.clean import CLEAN, plan_clean
 from vmaf_workspace.contract import SCRATCH
+from vmaf_workspace.disk.atomic import read_whole, write_whole
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Owner, Place
-from vmaf_workspace.plan import Plan, load, save
-from vmaf_workspace.snapshot import journal, store, swap
+from vmaf_workspace.removal.candidates import CLEAN, plan_clean
+from vmaf_workspace.removal.plan import Plan, load, save
+from vmaf_workspace.snapshot import journal, staging, store
 from vmaf_workspace.snapshot.manifest import MOST, Directory, File, parse, written
 from vmaf_workspace.snapshot.verify import verify
-from vmaf_workspace.whole import read_whole, write_whole
 
 YEAR_2300_S = 10413792000
 NAME = st.binary(min_size=1, max_size=255).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b".."))
@@ -205,8 +205,8 @@ from vmaf_workspace.cli import main
 main(sys.argv[1:])
 """
     python(code, "restore-models", "--workspace", root, "--at", at, env=subprocess_env(**latin1))
-    assert (root / swap.JOURNAL).exists()
-    swap.finish_interrupted(root, "a test")
+    assert (root / staging.JOURNAL).exists()
+    staging.finish_interrupted(root, "a test")
     assert content_of(root) == before
 
 
@@ -301,7 +301,7 @@ JOURNALS = [
 @pytest.mark.parametrize("content", JOURNALS, ids=range(len(JOURNALS)))
 def test_a_journal_that_is_none_is_one_error_with_a_remedy_and_nothing_is_touched(content: str, tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
-    (root / swap.JOURNAL).write_bytes(os.fsencode(content))
+    (root / staging.JOURNAL).write_bytes(os.fsencode(content))
     before = content_of(root)
     with pytest.raises(WorkspaceError, match=r"cannot be read(.|\n)*Remove it") as caught:
         take(root, tmp_path / "b")
@@ -312,19 +312,19 @@ def test_a_journal_that_is_none_is_one_error_with_a_remedy_and_nothing_is_touche
 def test_a_journal_that_is_a_fifo_or_a_link_is_not_waited_for_nor_followed(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     for make in (os.mkfifo, lambda path: os.symlink("/dev/zero", path)):
-        make(root / swap.JOURNAL)
+        make(root / staging.JOURNAL)
         for command in ("backup-models", "restore-models", "wipe-models"):
             done = ws(command, "--workspace", root, "--at", tmp_path / "b")
             assert (done.code, "Traceback" in done.err) == (1, False), done
-        os.unlink(root / swap.JOURNAL)
+        os.unlink(root / staging.JOURNAL)
 
 
 def test_a_journal_that_would_not_be_read_is_not_written(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     for step in (STEP | {"path": "dataset/x"}, STEP | {"staged": "x"}):
         with pytest.raises(WorkspaceError, match="cannot write down"):
-            swap.write_journal(root, {"token": "0" * 16, "steps": [step]}, flush=False)
-    assert not list(root.glob(f"{swap.JOURNAL}*"))
+            staging.write_journal(root, {"token": "0" * 16, "steps": [step]}, flush=False)
+    assert not list(root.glob(f"{staging.JOURNAL}*"))
     assert journal.parsed(b"").steps == []
 
 

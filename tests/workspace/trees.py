@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from vmaf_workspace.clean import plan_clean
 from vmaf_workspace.contract import KEPT_NAMES
-from vmaf_workspace.lock import RUN_FILE, about_this_process
-from vmaf_workspace.remove import Report, execute
+from vmaf_workspace.live.lock import RUN_FILE, about_this_process
+from vmaf_workspace.removal.candidates import plan_clean
+from vmaf_workspace.removal.execution import Report, execute
 from vmaf_workspace.setup import setup
 
 HOUR_S = 3600.0
@@ -195,7 +195,7 @@ def process(code: str, *args: str | os.PathLike[str], prefix: Sequence[str] = ()
 LIVE_RUN = """
 import sys
 from pathlib import Path
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 with Run(Path(sys.argv[1]), command="a live run") as run:
     for subdir in sys.argv[2:]:
         (getattr(run, subdir)() / "frames.yuv").write_bytes(b"x" * 100)

@@ -8,16 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaf_harness.quality_type import QUALITY_TYPES
-from vmaf_harness.recipe import read_recipe
-from vmaf_harness.script.ending import exit_code
-from vmaf_workspace import render
-from vmaf_workspace.clean import Selection, plan_purge, refuse_live_runs
+from vmaf_harness.model.quality_type import QUALITY_TYPES
+from vmaf_harness.recipe.dataset import read_recipe
+from vmaf_harness.script.exit_code import exit_code
 from vmaf_workspace.cli import given
+from vmaf_workspace.commands import tables
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.locate import locate
-from vmaf_workspace.remove import execute
+from vmaf_workspace.removal.candidates import Selection, plan_purge, refuse_live_runs
+from vmaf_workspace.removal.execution import execute
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,9 +36,9 @@ def _run(options: argparse.Namespace) -> int:
     plan = plan_purge(location.path, selection)
     if plan.entries:
         refuse_live_runs(location.path, "clean the cache of")
-    render.plan_lines(plan)
+    tables.plan_lines(plan)
     report = execute(plan)
-    render.report_lines(plan, report)
+    tables.report_lines(plan, report)
     return DONE if report.is_complete else FAILED
 
 

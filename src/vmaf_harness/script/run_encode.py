@@ -14,26 +14,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vmaf_harness.encode_plan import Encode, arguments, grouped
-from vmaf_harness.encode_recipe import Labels, check_may_write, output_path, recipe_text, write_recipe
-from vmaf_harness.encode_store import EncodeResultStore
-from vmaf_harness.encoders import find_encoders
-from vmaf_harness.encoding import Outcome, encode_all, plan_ladder, stored
-from vmaf_harness.engine import Engine, find_engine
+from vmaf_harness.encode.encoders import find_encoders
+from vmaf_harness.encode.ladder import OWN_HEIGHT, read_ladder
+from vmaf_harness.encode.ladder_run import Outcome, encode_all, plan_ladder, stored
+from vmaf_harness.encode.plan import Encode, arguments, grouped
+from vmaf_harness.encode.recipe import Labels, check_may_write, output_path, recipe_text, write_recipe
+from vmaf_harness.encode.store import EncodeResultStore
+from vmaf_harness.engine.binary import Engine, find_engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.features import Extraction
-from vmaf_harness.ladder import OWN_HEIGHT, read_ladder
-from vmaf_harness.progress import Progress
-from vmaf_harness.quality_type import extraction
-from vmaf_harness.recipe import read_recipe, read_references
-from vmaf_harness.scoring import RunOptions, note_lines, score_assets
-from vmaf_harness.script.ending import exit_code
-from vmaf_harness.testing import shown
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.scoring import RunOptions, note_lines, score_assets
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.recipe.dataset import read_recipe, read_references
+from vmaf_harness.report.testing import shown
+from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.progress import Progress
 from vmaf_workspace.cli import given
+from vmaf_workspace.commands.tables import printable
 from vmaf_workspace.errors import DONE, FAILED
+from vmaf_workspace.live.lock import Run
 from vmaf_workspace.locate import locate
-from vmaf_workspace.lock import Run
-from vmaf_workspace.render import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaf_harness.extract import write_table
-from vmaf_harness.parameters import read_feature_param
-from vmaf_harness.script.ending import exit_code
+from vmaf_harness.model.parameters import read_feature_param
+from vmaf_harness.report.testing import shown
+from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.script.training_inputs import add_flags, extracted_of, is_partial, read_assets, warn
-from vmaf_harness.testing import shown
+from vmaf_harness.training.feature_table import write_table
 from vmaf_workspace.errors import DONE, FAILED
+from vmaf_workspace.live.lock import Run
 from vmaf_workspace.locate import locate
-from vmaf_workspace.lock import Run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

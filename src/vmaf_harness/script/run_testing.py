@@ -11,21 +11,17 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from vmaf_harness.asset import PAIRINGS
-from vmaf_harness.card import is_of_training
+from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import Stopped
-from vmaf_harness.labels import labels_of
-from vmaf_harness.plot import PlotError, check_directory
-from vmaf_harness.predictor import quality
-from vmaf_harness.progress import Progress
-from vmaf_harness.quality_type import QUALITY_TYPES
-from vmaf_harness.recipe import Recipe, read_recipe
-from vmaf_harness.scoring import Outcome, RunOptions, note_lines, score_assets, with_pool
-from vmaf_harness.script.ending import exit_code
-from vmaf_harness.statistics import POOLS
-from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
-from vmaf_harness.testing import (
+from vmaf_harness.measure.scoring import Outcome, RunOptions, note_lines, score_assets, with_pool
+from vmaf_harness.model.predictor import quality
+from vmaf_harness.model.quality_type import QUALITY_TYPES
+from vmaf_harness.recipe.asset import PAIRINGS
+from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_harness.recipe.labels import labels_of
+from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, labelled
+from vmaf_harness.report.plot import PlotError, check_directory
+from vmaf_harness.report.testing import (
     ScoredDataset,
     score_line,
     shown,
@@ -35,11 +31,15 @@ from vmaf_harness.testing import (
     write_plots,
     write_tables,
 )
+from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.progress import Progress
+from vmaf_harness.statistics import POOLS
+from vmaf_harness.training.card import is_of_training
 from vmaf_workspace.cli import given
+from vmaf_workspace.commands.tables import count_text, printable
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
+from vmaf_workspace.live.lock import Run
 from vmaf_workspace.locate import locate
-from vmaf_workspace.lock import Run
-from vmaf_workspace.render import count_text, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

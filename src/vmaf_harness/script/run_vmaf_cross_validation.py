@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vmaf_harness.progress import Progress
-from vmaf_harness.script.ending import exit_code
+from vmaf_harness.report.testing import shown
+from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.progress import Progress
 from vmaf_harness.script.training_inputs import (
     Inputs,
     add_flags,
@@ -26,13 +27,12 @@ from vmaf_harness.script.training_inputs import (
 )
 from vmaf_harness.script.training_outputs import KINDS, Made, add_plot_flags, check_plots, summary_line, write_outputs
 from vmaf_harness.statistics import agreement, agreement_line, curve
-from vmaf_harness.testing import shown
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 
 if TYPE_CHECKING:
-    from vmaf_harness.cross_validation import Fold
-    from vmaf_harness.extract import Extracted
+    from vmaf_harness.training.cross_validation import Fold
+    from vmaf_harness.training.feature_table import Extracted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,8 +68,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], options: argparse.Namespace) -> list[float]:
-    from vmaf_harness.checkpoint import Checkpoints, key_of
-    from vmaf_harness.cross_validation import cross_validate
+    from vmaf_harness.training.checkpoints import Checkpoints, key_of
+    from vmaf_harness.training.cross_validation import cross_validate
 
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)

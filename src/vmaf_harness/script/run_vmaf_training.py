@@ -13,12 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmaf_harness.card import SUFFIX, card, is_of_run
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.extract import Extracted, content_hash
-from vmaf_harness.progress import Progress
-from vmaf_harness.replacement import Replacement
-from vmaf_harness.script.ending import exit_code
+from vmaf_harness.report.testing import shown
+from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.progress import Progress
 from vmaf_harness.script.training_inputs import (
     Inputs,
     add_flags,
@@ -41,13 +39,15 @@ from vmaf_harness.script.training_outputs import (
     write_outputs,
 )
 from vmaf_harness.statistics import agreement, curve
-from vmaf_harness.testing import shown
+from vmaf_harness.training.card import SUFFIX, card, is_of_run
+from vmaf_harness.training.feature_table import Extracted, content_hash
+from vmaf_harness.training.replacement import Replacement
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
 
 if TYPE_CHECKING:
-    from vmaf_harness.model import Model
+    from vmaf_harness.model.model import Model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def model_path(given: str, root: Path) -> Path:
 
     Raises HarnessError for a name that no model can have, and where no file can be written there.
     """
-    from vmaf_harness.model_group import check_name
+    from vmaf_harness.model.files import check_name
 
     path = Path(given)
     if path.suffix in (".onnx", ".model") or not path.name.removesuffix(".pkl") or given.endswith("/"):
@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     path = model_path(options.output_model, inputs.root)
     check_plots(options)
     replacement = _replacement(path, inputs, options)
-    from vmaf_harness.model_group import write_model
+    from vmaf_harness.model.files import write_model
 
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _replacement(path: Path, inputs: Inputs, options: argparse.Namespace) -> Replacement:
     """What the model may replace; RefusedError, before anything is extracted, where that is another one."""
-    from vmaf_harness.model_group import group_files, settle
+    from vmaf_harness.model.files import group_files, settle
 
     settle(path)  # what a writer that was killed had begun
     found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at or "")
@@ -127,9 +127,9 @@ def _replacement(path: Path, inputs: Inputs, options: argparse.Namespace) -> Rep
 
 def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -> Model:
     """Fit, members of a bootstrap model each to a checkpoint."""
-    from vmaf_harness.checkpoint import Checkpoints, key_of
-    from vmaf_harness.svm import Svm
-    from vmaf_harness.training import fit
+    from vmaf_harness.model.svm import Svm
+    from vmaf_harness.training.checkpoints import Checkpoints, key_of
+    from vmaf_harness.training.fit import fit
 
     table, total = extracted.table, inputs.parameters.num_models
     if total == 1:

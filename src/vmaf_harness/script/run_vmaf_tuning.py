@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.extract import write_table
-from vmaf_harness.progress import Progress
-from vmaf_harness.replacement import Check, Replacement
-from vmaf_harness.script.ending import exit_code
+from vmaf_harness.report.testing import shown
+from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.progress import Progress
 from vmaf_harness.script.training_inputs import (
     Inputs,
     add_flags,
@@ -37,15 +36,16 @@ from vmaf_harness.script.training_inputs import (
     writable,
 )
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
-from vmaf_harness.testing import shown
+from vmaf_harness.training.feature_table import write_table
+from vmaf_harness.training.replacement import Check, Replacement
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.groups import writing
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
 
 if TYPE_CHECKING:
-    from vmaf_harness.extract import Extracted
-    from vmaf_harness.tuning import Tried
+    from vmaf_harness.training.feature_table import Extracted
+    from vmaf_harness.training.tuning import Tried
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
     candidates = _candidates(inputs, options)
-    from vmaf_harness.checkpoint import begun
+    from vmaf_harness.training.checkpoints import begun
 
     replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at or "")
     replacement.begin(may_be_same=begun(inputs.root, "tuning", inputs.recipe.name))
@@ -84,8 +84,8 @@ def _there(path: Path) -> list[Path]:
 
 
 def _write_set(path: Path, inputs: Inputs, best: Tried, check: Check) -> None:
-    from vmaf_harness import pickles
-    from vmaf_harness.tuning import with_parameters
+    from vmaf_harness.model import pickles
+    from vmaf_harness.training.tuning import with_parameters
 
     chosen = with_parameters(inputs.parameters, best.parameters)
     content = pickles.dumps({"model_type": chosen.model_type, "model_param_dict": dict(chosen.param_dict)})
@@ -96,7 +96,7 @@ def _write_set(path: Path, inputs: Inputs, best: Tried, check: Check) -> None:
 
 def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, float]]:
     """The sets to try; HarnessError, before the extraction, for those that no model can have."""
-    from vmaf_harness.tuning import GRID, check_type, grid, randomized, with_parameters
+    from vmaf_harness.training.tuning import GRID, check_type, grid, randomized, with_parameters
 
     check_type(inputs.parameters)
     values = {name: getattr(options, name) or GRID[name] for name in GRID}
@@ -109,8 +109,8 @@ def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, f
 def _tuned(
     inputs: Inputs, extracted: Extracted, candidates: Sequence[dict[str, float]], options: argparse.Namespace
 ) -> list[Tried]:
-    from vmaf_harness.checkpoint import Checkpoints, key_of
-    from vmaf_harness.tuning import tune
+    from vmaf_harness.training.checkpoints import Checkpoints, key_of
+    from vmaf_harness.training.tuning import tune
 
     table, folds = extracted.table, folds_of(extracted.content_ids, options)
     others = {"folds": [asdict(fold) for fold in folds]}

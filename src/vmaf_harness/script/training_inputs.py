@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmaf_harness.asset import Asset
+from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.execute import Stopped
-from vmaf_harness.extract import Extracted, asset_name, extract
-from vmaf_harness.labels import Labels, labels_of
-from vmaf_harness.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
-from vmaf_harness.progress import Progress
-from vmaf_harness.recipe import Recipe, read_recipe
-from vmaf_harness.scoring import RunOptions
-from vmaf_harness.subjective import DEFAULT_MODEL, MODELS, labelled
-from vmaf_harness.testing import shown
+from vmaf_harness.measure.scoring import RunOptions
+from vmaf_harness.model.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
+from vmaf_harness.recipe.asset import Asset
+from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_harness.recipe.labels import Labels, labels_of
+from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, labelled
+from vmaf_harness.report.testing import shown
+from vmaf_harness.script.progress import Progress
+from vmaf_harness.training.feature_table import Extracted, asset_name, extract
 from vmaf_workspace.cli import given
+from vmaf_workspace.live.lock import Run
 from vmaf_workspace.locate import locate
-from vmaf_workspace.lock import Run
 
 if TYPE_CHECKING:
-    from vmaf_harness.cross_validation import Fold
+    from vmaf_harness.training.cross_validation import Fold
 
 _SHOWN = 5  # assets that an error names
 
@@ -91,7 +91,7 @@ def add_folds(parser: argparse.ArgumentParser) -> None:
 
 def folds_of(content_ids: Sequence[int], options: argparse.Namespace) -> list[Fold]:
     """The folds that the command line asks for; HarnessError where there are too few contents."""
-    from vmaf_harness.cross_validation import folds_by_content, leave_one_source_out
+    from vmaf_harness.training.cross_validation import folds_by_content, leave_one_source_out
 
     if options.leave_one_source_out:
         return leave_one_source_out(content_ids)

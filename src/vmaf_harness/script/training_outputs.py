@@ -11,18 +11,18 @@ from pathlib import Path
 from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
-from vmaf_harness.card import VERSION
-from vmaf_harness.extract import Extracted, write_table
-from vmaf_harness.parameters import FOREST_TYPE
-from vmaf_harness.plot import Pairs, PlotError, check_directory, residual_plot, scatter_plot
+from vmaf_harness.model.parameters import FOREST_TYPE
+from vmaf_harness.report.plot import Pairs, PlotError, check_directory, residual_plot, scatter_plot
+from vmaf_harness.report.testing import shown
 from vmaf_harness.script.training_inputs import Inputs, warn
 from vmaf_harness.statistics import LogisticFit, agreement_line, statistics
-from vmaf_harness.testing import shown
+from vmaf_harness.training.card import VERSION
+from vmaf_harness.training.feature_table import Extracted, write_table
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.lock import Run
+from vmaf_workspace.live.lock import Run
 
 if TYPE_CHECKING:
-    from vmaf_harness.model import Model
+    from vmaf_harness.model.model import Model
 
 
 _LEAST_SHARE = 0.2  # of the labels' spread: below, a model tells hardly more than a constant would

@@ -22,18 +22,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmaf_workspace import guard
-from vmaf_workspace.children import each
+from vmaf_workspace.disk.workers import each
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, being_written
 from vmaf_workspace.identity import identity
-from vmaf_workspace.lock import staying
+from vmaf_workspace.live.lock import staying
 from vmaf_workspace.setup import identify
-from vmaf_workspace.snapshot import known
+from vmaf_workspace.snapshot import last_seen
 from vmaf_workspace.snapshot.local import LARGE, file_sha256, identities, read_small
 from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location
 from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, short, written
+from vmaf_workspace.snapshot.staging import finish_interrupted
 from vmaf_workspace.snapshot.store import ids, latest, marked, newest_turn, read, taking
-from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature, unreadable
 
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
@@ -68,7 +68,7 @@ class _Work:
     root: Path
     location: Location
     trust: _Trust
-    unchanged: dict[str, tuple[known.Seen, str]]  # by path: what it looked like, hash
+    unchanged: dict[str, tuple[last_seen.Seen, str]]  # by path: what it looked like, hash
     progress: Callable[[int, int], None] | None
     total: int = 0
     done: int = 0
@@ -96,7 +96,7 @@ def backup(
     """
     finish_interrupted(root, "backup-models")
     with staying(root), taking(location, "ws.backup-models"):
-        cache = known.read(root, location.url)
+        cache = last_seen.read(root, location.url)
         listed = ids(location)
         work = _Work(root, location, _Trust(location, listed, root), cache, progress)
         place = _Place.of(root)
@@ -121,7 +121,9 @@ def backup(
         for sha256 in work.trust.damaged & set(taken.values()):
             location.remove(f"damaged/{sha256}")
         dated_later = _dated_later(work, snapshot_id, listed)
-    known.write(root, location.url, {path: (signature(tree.found[path]), sha) for path, sha in taken.items() if sha})
+    last_seen.write(
+        root, location.url, {path: (signature(tree.found[path]), sha) for path, sha in taken.items() if sha}
+    )
     return Taken(
         id=snapshot_id,
         files=len(files),
@@ -189,7 +191,7 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
             with suppress(OSError):  # replaced meanwhile: the next look tells
                 work.links[path] = os.readlink(_full(work.root, path))
                 taken[path] = (signature(about), "")
-        elif known.is_same(seen, signature(about)) and work.trust.holds(sha256, about.st_size):
+        elif last_seen.is_same(seen, signature(about)) and work.trust.holds(sha256, about.st_size):
             taken[path] = (signature(about), sha256)
             _advance(work, about.st_size)
         else:
@@ -304,7 +306,7 @@ def _check_still_there(work: _Work, tree: Tree, place: _Place | None, listed: li
         )
     last = None if tree.found else latest(work.location, work.root, listed)
     if last is not None and last.files:
-        from vmaf_workspace.render import count_text
+        from vmaf_workspace.commands.tables import count_text
 
         held = count_text(len(last.files), "file")
         raise RefusedError(

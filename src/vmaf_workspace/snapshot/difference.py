@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_workspace.children import cores, each
+from vmaf_workspace.disk.workers import cores, each
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot.local import file_sha256

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from vmaf_workspace.disk.path_text import here, stored
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.names import here, stored
 from vmaf_workspace.snapshot.manifest import is_place
 
 

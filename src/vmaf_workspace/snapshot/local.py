@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vmaf_workspace.children import cores
+from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.kernel_copy import copy_in_kernel
+from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.kernel_copy import copy_in_kernel
-from vmaf_workspace.lock import Holder, about_this_process, take
+from vmaf_workspace.live.lock import Holder, about_this_process, take
 from vmaf_workspace.snapshot.location import (
     NOBODYS,
     PART,
@@ -27,7 +28,6 @@ from vmaf_workspace.snapshot.location import (
     is_bad_block,
 )
 from vmaf_workspace.snapshot.manifest import DamagedError
-from vmaf_workspace.whole import read_whole
 
 # Where everything is written before it is renamed to its name. One directory: files made in 256 of them get inodes all
 # over the disk, which took ext4 three times as long.

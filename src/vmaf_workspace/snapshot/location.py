@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vmaf_workspace.errors import RefusedError, WorkspaceError
-from vmaf_workspace.lock import Holder
+from vmaf_workspace.live.lock import Holder
 
 VARIABLE = "VMAF_BACKUPS"
 _ID = r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{64}"

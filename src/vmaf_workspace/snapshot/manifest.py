@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vmaf_workspace.contract import KEPT_NAMES
+from vmaf_workspace.disk.path_text import here, stored
+from vmaf_workspace.disk.unlink import ASIDE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.identity import Owner, Place
-from vmaf_workspace.names import here, stored
-from vmaf_workspace.unlink import ASIDE
 
 VERSION = 1
 _quoted = json.encoder.encode_basestring_ascii

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from vmaf_workspace.errors import UsageError, WorkspaceError
-from vmaf_workspace.lock import Holder, about_this_process
+from vmaf_workspace.live.lock import Holder, about_this_process
 from vmaf_workspace.snapshot.local import CHUNK
 from vmaf_workspace.snapshot.location import NOBODYS, RUNNING, VARIABLE, Identities, check_removable
 

@@ -22,17 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.children import cores, each
+from vmaf_workspace.disk.workers import cores, each
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
-from vmaf_workspace.lock import only_cleaner
+from vmaf_workspace.live.lock import only_cleaner
 from vmaf_workspace.setup import explained
 from vmaf_workspace.snapshot.backup import backup
 from vmaf_workspace.snapshot.difference import content_of, files_now
 from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short
-from vmaf_workspace.snapshot.swap import (
+from vmaf_workspace.snapshot.staging import (
     JOURNAL,
     RESTORE,
     file_id,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmaf_workspace.contract import KEPT_NAMES, MARKER
+from vmaf_workspace.disk.unlink import ASIDE
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.snapshot.manifest import STAGING
-from vmaf_workspace.unlink import ASIDE
 
 STOPPED = "left of a wipe that was stopped: `ws.wipe-models` finishes it, `ws.restore-models` undoes it"
 SPECIAL = "a FIFO, socket or device: it has no content to keep"

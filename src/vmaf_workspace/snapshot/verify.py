@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from vmaf_workspace.children import each
+from vmaf_workspace.disk.scan import files_below
+from vmaf_workspace.disk.workers import each
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.scan import files_below
 from vmaf_workspace.snapshot.local import identities
 from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location, check_is_ours, is_bad_block
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, object_name, short

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_workspace import guard
+from vmaf_workspace.disk.scan import BLOCK
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.plan import Entry, Kept, Plan, new
-from vmaf_workspace.scan import BLOCK
+from vmaf_workspace.removal.plan import Entry, Kept, Plan, new
 from vmaf_workspace.snapshot.difference import content_of, difference, files_now
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import File, Snapshot, short
+from vmaf_workspace.snapshot.staging import finish_interrupted
 from vmaf_workspace.snapshot.store import ids, own, taking
-from vmaf_workspace.snapshot.swap import finish_interrupted
 from vmaf_workspace.snapshot.tree import Signature, Tree, is_aside, look, signature
 from vmaf_workspace.snapshot.verify import verify
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from vmaf_workspace.commands import COMMANDS
+from vmaf_workspace.commands.workspace import COMMANDS
 
 SLOTS = ("a", "b", "c")  # places where a workspace may be; `c` is empty at first
 SUBDIRS = ("model", "model_param", "checkpoints_dir")

@@ -1,0 +1,122 @@
+"""What the encoders of an ffmpeg take: asked of the ffmpeg itself, so that any encoder it has can be used."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from vmaf_harness.engine.binary import PROBE_S, Engine
+from vmaf_harness.engine.ffmpeg import environment
+from vmaf_harness.errors import EngineError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+_QUALITY_OPTIONS = ("crf", "qp")  # the first that an encoder has: constant quality, constant quantiser
+_PRESET_OPTIONS = ("preset", "cpu-used", "speed")
+_MP4 = (
+    "264",
+    "265",
+    "hevc",
+    "av1",
+    "vvc",
+    "vvenc",
+)  # parts of the names of encoders that MP4 is the usual container of
+_WEBM = ("vp8", "vp9", "libvpx")
+# Where each library says its version: x264 in the stream, the others in their log.
+_VERSIONS = (
+    re.compile(r"x264 - core (\d+(?: r\d+ \w+)?)"),
+    re.compile(r"HEVC encoder version (\S+)"),
+    re.compile(r"SVT-AV1 Encoder Lib v?(\S+)"),
+    re.compile(r"^\[lib[\w-]+ @ 0x[0-9a-f]+\] (?:\w+ version: )?v?(\d[\w.+-]*)$", re.MULTILINE),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """An encoder that the engine has.
+
+    `version` is the library's own, else ffmpeg's. `quality_option` and `preset_option` are None where it has none.
+    """
+
+    name: str
+    version: str
+    pixel_formats: tuple[str, ...]
+    options: frozenset[str]  # its private options, without the dash
+
+    @property
+    def quality_option(self) -> str | None:
+        """What takes the value of ``--crf``."""
+        return next((option for option in _QUALITY_OPTIONS if option in self.options), None)
+
+    @property
+    def preset_option(self) -> str | None:
+        """What takes the value of ``--preset``."""
+        return next((option for option in _PRESET_OPTIONS if option in self.options), None)
+
+    @property
+    def container(self) -> str:
+        """``mp4``, ``webm`` or ``mkv``."""
+        if any(part in self.name for part in _WEBM):
+            return "webm"
+        return "mp4" if any(part in self.name for part in _MP4) else "mkv"
+
+    def pixel_format(self, source: str) -> str:
+        """What a source is encoded in: its own format without alpha, else 4:2:0 of its bit depth, else of 8 bits."""
+        source = re.sub(r"^(yuv|gbr)a(?=p?\d|p)", r"\1", source)  # no score sees alpha, and few encoders take it
+        depth = re.search(r"(10|12|14|16)(?:le|be)?$", source)
+        wanted = [source]
+        if depth is not None:
+            wanted += [f"yuv420p{depth[1]}le", "yuv420p10le"]
+        wanted += ["yuv420p", "yuv420p10le", *self.pixel_formats]
+        return next((format for format in wanted if format in self.pixel_formats), "yuv420p")
+
+
+def find_encoders(names: Sequence[str], engine: Engine) -> dict[str, Encoder]:
+    """Ask the engine about these encoders; EngineError, naming those it has, for one that it lacks."""
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(zip(names, pool.map(lambda name: _find(name, engine), names), strict=True))
+    for name, encoder in found.items():
+        if encoder is None:
+            has = _all_encoders(engine)
+            close = get_close_matches(name, has, n=1)
+            meant = f" (is {close[0]} meant?)" if close else ""
+            raise EngineError(f"{engine.path} has no video encoder {name!r}{meant}; it has {', '.join(has)}")
+    return {name: encoder for name, encoder in found.items() if encoder is not None}
+
+
+def _find(name: str, engine: Engine) -> Encoder | None:
+    if not NAME.fullmatch(name):
+        return None
+    about = _asked(engine, "-h", f"encoder={name}").stdout.decode(errors="replace")
+    if f"Encoder {name} [" not in about:
+        return None
+    formats = re.search(r"Supported pixel formats: (.*)", about)
+    options = re.findall(r"^  -(\S+) +<", about, re.MULTILINE)
+    # One frame: the version of a shared library may change while ffmpeg's file stays the same.
+    source = ("-f", "lavfi", "-i", "color=s=128x128:r=25:d=0.04")
+    tried = _asked(engine, "-nostdin", "-v", "verbose", *source, "-c:v", name, "-f", "nut", "pipe:1")
+    said = tried.stderr.decode(errors="replace") + tried.stdout.decode("ascii", errors="replace")
+    version = next((match[1] for pattern in _VERSIONS if (match := pattern.search(said))), engine.ffmpeg)
+    pixel_formats = tuple(formats[1].split()) if formats else ()
+    return Encoder(name=name, version=version, pixel_formats=pixel_formats, options=frozenset(options))
+
+
+def _all_encoders(engine: Engine) -> list[str]:
+    """Names of all video encoders, libraries first."""
+    listed = _asked(engine, "-encoders").stdout.decode(errors="replace")
+    names = re.findall(r"^ V\S{5} (\S+)", listed, re.MULTILINE)
+    return sorted((name for name in names if name != "="), key=lambda name: (not name.startswith("lib"), name))
+
+
+def _asked(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [engine.path, "-hide_banner", *arguments]
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, env=environment()
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"{engine.path} could not be run: {error}") from error

@@ -1,0 +1,241 @@
+"""Scores assets: what is stored is read, the rest is measured at once, each exactly one time."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vmaf_harness.engine.binary import find_engine
+from vmaf_harness.engine.ffmpeg import Processes
+from vmaf_harness.engine.jobs import run_jobs, shares
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.measurement import Job, Measurement, measure
+from vmaf_harness.measure.notes import DAMAGE, lines, noted
+from vmaf_harness.measure.store import FileResultStore, Result, summary
+from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
+from vmaf_workspace.live.lock import Run
+from vmaf_workspace.setup import explained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """What the resampled members of a bootstrap model say of one asset, pooled over its frames."""
+
+    mean: float
+    sd: float
+    low: float  # 2.5 %
+    high: float  # 97.5 %
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one asset: a result, or the error that it ended with, or neither where the run stopped early.
+
+    `frames`, each metric of each frame, are there where they were asked for (`RunOptions.frames`).
+    """
+
+    asset: Asset
+    result: Result | None = None
+    error: HarnessError | None = None
+    cached: bool = False
+    frames: Mapping[str, list[float]] | None = None
+    spread: Spread | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a dataset is scored, whatever the numbers are."""
+
+    cache: bool = False  # read and write the FileResultStore
+    processes: int | None = None  # ffmpegs at once; None: one a core
+    keep_going: bool = False
+    keep_workfiles: bool = False  # decoded and filtered YUVs stay in the run's workdir
+    frames: bool = False  # keep the metrics of each frame in the outcome, too
+    refuse_damaged: bool = False  # a damaged distorted video is an error, not a note
+    scheduler: str | None = None  # address of a Dask scheduler; the workspace is on a mount that its workers share
+
+
+def score_assets(
+    assets: Sequence[Asset],
+    extraction: Extraction,
+    run: Run,
+    how: RunOptions,
+    *,
+    warn: Callable[[str], None],
+    progress: Callable[[int, int, Outcome], None],
+) -> list[Outcome]:
+    """Score *assets*, and say how each of them ended, in their order.
+
+    *progress* gets (done, all, outcome) for each one measured; what is stored counts as done from the start. The
+    workspace is written to only where something has to be measured. Raises EngineError where no engine is found and
+    WorkspaceError where the workspace cannot be written; what was measured until then is stored.
+    """
+    engine = find_engine()
+    store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
+    outcomes, paths = _stored(assets, store, how)
+    to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
+    if store is not None:
+        store.save_hashes()
+    if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
+        return outcomes
+    to_do.sort(key=lambda index: -_bytes(assets[index]))  # the longest first, so that none is left alone at the end
+    at_once, threads = shares(len(to_do), how.processes)
+    scratch, failures = run.workdir(), run.output()
+    jobs = [
+        Job(
+            engine=engine.path,
+            asset=assets[index],
+            extraction=extraction,
+            directory=scratch / f"{index:05}-{assets[index].asset_id}",
+            failures=failures,
+            threads=threads if how.scheduler is None else 1,
+            keep_workfiles=how.keep_workfiles,
+        )
+        for index in to_do
+    ]
+    done = len(assets) - len(to_do)
+
+    def finished(job: int, made: Measurement | HarnessError) -> None:
+        nonlocal done
+        index = to_do[job]
+        asset = assets[index]
+        if isinstance(made, HarnessError):
+            outcomes[index] = Outcome(asset=asset, error=made)
+        else:
+            try:
+                result = summary(made, extraction, engine) if store is None else store.put(asset, made, paths[index])
+                outcomes[index] = Outcome(asset=asset, result=result, frames=made.frames if how.frames else None)
+            except HarnessError as error:
+                outcomes[index] = Outcome(asset=asset, error=error)
+        outcomes[index] = _unless_damaged(outcomes[index], how)
+        done += 1
+        progress(done, len(assets), outcomes[index])
+
+    try:
+        with explained(run.root):
+            run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going, scheduler=how.scheduler)
+    finally:
+        if store is not None:
+            store.save_hashes()
+    return outcomes
+
+
+def _unless_damaged(outcome: Outcome, how: RunOptions) -> Outcome:
+    """The outcome, whose error it is that its distorted video is damaged, where that is refused."""
+    damage = [note.text for note in (outcome.result.notes if outcome.result else ()) if note.kind == DAMAGE]
+    if not damage or not how.refuse_damaged:
+        return outcome
+    asset = outcome.asset
+    error = HarnessError(f"asset {asset.asset_id}: {asset.distorted.path} is {damage[0]}; refused, as asked")
+    return Outcome(asset=asset, error=error)
+
+
+def note_lines(outcomes: Iterable[Outcome]) -> list[str]:
+    """What a person should know of these scores, each thing once."""
+    return lines((outcome.asset, outcome.result.notes) for outcome in outcomes if outcome.result is not None)
+
+
+def pooled(result: Result, pool: str, what: str) -> float:
+    """The score pooled so; HarnessError, naming *what* was scored, where such scores have none."""
+    score = result.pools[pool]
+    if math.isnan(score):
+        raise HarnessError(f"{what}: its frames have no {pool.replace('_', ' ')}; pool by another method")
+    return score
+
+
+def with_pool(outcome: Outcome, pool: str) -> Outcome:
+    """The outcome, whose error it is where its scores cannot be pooled so."""
+    if outcome.result is None:
+        return outcome
+    try:
+        pooled(outcome.result, pool, f"asset {outcome.asset.asset_id} ({outcome.asset.distorted.path})")
+    except HarnessError as error:
+        return replace(outcome, result=None, error=error)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairScore:
+    """The score of one pair of videos, pooled in every way, and each metric of each frame."""
+
+    result: Result
+    frames: dict[str, list[float]]
+
+
+def score_pair(
+    reference: Path,
+    distorted: Path,
+    extraction: Extraction,
+    run: Run,
+    *,
+    quality_size_px: tuple[int, int] | None = None,
+    resampling_type: str = DEFAULT_RESAMPLING_TYPE,
+    pairing: str | None = None,
+) -> PairScore:
+    """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's.
+
+    *pairing* is ``index`` or ``time``, as in `Asset`. Nothing is stored. Raises HarnessError where a file is missing or
+    the two have not the same number of frames, and for whatever else `measure` does, EngineError where ffmpeg is
+    missing or fails.
+    """
+    width_px, height_px = quality_size_px or (None, None)
+    asset = Asset(
+        dataset="pair",
+        content_id=0,
+        asset_id=0,
+        reference=Video(path=reference, yuv_fmt=NOTYUV),
+        distorted=Video(path=distorted, yuv_fmt=NOTYUV),
+        quality_width_px=width_px,
+        quality_height_px=height_px,
+        resampling_type=resampling_type,
+        pairing=pairing,
+    )
+    engine = find_engine()
+    with explained(run.root), Processes() as processes:
+        job = Job(
+            engine=engine.path,
+            asset=asset,
+            extraction=extraction,
+            directory=run.workdir() / "pair",
+            failures=run.output,
+            threads=shares(1, None)[1],
+            keep_workfiles=run.keep_workfiles,
+        )
+        measurement = measure(job, processes)
+    result = summary(measurement, extraction, engine)
+    return PairScore(result=replace(result, notes=tuple(noted(asset, result.notes))), frames=measurement.frames)
+
+
+def _stored(
+    assets: Sequence[Asset], store: FileResultStore | None, how: RunOptions
+) -> tuple[list[Outcome], dict[int, str]]:
+    """What the store has, and where the result of each asset belongs."""
+    if store is None:
+        return [Outcome(asset=asset) for asset in assets], {}
+    store.hash_contents(assets)
+    outcomes, paths = [], {}
+    for index, asset in enumerate(assets):
+        try:
+            paths[index] = store.path(asset)
+            result = store.get(asset)
+            frames = store.frames(asset) if how.frames and result is not None else None
+            found = result is not None and (frames is not None or not how.frames)
+            outcome = Outcome(asset=asset, result=result if found else None, cached=found, frames=frames)
+            outcomes.append(_unless_damaged(outcome, how))
+        except HarnessError as error:
+            outcomes.append(Outcome(asset=asset, error=error))
+    return outcomes, paths
+
+
+def _bytes(asset: Asset) -> int:
+    """Size of both files, which is how long they take, roughly; a missing one is reported when it is measured."""
+    total = 0
+    for video in (asset.reference, asset.distorted):
+        with suppress(OSError):
+            total += os.stat(video.path).st_size
+    return total

@@ -1,0 +1,414 @@
+"""What was measured, kept: a file a result, named by everything that the numbers depend on.
+
+`<store>/<executor_id>/<dataset>/<content_id>/<key>.json`: the first line is the summary, the second the frames. Nothing
+here is written before there is a result; reading works on a read-only disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from glob import escape, glob
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.errors import HarnessError, StatisticsError
+from vmaf_harness.measure.common_form import RULE
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.measurement import Measurement
+from vmaf_harness.measure.notes import Note
+from vmaf_harness.recipe.asset import Asset, Video
+from vmaf_harness.statistics import POOLS
+from vmaf_workspace.config import below
+from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT
+from vmaf_workspace.disk.atomic import write_whole
+from vmaf_workspace.disk.workers import cores
+from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.setup import ensure, explained
+
+CONTENT_HASHES = ".content_hashes.jsonl"
+BROKEN = ".broken"  # suffix of an entry that could not be read
+_NO_FLOAT = 1 << 1023
+_LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
+_PATIENCE_S = 10.0  # with purges, each of which has just removed the last file there
+_RACY_S = 2.0  # coarsest time stamps of a file system in use (FAT): a file this fresh may still change unseen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What is known of one asset without its frames: the score pooled in every way, and the means of all metrics."""
+
+    pools: Mapping[str, float]
+    means: Mapping[str, float]
+    n_frames: int
+    extraction_s: float
+    versions: Mapping[str, str]  # of ffmpeg and libvmaf
+    notes: tuple[Note, ...] = ()  # what a person should know of these numbers
+
+
+def summary(measurement: Measurement, extraction: Extraction, engine: Engine) -> Result:
+    """Pool a measurement; NaN where a pool is not defined for such scores.
+
+    The mean is libvmaf's own, which was taken before its log was rounded.
+    """
+    scores = measurement.frames[extraction.score]
+    pools = dict.fromkeys(POOLS, math.nan)
+    for method, pool in POOLS.items():
+        with suppress(StatisticsError, ArithmeticError, ValueError):  # a harmonic mean of negative scores; infinities
+            pools[method] = pool(scores)
+    return Result(
+        pools=pools | {"mean": measurement.means[extraction.score]},
+        means=measurement.means,
+        n_frames=measurement.n_frames,
+        extraction_s=measurement.extraction_s,
+        versions=engine.versions,
+        notes=measurement.notes,
+    )
+
+
+class FileResultStore:
+    """Results of one extraction by one engine, in the workspace *root*.
+
+    *warn* gets a line for each entry that could not be read; such an entry is set aside and counts as missing.
+    """
+
+    def __init__(self, root: Path, extraction: Extraction, engine: Engine, *, warn: Callable[[str], None]) -> None:
+        """Nothing is read or written yet."""
+        self.root = root
+        self.directory = directory(root)
+        self._extraction, self._engine, self._warn = extraction, engine, warn
+        self._hashes = ContentHashes(self.directory / CONTENT_HASHES)
+        self._directories: dict[tuple[str, int], str] = {}
+
+    def hash_contents(self, assets: Iterable[Asset]) -> None:
+        """Hash the videos of *assets* that are not known yet, several at once; unreadable ones are left for `path`."""
+        videos = {video.path: None for asset in assets for video in (asset.reference, asset.distorted)}
+        self._hashes.learn(videos)
+
+    def path(self, asset: Asset) -> str:
+        """Where the result of *asset* is, or would be.
+
+        Raises HarnessError where one of its videos cannot be read, RefusedError for a dataset that is no file name.
+        """
+        place = (asset.dataset, asset.content_id)
+        if place not in self._directories:
+            self._directories[place] = str(self._place(asset))
+        return f"{self._directories[place]}/{self._key(asset)[0]}.json"
+
+    def get(self, asset: Asset) -> Result | None:
+        """The stored result, None where there is none, or where a metric is no number, which may be another time.
+
+        Its use is recorded as its time, where that can be written.
+        """
+        path = self.path(asset)
+        try:
+            with open(path, "rb") as file:
+                line = file.readline()
+                size = os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
+            return None
+        except IsADirectoryError:
+            self._set_aside(path)
+            return None
+        except OSError as error:
+            self._warn(f"{path}: {error.strerror}; measured again")
+            return None
+        result = _parsed(line, size)
+        if result is None:
+            self._set_aside(path)
+            return None
+        if nan := [metric for metric, mean in result.means.items() if math.isnan(mean)]:
+            self._warn(f"{path}: {', '.join(nan)} is no number; measured again")
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return result
+
+    def frames(self, asset: Asset) -> dict[str, list[float]] | None:
+        """The stored metrics of each frame, None where there are none."""
+        try:
+            with open(self.path(asset), "rb") as file:
+                file.readline()
+                frames: dict[str, list[float]] = json.loads(file.readline())["frames"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        whole = isinstance(frames, dict) and all(map(_are_numbers, frames.values()))
+        return frames if whole and self._extraction.score in frames else None
+
+    def put(self, asset: Asset, measurement: Measurement, path: str) -> Result:
+        """Store a measurement at *path*, whole or not at all; *path* is what `path` said before measuring.
+
+        Raises HarnessError where a video changed since then, WorkspaceError where the disk is full or read-only.
+        """
+        result = summary(measurement, self._extraction, self._engine)
+        self._hashes.forget_changed({asset.reference.path, asset.distorted.path})
+        key, made_of = self._key(asset)
+        if not path.endswith(f"/{key}.json"):
+            raise HarnessError(f"asset {asset.asset_id}: a video changed while it was measured; run it again")
+        frames = json.dumps({"frames": measurement.frames}).encode() + b"\n"
+        first = {
+            "format": RESULT_FORMAT,
+            "extraction_s": result.extraction_s,
+            "n_frames": result.n_frames,
+            "score": self._extraction.score,
+            "pools": dict(result.pools),
+            "means": dict(result.means),
+            "versions": dict(result.versions),
+            "notes": [asdict(note) for note in result.notes],
+            "asset_id": asset.asset_id,
+            "frames_bytes": len(frames),
+            "key_of": made_of,
+        }
+        ensure(self.root)
+        content = json.dumps(first).encode() + b"\n" + frames
+        with explained(self.root):
+            _remove_left_over(Path(path))
+            in_its_directory(Path(path), lambda: write_whole(Path(path), content, reader=_check_readable))
+        return result
+
+    def save_hashes(self) -> None:
+        """Write down the hashes learned; silently not where that cannot be written."""
+        if self.directory.is_dir():
+            self._hashes.save()
+
+    def _place(self, asset: Asset) -> Path:
+        for name in (self._extraction.executor_id, asset.dataset):
+            if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > 255:
+                raise RefusedError(
+                    f"{name!r} cannot be the name of a directory in the result store; rename the dataset"
+                )
+        return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
+
+    def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:
+        made_of: dict[str, Any] = {
+            **self._extraction.identity,
+            "common_form": RULE,
+            "pairing": asset.pairing or "index",
+            "engine": self._engine.versions,
+            "reference": self._video(asset.reference),
+            "distorted": self._video(asset.distorted),
+            "quality_size_px": [asset.quality_width_px, asset.quality_height_px],
+            "resampling_type": asset.resampling_type,
+            "workfile_yuv_type": asset.workfile_yuv_type,
+        }
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(), made_of
+
+    def _video(self, video: Video) -> dict[str, Any]:
+        return {
+            "sha256": self._hashes.of(video.path),
+            "yuv_fmt": video.yuv_fmt,
+            "size_px": [video.width_px, video.height_px],
+            "fps": video.fps,
+            "frames": [video.start_frame, video.end_frame, video.duration_s],
+            "filters": [list(given) for given in video.filters],
+            **({} if video.resampling_type is None else {"resampling_type": video.resampling_type}),
+        }
+
+    def _set_aside(self, path: str) -> None:
+        where = "left where it is"
+        for aside in (path + BROKEN, f"{path}.{os.urandom(4).hex()}{BROKEN}"):
+            try:
+                os.replace(path, aside)
+            except OSError:  # one of the two is a directory, and the other is in its way
+                continue
+            where = f"set aside as {os.path.basename(aside)}"
+            break
+        self._warn(f"{path}: not a whole result; {where}, measured again")
+
+
+def directory(root: Path) -> Path:
+    """The result store of the workspace *root*."""
+    return root / "result_store_dir" / FILE_RESULT_STORE
+
+
+def in_its_directory(path: Path, write: Callable[[], None]) -> None:
+    """Make the directory of *path* and *write* there; again where a purge, which empties it just now, takes it away."""
+    until_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return write()
+        except (FileNotFoundError, FileExistsError):  # the latter from `mkdir`, for what is gone at its second look
+            if time.monotonic() > until_s:
+                raise
+
+
+class ContentHashes:
+    """sha256 of files, remembered by size, times and inode in an append-only file of JSON lines."""
+
+    def __init__(self, memory: Path) -> None:
+        """Nothing is read yet."""
+        self._memory = memory
+        self._known: dict[str, list[Any]] | None = None  # path -> [size, mtime_ns, ctime_ns, inode, sha256]
+        self._checked: dict[Path, str] = {}  # in this process, so that a file is looked at once
+        self._new: dict[str, list[Any]] = {}
+        self._stale = 0
+        self._stopped = threading.Event()
+
+    def of(self, path: Path) -> str:
+        """The hash of a file's content; HarnessError where it cannot be read."""
+        if path not in self._checked:
+            self._checked[path] = self._look_up(path)
+        return self._checked[path]
+
+    def learn(self, paths: Iterable[Path]) -> None:
+        """Look up many files, hashing unknown ones in several threads; those that cannot be read are passed over."""
+        unknown = []
+        for path in paths:
+            with suppress(OSError):
+                if (found := self._remembered(path, _stamp(path))) is not None:
+                    self._checked[path] = found
+                else:
+                    unknown.append(path)
+
+        def learn_one(path: Path) -> None:
+            with suppress(HarnessError):
+                self.of(path)
+
+        if not unknown:
+            return
+        with ThreadPoolExecutor(cores()) as pool:
+            try:
+                list(pool.map(learn_one, unknown))
+            except BaseException:
+                self._stopped.set()  # else the pool would wait for the last byte of large files
+                raise
+
+    def forget_changed(self, paths: Iterable[Path]) -> None:
+        """Look at these files again when they are asked for."""
+        for path in paths:
+            self._checked.pop(path, None)
+
+    def save(self) -> None:
+        """Append what is new, or write everything afresh once most lines are stale; silently not where that fails."""
+        if not self._new:
+            return
+        known, new, self._new = self._known or {}, self._new, {}
+        with suppress(OSError):
+            if self._stale > len(known):
+                write_whole(self._memory, _lines(known))
+                return
+            fd = os.open(self._memory, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                os.write(fd, b"\n" + _lines(new))  # the blank line ends one that a killed writer left torn
+            finally:
+                os.close(fd)
+
+    def _look_up(self, path: Path) -> str:
+        try:
+            before = _stamp(path)
+            found = self._remembered(path, before)
+            if found is not None:
+                return found
+            digest = self._hash(path)
+            if _stamp(path) != before:
+                raise HarnessError(f"{path} is being written; wait until it is whole")
+        except OSError as error:
+            raise HarnessError(f"{path}: {error.strerror}; correct the path, or bring the file there") from error
+        if time.time() - before[2] / 1e9 > _RACY_S:
+            self._new[str(path)] = [*before, digest]
+            if self._known is not None:
+                self._known[str(path)] = [*before, digest]
+        return digest
+
+    def _hash(self, path: Path) -> str:
+        digest = hashlib.sha256()
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                if self._stopped.is_set():
+                    raise HarnessError("stopped while a video was read")
+        return digest.hexdigest()
+
+    def _remembered(self, path: Path, stamp: list[int]) -> str | None:
+        if self._known is None:
+            self._known = {}
+            self._read()
+        known = self._known.get(str(path))
+        return str(known[4]) if known is not None and known[:4] == stamp else None
+
+    def _read(self) -> None:
+        assert self._known is not None
+        try:
+            lines = self._memory.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                path, *rest = json.loads(line)
+                if len(rest) == 5:
+                    self._stale += path in self._known
+                    self._known[path] = rest
+            except (ValueError, TypeError, RecursionError):  # torn, or the blank line before an append
+                continue
+
+
+def _stamp(path: Path) -> list[int]:
+    status = os.stat(path)
+    # ctime, too: a file replaced with its old time kept (cp -p, rsync -t) still has a new one.
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _lines(known: Mapping[str, list[Any]]) -> bytes:
+    return b"".join(json.dumps([path, *rest]).encode() + b"\n" for path, rest in known.items())
+
+
+def _parsed(line: bytes, size: int) -> Result | None:
+    """The summary in the first line of an entry of *size* bytes; None where the entry is not whole."""
+    try:
+        first = json.loads(line)
+        if first["format"] != RESULT_FORMAT or len(line) + first["frames_bytes"] != size:
+            return None
+        result = Result(
+            pools=first["pools"],
+            means=first["means"],
+            n_frames=first["n_frames"],
+            extraction_s=first["extraction_s"],
+            versions=first["versions"],
+            notes=tuple(Note(**note) for note in first["notes"]),
+        )
+        is_whole = (
+            _are_numbers([*result.pools.values(), *result.means.values(), result.n_frames, result.extraction_s])
+            and isinstance(result.n_frames, int)
+            and result.pools.keys() >= POOLS.keys()
+            and all(isinstance(version, str) for version in result.versions.values())
+            and all(isinstance(text, str) for note in result.notes for text in (note.kind, note.side, note.text))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return result if is_whole else None
+
+
+def _check_readable(content: bytes) -> None:
+    """Raise HarnessError for an entry that would be a miss: it would be measured, and stored, at every run."""
+    line, _, frames = content.partition(b"\n")
+    if _parsed(line + b"\n", len(content)) is None or not all(map(_are_numbers, json.loads(frames)["frames"].values())):
+        raise HarnessError(
+            "what was measured could not be read again, so it was not stored; `ws.doctor` names the ffmpeg in use"
+        )
+
+
+def _are_numbers(values: object) -> bool:
+    """Whether these are numbers that a float holds; JSON knows longer ones."""
+    return isinstance(values, list) and all(
+        type(value) is float or (type(value) is int and abs(value) < _NO_FLOAT) for value in values
+    )
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove temporary files of writers of the same entry that were killed."""
+    # Not Path.glob, which raises where a purge takes the directory at this moment.
+    for name in glob(f".{escape(path.stem)}.*.tmp", root_dir=path.parent):
+        temporary = path.parent / name
+        with suppress(OSError):
+            if time.time() - temporary.stat().st_mtime > _LEFT_OVER_S:
+                temporary.unlink()

@@ -1,0 +1,98 @@
+"""What `ws.models` and `ws.doctor` ask of a harness: what a model is, whether libvmaf loads it, what the engine can."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness.engine.binary import PROBE_S, Engine, find_engine
+from vmaf_harness.engine.ffmpeg import environment, quoted
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.model import pickles
+from vmaf_harness.model.files import is_collection, read_model
+from vmaf_harness.model.model import check_info, num_models
+from vmaf_harness.model.quality_type import BUILT_IN as BUILT_IN
+from vmaf_harness.model.quality_type import WRITES_FILES, writes_files
+
+_FRAME = (
+    "-nostdin",
+    "-v",
+    "error",
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc2=s=640x360:d=0.04,format=yuv420p",
+)  # v1 needs so many
+
+
+def read(path: Path) -> dict[str, Any]:
+    """`kind`, `features`, `members`, `why_no_json` of a model file, read as data; HarnessError for one that is none."""
+    model = read_model(path)
+    about = {"kind": model.model_type, "features": list(model.feature_names), "members": len(model.members)}
+    return {**about, "why_no_json": model.why_no_json}
+
+
+def is_plain(path: Path) -> None:
+    """Raise HarnessError unless the pickle *path* is data alone; nothing in it is run."""
+    pickles.read(path)
+
+
+def head(path: Path) -> dict[str, Any]:
+    """`kind`, `features` and `members` as the `.pkl` alone says, whether or not its other files are there."""
+    info = check_info(pickles.read(path), str(path))
+    model = info["model_dict"]
+    info.setdefault("param_dict", {})
+    return {"kind": model["model_type"], "features": list(model["feature_names"]), "members": num_models(info)}
+
+
+def engine() -> dict[str, Any]:
+    """The engine: path, versions, what it lacks, why others are passed over; raises EngineError where there is none."""
+    found = find_engine()
+    return {**asdict(found), "passed_over": list(found.passed_over)}
+
+
+def why_not_in_libvmaf(model: str | Path) -> str | None:
+    """Why libvmaf does not load a built-in version (str), or a `.json` (Path); None where it does. Tried on a frame."""
+    found = find_engine()
+    if isinstance(model, str):
+        return _tried(found, f"model={quoted(f'version={model}')}")
+    try:
+        content = model.read_bytes()
+        if writes_files(content):
+            return WRITES_FILES
+        if is_collection(content, str(model)):
+            return "a collection, which ffmpeg's filter does not load; its members load one by one"
+        read_model(model)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except HarnessError as error:
+        return str(error)
+    with tempfile.TemporaryDirectory(prefix="vmaf-inspect-") as place:
+        shutil.copyfile(model, os.path.join(place, "m.json"))  # a name that needs no escaping
+        return _tried(found, "model=path=m.json", cwd=place)
+
+
+def _tried(found: Engine, options: str, *, cwd: str | None = None) -> str | None:
+    graph = f"[0]split[a][b];[a][b]libvmaf={options}"
+    arguments = [found.path, *_FRAME, "-filter_complex", graph, "-f", "null", "-"]
+    try:
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+            cwd=cwd,
+            env=environment(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"ffmpeg could not be run: {error}"
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[0] if lines else f"ffmpeg ended with {done.returncode}"

@@ -1,0 +1,434 @@
+"""Reads `feature_param` and `model_param` files: which features a model is made of, and how it is fitted to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vmaf_harness.errors import HarnessError, RecipeError
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.metrics import AGGREGATES, Wanted, extractor, family, metric_name
+from vmaf_harness.model.transform import ScoreTransform
+from vmaf_harness.recipe.dataset import read_parameters
+from vmaf_harness.recipe.plain_data import PLAIN, is_number, plain, short
+from vmaf_harness.recipe.positions import Place
+from vmaf_harness.recipe.source import read_literals
+
+_T = TypeVar("_T")
+# Some files hold all. VMAF's own harness reads feature_optional_dict; the other was ours by mistake.
+_OPTIONS, _OLD_OPTIONS = "feature_optional_dict", "feature_option_dict"
+_NAMES = frozenset({"feature_dict", _OPTIONS, _OLD_OPTIONS, "model_type", "model_param_dict"})
+
+SVR_TYPES = ("LIBSVMNUSVR", "BOOTSTRAP_LIBSVMNUSVR", "RESIDUEBOOTSTRAP_LIBSVMNUSVR")
+FOREST_TYPE = "RANDOMFOREST"
+MODEL_TYPES = (*SVR_TYPES, FOREST_TYPE)
+KERNELS = ("rbf", "linear", "poly", "sigmoid")
+NORM_TYPES = ("none", "clip_0to1", "clip_minus1to1", "normalize", "custom_clip_0to1")
+DEFAULT_NUM_MODELS = 101  # one on all rows and 100 resamples, as VMAF's own harness has it
+
+_SCALED = tuple(f"{name}_scale{scale}" for name in ("adm", "vif") for scale in range(4))
+_PARTS = tuple(f"{name}_{part}" for name in ("adm", "vif") for part in ("num", "den"))
+# What `all` means: the atoms of upstream's VmafFeatureExtractor, 0.2.21 (python/vmaf/core/feature_extractor.py).
+_ATOMS = (
+    *("adm", "adm2", "adm3", "aim", "ansnr", "anpsnr", "motion", "motion2", "motion3", "vif", "vif2"),
+    *(*_SCALED, *_PARTS, *(f"{part}_scale{scale}" for part in _PARTS for scale in range(4))),
+)
+_DERIVED = "vif2"  # the mean of the four scales of vif, of which libvmaf gives no metric
+_DEBUG = re.compile(r"VMAF_(integer_)?feature (adm|vif|(adm|vif)_(num|den)\w*)|VMAF_integer_feature motion")
+_FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
+
+MOST_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
+_MOST_MB = 1_000_000
+_SVR_PARAMETERS = ("kernel", "gamma", "C", "nu", "cache_size", "degree", "coef0")
+# Those of scikit-learn's RandomForestRegressor; None is its default.
+_CRITERIA = ("squared_error", "absolute_error", "friedman_mse", "poisson", "mse", "mae")
+_FOREST_PARAMETERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "n_estimators": (lambda v: _is_whole(v, 1) and v < 10_000, "an integer from 1 to 9999"),
+    "criterion": (lambda v: v in _CRITERIA, f"one of {', '.join(_CRITERIA)}"),
+    "max_depth": (lambda v: _is_whole(v, 1), "an integer from 1"),
+    "min_samples_split": (lambda v: _is_whole(v, 2) or _is_share(v), "an integer from 2, or a share up to 1.0"),
+    "min_samples_leaf": (lambda v: _is_whole(v, 1) or (_is_share(v) and v < 1), "an integer from 1, or a share"),
+    "min_weight_fraction_leaf": (lambda v: is_number(v) and 0 <= v <= 0.5, "a number from 0 to 0.5"),
+    "max_features": (
+        lambda v: v in ("auto", "sqrt", "log2") or _is_whole(v, 1) or _is_share(v),
+        "auto, sqrt, log2, an integer from 1, or a share up to 1.0",
+    ),
+    "max_leaf_nodes": (lambda v: _is_whole(v, 2), "an integer from 2"),
+    "min_impurity_decrease": (lambda v: is_number(v) and v >= 0, "a number from 0"),
+    "bootstrap": (lambda v: isinstance(v, bool), "true or false"),
+    "random_state": (lambda v: type(v) is int and 0 <= v < 1 << 32, "an integer from 0 to 4294967295"),
+    "ccp_alpha": (lambda v: is_number(v) and v >= 0, "a number from 0"),
+    "max_samples": (lambda v: _is_whole(v, 1) or _is_share(v), "an integer from 1, or a share up to 1.0"),
+}
+# Parameters of every model. dis1st_thr works on a feature (Moment's dis1st) that no model here has.
+_COMMON = ("norm_type", "custom_clip_0to1_map", "score_clip", "score_transform", "num_models", "dis1st_thr")
+
+
+def feature_name(aggregate: str, atom: str) -> str:
+    """The name of a feature in a model, such as ``VMAF_integer_feature_adm2_score``."""
+    return f"{aggregate}_{atom}_score"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureParam:
+    """Which features a model is made of.
+
+    `atoms` are (aggregate, atom) pairs such as ``("VMAF_feature", "adm2")``, sorted by the names that they have in a
+    model; `options` has the options of libvmaf's extractors for each of them, and is empty where there are none at all.
+    `warnings` is what a person should know of the file that they came from.
+    """
+
+    atoms: tuple[tuple[str, str], ...]
+    options: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features in a model, sorted: the order of its columns."""
+        return tuple(feature_name(*atom) for atom in self.atoms)
+
+    @property
+    def feature_dict(self) -> dict[str, list[str]]:
+        """Atoms by aggregate, as a model keeps them."""
+        return {a: [atom for of, atom in self.atoms if of == a] for a in AGGREGATES if a in dict(self.atoms)}
+
+    @property
+    def feature_opts_dicts(self) -> tuple[Mapping[str, Any], ...] | None:
+        """The options that each feature is extracted with, None where there are none at all."""
+        return self.options or None
+
+    @property
+    def feature_options(self) -> dict[str, dict[str, Any]]:
+        """The options of those features that have some, by the name of the feature."""
+        return {name: dict(own) for name, own in zip(self.feature_names, self.options, strict=False) if own}
+
+    @property
+    def wanted(self) -> dict[str, tuple[Wanted, ...]]:
+        """The metrics that each feature is made of: one, but for vif2 the four scales of vif."""
+        found = {}
+        for index, (aggregate, atom) in enumerate(self.atoms):
+            of = [f"vif_scale{scale}" for scale in range(4)] if atom == _DERIVED else [atom]
+            own = self.options[index] if self.options else {}
+            found[feature_name(aggregate, atom)] = tuple(Wanted.of(feature_name(aggregate, each), own) for each in of)
+        return found
+
+    @property
+    def extraction(self) -> Extraction:
+        """What libvmaf computes for these features, as the result store keeps it: each set of options once."""
+        extractors: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, Any]] = {}
+        for index, (aggregate, atom) in enumerate(self.atoms):
+            own = self.options[index] if self.options else {}
+            alike = (extractor(aggregate, atom), Wanted.of(feature_name(aggregate, atom), own).effect)
+            options = extractors.setdefault(alike, dict(own))
+            if _DEBUG.fullmatch(f"{aggregate} {atom}"):
+                options["debug"] = True
+        wanted = self.wanted
+        plain = [each for of in wanted.values() for each in of if not each.options]
+        described = sorted((name, ":".join((f"name={name}", *(f"{k}={_spelled(v)}" for k, v in options.items()))))
+                           for (name, _), options in extractors.items())  # fmt: skip
+        if not plain:  # options add to the names of metrics; a result needs one whose name is known
+            described = sorted([*described, ("psnr", "name=psnr")])
+        return Extraction(
+            type="_and_".join(self.feature_dict),
+            version=_FEATURE_VERSION,
+            options=(("model", ""), ("feature", "|".join(text for _, text in described))),
+            score=metric_name(plain[0].name) if plain else "psnr_y",
+            wanted=tuple(each for of in wanted.values() for each in of),
+        )
+
+    def columns(self, metrics: Mapping[str, _T]) -> dict[str, _T]:
+        """The features among libvmaf's metrics, by the names that they have in a model.
+
+        Options add to the name of a metric (``integer_adm2_egl_1``). Raises HarnessError for a feature that is not
+        there, and for an option that libvmaf did not take.
+        """
+        return {name: _mean([metrics[each.in_(metrics)] for each in of]) for name, of in self.wanted.items()}
+
+
+def _mean(numbers: Sequence[Any]) -> Any:
+    """The mean of numbers, or of columns of them, row by row."""
+    if len(numbers) == 1:
+        return numbers[0]
+    if isinstance(numbers[0], float):
+        return sum(numbers) / len(numbers)
+    return [sum(row) / len(row) for row in zip(*numbers, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SvrParam:
+    """Parameters of ν-SVR; `gamma` 0 means 1 / number of features, as in LIBSVM."""
+
+    kernel: str = "rbf"
+    gamma: float = 0.0
+    c: float = 1.0
+    nu: float = 0.5
+    cache_mb: float = 200.0
+    degree: int = 3
+    coef0: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParam:
+    """How a model is fitted, and what is done to its scores.
+
+    `param_dict` is what the file said, kept with the model. `custom_ranges` are the ends that ``custom_clip_0to1``
+    takes instead of a feature's own least and greatest value. `num_models` counts model 0.
+    """
+
+    model_type: str
+    param_dict: Mapping[str, Any]
+    norm_type: str
+    custom_ranges: Mapping[str, tuple[float, float]]
+    score_clip: tuple[float, float] | None
+    score_transform: ScoreTransform | None
+    num_models: int
+    svr: SvrParam
+    forest: Mapping[str, Any]
+
+    def outside_clip(self, labels: Sequence[float]) -> str | None:
+        """What a person should know of labels that no prediction can reach; None where all lie in `score_clip`."""
+        if self.score_clip is None or not labels:
+            return None
+        low, high = self.score_clip
+        outside = sum(not low <= label <= high for label in labels)
+        return (
+            (
+                f"{outside} of {len(labels)} labels are outside score_clip [{low:g}, {high:g}]: they go from "
+                f"{min(labels):g} to {max(labels):g}, and predictions are cut off there; "
+                "give score_clip the scale of the labels, or leave it out"
+            )
+            if outside
+            else None
+        )
+
+
+def read_feature_param(path: Path) -> FeatureParam:
+    """Read a `feature_param` file as data; RecipeError, with line and place, for what is not understood."""
+    values = read_parameters(path, _NAMES)
+    wrong = _wrong(path)
+    given = values.get("feature_dict")
+    if given is None:
+        raise RecipeError(path, "lacks feature_dict; is this a feature_param file?")
+    if not isinstance(given, dict) or not given:
+        raise wrong(("feature_dict",), f"expected a dictionary of features, got {short(given)}")
+    atoms: set[tuple[str, str]] = set()
+    for aggregate, listed in given.items():
+        place: Place = ("feature_dict", str(aggregate))
+        if aggregate not in AGGREGATES:
+            raise wrong(place, f"unknown features; known are {' and '.join(AGGREGATES)}")
+        if listed == "all":
+            listed = _ATOMS
+        if not isinstance(listed, (list, tuple)) or not listed:
+            raise wrong(place, f"expected 'all' or a list of features, got {short(listed)}")
+        for index, atom in enumerate(listed):
+            if not isinstance(atom, str) or atom not in _ATOMS:
+                raise wrong((*place, index), f"unknown feature {short(atom)}; known are {', '.join(sorted(_ATOMS))}")
+            atoms.add((aggregate, atom))
+    name, warnings = _OPTIONS, tuple[str, ...]()
+    if _OLD_OPTIONS in values:
+        if _OPTIONS in values and values[_OPTIONS] != values[_OLD_OPTIONS]:
+            raise wrong((_OLD_OPTIONS,), f"differs from {_OPTIONS}, the name that VMAF's own harness reads; remove it")
+        if _OPTIONS not in values:
+            name = _OLD_OPTIONS
+            warnings = (f"{path}: {_OLD_OPTIONS} is not read by VMAF's own harness; call it {_OPTIONS}",)
+    options = _feature_options(name, values.get(name), given, wrong)
+    ordered = sorted(atoms, key=lambda atom: feature_name(*atom))
+    return FeatureParam(
+        atoms=tuple(ordered),
+        options=tuple(_of_family(options.get(aggregate, {}), atom) for aggregate, atom in ordered) if options else (),
+        warnings=warnings,
+    )
+
+
+def read_model_param(path: Path) -> ModelParam:
+    """Read a `model_param` file as data, or a pickled set of the same two names.
+
+    Raises RecipeError, with line and place, for what is not understood, HarnessError for a pickle that is no such set.
+    """
+    if path.suffix != ".pkl":
+        values = read_parameters(path, _NAMES)
+        return _model_param(values, _wrong(path), path)
+    from vmaf_harness.model.pickles import read
+
+    values = read(path)
+    if not isinstance(values, dict):
+        raise RecipeError(path, "expected a pickled dictionary with model_type and model_param_dict")
+    return _model_param(
+        values, lambda place, problem: RecipeError(path, problem, place=".".join(map(str, place))), path
+    )
+
+
+def model_param(model_type: str, param_dict: Mapping[str, Any]) -> ModelParam:
+    """The same from values; HarnessError, naming the parameter, for what is not understood."""
+
+    def wrong(place: Place, problem: str) -> HarnessError:
+        return HarnessError(f"{'.'.join(map(str, place))}: {problem}")
+
+    return _model_param({"model_type": model_type, "model_param_dict": dict(param_dict)}, wrong, None)
+
+
+_Wrong = Callable[[Place, str], HarnessError]
+
+
+def _wrong(path: Path) -> _Wrong:
+    """Makes errors with the line, for which the file is read once more."""
+    return lambda place, problem: read_literals(path).error(place, problem)
+
+
+def _feature_options(
+    field: str, given: object, features: Mapping[str, object], wrong: _Wrong
+) -> dict[str, dict[str, Any]]:
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise wrong((field,), f"expected a dictionary, got {short(given)}")
+    for aggregate, options in given.items():
+        place: Place = (field, str(aggregate))
+        if aggregate not in features:
+            raise wrong(place, f"has options, but feature_dict has no {aggregate}")
+        if not isinstance(options, dict):
+            raise wrong(place, f"expected a dictionary of options, got {short(options)}")
+        for name, value in options.items():
+            if (problem := option_problem(name, value)) is not None:
+                raise wrong((*place, str(name)), problem)
+    return {aggregate: dict(options) for aggregate, options in given.items() if options}
+
+
+def _of_family(options: Mapping[str, Any], atom: str) -> dict[str, Any]:
+    """Options go by their first word: ``adm_enhn_gain_limit`` to adm's atoms."""
+    return {name: value for name, value in options.items() if name.startswith(family(atom) + "_")}
+
+
+def option_problem(name: object, value: object) -> str | None:
+    """What is wrong with an option of an extractor, which becomes part of a filter's arguments; None where nothing is.
+
+    Marks in it would begin other extractors, of which some write files.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"(adm|vif|motion)_\w+", name):
+        return "is of no extractor; options begin with adm_, vif_ or motion_"
+    is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
+    if not is_text and not isinstance(value, bool) and not is_number(value):
+        return f"expected a number, true or false, or a name, got {short(value)}"
+    return None
+
+
+def _spelled(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) -> ModelParam:
+    for name in ("model_type", "model_param_dict"):
+        if name not in values:
+            where = f"{path}: " if path else ""
+            raise HarnessError(f"{where}lacks {name}; is this a model_param file?")
+    model_type, given = values["model_type"], values["model_param_dict"]
+    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
+        raise wrong(("model_type",), f"unknown model type {short(model_type)}; known are {', '.join(MODEL_TYPES)}")
+    if not isinstance(given, dict):
+        raise wrong(("model_param_dict",), f"expected a dictionary, got {short(given)}")
+    own = _FOREST_PARAMETERS if model_type == FOREST_TYPE else _SVR_PARAMETERS
+    for name in given:
+        if name not in own and name not in _COMMON:
+            text = name if isinstance(name, str) else short(name)
+            close = get_close_matches(text, (*own, *_COMMON), n=1)
+            meant = f"is {close[0]} meant?" if close else f"known are {', '.join((*own, *_COMMON))}"
+            raise wrong(("model_param_dict", text), f"is no parameter of {model_type}; {meant}")
+    given = {name: _plain(value, ("model_param_dict", name), wrong) for name, value in given.items()}
+    check = _Checked(given, wrong)
+    norm_type = check("norm_type", "none", lambda v: v in NORM_TYPES, f"one of {', '.join(NORM_TYPES)}")
+    svr = SvrParam()
+    if model_type != FOREST_TYPE:
+        svr = SvrParam(
+            kernel=check("kernel", "rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
+            gamma=float(check("gamma", 0.0, lambda v: is_number(v) and v >= 0, "a number from 0")),
+            c=float(check("C", 1.0, lambda v: is_number(v) and 0 < v <= MOST_C, f"a positive number up to {MOST_C}")),
+            nu=float(check("nu", 0.5, lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
+            cache_mb=float(
+                check("cache_size", 200, lambda v: is_number(v) and 0 < v <= _MOST_MB, "a positive number of MB")
+            ),
+            degree=check("degree", 3, lambda v: _is_whole(v, 1) and v <= 100, "an integer from 1 to 100"),
+            coef0=float(check("coef0", 0.0, is_number, "a number")),
+        )
+    is_bootstrap = model_type in SVR_TYPES[1:]
+    num_models = check("num_models", DEFAULT_NUM_MODELS, lambda v: _is_whole(v, 1) and v < 10_000, "an integer from 1")
+    if model_type == FOREST_TYPE:
+        for name, (fits, expected) in _FOREST_PARAMETERS.items():
+            if given.get(name) is not None:
+                check(name, None, fits, expected)
+    transform = given.get("score_transform")
+    try:
+        score_transform = ScoreTransform.of(transform) if transform is not None else None
+    except ValueError as error:
+        raise wrong(("model_param_dict", "score_transform"), str(error)) from None
+    return ModelParam(
+        model_type=model_type,
+        param_dict=given,
+        norm_type=norm_type,
+        custom_ranges=_custom_ranges(given, norm_type, wrong),
+        score_clip=_pair(given.get("score_clip"), ("model_param_dict", "score_clip"), wrong),
+        score_transform=score_transform,
+        num_models=num_models if is_bootstrap else 1,
+        svr=svr,
+        forest={name: value for name, value in given.items() if name in _FOREST_PARAMETERS},
+    )
+
+
+class _Checked:
+    """Looks up parameters that must be as described."""
+
+    def __init__(self, given: Mapping[str, Any], wrong: _Wrong) -> None:
+        self._given, self._wrong = given, wrong
+
+    def __call__(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+        value = self._given.get(name, default)
+        if not fits(value):
+            raise self._wrong(("model_param_dict", name), f"expected {expected}, got {short(value)}")
+        return value
+
+
+def _plain(value: object, place: Place, wrong: _Wrong) -> Any:
+    try:
+        return plain(value)
+    except ValueError as error:
+        raise wrong(place, f"expected {PLAIN}, got {error}") from None
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and least <= value < 1 << 31
+
+
+def _is_share(value: object) -> bool:
+    return type(value) is float and 0 < value <= 1
+
+
+def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _Wrong) -> dict[str, tuple[float, float]]:
+    ranges = given.get("custom_clip_0to1_map")
+    place: Place = ("model_param_dict", "custom_clip_0to1_map")
+    if ranges is None:
+        return {}
+    if not isinstance(ranges, dict):
+        raise wrong(place, "expected a dictionary feature → [min, max]")
+    made = {}
+    for name, ends in ranges.items():
+        pair = _pair(ends, (*place, str(name)), wrong)
+        if pair is None:
+            raise wrong((*place, str(name)), "expected [min, max]")
+        made[str(name)] = pair
+    return made if norm_type == "custom_clip_0to1" else {}
+
+
+def _pair(value: Any, place: Place, wrong: _Wrong) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, (list, tuple))
+        or len(value) != 2
+        or not all(map(is_number, value))
+        or value[0] >= value[1]
+    ):
+        raise wrong(place, f"expected [min, max], got {short(value)}")
+    return float(value[0]), float(value[1])

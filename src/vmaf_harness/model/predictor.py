@@ -1,0 +1,191 @@
+"""Models that libvmaf does not compute: a workspace's `.pkl`, bootstrap collections, Tiny-AI `.onnx`.
+
+libvmaf extracts their features, which the result store keeps as any; the prediction is made here, frame by frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmaf_harness.errors import HarnessError, StatisticsError
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.scoring import Outcome, PairScore, Spread
+from vmaf_harness.measure.store import Result
+from vmaf_harness.model.parameters import FeatureParam, option_problem
+from vmaf_harness.model.quality_type import BUILT_IN, extraction
+from vmaf_harness.recipe.plain_data import short
+from vmaf_harness.statistics import POOLS
+
+if TYPE_CHECKING:
+    from vmaf_harness.model.model import Model
+
+Frames = Mapping[str, Sequence[float]]
+_FEATURE = re.compile(r"(VMAF(?:_integer)?_feature)_(\w+)_score")
+SCORE = "vmaf"  # what the prediction is called among the metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """A model and the features that it needs.
+
+    `scores` predicts each frame from the features' values in it, by their names in the model; `spreads`, of bootstrap
+    models, gives mean, sd, low and high of each frame.
+    """
+
+    name: str
+    features: FeatureParam
+    scores: Callable[[Frames], list[float]]
+    spreads: Callable[[Frames], dict[str, list[float]]] | None = None
+
+    @property
+    def extraction(self) -> Extraction:
+        """What is shown of it: its executor id, and where its features come from."""
+        return Extraction(type="VMAF", version=self.name, options=self.features.extraction.options, score=SCORE)
+
+    def predicted(self, outcome: Outcome, pool: str) -> Outcome:
+        """The outcome of an extraction with frames, scored; a spread is pooled by *pool*, as the score is."""
+        if outcome.result is None or outcome.frames is None:
+            return outcome
+        try:
+            result, _, spread = self._pooled(outcome.result, outcome.frames, pool)
+        except HarnessError as error:
+            return replace(outcome, result=None, error=error)
+        return replace(outcome, result=result, spread=spread)
+
+    def predicted_pair(self, pair: PairScore, pool: str) -> tuple[PairScore, Spread | None]:
+        """The same of one pair; its frames get the prediction, too."""
+        result, scores, spread = self._pooled(pair.result, pair.frames, pool)
+        return PairScore(result=result, frames={SCORE: scores, **pair.frames}), spread
+
+    def _pooled(self, result: Result, frames: Mapping[str, list[float]], pool: str) -> tuple[Result, list[float], Any]:
+        columns = self.features.columns(frames)
+        scores = self.scores(columns)
+        if wrong := sum(not math.isfinite(score) for score in scores):
+            raise HarnessError(f"{self.name}: predicts no number for {wrong} of {len(scores)} frames; is it damaged?")
+        pools = {}
+        for method, pooled in POOLS.items():
+            pools[method] = float("nan")
+            with suppress(StatisticsError):  # a harmonic mean of negative scores
+                pools[method] = pooled(scores)
+        spread = None
+        if self.spreads is not None:
+            with suppress(StatisticsError):
+                spread = Spread(**{name: POOLS[pool](values) for name, values in self.spreads(columns).items()})
+        means = {**result.means, SCORE: pools["mean"]}
+        return replace(result, pools=pools, means=means), scores, spread
+
+
+def quality(
+    quality_type: str, root: Path, *, model: str | None = None, phone_model: bool = False, warn: Callable[[str], None]
+) -> tuple[Extraction, Predictor | None]:
+    """What is extracted for a quality type and model, and who predicts; None where libvmaf itself does.
+
+    *model* may be all that `features.extraction` takes, and also a name in `model/` of the workspace *root*, or the
+    path of a `.pkl`, of a bootstrap collection in JSON, or of a Tiny-AI `.onnx`. *warn* gets what was chosen where
+    that is left open. Raises HarnessError for what is not understood.
+    """
+    if quality_type == "VMAF" and model:
+        model = _meant(model, root, warn)
+    path = Path((model or "").removeprefix("path="))
+    if quality_type == "VMAF" and path.suffix in (".pkl", ".onnx", ".json"):
+        if path.suffix == ".onnx":
+            from vmaf_harness.model.tiny import read_tiny
+
+            if phone_model:
+                raise HarnessError(f"{path}: an .onnx has no score transform; leave --vmaf-phone-model out")
+            tiny = read_tiny(path)
+            for note in tiny.notes:
+                warn(note)
+            predictor = Predictor(name=_named(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
+            return predictor.features.extraction, predictor
+        if path.suffix == ".pkl" or _is_ours(path):
+            predictor = _of_model(path, phone_model)
+            return predictor.features.extraction, predictor
+    return extraction(quality_type, model=model, phone_model=phone_model), None
+
+
+def features_of(model: Model, name: str) -> FeatureParam:
+    """The features of a model; HarnessError for those that libvmaf does not extract. *name* is what errors call it."""
+    atoms = []
+    for index, feature in enumerate(model.feature_names):
+        found = _FEATURE.fullmatch(feature)
+        if found is None:
+            raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
+        atoms.append((found[1], found[2]))
+        for option, value in (model.feature_opts_dicts[index] if model.feature_opts_dicts else {}).items():
+            if (problem := option_problem(option, value)) is not None:
+                raise HarnessError(f"{name}: model_dict.feature_opts_dicts: {short(option)}: {problem}")
+    options = model.feature_opts_dicts or ()
+    return FeatureParam(atoms=tuple(atoms), options=options if any(options) else ())
+
+
+def _meant(name: str, root: Path, warn: Callable[[str], None]) -> str:
+    """The path of a model that a bare name means: a file here, else one of `model/`, else libvmaf's, as it was given.
+
+    Raises HarnessError for a name that none of them has: libvmaf would say so again for each asset.
+    """
+    if re.search(r"[/\\]", name) or name.startswith(("path=", "version=")):
+        return name
+    if name.endswith((".pkl", ".json", ".onnx")):
+        trained = root / "model" / name
+        return str(trained) if os.path.exists(trained) and not os.path.exists(name) else name
+    for suffix in (".pkl", ".json", ".bootstrap.json"):
+        trained = root / "model" / f"{name}{suffix}"
+        if os.path.exists(trained):
+            if name in BUILT_IN:
+                warn(f"{name} is {trained} here; version={name} is libvmaf's own")
+            return str(trained)
+    if name not in BUILT_IN and not re.match(r"(vmaf_)?b_", name):  # a collection has an error of its own
+        raise HarnessError(
+            f"there is no model {name!r}: {root / 'model'} has none of that name, and libvmaf has "
+            f"{', '.join(BUILT_IN)}; give a name or a path, or version={name} where a newer libvmaf has it"
+        )
+    return name
+
+
+def _of_model(path: Path, phone_model: bool) -> Predictor:
+    from vmaf_harness.model.files import read_model
+    from vmaf_harness.model.model import group_hash
+
+    model = read_model(path)
+    transform = True if phone_model else None
+    if phone_model and model.score_transform is None:
+        raise HarnessError(f"{path} has no score transform; leave --vmaf-phone-model out")
+    # The texts, too: upstream's .pkl says nothing of the .model beside it.
+    digest = hashlib.sha256(path.read_bytes() + group_hash(model.texts()).encode()).hexdigest()
+
+    def spreads(frames: Frames) -> dict[str, list[float]]:
+        interval = model.interval(frames, transform=transform)
+        return {name: getattr(interval, name).tolist() for name in ("mean", "sd", "low", "high")}
+
+    return Predictor(
+        name=_named(path, digest) + ("-phone" if phone_model else ""),
+        features=features_of(model, str(path)),
+        scores=lambda frames: model.predict(frames, transform=transform).tolist(),
+        spreads=spreads if len(model.members) > 1 else None,
+    )
+
+
+def _named(path: Path, sha256: str) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)[:80]}-{sha256[:8]}"
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether libvmaf does not compute a JSON: models under 0, 1, …, or features that it does not offer to models.
+
+    What cannot be read is for others to complain of.
+    """
+    from vmaf_harness.model.files import is_collection, read_model
+
+    try:
+        return is_collection(path.read_bytes(), str(path)) or read_model(path).why_no_json is not None
+    except (OSError, HarnessError):
+        return False

@@ -1,0 +1,212 @@
+"""Which fields a recipe may have, and what each must be."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import reprlib
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any
+
+from vmaf_harness.recipe.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
+from vmaf_harness.recipe.plain_data import is_number
+
+LABELS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
+
+
+class WrongValueError(Exception):
+    """What was expected of a value."""
+
+
+Check = Callable[[object], Any]
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int or value.bit_length() > 63:  # the names of directories have an end
+        raise WrongValueError("expected an integer")
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 31:
+        raise WrongValueError("expected an integer from 0")
+    return value
+
+
+def _pixels(value: object) -> int:
+    if type(value) is not int or not 1 <= value < 1 << 31:
+        raise WrongValueError("expected a positive integer")
+    return value
+
+
+def _number(value: object) -> float:
+    if not is_number(value):
+        raise WrongValueError("expected a number")
+    return float(value)
+
+
+def _positive(value: object) -> float:
+    try:
+        number = _number(value)
+    except WrongValueError:
+        number = 0.0
+    if number <= 0:
+        raise WrongValueError("expected a positive number")
+    return number
+
+
+def _number_or_none(value: object) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise WrongValueError("expected text")
+    return value
+
+
+def _directory_name(value: object) -> str:
+    name = _text(value)  # becomes a directory of the result store, so it must not lead out of it
+    if name.startswith(".") or "/" in name or "\\" in name or not _is_encoded(name) or len(os.fsencode(name)) > 200:
+        raise WrongValueError("expected a name without slashes, without a leading dot, of at most 200 bytes")
+    return name
+
+
+def _is_encoded(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half of a pair that UTF-16 would have
+        return False
+    return True
+
+
+def _one_of(known: Sequence[str]) -> Check:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise WrongValueError(f"expected one of {', '.join(known)}")
+        return value
+
+    return check
+
+
+_QUOTED = re.compile(r"\\.|'[^']*'", re.DOTALL)
+
+
+def _filter_arguments(value: object) -> str:
+    arguments = _text(value)  # becomes part of a filter graph, so it must not begin another filter
+    if any(mark in _QUOTED.sub("", arguments) for mark in ",;[]'\\"):
+        raise WrongValueError("expected the arguments of one ffmpeg filter, with , ; [ ] quoted or escaped")
+    return arguments
+
+
+def _deviation(value: object) -> float | None:
+    number = _number_or_none(value)
+    if number is not None and number < 0:
+        raise WrongValueError("expected a number from 0")
+    return number
+
+
+def _no_indices(value: object) -> tuple[()]:
+    if not isinstance(value, (list, tuple)):
+        raise WrongValueError("expected a list of frame numbers")
+    if value:
+        # Frames are paired by their index, and one that is shown while the player waits has no partner.
+        raise WrongValueError("videos with rebuffering are not supported (remove this one): expected an empty list")
+    return ()
+
+
+def _scores(value: object) -> RawScores:
+    pairs: list[tuple[int | str, object]]
+    if isinstance(value, dict):
+        pairs = [(str(observer), scores) for observer, scores in value.items()]
+    elif isinstance(value, (list, tuple)):
+        pairs = list(enumerate(value))
+    else:
+        raise WrongValueError("expected a list of scores, or a dictionary observer → score")
+    if not pairs:
+        raise WrongValueError("expected at least one score")
+    return tuple(
+        (observer, tuple(map(_score, scores)) if isinstance(scores, (list, tuple)) else (_score(scores),))
+        for observer, scores in pairs
+    )
+
+
+def _score(value: object) -> float:
+    if value is None or value != value:
+        return math.nan
+    try:
+        return _number(value)
+    except WrongValueError:
+        wrong = reprlib.repr(value)
+        raise WrongValueError(f"expected numbers (None or NaN where one is missing), not {wrong},") from None
+
+
+_SHARED: Mapping[str, Check] = {
+    "yuv_fmt": _one_of(sorted(YUV_FORMATS)),
+    "width": _pixels,
+    "height": _pixels,
+    "quality_width": _pixels,
+    "quality_height": _pixels,
+    "fps": _positive,
+    "resampling_type": _one_of(RESAMPLING_TYPES),
+    "workfile_yuv_type": _one_of(sorted(RAW_FORMATS)),
+    "duration_sec": _positive,
+    "start_frame": _count,
+    "end_frame": _count,
+    **{f"{name}_cmd": _filter_arguments for name in FILTERS},
+}
+_PAIRING = {"pairing": _one_of(PAIRINGS)}
+DATASET: Mapping[str, Check] = {
+    **_SHARED,
+    **_PAIRING,
+    "dataset_name": _directory_name,
+    "ref_score": _number,
+    "label_source": _text,
+}
+REFERENCE: Mapping[str, Check] = {
+    **_SHARED,
+    "content_id": _integer,
+    "content_name": _text,
+    "path": _text,
+    "ref_start_frame": _count,
+    "ref_end_frame": _count,
+}
+DISTORTED: Mapping[str, Check] = {
+    **_SHARED,
+    **_PAIRING,
+    "content_id": _integer,
+    "asset_id": _integer,
+    "content_name": _text,
+    "path": _text,
+    "dmos": _number_or_none,
+    "mos": _number_or_none,
+    "groundtruth": _number_or_none,
+    "os": _scores,
+    "groundtruth_std": _deviation,
+    "rebuf_indices": _no_indices,
+    "dis_start_frame": _count,
+    "dis_end_frame": _count,
+    # Notes in published recipes; no score depends on them:
+    "train_or_test": _text,
+    "enc_width": _pixels,
+    "enc_height": _pixels,
+    "enc_bitdepth": _pixels,
+}
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "ref_videos": ("content_id", "path"),
+    "dis_videos": ("content_id", "asset_id", "path"),
+}
+
+
+def unknown_field(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
+    """What to say of a field that is not supported."""
+    close = meant(name, known)
+    return "is not a supported field; " + (f"is {close} meant?" if close else "remove it, or check its spelling")
+
+
+def meant(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:
+    """The known field that *name* looks like; one that is *given* beside it is not what was meant."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, [field for field in known if field not in given], n=1)), None)

@@ -1,0 +1,167 @@
+"""Which of several values of a field holds, as VMAF's own harness reads recipes, and a word where that may surprise.
+
+Facts of its reader (`vmaf/routine.py`, 2026-08), tried by running it; `docs/differences.md` has what we do otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vmaf_harness.errors import RecipeError
+from vmaf_harness.recipe.asset import FILTERS
+from vmaf_harness.recipe.positions import Place
+
+Fields = Mapping[str, Any]  # checked by fields.py
+
+OTHER = "VMAF's own harness"
+# One value for both videos of a pair: the dataset's, else the distorted video's; theirs ignores them in a reference.
+OF_A_PAIR = (
+    "start_frame",
+    "end_frame",
+    "duration_sec",
+    "fps",
+    "quality_width",
+    "quality_height",
+    "workfile_yuv_type",
+)
+# The dataset's holds for both videos, else each video's own for itself.
+_OF_A_SIDE = tuple(f"{name}_cmd" for name in FILTERS)
+_UNREAD = tuple(f"{name}_cmd" for name in FILTERS if name not in ("crop", "pad", "fps"))
+_DATASET_WINS = (*OF_A_PAIR, *_OF_A_SIDE)
+
+
+class Remarks:
+    """What the reader of a recipe should know: one line a matter, with its first place and how many videos it is of."""
+
+    def __init__(self, error: Callable[[Place, str], RecipeError]) -> None:
+        self._error = error
+        self._first: dict[object, tuple[Place, str]] = {}
+        self._count: dict[object, int] = {}
+
+    def add(self, matter: object, place: Place, text: str) -> None:
+        """Remember it, or count one video more of this matter."""
+        self._first.setdefault(matter, (place, text))
+        self._count[matter] = self._count.get(matter, 0) + 1
+
+    def lines(self) -> tuple[str, ...]:
+        """Each with file, line and place."""
+        return tuple(
+            f"{self._error(*first)}" + (f" ({count} videos)" if (count := self._count[matter]) > 1 else "")
+            for matter, first in self._first.items()
+        )
+
+
+def of_pair(dataset: Fields, reference: Fields, distorted: Fields) -> Fields:
+    """What both videos have in common; a reference's counts only where nothing else is given."""
+    return {**reference, **distorted, **dataset}
+
+
+def filters(video: Fields, dataset: Fields) -> tuple[tuple[str, str], ...]:
+    """The filters of one video, in the order in which they are applied."""
+    if _is_without(video) and _is_without(dataset):
+        return ()
+    given = ((name, dataset.get(f"{name}_cmd", video.get(f"{name}_cmd"))) for name in FILTERS)
+    return tuple((name, arguments) for name, arguments in given if arguments is not None)
+
+
+def resampling_types(dataset: Fields, reference: Fields, distorted: Fields) -> tuple[str | None, str | None]:
+    """How the reference and the distorted video are scaled.
+
+    A video's own wins. A distorted video's counts for a reference without one, but not the other way round.
+    """
+    common = dataset.get("resampling_type", distorted.get("resampling_type"))
+    return reference.get("resampling_type", common), distorted.get("resampling_type", common)
+
+
+def remark_overruled(remarks: Remarks, dataset: Fields, videos: Sequence[tuple[Place, Fields]]) -> None:
+    """Remark what a video says in vain because the dataset says otherwise, and filters that theirs does not read."""
+    for name in _DATASET_WINS:
+        if name in dataset:
+            for place, video in _that_have(name, videos):
+                if video[name] != dataset[name]:
+                    text = f"{video[name]!r} here, {dataset[name]!r} for the dataset"
+                    remarks.add((name, "both"), (*place, name), f"{text}: the dataset's holds, as in {OTHER}")
+    for name in _UNREAD:
+        unread = f"is applied here, but {OTHER} does not read it from a recipe, and gives another number"
+        if name in dataset:
+            remarks.add((name, "unread"), (name,), unread)
+        else:
+            for place, _ in _that_have(name, videos):
+                remarks.add((name, "unread"), (*place, name), unread)
+
+
+def remark_formats(remarks: Remarks, dataset: Fields, references: Sequence[tuple[Place, Fields]]) -> None:
+    """Remark a `yuv_fmt` of a reference that is not the dataset's."""
+    if "yuv_fmt" not in dataset:
+        return
+    for place, video in _that_have("yuv_fmt", references):
+        if video["yuv_fmt"] != dataset["yuv_fmt"]:
+            text = f"{video['yuv_fmt']!r} here, {dataset['yuv_fmt']!r} for the dataset: that one holds for references"
+            remarks.add("yuv_fmt", (*place, "yuv_fmt"), f"{text}, as in {OTHER}; remove one of them")
+
+
+def remark_in_references(
+    remarks: Remarks, dataset: Fields, references: Mapping[int, tuple[int, Fields]], distorted: Sequence[Fields]
+) -> None:
+    """Remark what theirs ignores in a reference, unless the distorted videos say the same."""
+    for name in OF_A_PAIR:
+        if name in dataset:
+            continue
+        having = {content_id: given for content_id, given in references.items() if name in given[1]}
+        if not having:
+            continue
+        differing = {
+            video["content_id"]
+            for video in distorted
+            if video["content_id"] in having and video.get(name) != having[video["content_id"]][1][name]
+        }
+        for content_id, (index, _) in having.items():
+            if content_id in differing:
+                text = f"is ignored in a reference by {OTHER}; here it holds where neither the dataset nor the "
+                text += "distorted video has one: move it there"
+                remarks.add((name, "reference"), ("ref_videos", index, name), text)
+
+
+def remark_ranges(
+    remarks: Remarks, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], pair: Fields
+) -> None:
+    """Remark half a range of frames, and a duration without a rate: theirs takes all frames then."""
+    for prefix, video in (("", distorted), ("dis_", distorted), ("ref_", reference)):
+        start, end = f"{prefix}start_frame", f"{prefix}end_frame"
+        own = video[1] if prefix else pair
+        if (start in own) != (end in own):
+            given, lacking = (start, end) if start in own else (end, start)
+            text = f"counts here without {lacking}, but {OTHER} ignores it then; give both"
+            remarks.add((given, "half"), _place(given, dataset, reference, distorted), text)
+    if "duration_sec" in pair and "fps" not in pair and not ("start_frame" in pair and "end_frame" in pair):
+        text = f"counts here without fps, but {OTHER} ignores it then, and takes all frames; add fps"
+        remarks.add("duration_sec", _place("duration_sec", dataset, reference, distorted), text)
+
+
+def remark_lone_size(
+    remarks: Remarks, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], given: str
+) -> None:
+    """Remark a quality size of one dimension, which counts for nothing."""
+    lacking = "quality_height" if given == "quality_width" else "quality_width"
+    text = f"counts for nothing without {lacking}, as in {OTHER}; give both, or none"
+    remarks.add((given, "lone"), _place(given, dataset, reference, distorted), text)
+
+
+def _place(name: str, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields]) -> Place:
+    """Where the value that holds for a pair is written."""
+    if name in dataset:
+        return (name,)
+    place, _ = distorted if name in distorted[1] else reference
+    return (*place, name)
+
+
+def _that_have(name: str, videos: Sequence[tuple[Place, Fields]]) -> Iterator[tuple[Place, Fields]]:
+    return (given for given in videos if name in given[1])
+
+
+def _is_without(fields: Fields) -> bool:
+    return _FILTER_FIELDS.isdisjoint(fields)
+
+
+_FILTER_FIELDS = frozenset(_OF_A_SIDE)

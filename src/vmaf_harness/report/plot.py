@@ -1,0 +1,519 @@
+"""Plots: predictions over labels, their errors, and the scores of the frames of a pair."""
+
+from __future__ import annotations
+
+import colorsys
+import logging
+import math
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+from vmaf_harness.errors import HarnessError, StatisticsError
+from vmaf_harness.statistics import LinearFit, LogisticFit, Statistics, linear_fit
+from vmaf_workspace.disk.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
+
+SIZE_INCHES = (7.1, 6.0)
+SIZE_WITHOUT_LEGEND_INCHES = (5.55, 6.0)
+FRAMES_SIZE_INCHES = (9.0, 4.2)
+DPI = 150
+LEGEND_FITS = 25  # contents; the names of more would be longer than the axes are high
+TEXT, FAINT, CURVE = "#24292f", "#d8dce2", "#2f6fb7"
+_DASHED: dict[str, Any] = {"color": TEXT, "linewidth": 1, "linestyle": (0, (6, 4)), "alpha": 0.55}
+_SOLID: dict[str, Any] = {"color": TEXT, "linewidth": 1.8, "alpha": 0.75}
+_LABEL_BAR: dict[str, Any] = {"color": TEXT, "linewidth": 0.8, "alpha": 0.4}
+_LABEL_BAND: dict[str, Any] = {"color": TEXT, "linewidth": 5, "alpha": 0.16}  # where both kinds of bars stand upright
+_SPREAD_BAR: dict[str, Any] = {"color": CURVE, "linewidth": 1.6, "alpha": 0.45}
+
+_drawing = threading.Lock()  # matplotlib's settings, and the filter of warnings, are one for all threads
+
+
+class PlotError(HarnessError):
+    """A plot that cannot be drawn or written; never a reason to lose the numbers that were to be drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Labels and predictions of assets, one by one, and what a plot says of them.
+
+    `is_one_scale`: predictions are meant to be labels, as VMAF's are; a matter of what they are, never of how near they
+    come, which is what the plot is to show. `deviations` of the labels are what `bar` calls them, `spreads` (low, high)
+    of the predictions are those of a bootstrap model. `kind` says of what predictions the statistics are (training).
+    """
+
+    title: str
+    labels: Sequence[float]
+    predictions: Sequence[float]
+    content_ids: Sequence[int]
+    statistics: Statistics | None  # None where there are none
+    is_one_scale: bool = True
+    label: str = "label"
+    prediction: str = "prediction"
+    kind: str = ""
+    fit: LogisticFit | None = None
+    content_names: Mapping[int, str] = field(default_factory=dict)
+    deviations: Sequence[float | None] = ()
+    bar: str = "label ± 1 standard error"
+    spreads: Sequence[tuple[float, float] | None] = ()
+
+
+def scatter_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | None = None) -> None:
+    """Write a PNG of predictions over labels, one point an asset and one colour a content.
+
+    On one scale both axes have the same limits and unit, and the dashed line is the identity, prediction = label,
+    however far the points lie from it. On two scales there is none: the dashed line is then that of `linear_fit`, from
+    predictions to labels, and none is drawn for fewer than eight assets. `fit` is drawn as the curve that it is, from
+    the least prediction to the greatest. Bars are as long as deviations and spreads are. A legend says all of it.
+
+    An existing file is replaced whole or not at all. May be called from several threads. Raises PlotError where there
+    is nothing to draw, for a size outside 1 to 100 inches, where the file cannot be written, and for whatever goes
+    wrong in matplotlib.
+    """
+    bars = [(label - sd, label + sd, y) for label, y, sd in _with(pairs, pairs.deviations)]
+    tall = [(label, low, high) for label, _, (low, high) in _with(pairs, pairs.spreads)]
+    key: list[Entry] = []
+    line: LinearFit | None = None
+    if pairs.is_one_scale:
+        key.append(("identity: prediction = label", _DASHED))
+    elif (line := _line(pairs)) is not None:
+        key.append((f"straight line, no identity: {_agreement(line)}", _DASHED))
+    if pairs.fit is not None:
+        key.append((f"logistic curve: {_agreement(pairs.fit)}", _SOLID))
+    key += [(pairs.bar, _LABEL_BAR)] if bars else []
+    key += [("95 % of the bootstrap", _SPREAD_BAR)] if tall else []
+
+    def draw(axes: Axes, x: list[float], y: list[float]) -> None:
+        low, high = min(y), max(y)
+        across = [*x, *(end for *ends, _ in bars for end in ends)]
+        upwards = [*y, *(end for _, *ends in tall for end in ends)]
+        if pairs.is_one_scale:
+            limits = _limits([*across, *upwards])
+            axes.set(xlim=limits, ylim=limits, aspect="equal")  # which shrinks the axes within their place
+            axes.plot(limits, limits, zorder=2, **_DASHED)
+        else:
+            axes.set(xlim=_limits(across), ylim=_limits(upwards))
+        if line is not None:
+            axes.plot([line.map(low), line.map(high)], [low, high], zorder=2, **_DASHED)
+        if pairs.fit is not None:
+            steps = [low + (high - low) * step / 200 for step in range(201)]
+            axes.plot([pairs.fit.map(step) for step in steps], steps, zorder=2, **_SOLID)
+        for left, right, prediction in bars:
+            axes.hlines(prediction, left, right, zorder=2.5, **_LABEL_BAR)
+        for label, *ends in tall:
+            axes.vlines(label, *ends, zorder=2.4, **_SPREAD_BAR)
+
+    points = list(zip(pairs.labels, pairs.predictions, pairs.content_ids, strict=True))
+    _points_plot(path, points, pairs, (pairs.label, pairs.prediction), key, draw, size_inches)
+
+
+def residual_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | None = None) -> bool:
+    """Write a PNG of the errors, prediction − label, over the labels; otherwise as `scatter_plot`.
+
+    On one scale the errors are the differences themselves, nothing is fitted. Predictions on another scale than the
+    labels are mapped to it first, by `fit`, or by `linear_fit` without one: the differences of two scales are no
+    errors. Where neither can be had, nothing is drawn, and the answer is False. What is above the line at 0 is
+    overrated. Errors of one content that lie together say that the model has not learnt what makes it special.
+    """
+    mapping: LogisticFit | LinearFit | None = None
+    by, of = "", pairs.prediction
+    if not pairs.is_one_scale:
+        mapping = pairs.fit or _line(pairs)
+        if mapping is None:
+            return False
+        by = "on the curve" if pairs.fit is not None else "on the line"
+        of = f"{pairs.prediction} {by}"
+
+    def mapped(prediction: float) -> float:
+        return prediction if mapping is None else mapping.map(prediction)
+
+    errors = [(label, mapped(y) - label, sd) for label, y, sd in _with(pairs, pairs.deviations)]
+    bars = [(label, error - sd, error + sd) for label, error, sd in errors]
+    tall = [(label, *(mapped(end) - label for end in ends)) for label, _, ends in _with(pairs, pairs.spreads)]
+    key: list[Entry] = [("no error" if mapping is None else f"no error; {by} {_agreement(mapping)}", _DASHED)]
+    key += [(pairs.bar, _LABEL_BAND)] if bars else []
+    key += [("95 % of the bootstrap", _SPREAD_BAR)] if tall else []
+
+    def draw(axes: Axes, x: list[float], y: list[float]) -> None:
+        axes.set_xlim(_limits(x))
+        reach = max(map(abs, [*y, *(end for _, *ends in (*bars, *tall) for end in ends)])) * 1.12 or 1.0
+        axes.set_ylim(-reach, reach)
+        axes.axhline(0, zorder=2, **_DASHED)
+        for of, style in ((bars, _LABEL_BAND), (tall, _SPREAD_BAR)):
+            for label, *ends in of:
+                axes.vlines(label, *ends, zorder=2.5, **style)
+
+    points = [
+        (x, mapped(y) - x, content)
+        for x, y, content in zip(pairs.labels, pairs.predictions, pairs.content_ids, strict=True)
+    ]
+    _points_plot(path, points, pairs, (pairs.label, f"{of} − label"), key, draw, size_inches)
+    return True
+
+
+def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping[str, float], score: str) -> None:
+    """Write a PNG of the score of each frame, counted from 0, with lines at pooled scores by their names.
+
+    *score* names the axis. Raises PlotError where there is nothing to draw, where the file cannot be written, and for
+    whatever goes wrong in matplotlib.
+    """
+    if not any(map(math.isfinite, scores)):
+        raise PlotError(f"nothing to draw in {path}: no frame has a score")
+    with _drawn(path):
+        width, height = FRAMES_SIZE_INCHES
+        figure = _figure(width, height)
+        axes = figure.add_axes((0.8 / width, 0.65 / height, (width - 2.4) / width, (height - 1.55) / height))
+        shown = {name: value for name, value in pooled.items() if math.isfinite(value)}
+        axes.plot(
+            range(len(scores)),
+            scores,
+            color=CURVE,
+            linewidth=1.4,
+            marker="o" if len(scores) <= 60 else "",
+            markersize=3,
+        )
+        axes.set_xlim(-0.5, len(scores) - 0.5)
+        low, high = _limits([*filter(math.isfinite, scores), *shown.values()])
+        axes.set_ylim(low, high)
+        least = (high - low) * 0.055  # between two texts
+        at = -math.inf
+        for name, value in sorted(shown.items(), key=lambda item: item[1]):
+            axes.axhline(value, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.45, zorder=1)
+            at = max(value, at + least)
+            axes.text(
+                1.01,
+                at,
+                f"{name.replace('_', ' ')} {value:.2f}",
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                fontsize=8.5,
+                color=TEXT,
+            )
+        _write_heading(figure, title, f"{len(scores)} frames", 1.0, 0.8)
+        _dress(figure, axes, ("frame", score), 1.0, (width - 2.4, height - 1.55))
+        _write(figure, path)
+
+
+def check_directory(path: Path) -> None:
+    """Make the directory that plots will go to, and see that a file can be made there, before hours of work.
+
+    Raises PlotError where not.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise PlotError(f"{path}: cannot write plots there: {error.strerror}; name another directory") from error
+
+
+def why_no_plot() -> str | None:
+    """Why nothing can be drawn here, found out by drawing; None where it can."""
+    try:
+        with _drawn(None):
+            _figure(1, 1).canvas.draw()
+    except PlotError as error:
+        return str(error)
+    return None
+
+
+Point = tuple[float, float, int]  # x, y, content
+Entry = tuple[str, dict[str, Any]]  # of a legend: text, and how the line is drawn
+
+
+@contextmanager
+def _drawn(path: Path | None) -> Iterator[None]:
+    """Import and use matplotlib here, under its own defaults; whatever goes wrong is a PlotError of one line.
+
+    A user's matplotlibrc may ask for TeX, for fonts that are not there, or for other formats and sizes; `MPLBACKEND`
+    may name what is not installed (a notebook passes its own on to every command), with which even the import fails.
+    We need no back end but Agg's canvas. What the user has set is theirs again afterwards: we may be a guest in a
+    notebook. Lines that matplotlib logs, of settings that it does not understand or directories that it cannot write,
+    are not about what is drawn. One plot at a time: settings are one for all threads.
+    """
+    what = "no plot" if path is None else f"cannot write the plot {path}"
+    logger = logging.getLogger("matplotlib")
+    with _drawing, warnings.catch_warnings():
+        # A name in a script that the font lacks, or a plot too small for its text: drawn as well as it goes.
+        warnings.simplefilter("ignore")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            matplotlib = _matplotlib()
+            # Not the back end: to look whether one is set, pyplot would be imported, and choose.
+            defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+            with matplotlib.rc_context(defaults):
+                yield
+        except PlotError:
+            raise
+        except ImportError as error:
+            raise PlotError(f"{what}: {_line_of(error)}; pip install 'vmaf-workspace[harness]'") from error
+        except OSError as error:
+            raise PlotError(f"{what}: {error.strerror or _line_of(error)}") from error
+        except Exception as error:  # of a library that reads the user's files and fonts: no plot is worth a traceback
+            raise PlotError(f"{what}: matplotlib fails: {_line_of(error)}") from error
+        finally:
+            logger.setLevel(level)
+
+
+def _matplotlib() -> Any:
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    wanted = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if wanted is not None:
+            os.environ["MPLBACKEND"] = wanted
+    if wanted:
+        with suppress(ValueError):  # no back end of that name
+            matplotlib.rcParams["backend"] = wanted  # for the caller's own plots; this imports nothing
+    return matplotlib
+
+
+def _line_of(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _with(pairs: Pairs, bars: Sequence[Any]) -> list[tuple[float, float, Any]]:
+    """Label, prediction and bar of the assets that have one; none are given at all where *bars* is empty."""
+    return [
+        (label, prediction, bar)
+        for label, prediction, bar in zip(pairs.labels, pairs.predictions, bars, strict=False)
+        if bar and math.isfinite(label) and math.isfinite(prediction)
+    ]
+
+
+def _line(pairs: Pairs) -> LinearFit | None:
+    both = [
+        (x, y) for x, y in zip(pairs.labels, pairs.predictions, strict=True) if math.isfinite(x) and math.isfinite(y)
+    ]
+    try:
+        return linear_fit([x for x, _ in both], [y for _, y in both])
+    except StatisticsError:  # too few, or all equal
+        return None
+
+
+def _points_plot(
+    path: Path,
+    given: Sequence[Point],
+    pairs: Pairs,
+    names_of_axes: tuple[str, str],
+    key: Sequence[Entry],
+    draw: Callable[[Axes, list[float], list[float]], None],
+    size_inches: tuple[float, float] | None,
+) -> None:
+    points = [point for point in given if math.isfinite(point[0]) and math.isfinite(point[1])]
+    if not points:
+        raise PlotError(f"nothing to draw in {path}: no asset has both a label and a prediction")
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    contents = sorted({content for _, _, content in points})
+    names = [pairs.content_names.get(content, f"content {content}") for content in contents]
+    colours = _colours(len(contents))
+    colour_of = dict(zip(contents, colours, strict=True))
+
+    rows = math.ceil(len(key) / 2)
+    wants_legend = 1 < len(contents) <= LEGEND_FITS
+    usual = SIZE_INCHES if wants_legend else SIZE_WITHOUT_LEGEND_INCHES
+    usual = (usual[0], usual[1] + _ROW_INCHES * rows)
+    width, height = size_inches or usual
+    if not (1 <= width <= 100 and 1 <= height <= 100):
+        raise PlotError(f"a plot of {width:g}×{height:g} inches cannot be drawn; give sides from 1 to 100")
+    scale = max(0.6, min(1.6, width / usual[0], height / usual[1]))  # of texts and margins
+    has_legend = wants_legend and len(contents) * 0.2 * scale < height - (1.55 + _ROW_INCHES * rows) * scale
+    # Margins in inches, so that the axes are square at the default sizes; constrained layout cuts labels off there.
+    left, bottom, right = 0.8 * scale, 0.65 * scale, (1.85 if has_legend else 0.3) * scale
+    top = (0.9 + _ROW_INCHES * rows) * scale
+    with _drawn(path):
+        figure = _figure(width, height)
+        axes = figure.add_axes(
+            (
+                left / width,
+                bottom / height,
+                max(0.2, width - left - right) / width,
+                max(0.2, height - bottom - top) / height,
+            ),
+            anchor="NW",
+        )
+        axes.scatter(
+            x,
+            y,
+            s=max(12.0, min(48.0, 6000 / len(points))) * scale,
+            c=[colour_of[content] for _, _, content in points],
+            edgecolors="white",
+            linewidths=0.5 * scale,
+            alpha=0.9,
+            zorder=3,
+        )
+        draw(axes, x, y)
+        none = f"{len(points)} asset{'s' if len(points) > 1 else ''}, no statistics"
+        _write_heading(figure, pairs.title, _numbers(pairs) or none, scale, left)
+        _dress(figure, axes, names_of_axes, scale, (width - left - right, height - bottom - top))
+        if key:
+            _draw_key(figure, key, scale, left)
+        if has_legend:
+            _draw_legend(figure, axes, names, colours, scale, right - 0.1 * scale)
+        _write(figure, path)
+
+
+_ROW_INCHES = 0.18  # of the legend of lines, which is above the axes: in them it would hide points
+
+
+def _draw_key(figure: Figure, key: Sequence[Entry], scale: float, left: float) -> None:
+    """What lines and bars are, in two columns between heading and axes."""
+    from matplotlib.lines import Line2D
+
+    width, height = figure.get_size_inches()
+
+    def drawn(size: float) -> Legend:
+        legend = figure.legend(
+            [Line2D([], [], **style) for _, style in key],
+            [text for text, _ in key],
+            loc="upper left",
+            bbox_to_anchor=(left / width, 1 - 0.8 * scale / height),
+            ncols=2,
+            borderaxespad=0,
+            borderpad=0,
+            labelspacing=0.35,
+            fontsize=size,
+            frameon=False,
+            labelcolor=TEXT,
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        return legend
+
+    _fitted_legend(figure, drawn, 8.5 * scale, width - left - 0.05)
+
+
+def _fitted_legend(figure: Figure, drawn: Callable[[float], Legend], size: float, inches: float) -> None:
+    """Draw a legend with letters of this *size*, smaller where it would be wider; its gaps shrink with them."""
+    legend = drawn(size)
+    wide = legend.get_window_extent(_renderer(figure)).width / DPI
+    if wide > inches:
+        legend.remove()
+        drawn(size * inches / wide)
+
+
+def _renderer(figure: Figure) -> Any:
+    return figure.canvas.get_renderer()  # type: ignore[attr-defined] # of Agg's canvas
+
+
+def _fit_into(figure: Figure, text: Text, inches: float) -> None:
+    """Make a text as small as it must be, in its longer direction."""
+    extent = text.get_window_extent(_renderer(figure))
+    if (length := max(extent.width, extent.height) / DPI) > inches > 0:
+        text.set_fontsize(float(text.get_fontsize()) * inches / length)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # The object interface: pyplot keeps every figure in a global list, and may ask for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _write_heading(figure: Figure, title: str, numbers: str, scale: float, left: float) -> None:
+    """Title and numbers above the axes, which begin *left* inches from the edge; as small as they must be to fit."""
+    width, height = figure.get_size_inches()
+    for text, size, weight, below_top in ((_shortened(title, 60), 12, "bold", 0.4), (numbers, 9, "normal", 0.68)):
+        line = figure.text(left / width, 1 - below_top * scale / height, text, fontsize=size * scale)
+        line.set(color=TEXT, fontweight=weight, parse_math=False)  # a $ in a title is a $
+        _fit_into(figure, line, width - left - 0.05)
+
+
+def _dress(figure: Figure, axes: Axes, names: tuple[str, str], scale: float, inches: tuple[float, float]) -> None:
+    for axis, name, length in zip((axes.xaxis, axes.yaxis), names, inches, strict=True):
+        axis.set_label_text(_shortened(name, 80), color=TEXT, fontsize=11 * scale, parse_math=False)
+        _fit_into(figure, axis.label, length)
+    axes.grid(visible=True, color=FAINT, linewidth=0.7 * scale)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=TEXT, labelsize=9.5 * scale, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color("#8a8f98")
+
+
+def _colours(count: int) -> list[tuple[float, float, float]]:
+    """Colours for white paper: neighbours differ in hue, and in lightness, too, where hues get close."""
+    lightness = (0.45,) if count <= 8 else (0.38, 0.58) if count <= 24 else (0.32, 0.48, 0.64)
+    return [
+        colorsys.hls_to_rgb((0.58 + index / count) % 1, lightness[index % len(lightness)], 0.72)
+        for index in range(count)
+    ]
+
+
+def _limits(values: list[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.06 or max(1.0, abs(low) * 0.1)  # a constant gets some room, too
+    return low - margin, high + margin
+
+
+def _numbers(pairs: Pairs) -> str:
+    """Statistics without a fit; RMSE of two scales has no unit."""
+    found = pairs.statistics
+    if found is None:
+        return ""
+    kind, raw = f"{pairs.kind} " if pairs.kind else "", f"RMSE {found.rmse:.3f}" if pairs.is_one_scale else ""
+    if found.note:
+        return "    ".join(part for part in (f"n = {found.n}", raw and kind + raw, found.note) if part)
+    correlations = f"{kind}SROCC {found.srocc:.4f}    PLCC {found.plcc:.4f}    KROCC {found.krocc:.4f}"
+    return "    ".join(part for part in (f"n = {found.n}", correlations, raw) if part)
+
+
+def _agreement(fit: LogisticFit | LinearFit) -> str:
+    plcc = f"PLCC {fit.plcc:.4f}, " if isinstance(fit, LogisticFit) and math.isfinite(fit.plcc) else ""
+    return f"{plcc}RMSE {fit.rmse:.3f}"
+
+
+def _shortened(text: str, most: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _draw_legend(
+    figure: Figure, axes: Axes, names: list[str], colours: list[tuple[float, float, float]], scale: float, inches: float
+) -> None:
+    """Contents, right of the axes, in *inches* of width."""
+    from matplotlib.lines import Line2D
+
+    shown = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
+
+    def drawn(size: float) -> Legend:
+        dots = [Line2D([], [], linestyle="", marker="o", markersize=0.7 * size, color=colour) for colour in colours]
+        legend = axes.legend(
+            dots,
+            shown,
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+            borderaxespad=0.3,
+            fontsize=size,
+            frameon=False,
+            labelcolor=TEXT,
+            handletextpad=0.1,
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a $ in a name is a $
+        return legend
+
+    _fitted_legend(figure, drawn, 8.5 * scale, inches)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})

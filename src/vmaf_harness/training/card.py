@@ -1,0 +1,101 @@
+"""What a model is made of, for people: the card beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.model.parameters import FeatureParam, ModelParam
+from vmaf_harness.recipe.asset import Asset
+from vmaf_harness.recipe.dataset import Recipe
+from vmaf_harness.recipe.labels import Labels
+from vmaf_harness.training.feature_table import Extracted, content_hash
+
+VERSION = 1  # of the card, and of statistics.json
+SUFFIX = ".card.json"
+_LIBRARIES = ("numpy", "scikit-learn", "vmaf-workspace")
+
+
+def card(
+    name: str,
+    recipe: Recipe,
+    extracted: Extracted,
+    features: FeatureParam,
+    parameters: ModelParam,
+    *,
+    dataset_sha256: str,
+    labels: Labels,
+    seed: int,
+    found: Mapping[str, Any],
+) -> bytes:
+    """The `.card.json` of a model called *name*; *found* is its `agreement` with what it was fitted to."""
+    about = {
+        "version": VERSION,
+        "model": name,
+        "model_type": parameters.model_type,
+        "dataset": {
+            "name": recipe.name,
+            "recipe": os.path.basename(recipe.path),
+            "sha256": dataset_sha256,
+            "assets": len(extracted.assets),
+            "contents": len(set(extracted.content_ids)),
+            "left_out": len(recipe.missing) + len(extracted.outcomes) - len(extracted.assets),
+            **labels.as_dict(),
+        },
+        "features": list(features.feature_names),
+        "feature_options": features.feature_options,
+        "parameters": dict(parameters.param_dict),
+        "engine": extracted.versions,
+        "libraries": {library: version(library) for library in _LIBRARIES},
+        "seed": seed,
+        "statistics_kind": "training",
+        "statistics_of": "the assets that the model was fitted to, by the means of their features",
+        "statistics": found,
+        "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    return json.dumps(about, indent=1).encode("ascii") + b"\n"
+
+
+def is_of_run(
+    path: Path, recipe: Recipe, features: FeatureParam, parameters: ModelParam, *, labels: Labels, seed: int
+) -> bool:
+    """Whether the model *path*, a `.pkl`, may be of a run of these arguments, as far as its card can tell."""
+    try:
+        about = json.loads(path.with_name(path.name.removesuffix(".pkl") + SUFFIX).read_bytes())
+        dataset = about["dataset"]
+        expected = {"name": recipe.name, **labels.as_dict()}
+        asked = json.loads(json.dumps([features.feature_options, dict(parameters.param_dict)]))
+        return bool(
+            {name: dataset[name] for name in expected} == expected
+            and about["model_type"] == parameters.model_type
+            and about["features"] == list(features.feature_names)
+            and [about["feature_options"], about["parameters"]] == asked
+            and about["seed"] == seed
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def is_of_training(model: str, root: Path, dataset: str, assets: Sequence[Asset]) -> bool:
+    """Whether *model*, as `predictor.quality` takes it, was fitted to exactly these assets and labels, by its card.
+
+    Statistics of such a test are those of training, and flatter the model. Videos are hashed only where the card names
+    a dataset of this name with as many assets.
+    """
+    path = Path(model.removeprefix("path="))
+    if path.name == model and not path.exists():
+        path = root / "model" / path
+    stem = path.name.removesuffix(".pkl").removesuffix(".json").removesuffix(".bootstrap")
+    try:
+        about = json.loads(path.with_name(stem + SUFFIX).read_bytes())["dataset"]
+        if (about["name"], about["assets"]) != (dataset, len(assets)):
+            return False
+        return bool(about["sha256"] == content_hash(assets, root))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, HarnessError):
+        return False  # no card, or none of ours

@@ -1,0 +1,320 @@
+"""Fits models to feature tables: ν-SVR, alone or with bootstrap members, and random forests."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.model.forest import Forest
+from vmaf_harness.model.model import Model
+from vmaf_harness.model.parameters import FOREST_TYPE, FeatureParam, ModelParam, SvrParam
+from vmaf_harness.model.svm import Floats, Svm
+from vmaf_workspace.disk.workers import cores
+
+_Made = TypeVar("_Made")
+_MOST_ITERATIONS = 10_000_000  # LIBSVM's own limit, which scikit-learn took out: without it some fits never end
+_OLD_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}  # scikit-learn's names before 1.0
+_SHOWN = 5  # assets that an error names
+
+
+class TrainingError(HarnessError):
+    """A table that no model can be fitted to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """What a model is fitted to: a row an asset, in the recipe's order, which a fit depends on.
+
+    `features` has a column by the name of each feature in the model, each a mean over frames; `labels` is in the unit
+    of the score, NaN where an asset has none; `assets` is what an error calls each row.
+    """
+
+    features: Mapping[str, Sequence[float] | Floats]
+    labels: Sequence[float | None] | Floats
+    assets: Sequence[str]
+
+    def rows(self, indices: Sequence[int] | NDArray[np.int64]) -> Table:
+        """The table of these rows, in this order."""
+        return Table(
+            features={name: np.asarray(column, dtype=np.float64)[indices] for name, column in self.features.items()},
+            labels=np.asarray(self.labels, dtype=np.float64)[indices],
+            assets=[self.assets[index] for index in indices],
+        )
+
+
+def fit(
+    table: Table,
+    features: FeatureParam,
+    parameters: ModelParam,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    done: Mapping[int, Svm] | None = None,
+    finished: Callable[[int, Svm], None] | None = None,
+) -> Model:
+    """Fit a model; the same table, parameters and seed give the same bits, whatever *threads* (default: a core each).
+
+    Bootstrap member i from 1 is fitted to rows drawn with ``RandomState(i)``, as VMAF's own harness draws them; the
+    residue kind keeps all rows and draws the errors of model 0 instead, which it adds to model 0's predictions.
+    *seed* is the forest's, where the parameters have no ``random_state``. *done* are members fitted before by the same
+    arguments, which are not fitted again; *finished* gets the others (index, member) as they come, in this thread.
+
+    Raises TrainingError, a HarnessError, naming what is wrong: fewer than two rows, a feature that is missing, constant
+    or not a number somewhere, a label that is missing, labels that are all equal, parameters that scikit-learn refuses
+    or no fit is found with.
+    """
+    columns = _columns(table, features.feature_names)
+    slopes, intercepts = _rescaling(columns, features.feature_names, parameters)
+    xy = columns if slopes is None or intercepts is None else slopes * columns + intercepts
+    x, y = np.ascontiguousarray(xy[:, 1:]), np.ascontiguousarray(xy[:, 0])
+    members: tuple[Svm | Forest, ...]
+    if parameters.model_type == FOREST_TYPE:
+        members = (_forest(x, y, parameters.forest, seed),)
+    else:
+        members = _members(x, y, parameters, threads, dict(done or {}), finished)
+    return Model(
+        model_type=parameters.model_type,
+        feature_names=features.feature_names,
+        members=members,
+        slopes=None if slopes is None else tuple(slopes.tolist()),
+        intercepts=None if intercepts is None else tuple(intercepts.tolist()),
+        feature_dict=features.feature_dict,
+        feature_opts_dicts=features.feature_opts_dicts,
+        score_clip=parameters.score_clip,
+        score_transform=parameters.score_transform,
+        param_dict=parameters.param_dict,
+    )
+
+
+def _columns(table: Table, names: Sequence[str]) -> Floats:
+    """Labels and features side by side, checked; shape (rows, 1 + features)."""
+    n = len(table.assets)
+    if n < 2:
+        raise TrainingError(f"a model needs at least two assets to be fitted to, got {n}")
+    labels = np.asarray([math.nan if label is None else label for label in table.labels], dtype=np.float64)
+    found = [labels]
+    for name in names:
+        if name not in table.features:
+            raise TrainingError(f"feature {name} is not in the table; it has {', '.join(table.features)}")
+        found.append(np.asarray(table.features[name], dtype=np.float64))
+    for name, column in zip(("the labels", *names), found, strict=True):
+        if column.shape != (n,):
+            raise TrainingError(f"{name}: {n} numbers are needed, one of each asset, got the shape {column.shape}")
+    _refuse(table, ~np.isfinite(labels), "there is no label for", "give each asset one, or leave it out")
+    for name, column in zip(names, found[1:], strict=True):
+        _refuse(
+            table, ~np.isfinite(column), f"feature {name} is no number for", "measure again, or leave the asset out"
+        )
+        if column.min() == column.max():
+            raise TrainingError(
+                f"feature {name} is {column[0]} in all {n} assets: a constant tells a model nothing; "
+                "leave it out of feature_param, or add assets in which it differs"
+            )
+    if labels.min() == labels.max():
+        raise TrainingError(f"the labels of all {n} assets are {labels[0]}: there is nothing to learn from them")
+    return np.stack(found, axis=1)
+
+
+def _refuse(table: Table, wrong: NDArray[np.bool_], what: str, remedy: str) -> None:
+    indices = np.flatnonzero(wrong)
+    if len(indices):
+        more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
+        raise TrainingError(f"{what} {', '.join(table.assets[i] for i in indices[:_SHOWN])}{more}; {remedy}")
+
+
+def _rescaling(columns: Floats, names: Sequence[str], parameters: ModelParam) -> tuple[Floats | None, Floats | None]:
+    """Slope and intercept of each column, the label's first; None for norm type ``none``.
+
+    ``clip_0to1`` maps a column's least and greatest value to 0 and 1, ``clip_minus1to1`` to −1 and 1,
+    ``custom_clip_0to1`` its own ends where they are given; ``normalize`` makes mean 0 and population deviation 1.
+    Nothing is clipped: values beyond the ends go on in a line.
+    """
+    if parameters.norm_type == "none":
+        return None, None
+    if parameters.norm_type == "normalize":
+        deviation = columns.std(axis=0)
+        return 1.0 / deviation, -columns.mean(axis=0) / deviation
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    if parameters.norm_type == "clip_minus1to1":
+        return 2.0 / (high - low), -(high + low) / (high - low)
+    for index, name in enumerate(names, 1):
+        if name in parameters.custom_ranges:
+            low[index], high[index] = parameters.custom_ranges[name]
+    return 1.0 / (high - low), -low / (high - low)
+
+
+def _members(
+    x: Floats,
+    y: Floats,
+    parameters: ModelParam,
+    threads: int | None,
+    members: dict[int, Svm],
+    finished: Callable[[int, Svm], None] | None,
+) -> tuple[Svm, ...]:
+    """Model 0 and the resampled ones, several at once."""
+
+    def keep(index: int, member: Svm) -> None:
+        members[index] = member
+        if finished is not None:
+            finished(index, member)
+
+    is_residue = parameters.model_type.startswith("RESIDUE")
+    to_fit = [index for index in range(parameters.num_models) if index not in members]
+    # The residue kind draws from the errors of model 0, so that one comes first.
+    rounds = [to_fit[:1], to_fit[1:]] if is_residue and to_fit[:1] == [0] else [to_fit]
+    for indices in rounds:
+        predicted = members[0].predict(x) if is_residue and 0 in members else None
+        in_threads(partial(_member, x, y, predicted, parameters.svr), indices, threads, keep)
+    return tuple(members[index] for index in range(parameters.num_models))
+
+
+def in_threads(
+    work: Callable[[int], _Made], indices: Sequence[int], threads: int | None, finished: Callable[[int, _Made], None]
+) -> None:
+    """`work` of each index; *finished* gets what each made, as it comes, in this thread. The first error ends it.
+
+    Threads, not processes: scikit-learn gives up the interpreter's lock while LIBSVM fits, and a fork beside other
+    threads is unsafe. 20 members of 1000 rows and 6 features on 2 cores: 1.42 s by one thread, 0.75 s by two. Nobody
+    can end a fit, so where a signal ends the run, its threads are left to end with the process; the main thread, the
+    only one that hears of signals, therefore fits nothing itself.
+    """
+    at_once = min(threads or cores(), len(indices))
+    if at_once <= 1 and threading.current_thread() is not threading.main_thread():
+        for index in indices:
+            finished(index, work(index))
+        return
+    _import_svr()  # once, before threads wait for each other's import
+    waiting: SimpleQueue[int] = SimpleQueue()
+    made: SimpleQueue[tuple[int, _Made | None, BaseException | None]] = SimpleQueue()
+    ended = threading.Event()
+    for index in indices:
+        waiting.put(index)
+
+    def one_after_another() -> None:
+        while not ended.is_set():
+            try:
+                index = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                made.put((index, work(index), None))
+            except BaseException as error:  # raised where somebody waits for it
+                made.put((index, None, error))
+
+    running = [threading.Thread(target=one_after_another, daemon=True) for _ in range(at_once)]
+    try:
+        for thread in running:
+            thread.start()
+        for _ in indices:
+            index, result, error = made.get()
+            if error is not None:
+                raise error
+            finished(index, cast(_Made, result))
+    except BaseException as error:
+        ended.set()
+        is_stop = not isinstance(error, Exception)
+        atexit.register(_leave, running, getattr(error, "exit_code", 130) if is_stop else None)
+        raise
+
+
+def _leave(running: Sequence[threading.Thread], exit_code: int | None) -> None:
+    """When Python ends, it would free under a fit what that is fitted to: wait for it, or after a stop exit before."""
+    alive = [thread for thread in running if thread.is_alive()]
+    if alive and exit_code is not None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(exit_code)
+    for thread in alive:
+        thread.join()
+
+
+def _member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrParam, index: int) -> Svm:
+    n = len(y)
+    if index == 0:
+        return _svm(x, y, parameters)
+    drawn = np.random.RandomState(index).choice(range(n), size=n, replace=True)
+    if predicted is None:
+        return _svm(x[drawn], y[drawn], parameters)
+    return _svm(x, predicted + (y - predicted)[drawn], parameters)
+
+
+def _svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
+    # LIBSVM reads gamma 0 as 1 / features; scikit-learn would take it at its word and predict a constant.
+    gamma = parameters.gamma or 1.0 / x.shape[1]
+    svr = _import_svr()(
+        kernel=parameters.kernel,
+        gamma=gamma,
+        C=parameters.c,
+        nu=parameters.nu,
+        cache_size=parameters.cache_mb,
+        degree=parameters.degree,
+        coef0=parameters.coef0,
+        max_iter=max(_MOST_ITERATIONS, 100 * len(y)),
+    )
+    svr.fit(x, y)
+    if svr.fit_status_:
+        raise TrainingError(
+            f"no fit is found in {svr.max_iter} steps; a smaller C or gamma, or a norm_type other than none, may help"
+        )
+    coefs, vectors = svr.dual_coef_[0], svr.support_vectors_
+    if not (np.isfinite(coefs).all() and math.isfinite(svr.intercept_[0])):
+        raise TrainingError("the fit gave numbers that are not finite; check C, nu, gamma and norm_type")
+    return Svm(
+        kernel=parameters.kernel,
+        gamma=gamma,
+        rho=-float(svr.intercept_[0]),
+        coefs=np.array(coefs),
+        vectors=np.array(vectors),
+        degree=parameters.degree,
+        coef0=parameters.coef0,
+    )
+
+
+def _import_svr() -> Any:
+    """The class, imported when there is something to fit: that takes longer than most fits."""
+    from sklearn.svm import NuSVR
+
+    warnings.filterwarnings("ignore", "Solver terminated early")  # an error of ours says it
+    return NuSVR
+
+
+def _forest(x: Floats, y: Floats, parameters: Mapping[str, Any], seed: int) -> Forest:
+    from sklearn.ensemble import RandomForestRegressor
+
+    given = {"random_state": seed, **{name: value for name, value in parameters.items() if value is not None}}
+    given["criterion"] = _OLD_CRITERIA.get(given.get("criterion", ""), given.get("criterion", "squared_error"))
+    if given.get("max_features") == "auto":  # its old name in a regression
+        given["max_features"] = 1.0
+    try:
+        grown = RandomForestRegressor(**given).fit(x, y)
+    except (ValueError, TypeError) as error:  # InvalidParameterError is both
+        raise TrainingError(f"scikit-learn refuses the parameters of the forest: {error}") from error
+    trees = [estimator.tree_ for estimator in grown.estimators_]
+    roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])]).astype(np.int64)
+    children, features = [], []
+    for root, tree in zip(roots, trees, strict=True):
+        pair = np.stack([tree.children_left, tree.children_right], axis=1).astype(np.int64)
+        children.append(np.where(pair >= 0, pair + root, -1))
+        features.append(np.maximum(tree.feature, 0).astype(np.int64))  # a leaf has −2
+    return Forest(
+        roots=roots,
+        feature=np.concatenate(features),
+        threshold=np.concatenate([tree.threshold for tree in trees]).astype(np.float64),
+        children=np.concatenate(children),
+        value=np.concatenate([tree.value[:, 0, 0] for tree in trees]).astype(np.float64),
+    )

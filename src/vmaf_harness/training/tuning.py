@@ -1,0 +1,146 @@
+"""Searches gamma, C and nu of a ν-SVR: the set whose predictions of unseen contents follow their labels best."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.model.parameters import SVR_TYPES, FeatureParam, ModelParam, model_param
+from vmaf_harness.statistics import statistics
+from vmaf_harness.training.checkpoints import Checkpoints
+from vmaf_harness.training.cross_validation import Fold, cross_validate
+from vmaf_harness.training.fit import Table, TrainingError, in_threads
+
+# Around VMAF's own choice, C 4.0, nu 0.9, gamma 0.04 to 0.05; gamma 0 is 1 / number of features.
+GRID: Mapping[str, tuple[float, ...]] = {
+    "gamma": (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    "C": (1.0, 2.0, 4.0, 8.0, 16.0),
+    "nu": (0.5, 0.9),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A set of parameters, and how the predictions of all folds together follow the labels; NaN where they do not."""
+
+    parameters: Mapping[str, float]
+    srocc: float
+    plcc: float
+    rmse: float
+    note: str | None = None
+
+
+def grid(values: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    """Every combination, as scikit-learn's ParameterGrid orders them."""
+    from sklearn.model_selection import ParameterGrid
+
+    return [dict(each) for each in ParameterGrid({name: list(of) for name, of in values.items()})]
+
+
+def randomized(values: Mapping[str, Sequence[float]], n: int, seed: int) -> list[dict[str, float]]:
+    """*n* sets between the least and the greatest value of each, drawn by scikit-learn's ParameterSampler.
+
+    gamma and C are drawn from a log-uniform distribution, nu from a uniform one. Raises HarnessError where gamma
+    begins at 0, which has no logarithm.
+    """
+    from scipy.stats import loguniform, uniform
+    from sklearn.model_selection import ParameterSampler
+
+    between: dict[str, Any] = {}
+    for name, of in values.items():
+        low, high = min(of), max(of)
+        if low == high:
+            between[name] = [low]
+        elif name == "nu":
+            between[name] = uniform(low, high - low)
+        elif low <= 0:
+            raise HarnessError(f"{name}: {low} has no logarithm; give values above 0 to draw between")
+        else:
+            between[name] = loguniform(low, high)
+    drawn = ParameterSampler(between, n, random_state=seed)
+    return [{name: float(value) for name, value in each.items()} for each in drawn]
+
+
+def tune(
+    table: Table,
+    folds: Sequence[Fold],
+    features: FeatureParam,
+    parameters: ModelParam,
+    candidates: Sequence[Mapping[str, float]],
+    *,
+    threads: int | None = None,
+    checkpoints: Checkpoints | None = None,
+    finished: Callable[[Tried], None] | None = None,
+) -> list[Tried]:
+    """Cross-validate each candidate; best first: by SROCC, then by RMSE, then in the order given.
+
+    A candidate replaces these parameters of *parameters*. One that no model can be fitted with comes last, with a
+    note. With *checkpoints* each is kept as it is finished, and not tried again; *finished* gets the others, in
+    this thread. Raises HarnessError for a model that is no ν-SVR, a parameter out of its range, and where
+    every candidate fails.
+    """
+    check_type(parameters)
+    if not candidates:
+        raise HarnessError("there is no set of parameters to try")
+    sets = [with_parameters(parameters, candidate) for candidate in candidates]
+    labels = [float(label or 0.0) for label in table.labels]
+    made: dict[int, Tried] = {}
+    for index, candidate in enumerate(candidates):
+        kept = checkpoints.get(_part(candidate)) if checkpoints is not None else None
+        if isinstance(kept, dict) and set(kept) == {"srocc", "plcc", "rmse", "note"}:
+            made[index] = Tried(parameters=candidate, **kept)
+
+    def of(index: int) -> Tried:
+        return _tried(candidates[index], table, labels, folds, features, sets[index])
+
+    def keep(index: int, tried: Tried) -> None:
+        made[index] = tried
+        if checkpoints is not None:
+            numbers = {"srocc": tried.srocc, "plcc": tried.plcc, "rmse": tried.rmse, "note": tried.note}
+            checkpoints.put(_part(candidates[index]), numbers)
+        if finished is not None:
+            finished(tried)
+
+    in_threads(of, [index for index in range(len(candidates)) if index not in made], threads, keep)
+    ranked = [made[index] for index in range(len(candidates))]
+    ranked.sort(key=lambda tried: (math.isnan(tried.srocc), -tried.srocc, tried.rmse))
+    if math.isnan(ranked[0].srocc):
+        raise HarnessError(f"none of {len(ranked)} sets of parameters gives a model: {ranked[0].note}")
+    return ranked
+
+
+def check_type(parameters: ModelParam) -> None:
+    """Raise HarnessError for a model that is no ν-SVR."""
+    if parameters.model_type not in SVR_TYPES:
+        raise HarnessError(f"{parameters.model_type} has no gamma, C and nu to be tuned; give a {SVR_TYPES[0]}")
+
+
+def with_parameters(parameters: ModelParam, candidate: Mapping[str, float]) -> ModelParam:
+    """The same parameters but for those of *candidate*; HarnessError for one that is out of its range."""
+    return model_param(parameters.model_type, {**parameters.param_dict, **candidate})
+
+
+_FILE_NAME = str.maketrans({"{": None, "}": None, '"': None, " ": None, ":": "=", ",": "_"})
+
+
+def _part(candidate: Mapping[str, float]) -> str:
+    return "set-" + json.dumps(dict(candidate), sort_keys=True).translate(_FILE_NAME)
+
+
+def _tried(
+    candidate: Mapping[str, float],
+    table: Table,
+    labels: Sequence[float],
+    folds: Sequence[Fold],
+    features: FeatureParam,
+    parameters: ModelParam,
+) -> Tried:
+    try:
+        found = statistics(labels, cross_validate(table, folds, features, parameters, threads=1))
+    except TrainingError as error:
+        return Tried(parameters=candidate, srocc=math.nan, plcc=math.nan, rmse=math.nan, note=str(error))
+    return Tried(parameters=candidate, srocc=found.srocc, plcc=found.plcc, rmse=found.rmse, note=found.note)

@@ -1,0 +1,465 @@
+"""The tasks of snapshots: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmaf_workspace.commands import flags
+from vmaf_workspace.commands.command import Command, located
+from vmaf_workspace.commands.question import agreed, answer
+from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
+
+if TYPE_CHECKING:
+    from vmaf_workspace.snapshot.location import Location
+    from vmaf_workspace.snapshot.manifest import Snapshot
+    from vmaf_workspace.snapshot.wipe import Held, Wipe
+
+
+def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: bool = False, json: bool = False) -> int:
+    """Take a snapshot of model/, model_param/ and checkpoints_dir/; changes nothing in them."""
+    from vmaf_workspace import guard
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.snapshot.backup import backup
+
+    root = located(workspace).path
+    location = _location(at, root, warn=True)
+    if not guard.check(root):
+        raise RefusedError(
+            f"there is no workspace at {root}, so there is nothing to back up; `ws.where` says why there"
+        )
+    with progress("backing up") as show:
+        taken = backup(root, location, note=note, pin=pin, progress=show)
+    if json:
+        print(snapshot_tables.taken_json(taken, str(root), location.url))
+    else:
+        snapshot_tables.taken_lines(taken, location.url)
+    return DONE
+
+
+def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
+    """List the snapshots of the backup location; changes nothing."""
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import spinner
+    from vmaf_workspace.snapshot import store
+
+    location = _location(at, located(workspace).path)
+    with spinner("reading the snapshots"):
+        found = store.snapshots(location)
+    if json:
+        print(snapshot_tables.snapshots_json(found, location.url))
+    else:
+        snapshot_tables.snapshots_lines(found, location.url)
+    return DONE
+
+
+def verify(
+    *,
+    workspace: str = "",
+    at: str = "",
+    snapshot: str = "",
+    quick: bool = False,
+    restore: bool = False,
+    json: bool = False,
+) -> int:
+    """Check every hash of every snapshot (or one); changes nothing."""
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.snapshot import verify as _verify
+
+    if quick and restore:
+        raise UsageError("--quick and --restore: one or the other")
+    root = located(workspace).path
+    location = _location(at, root)
+    depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
+    chosen = [store.find(location, snapshot, root=root)] if snapshot else None
+    with progress("verifying") as show:
+        found = _verify.verify(location, chosen, depth=depth, root=root, progress=show)
+    code = FAILED if found.problems or found.unloadable else DONE
+    if json:
+        print(snapshot_tables.verified_json(found, location.url, depth, code))
+    else:
+        snapshot_tables.verified_lines(found, location.url, depth)
+    return code
+
+
+def restore_models(
+    *,
+    workspace: str = "",
+    at: str = "",
+    snapshot: str = "",
+    into: str = "",
+    only: str = "",
+    overwrite: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Bring models back from a snapshot, as files of yours; what is there and different stays, unless --overwrite."""
+    from vmaf_workspace import guard
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import progress, spinner
+    from vmaf_workspace.locate import locate
+    from vmaf_workspace.removal.candidates import refuse_live_runs
+    from vmaf_workspace.setup import ensure
+    from vmaf_workspace.snapshot import restore as _restore
+    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.snapshot.staging import RESTORE, finish_interrupted
+
+    root = located(workspace).path
+    location = _location(at, root)
+    chosen = store.found(location, snapshot, root=root)
+    if snapshot.strip() in ("", store.LATEST):
+        _say_ahead(location, root, chosen)
+    lacking = [] if only else store.lacking(location, root, chosen)
+    if into:
+        root = locate(into).path
+        _restore.check_into(root, location)
+    is_workspace = guard.is_marked(root) if into else guard.check(root)
+    if is_workspace:
+        refuse_live_runs(root, "restore models into")
+    if not dry_run and root.is_dir():
+        finish_interrupted(root, RESTORE)
+    with spinner("comparing"):
+        plan = _restore.plan_restore(root, chosen, only=only)
+    done = None
+    if not dry_run:
+        if not (into or is_workspace):
+            ensure(root)  # only now, so that its directories come back with what they allowed
+        with progress("restoring") as show:
+            done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
+    code = FAILED if done is not None and done.left else DONE
+    if done is None and plan.conflicts and not overwrite:  # as the restore itself would end
+        code = REFUSED
+    if json:
+        print(snapshot_tables.restored_json(plan, done, lacking, location.url, code))
+    else:
+        snapshot_tables.restored_lines(plan, done, lacking)
+    return code
+
+
+def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str = "", json: bool = False) -> int:
+    """Show how a snapshot (the latest) differs from what is there now, or from another; changes nothing."""
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import listing, spinner
+    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.snapshot.difference import difference, files_now
+    from vmaf_workspace.snapshot.tree import stopped_wipe
+
+    root = located(workspace).path
+    location = _location(at, root)
+    older = store.found(location, snapshot, root=root)
+    if snapshot.strip() in ("", store.LATEST):
+        _say_ahead(location, root, older)
+    newer = store.found(location, against, root=root) if against else None
+    with spinner("comparing"):
+        found = difference(older.files, files_now(root) if newer is None else newer.files)
+    if newer is None:
+        listing("no part of this:", stopped_wipe(root), file=sys.stderr)
+    if json:
+        print(snapshot_tables.difference_json(found, location.url, older.id, None if newer is None else newer.id))
+    else:
+        snapshot_tables.difference_lines(found, older.id, None if newer is None else newer.id)
+    return DONE
+
+
+def forget(
+    *,
+    workspace: str = "",
+    at: str = "",
+    keep_last: str = "",
+    keep_daily: str = "",
+    keep_weekly: str = "",
+    keep_monthly: str = "",
+    keep_within: str = "",
+    drop_last_copies: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Remove snapshots from the list, but those to keep and the last copy of a model: costs older states of models."""
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import count_text, printable
+    from vmaf_workspace.snapshot import retention, store
+
+    keep = retention.Keep(
+        last=flags.count(keep_last, "--keep-last", of="snapshots") if keep_last else 0,
+        daily=flags.count(keep_daily, "--keep-daily", of="snapshots") if keep_daily else 0,
+        weekly=flags.count(keep_weekly, "--keep-weekly", of="snapshots") if keep_weekly else 0,
+        monthly=flags.count(keep_monthly, "--keep-monthly", of="snapshots") if keep_monthly else 0,
+        within_s=flags.seconds(keep_within, "--keep-within") if keep_within else 0.0,
+    )
+    location = _location(at, located(workspace).path)
+    verdicts = retention.plan_forget(
+        store.snapshots(location),
+        keep,
+        damaged=store.marked(location, "damaged"),
+        drop_last_copies=drop_last_copies,
+    )
+    going = count_text(sum(not verdict.is_kept for verdict in verdicts), "snapshot")
+    last = sorted({name for verdict in verdicts if not verdict.is_kept for name in verdict.last_copies})
+    if not json:
+        snapshot_tables.verdicts_lines(verdicts)
+    is_asked = not (dry_run or yes or all(verdict.is_kept for verdict in verdicts))
+    costs = f", and with them the last copy of {retention.models_text(last)}" if last else ""
+    if is_asked and not agreed(f"Forget {going}{costs}?", "forgotten"):
+        print("nothing was forgotten", file=sys.stderr)
+        return FAILED
+    gone = [] if dry_run else retention.forget(location, verdicts)
+    if json:
+        print(snapshot_tables.verdicts_json(verdicts, location.url, gone, dry_run=dry_run))
+    elif all(verdict.is_kept for verdict in verdicts):
+        print(f"nothing to forget in {printable(location.url)}")
+    elif dry_run:
+        print(f"{going} would be forgotten; dry run: nothing was changed")
+    else:
+        print(f"{count_text(len(gone), 'snapshot')} forgotten; `ws.prune` frees what only they held")
+    return DONE
+
+
+def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: bool = False) -> int:
+    """Free what no snapshot names any more; costs nothing."""
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.snapshot import store
+
+    location = _location(at, located(workspace).path)
+    with progress("pruning") as show:
+        pruned = store.prune(location, dry_run=dry_run, progress=show)
+    if json:
+        print(snapshot_tables.pruned_json(pruned, location.url, dry_run=dry_run))
+    else:
+        snapshot_tables.pruned_lines(pruned, location.url, dry_run=dry_run)
+    return DONE
+
+
+def wipe_models(
+    *,
+    workspace: str = "",
+    at: str = "",
+    only: str = "",
+    without_snapshot: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Empty model/, model_param/ and checkpoints_dir/: costs work, so a verified snapshot must hold all of it."""
+    from vmaf_workspace.commands import tables
+    from vmaf_workspace.groups import BACKED_UP
+    from vmaf_workspace.removal.candidates import refuse_live_runs
+    from vmaf_workspace.removal.execution import execute
+    from vmaf_workspace.snapshot import wipe
+    from vmaf_workspace.snapshot.manifest import short
+
+    root = located(workspace).path
+    subdirs = flags.names(only) if only else BACKED_UP
+    if not set(subdirs) <= set(BACKED_UP):
+        wrong = ", ".join(sorted(set(subdirs) - set(BACKED_UP)))
+        raise UsageError(f"--only: {wrong!r} holds no models; expected {', '.join(BACKED_UP)}")
+    with tables.spinner("reading the models"):
+        found = wipe.plan_wipe(root, subdirs)
+    with ExitStack() as until_removed:
+        if found.plan.entries:
+            refuse_live_runs(root, "wipe the models of")
+            if not json:
+                tables.plan_lines(found.plan)
+            location = None if without_snapshot else _location(at, root)
+            if location is not None:
+                if yes and not dry_run:
+                    until_removed.enter_context(wipe.unpruned(location))
+                _say_ahead(location, root, None)
+                held = _held(location, root, found, offer=not (yes or dry_run or json))
+                names = " and ".join(map(short, held.ids))
+                what = f"snapshot {names} holds" if len(held.ids) == 1 else f"snapshots {names} hold"
+                if names:
+                    print(f"{what} all of it, verified now", file=sys.stderr)
+            if not dry_run and not yes:
+                if not _typed(found):
+                    print("nothing was removed", file=sys.stderr)
+                    return FAILED
+                if location is not None:  # a person may have taken long to answer
+                    until_removed.enter_context(wipe.unpruned(location))
+                    wipe.check_still_whole(location, held)
+        if dry_run:
+            code = FAILED if any(kept.failed for kept in found.plan.kept) else DONE
+            if json:
+                print(tables.removal_json(found.plan, None, code))
+            else:
+                where = tables.printable(found.plan.root)
+                print(f"{tables.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
+            return code
+        if found.plan.entries and found.files and location is not None:
+            contents = [file.sha256 for file in (*found.files, *found.rests) if file.sha256]
+            for snapshot_id in held.ids:
+                _rely(location, snapshot_id, root, contents)
+        plan, changed = wipe.unchanged(found)
+        with tables.progress("removing") as progress:
+            report = execute(plan, progress=progress)
+    report.changed += changed
+    code = DONE if report.is_complete else FAILED
+    if json:
+        print(tables.removal_json(found.plan, report, code))
+    else:
+        tables.report_lines(found.plan, report)
+    return code
+
+
+COMMANDS = (
+    Command(
+        "backup-models",
+        backup_models,
+        {
+            "note": "a line of text that `ws.snapshots` shows",
+            "pin": "keep this snapshot whatever `ws.forget` is told",
+        },
+    ),
+    Command("snapshots", snapshots, reads=True),
+    Command(
+        "verify",
+        verify,
+        {
+            "snapshot": "check this one alone: latest, or the beginning of its id",
+            "quick": "only that everything is there and has its size",
+            "restore": "also restore it into a temporary directory and load every model",
+        },
+    ),
+    Command(
+        "restore-models",
+        restore_models,
+        {
+            "snapshot": "restore this one instead of the latest: the beginning of its id",
+            "into": "restore into this directory instead of the workspace",
+            "only": "only the models that match this pattern, such as 'model/vmaf_v2*'",
+            "overwrite": "replace what is there and different, after a snapshot of it",
+            "dry_run": "say what would be restored, change nothing",
+        },
+    ),
+    Command(
+        "diff",
+        diff,
+        {
+            "snapshot": "this one instead of the latest: the beginning of its id",
+            "against": "compare with this snapshot instead of what is there now",
+        },
+        reads=True,
+    ),
+    Command(
+        "forget",
+        forget,
+        {
+            "keep_last": "keep so many of the newest, of each workspace",
+            "keep_daily": "keep the newest of so many days that have one",
+            "keep_weekly": "keep the newest of so many weeks",
+            "keep_monthly": "keep the newest of so many months",
+            "keep_within": "keep all taken within this time before the newest of each workspace: 12h, 30d, 8w, 6mo",
+            "drop_last_copies": "also drop models, or parts of them, that no kept snapshot of their workspace has",
+            "dry_run": "say what would go and what stays, and why; change nothing",
+        },
+    ),
+    Command("prune", prune, {"dry_run": "say what would be freed"}),
+    Command(
+        "wipe-models",
+        wipe_models,
+        {
+            "only": "empty this subdirectory alone: model, model_param or checkpoints_dir",
+            "without_snapshot": "also where no snapshot holds it: it is gone for good then",
+            "yes": "do not ask for the name; not enough where no snapshot holds it",
+            "dry_run": "say what would go and which snapshot holds it, change nothing",
+        },
+        several=frozenset({"only"}),
+    ),
+)
+
+
+def _location(at: str, root: Path, *, warn: bool = False) -> Location:
+    from vmaf_workspace.snapshot.locate import disk_warning, opened
+
+    found = opened(at, root=root)
+    if warn and (warning := disk_warning(found, root)):
+        print(f"warning: {warning}", file=sys.stderr)
+    return found
+
+
+def _say_ahead(location: Location, root: Path, latest: Snapshot | None) -> None:
+    """Name the snapshots of *root* that are dated in the future; *latest* is what counts as it, if asked."""
+    from vmaf_workspace.commands.tables import printable
+    from vmaf_workspace.snapshot import store
+    from vmaf_workspace.snapshot.manifest import manifest_name, short
+
+    for found in store.ahead(location, root):
+        if latest is not None and latest.id == found.id:
+            what = "is taken for the latest, as there is no other"
+        else:
+            what = (
+                "so it is not taken for the latest" if latest is None else f"so {short(latest.id)} counts as the latest"
+            )
+        print(
+            f"warning: snapshot {short(found.id)} is dated in the future, by a wrong clock, {what}.\n"
+            f"Once nothing in it is missed, move {printable(location.url)}/{manifest_name(found.id)} away",
+            file=sys.stderr,
+        )
+
+
+def _rely(location: Location, snapshot_id: str, root: Path, contents: list[str]) -> None:
+    """Have forget keep the snapshot that is relied on now; a read-only place, where this cannot be noted, will do."""
+    from vmaf_workspace.snapshot import store
+
+    try:
+        store.rely(location, snapshot_id, root, contents)
+    except RefusedError:
+        raise
+    except WorkspaceError as error:
+        what = str(error).partition("\n")[0]
+        print(
+            f"warning: that this snapshot is needed cannot be noted, so a forget may drop it: {what}", file=sys.stderr
+        )
+
+
+def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> Held:
+    """Verified snapshots of all that would go; one is taken now where there is none and a person wants it."""
+    from vmaf_workspace.commands import snapshot_tables
+    from vmaf_workspace.commands.tables import progress, spinner
+    from vmaf_workspace.snapshot.backup import backup
+    from vmaf_workspace.snapshot.wipe import held_by
+
+    with spinner("verifying the snapshot"):
+        held = held_by(location, found)
+    none = f"no verified snapshot in {location.url} holds all that would go"
+    if not held.is_every_file and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
+        with progress("backing up") as show:
+            taken = backup(root, location, note="before a wipe", progress=show)
+        snapshot_tables.taken_lines(taken, location.url)
+        with spinner("verifying the snapshot"):
+            held = held_by(location, found)
+    if not held.is_every_file:
+        raise RefusedError(
+            f"{none}; nothing was removed\n"
+            "`ws.backup-models` takes one; --without-snapshot gives the models up for good (--yes alone does not)"
+        )
+    if held.lacking:
+        raise RefusedError(
+            f"{held.lacking[0]!r} is left of a wipe that was stopped, and no verified snapshot in {location.url} holds "
+            "what it is; nothing was removed\n"
+            "give it a name again (`mv`), and it is a model that `ws.backup-models` takes; "
+            "--without-snapshot gives it up for good (--yes alone does not)"
+        )
+    return held
+
+
+def _typed(found: Wipe) -> bool:
+    """Whether a person typed the name of each subdirectory that would be emptied."""
+    from vmaf_workspace.commands import tables
+
+    if not sys.stdin.isatty():
+        raise RefusedError("no terminal to ask at, so nothing was removed; --yes says yes")
+    for subdir in found.plan.subdirs:
+        entries = found.entries_of(subdir)
+        if entries:
+            size = tables.bytes_text(sum(entry.disk_bytes for entry in entries))
+            question = f"Type {subdir} to empty it ({tables.count_text(len(entries), 'file')}, {size}): "
+            if answer(question) != subdir:
+                return False
+    return True

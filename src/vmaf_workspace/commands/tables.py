@@ -1,0 +1,472 @@
+"""Tables, lines and JSON; only this and `snapshot/render.py` format. Rich is imported where it draws something."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from vmaf_workspace.commands.command import print_path
+from vmaf_workspace.commands.command import printable as printable  # also where others look for it
+from vmaf_workspace.contract import executor_and_dataset
+from vmaf_workspace.groups import group_of
+from vmaf_workspace.removal.execution import Report
+from vmaf_workspace.removal.plan import Entry, Kept, Plan
+from vmaf_workspace.report.status import Status, Stored
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from vmaf_workspace.migration.plan import Moved
+    from vmaf_workspace.report.doctor import Finding
+    from vmaf_workspace.report.models import Model
+
+VERSION = 1  # of the JSON objects
+PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
+UNBROKEN = 40  # characters of a name; longer ones take more than one line of a table
+ROWS = 12  # of a plan: with its header, a summary and three questions, it is all on a screen of 24 lines
+COSTLIEST = ("model", "checkpoints_dir", "model_param")  # what is lost by a wipe, the most work first
+LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
+
+
+def bytes_text(n: int) -> str:
+    """`96.4 MiB`; binary units, one decimal."""
+    if n < 1024:
+        return f"{n} B"
+    power = min((n.bit_length() - 1) // 10, 4)
+    return f"{n / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def count_text(n: int, noun: str) -> str:
+    """`4 310 files`, `1 file`; *noun* in the singular, a regular one (`directory` included)."""
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}".replace(",", " ")
+
+
+def duration_text(seconds: float) -> str:
+    """`3.2 h`, `23 min`, `41 s`."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def object_json(task: str, **fields: Any) -> str:
+    """The one object that `--json` prints."""
+    return json.dumps({"version": VERSION, "task": task, **fields})
+
+
+def usage_json(files: int, apparent_bytes: int, disk_bytes: int) -> dict[str, int]:
+    """The fields that every size has."""
+    return {"files": files, "apparent_bytes": apparent_bytes, "disk_bytes": disk_bytes}
+
+
+def status_json(root: str, reason: str, status: Status, stored: Sequence[Stored] | None = None) -> str:
+    """`ws.status --json`; *stored* with `--stores`."""
+    rows = [
+        {
+            "name": row.subdir.name,
+            "exists": row.exists,
+            **usage_json(row.usage.files, row.usage.apparent_bytes, row.usage.disk_bytes),
+            "newest_s": row.usage.newest_ns / 1e9 if row.exists else None,
+            "loss": row.subdir.loss.value,
+            "removed_by": row.subdir.removed_by,
+            "backed_up": row.subdir.backed_up,
+            "target": row.target,
+        }
+        for row in status.rows
+    ]
+    total = status.total
+    return object_json(
+        "status",
+        workspace=root,
+        reason=reason,
+        exists=status.exists,
+        subdirs=rows,
+        total=usage_json(total.files, total.apparent_bytes, total.disk_bytes),
+        free_bytes=status.free_bytes,
+        free_inodes=status.free_inodes,
+        live=[kept_json(kept) for kept in status.live],
+        stopped=[{"path": path, "why": why} for path, why in status.stopped],
+        unreadable=[{"path": path, "problem": problem} for path, problem in total.problems],
+        **({} if stored is None else {"stores": [_stored_json(each) for each in stored]}),
+    )
+
+
+def _stored_json(stored: Stored) -> dict[str, Any]:
+    usage = stored.usage
+    return {
+        "store": stored.store,
+        "executor": stored.executor,
+        "dataset": stored.dataset,
+        **usage_json(usage.files, usage.apparent_bytes, usage.disk_bytes),
+        "newest_s": usage.newest_ns / 1e9,
+        "theirs": stored.theirs,
+        "older": stored.older,
+    }
+
+
+def stored_lines(stored: Sequence[Stored]) -> None:
+    """Print what is stored by executor and dataset."""
+    if not stored:
+        print("no stored results")
+        return
+    rows = [
+        (
+            printable(each.store),
+            printable(each.executor),
+            printable(each.dataset),
+            f"{each.usage.files:,}".replace(",", " "),
+            bytes_text(each.usage.disk_bytes),
+            age_text(each.usage.newest_ns),
+            "; ".join(
+                [
+                    *([f"{each.theirs} by VMAF's own harness"] if each.theirs else []),
+                    *([f"{each.older} of an older rule, not used"] if each.older else []),
+                ]
+            ),
+        )
+        for each in stored
+    ]
+    table(("STORE", "EXECUTOR", "DATASET", ">FILES", ">SIZE", ">NEWEST", ""), rows)
+
+
+def kept_json(kept: Kept) -> dict[str, Any]:
+    """One thing that stays."""
+    return {"path": kept.path, "why": kept.why, "live": kept.live, "locked": kept.locked}
+
+
+def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
+    """What a task that removes would do (*report* None) or did."""
+    kept = plan.kept if report is None else report.kept
+    fields: dict[str, Any] = {
+        "workspace": plan.root,
+        "dry_run": report is None,
+        "planned": usage_json(plan.files, plan.apparent_bytes, plan.disk_bytes) | {"entries": len(plan.entries)},
+        "entries": [
+            {"path": e.path, "why": e.why, **usage_json(e.files, e.apparent_bytes, e.disk_bytes)} for e in plan.entries
+        ],
+        "kept": [kept_json(entry) for entry in kept],
+        "exit_code": exit_code,
+    }
+    if plan.cost_s:
+        fields["extraction_s"] = round(plan.cost_s, 3)
+    if report is not None:
+        fields["removed"] = usage_json(report.files, report.freed_apparent_bytes, report.freed_disk_bytes)
+        fields["removed"]["entries"] = report.removed
+        fields["changed"] = [{"path": path, "why": why} for path, why in report.changed]
+        fields["failures"] = [{"path": path, "problem": problem} for path, problem in report.failures]
+    return object_json(plan.operation, **fields)
+
+
+def status_lines(status: Status) -> None:
+    """Print the table of `ws.status`, and what stands out below it."""
+    rows = [
+        (
+            f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
+            f"{row.usage.files:,}".replace(",", " ") if row.exists else "-",
+            bytes_text(row.usage.disk_bytes) if row.exists else "-",
+            age_text(row.usage.newest_ns) if row.exists else "-",
+            row.subdir.costs,
+            (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
+        )
+        for row in status.rows
+    ]
+    total = status.total
+    rows.append(("total", f"{total.files:,}".replace(",", " "), bytes_text(total.disk_bytes), "", "", ""))
+    table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
+    print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
+    _live(status.live, kept="")
+    listing("no models:", status.stopped)
+    listing("cannot be read, so not counted:", total.problems)
+    if not status.exists:
+        print("(not there yet: a run, or `ws.setup`, makes it)")
+
+
+def age_text(newest_ns: int) -> str:
+    """How long ago: `23 min ago`, `1.5 h ago`."""
+    age_s = time.time() - newest_ns / 1e9
+    return "now" if age_s < 1 else f"{duration_text(age_s)} ago".replace(".0 ", " ")
+
+
+def plan_lines(plan: Plan) -> None:
+    """Print what would go and what stays, and why: a row a model, run or dataset, what costs most first."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in plan.entries:
+        groups.setdefault(_group_of(plan.operation, entry), []).append(entry)
+    order = sorted(groups.items(), key=lambda group: (*_cost(group[1]), group[0]))
+    shown = order if len(order) <= ROWS else order[: ROWS - 1]
+    rows = [_row(printable(name), entries) for name, entries in shown]
+    if rest := [entry for _, entries in order[len(shown) :] for entry in entries]:
+        rows.append((*_row(f"… {len(order) - len(shown)} more", rest)[:3], "--json lists them all"))
+    reasons = {entry.why for entry in plan.entries}
+    if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
+        print(f"{', '.join(reasons)}:")
+        table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
+    elif rows:
+        table(("|PATH", ">FILES", ">SIZE", "WHY"), rows)
+    _kept(plan.kept)
+
+
+def _group_of(operation: str, entry: Entry) -> str:
+    """What an entry is part of, as people think: a model, a run of training, a run, an executor's dataset."""
+    subdir, *rest = entry.path.split("/")
+    if operation == "purge-cache":
+        whose = executor_and_dataset(rest[1:]) if subdir == "result_store_dir" else None
+        return f"{subdir}/{rest[0]}/{'/'.join(whose)}/" if whose else "/".join(entry.path.split("/")[:-1]) + "/"
+    if subdir == "checkpoints_dir" and len(rest) > 1:
+        return f"{subdir}/{rest[0]}/"
+    return entry.path if entry.is_directory else group_of(entry.path)
+
+
+def _cost(entries: list[Entry]) -> tuple[int, float, int]:
+    """A key by which what costs most to have again comes first: models, then what was trained half, then sizes."""
+    subdir = entries[0].path.split("/")[0]
+    rank = COSTLIEST.index(subdir) if subdir in COSTLIEST else len(COSTLIEST)
+    return rank, -sum(entry.cost_s for entry in entries), -sum(entry.disk_bytes for entry in entries)
+
+
+def _row(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
+    cost_s = sum(entry.cost_s for entry in entries)
+    why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
+    files = f"{sum(entry.files for entry in entries):,}".replace(",", " ")
+    return name, files, bytes_text(sum(entry.disk_bytes for entry in entries)), why
+
+
+def plan_summary(plan: Plan) -> str:
+    """One line: what a plan takes."""
+    if not plan.entries:
+        return "nothing to remove"
+    entries = f"{count_text(len(plan.entries), 'entry')}, " if plan.files != len(plan.entries) else ""
+    cost = f", {duration_text(plan.cost_s)} to compute again" if plan.cost_s else ""
+    return f"{entries}{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}{cost}"
+
+
+def report_lines(plan: Plan, report: Report) -> None:
+    """Print what was done, what stayed and why, and what failed."""
+    if report.removed or report.files:
+        what = f"{count_text(report.removed, 'entry')}, {count_text(report.files, 'file')}"
+        print(f"removed {what}; {bytes_text(report.freed_disk_bytes)} freed in {printable(plan.root)}")
+    elif not plan.entries:
+        print(f"nothing to remove in {printable(plan.root)}")
+    else:
+        print(f"removed nothing in {printable(plan.root)}")
+    _kept(report.kept)
+    listing("left, because changed since the plan:", report.changed)
+    listing("could not be removed:", report.failures, file=sys.stderr)
+
+
+def moved_summary(moved: Moved) -> str:
+    """One line: what moves from where to where, and how."""
+    how = "copied, compared, then removed" if moved.copied else "renamed"
+    what = f"{count_text(moved.files, 'file')}, {bytes_text(moved.disk_bytes)}"
+    return f"{what}, from {printable(str(moved.source))} to {printable(str(moved.target))} ({how})"
+
+
+def moved_json(moved: Moved, *, dry_run: bool, exit_code: int) -> str:
+    """`ws.migrate --json`."""
+    return object_json(
+        "migrate",
+        source=str(moved.source),
+        target=str(moved.target),
+        dry_run=dry_run,
+        copied=moved.copied,
+        **usage_json(moved.files, moved.apparent_bytes, moved.disk_bytes),
+        left_out=[{"path": path, "why": why} for path, why in moved.left_out],
+        failures=[{"path": path, "problem": problem} for path, problem in moved.failures],
+        was_done=moved.was_done,
+        exit_code=exit_code,
+    )
+
+
+def moved_lines(moved: Moved, *, dry_run: bool) -> None:
+    """Print what a migration did, or would do, and on stdout's last line the variable to set."""
+    if moved.was_done:
+        print(f"{printable(str(moved.source))} was moved to {printable(str(moved.target))} already")
+    else:
+        print(f"{'would move' if dry_run else 'moved'} {moved_summary(moved)}")
+    listing("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
+    listing("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
+    if not dry_run:
+        print_path(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}")
+
+
+def models_json(root: str, models: Sequence[Model]) -> str:
+    """`ws.models --json`."""
+    return object_json("models", workspace=root, models=[asdict(model) for model in models])
+
+
+def models_lines(models: Sequence[Model]) -> None:
+    """Print the table of `ws.models`, and below it what is wrong."""
+    if not models:
+        print("no model here: none in model/, no checkout, none that libvmaf loads; `ws.doctor` tries the engine")
+        return
+
+    def yes_no(value: bool | None) -> str:
+        return "?" if value is None else "yes" if value else "no"
+
+    rows = [
+        (
+            printable(model.name),
+            "-" if model.srocc is None else f"{model.srocc:.4f}",
+            bytes_text(model.disk_bytes),
+            "-" if model.surface == "tiny" else yes_no(model.in_libvmaf),
+            yes_no(model.in_snapshot) if model.surface == "trained" else "-",
+            printable(_about(model)),
+        )
+        for model in models
+        if model.files
+    ]
+    if rows:
+        table(("|MODEL", ">TRAINING SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
+    built_in = [model.name for model in models if not model.files and model.in_libvmaf]
+    if built_in:
+        paragraph(f"built into libvmaf: {', '.join(built_in)}")
+    listing("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
+    listing("to know:", [(model.name, model.note) for model in models if model.note])
+    listing("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
+    unloaded = [(m.name, m.why_not.replace("\n", "; ")) for m in models if m.why_not and m.why_not != m.problem]
+    listing("not loaded by libvmaf:", unloaded)
+
+
+def _about(model: Model) -> str:
+    """Where it is, of what kind, whether its files are all there, when it was trained and on what."""
+    words = [f"{model.surface}:"]
+    if model.kind:
+        words.append(model.kind + (f" × {model.members}" if (model.members or 1) > 1 else "") + ",")
+    if model.features is not None:
+        words.append(f"{count_text(len(model.features), 'feature')},")
+    words.append(f"lacks {len(model.missing)}" if model.missing else "broken" if model.problem else "whole")
+    if model.made_at:
+        dataset = f" from {model.dataset}" if model.dataset else ""
+        labels = f", labels: scores of {model.label_source}, no opinions" if model.label_source else ""
+        words.append(f"(made {model.made_at[:10]}{dataset}{labels})")
+    return " ".join(words)
+
+
+def findings_json(root: str, findings: Sequence[Finding], exit_code: int) -> str:
+    """`ws.doctor --json`."""
+    return object_json(
+        "doctor", workspace=root, findings=[asdict(finding) for finding in findings], exit_code=exit_code
+    )
+
+
+def findings_lines(findings: Sequence[Finding]) -> None:
+    """Print each finding, the worst last, where a person looks first; its remedy below it."""
+    order = ("ok", "warning", "error")
+    for finding in sorted(findings, key=lambda finding: order.index(finding.level)):
+        what = "\n    ".join(printable(line) for line in finding.found.split("\n"))
+        print(f"{finding.level:<8} {printable(finding.about)}: {what}")
+        if finding.remedy:
+            print(f"         -> {printable(finding.remedy)}")
+    errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
+    print(f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}")
+
+
+def _kept(kept: Sequence[Kept]) -> None:
+    _live(kept, kept="kept, ")
+    listing("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
+
+
+def _live(entries: Sequence[Kept], *, kept: str) -> None:
+    listing(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
+    perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
+    listing(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
+
+
+def listing(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
+    """Print the first of *lines*, (path, why), under *title*; nothing where there are none."""
+    if not lines:
+        return
+    print(title, file=file)
+    for path, why in lines[:LISTED]:
+        print(f"  {printable(path)}: {printable(why)}", file=file)
+    if len(lines) > LISTED:
+        print(f"  … and {len(lines) - LISTED} more; --json lists them all", file=file)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
+    """Print a table on stdout; a header that begins with `>` is a column of numbers, with `|` of names.
+
+    Numbers and names are not broken into lines, unless a name has more than UNBROKEN characters.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for n, name in enumerate(header):
+        kind = name[:1] if name.startswith((">", "|")) else ""
+        justify: Literal["right", "left"] = "right" if kind == ">" else "left"
+        unbroken = bool(kind) and all(len(line) <= UNBROKEN for row in rows for line in row[n].split("\n"))
+        grid.add_column(name.removeprefix(kind), justify=justify, no_wrap=unbroken, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row), style="bold" if total and row is rows[-1] else None)
+    if sys.stdout.isatty():
+        Console().print(grid)
+        return
+    console = Console(width=PLAIN_WIDTH)
+    with console.capture() as drawn:
+        console.print(grid)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))  # rich fills lines up with blanks
+
+
+def paragraph(text: str) -> None:
+    """Print *text* on stdout, on a terminal broken between words."""
+    from rich.console import Console
+    from rich.text import Text
+
+    if sys.stdout.isatty():
+        Console().print(Text(text))
+    else:
+        print(text)
+
+
+def load_table() -> None:
+    """Import what `table` needs, while something else is waited for."""
+    import rich.console
+    import rich.table
+    import rich.text  # noqa: F401
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Say on a terminal that something is being read; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of bytes on a terminal, nothing elsewhere; call it with (done, all)."""
+    bar: Progress | None = None
+
+    def show(done: int, everything: int) -> None:
+        nonlocal bar
+        if not sys.stderr.isatty():
+            return
+        if bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(True), TimeElapsedColumn())
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            bar.add_task(text, total=everything)
+            bar.start()
+        bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.stop()

@@ -1,0 +1,447 @@
+"""Moves a workspace, all of it, to another place.
+
+On one file system it is a rename. The order there; killed anywhere, one of the two trees is whole, and the same
+command goes on:
+1. the source gets its marker and, in it, the journal; symlinks that would mean something else at the new place are
+   rewritten, one at a time, into such as mean the same from both;
+2. a target that holds nothing but placeholders is renamed aside;
+3. the source is renamed to the target;
+4. the target gets what a workspace has and the source lacked; a checkout keeps its placeholders; the journal says so.
+
+Across file systems, after 1:
+2. everything is copied into a hidden directory beside the target, synced, and both are read and compared;
+3. the journal beside the copy is told what exactly was compared, and the copy is renamed to the target: the switch;
+4. the source is renamed aside, and unless it still is exactly what was compared, both renames are taken back; where
+   the copy no longer is that either, as people used it after a kill, both stay, and a person has to choose;
+5. the journal says that the source goes; it is removed; then as 4 above.
+Until the switch the source is the workspace, afterwards the target is; at no time is neither whole.
+What may move where, and how far an earlier call came, is looked up in `migrate_plan`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmaf_workspace import guard
+from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
+from vmaf_workspace.disk.atomic import put
+from vmaf_workspace.disk.scan import opened
+from vmaf_workspace.disk.trust import why_not
+from vmaf_workspace.disk.workers import Children
+from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
+from vmaf_workspace.identity import carry
+from vmaf_workspace.live.lock import only_cleaner, open_below, staying
+from vmaf_workspace.migration.plan import (
+    JOURNAL,
+    NO_MODES,
+    Moved,
+    State,
+    aside_of,
+    belongs,
+    is_on_one_disk,
+    is_skeleton,
+    journal_of,
+    plan_migration,
+    stage_of,
+)
+from vmaf_workspace.removal.candidates import refuse_live_runs
+from vmaf_workspace.setup import adopt, explained, setup
+
+if TYPE_CHECKING:
+    from vmaf_workspace.migration.copy import Tree
+
+MANY = 16  # entries below the subdirectories from which on removing them is worth children
+MOVED_AWAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}  # another file has the name now, or none
+REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
+Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
+
+
+def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> Moved:
+    """Move the workspace *source* to *target*, or go on where an earlier call was stopped.
+
+    Raises RefusedError where either end may not be used so, InUseError for live runs and sessions, WorkspaceError
+    where it cannot be done (no room, a file that cannot be read); the source then is as it was.
+    """
+    planned = plan_migration(source, target)
+    source, target = planned.source, planned.target
+    if planned.was_done:
+        return planned
+    state = belongs(journal_of(target), source, target)
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    failures: list[tuple[str, str]] = []
+    if state is None:  # the source still is the workspace
+        keeps = guard.is_default_location(source)
+        refuse_users(planned)
+        tags = _tags(source) if planned.copied else []
+        _with_room(tags, lambda: adopt(source))
+        with _alone(source):
+            _refuse_users(source, "migrate")
+            journal = {"from": str(source), "to": str(target), "state": State.BEGUN, "keeps_placeholders": keeps}
+            with explained(source):
+                _with_room(tags, lambda: _write_journal(source, journal))
+                _with_room(tags, lambda: _make_links_portable(source))
+            if not _renamed(source, target):
+                _copy_and_switch(source, target, journal, progress, modes=planned.keeps_modes)
+                failures = _remove_source(source, target, progress)
+    elif state in (State.COMPARED, State.REMOVING):
+        with _alone(source):
+            failures = _remove_source(source, target, progress)
+    if not failures:
+        _complete(source, target)
+    return _read_again(replace(planned, failures=tuple(failures), left_out=_left_out(planned)))
+
+
+def _left_out(planned: Moved) -> tuple[tuple[str, str], ...]:
+    """What was found missing in the copy, as its journal says, perhaps since an earlier call."""
+    said = journal_of(planned.target).get("left_out")
+    pairs = [pair for pair in said if isinstance(pair, list)] if isinstance(said, list) else planned.left_out
+    return tuple((str(path), str(why)) for path, why in pairs)
+
+
+def _tags(source: Path) -> list[Path]:
+    """Files that cost nothing and come again at the target: a place on a full disk for what has to be written there."""
+    places = [source / subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
+    return [place / CACHE_TAG for place in places if not place.is_symlink() and (place / CACHE_TAG).is_file()]
+
+
+def _with_room(tags: list[Path], step: Callable[[], None]) -> None:
+    """Do *step*, on a full disk again and again while there is one of *tags* to remove before: to get off is why."""
+    while True:
+        try:
+            return step()
+        except (OSError, WorkspaceError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+            if not is_full or not tags:
+                raise
+            tags.pop().unlink(missing_ok=True)
+
+
+def refuse_users(planned: Moved) -> None:
+    """Raise InUseError where somebody uses either end of a migration that has not switched yet."""
+    if belongs(journal_of(planned.target), planned.source, planned.target) is None:
+        _refuse_users(planned.source, "migrate")
+        if guard.is_marked(planned.target):
+            _refuse_users(planned.target, "migrate to")
+
+
+def _read_again(moved: Moved) -> Moved:
+    """The same with what is at the target now: that is what is reported, not what was planned."""
+    from vmaf_workspace.migration import copy
+
+    tree = copy.look(str(moved.target), without=(MARKER,))
+    files = len(tree.files) + len(tree.links)
+    return replace(moved, files=files, apparent_bytes=tree.apparent_bytes, disk_bytes=tree.disk_bytes)
+
+
+def _write_journal(root: Path, journal: dict[str, Any]) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(root / MARKER)
+    put(root / MARKER, JOURNAL, lambda _: json.dumps(journal).encode() + b"\n", sync=True)
+
+
+def _make_links_portable(source: Path) -> None:
+    """Let every symlink mean the same from both places: relative within the tree, absolute out of it.
+
+    Each is replaced in the directory that it was found in, reached through no symlink: what is put in the way meanwhile
+    is no way out of the tree. One that is another by now stays as it is.
+    """
+    from vmaf_workspace.migration import copy
+
+    tree = copy.look(str(source), without=(MARKER,))
+    with opened(source) as top:
+        for path, (link, about) in tree.links.items():
+            directory, _, name = path.rpartition("/")
+            above = tree.directories[directory]
+            try:
+                with _opened_below(top, directory) as parent:
+                    _make_portable(parent, name, link, about, above, place=source / path, source=source)
+            except OSError as error:
+                if error.errno not in MOVED_AWAY:
+                    raise
+                raise WorkspaceError(
+                    f"{source / path} changed while links were made ready to move ({error.strerror});\n"
+                    f"{source} stays the workspace. Give the same command again"
+                ) from error
+
+
+def _make_portable(
+    parent: int, name: str, link: str, about: os.stat_result, above: os.stat_result, *, place: Path, source: Path
+) -> None:
+    """One link, *name* in the directory *parent*, which looked like *above*."""
+    if os.readlink(name, dir_fd=parent) != link:
+        return
+    if name.startswith(REWRITTEN):  # an earlier call was killed between the next two steps
+        os.unlink(name, dir_fd=parent)
+        return
+    if (meant := _meant(source, place.parent, link)) is not None:
+        part = f"{REWRITTEN}{os.urandom(8).hex()}"
+        os.symlink(meant, part, dir_fd=parent)
+        os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), dir_fd=parent, follow_symlinks=False)
+        os.replace(part, name, src_dir_fd=parent, dst_dir_fd=parent)
+        os.utime(parent, ns=(above.st_atime_ns, above.st_mtime_ns))
+
+
+@contextmanager
+def _opened_below(top: int, directory: str) -> Iterator[int]:
+    """A descriptor of *directory*, a path below the descriptor *top*, reached through no symlink."""
+    with ExitStack() as held:
+        fd = top
+        for name in filter(None, directory.split("/")):
+            fd = held.enter_context(opened(name, dir_fd=fd))
+        yield fd
+
+
+def _meant(source: Path, parent: Path, link: str) -> str | None:
+    """What *link* has to be to lead to the same from wherever *source* is; None where it does already.
+
+    It does not where its way crosses the top of the tree by a name or by `..`. Each step goes where the system goes:
+    `..` behind a symlink to a directory is the one above that directory. Other links of the tree count as rewritten.
+    """
+    top, at, is_bound = str(source), "/" if os.path.isabs(link) else str(parent), False
+    steps = [step for step in link.split("/") if step not in ("", ".")]
+    for number, step in enumerate(steps):
+        was_inside = _is_in(at, top)
+        to = os.path.dirname(at) if step == ".." else os.path.join(at, step)
+        is_link = step != ".." and number < len(steps) - 1 and os.path.islink(to)
+        at = os.path.realpath(to) if is_link else to
+        if not (was_inside and is_link):  # what a link of the tree means, it will mean
+            is_bound |= was_inside != _is_in(at, top)
+    if not is_bound:
+        return None
+    return os.path.relpath(at, parent) if _is_in(at, top) else at
+
+
+def _is_in(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")
+
+
+def _renamed(source: Path, target: Path) -> bool:
+    """Rename the source to the target; False where they lie on two file systems."""
+    if not is_on_one_disk(source, target):
+        return False
+    _refuse_users(source, "migrate")  # one may have begun while links were rewritten
+    _clear_target(source, target)
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # two subvolumes, or two mounts, of one file system
+            raise WorkspaceError(
+                f"cannot rename {source} to {target} ({error.strerror}); both are as they were"
+            ) from error
+        return False
+    return True
+
+
+def _clear_target(source: Path, target: Path) -> None:
+    if os.path.lexists(target) and is_skeleton(target):
+        _remove(aside_of(target))  # of an earlier call
+        os.rename(target, aside_of(target))
+        if not is_skeleton(aside_of(target)):  # somebody wrote there in the instant before
+            os.rename(aside_of(target), target)
+            raise InUseError(f"{target} is no longer empty; {source} stays the workspace. Name another place")
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Exclude cleaners and backups of *root*, where there is a workspace, while the block runs."""
+    with ExitStack() as held:
+        if guard.is_marked(root):
+            held.enter_context(only_cleaner(root, "migrate"))
+            held.enter_context(staying(root, moves=True))
+        yield
+
+
+def _refuse_users(root: Path, what: str) -> None:
+    """Raise InUseError for a live run, and for any process with a file of *root* open: it would go on writing there."""
+    refuse_live_runs(root, what)
+    for below, pid in _opened(root):
+        raise InUseError(
+            f"cannot {what} {root} while process {pid} of this host has {below!r} open, or works in it:\n"
+            "what it writes there would be lost. Nothing was changed; wait for it to end (a shell: `cd` elsewhere),\n"
+            "then try again"
+        )
+
+
+def _opened(root: Path) -> list[tuple[str, int]]:
+    """Paths below *root* that processes of this host have open or work in, each with a pid; our marker's apart."""
+    top = os.path.realpath(root)
+    return sorted(  # of a file that was removed, nothing can be lost
+        (below, pid)
+        for below, pid in open_below(top).items()
+        if below.split("/")[0] != MARKER and os.path.lexists(f"{top}/{below}")
+    )
+
+
+def _copy_and_switch(
+    source: Path, target: Path, journal: dict[str, Any], progress: Progress | None, *, modes: bool
+) -> None:
+    from vmaf_workspace.migration import copy
+    from vmaf_workspace.snapshot.local import sync_file_system
+
+    tree = copy.look(str(source), without=(MARKER,))
+    stage = stage_of(target)
+    why = "which is a symlink" if stage.is_symlink() else why_not(stage, top=source)
+    if why is not None:  # its name can be guessed
+        raise RefusedError(f"the copy would be made in {stage}, {why}; remove that, then give the same command again")
+    taken_back = journal_of(stage)
+    if taken_back.get("state") == State.COMPARED and copy.look(
+        str(stage), without=(MARKER,)
+    ).digest() != taken_back.get("copy"):
+        raise RefusedError(
+            f"{stage} was the workspace for a while, and somebody wrote there; nothing was removed.\n"
+            f"Move what is new there into {source}, remove the rest of it, then give the same command again"
+        )
+    with explained(target):
+        with suppress(FileExistsError):
+            stage.mkdir(mode=0o700)
+        _write_journal(stage, journal)
+        carry(source, stage, final=target)
+        copy.give(
+            str(stage / MARKER), os.lstat(source / MARKER), modes=modes
+        )  # root may be moving what is another user's
+        bar = progress("copying") if progress else None
+        copy.copy(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
+        bar = progress("comparing") if progress else None
+        with Children([str(stage)], _synced, at_most=1) as syncing:  # the disk works while we compare
+            copy.compare(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
+            for _, is_synced in syncing:
+                if not is_synced:
+                    sync_file_system(str(stage))  # says why
+        copy.finish(tree, str(source), str(stage), modes=modes)
+        lost = [] if modes else [("everything", NO_MODES)]
+        lost += tree.left_out + copy.lost_attributes(tree, str(source), str(stage))
+        digests = {"digest": tree.digest(), "copy": copy.look(str(stage), without=(MARKER,)).digest()}
+        _write_journal(stage, journal | {"state": State.COMPARED, "left_out": lost} | digests)
+        sync_file_system(str(stage))
+        _refuse_users(source, "migrate")  # one may have begun since
+        _clear_target(source, target)
+        os.rename(stage, target)
+
+
+def _synced(directory: str) -> bool:
+    from vmaf_workspace.snapshot.local import sync_file_system
+
+    sync_file_system(directory)
+    return True
+
+
+def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:
+    """Remove what was copied, if it still is that; what could not go, as (path, why)."""
+    journal, aside = journal_of(target), aside_of(source)
+    if belongs(journal, source, target) is State.COMPARED:
+        with _alone(target):
+            is_old = belongs(journal_of(source), source, target) is not None  # otherwise it is a new one, which stays
+            if is_old and not os.path.lexists(aside):
+                _refuse_users(source, "remove what was migrated from")
+                try:
+                    os.rename(source, aside)
+                except OSError as error:
+                    return [(str(source), f"cannot be renamed ({error.strerror}), so it stays; {target} is whole")]
+            if os.path.lexists(aside):
+                try:
+                    _check_again(source, target, journal)
+                except WorkspaceError:
+                    if not os.path.lexists(source):
+                        os.rename(aside, source)
+                    raise
+            _write_journal(target, journal | {"state": State.REMOVING})
+    if progress:
+        progress("removing")
+    return _remove(aside)
+
+
+def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
+    """Raise unless the source, renamed aside, may go. The target may have been used since, by people after a kill.
+
+    InUseError where only the source changed: it becomes the workspace again. RefusedError where only a person can tell
+    which of them counts: both stay.
+    """
+    from vmaf_workspace.migration import copy
+
+    aside = aside_of(source)
+    here, there = (copy.look(str(place), without=(MARKER,)) for place in (aside, target))
+    is_source_same = here.digest() == journal.get("digest") and not _opened(aside)
+    is_target_same = there.digest() == journal.get("copy")
+    if is_source_same and (is_target_same or not _lacking(there, here)):
+        return
+    if not is_target_same or _lacking(here, there) or os.path.lexists(source):
+        old, lacking = (
+            source if not os.path.lexists(source) else aside,
+            (*_lacking(here, there), *_lacking(there, here)),
+        )
+        missing = f", and only one of them has {lacking[0]!r}" if lacking else ""
+        raise RefusedError(
+            f"{old} and its copy {target} are no longer the same{missing}.\n"
+            "Only you can tell what counts, so both stay. Bring what is missing or newer into the one that you keep,\n"
+            "remove the other one, whole, then give the same command again"
+        )
+    _refuse_users(target, "take back")
+    os.rename(aside, source)
+    os.rename(target, stage_of(target))
+    raise InUseError(
+        f"{source} changed while it was copied, and stays the workspace; wait until nobody writes there,\n"
+        "then give the same command again: what was copied is not copied twice"
+    )
+
+
+def _lacking(one: Tree, other: Tree) -> list[str]:
+    """What no task of ours may remove, is in *other*, and is not in *one*."""
+    free = {subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)}
+    paths = {*other.files, *other.links} - {*one.files, *one.links}
+    return sorted(path for path in paths if path.split("/")[0] not in free and Path(path).name not in KEPT_NAMES)
+
+
+def _remove(directory: Path) -> list[tuple[str, str]]:
+    """What of *directory* could not be removed, as (path, why)."""
+    from vmaf_workspace.disk.scan import mount_id
+    from vmaf_workspace.disk.unlink import remove_tree
+    from vmaf_workspace.removal.execution import CHILDREN
+
+    if not os.path.lexists(directory):
+        return []
+
+    with opened(directory.parent) as fd, opened(directory.name, dir_fd=fd) as top:
+
+        def work(entry: tuple[str, str]) -> None:
+            with suppress(OSError), opened(entry[0], dir_fd=top) as parent:  # what stays is reported below
+                if mount_id(parent) == mount_id(top):
+                    remove_tree(parent, entry[1])
+
+        entries = [(name, below) for name in os.listdir(top) for below in _names(directory / name)]
+        if len(entries) >= MANY:  # as in a clean: the waiting for the disk overlaps
+            with Children(entries, work, at_most=CHILDREN) as children:
+                for _ in children:
+                    pass
+        return [(str(directory.parent / path), why) for path, why in remove_tree(fd, directory.name)]
+
+
+def _names(directory: Path) -> list[str]:
+    return os.listdir(directory) if directory.is_dir() and not directory.is_symlink() else []
+
+
+def _complete(source: Path, target: Path) -> None:
+    """Give both ends what they should have: a workspace at the target, placeholders in a checkout at the source."""
+    journal, skeleton = journal_of(target), aside_of(target)
+    for subdir in SUBDIRS:
+        was = skeleton / subdir.name / PLACEHOLDER
+        place = target / subdir.name / PLACEHOLDER
+        if was.is_file() and place.parent.is_dir() and not place.parent.is_symlink():
+            os.replace(was, place)  # a checkout's own
+    _remove(skeleton)
+    setup(target)
+    if journal.get("keeps_placeholders"):
+        for subdir in SUBDIRS:
+            text = target / subdir.name / PLACEHOLDER
+            with suppress(OSError):  # as on a disk that is read-only by now; they cost nothing
+                (source / subdir.name).mkdir(parents=True, exist_ok=True)
+                (source / subdir.name / PLACEHOLDER).write_bytes(text.read_bytes())
+    _write_journal(target, journal | {"state": State.DONE})

@@ -1,0 +1,236 @@
+"""What a migration would do: both ends looked at, and how far an earlier call came; changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmaf_workspace import guard
+from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
+from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.errors import RefusedError, WorkspaceError
+from vmaf_workspace.guard import LARGEST
+from vmaf_workspace.migration.limits import limits_of
+
+if TYPE_CHECKING:
+    from vmaf_workspace.migration.copy import Tree
+
+JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
+
+
+NO_MODES = "moves without its permission bits: the disk of the target keeps none"
+
+
+class State(StrEnum):
+    """How far a migration came, as its journal says."""
+
+    BEGUN = "begun"
+    COMPARED = "compared"  # the copy is the same as the source was: it may take its place
+    REMOVING = "removing"  # the target is the workspace; what is left of the source goes
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What a migration did, or would do; *copied* where it had to, across file systems."""
+
+    source: Path
+    target: Path
+    copied: bool
+    files: int = 0
+    apparent_bytes: int = 0
+    disk_bytes: int = 0
+    left_out: tuple[tuple[str, str], ...] = ()  # (path, why)
+    keeps_modes: bool = True  # the target's file system has permission bits
+    failures: tuple[tuple[str, str], ...] = ()  # (path, why it is still at the source)
+    is_begun: bool = False  # by an earlier call, which was stopped
+    was_done: bool = False  # before this call
+
+
+def plan_migration(source: Path, target: Path) -> Moved:
+    """What `migrate` would do; changes nothing, and raises what it would raise at its start."""
+    source, target = _real(source, "--from"), Path(os.path.realpath(target))
+    if _is_done(source, target):
+        return Moved(source=source, target=target, copied=False, was_done=True)
+    _check(source, target)
+    is_copy = not is_on_one_disk(source, target)
+    from vmaf_workspace.migration import copy
+
+    begun = journal_of(target)
+    place = source if os.path.lexists(source) else aside_of(source)
+    tree = copy.look(str(place), without=(MARKER,)) if os.path.isdir(place) else copy.Tree()
+    lost: list[tuple[str, str]] = []
+    if is_copy and belongs(begun, source, target) is None:
+        _check_room(tree, target)
+        limits = limits_of(_nearest(target) / f".vmaf-probe-{_hash(target)}", tree)
+        lost = [("everything", NO_MODES)] if limits.modes else []
+        lost += copy.lost_attributes(tree, str(place), None) if limits.attributes else []
+    return Moved(
+        source=source,
+        target=target,
+        copied=is_copy,
+        files=len(tree.files) + len(tree.links),
+        apparent_bytes=tree.apparent_bytes,
+        disk_bytes=tree.disk_bytes,
+        left_out=(*tree.left_out, *lost) if is_copy else (),
+        keeps_modes=not any(why == NO_MODES for _, why in lost),
+        is_begun=belongs(begun or journal_of(stage_of(target)), source, target) is not None,
+    )
+
+
+def is_skeleton(directory: Path) -> bool:
+    """Whether *directory* holds nothing but what `ws.setup` or a checkout puts into an empty workspace."""
+    try:
+        names = set(os.listdir(directory))
+        if names - {*BY_NAME, *KEPT_NAMES}:
+            return False
+        for name in names & set(BY_NAME):
+            place = directory / name  # one with a marker is where a subdirectory of another workspace leads to
+            if os.path.islink(place) or set(os.listdir(place)) - (KEPT_NAMES - {MARKER}):
+                return False
+    except OSError:
+        return False
+    return bool(journal_of(directory).get("state", State.DONE) == State.DONE)
+
+
+def journal_of(root: Path) -> dict[str, Any]:
+    """What the journal of the last migration in *root* says; empty where there is none, or a stranger's."""
+    try:
+        data = json.loads(read_whole(root / MARKER / JOURNAL, at_most=LARGEST, top=root))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def belongs(journal: dict[str, Any], source: Path, target: Path) -> State | None:
+    """The state of this journal, None unless it is of this migration."""
+    if (journal.get("from"), journal.get("to")) != (str(source), str(target)):
+        return None
+    try:
+        return State(str(journal.get("state")))
+    except ValueError:
+        return None
+
+
+def aside_of(directory: Path) -> Path:
+    """Where *directory* is while it goes; a name of its own, so that the next call finds it."""
+    return directory.with_name(f"{ASIDE}{_hash(directory)}")
+
+
+def stage_of(target: Path) -> Path:
+    """Where the copy is until it is whole: beside *target*, under a name of its own, so that the next call finds it."""
+    return target.with_name(f".vmaf-moving-{_hash(target)}")
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def is_on_one_disk(source: Path, target: Path) -> bool:
+    """Whether *source*, or where it was, and what will hold *target* are one file system: a rename may do."""
+    place = source if os.path.lexists(source) else source.parent
+    nearest = next(place for place in target.parents if os.path.lexists(place))
+    return os.lstat(place).st_dev == os.stat(nearest).st_dev
+
+
+def _real(source: Path, flag: str) -> Path:
+    if source.is_symlink():
+        raise RefusedError(
+            f"{source} is a symlink to {os.path.realpath(source)}; name what moves: {flag} {os.path.realpath(source)}"
+        )
+    return Path(os.path.realpath(source))
+
+
+def _is_done(source: Path, target: Path) -> bool:
+    if belongs(journal_of(target), source, target) is not State.DONE:
+        return False
+    return not os.path.lexists(source) or is_skeleton(source)
+
+
+def _check(source: Path, target: Path) -> None:
+    """Both ends: may the one be emptied, and the other become a workspace?"""
+    for one, other, how in ((target, source, "inside"), (source, target, "around")):
+        if other == one or other in one.parents:
+            raise RefusedError(f"{target} lies {how} the workspace {source}; name a place beside it")
+    guard.check_not_forbidden(target)
+    guard.check_not_inside_another(target)
+    state = belongs(journal_of(target), source, target)
+    if state is None:
+        _check_target(target)
+        if not guard.check(source):
+            raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
+        mounts = _mounts(source)
+        if mounts:
+            if mounts == ["."]:
+                raise RefusedError(
+                    f"{source} is a mount point, which cannot be removed as a migration removes its source;\n"
+                    "mount that disk where it should be, and name the place with VMAF_WORKSPACE"
+                )
+            raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
+        stage = journal_of(stage_of(target))
+        if stage and belongs(stage, source, target) is None:
+            raise RefusedError(
+                f"{stage_of(target)} is left of a migration from {stage.get('from')}, which was interrupted;\n"
+                "give that command again, or remove it"
+            )
+    elif os.path.lexists(source):
+        guard.check_not_forbidden(source)
+
+
+def _check_target(target: Path) -> None:
+    if not os.path.lexists(target):
+        nearest = next(place for place in target.parents if os.path.lexists(place))
+        if not nearest.is_dir():
+            raise RefusedError(f"{nearest} is a file, so {target} cannot be made")
+        return
+    if not target.is_dir():
+        raise RefusedError(f"{target} is a file; name a directory that is new or empty")
+    if os.path.ismount(target):
+        raise RefusedError(f"{target} is a mount point; name a directory below it, such as {target / 'workspace'}")
+    guard.check_marker(target)
+    if os.path.lexists(target / MARKER) and not guard.is_marked(target):
+        raise RefusedError(
+            f"{target} is marked as the place that a workspace's subdirectory leads to, so it can be no workspace;\n"
+            "name a directory that is new or empty"
+        )
+    if not is_skeleton(target):
+        raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
+
+
+def _mounts(source: Path) -> list[str]:
+    from vmaf_workspace.disk.scan import opened, usage_of
+
+    with opened(source.parent) as fd:
+        return usage_of(source.name, dir_fd=fd).mounts
+
+
+def _nearest(target: Path) -> Path:
+    """The directory that what is above *target* will be made in, or is."""
+    return next(place for place in target.parents if os.path.isdir(place))
+
+
+def _check_room(tree: Tree, target: Path) -> None:
+    """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
+    from vmaf_workspace.migration import copy
+
+    room, needed, inodes = os.statvfs(_nearest(target)), tree.disk_bytes, len(tree.files) + len(tree.directories)
+    stage = stage_of(target)
+    if stage.is_dir():
+        there = copy.look(str(stage))
+        needed, inodes = needed - there.disk_bytes, inodes - len(there.files) - len(there.directories)
+    if not room.f_blocks:  # ramfs and some network disks do not say
+        return
+    free = room.f_bavail * room.f_frsize
+    if needed > free or (room.f_files and inodes > room.f_favail):
+        raise WorkspaceError(
+            f"no room at {target}: {needed} bytes and {inodes} inodes are needed, "
+            f"{free} and {room.f_favail} are free;\n"
+            "nothing was copied: free some there, or empty scratch and caches first (`ws.clean-scratch`, "
+            "`ws.purge-cache`)"
+        )

@@ -1,0 +1,418 @@
+"""Plans what may go: scratch that no run uses (*clean*), caches that can be computed again (*purge*)."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vmaf_workspace import guard
+from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES, executor_and_dataset
+from vmaf_workspace.disk.atomic import regular
+from vmaf_workspace.disk.scan import Usage, opened, usage_of
+from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.workers import Children, cores
+from vmaf_workspace.errors import InUseError
+from vmaf_workspace.live.lock import (
+    MIN_AGE_S,
+    RUN_FILE,
+    SESSIONS,
+    STARTING,
+    Holder,
+    doubt,
+    made_by_ended_sessions,
+    open_below,
+    sessions,
+    take,
+)
+from vmaf_workspace.removal.plan import Entry, Kept, Plan, new
+
+CLEAN, PURGE = "clean-scratch", "purge-cache"
+MANY = 50  # entries from which on reading them is worth a child a core
+STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
+COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
+TICK_NS = 10_000_000  # the kernel's clock of time stamps lags by so much
+CACHES = frozenset({"result_store_dir", "encode"})
+ENCODES = ("encode/", f"result_store_dir/{ENCODE_STORE}/")  # an encode that no store knows is made again, too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which cached results go; with every field at its default, all of `result_store_dir/`."""
+
+    store: str | None = None  # one of STORES
+    executor: str | None = None  # shell pattern, as for dataset
+    dataset: str | None = None
+    older_than_s: float | None = None  # not used for so long
+    max_disk_bytes: int | None = None  # least recently used go until so much is left
+    max_files: int | None = None
+    with_encodes: bool = False
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether it names results by where they are stored."""
+        return not (self.store is self.executor is self.dataset is None)
+
+
+def plan_clean(
+    root: Path, *, only: tuple[str, ...] = SCRATCH, min_age_s: float = MIN_AGE_S, force: bool = False
+) -> Plan:
+    """What of the scratch of *root* belongs to no live run; a missing workspace gives an empty plan.
+
+    A run is live while its lock is held. Of a harness without locks, and where a free lock proves nothing, a directory
+    counts as live while it changed within *min_age_s* or a process has something open in it; *force* takes those, never
+    what holds a lock.
+    Raises RefusedError where *root* is not ours.
+    """
+    entries: list[Entry] = []
+    kept: list[Kept] = []
+    if guard.check(root):
+        for subdir, name, found in _scratch(root, only, min_age_s=min_age_s, force=force):
+            path = f"{subdir}/{name}"
+            if isinstance(found, Kept):
+                kept.append(found)
+            elif found.mounts or found.marked or found.unseen:
+                kept.append(_not_scratch(path, found))
+            else:
+                with suppress(FileNotFoundError):  # its run ended and took it along
+                    entries.append(_scratch_entry(root, path, found))
+    return new(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
+
+
+def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list[Kept]:
+    """The runs and sessions that use the workspace now, each with its holder or what makes it look alive.
+
+    *newest_ns*: the newest modification time of entries that were measured already, by path.
+    """
+    found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=MIN_AGE_S, force=False, newest_ns=newest_ns))
+    held = [
+        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", live=True, locked=True)
+        for name, holder in sessions(root).items()
+    ]
+    return held + [kept for kept in found if isinstance(kept, Kept) and kept.live]
+
+
+def plan_purge(root: Path, selection: Selection) -> Plan:
+    """What of the caches of *root* the *selection* gives up; RefusedError where *root* is not ours.
+
+    Last use is the modification time: the stores renew it when they answer from an entry.
+    """
+    entries: list[Entry] = []
+    kept: list[Kept] = []
+    subdirs = ("result_store_dir", "encode") if selection.with_encodes else ("result_store_dir",)
+    if guard.check(root):
+        now_ns = time.time_ns()
+        found: list[Entry] = []
+        for subdir in subdirs:
+            found += _files(root, subdir, kept)
+        found = [entry for entry in found if _is_named(entry, selection)]
+        left_over = {entry.path for entry in found if os.path.basename(entry.path).startswith(ASIDE)}
+        entries = [entry for entry in found if entry.path in left_over]
+        rest = [entry for entry in found if entry.path not in left_over]
+        rest.sort(key=lambda entry: (-entry.newest_ns, entry.path))  # most recently used first: it stays first
+        entries += rest[_first_to_go(rest, selection, now_ns) :]
+    return new(PURGE, root, entries, kept, subdirs=subdirs)
+
+
+def _first_to_go(rest: list[Entry], selection: Selection, now_ns: int) -> int:
+    """Index in *rest*, most recently used first, from where on all go."""
+    if selection.older_than_s is selection.max_files is selection.max_disk_bytes is None:
+        return 0
+    disk_bytes = 0
+    for index, entry in enumerate(rest):
+        disk_bytes += entry.disk_bytes
+        if (
+            (selection.older_than_s is not None and (now_ns - entry.newest_ns) / 1e9 > selection.older_than_s)
+            or (selection.max_files is not None and index >= selection.max_files)
+            or (selection.max_disk_bytes is not None and disk_bytes > selection.max_disk_bytes)
+        ):
+            return index
+    return len(rest)
+
+
+def refuse_live_runs(root: Path, what: str) -> None:
+    """Raise InUseError where a run is live: *what* takes things that a run may be about to read."""
+    live = live_runs(root)
+    if live:
+        listed = "\n".join(f"  {kept.path!r}: {kept.why}" for kept in live)
+        raise InUseError(
+            f"cannot {what} {root} while runs use it; nothing was changed:\n{listed}\n"
+            "Wait for them to end; what a dead run left goes with `ws.clean-scratch` (`--force` where it is fresh)"
+        )
+
+
+def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, force: bool) -> Kept | int | None:
+    """Who uses entry *name* of the scratch directory *fd*: a Kept, a descriptor that holds its free lock, or None.
+
+    None means a harness without locks, whose age is for the caller to judge.
+    """
+    path = f"{subdir}/{name}"
+    about = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    if name.startswith(STARTING) and abs(time.time() - about.st_mtime) < STARTING_S:  # its lock is not ours to try
+        return Kept(path=f"{path}/", why="a run that is just starting", live=True, locked=True)
+    try:
+        lock = take(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None  # never through a link
+    except PermissionError as error:
+        why = f"nobody can tell whether a run uses it, because its {RUN_FILE} may not be read ({error.strerror})"
+        return Kept(path=f"{path}/", why=why, live=True, locked=True, failed=True)
+    if isinstance(lock, Holder):
+        return Kept(path=f"{path}/", why=f"in use by {lock}", live=True, locked=True)
+    if name in opened_by and not force:
+        if lock is not None:
+            os.close(lock)
+        why = f"open in process {opened_by[name]} of this host"
+        return Kept(path=path, why=why, live=True)
+    return lock
+
+
+def open_entries(directory: str) -> dict[str, int]:
+    """Names in *directory* (resolved) that some process has open, or has something open in, with a pid."""
+    return {path.split("/", 1)[0]: pid for path, pid in open_below(directory).items()}
+
+
+def _scratch(
+    root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, newest_ns: Mapping[str, int] | None = None
+) -> Iterator[tuple[str, str, Usage | Kept]]:
+    now_ns = time.time_ns()
+    session = min(
+        sessions(root, min_age_s=0.0 if force else min_age_s).values(), key=lambda holder: holder.since_s, default=None
+    )
+    made = made_by_ended_sessions(root)
+    for subdir in subdirs:
+        real = os.path.realpath(root / subdir)
+        if not os.path.isdir(real):
+            continue
+        with ExitStack() as stack:
+            try:
+                fd = stack.enter_context(opened(real))
+                names = sorted(set(os.listdir(fd)) - KEPT_NAMES)
+            except OSError as error:
+                yield (
+                    subdir,
+                    "",
+                    Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", live=False, failed=True),
+                )
+                continue
+
+            judge = partial(
+                _judge_as_json,
+                fd,
+                subdir,
+                open_entries(real),
+                now_ns,
+                min_age_s=min_age_s,
+                force=force,
+                newest_ns=newest_ns,
+                session=session,
+                made=made,
+            )
+            if newest_ns is not None or len(names) < MANY:
+                judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
+            else:
+                judged = stack.enter_context(Children(names, judge, at_most=cores()))
+            for index, result in judged:
+                if result is None:
+                    why = "nobody can tell whether a run uses it, because the process that was reading it was killed"
+                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, live=True, locked=True, failed=True)
+                    yield subdir, names[index], kept
+                elif "kept" in result:
+                    yield subdir, names[index], Kept(**result["kept"])
+                elif "usage" in result:
+                    yield subdir, names[index], Usage.from_json(result["usage"])
+
+
+def _judge_as_json(
+    fd: int, subdir: str, in_use: dict[str, int], now_ns: int, name: str, **how: Any
+) -> dict[str, dict[str, Any]]:
+    """{"kept": …} or {"usage": …} of one entry, {} where it went meanwhile; what a child can say through its pipe."""
+    try:
+        found = _judge(fd, subdir, name, in_use, now_ns, **how)
+    except FileNotFoundError:
+        return {}  # its run ended and took it along
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        found = Kept(path=f"{subdir}/{name}", why=why, live=False, failed=True)
+    return {"kept": asdict(found)} if isinstance(found, Kept) else {"usage": found.as_json()}
+
+
+def _judge(
+    fd: int,
+    subdir: str,
+    name: str,
+    in_use: dict[str, int],
+    now_ns: int,
+    *,
+    min_age_s: float,
+    force: bool,
+    newest_ns: Mapping[str, int] | None,
+    session: Holder | None,
+    made: Mapping[str, int],
+) -> Usage | Kept:
+    aside = name.startswith(ASIDE)
+    state = None if aside else liveness(fd, subdir, name, in_use, force=force)
+    if isinstance(state, Kept):
+        return state
+    unproven = ""
+    if state is not None:
+        unproven = doubt(state)
+        os.close(state)
+    usage = _measured(fd, subdir, name, newest_ns)
+    if not aside and session is not None and _is_newer(fd, name, usage, session):
+        why = f"newer than the session of {session}"
+        return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
+    if aside or force or (state is not None and not unproven):
+        return usage
+    if state is None and _has_rested(fd, name, usage, made.get(f"{subdir}/{name}")):
+        return usage
+    age_s = (now_ns - usage.newest_ns) / 1e9
+    if max(age_s, 0.0) < min_age_s:
+        when = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s"
+        if age_s < -COARSEST_NS / 1e9:
+            date = time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.newest_ns / 1e9))
+            when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
+        lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
+        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", live=True)
+    return usage
+
+
+def _is_newer(fd: int, name: str, usage: Usage, session: Holder) -> bool:
+    """Whether it may be of this session; of what `cp -p` or `tar` made the change time alone says so."""
+    since_ns = session.since_s * 1e9
+    changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
+    return usage.newest_ns > since_ns - COARSEST_NS or changed_ns > since_ns - TICK_NS
+
+
+def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
+    """Whether nothing of it changed after *since_ns*, when the session that made it ended; None is never."""
+    if since_ns is None:
+        return False
+    changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
+    return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
+
+
+def _measured(fd: int, subdir: str, name: str, newest_ns: Mapping[str, int] | None) -> Usage:
+    known = None if newest_ns is None else newest_ns.get(f"{subdir}/{name}")
+    return usage_of(name, dir_fd=fd) if known is None else Usage(newest_ns=known)
+
+
+def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
+    about = os.lstat(root / path)
+    name = os.path.basename(path)
+    is_directory = stat.S_ISDIR(about.st_mode)
+    if name.startswith(ASIDE):
+        why = "left by a clean that could not finish"
+    elif is_directory and os.path.lexists(root / path / RUN_FILE):
+        why = "its run has ended"
+    else:
+        why = "nobody uses it"
+    return _entry(f"{path}/" if is_directory else path, about, usage, why)
+
+
+def _entry(path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
+    return Entry(
+        path=path,
+        device=about.st_dev,
+        inode=about.st_ino,
+        newest_ns=usage.newest_ns,
+        files=usage.files,
+        apparent_bytes=usage.apparent_bytes,
+        disk_bytes=usage.disk_bytes,
+        why=why,
+        cost_s=cost_s,
+    )
+
+
+def _not_scratch(path: str, usage: Usage) -> Kept:
+    if usage.marked:
+        where = ", ".join(repr(os.path.normpath(f"{path}/{place}")) for place in usage.marked)
+        why = f"it holds a workspace of its own, {where}, which may hold models; move that out first"
+    elif usage.mounts:
+        why = f"something is mounted in it at {', '.join(map(repr, usage.mounts))}; unmount that first"
+    else:
+        where = repr(os.path.normpath(f"{path}/{usage.unseen[0]}"))
+        problem = dict(usage.problems)[usage.unseen[0]]
+        why = f"nobody can tell whether it holds a workspace of its own: {where} could not be read ({problem})"
+    return Kept(path=f"{path}/", why=why, live=False, failed=True)
+
+
+def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
+    """Every file of a cache as an entry; a mount or a directory that cannot be read is kept, and said."""
+    top = os.path.realpath(root / subdir)
+    if not os.path.isdir(top):
+        return
+    try:
+        with opened(top) as fd:
+            whole = usage_of(".", dir_fd=fd)
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        kept.append(Kept(path=f"{subdir}/", why=why, live=False, failed=True))
+        return
+    marked = [place.rstrip("/") for place in whole.marked if place != "."]  # the marker of the cache's own place apart
+    for place in whole.mounts:
+        kept.append(_not_scratch(f"{subdir}/{place.removeprefix('./')}", Usage(mounts=["."])))
+    for place in marked:
+        kept.append(_not_scratch(f"{subdir}/{place}", Usage(marked=["."])))
+    for place, problem in whole.problems:
+        kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, live=False, failed=True))
+    unread = (path for path, _ in whole.problems)
+    closed = {os.path.join(top, place) for place in (*whole.mounts, *marked, *unread)}
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        try:
+            with os.scandir(directory) as found:
+                items = list(found)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            why = error.strerror or str(error)
+            kept.append(Kept(path=f"{subdir}/{directory[len(top) + 1 :]}/", why=why, live=False, failed=True))
+            continue
+        for item in items:
+            if directory == top and item.name in KEPT_NAMES:
+                continue
+            if item.is_dir(follow_symlinks=False):
+                if item.path not in closed:
+                    pending.append(item.path)
+                continue
+            try:
+                about = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            usage = Usage(1, about.st_size, about.st_blocks * 512, about.st_mtime_ns)
+            cost_s = _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
+            path = f"{subdir}/{item.path[len(top) + 1 :]}"
+            why = "can be encoded again" if path.startswith(ENCODES) else "can be extracted again"
+            yield _entry(path, about, usage, why, cost_s)
+
+
+def _extraction_s(path: str) -> float:
+    """Seconds that a stored result took, from its first line; 0.0 for a file that does not say."""
+    try:
+        with regular(path) as fd, open(fd, "rb", closefd=False) as file:
+            summary = json.loads(file.readline(1 << 20))
+        seconds = float(summary["extraction_s"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0.0
+    return seconds if 0.0 <= seconds < float("inf") else 0.0  # JSON has no word for the others
+
+
+def _is_named(entry: Entry, selection: Selection) -> bool:
+    if not selection.is_by_name:
+        return True
+    _, store, *parts = entry.path.split("/")
+    if store not in STORES or selection.store not in (None, store):
+        return False
+    whose = executor_and_dataset(parts)
+    if whose is None:  # the hashes of a store, say, which are of no executor
+        return selection.executor is selection.dataset is None
+    wanted = zip(whose, (selection.executor, selection.dataset), strict=True)
+    return all(pattern is None or fnmatch.fnmatchcase(name, pattern) for name, pattern in wanted)
