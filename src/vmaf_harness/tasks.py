@@ -100,21 +100,21 @@ def score(
 
 
 def _warn(message: str) -> None:
-    from vmaf_workspace.commands import tables
+    from vmaf_workspace import wording
 
-    print(tables.printable(message), file=sys.stderr)
+    print(wording.printable(message), file=sys.stderr)
 
 
 def _plot_frames(
     directory: Path, distorted: Path, scores: list[float], pools: Mapping[str, float], wanted: Extraction
 ) -> None:
     from vmaf_harness.report.plot import frames_plot
-    from vmaf_workspace.commands import tables
+    from vmaf_workspace import wording
 
     path = directory / f"{distorted.stem}_{wanted.executor_id}_frames.png"
     pooled = {name: pools[name] for name in ("mean", "harmonic_mean", "perc5", "min")}
     frames_plot(path, scores, distorted.name, pooled, wanted.executor_id)
-    print(tables.printable(str(path)), file=sys.stderr)
+    print(wording.printable(str(path)), file=sys.stderr)
 
 
 def encode(
@@ -187,6 +187,7 @@ def report(*, workspace: str = "", json: bool = False) -> int:
     """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
     from vmaf_harness.report.summary import entries
     from vmaf_harness.statistics import agreement_line
+    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.locate import locate
 
@@ -197,7 +198,7 @@ def report(*, workspace: str = "", json: bool = False) -> int:
         return DONE
     for each in found:
         line = agreement_line(f"{each.path}: {each.what}", each.statistics, each.kind or "")
-        print(tables.printable(f"{line}; labels: {each.labels}" if each.labels else line))
+        print(wording.printable(f"{line}; labels: {each.labels}" if each.labels else line))
     if not found:
         print("no model and no run has statistics here", file=sys.stderr)
     return DONE
@@ -212,6 +213,7 @@ def import_results(
     from vmaf_harness.measure import import_results as _import
     from vmaf_harness.measure.store import directory
     from vmaf_harness.recipe.dataset import read_recipe
+    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.locate import locate
 
@@ -227,14 +229,14 @@ def import_results(
         print(tables.object_json("import-results", dry_run=dry_run, **asdict(done), exit_code=code))
         return code
     verb = "would import" if dry_run else "imported"
-    print(f"{verb} {tables.count_text(done.stored, 'result')}; {done.known} were imported before")
+    print(f"{verb} {wording.count_text(done.stored, 'result')}; {done.known} were imported before")
     if done.of_other_datasets:
-        print(f"left: {tables.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+        print(f"left: {wording.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
     if done.of_several_models:
-        print(f"left: {tables.count_text(done.of_several_models, 'metric')} of several models at once")
+        print(f"left: {wording.count_text(done.of_several_models, 'metric')} of several models at once")
     if done.others:
-        print(f"left: {tables.count_text(done.others, 'file')} that are no results")
-    tables.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
+        print(f"left: {wording.count_text(done.others, 'file')} that are no results")
+    wording.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
     return code
 
 

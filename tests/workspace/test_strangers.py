@@ -258,25 +258,25 @@ def test_a_strangers_copy_half_made_is_not_gone_on_with(tmp_path: Path) -> None:
 def test_a_directory_that_becomes_a_link_while_links_are_rewritten_is_no_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmaf_workspace.migration import copy
-    from vmaf_workspace.migration.execution import _make_links_portable
+    from vmaf_workspace.migration import execution
+    from vmaf_workspace.migration.tree import Tree
 
     root, keys = workspace(tmp_path / "ws"), tmp_path / "keys"
     write(keys / "id", 100)
     (root / "encode" / "x").mkdir()
     (root / "encode" / "x" / "id").symlink_to(root / "dataset")
-    look = copy.look
+    read = execution.read_tree
 
-    def then_swapped(*args: object, **options: object) -> copy.Tree:
-        tree = look(*args, **options)  # type: ignore[arg-type]
+    def then_swapped(*args: object, **options: object) -> Tree:
+        tree = read(*args, **options)  # type: ignore[arg-type]
         (root / "encode" / "x").rename(root / "encode" / "y")
         (root / "encode" / "x").symlink_to(keys)
         return tree
 
-    monkeypatch.setattr(copy, "look", then_swapped)
+    monkeypatch.setattr(execution, "read_tree", then_swapped)
     before = everything(keys)
     with pytest.raises(WorkspaceError, match="same command again"):
-        _make_links_portable(root)
+        execution._make_links_portable(root)
     assert everything(keys) == before
 
 

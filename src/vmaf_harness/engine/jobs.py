@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from vmaf_harness.engine.ffmpeg import Processes, StoppedError
 from vmaf_harness.errors import HarnessError
 from vmaf_workspace.disk.workers import cores
+from vmaf_workspace.live.signals import heard_at_once
 
 Job = TypeVar("Job")
 Made = TypeVar("Made")
@@ -107,7 +108,8 @@ def stop_on_signals() -> Iterator[None]:
 
     before = {each: signal.signal(each, stop) for each in caught}
     try:
-        yield
+        with heard_at_once():
+            yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

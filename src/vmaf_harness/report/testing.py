@@ -17,7 +17,7 @@ from vmaf_harness.measure.scoring import Outcome, Spread
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
 from vmaf_harness.statistics import LogisticFit, Statistics, agreement, agreement_line, curve, statistics
-from vmaf_workspace.commands.tables import printable
+from vmaf_workspace.wording import printable
 
 VERSION = 1  # of statistics.json
 

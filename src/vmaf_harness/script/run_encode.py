@@ -30,10 +30,10 @@ from vmaf_harness.report.testing import shown
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.script.progress import Progress
 from vmaf_workspace.cli import given
-from vmaf_workspace.commands.tables import printable
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.locate import locate
+from vmaf_workspace.wording import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,10 +36,10 @@ from vmaf_harness.script.progress import Progress
 from vmaf_harness.statistics import POOLS
 from vmaf_harness.training.card import is_of_training
 from vmaf_workspace.cli import given
-from vmaf_workspace.commands.tables import count_text, printable
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.locate import locate
+from vmaf_workspace.wording import count_text, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

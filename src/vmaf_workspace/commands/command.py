@@ -18,6 +18,7 @@ from typing import Any
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
 from vmaf_workspace.errors import FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
+from vmaf_workspace.wording import printable
 
 COMMON = {  # the help of flags that mean the same in every command
     "workspace": "the workspace, instead of VMAF_WORKSPACE or the checkout's",
@@ -104,21 +105,6 @@ def dry(command: Command, flags: Mapping[str, Any]) -> dict[str, Any]:
             f"{command.name} acts and has no dry run, so nothing was done; leave --dry (`run.dry`, INVOKE_RUN_DRY) out"
         )
     return dict(flags)
-
-
-def printable(name: str) -> str:
-    """*name* on one line: control characters and bytes that are no UTF-8 as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
-
-
-def print_path(text: str) -> None:
-    """Print *text* with the bytes that it stands for, UTF-8 or not; escaped where stdout takes none (a notebook's)."""
-    sys.stdout.flush()
-    buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:
-        print(os.fsencode(text).decode("utf-8", "backslashreplace"))
-    else:
-        buffer.write(os.fsencode(text) + b"\n")
 
 
 def run(command: Command, flags: dict[str, Any]) -> int:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vmaf_workspace.commands.tables import age_text, bytes_text, count_text, listing, object_json, printable, table
+from vmaf_workspace.commands.tables import object_json, table
 from vmaf_workspace.snapshot.manifest import manifest_name, short
+from vmaf_workspace.wording import age_text, bytes_text, count_text, listing, printable
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.backup import Taken

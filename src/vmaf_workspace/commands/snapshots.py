@@ -144,10 +144,11 @@ def restore_models(
 def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str = "", json: bool = False) -> int:
     """Show how a snapshot (the latest) differs from what is there now, or from another; changes nothing."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import listing, spinner
+    from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.difference import difference, files_now
     from vmaf_workspace.snapshot.tree import stopped_wipe
+    from vmaf_workspace.wording import listing
 
     root = located(workspace).path
     location = _location(at, root)
@@ -182,8 +183,8 @@ def forget(
 ) -> int:
     """Remove snapshots from the list, but those to keep and the last copy of a model: costs older states of models."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import count_text, printable
     from vmaf_workspace.snapshot import retention, store
+    from vmaf_workspace.wording import count_text, printable
 
     keep = retention.Keep(
         last=flags.count(keep_last, "--keep-last", of="snapshots") if keep_last else 0,
@@ -247,6 +248,7 @@ def wipe_models(
     json: bool = False,
 ) -> int:
     """Empty model/, model_param/ and checkpoints_dir/: costs work, so a verified snapshot must hold all of it."""
+    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.groups import BACKED_UP
     from vmaf_workspace.removal.candidates import refuse_live_runs
@@ -288,7 +290,7 @@ def wipe_models(
             if json:
                 print(tables.removal_json(found.plan, None, code))
             else:
-                where = tables.printable(found.plan.root)
+                where = wording.printable(found.plan.root)
                 print(f"{tables.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
             return code
         if found.plan.entries and found.files and location is not None:
@@ -385,9 +387,9 @@ def _location(at: str, root: Path, *, warn: bool = False) -> Location:
 
 def _say_ahead(location: Location, root: Path, latest: Snapshot | None) -> None:
     """Name the snapshots of *root* that are dated in the future; *latest* is what counts as it, if asked."""
-    from vmaf_workspace.commands.tables import printable
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.manifest import manifest_name, short
+    from vmaf_workspace.wording import printable
 
     for found in store.ahead(location, root):
         if latest is not None and latest.id == found.id:
@@ -451,15 +453,15 @@ def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> Held:
 
 def _typed(found: Wipe) -> bool:
     """Whether a person typed the name of each subdirectory that would be emptied."""
-    from vmaf_workspace.commands import tables
+    from vmaf_workspace import wording
 
     if not sys.stdin.isatty():
         raise RefusedError("no terminal to ask at, so nothing was removed; --yes says yes")
     for subdir in found.plan.subdirs:
         entries = found.entries_of(subdir)
         if entries:
-            size = tables.bytes_text(sum(entry.disk_bytes for entry in entries))
-            question = f"Type {subdir} to empty it ({tables.count_text(len(entries), 'file')}, {size}): "
+            size = wording.bytes_text(sum(entry.disk_bytes for entry in entries))
+            question = f"Type {subdir} to empty it ({wording.count_text(len(entries), 'file')}, {size}): "
             if answer(question) != subdir:
                 return False
     return True

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
-from vmaf_workspace.commands.command import print_path
-from vmaf_workspace.commands.command import printable as printable  # also where others look for it
 from vmaf_workspace.contract import executor_and_dataset
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.execution import Report
 from vmaf_workspace.removal.plan import Entry, Kept, Plan
 from vmaf_workspace.report.status import Status, Stored
+from vmaf_workspace.wording import age_text, bytes_text, count_text, duration_text, listing, print_path, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -31,29 +29,6 @@ PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 UNBROKEN = 40  # characters of a name; longer ones take more than one line of a table
 ROWS = 12  # of a plan: with its header, a summary and three questions, it is all on a screen of 24 lines
 COSTLIEST = ("model", "checkpoints_dir", "model_param")  # what is lost by a wipe, the most work first
-LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
-
-
-def bytes_text(n: int) -> str:
-    """`96.4 MiB`; binary units, one decimal."""
-    if n < 1024:
-        return f"{n} B"
-    power = min((n.bit_length() - 1) // 10, 4)
-    return f"{n / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
-
-
-def count_text(n: int, noun: str) -> str:
-    """`4 310 files`, `1 file`; *noun* in the singular, a regular one (`directory` included)."""
-    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
-    return f"{n:,} {noun if n == 1 else plural}".replace(",", " ")
-
-
-def duration_text(seconds: float) -> str:
-    """`3.2 h`, `23 min`, `41 s`."""
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def object_json(task: str, **fields: Any) -> str:
@@ -186,12 +161,6 @@ def status_lines(status: Status) -> None:
     listing("cannot be read, so not counted:", total.problems)
     if not status.exists:
         print("(not there yet: a run, or `ws.setup`, makes it)")
-
-
-def age_text(newest_ns: int) -> str:
-    """How long ago: `23 min ago`, `1.5 h ago`."""
-    age_s = time.time() - newest_ns / 1e9
-    return "now" if age_s < 1 else f"{duration_text(age_s)} ago".replace(".0 ", " ")
 
 
 def plan_lines(plan: Plan) -> None:
@@ -377,17 +346,6 @@ def _live(entries: Sequence[Kept], *, kept: str) -> None:
     listing(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
     perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
     listing(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
-
-
-def listing(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
-    """Print the first of *lines*, (path, why), under *title*; nothing where there are none."""
-    if not lines:
-        return
-    print(title, file=file)
-    for path, why in lines[:LISTED]:
-        print(f"  {printable(path)}: {printable(why)}", file=file)
-    if len(lines) > LISTED:
-        print(f"  … and {len(lines) - LISTED} more; --json lists them all", file=file)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 from vmaf_workspace.commands import flags
 from vmaf_workspace.commands import snapshots as of_snapshots
-from vmaf_workspace.commands.command import Command, located, print_path, printable
+from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.question import agreed
 from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import locate
+from vmaf_workspace.wording import print_path, printable
 
 MIN_AGE = "1h"  # a harness without locks writes more often than this while it runs
 
@@ -37,6 +38,7 @@ def where(*, workspace: str = "", json: bool = False) -> int:
 def setup(*, workspace: str = "", json: bool = False) -> int:
     """Make the eight subdirectories, their placeholders and our marker; existing files stay as they are."""
     from vmaf_workspace import setup as _setup
+    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
 
     location = located(workspace)
@@ -45,9 +47,9 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
     if json:
         print(tables.object_json("setup", workspace=str(location.path), made=[str(path) for path in made]))
     elif made:
-        print(f"made {tables.count_text(len(made), 'entry')} in {tables.printable(str(location.path))}")
+        print(f"made {wording.count_text(len(made), 'entry')} in {wording.printable(str(location.path))}")
     else:
-        print(f"{tables.printable(str(location.path))} is set up already")
+        print(f"{wording.printable(str(location.path))} is set up already")
     if found:
         print(f"note: {', '.join(found)} held files before; a clean or a purge takes them from now on", file=sys.stderr)
     return DONE
@@ -55,6 +57,7 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
 
 def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> int:
     """Show what is in the workspace, what its loss would cost, and who uses it; changes nothing."""
+    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import status as _status
 
@@ -67,7 +70,7 @@ def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> 
     if json:
         print(tables.status_json(str(location.path), location.reason, found, stored))
     else:
-        print(f"{tables.printable(str(location.path))}  ({tables.printable(location.reason)})")
+        print(f"{wording.printable(str(location.path))}  ({wording.printable(location.reason)})")
         tables.status_lines(found)
         if stored is not None:
             tables.stored_lines(stored)
@@ -284,6 +287,7 @@ COMMANDS = (
 def _show_and_execute(
     plan: Any, *, dry_run: bool, save_to: str, json: bool, question: str | None = None, yes: bool = False
 ) -> int:
+    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
@@ -300,9 +304,9 @@ def _show_and_execute(
             print(tables.removal_json(plan, None, code))
         else:
             tables.plan_lines(plan)
-            name = tables.printable(save_to)
+            name = wording.printable(save_to)
             end = f"written to {name}; `--apply {name}` removes it" if save_to else "dry run: nothing was changed"
-            print(f"{tables.plan_summary(plan)} in {tables.printable(plan.root)}; {end}")
+            print(f"{tables.plan_summary(plan)} in {wording.printable(plan.root)}; {end}")
         return code
     if question is not None and plan.entries:
         refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
@@ -318,5 +322,5 @@ def _show_and_execute(
         print(tables.removal_json(plan, report, code))
     else:
         tables.report_lines(plan, report)
-    tables.listing("stays:", stopped_wipe(Path(plan.root)), file=sys.stderr)
+    wording.listing("stays:", stopped_wipe(Path(plan.root)), file=sys.stderr)
     return code

@@ -25,6 +25,7 @@ from vmaf_workspace.contract import BY_NAME
 from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.live.lock import noting_what_is_made, session
 from vmaf_workspace.live.shell_paths import gives_commands, letters, packages
+from vmaf_workspace.live.signals import heard_at_once
 from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_checkout, is_deaf
 
 REDIRECT = Path(__file__).parent / "redirect"
@@ -90,7 +91,7 @@ def run_in(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | N
             child = subprocess.Popen([*command], executable=program, env=env, pass_fds=(lock,))
         except OSError as error:
             raise UsageError(f"cannot start {program}: {error.strerror}") from error
-        with _signals_go_to(child):
+        with heard_at_once(), _signals_go_to(child):
             code = child.wait()
     elsewhere = [checkout.workspace for checkout in deaf if _was_written(checkout.workspace, root, began_ns)]
     return Ended(SIGNALLED - code if code < 0 else code, tuple(elsewhere))

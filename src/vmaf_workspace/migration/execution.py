@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
@@ -51,11 +51,9 @@ from vmaf_workspace.migration.plan import (
     plan_migration,
     stage_of,
 )
+from vmaf_workspace.migration.tree import Tree, read_tree
 from vmaf_workspace.removal.candidates import refuse_live_runs
 from vmaf_workspace.setup import adopt, explained, setup
-
-if TYPE_CHECKING:
-    from vmaf_workspace.migration.copy import Tree
 
 MANY = 16  # entries below the subdirectories from which on removing them is worth children
 MOVED_AWAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}  # another file has the name now, or none
@@ -135,9 +133,8 @@ def refuse_users(planned: Moved) -> None:
 
 def _read_again(moved: Moved) -> Moved:
     """The same with what is at the target now: that is what is reported, not what was planned."""
-    from vmaf_workspace.migration import copy
 
-    tree = copy.look(str(moved.target), without=(MARKER,))
+    tree = read_tree(str(moved.target), without=(MARKER,))
     files = len(tree.files) + len(tree.links)
     return replace(moved, files=files, apparent_bytes=tree.apparent_bytes, disk_bytes=tree.disk_bytes)
 
@@ -154,9 +151,8 @@ def _make_links_portable(source: Path) -> None:
     Each is replaced in the directory that it was found in, reached through no symlink: what is put in the way meanwhile
     is no way out of the tree. One that is another by now stays as it is.
     """
-    from vmaf_workspace.migration import copy
 
-    tree = copy.look(str(source), without=(MARKER,))
+    tree = read_tree(str(source), without=(MARKER,))
     with opened(source) as top:
         for path, (link, about) in tree.links.items():
             directory, _, name = path.rpartition("/")
@@ -287,13 +283,13 @@ def _copy_and_switch(
     from vmaf_workspace.migration import copy
     from vmaf_workspace.snapshot.local import sync_file_system
 
-    tree = copy.look(str(source), without=(MARKER,))
+    tree = read_tree(str(source), without=(MARKER,))
     stage = stage_of(target)
     why = "which is a symlink" if stage.is_symlink() else why_not(stage, top=source)
     if why is not None:  # its name can be guessed
         raise RefusedError(f"the copy would be made in {stage}, {why}; remove that, then give the same command again")
     taken_back = journal_of(stage)
-    if taken_back.get("state") == State.COMPARED and copy.look(
+    if taken_back.get("state") == State.COMPARED and read_tree(
         str(stage), without=(MARKER,)
     ).digest() != taken_back.get("copy"):
         raise RefusedError(
@@ -319,7 +315,7 @@ def _copy_and_switch(
         copy.finish(tree, str(source), str(stage), modes=modes)
         lost = [] if modes else [("everything", NO_MODES)]
         lost += tree.left_out + copy.lost_attributes(tree, str(source), str(stage))
-        digests = {"digest": tree.digest(), "copy": copy.look(str(stage), without=(MARKER,)).digest()}
+        digests = {"digest": tree.digest(), "copy": read_tree(str(stage), without=(MARKER,)).digest()}
         _write_journal(stage, journal | {"state": State.COMPARED, "left_out": lost} | digests)
         sync_file_system(str(stage))
         _refuse_users(source, "migrate")  # one may have begun since
@@ -365,10 +361,9 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
     InUseError where only the source changed: it becomes the workspace again. RefusedError where only a person can tell
     which of them counts: both stay.
     """
-    from vmaf_workspace.migration import copy
 
     aside = aside_of(source)
-    here, there = (copy.look(str(place), without=(MARKER,)) for place in (aside, target))
+    here, there = (read_tree(str(place), without=(MARKER,)) for place in (aside, target))
     is_source_same = here.digest() == journal.get("digest") and not _opened(aside)
     is_target_same = there.digest() == journal.get("copy")
     if is_source_same and (is_target_same or not _lacking(there, here)):

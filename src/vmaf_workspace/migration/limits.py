@@ -13,12 +13,9 @@ import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vmaf_workspace.errors import RefusedError
-
-if TYPE_CHECKING:
-    from vmaf_workspace.migration.copy import Tree
+from vmaf_workspace.migration.tree import Tree
 
 COARSEST_NS = 2_000_000_000  # time stamps of FAT
 MODES = (0o600, 0o754)  # of which a file system without them keeps one at most

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
@@ -17,9 +17,7 @@ from vmaf_workspace.disk.unlink import ASIDE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.guard import LARGEST
 from vmaf_workspace.migration.limits import limits_of
-
-if TYPE_CHECKING:
-    from vmaf_workspace.migration.copy import Tree
+from vmaf_workspace.migration.tree import Tree, read_tree
 
 JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the one that came
 
@@ -64,7 +62,7 @@ def plan_migration(source: Path, target: Path) -> Moved:
 
     begun = journal_of(target)
     place = source if os.path.lexists(source) else aside_of(source)
-    tree = copy.look(str(place), without=(MARKER,)) if os.path.isdir(place) else copy.Tree()
+    tree = read_tree(str(place), without=(MARKER,)) if os.path.isdir(place) else Tree()
     lost: list[tuple[str, str]] = []
     if is_copy and belongs(begun, source, target) is None:
         _check_room(tree, target)
@@ -217,12 +215,11 @@ def _nearest(target: Path) -> Path:
 
 def _check_room(tree: Tree, target: Path) -> None:
     """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
-    from vmaf_workspace.migration import copy
 
     room, needed, inodes = os.statvfs(_nearest(target)), tree.disk_bytes, len(tree.files) + len(tree.directories)
     stage = stage_of(target)
     if stage.is_dir():
-        there = copy.look(str(stage))
+        there = read_tree(str(stage))
         needed, inodes = needed - there.disk_bytes, inodes - len(there.files) - len(there.directories)
     if not room.f_blocks:  # ramfs and some network disks do not say
         return

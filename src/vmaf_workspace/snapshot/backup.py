@@ -306,7 +306,7 @@ def _check_still_there(work: _Work, tree: Tree, place: _Place | None, listed: li
         )
     last = None if tree.found else latest(work.location, work.root, listed)
     if last is not None and last.files:
-        from vmaf_workspace.commands.tables import count_text
+        from vmaf_workspace.wording import count_text
 
         held = count_text(len(last.files), "file")
         raise RefusedError(

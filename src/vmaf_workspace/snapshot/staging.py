@@ -91,7 +91,7 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
 
 
 def _say_finished(root: Path, left: list[tuple[str, str]]) -> None:
-    from vmaf_workspace.commands.tables import listing, printable
+    from vmaf_workspace.wording import listing, printable
 
     how = "all but what follows; `ws.restore-models --overwrite` brings that" if left else "all of it is in its place"
     print(f"finished a restore in {printable(str(root))} that was interrupted: {how}", file=sys.stderr)

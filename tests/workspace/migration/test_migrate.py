@@ -37,6 +37,7 @@ from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.migration import copy
 from vmaf_workspace.migration.execution import REWRITTEN, migrate
+from vmaf_workspace.migration.tree import Tree, read_tree
 from vmaf_workspace.setup import setup
 
 SHM = Path("/dev/shm")  # noqa: S108 - another file system, in memory; a directory of its own is made in it
@@ -160,6 +161,7 @@ def test_without_root_the_group_of_a_team_survives(tmp_path: Path) -> None:
     code = """
 import os, sys
 from vmaf_workspace.migration import copy
+from vmaf_workspace.migration.tree import Tree, read_tree
 about, fd = os.stat(sys.argv[1]), os.open(sys.argv[2], os.O_RDONLY)
 os.chown(fd, 1001, 1001)
 os.setgroups([2001]); os.setgid(1001); os.setuid(1001)
@@ -456,7 +458,7 @@ def test_a_flipped_byte_in_the_copy_is_found_and_the_source_stays(
     root = filled(tmp_path / "ws")
     before, compare = seen(root), copy.compare
 
-    def flipped(tree: copy.Tree, source: str, target: str, **options: Any) -> None:
+    def flipped(tree: Tree, source: str, target: str, **options: Any) -> None:
         path = Path(target, "model", "m.pkl")
         about = path.stat()
         path.write_bytes(b"y")
@@ -792,7 +794,7 @@ def test_a_copy_in_which_two_names_became_one_is_refused_naming_both(names: tupl
     one, other = names
     for name in (one, other):
         write(tmp_path / "source" / name)
-    tree = copy.look(str(tmp_path / "source"))
+    tree = read_tree(str(tmp_path / "source"))
     (tmp_path / "target").mkdir()
     copy.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
     copy.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
@@ -806,7 +808,7 @@ def test_a_copy_in_which_two_names_became_one_is_refused_naming_both(names: tupl
 
 def test_a_copy_that_holds_more_than_its_source_is_none(tmp_path: Path) -> None:
     write(tmp_path / "source" / "a")
-    tree = copy.look(str(tmp_path / "source"))
+    tree = read_tree(str(tmp_path / "source"))
     (tmp_path / "target").mkdir()
     copy.copy(tree, str(tmp_path / "source"), str(tmp_path / "target"))
     write(tmp_path / "target" / "b")
@@ -901,7 +903,7 @@ def test_what_the_disk_of_the_target_does_not_keep_is_named_by_the_dry_run_as_by
 def test_an_attribute_that_does_not_fit_is_named(tmp_path: Path, disk: Path) -> None:
     for top in (tmp_path / "a", disk / "b"):
         write(top / "m.pkl")
-    tree = copy.look(str(tmp_path / "a"))
+    tree = read_tree(str(tmp_path / "a"))
     try:
         os.setxattr(tmp_path / "a" / "m.pkl", "user.from", b"the team")
         os.setxattr(tmp_path / "a" / "m.pkl", "user.kept", b"1")
@@ -916,6 +918,7 @@ def test_a_file_that_may_not_be_written_keeps_its_attributes(tmp_path: Path) -> 
     code = """
 import os, sys
 from vmaf_workspace.migration import copy
+from vmaf_workspace.migration.tree import Tree, read_tree
 source, target = sys.argv[1:]
 os.chmod(f"{source}/m.pkl", 0o600)
 try:
@@ -923,7 +926,7 @@ try:
 except OSError:
     sys.exit("no attributes")
 os.chmod(f"{source}/m.pkl", 0o444)
-tree = copy.look(source)
+tree = read_tree(source)
 copy.copy(tree, source, target)
 print(copy.lost_attributes(tree, source, target), oct(os.stat(f"{target}/m.pkl").st_mode))
 """

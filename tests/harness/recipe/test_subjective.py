@@ -166,7 +166,7 @@ def test_raw_scores_of_a_recipe_file_become_labels(tmp_path: Path) -> None:
 
 def test_without_sureal_the_error_names_the_extra_and_the_models_that_need_nothing() -> None:
     # A fresh interpreter without site-packages (-S) lacks sureal, whatever is installed.
-    source = str(Path(__file__).resolve().parents[2] / "src")
+    source = str(Path(__file__).resolve().parents[3] / "src")
     code = (
         f"import sys; sys.path.insert(0, {source!r})\n"
         "from pathlib import Path\n"

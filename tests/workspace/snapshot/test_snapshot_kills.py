@@ -204,6 +204,6 @@ every_kill(prepare, operation, check)
     ],
 )
 def test_killed_at_every_write_nothing_is_lost(operation: str, at_least: int, tmp_path: Path) -> None:
-    done = python(KILLING + operation, tmp_path / "top", Path(__file__).parent)
+    done = python(KILLING + operation, tmp_path / "top", Path(__file__).parents[1])
     assert done.code == 0, done.err
     assert int(done.out) > at_least, "it wrote less often than expected: are the writes still counted?"

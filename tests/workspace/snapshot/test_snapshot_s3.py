@@ -578,7 +578,7 @@ def test_killed_at_every_request_that_writes_nothing_is_lost(
     monkeypatch.setattr(remote, "STALE_S", -1.0)  # whoever died is known to be dead at once
     monkeypatch.setattr(remote.Remote, "settle_s", -1.0)
     n, status = 0, -1
-    with process(KILLED, Path(__file__).parent) as child:
+    with process(KILLED, Path(__file__).parents[1]) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         while status:

@@ -1,0 +1,65 @@
+"""How numbers, names and short lists are said, everywhere: `3 files`, `96.4 MiB`, a name on one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
+
+
+def printable(name: str) -> str:
+    """*name* on one line: control characters and bytes that are no UTF-8 as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
+
+
+def bytes_text(n: int) -> str:
+    """`96.4 MiB`; binary units, one decimal."""
+    if n < 1024:
+        return f"{n} B"
+    power = min((n.bit_length() - 1) // 10, 4)
+    return f"{n / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def count_text(n: int, noun: str) -> str:
+    """`4 310 files`, `1 file`; *noun* in the singular, a regular one (`directory` included)."""
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}".replace(",", " ")
+
+
+def duration_text(seconds: float) -> str:
+    """`3.2 h`, `23 min`, `41 s`."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def age_text(newest_ns: int) -> str:
+    """How long ago: `23 min ago`, `1.5 h ago`."""
+    age_s = time.time() - newest_ns / 1e9
+    return "now" if age_s < 1 else f"{duration_text(age_s)} ago".replace(".0 ", " ")
+
+
+def listing(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
+    """Print the first of *lines*, (path, why), under *title*; nothing where there are none."""
+    if not lines:
+        return
+    print(title, file=file)
+    for path, why in lines[:LISTED]:
+        print(f"  {printable(path)}: {printable(why)}", file=file)
+    if len(lines) > LISTED:
+        print(f"  … and {len(lines) - LISTED} more; --json lists them all", file=file)
+
+
+def print_path(text: str) -> None:
+    """Print *text* with the bytes that it stands for, UTF-8 or not; escaped where stdout takes none (a notebook's)."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        print(os.fsencode(text).decode("utf-8", "backslashreplace"))
+    else:
+        buffer.write(os.fsencode(text) + b"\n")
