@@ -27,12 +27,13 @@ def modules() -> dict[str, Path]:
 def imports(path: Path, known: dict[str, Path]) -> Iterator[tuple[str, int]]:
     """What a file imports of `src/`, anywhere in it, with the line."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in known else node.module for name in inner]
+        else:
+            continue
         for name in names:
             if name in known:
                 yield name, node.lineno

@@ -259,13 +259,13 @@ def test_a_directory_that_becomes_a_link_while_links_are_rewritten_is_no_way_out
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vmaf_workspace.migration import execution
-    from vmaf_workspace.migration.tree import Tree
+    from vmaf_workspace.migration.tree import Tree, read_tree
 
     root, keys = workspace(tmp_path / "ws"), tmp_path / "keys"
     write(keys / "id", 100)
     (root / "encode" / "x").mkdir()
     (root / "encode" / "x" / "id").symlink_to(root / "dataset")
-    read = execution.read_tree
+    read = read_tree
 
     def then_swapped(*args: object, **options: object) -> Tree:
         tree = read(*args, **options)  # type: ignore[arg-type]

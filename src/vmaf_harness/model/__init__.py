@@ -1,1 +1,4 @@
-"""TODO"""
+"""Models: parameters, regressors, the files that hold them, and what they predict.
+
+Features come in; scores go out.
+"""

@@ -1,1 +1,1 @@
-"""The commands people know from upstream: `python -m vmaf_harness.script.run_testing` and its siblings."""
+"""The harness's commands as upstream's people know them: ``python -m vmaf_harness.script.run_testing`` and its like."""

@@ -36,15 +36,18 @@ with heard_at_once():
     [
         "threading.Event().wait()",
         "import subprocess; subprocess.run(['sleep', '60'])",
-        "from concurrent.futures import ThreadPoolExecutor as T; T(1, initializer=lambda: time.sleep(60)).submit(print).result()",
+        "from concurrent.futures import ThreadPoolExecutor as Pool; Pool().submit(time.sleep, 60).result()",
     ],
     ids=["lock", "child", "future"],
 )
 def test_a_signal_that_another_thread_gets_interrupts_the_main_one(wait: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", CODE.replace("WAIT", wait)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "heard\n"  # without it: after a minute, or never
-    process.kill()
+    too_long = threading.Timer(30, process.kill)
+    too_long.start()
+    assert process.stdout.readline() == "heard\n"
+    too_long.cancel()
+    process.kill()  # Python waits for its pool
     process.communicate()
 
 

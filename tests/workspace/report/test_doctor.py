@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from snapshot_trees import damage
-from test_models import LIBSVM, forest, model
+from trained_models import LIBSVM, forest, model
 from trees import (
     CLI,
     age,
