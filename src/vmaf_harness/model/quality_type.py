@@ -10,7 +10,6 @@ from pathlib import Path
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction, ModelFile
 from vmaf_harness.measure.metrics import Wanted
-from vmaf_harness.model.files import model_of_json
 
 DEFAULT_MODEL = "vmaf_v0.6.1"
 QUALITY_TYPES = ("VMAF", "PSNR", "SSIM", "MS_SSIM")
@@ -94,6 +93,8 @@ def writes_files(content: bytes) -> bool:
 
 def _model_file(path: Path) -> tuple[ModelFile, tuple[Wanted, ...]]:
     """A JSON model, read as everywhere, and the metrics that libvmaf makes of its features where they have options."""
+    from vmaf_harness.model.files import model_of_json  # and numpy, for a model alone
+
     if path.suffix in (".pkl", ".model", ".onnx"):
         raise HarnessError(f"{path}: libvmaf reads no {path.suffix}; give the .json of the same model")
     try:

@@ -408,10 +408,11 @@ def spinner(text: str) -> Iterator[None]:
 def progress(text: str) -> Iterator[Callable[[int, int], None]]:
     """A bar of bytes on a terminal, nothing elsewhere; call it with (done, all)."""
     bar: Progress | None = None
+    is_shown = sys.stderr.isatty()
 
     def show(done: int, everything: int) -> None:
         nonlocal bar
-        if not sys.stderr.isatty():
+        if not is_shown:
             return
         if bar is None:
             from rich.console import Console

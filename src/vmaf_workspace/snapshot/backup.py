@@ -31,9 +31,9 @@ from vmaf_workspace.setup import identify
 from vmaf_workspace.snapshot import last_seen
 from vmaf_workspace.snapshot.local import LARGE, file_sha256, identities, read_small
 from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, manifest_name, object_name, objects_in, short, written
+from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, manifest_name, object_name, short, written
 from vmaf_workspace.snapshot.staging import finish_interrupted
-from vmaf_workspace.snapshot.store import ids, latest, marked, newest_turn, read, taking
+from vmaf_workspace.snapshot.store import ids, latest, load, marked, newest_turn, read, taking
 from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature, unreadable
 
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
@@ -108,7 +108,7 @@ def backup(
         files = [_file(path, about, taken[path], work.links.get(path)) for path, about in tree.found.items()]
         snapshot_id, content = written(
             time_s=time.time(),
-            owner=identify(root, newest_turn(location, root, listed)),
+            owner=identify(root, newest_turn(location, root, listed, work.trust.read)),
             note=note,
             files=files,
             directories=tree.modes,
@@ -146,7 +146,8 @@ def _take_all(work: _Work) -> tuple[Tree, dict[str, str]]:
         before = look(work.root)
         held |= being_written(work.root, before.directories())
         groups = before.groups()
-        busy = {group for group, members in groups.items() if directory_of(group) in held or _is_fresh(members)}
+        now_ns = time.time_ns()
+        busy = {group for group, members in groups.items() if directory_of(group) in held or _is_fresh(members, now_ns)}
         paths = [path for group, members in groups.items() if group not in busy for path, _ in members]
         _take(work, before, paths, taken)
         held = being_written(work.root, before.directories())
@@ -174,9 +175,8 @@ def _take_all(work: _Work) -> tuple[Tree, dict[str, str]]:
         time.sleep(0.05)
 
 
-def _is_fresh(members: Iterable[tuple[str, Signature]]) -> bool:
-    now_ns = time.time_ns()
-    return any(0 <= now_ns - mtime_ns < QUIET_S * 1e9 for _, (_, mtime_ns, *_) in members)
+def _is_fresh(members: Iterable[tuple[str, Signature]], now_ns: int) -> bool:
+    return any(0 <= now_ns - seen[1] < QUIET_S * 1e9 for _, seen in members)
 
 
 def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Signature, str]]) -> None:
@@ -381,6 +381,7 @@ class _Trust:
 
     def __init__(self, location: Location, listed: list[str], root: Path) -> None:
         self.damaged = marked(location, "damaged")
+        self.read: dict[str, Snapshot] = {}
         self._location = location
         self._listed = listed[-MOST:]
         self._asked = 0
@@ -403,11 +404,13 @@ class _Trust:
         if not self._listed or (self._asked >= NEWEST and self._has_own):
             return False
         self._asked += 1
-        with suppress(DamagedError):
+        with suppress(DamagedError, RefusedError):
             newest = self._listed.pop()
-            whose, objects = objects_in(newest, read(self._location, newest))
+            found = load(self._location, newest)
+            self.read = self.read or {newest: found}
+            whose = found.identity, found.host, found.workspace
             self._has_own |= whose[1:] == self._own[1:] or whose[0] == self._own[0] != ""
-            self._names.update(objects)
+            self._names.update(found.objects)
         return True
 
     def holds(self, sha256: str, size: int) -> bool:

@@ -193,20 +193,6 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
     return snapshot
 
 
-def objects_in(snapshot_id: str, content: bytes) -> tuple[tuple[str, str, str], dict[str, int]]:
-    """Whose a manifest is (identity, host, workspace), and the size of each object that it names, by hash.
-
-    DamagedError where it is not what was written.
-    """
-    _check_hash(snapshot_id, content)
-    try:
-        data = here(json.loads(content))
-        whose = str(data.get("identity", "")), str(data["host"]), str(data["workspace"])
-        return whose, {file["sha256"]: file["size"] for file in data["files"] if "link" not in file}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise _unreadable(snapshot_id, error) from error
-
-
 def _within(file: File) -> File:
     """*file* with a time that the format holds; Restic and Borg bring such times nearer, too."""
     if -MOST <= file.mtime_ns < MOST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -178,12 +178,15 @@ def lacking(location: Location, root: Path, chosen: Snapshot) -> list[tuple[str,
     return sorted(found.items())
 
 
-def newest_turn(location: Location, root: Path, listed: list[str]) -> tuple[int, str]:
-    """The newest turn of the identity of *root* among the NEWEST of *listed*, see `identity.take_turn`."""
+def newest_turn(location: Location, root: Path, listed: list[str], known: Mapping[str, Snapshot]) -> tuple[int, str]:
+    """The newest turn of the identity of *root* among the NEWEST of *listed*, see `identity.take_turn`.
+
+    Those that are *known* are not read again.
+    """
     identity = owner(root).identity
     for snapshot_id in reversed(listed[-NEWEST:] if identity else ()):
         with suppress(DamagedError, RefusedError):
-            snapshot = load(location, snapshot_id)
+            snapshot = known.get(snapshot_id) or load(location, snapshot_id)
             if snapshot.identity == identity and snapshot.turn[0] and not is_ahead(snapshot):
                 return snapshot.turn
     return 0, ""

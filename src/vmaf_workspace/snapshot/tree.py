@@ -106,7 +106,7 @@ def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> Tree:
                         elif is_directory:
                             pending.append(path)
                         else:
-                            _add(tree, f"{subdir}/{path}", entry, is_rest=is_rest or is_aside(path))
+                            _add(tree, f"{subdir}/{path}", entry, is_rest=is_rest or entry.name.startswith(ASIDE))
             except FileNotFoundError:
                 continue  # removed while we looked; a second look tells
             except OSError as error:
