@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.atomic import read_regular
 
 REGISTRY = "registry.json"  # beside the models
 INT8 = ".int8"  # m.int8.onnx is m.onnx, quantised, and shares its sidecar
@@ -49,7 +49,7 @@ def known_sha256(onnx: Path, about: Mapping[str, Any]) -> tuple[str, str] | None
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty for whatever else is there, a FIFO too, which would never end."""
     try:
-        data = json.loads(read_whole(path, follow=True, at_most=MOST_BYTES))
+        data = json.loads(read_regular(path, follow=True, at_most=MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

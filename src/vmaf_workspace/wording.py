@@ -44,7 +44,7 @@ def age_text(newest_ns: int) -> str:
     return "now" if age_s < 1 else f"{duration_text(age_s)} ago".replace(".0 ", " ")
 
 
-def listing(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
+def print_list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
     """Print the first of *lines*, (path, why), under *title*; nothing where there are none."""
     if not lines:
         return

@@ -6,26 +6,26 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vmaf_workspace.commands.tables import object_json, table
-from vmaf_workspace.snapshot.manifest import manifest_name, short
-from vmaf_workspace.wording import age_text, bytes_text, count_text, listing, printable
+from vmaf_workspace.commands.tables import object_json, print_table
+from vmaf_workspace.snapshot.manifest import manifest_name, short_id
+from vmaf_workspace.wording import age_text, bytes_text, count_text, print_list, printable
 
 if TYPE_CHECKING:
-    from vmaf_workspace.snapshot.backup import Taken
+    from vmaf_workspace.snapshot.backup import BackupReport
     from vmaf_workspace.snapshot.difference import Difference
     from vmaf_workspace.snapshot.manifest import Snapshot
-    from vmaf_workspace.snapshot.restore import Restored, Restoring
+    from vmaf_workspace.snapshot.restore import RestorePlan, RestoreReport
     from vmaf_workspace.snapshot.retention import Verdict
-    from vmaf_workspace.snapshot.store import Listed, Pruned
-    from vmaf_workspace.snapshot.verify import Verified
+    from vmaf_workspace.snapshot.store import ListedSnapshot, PruneReport
+    from vmaf_workspace.snapshot.verify import VerifyReport
 
 
 def id_text(snapshot_id: str) -> str:
     """An id as it is shown: its time, and enough of its hash to name it."""
-    return short(snapshot_id)
+    return short_id(snapshot_id)
 
 
-def taken_json(taken: Taken, root: str, url: str) -> str:
+def backup_json(taken: BackupReport, root: str, url: str) -> str:
     """`ws.backup-models --json`."""
     return object_json(
         "backup-models",
@@ -42,7 +42,7 @@ def taken_json(taken: Taken, root: str, url: str) -> str:
     )
 
 
-def taken_lines(taken: Taken, url: str) -> None:
+def print_backup(taken: BackupReport, url: str) -> None:
     """Print what a backup took."""
     stored = f"{bytes_text(taken.stored_bytes)} of it new" if taken.stored_objects else "nothing of it new"
     what = f"{count_text(taken.files, 'file')}, {bytes_text(taken.apparent_bytes)}, {stored}"
@@ -55,12 +55,12 @@ def taken_lines(taken: Taken, url: str) -> None:
             f"Once nothing in the other is missed,\nmove {printable(url)}/{manifest_name(taken.dated_later)} away",
             file=sys.stderr,
         )
-    listing("left out:", taken.left_out, file=sys.stderr)
+    print_list("left out:", taken.left_out, file=sys.stderr)
 
 
-def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
+def snapshots_json(snapshots: Sequence[ListedSnapshot], url: str) -> str:
     """`ws.snapshots --json`."""
-    from vmaf_workspace.snapshot.store import is_ahead
+    from vmaf_workspace.snapshot.store import is_in_future
 
     rows = []
     for listed in snapshots:
@@ -70,16 +70,16 @@ def snapshots_json(snapshots: Sequence[Listed], url: str) -> str:
         else:
             found = listed.snapshot
             row |= {"time_s": found.time_s, "host": found.host, "workspace": found.workspace, "note": found.note}
-            row |= {"identity": found.identity, "safety": found.is_safety, "dated_in_the_future": is_ahead(found)}
+            row |= {"identity": found.identity, "safety": found.is_safety, "dated_in_the_future": is_in_future(found)}
             row |= {"relied_on": listed.relied_on is not None}
             row |= {"files": len(found.files), "apparent_bytes": found.apparent_bytes}
         rows.append(row)
     return object_json("snapshots", location=url, snapshots=rows)
 
 
-def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
+def print_snapshots(snapshots: Sequence[ListedSnapshot], url: str) -> None:
     """Print the table of `ws.snapshots`, oldest first."""
-    from vmaf_workspace.snapshot.store import is_ahead
+    from vmaf_workspace.snapshot.store import is_in_future
 
     if not snapshots:
         print(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
@@ -96,7 +96,7 @@ def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
             "relied on by a wipe": listed.relied_on is not None,
             "verified": listed.verified,
             "safety": found is not None and found.is_safety,
-            "dated in the future: not the latest while there is another": found is not None and is_ahead(found),
+            "dated in the future: not the latest while there is another": found is not None and is_in_future(found),
         }
         state = ", ".join(word for word, is_so in states.items() if is_so)
         if found is None:
@@ -106,15 +106,15 @@ def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
         about = "; ".join(text for text in (state, printable(found.note)) if text)
         of = () if is_one else (_owner(found),)
         rows.append((id_text(listed.id), age, str(len(found.files)), size, *of, about))
-    table(("|SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", *(() if is_one else ("OF",)), "NOTE"), rows)
-    listing("damaged:", [(id_text(each.id), each.problem) for each in snapshots if each.problem is not None])
+    print_table(("|SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", *(() if is_one else ("OF",)), "NOTE"), rows)
+    print_list("damaged:", [(id_text(each.id), each.problem) for each in snapshots if each.problem is not None])
 
 
 def _owner(snapshot: Snapshot) -> str:
     return f"{printable(snapshot.workspace)} on {printable(snapshot.host)}"
 
 
-def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:
+def verify_json(found: VerifyReport, url: str, depth: str, exit_code: int) -> str:
     """`ws.verify --json`."""
     return object_json(
         "verify",
@@ -131,14 +131,14 @@ def verified_json(found: Verified, url: str, depth: str, exit_code: int) -> str:
     )
 
 
-def verified_lines(found: Verified, url: str, depth: str) -> None:
+def print_verify(found: VerifyReport, url: str, depth: str) -> None:
     """Print what a verify found."""
     how = {"quick": "there and of its size", "hashes": "of its hash", "restore": "of its hash, and restored"}
     objects = f"{count_text(found.objects, 'object')}, {bytes_text(found.apparent_bytes)}"
     if found.problems:
         damaged = f"{len(found.whole)} of {count_text(found.snapshots, 'snapshot')} whole"
         print(f"{damaged} in {printable(url)} ({objects} looked at), {count_text(len(found.problems), 'problem')}")
-        listing("problems:", found.problems)
+        print_list("problems:", found.problems)
         print("`ws.backup-models` stores again whatever of it the workspace still has", file=sys.stderr)
     else:
         print(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
@@ -147,11 +147,11 @@ def verified_lines(found: Verified, url: str, depth: str) -> None:
     elif found.models is not None:
         loaded = f"{count_text(found.models, 'model file')} tried"
         print(f"{loaded}, every model loads" if not found.unloadable else f"{loaded}, kept as they were backed up")
-        listing("models that do not load:", tuple(found.unloadable.items()))
+        print_list("models that do not load:", tuple(found.unloadable.items()))
 
 
-def restored_json(
-    plan: Restoring, done: Restored | None, lacking: Sequence[tuple[str, str]], url: str, exit_code: int
+def restore_json(
+    plan: RestorePlan, done: RestoreReport | None, lacking: Sequence[tuple[str, str]], url: str, exit_code: int
 ) -> str:
     """`ws.restore-models --json`: what it would do (*done* None), or did; *lacking*: models, each with a snapshot."""
     fields: dict[str, Any] = {
@@ -174,30 +174,30 @@ def restored_json(
     return object_json("restore-models", **fields)
 
 
-def restored_lines(plan: Restoring, done: Restored | None, lacking: Sequence[tuple[str, str]]) -> None:
+def print_restore(plan: RestorePlan, done: RestoreReport | None, lacking: Sequence[tuple[str, str]]) -> None:
     """Print what a restore would do, or did; *lacking*: models that the snapshot lacks, each with an older that has."""
     place = printable(str(plan.root))
     name = id_text(plan.snapshot.id)
     if done is None:
-        listing("would be restored:", [(file.path, "new") for file in plan.new])
-        listing("would be replaced, with --overwrite:", [(path, "differs") for path in plan.conflicts])
+        print_list("would be restored:", [(file.path, "new") for file in plan.new])
+        print_list("would be replaced, with --overwrite:", [(path, "differs") for path in plan.conflicts])
         size = bytes_text(plan.apparent_bytes)
         what = f"{count_text(len(plan.new), 'new file')}, {len(plan.conflicts)} different, {plan.same} identical"
         print(f"snapshot {name} into {place}: {what}, {size}; dry run: nothing was changed")
-        _lacking_lines(lacking)
+        _print_lacking(lacking)
         return
     there = count_text(plan.same, "identical file")
     what = f"{count_text(done.files, 'file')}, {bytes_text(done.apparent_bytes)}; {there} there already"
     print(f"restored {what}; in {place}, from snapshot {name}")
     if done.safety is not None:
         print(f"what was replaced is in snapshot {id_text(done.safety)}")
-    listing("not as the snapshot has it:", done.left, file=sys.stderr)
-    _lacking_lines(lacking)
+    print_list("not as the snapshot has it:", done.left, file=sys.stderr)
+    _print_lacking(lacking)
 
 
-def _lacking_lines(lacking: Sequence[tuple[str, str]]) -> None:
+def _print_lacking(lacking: Sequence[tuple[str, str]]) -> None:
     rows = [(model, f"--snapshot {id_text(snapshot_id)} has it") for model, snapshot_id in lacking]
-    listing("not in this snapshot, or not all of it, and in an older one:", rows, file=sys.stderr)
+    print_list("not in this snapshot, or not all of it, and in an older one:", rows, file=sys.stderr)
 
 
 def difference_json(found: Difference, url: str, older: str, newer: str | None) -> str:
@@ -214,7 +214,7 @@ def difference_json(found: Difference, url: str, older: str, newer: str | None) 
     )
 
 
-def difference_lines(found: Difference, older: str, newer: str | None) -> None:
+def print_difference(found: Difference, older: str, newer: str | None) -> None:
     """Print what changed from *older* to *newer* (None: now): `+` added, `-` removed, `~` changed."""
     lines = [(file.path, "+", bytes_text(file.size)) for file in found.added]
     lines += [(file.path, "-", bytes_text(file.size)) for file in found.removed]
@@ -228,7 +228,7 @@ def difference_lines(found: Difference, older: str, newer: str | None) -> None:
     print(f"{id_text(older)} to {to}: {counts}")
 
 
-def verdicts_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *, dry_run: bool) -> str:
+def forget_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *, dry_run: bool) -> str:
     """`ws.forget --json`."""
     rows = [
         {"id": v.listed.id, "kept": v.is_kept, "reasons": list(v.reasons), "last_copies": list(v.last_copies)}
@@ -237,7 +237,7 @@ def verdicts_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *,
     return object_json("forget", location=url, dry_run=dry_run, snapshots=rows, forgotten=list(gone))
 
 
-def verdicts_lines(verdicts: Sequence[Verdict]) -> None:
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Print what stays and why, and what goes."""
     rows = []
     for verdict in verdicts:
@@ -246,16 +246,16 @@ def verdicts_lines(verdicts: Sequence[Verdict]) -> None:
         goes = "GOES" + (", and the last copy of what is named below" if verdict.last_copies else "")
         rows.append((id_text(verdict.listed.id), age, printable("; ".join(verdict.reasons)) or goes))
     if rows:
-        table(("|SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)
+        print_table(("|SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)
     last = [(name, verdict) for verdict in verdicts for name in verdict.last_copies]
     what = {True: "stays; --drop-last-copies would drop it", False: "GOES"}
-    listing(
+    print_list(
         "only one of these snapshots has, or has all of:",
         [(name, f"{id_text(verdict.listed.id)} {what[verdict.is_kept]}") for name, verdict in last],
     )
 
 
-def pruned_json(pruned: Pruned, url: str, *, dry_run: bool) -> str:
+def prune_json(pruned: PruneReport, url: str, *, dry_run: bool) -> str:
     """`ws.prune --json`."""
     return object_json(
         "prune",
@@ -266,7 +266,7 @@ def pruned_json(pruned: Pruned, url: str, *, dry_run: bool) -> str:
     )
 
 
-def pruned_lines(pruned: Pruned, url: str, *, dry_run: bool) -> None:
+def print_prune(pruned: PruneReport, url: str, *, dry_run: bool) -> None:
     """Print what a prune freed, or would."""
     what = f"{count_text(pruned.objects, 'object')}, {bytes_text(pruned.apparent_bytes)}, which no snapshot names"
     if not pruned.objects:

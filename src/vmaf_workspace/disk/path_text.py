@@ -12,25 +12,25 @@ from collections.abc import Callable
 from typing import Any
 
 
-def stored(data: Any) -> Any:
+def paths_to_utf8(data: Any) -> Any:
     """*data* of JSON with each string that this process has for a name as it is to be written down."""
-    return data if _is_utf8() else _each(data, lambda name: os.fsencode(name).decode("utf-8", "surrogateescape"))
+    return data if _is_utf8() else _mapped(data, lambda name: os.fsencode(name).decode("utf-8", "surrogateescape"))
 
 
-def here(data: Any) -> Any:
+def paths_from_utf8(data: Any) -> Any:
     """*data* of JSON with each string that was written down as this process would have it for a name."""
-    return data if _is_utf8() else _each(data, lambda text: os.fsdecode(text.encode("utf-8", "surrogateescape")))
+    return data if _is_utf8() else _mapped(data, lambda text: os.fsdecode(text.encode("utf-8", "surrogateescape")))
 
 
 def _is_utf8() -> bool:
     return sys.getfilesystemencoding().lower() == "utf-8"
 
 
-def _each(data: Any, change: Callable[[str], str]) -> Any:
+def _mapped(data: Any, change: Callable[[str], str]) -> Any:
     if isinstance(data, dict):
-        return {_each(key, change): _each(value, change) for key, value in data.items()}
+        return {_mapped(key, change): _mapped(value, change) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_each(value, change) for value in data]
+        return [_mapped(value, change) for value in data]
     if not isinstance(data, str) or data.isascii():
         return data
     try:

@@ -103,14 +103,14 @@ def _walk(
     seen: set[tuple[int, int]],
     mount: int | None,
 ) -> None:
-    for name in _measure(fd, prefix, usage, links, seen):
+    for name in _count_entries(fd, prefix, usage, links, seen):
         path = f"{prefix}{name}"
         try:
             child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
         except FileNotFoundError:
             continue
         except OSError as error:
-            _not_seen(usage, path, error)
+            _note_unseen(usage, path, error)
             continue
         try:
             if mount is not None and mount_id(child) != mount:
@@ -120,7 +120,7 @@ def _walk(
             else:
                 _walk_deep(child, f"{path}/", usage, links, seen, mount)
         except OSError as error:
-            _not_seen(usage, path, error)
+            _note_unseen(usage, path, error)
         finally:
             os.close(child)
 
@@ -136,13 +136,13 @@ def _walk_deep(
     """The same with one directory open, however deep it goes; each `..` must be where we came from."""
     here = os.dup(fd)
     try:
-        above = [(prefix, _measure(here, prefix, usage, links, seen), _inode(here))]
+        above = [(prefix, _count_entries(here, prefix, usage, links, seen), _inode(here))]
         while above:
             prefix, waiting, _ = above[-1]
             if not waiting:
                 above.pop()
                 if above:
-                    here = _above(here, above[-1][2])
+                    here = _open_parent(here, above[-1][2])
                 continue
             path = f"{prefix}{(name := waiting.pop())}"
             try:
@@ -150,7 +150,7 @@ def _walk_deep(
             except FileNotFoundError:
                 continue
             except OSError as error:
-                _not_seen(usage, path, error)
+                _note_unseen(usage, path, error)
                 continue
             if mount is not None and mount_id(child) != mount:
                 os.close(child)
@@ -159,15 +159,15 @@ def _walk_deep(
             os.close(here)
             here, below = child, []
             try:
-                below = _measure(here, f"{path}/", usage, links, seen)
+                below = _count_entries(here, f"{path}/", usage, links, seen)
             except OSError as error:
-                _not_seen(usage, path, error)
+                _note_unseen(usage, path, error)
             above.append((f"{path}/", below, _inode(here)))
     finally:
         os.close(here)
 
 
-def _above(fd: int, inode: tuple[int, int]) -> int:
+def _open_parent(fd: int, inode: tuple[int, int]) -> int:
     """The directory that *fd*, which is closed, lies in; OSError unless that is *inode*."""
     try:
         up = os.open("..", OPEN_DIRECTORY, dir_fd=fd)
@@ -185,13 +185,13 @@ def _inode(fd: int) -> tuple[int, int]:
     return about.st_dev, about.st_ino
 
 
-def _not_seen(usage: Usage, path: str, error: OSError) -> None:
+def _note_unseen(usage: Usage, path: str, error: OSError) -> None:
     usage.problems.append((path, error.strerror or str(error)))
     if error.errno not in (errno.EACCES, errno.EPERM):  # what forbids a look forbids a removal as well
         usage.unseen.append(path)
 
 
-def _measure(
+def _count_entries(
     fd: int, prefix: str, usage: Usage, links: dict[tuple[int, int], list[int]], seen: set[tuple[int, int]]
 ) -> list[str]:
     """Count what lies right in the directory *fd*; the names of its directories."""
@@ -285,7 +285,7 @@ def files_below(top: str | os.PathLike[str]) -> Iterator[str]:
 
 
 @contextmanager
-def opened(directory: str | Path, *, dir_fd: int | None = None, follow: bool = False) -> Iterator[int]:
+def open_directory(directory: str | Path, *, dir_fd: int | None = None, follow: bool = False) -> Iterator[int]:
     """A descriptor of *directory*; a symlink in its last component is an error unless *follow*."""
     fd = os.open(directory, OPEN_DIRECTORY & ~(os.O_NOFOLLOW if follow else 0), dir_fd=dir_fd)
     try:
@@ -304,7 +304,7 @@ def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:
     newest: dict[str, int] = {}
     seen: set[tuple[int, int]] = set()
     total = Usage()
-    with opened(root, follow=True) as fd:
+    with open_directory(root, follow=True) as fd:
         total.disk_bytes = os.fstat(fd).st_blocks * BLOCK
         total.newest_ns = os.fstat(fd).st_mtime_ns
         for name in sorted(os.listdir(fd)):
@@ -333,7 +333,7 @@ def _usage_with_entries(
             whole = usage_of(name, dir_fd=fd, cross_mounts=True, seen=seen)
         else:
             whole.disk_bytes, whole.newest_ns = about.st_blocks * BLOCK, about.st_mtime_ns
-            with opened(name, dir_fd=fd) as below:
+            with open_directory(name, dir_fd=fd) as below:
                 for entry in os.listdir(below):
                     usage = _usage_with_entries(entry, below, seen, {}, label="")
                     newest[f"{label}/{entry}"] = usage.newest_ns

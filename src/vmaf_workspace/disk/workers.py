@@ -28,7 +28,7 @@ NO_MORE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # processes,
 BATCH = 16  # jobs handed over at a time: one by one costs as much as hashing a small file
 
 
-class Children(Generic[Job]):
+class WorkerPool(Generic[Job]):
     """Runs ``work(job)`` for each job; iterate once for ``(index, result)``, in any order, as they come.
 
     A result is what JSON carries (lone surrogates, which stand for bytes that are no UTF-8, survive). A job whose
@@ -53,7 +53,7 @@ class Children(Generic[Job]):
                 self.__exit__(None, None, None)
                 raise
 
-    def __enter__(self) -> Children[Job]:
+    def __enter__(self) -> WorkerPool[Job]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -146,10 +146,10 @@ class Children(Generic[Job]):
                 yield index, None
 
 
-def each(
+def map_unordered(
     jobs: Sequence[Job], work: Callable[[Job], Any], *, at_most: int, may_fork: bool = True
 ) -> Iterator[tuple[int, Any]]:
-    """``(index, work(job))`` of every job, in any order, for many short ones; else as `Children`.
+    """``(index, work(job))`` of every job, in any order, for many short ones; else as `WorkerPool`.
 
     Raises WorkspaceError where a child was killed.
     """
@@ -159,7 +159,7 @@ def each(
     def work_on(batch: range) -> list[Any]:
         return [work(jobs[i]) for i in batch]
 
-    with Children(batches, work_on, at_most=at_most, may_fork=may_fork) as children:
+    with WorkerPool(batches, work_on, at_most=at_most, may_fork=may_fork) as children:
         for n, results in children:
             if results is None:
                 raise WorkspaceError(

@@ -32,7 +32,7 @@ class Mount:
     inner: frozenset[str] = frozenset()  # of the file system in it
 
     @property
-    def doubt(self) -> str:
+    def lock_doubt(self) -> str:
         """Why a free lock there does not prove that nobody holds it; blank where it does."""
         if not self.kind:
             return "nobody can tell what it is mounted as" if sys.platform.startswith("linux") else ""
@@ -60,11 +60,11 @@ def mount_at(place: Path, *, mountinfo: Path = MOUNTINFO) -> Mount:
 
 def mount_of(fd: int) -> Mount:
     """What the open file *fd* is on."""
-    return _numbered(mount_id(fd), int(time.monotonic()))
+    return _mount_by_id(mount_id(fd), int(time.monotonic()))
 
 
 @lru_cache(maxsize=8)  # a clean asks for each of thousands of runs, within a second
-def _numbered(number: int, _second: int) -> Mount:
+def _mount_by_id(number: int, _second: int) -> Mount:
     return next((mount for known, _, mount in _mounts(MOUNTINFO) if known == str(number)), Mount())
 
 

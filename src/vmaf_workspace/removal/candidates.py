@@ -16,10 +16,10 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES, executor_and_dataset
-from vmaf_workspace.disk.atomic import regular
-from vmaf_workspace.disk.scan import Usage, opened, usage_of
-from vmaf_workspace.disk.unlink import ASIDE
-from vmaf_workspace.disk.workers import Children, cores
+from vmaf_workspace.disk.atomic import open_regular
+from vmaf_workspace.disk.scan import Usage, open_directory, usage_of
+from vmaf_workspace.disk.unlink import TRASH
+from vmaf_workspace.disk.workers import WorkerPool, cores
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.live.lock import (
     MIN_AGE_S,
@@ -27,13 +27,13 @@ from vmaf_workspace.live.lock import (
     SESSIONS,
     STARTING,
     Holder,
-    doubt,
-    made_by_ended_sessions,
-    open_below,
-    sessions,
-    take,
+    live_sessions,
+    lock_doubt,
+    open_paths_below,
+    scratch_of_ended_sessions,
+    try_lock,
 )
-from vmaf_workspace.removal.plan import Entry, Kept, Plan, new
+from vmaf_workspace.removal.plan import Entry, Kept, Plan, make_plan
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MANY = 50  # entries from which on reading them is worth a child a core
@@ -84,7 +84,7 @@ def plan_clean(
             else:
                 with suppress(FileNotFoundError):  # its run ended and took it along
                     entries.append(_scratch_entry(root, path, found))
-    return new(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
+    return make_plan(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
 
 
 def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list[Kept]:
@@ -95,7 +95,7 @@ def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list
     found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=MIN_AGE_S, force=False, newest_ns=newest_ns))
     held = [
         Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", live=True, locked=True)
-        for name, holder in sessions(root).items()
+        for name, holder in live_sessions(root).items()
     ]
     return held + [kept for kept in found if isinstance(kept, Kept) and kept.live]
 
@@ -112,14 +112,14 @@ def plan_purge(root: Path, selection: Selection) -> Plan:
         now_ns = time.time_ns()
         found: list[Entry] = []
         for subdir in subdirs:
-            found += _files(root, subdir, kept)
+            found += _cache_entries(root, subdir, kept)
         found = [entry for entry in found if _is_named(entry, selection)]
-        left_over = {entry.path for entry in found if os.path.basename(entry.path).startswith(ASIDE)}
+        left_over = {entry.path for entry in found if os.path.basename(entry.path).startswith(TRASH)}
         entries = [entry for entry in found if entry.path in left_over]
         rest = [entry for entry in found if entry.path not in left_over]
         rest.sort(key=lambda entry: (-entry.newest_ns, entry.path))  # most recently used first: it stays first
         entries += rest[_first_to_go(rest, selection, now_ns) :]
-    return new(PURGE, root, entries, kept, subdirs=subdirs)
+    return make_plan(PURGE, root, entries, kept, subdirs=subdirs)
 
 
 def _first_to_go(rest: list[Entry], selection: Selection, now_ns: int) -> int:
@@ -159,7 +159,9 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     if name.startswith(STARTING) and abs(time.time() - about.st_mtime) < STARTING_S:  # its lock is not ours to try
         return Kept(path=f"{path}/", why="a run that is just starting", live=True, locked=True)
     try:
-        lock = take(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None  # never through a link
+        lock = (
+            try_lock(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None
+        )  # never through a link
     except PermissionError as error:
         why = f"nobody can tell whether a run uses it, because its {RUN_FILE} may not be read ({error.strerror})"
         return Kept(path=f"{path}/", why=why, live=True, locked=True, failed=True)
@@ -175,7 +177,7 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
 
 def open_entries(directory: str) -> dict[str, int]:
     """Names in *directory* (resolved) that some process has open, or has something open in, with a pid."""
-    return {path.split("/", 1)[0]: pid for path, pid in open_below(directory).items()}
+    return {path.split("/", 1)[0]: pid for path, pid in open_paths_below(directory).items()}
 
 
 def _scratch(
@@ -183,16 +185,18 @@ def _scratch(
 ) -> Iterator[tuple[str, str, Usage | Kept]]:
     now_ns = time.time_ns()
     session = min(
-        sessions(root, min_age_s=0.0 if force else min_age_s).values(), key=lambda holder: holder.since_s, default=None
+        live_sessions(root, min_age_s=0.0 if force else min_age_s).values(),
+        key=lambda holder: holder.since_s,
+        default=None,
     )
-    made = made_by_ended_sessions(root)
+    made = scratch_of_ended_sessions(root)
     for subdir in subdirs:
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
             continue
         with ExitStack() as stack:
             try:
-                fd = stack.enter_context(opened(real))
+                fd = stack.enter_context(open_directory(real))
                 names = sorted(set(os.listdir(fd)) - KEPT_NAMES)
             except OSError as error:
                 yield (
@@ -217,7 +221,7 @@ def _scratch(
             if newest_ns is not None or len(names) < MANY:
                 judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
             else:
-                judged = stack.enter_context(Children(names, judge, at_most=cores()))
+                judged = stack.enter_context(WorkerPool(names, judge, at_most=cores()))
             for index, result in judged:
                 if result is None:
                     why = "nobody can tell whether a run uses it, because the process that was reading it was killed"
@@ -256,13 +260,13 @@ def _judge(
     session: Holder | None,
     made: Mapping[str, int],
 ) -> Usage | Kept:
-    aside = name.startswith(ASIDE)
+    aside = name.startswith(TRASH)
     state = None if aside else liveness(fd, subdir, name, in_use, force=force)
     if isinstance(state, Kept):
         return state
     unproven = ""
     if state is not None:
-        unproven = doubt(state)
+        unproven = lock_doubt(state)
         os.close(state)
     usage = _measured(fd, subdir, name, newest_ns)
     if not aside and session is not None and _is_newer(fd, name, usage, session):
@@ -307,7 +311,7 @@ def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
     about = os.lstat(root / path)
     name = os.path.basename(path)
     is_directory = stat.S_ISDIR(about.st_mode)
-    if name.startswith(ASIDE):
+    if name.startswith(TRASH):
         why = "left by a clean that could not finish"
     elif is_directory and os.path.lexists(root / path / RUN_FILE):
         why = "its run has ended"
@@ -343,13 +347,13 @@ def _not_scratch(path: str, usage: Usage) -> Kept:
     return Kept(path=f"{path}/", why=why, live=False, failed=True)
 
 
-def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
+def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
     """Every file of a cache as an entry; a mount or a directory that cannot be read is kept, and said."""
     top = os.path.realpath(root / subdir)
     if not os.path.isdir(top):
         return
     try:
-        with opened(top) as fd:
+        with open_directory(top) as fd:
             whole = usage_of(".", dir_fd=fd)
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
@@ -397,7 +401,7 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
 def _extraction_s(path: str) -> float:
     """Seconds that a stored result took, from its first line; 0.0 for a file that does not say."""
     try:
-        with regular(path) as fd, open(fd, "rb", closefd=False) as file:
+        with open_regular(path) as fd, open(fd, "rb", closefd=False) as file:
             summary = json.loads(file.readline(1 << 20))
         seconds = float(summary["extraction_s"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, SCRATCH
-from vmaf_workspace.disk.atomic import read_whole, write_whole
-from vmaf_workspace.disk.path_text import here, stored
+from vmaf_workspace.disk.atomic import read_regular, write_atomically
+from vmaf_workspace.disk.path_text import paths_from_utf8, paths_to_utf8
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 
 VERSION = 1
@@ -26,7 +26,7 @@ class Entry:
     It is the same thing later if device, inode, newest mtime, number of files and size are the same.
     """
 
-    path: str  # below the workspace, as this process names it; in a saved plan as `names.stored` has it
+    path: str  # below the workspace, as this process names it; in a saved plan as `paths_to_utf8` has it
     device: int
     inode: int
     newest_ns: int
@@ -55,7 +55,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an operation removes; made from a scan, executed by `remove.execute`, once."""
+    """What an operation removes; made from a scan, executed by `execution.execute`, once."""
 
     operation: str  # the task that made it: "clean-scratch", "purge-cache"
     root: str  # resolved
@@ -87,10 +87,10 @@ class Plan:
         return sum(entry.cost_s for entry in self.entries)
 
 
-Made = TypeVar("Made", Entry, Kept, Plan)
+Record = TypeVar("Record", Entry, Kept, Plan)
 
 
-def save(plan: Plan, path: Path) -> None:
+def save_plan(plan: Plan, path: Path) -> None:
     """Write *plan* as JSON for a later `--apply`; what is written has been read again, and says the same."""
     if not path.name or path.is_dir():
         raise UsageError(f"cannot write the plan {path}: it is a directory")
@@ -102,8 +102,8 @@ def save(plan: Plan, path: Path) -> None:
             raise ValueError("it would be read as another plan")
 
     try:
-        text = json.dumps({"version": VERSION, "plan": stored(asdict(plan))}, indent=1)
-        write_whole(path, text.encode("ascii") + b"\n", reader=reader)
+        text = json.dumps({"version": VERSION, "plan": paths_to_utf8(asdict(plan))}, indent=1)
+        write_atomically(path, text.encode("ascii") + b"\n", reader=reader)
     except OSError as error:
         raise UsageError(f"cannot write the plan {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -113,14 +113,14 @@ def save(plan: Plan, path: Path) -> None:
         ) from error
 
 
-def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> Plan:
+def load_plan(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> Plan:
     """Read a saved plan; every path in it must lie in *subdirs* of *root*.
 
     Raises UsageError for a file that is no plan, RefusedError for a plan of another task, workspace or place: a plan
     is a list of things to delete, so it is believed no further than it could have been written here.
     """
     try:
-        loaded = _read(read_whole(path, follow=True))
+        loaded = _read(read_regular(path, follow=True))
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -143,8 +143,8 @@ def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> 
 
 
 def _read(content: bytes) -> Plan:
-    """The plan that *content* is; where it is none, one of the errors that `load` puts into words."""
-    data = here(json.loads(content.decode("ascii")))
+    """The plan that *content* is; where it is none, one of the errors that `load_plan` puts into words."""
+    data = paths_from_utf8(json.loads(content.decode("ascii")))
     if data["version"] != VERSION:
         raise ValueError(f"a plan of version {data['version']!r}; this program reads version {VERSION}")
     plan = dict(data["plan"])
@@ -156,12 +156,12 @@ def _read(content: bytes) -> Plan:
 
 def _is_plan(path: Path) -> bool:
     try:
-        return set(json.loads(read_whole(path, follow=True))) == {"version", "plan"}
+        return set(json.loads(read_regular(path, follow=True))) == {"version", "plan"}
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 
-def _checked(made: Made) -> Made:
+def _checked(made: Record) -> Record:
     for field in fields(made):
         value = getattr(made, field.name)
         kinds = {"float": ("float", "int"), "str": ("str",), "int": ("int",), "bool": ("bool",)}.get(str(field.type))
@@ -176,7 +176,7 @@ def _checked(made: Made) -> Made:
     return made
 
 
-def new(
+def make_plan(
     operation: str,
     root: Path,
     entries: list[Entry],

@@ -18,21 +18,21 @@ from pathlib import Path
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER, SUBDIRS, Loss
 from vmaf_workspace.disk.scan import files_below
-from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import InUseError, NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.live.lock import STARTING, stale_sessions
 from vmaf_workspace.live.mounts import mount_at
-from vmaf_workspace.live.shell_paths import gives_commands, letters, packages
-from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, is_deaf, locate
+from vmaf_workspace.live.shell_paths import harness_packages, runs_shell_commands, special_characters
+from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, ignores_variable, locate
 from vmaf_workspace.removal.candidates import plan_clean
-from vmaf_workspace.report.models import Inspector, inspector, is_special, latest_backup, trained
-from vmaf_workspace.report.status import stored
+from vmaf_workspace.report.models import Inspector, installed_inspector, is_special, latest_backup, trained_models
+from vmaf_workspace.report.status import stored_results
 from vmaf_workspace.snapshot.tree import stopped_wipe
 
 LOW_BYTES = 1 << 30  # an intermediate YUV of a minute of 1080p takes four times as much
 LOW_INODES = 10_000
-REST_S = 3600.0  # a hidden rest this old belongs to a process that was killed
+LEFTOVER_S = 3600.0  # a hidden rest this old belongs to a process that was killed
 DEFAULT_MODEL = "vmaf_v0.6.1"
 HARNESS = "pip install 'vmaf-workspace[harness]'"
 _LOCKS = "a lock may not be seen through another mount, by another container or host"
@@ -65,13 +65,13 @@ def examine(location: Location, *, at: str = "", environ: Mapping[str, str] | No
     """Everything that can be said of the workspace at *location* and what it needs; *at* is the backup location."""
     environ = os.environ if environ is None else environ
     root = location.path
-    harness = inspector()
+    harness = installed_inspector()
     is_readable = os.path.isdir(root) and os.access(root, os.R_OK | os.X_OK)  # otherwise that is what is wrong
     return [
         *_engine(harness),
         *_variable(environ),
-        *_letters(root),
-        *_place(root),
+        *_shell_characters(root),
+        *_workspace(root),
         *(_contents(root, harness, at) if is_readable else ()),
         *(_backups(root, at) if is_readable else ()),
     ]
@@ -125,22 +125,23 @@ def _variable(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(level=Level.WARNING, about="variable", found=found, remedy=remedy)
     checkout = find_checkout(current_directory())
     is_elsewhere = checkout is not None and os.path.realpath(locate(text).path) != os.path.realpath(checkout.workspace)
-    if checkout is not None and is_elsewhere and is_deaf(checkout):
+    if checkout is not None and is_elsewhere and ignores_variable(checkout):
         found = f"the harness of {checkout.root} does not read {VARIABLE}: it writes to {checkout.workspace}"
         remedy = "start it by `ws.run -- python -m vmaf.script.…`, which leads it here"
         yield Finding(level=Level.WARNING, about="variable", found=found, remedy=remedy)
 
 
-def _letters(root: Path) -> Iterator[Finding]:
-    checkout = find_checkout(current_directory()) if letters(root) else None
-    for package in packages(checkout) if checkout is not None else ():
-        if gives_commands(package):
-            found = f"{root} holds {letters(root)!r}, and the harness in {package} gives paths to a shell as they are"
+def _shell_characters(root: Path) -> Iterator[Finding]:
+    checkout = find_checkout(current_directory()) if special_characters(root) else None
+    for package in harness_packages(checkout) if checkout is not None else ():
+        if runs_shell_commands(package):
+            held = f"{root} holds {special_characters(root)!r}"
+            found = f"{held}, and the harness in {package} gives paths to a shell as they are"
             remedy = f"`ws.migrate --to` a path without them, or set {VARIABLE} to one; `ws.run` refuses until then"
             yield Finding(level=Level.WARNING, about="workspace", found=found, remedy=remedy)
 
 
-def _place(root: Path) -> Iterator[Finding]:
+def _workspace(root: Path) -> Iterator[Finding]:
     try:
         there = guard.check(root)
     except WorkspaceError as error:
@@ -169,10 +170,10 @@ def _place(root: Path) -> Iterator[Finding]:
 def _file_system(place: Path, about: str, *, keeps_work: bool) -> Iterator[Finding]:
     mount = mount_at(place)
     kind = mount.kind
-    if (remote := next((what for name, what in _REMOTE.items() if kind.startswith(name)), "")) or mount.doubt:
+    if (remote := next((what for name, what in _REMOTE.items() if kind.startswith(name)), "")) or mount.lock_doubt:
         found = f"{place} is on {kind or 'an unknown file system'}: {remote or _LOCKS}"
         remedy = "see the mount options; scratch (workdir/, output/) is better a symlink to a local disk"
-        if mount.doubt:
+        if mount.lock_doubt:
             found += "; so a free lock proves nothing there, and the age of a run decides (`--min-age`)"
         yield Finding(level=Level.WARNING, about=about, found=found, remedy=remedy)
     if kind in ("tmpfs", "ramfs") and keeps_work:
@@ -197,9 +198,9 @@ def _file_system(place: Path, about: str, *, keeps_work: bool) -> Iterator[Findi
 
 
 def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Finding]:
-    yield from _rests(root)
+    yield from _leftovers(root)
     yield from _orphans(root)
-    yield from _older(root)
+    yield from _outdated_results(root)
     foreign = sorted(set(os.listdir(root)) - {*BY_NAME, *KEPT_NAMES})
     if foreign:
         shown = ", ".join(map(repr, foreign[:3])) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
@@ -219,7 +220,7 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
                     continue
                 except Exception as error:  # whatever a harness raises
                     unsafe.add(str(path))
-                    remedy = f"do not load it with anything else; {_held_otherwise(root, path, at)}"
+                    remedy = f"do not load it with anything else; {_restore_remedy(root, path, at)}"
                     yield Finding(level=Level.ERROR, about=f"{subdir}/", found=str(error), remedy=remedy)
     for subdir in sorted({*BACKED_UP} - {"model"}):  # a pickle there is whole without a .model, not the other way round
         for path in [path for path in _files(root / subdir, ".model") if ".pkl" in path.name]:
@@ -229,14 +230,14 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
                 yield Finding(level=Level.ERROR, about=f"{subdir}/", found=found, remedy=remedy)
     whole = 0
     try:
-        models = trained(root)
+        models = trained_models(root)
     except WorkspaceError as error:
         what, _, remedy = str(error).partition("\n")
         yield Finding(level=Level.ERROR, about="model/", found=what, remedy=remedy)
         return
     for model in models:
         try:
-            problem = _problem(root, model.name, model.files, harness, unsafe)
+            problem = _load_problem(root, model.name, model.files, harness, unsafe)
         except NotReadHereError as error:
             remedy = "nothing to do: score it with that harness"
             yield Finding(level=Level.WARNING, about="model/", found=f"{model.name}: {error}", remedy=remedy)
@@ -252,7 +253,9 @@ def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Findin
         yield Finding(level=Level.OK, about="model/", found=f"{whole} whole {'model' if whole == 1 else 'models'}")
 
 
-def _problem(root: Path, name: str, files: tuple[str, ...], harness: Inspector | None, unsafe: set[str]) -> str | None:
+def _load_problem(
+    root: Path, name: str, files: tuple[str, ...], harness: Inspector | None, unsafe: set[str]
+) -> str | None:
     main = next((path for path in (f"{name}.pkl", f"{name}.json") if path in files), None)
     if main is None or harness is None or str(root / "model" / main) in unsafe:
         return None if harness is None else f"{name}: its .pkl is missing or unsafe"
@@ -265,29 +268,29 @@ def _problem(root: Path, name: str, files: tuple[str, ...], harness: Inspector |
     return None
 
 
-def _held_otherwise(root: Path, path: Path, at: str) -> str:
+def _restore_remedy(root: Path, path: Path, at: str) -> str:
     """What to do about a file that is broken: which snapshot of this workspace holds it with another content."""
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.local import file_sha256
-    from vmaf_workspace.snapshot.locate import opened
-    from vmaf_workspace.snapshot.manifest import short
+    from vmaf_workspace.snapshot.locate import open_location
+    from vmaf_workspace.snapshot.manifest import short_id
 
     below = path.relative_to(root).as_posix()
     with suppress(WorkspaceError, OSError):
-        place = opened(at, root=root)
-        now, known = file_sha256(str(path)), store.ids(place)
-        while (snapshot := store.latest(place, root, known)) is not None:
+        place = open_location(at, root=root)
+        now, known = file_sha256(str(path)), store.list_ids(place)
+        while (snapshot := store.latest_snapshot(place, root, known)) is not None:
             known = known[: known.index(snapshot.id)]
             if any(file.path == below and file.sha256 not in ("", now) for file in snapshot.files):
                 pattern = shlex.quote(glob.escape(below))
-                which = f"--snapshot {short(snapshot.id)} --only {pattern} --overwrite"
+                which = f"--snapshot {short_id(snapshot.id)} --only {pattern} --overwrite"
                 return f"a snapshot holds it otherwise: `ws.restore-models {which}`"
     return "no snapshot holds it otherwise, so keep it until the model was trained again"
 
 
-def _older(root: Path) -> Iterator[Finding]:
+def _outdated_results(root: Path) -> Iterator[Finding]:
     """Results that no run takes any more."""
-    if older := sum(each.older for each in stored(root)):
+    if older := sum(each.older for each in stored_results(root)):
         found = f"stored results of an older rule of bringing two videos to one form: {older}; no run takes them"
         remedy = "`ws.purge-cache` frees their room (`--older-than AGE` takes those alone that were not used lately)"
         yield Finding(level=Level.WARNING, about="result_store_dir", found=found, remedy=remedy)
@@ -312,23 +315,23 @@ def _orphans(root: Path) -> Iterator[Finding]:
     of_runs = [path for path in entries if path.startswith("workdir/")]
     twins = {f"output/{os.path.basename(path)}" for path in of_runs}
     for about, paths in (("workdir/", of_runs), ("output/", [path for path in entries if path in twins])):
-        orphans = [path for path in paths if not os.path.basename(path).startswith((ASIDE, STARTING))]
+        orphans = [path for path in paths if not os.path.basename(path).startswith((TRASH, STARTING))]
         if orphans:
             found = f"{len(orphans)} left by runs that are over, such as {orphans[0]!r}"
             yield Finding(level=Level.WARNING, about=about, found=found, remedy="`ws.clean-scratch` removes them")
 
 
-def _rests(root: Path) -> Iterator[Finding]:
+def _leftovers(root: Path) -> Iterator[Finding]:
     """What processes that were killed left."""
-    from vmaf_workspace.migration.plan import JOURNAL, State, journal_of
+    from vmaf_workspace.migration.plan import JOURNAL, MigrationState, read_journal
 
     stale = stale_sessions(root)
     if stale:
         found = f"{len(stale)} lock files of sessions that are over, in {MARKER}/sessions"
         remedy = "nothing to do: they lock nothing, and the next `ws.run` removes them"
         yield Finding(level=Level.WARNING, about="locks", found=found, remedy=remedy)
-    journal = journal_of(root)
-    if journal.get("state", State.DONE) != State.DONE:
+    journal = read_journal(root)
+    if journal.get("state", MigrationState.DONE) != MigrationState.DONE:
         found = f"a migration from {journal.get('from')} to {journal.get('to')} was stopped ({MARKER}/{JOURNAL})"
         source, target = (shlex.quote(str(journal.get(end))) for end in ("from", "to"))
         remedy = f"ws.migrate --from {source} --to {target}"
@@ -342,7 +345,7 @@ def _rests(root: Path) -> Iterator[Finding]:
                 found, remedy = f"cannot be read ({error.strerror})", "make it readable"
                 yield Finding(level=Level.ERROR, about=f"{subdir.name}/", found=found, remedy=remedy)
             continue
-        rests = [name for name in names if name.startswith((ASIDE, STARTING)) and _is_old(root / subdir.name / name)]
+        rests = [name for name in names if name.startswith((TRASH, STARTING)) and _is_old(root / subdir.name / name)]
         if rests and not subdir.backed_up:
             remedy = subdir.removed_by or "remove them by hand"
             found = f"{len(rests)} hidden rests of a task that was killed, such as {sorted(rests)[0]}"
@@ -360,22 +363,22 @@ def _rests(root: Path) -> Iterator[Finding]:
 
 def _is_old(path: Path) -> bool:
     try:
-        return time.time() - path.lstat().st_mtime > REST_S
+        return time.time() - path.lstat().st_mtime > LEFTOVER_S
     except OSError:
         return False
 
 
 def _backups(root: Path, at: str) -> Iterator[Finding]:
     from vmaf_workspace.snapshot import store
-    from vmaf_workspace.snapshot.difference import difference, files_now
-    from vmaf_workspace.snapshot.locate import disk_warning, opened
-    from vmaf_workspace.snapshot.manifest import manifest_name, short
+    from vmaf_workspace.snapshot.difference import current_files, difference
+    from vmaf_workspace.snapshot.locate import disk_warning, open_location
+    from vmaf_workspace.snapshot.manifest import manifest_name, short_id
 
     try:
-        now = files_now(root)
-        place = opened(at, root=root)
+        now = current_files(root)
+        place = open_location(at, root=root)
         is_near = place.directory is not None  # to read what lies far away is for `ws.verify`, when it is asked to
-        ahead = store.ahead(place, root)
+        ahead = store.future_snapshots(place, root)
         held = latest_backup(root, place, read=is_near)
     except InUseError as error:
         yield Finding(level=Level.WARNING, about="backups", found=str(error), remedy="ask again when it is written")
@@ -389,7 +392,7 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
         what, _, remedy = warning.partition("; ")
         yield Finding(level=Level.WARNING, about="backups", found=what, remedy=remedy)
     for wrong in ahead:
-        found = f"snapshot {short(wrong.id)} in {place.url} is dated in the future, so it is not the latest"
+        found = f"snapshot {short_id(wrong.id)} in {place.url} is dated in the future, so it is not the latest"
         remedy = f"once nothing in it is missed, move {manifest_name(wrong.id)} away"
         yield Finding(level=Level.WARNING, about="backups", found=found, remedy=remedy)
     if held.snapshot is None:
@@ -397,7 +400,7 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
             found = f"there are models, and no snapshot of this workspace in {place.url}"
             yield Finding(level=Level.WARNING, about="backups", found=found, remedy="ws.backup-models")
         return
-    latest = f"the latest snapshot in {place.url}, {short(held.snapshot.id)},"
+    latest = f"the latest snapshot in {place.url}, {short_id(held.snapshot.id)},"
     changes = difference(held.snapshot.files, now)
     unsaved = [file.path for file in changes.added] + [file.path for _, file in changes.changed]
     gone = [file.path for file in changes.removed]

@@ -93,7 +93,7 @@ class Model:
     in_snapshot: bool | None = None  # exactly these files, in the latest one
 
 
-def inspector() -> Inspector | None:
+def installed_inspector() -> Inspector | None:
     """What an installed harness offers; None where there is none, or it lacks what it needs itself."""
     from importlib.metadata import entry_points
 
@@ -106,15 +106,15 @@ def inspector() -> Inspector | None:
     return None
 
 
-def models(root: Path, *, at: str = "") -> list[Model]:
+def find_models(root: Path, *, at: str = "") -> list[Model]:
     """Every model of the workspace *root*, of the checkout that encloses it or us, and of libvmaf; each tried.
 
     *at* is the backup location, as in `ws.backup-models`.
     """
-    asked = inspector()
-    found = trained(root)
-    held = _in_latest_snapshot(root, at) if found else None
-    found = [replace(model, in_snapshot=None if held is None else _is_held(root, model, held)) for model in found]
+    asked = installed_inspector()
+    found = trained_models(root)
+    held = _backed_up_files(root, at) if found else None
+    found = [replace(model, in_snapshot=None if held is None else _is_backed_up(root, model, held)) for model in found]
     checkout = find_checkout(current_directory()) or find_checkout(Path(os.path.realpath(root)).parent)
     top = checkout.root / "model" if checkout else None
     if top is not None:
@@ -127,11 +127,11 @@ def models(root: Path, *, at: str = "") -> list[Model]:
             found = list(pool.map(lambda model: _inspected(model, places.get(model.surface), harness), found))
         found = [model for model in found if model.surface is not Surface.BUILT_IN or model.in_libvmaf]
     if top is not None:
-        found += _tiny(top / "tiny")
+        found += _tiny_models(top / "tiny")
     return found
 
 
-def trained(root: Path) -> list[Model]:
+def trained_models(root: Path) -> list[Model]:
     """The models in `model/` of the workspace, by group; what their cards and names say, nothing loaded.
 
     Raises WorkspaceError for a directory that cannot be read: what is in it would look as if it were gone.
@@ -148,7 +148,7 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
             with os.scandir(os.path.join(top, below)) as found:
                 entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
         except OSError as error:
-            _say(error)
+            _raise_unless_missing(error)
             continue
         for name, is_directory in entries:
             path = f"{below}{name}"
@@ -158,7 +158,7 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
                 pending.append(f"{path}/")
             elif group_of(path) != path and not is_special(top / path) and onnx_of(top / path) is None:
                 groups.setdefault(group_of(path), {})[path] = os.lstat(top / path)
-    return [_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
+    return [_model_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
 
 
 def is_special(path: Path) -> bool:
@@ -166,7 +166,7 @@ def is_special(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
-def _say(error: OSError) -> None:
+def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError) and error.errno != errno.ENAMETOOLONG:  # no model of ours is so deep
         raise WorkspaceError(
             f"cannot read {error.filename} ({error.strerror}), so nobody can tell which models are there;\n"
@@ -174,7 +174,7 @@ def _say(error: OSError) -> None:
         ) from error
 
 
-def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
+def _model_of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
     about = read_object(top / f"{name}{CARD}")
     statistics, dataset = _part(about, "statistics"), _part(about, "dataset")
     features = about.get("features")
@@ -256,7 +256,7 @@ def _why_not(asked: Inspector, model: str | Path) -> str | None:
         return str(error)
 
 
-def _tiny(top: Path) -> list[Model]:
+def _tiny_models(top: Path) -> list[Model]:
     found = []
     for path in sorted(path for path in top.glob("*.onnx") if not is_special(path)):
         sidecar, weights = sidecar_of(path), path.with_name(f"{path.name}.data")
@@ -305,53 +305,55 @@ def _note_of_tiny(path: Path, sidecar: Path, about: Mapping[str, Any], *, is_kno
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class LatestBackup:
     """What the latest snapshot of a workspace has of it."""
 
     snapshot: Snapshot | None  # None: this workspace was never backed up there
     lost: frozenset[str] = frozenset()  # paths whose object is missing, short, or known to be damaged
 
 
-def latest_backup(root: Path, place: Location, *, read: bool = False) -> Held:
+def latest_backup(root: Path, place: Location, *, read: bool = False) -> LatestBackup:
     """What the backup location *place* holds of the workspace *root*; raises WorkspaceError where nobody can tell.
 
     Damaged are the objects that a verify found so; with *read*, each is read now.
     """
-    from vmaf_workspace.disk.workers import cores, each
+    from vmaf_workspace.disk.workers import cores, map_unordered
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.manifest import object_name
 
-    snapshot = store.latest(place, root)
+    snapshot = store.latest_snapshot(place, root)
     if snapshot is None:
-        return Held(snapshot=None)
+        return LatestBackup(snapshot=None)
     objects = snapshot.objects
     sizes = place.sizes_of([object_name(sha256) for sha256 in objects])
     lost = {sha256 for sha256, size in zip(objects, sizes, strict=True) if size != objects[sha256]}
     if read:
         there = sorted(objects.keys() - lost)
-        found = each(there, lambda sha256: place.sha256(object_name(sha256)), at_most=cores(), may_fork=place.may_fork)
+        found = map_unordered(
+            there, lambda sha256: place.sha256(object_name(sha256)), at_most=cores(), may_fork=place.may_fork
+        )
         lost |= {there[n] for n, sha256 in found if sha256 != there[n]}
     else:
-        lost |= store.marked(place, "damaged")
-    return Held(
+        lost |= store.noted_names(place, "damaged")
+    return LatestBackup(
         snapshot=snapshot,
         lost=frozenset(file.path for file in snapshot.files if file.link is None and file.sha256 in lost),
     )
 
 
-def _in_latest_snapshot(root: Path, at: str) -> dict[str, File] | None:
+def _backed_up_files(root: Path, at: str) -> dict[str, File] | None:
     """The files of the latest snapshot by path, empty where there is none; None where nobody can tell."""
-    from vmaf_workspace.snapshot.locate import opened
+    from vmaf_workspace.snapshot.locate import open_location
 
     try:
-        held = latest_backup(root, opened(at, root=root))
+        held = latest_backup(root, open_location(at, root=root))
     except WorkspaceError:
         return None
     files = held.snapshot.files if held.snapshot else ()
     return {file.path: file for file in files if file.path not in held.lost}
 
 
-def _is_held(root: Path, model: Model, held: Mapping[str, File]) -> bool:
+def _is_backed_up(root: Path, model: Model, held: Mapping[str, File]) -> bool:
     """Whether *held* has exactly these files; each is read, as its size and time prove nothing."""
     from vmaf_workspace.snapshot.local import file_sha256
 

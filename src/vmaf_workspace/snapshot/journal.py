@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from vmaf_workspace.disk.path_text import here, stored
+from vmaf_workspace.disk.path_text import paths_from_utf8, paths_to_utf8
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.snapshot.manifest import is_place
+from vmaf_workspace.snapshot.manifest import is_model_path
 
 
 class Journal(NamedTuple):
@@ -19,17 +19,17 @@ class Journal(NamedTuple):
     snapshot: str = ""  # whose files they are; a journal of an older version does not say
 
 
-def written(token: str, steps: list[dict[str, Any]], directories: dict[str, int], snapshot: str = "") -> bytes:
-    """A journal that `parsed` reads; ValueError for one that it would not."""
+def encode_journal(token: str, steps: list[dict[str, Any]], directories: dict[str, int], snapshot: str = "") -> bytes:
+    """A journal that `decode_journal` reads; ValueError for one that it would not."""
     journal = {"token": token, "steps": steps, "directories": directories, "snapshot": snapshot}
-    content = json.dumps(stored(journal)).encode("ascii")
-    found = parsed(content)
+    content = json.dumps(paths_to_utf8(journal)).encode("ascii")
+    found = decode_journal(content)
     if [step["path"] for step in found.steps] != [step["path"] for step in steps] or found.directories != directories:
         raise ValueError("it names what is no place for a model")
     return content
 
 
-def parsed(content: bytes) -> Journal:
+def decode_journal(content: bytes) -> Journal:
     """Read a journal; steps outside of what snapshots hold are left out. ValueError for what is none.
 
     An empty one is what a power cut leaves: nothing was replaced then.
@@ -37,13 +37,13 @@ def parsed(content: bytes) -> Journal:
     if not content:
         return Journal("0" * 16, [], {})
     try:
-        data = here(json.loads(content))
+        data = paths_from_utf8(json.loads(content))
         token = int(data["token"], 16)
         if not 0 <= token < 1 << 64:
             raise ValueError("a token of more than 16 digits")
-        steps = [_step(step) for step in data["steps"] if is_place(step["path"])]
+        steps = [_step(step) for step in data["steps"] if is_model_path(step["path"])]
         named = data.get("directories", {})  # a restore of an older version names none
-        directories = {path: int(named[path]) & 0o777 for path in named if is_place(path) or path in BACKED_UP}
+        directories = {path: int(named[path]) & 0o777 for path in named if is_model_path(path) or path in BACKED_UP}
         snapshot = str(data.get("snapshot", ""))
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vmaf_workspace.disk.atomic import read_whole, write_whole
+from vmaf_workspace.disk.atomic import read_regular, write_atomically
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Place
 from vmaf_workspace.locate import user_directory
@@ -24,15 +24,15 @@ Seen = tuple[int, ...]  # a signature without its device, whose number may be an
 RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
 
 
-def is_same(seen: Seen, now: Signature) -> bool:
+def is_unchanged(seen: Seen, now: Signature) -> bool:
     """Whether a file is as it was seen last."""
     return seen == now[:-1]
 
 
-def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
+def read_cache(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
     """What each file looked like, and its hash, by path; empty where nothing is known."""
     try:
-        data = json.loads(read_whole(_file(root, url)))
+        data = json.loads(read_regular(_file(root, url)))
         if data["version"] != VERSION:
             return {}
         return {path: (tuple(seen), str(sha256)) for path, (seen, sha256) in data["files"].items()}
@@ -40,14 +40,14 @@ def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
         return {}
 
 
-def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None:
+def write_cache(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None:
     """Keep *files* for the next time, but those too fresh to be told from a later version."""
     racy_ns = time.time_ns() - int(RACY_S * 1e9)
     kept = {path: (seen[:-1], sha) for path, (seen, sha) in files.items() if max(seen[1], seen[2]) < racy_ns}
     with suppress(OSError, WorkspaceError):
         path = _file(root, url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({"version": VERSION, "files": kept}).encode())
+        write_atomically(path, json.dumps({"version": VERSION, "files": kept}).encode())
 
 
 def _file(root: Path, url: str) -> Path:

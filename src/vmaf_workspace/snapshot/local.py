@@ -13,19 +13,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.disk.kernel_copy import copy_in_kernel
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.live.lock import Holder, about_this_process, take
+from vmaf_workspace.live.lock import Holder, about_this_process, try_lock
 from vmaf_workspace.snapshot.location import (
-    NOBODYS,
+    NO_INODES,
     PART,
     RUNNING,
-    Identities,
+    Inodes,
     check_removable,
-    explained,
     is_bad_block,
+    location_errors_explained,
 )
 from vmaf_workspace.snapshot.manifest import DamagedError
 
@@ -55,7 +55,7 @@ class LocalDirectory:
 
     def names(self, folder: str) -> list[str]:
         """One listing."""
-        with explained(self.url, "list it"), suppress(FileNotFoundError):
+        with location_errors_explained(self.url, "list it"), suppress(FileNotFoundError):
             return os.listdir(f"{self._top}/{folder}")
         return []
 
@@ -63,7 +63,7 @@ class LocalDirectory:
         """Of all that is no directory; links are not followed."""
         found: dict[str, int] = {}
         pending = [folder]
-        with explained(self.url, "list it"):
+        with location_errors_explained(self.url, "list it"):
             while pending:
                 below = pending.pop()
                 try:
@@ -78,20 +78,20 @@ class LocalDirectory:
                     continue
         return found
 
-    def sizes_of(self, names: Sequence[str], *, theirs: Identities = NOBODYS) -> list[int | None]:
+    def sizes_of(self, names: Sequence[str], *, source_inodes: Inodes = NO_INODES) -> list[int | None]:
         """By `stat`."""
-        with explained(self.url, "look into it"):
-            return [_size(f"{self._top}/{name}", theirs) for name in names]
+        with location_errors_explained(self.url, "look into it"):
+            return [_size(f"{self._top}/{name}", source_inodes) for name in names]
 
     def age_s(self, name: str) -> float:
         """By the modification time."""
-        with explained(self.url, f"look at {name}"):
+        with location_errors_explained(self.url, f"look at {name}"):
             return time.time() - os.lstat(f"{self._top}/{name}").st_mtime
 
     def read(self, name: str) -> bytes:
         """All of it."""
         with self._reading(name):
-            return read_whole(f"{self._top}/{name}")
+            return read_regular(f"{self._top}/{name}")
 
     def sha256(self, name: str) -> str:
         """In chunks."""
@@ -100,7 +100,7 @@ class LocalDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Content, then name, then both flushed."""
-        with explained(self.url, f"write {name}", missing_is_an_answer=False):
+        with location_errors_explained(self.url, f"write {name}", missing_is_an_answer=False):
             self._make_parent(name)
             path = f"{self._top}/{name}"
             part = self._part()
@@ -113,13 +113,13 @@ class LocalDirectory:
                 raise
             _flush_directory(os.path.dirname(path))
 
-    def put(self, name: str, content: memoryview | Path, *, trusted: bool, theirs: Identities = NOBODYS) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool, source_inodes: Inodes = NO_INODES) -> bool:
         """A reflink where the file system has them, else copied by the kernel, else by us."""
         path = f"{self._top}/{name}"
         size = len(content) if isinstance(content, memoryview) else os.stat(content).st_size
-        if self.sizes_of([name], theirs=theirs) == [size] and (trusted or self._is_whole(name)):
+        if self.sizes_of([name], source_inodes=source_inodes) == [size] and (trusted or self._is_whole(name)):
             return not trusted
-        with explained(self.url, f"write {name}", missing_is_an_answer=False):
+        with location_errors_explained(self.url, f"write {name}", missing_is_an_answer=False):
             self._make_parent(name)
             part = self._part()
             try:
@@ -152,12 +152,12 @@ class LocalDirectory:
     def remove(self, name: str) -> None:
         """Its directory stays."""
         check_removable(self.url, name)
-        with explained(self.url, f"remove {name}"), suppress(FileNotFoundError):
+        with location_errors_explained(self.url, f"remove {name}"), suppress(FileNotFoundError):
             os.unlink(f"{self._top}/{name}")
 
     def sync(self) -> None:
         """Flush this file system alone, once."""
-        with explained(self.url, "flush it"):
+        with location_errors_explained(self.url, "flush it"):
             sync_file_system(self._top)
 
     @contextmanager
@@ -165,7 +165,7 @@ class LocalDirectory:
         """A file in `running/` whose lock the kernel frees when this process dies; in place only once locked."""
         name = f"running/{kind}-{os.urandom(8).hex()}.json"
         path = f"{self._top}/{name}"
-        with explained(self.url, "write there", missing_is_an_answer=False):
+        with location_errors_explained(self.url, "write there", missing_is_an_answer=False):
             self._make_parent(name)
             part = self._part()
             fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -187,14 +187,14 @@ class LocalDirectory:
                 os.unlink(path)
             os.close(fd)
 
-    def others(self, kind: str) -> list[Holder]:
+    def others_at_work(self, kind: str) -> list[Holder]:
         """By trying each lock; the file of a dead one is removed."""
         found = []
         for name in self.sizes("running"):
             if name in self._own or not RUNNING.fullmatch(name):
                 continue
-            with explained(self.url, "look who is at work there"):
-                state = take(f"{self._top}/{name}")
+            with location_errors_explained(self.url, "look who is at work there"):
+                state = try_lock(f"{self._top}/{name}")
             if isinstance(state, Holder):
                 found += [state] if os.path.basename(name).startswith(f"{kind}-") else []
             elif state is not None:
@@ -203,7 +203,7 @@ class LocalDirectory:
                 os.close(state)
         return found
 
-    def clear(self) -> None:
+    def remove_leftovers(self) -> None:
         """Parts; a young one may be the announcement of somebody who is about to wait for us."""
         for name in self.sizes(PARTS):
             with suppress(FileNotFoundError):
@@ -214,7 +214,7 @@ class LocalDirectory:
     def _reading(self, name: str) -> Iterator[None]:
         """Errors of reading *name*, in words; DamagedError where it is no regular file."""
         try:
-            with explained(self.url, f"read {name}"):
+            with location_errors_explained(self.url, f"read {name}"):
                 yield
         except WorkspaceError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_FILE:
@@ -247,16 +247,16 @@ class LocalDirectory:
             self._made.add(parent)
 
 
-def _size(path: str, theirs: Identities) -> int | None:
+def _size(path: str, source_inodes: Inodes) -> int | None:
     try:
         about = os.lstat(path)
     except FileNotFoundError:
         return None
-    is_one_of_its_own = stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in theirs
+    is_one_of_its_own = stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in source_inodes
     return about.st_size if is_one_of_its_own else None
 
 
-def identities(found: Iterable[os.stat_result]) -> Identities:
+def inodes_of(found: Iterable[os.stat_result]) -> Inodes:
     """Device and inode of files: what no object may be, by whatever name."""
     return frozenset((about.st_dev, about.st_ino) for about in found)
 

@@ -11,13 +11,13 @@ from vmaf_workspace.contract import SUBDIRS
 from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.locate import locate, user_directory
 from vmaf_workspace.snapshot.local import LocalDirectory
-from vmaf_workspace.snapshot.location import FORMS, VARIABLE, Location, check_is_ours
+from vmaf_workspace.snapshot.location import NAME_PATTERNS, VARIABLE, Location, check_is_ours
 
 _LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*(?:::|://)", re.IGNORECASE)
 
 
-def opened(at: str = "", *, root: Path | None = None) -> Location:
+def open_location(at: str = "", *, root: Path | None = None) -> Location:
     """The location that *at* names (`--at`, Invoke's `ws.backups`), else VMAF_BACKUPS, else the user's data directory.
 
     Nothing is made yet. *root* is the workspace, which it may not lie in. Raises RefusedError for a directory in any
@@ -64,7 +64,7 @@ def _check(directory: Path, root: Path | None) -> None:
     real = Path(os.path.realpath(directory))
     if root is not None:
         tree, mounts = Path(os.path.realpath(root)), _mounts()
-        ours = [_on_disk(os.path.realpath(directory / folder), mounts) for folder in ("", *FORMS)]
+        ours = [_on_disk(os.path.realpath(directory / folder), mounts) for folder in ("", *NAME_PATTERNS)]
         for place in (tree, *(Path(os.path.realpath(tree / subdir.name)) for subdir in SUBDIRS)):
             there = _on_disk(str(place), mounts)
             if any(one == there or one.startswith(f"{there}/") for one in ours):

@@ -18,14 +18,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.disk.scan import OPEN_DIRECTORY
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.live.lock import only_cleaner
-from vmaf_workspace.snapshot.journal import Journal, parsed, written
+from vmaf_workspace.live.lock import removal_lock
+from vmaf_workspace.snapshot.journal import Journal, decode_journal, encode_journal
 from vmaf_workspace.snapshot.local import file_sha256
-from vmaf_workspace.snapshot.manifest import STAGING, short
+from vmaf_workspace.snapshot.manifest import STAGING, short_id
 from vmaf_workspace.snapshot.tree import signature
 
 JOURNAL = ".vmaf-restore.json"
@@ -41,11 +41,11 @@ def finish_interrupted(root: Path, command: str) -> None:
     latest. Only another restore goes on.
     """
     if os.path.lexists(root / JOURNAL):
-        with only_cleaner(root, command):
-            finish(root, command)
+        with removal_lock(root, command):
+            finish_restore(root, command)
 
 
-def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
+def finish_restore(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
     """Finish a restore that was killed while it put files into their places; (path, why) of what stays as it is.
 
     Says on stderr that there was one, whatever task came upon it: what stays may have left a model half restored. What
@@ -55,7 +55,7 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
     left: list[tuple[str, str]] = []
     began: Journal | None = None
     try:
-        began = parsed(read_whole(root / JOURNAL, top=root))
+        began = decode_journal(read_regular(root / JOURNAL, top=root))
         token, steps, directories, snapshot = began
     except FileNotFoundError:
         pass
@@ -71,14 +71,14 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
             "Remove it, then restore again"
         ) from error
     if began is not None:
-        tops = tops_of(root)
-        left = swap(tops, token, steps, directories, check=True)
+        tops = real_subdirs(root)
+        left = put_in_place(tops, token, steps, directories, check=True)
         left += not_in_place(tops, steps, left)
         _say_finished(root, left)
         if lost := [path for path, why in left if why == LOST]:
             if command == RESTORE:
                 return left
-            which = short(snapshot) or "ID"
+            which = short_id(snapshot) or "ID"
             raise WorkspaceError(
                 f"a restore in {root} was interrupted, and what it had copied is gone: {lost[0]!r} is not restored\n"
                 f"so models there may be half of a group; {command} did nothing more\n"
@@ -91,19 +91,19 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
 
 
 def _say_finished(root: Path, left: list[tuple[str, str]]) -> None:
-    from vmaf_workspace.wording import listing, printable
+    from vmaf_workspace.wording import print_list, printable
 
     how = "all but what follows; `ws.restore-models --overwrite` brings that" if left else "all of it is in its place"
     print(f"finished a restore in {printable(str(root))} that was interrupted: {how}", file=sys.stderr)
-    listing("not as the snapshot has it:", left, file=sys.stderr)
+    print_list("not as the snapshot has it:", left, file=sys.stderr)
 
 
-def tops_of(root: Path) -> dict[str, str]:
+def real_subdirs(root: Path) -> dict[str, str]:
     """Where each subdirectory is now; asked once, so that a link put in its place later is followed by nobody."""
     return {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
 
 
-def staging(top: str, token: str) -> str:
+def staging_directory(top: str, token: str) -> str:
     """The hidden directory of a restore in the subdirectory *top*: on the file system that its files must be on."""
     return os.path.join(top, f"{STAGING}{token}")
 
@@ -111,7 +111,7 @@ def staging(top: str, token: str) -> str:
 def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
     """From here on the restore will be finished; with *flush*, which can take long, after a power cut as well."""
     try:
-        content = written(
+        content = encode_journal(
             journal["token"], journal["steps"], journal.get("directories", {}), journal.get("snapshot", "")
         )
     except ValueError as error:
@@ -125,7 +125,7 @@ def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
     part.rename(root / JOURNAL)
 
 
-def swap(
+def put_in_place(
     tops: Mapping[str, str],
     token: str,
     steps: list[dict[str, Any]],
@@ -140,18 +140,18 @@ def swap(
     empty.
     """
     left: list[tuple[str, str]] = []
-    _allow(tops, dict.fromkeys(sorted(directories), 0o700))
+    _set_modes(tops, dict.fromkeys(sorted(directories), 0o700))
     for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
         in_parent = list(found)
         subdir, *below = parent.split("/")
-        staged = staging(tops[subdir], token)
+        staged = staging_directory(tops[subdir], token)
         try:
-            with _directory(tops[subdir], below) as fd:
+            with _open_below(tops[subdir], below) as fd:
                 for step in in_parent:
-                    left += _put_in_place(staged, step, fd, check=check)
+                    left += _apply_step(staged, step, fd, check=check)
         except OSError as error:  # its directory cannot be made or entered
             left += [(step["path"], error.strerror or str(error)) for step in in_parent]
-    return left + _allow(tops, dict(sorted(directories.items(), reverse=True)))  # deepest first
+    return left + _set_modes(tops, dict(sorted(directories.items(), reverse=True)))  # deepest first
 
 
 def not_in_place(
@@ -170,7 +170,7 @@ def not_in_place(
         in_parent = list(found)
         subdir, *below = parent.split("/")
         try:
-            with _directory(tops[subdir], below, make=False) as fd:
+            with _open_below(tops[subdir], below, make=False) as fd:
                 for step in in_parent:
                     name = step["path"].rpartition("/")[2]
                     there = _lstat(name, fd)
@@ -201,13 +201,13 @@ def remove_staging(root: Path, token: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _allow(tops: Mapping[str, str], directories: Mapping[str, int]) -> list[tuple[str, str]]:
+def _set_modes(tops: Mapping[str, str], directories: Mapping[str, int]) -> list[tuple[str, str]]:
     """Make directories and set their permission bits, in this order; (path, why) where that cannot be done."""
     left = []
     for path, mode in directories.items():
         subdir, *below = path.split("/")
         try:
-            with _directory(tops[subdir], below) as fd:
+            with _open_below(tops[subdir], below) as fd:
                 special = stat.S_IMODE(os.fstat(fd).st_mode) & ~0o777  # set-group-id: the place is shared
                 os.fchmod(fd, special | mode)
         except OSError as error:
@@ -219,7 +219,7 @@ def _parent(step: dict[str, Any]) -> str:
     return str(step["path"]).rpartition("/")[0]
 
 
-def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool) -> list[tuple[str, str]]:
+def _apply_step(directory: str, step: dict[str, Any], fd: int, *, check: bool) -> list[tuple[str, str]]:
     """One step, in the directory *fd*; (path, why) where it was not done."""
     name = step["path"].rpartition("/")[2]
     staged = None if step["staged"] is None else f"{directory}/{step['staged']}"
@@ -284,7 +284,7 @@ def _link(staged: str, name: str, fd: int) -> bool:
 
 
 @contextmanager
-def _directory(top: str, below: list[str], *, make: bool = True) -> Iterator[int]:
+def _open_below(top: str, below: list[str], *, make: bool = True) -> Iterator[int]:
     """A descriptor of a directory below *top*, made where it is missing, reached through no symlink."""
     fd = os.open(top, OPEN_DIRECTORY)
     try:
