@@ -11,7 +11,6 @@ import pwd
 from pathlib import Path
 
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS
-from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.disk.trust import is_world_shared, why_untrusted
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.locate import VARIABLE, checkout_at, find_checkout
@@ -183,12 +182,9 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
 
 def owner_of(target: Path, name: str) -> str:
     """The workspace whose subdirectory *name* the directory *target* was marked for, "" where that is not known."""
-    import json
+    from vmaf_workspace.disk.json_file import read_object
 
-    try:
-        return str(json.loads(read_regular(target / MARKER / name, at_most=LARGEST))["of"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
+    return str(read_object(target / MARKER / name, at_most=LARGEST).get("of", ""))
 
 
 def _is_empty(directory: Path) -> bool:

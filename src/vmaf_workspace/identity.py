@@ -25,7 +25,7 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.disk.atomic import read_regular, write_into
-from vmaf_workspace.disk.path_text import paths_from_utf8, paths_to_utf8
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8, read_object
 from vmaf_workspace.guard import LARGEST
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
@@ -198,7 +198,8 @@ def _looks_the_same(root: Path, other: Path) -> bool:
         if os.path.samestat(a, b):
             return True
         # Another mount of one file system may show other inodes and devices, never other times.
-        return (a.st_mtime_ns, a.st_ctime_ns) == (b.st_mtime_ns, b.st_ctime_ns) and _content(one) == _content(two)
+        if (a.st_mtime_ns, a.st_ctime_ns) == (b.st_mtime_ns, b.st_ctime_ns):
+            return read_regular(one, at_most=LARGEST) == read_regular(two, at_most=LARGEST)
     return False
 
 
@@ -240,8 +241,8 @@ def _distinct(places: Iterable[Place], *, but: Place) -> tuple[Place, ...]:
 def _read(root: Path) -> _Marker | None:
     """What the marker of *root* says; None where it names nobody."""
     try:
-        about = paths_from_utf8(json.loads(_content(root / MARKER / WORKSPACE)))
-        if not isinstance(about["id"], str) or not about["id"]:
+        about = paths_from_utf8(read_object(root / MARKER / WORKSPACE, at_most=LARGEST))
+        if not isinstance(about.get("id"), str) or not about["id"]:
             return None
         at = None
         if about.get("at"):
@@ -257,18 +258,16 @@ def _read(root: Path) -> _Marker | None:
             unlike=tuple(str(other) for other in about.get("unlike", [])),
             made_at_s=int(about.get("made_at_s", 0)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
         return None
 
 
 def _migrated_from(root: Path) -> tuple[Place, ...]:
     """Where a workspace was that an older version migrated, and that was not backed up since."""
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        journal = json.loads(read_regular(root / MARKER / MIGRATION, at_most=LARGEST, top=root))
-        place = Place.of(root)
-        if journal["to"] == place.path:
-            return (replace(place, path=str(journal["from"])),)
-    return ()
+    journal, place = read_object(root / MARKER / MIGRATION, at_most=LARGEST, top=root), Place.of(root)
+    if journal.get("to") != place.path or "from" not in journal:
+        return ()
+    return (replace(place, path=str(journal["from"])),)
 
 
 def _write(root: Path, marker: _Marker) -> None:
@@ -282,11 +281,6 @@ def _as_json(marker: _Marker, inode: int) -> bytes:
     about |= {"inode": inode, "turn": [marker.turn, marker.token]}
     about |= {"was": [place.as_json() for place in marker.was], "unlike": list(marker.unlike)}
     return json.dumps(paths_to_utf8(about)).encode() + b"\n"
-
-
-def _content(path: Path) -> bytes:
-    """A small file of ours."""
-    return read_regular(path, at_most=LARGEST)
 
 
 def _inode(root: Path) -> int:

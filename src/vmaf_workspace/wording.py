@@ -27,7 +27,17 @@ def bytes_text(n: int) -> str:
 def count_text(n: int, noun: str) -> str:
     """`4 310 files`, `1 file`; *noun* in the singular, a regular one (`directory` included)."""
     plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
-    return f"{n:,} {noun if n == 1 else plural}".replace(",", " ")
+    return f"{number_text(n)} {noun if n == 1 else plural}"
+
+
+def amount_text(n: int, noun: str, n_bytes: int) -> str:
+    """`4 310 files, 96.4 MiB`."""
+    return f"{count_text(n, noun)}, {bytes_text(n_bytes)}"
+
+
+def number_text(n: int) -> str:
+    """`4 310`."""
+    return f"{n:,}".replace(",", " ")
 
 
 def duration_text(seconds: float) -> str:

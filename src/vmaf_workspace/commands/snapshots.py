@@ -33,10 +33,7 @@ def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: boo
         )
     with progress("backing up") as show:
         taken = backup(root, location, note=note, pin=pin, progress=show)
-    if json:
-        print(snapshot_tables.backup_json(taken, str(root), location.url))
-    else:
-        snapshot_tables.print_backup(taken, location.url)
+    snapshot_tables.show_backup(taken, str(root), location.url, json=json)
     return DONE
 
 
@@ -49,10 +46,7 @@ def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     location = _location(at, located(workspace).path)
     with spinner("reading the snapshots"):
         found = store.list_snapshots(location)
-    if json:
-        print(snapshot_tables.snapshots_json(found, location.url))
-    else:
-        snapshot_tables.print_snapshots(found, location.url)
+    snapshot_tables.show_snapshots(found, location.url, json=json)
     return DONE
 
 
@@ -80,10 +74,7 @@ def verify(
     with progress("verifying") as show:
         found = _verify.verify(location, chosen, depth=depth, root=root, progress=show)
     code = FAILED if found.problems or found.unloadable else DONE
-    if json:
-        print(snapshot_tables.verify_json(found, location.url, depth, code))
-    else:
-        snapshot_tables.print_verify(found, location.url, depth)
+    snapshot_tables.show_verify(found, location.url, depth, code, json=json)
     return code
 
 
@@ -134,10 +125,7 @@ def restore_models(
     code = FAILED if done is not None and done.left else DONE
     if done is None and plan.conflicts and not overwrite:  # as the restore itself would end
         code = REFUSED
-    if json:
-        print(snapshot_tables.restore_json(plan, done, lacking, location.url, code))
-    else:
-        snapshot_tables.print_restore(plan, done, lacking)
+    snapshot_tables.show_restore(plan, done, lacking, location.url, code, json=json)
     return code
 
 
@@ -160,10 +148,8 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
         found = difference(older.files, current_files(root) if newer is None else newer.files)
     if newer is None:
         print_list("no part of this:", stopped_wipe(root), file=sys.stderr)
-    if json:
-        print(snapshot_tables.difference_json(found, location.url, older.id, None if newer is None else newer.id))
-    else:
-        snapshot_tables.print_difference(found, older.id, None if newer is None else newer.id)
+    newer_id = None if newer is None else newer.id
+    snapshot_tables.show_difference(found, location.url, older.id, newer_id, json=json)
     return DONE
 
 
@@ -230,10 +216,7 @@ def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: boo
     location = _location(at, located(workspace).path)
     with progress("pruning") as show:
         pruned = store.prune(location, dry_run=dry_run, progress=show)
-    if json:
-        print(snapshot_tables.prune_json(pruned, location.url, dry_run=dry_run))
-    else:
-        snapshot_tables.print_prune(pruned, location.url, dry_run=dry_run)
+    snapshot_tables.show_prune(pruned, location.url, dry_run=dry_run, json=json)
     return DONE
 
 
@@ -435,7 +418,7 @@ def _verified_holders(location: Location, root: Path, found: WipePlan, *, offer:
     if not held.is_every_file and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
         with progress("backing up") as show:
             taken = backup(root, location, note="before a wipe", progress=show)
-        snapshot_tables.print_backup(taken, location.url)
+        snapshot_tables.show_backup(taken, str(root), location.url, json=False)
         with spinner("verifying the snapshot"):
             held = holders_of(location, found)
     if not held.is_every_file:

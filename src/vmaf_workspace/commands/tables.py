@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,17 @@ from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.execution import Report
 from vmaf_workspace.removal.plan import Entry, Kept, Plan
 from vmaf_workspace.report.status import Status, StoredResults
-from vmaf_workspace.wording import age_text, bytes_text, count_text, duration_text, print_list, print_path, printable
+from vmaf_workspace.wording import (
+    age_text,
+    amount_text,
+    bytes_text,
+    count_text,
+    duration_text,
+    number_text,
+    print_list,
+    print_path,
+    printable,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,6 +44,16 @@ COSTLIEST = ("model", "checkpoints_dir", "model_param")  # what is lost by a wip
 def object_json(task: str, **fields: Any) -> str:
     """The one object that `--json` prints."""
     return json.dumps({"version": VERSION, "task": task, **fields})
+
+
+def print_json(task: str, **fields: Any) -> None:
+    """Print that object."""
+    print(object_json(task, **fields))
+
+
+def pairs_json(pairs: Iterable[tuple[str, str]], name: str = "path", value: str = "why") -> list[dict[str, str]]:
+    """Rows of two fields."""
+    return [{name: one, value: other} for one, other in pairs]
 
 
 def usage_json(files: int, apparent_bytes: int, disk_bytes: int) -> dict[str, int]:
@@ -67,8 +87,8 @@ def status_json(root: str, reason: str, status: Status, stored: Sequence[StoredR
         free_bytes=status.free_bytes,
         free_inodes=status.free_inodes,
         live=[kept_json(kept) for kept in status.live],
-        stopped=[{"path": path, "why": why} for path, why in status.stopped],
-        unreadable=[{"path": path, "problem": problem} for path, problem in total.problems],
+        stopped=pairs_json(status.stopped),
+        unreadable=pairs_json(total.problems, value="problem"),
         **({} if stored is None else {"stores": [_stored_json(each) for each in stored]}),
     )
 
@@ -96,7 +116,7 @@ def print_stored_results(stored: Sequence[StoredResults]) -> None:
             printable(each.store),
             printable(each.executor),
             printable(each.dataset),
-            f"{each.usage.files:,}".replace(",", " "),
+            number_text(each.usage.files),
             bytes_text(each.usage.disk_bytes),
             age_text(each.usage.newest_ns),
             "; ".join(
@@ -134,8 +154,8 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     if report is not None:
         fields["removed"] = usage_json(report.files, report.freed_apparent_bytes, report.freed_disk_bytes)
         fields["removed"]["entries"] = report.removed
-        fields["changed"] = [{"path": path, "why": why} for path, why in report.changed]
-        fields["failures"] = [{"path": path, "problem": problem} for path, problem in report.failures]
+        fields["changed"] = pairs_json(report.changed)
+        fields["failures"] = pairs_json(report.failures, value="problem")
     return object_json(plan.operation, **fields)
 
 
@@ -144,7 +164,7 @@ def print_status(status: Status) -> None:
     rows = [
         (
             f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
-            f"{row.usage.files:,}".replace(",", " ") if row.exists else "-",
+            number_text(row.usage.files) if row.exists else "-",
             bytes_text(row.usage.disk_bytes) if row.exists else "-",
             age_text(row.usage.newest_ns) if row.exists else "-",
             row.subdir.costs,
@@ -153,7 +173,7 @@ def print_status(status: Status) -> None:
         for row in status.rows
     ]
     total = status.total
-    rows.append(("total", f"{total.files:,}".replace(",", " "), bytes_text(total.disk_bytes), "", "", ""))
+    rows.append(("total", number_text(total.files), bytes_text(total.disk_bytes), "", "", ""))
     print_table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
     _print_live(status.live, kept="")
@@ -203,7 +223,7 @@ def _cost(entries: list[Entry]) -> tuple[int, float, int]:
 def _row(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
     cost_s = sum(entry.cost_s for entry in entries)
     why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
-    files = f"{sum(entry.files for entry in entries):,}".replace(",", " ")
+    files = number_text(sum(entry.files for entry in entries))
     return name, files, bytes_text(sum(entry.disk_bytes for entry in entries)), why
 
 
@@ -233,7 +253,7 @@ def print_report(plan: Plan, report: Report) -> None:
 def migration_summary(moved: Migration) -> str:
     """One line: what moves from where to where, and how."""
     how = "copied, compared, then removed" if moved.copied else "renamed"
-    what = f"{count_text(moved.files, 'file')}, {bytes_text(moved.disk_bytes)}"
+    what = f"{amount_text(moved.files, 'file', moved.disk_bytes)}"
     return f"{what}, from {printable(str(moved.source))} to {printable(str(moved.target))} ({how})"
 
 
@@ -246,8 +266,8 @@ def migration_json(moved: Migration, *, dry_run: bool, exit_code: int) -> str:
         dry_run=dry_run,
         copied=moved.copied,
         **usage_json(moved.files, moved.apparent_bytes, moved.disk_bytes),
-        left_out=[{"path": path, "why": why} for path, why in moved.left_out],
-        failures=[{"path": path, "problem": problem} for path, problem in moved.failures],
+        left_out=pairs_json(moved.left_out),
+        failures=pairs_json(moved.failures, value="problem"),
         was_done=moved.was_done,
         exit_code=exit_code,
     )

@@ -133,9 +133,7 @@ class Run:
         starting.mkdir()
         fd = -1
         try:
-            fd = os.open(starting / RUN_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, about_this_process(self.command, self._since_s, fd=fd))
+            fd = create_locked(starting / RUN_FILE, self.command, self._since_s)
             starting.rename(final)
         except BaseException:
             if fd >= 0:
@@ -171,6 +169,20 @@ class Heartbeat:
             for fd in list(self._locks.values()):
                 with suppress(OSError):
                     os.utime(fd)
+
+
+def create_locked(path: str | Path, command: str, since_s: float, *, mode: int = 0o666) -> int:
+    """Make the lock file *path*, which must be new; the descriptor that holds it. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, about_this_process(command, since_s, fd=fd))
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        os.close(fd)
+        raise
+    return fd
 
 
 def lock_doubt(fd: int) -> str:
@@ -213,7 +225,7 @@ def try_lock(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | N
             try:
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _read_holder(fd) or Holder(0, "an unknown host", "unknown command", time.time())
+                return _read_holder(fd) or unknown_holder()
             if _read_holder(fd) is not None:
                 held, fd = fd, -1
                 return held
@@ -239,15 +251,7 @@ def session(root: Path, command: str) -> Iterator[int]:
             with suppress(OSError):
                 (directory / name).unlink()
         path = directory / f"{uuid.uuid4()}.json"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, about_this_process(command, time.time(), fd=fd))
-        except BaseException:
-            with suppress(OSError):
-                path.unlink()
-            os.close(fd)
-            raise
+        fd = create_locked(path, command, time.time())
     pulse = Heartbeat({path.name: fd})
     try:
         pulse.start()
@@ -527,7 +531,15 @@ def _pid_namespace() -> str:
 def _read_holder(fd: int) -> Holder | None:
     """Who wrote itself down in *fd*; None for anything else, or for one that is just about to."""
     try:
-        about = json.loads(os.pread(fd, 1 << 16, 0))
+        return holder_of(os.pread(fd, 1 << 16, 0))
+    except OSError:
+        return None
+
+
+def holder_of(content: bytes) -> Holder | None:
+    """Who wrote this, as `about_this_process` has it; None for anything else."""
+    try:
+        about = json.loads(content)
         holder = Holder(
             pid=int(about["pid"]),
             host=str(about["host"]),
@@ -541,3 +553,8 @@ def _read_holder(fd: int) -> Holder | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return holder
+
+
+def unknown_holder() -> Holder:
+    """Somebody who did not say who."""
+    return Holder(0, "an unknown host", "unknown command", time.time())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from vmaf_workspace.disk.kernel_copy import copy_in_kernel
+from vmaf_workspace.disk.content import copy_range
 from vmaf_workspace.disk.scan import BLOCK
 from vmaf_workspace.disk.workers import WorkerPool
 from vmaf_workspace.errors import InUseError, WorkspaceError
@@ -245,28 +245,12 @@ def _copy_file(source: str, target: str, about: os.stat_result, *, modes: bool) 
     ):
         is_sparse = about.st_blocks * BLOCK < about.st_size
         for begin, end in _extents(reader.fileno(), about.st_size) if is_sparse else [(0, about.st_size)]:
-            _copy_range(reader.fileno(), writer.fileno(), begin, end)
+            copy_range(reader.fileno(), writer.fileno(), begin, end)
         if is_sparse:
             os.ftruncate(writer.fileno(), about.st_size)
         _copy_attributes(reader.fileno(), writer.fileno())  # first: a file that may not be written takes none
         set_owner_and_mode(writer.fileno(), about, modes=modes)
     os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))  # last: says that it is whole
-
-
-def _copy_range(reader: int, writer: int, begin: int, end: int) -> None:
-    """Copy bytes *begin* to *end*, in the kernel as far as it does that, else by reading and writing."""
-    os.lseek(reader, begin, os.SEEK_SET)
-    os.lseek(writer, begin, os.SEEK_SET)
-    begin += copy_in_kernel(reader, writer, end - begin)
-    while begin < end:
-        os.lseek(reader, begin, os.SEEK_SET)
-        chunk = os.read(reader, min(CHUNK, end - begin))
-        if not chunk:
-            return  # it has become shorter; the comparison says so
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(writer, view) :]
-        begin += len(chunk)
 
 
 def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:

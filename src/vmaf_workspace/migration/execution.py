@@ -285,8 +285,8 @@ def _open_paths(root: Path) -> list[tuple[str, int]]:
 def _copy_and_switch(
     source: Path, target: Path, journal: dict[str, Any], progress: Progress | None, *, modes: bool
 ) -> None:
+    from vmaf_workspace.disk.content import sync_file_system
     from vmaf_workspace.migration import copy
-    from vmaf_workspace.snapshot.local import sync_file_system
 
     tree = read_tree(str(source), without=(MARKER,))
     stage = staging_of(target)
@@ -329,7 +329,7 @@ def _copy_and_switch(
 
 
 def _sync(directory: str) -> bool:
-    from vmaf_workspace.snapshot.local import sync_file_system
+    from vmaf_workspace.disk.content import sync_file_system
 
     sync_file_system(directory)
     return True

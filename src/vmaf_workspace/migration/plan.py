@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +11,7 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
-from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.disk.json_file import read_object
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.guard import LARGEST
@@ -99,11 +98,7 @@ def is_skeleton(directory: Path) -> bool:
 
 def read_journal(root: Path) -> dict[str, Any]:
     """What the journal of the last migration in *root* says; empty where there is none, or a stranger's."""
-    try:
-        data = json.loads(read_regular(root / MARKER / JOURNAL, at_most=LARGEST, top=root))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    return read_object(root / MARKER / JOURNAL, at_most=LARGEST, top=root)
 
 
 def state_of(journal: dict[str, Any], source: Path, target: Path) -> MigrationState | None:

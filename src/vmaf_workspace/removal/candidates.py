@@ -17,7 +17,7 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES, executor_and_dataset
 from vmaf_workspace.disk.atomic import open_regular
-from vmaf_workspace.disk.scan import Usage, open_directory, usage_of
+from vmaf_workspace.disk.scan import BLOCK, Usage, open_directory, usage_of
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.disk.workers import WorkerPool, cores
 from vmaf_workspace.errors import InUseError
@@ -317,21 +317,7 @@ def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
         why = "its run has ended"
     else:
         why = "nobody uses it"
-    return _entry(f"{path}/" if is_directory else path, about, usage, why)
-
-
-def _entry(path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
-    return Entry(
-        path=path,
-        device=about.st_dev,
-        inode=about.st_ino,
-        newest_ns=usage.newest_ns,
-        files=usage.files,
-        apparent_bytes=usage.apparent_bytes,
-        disk_bytes=usage.disk_bytes,
-        why=why,
-        cost_s=cost_s,
-    )
+    return Entry.of(f"{path}/" if is_directory else path, about, usage, why)
 
 
 def _not_scratch(path: str, usage: Usage) -> Kept:
@@ -391,11 +377,11 @@ def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]
                 about = item.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            usage = Usage(1, about.st_size, about.st_blocks * 512, about.st_mtime_ns)
+            usage = Usage(1, about.st_size, about.st_blocks * BLOCK, about.st_mtime_ns)
             cost_s = _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
             path = f"{subdir}/{item.path[len(top) + 1 :]}"
             why = "can be encoded again" if path.startswith(ENCODES) else "can be extracted again"
-            yield _entry(path, about, usage, why, cost_s)
+            yield Entry.of(path, about, usage, why, cost_s)
 
 
 def _extraction_s(path: str) -> float:

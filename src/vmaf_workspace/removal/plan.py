@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, SCRATCH
 from vmaf_workspace.disk.atomic import read_regular, write_atomically
-from vmaf_workspace.disk.path_text import paths_from_utf8, paths_to_utf8
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8, read_object
+from vmaf_workspace.disk.scan import Usage
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 
 VERSION = 1
@@ -35,6 +36,21 @@ class Entry:
     disk_bytes: int
     why: str
     cost_s: float = 0.0  # seconds of computing that its loss costs, as far as it is known
+
+    @classmethod
+    def of(cls, path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
+        """What lies at *path*: *about* is its `lstat`, *usage* what it takes."""
+        return cls(
+            path=path,
+            device=about.st_dev,
+            inode=about.st_ino,
+            newest_ns=usage.newest_ns,
+            files=usage.files,
+            apparent_bytes=usage.apparent_bytes,
+            disk_bytes=usage.disk_bytes,
+            why=why,
+            cost_s=cost_s,
+        )
 
     @property
     def is_directory(self) -> bool:
@@ -155,10 +171,7 @@ def _read(content: bytes) -> Plan:
 
 
 def _is_plan(path: Path) -> bool:
-    try:
-        return set(json.loads(read_regular(path, follow=True))) == {"version", "plan"}
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
+    return read_object(path, follow=True).keys() == {"version", "plan"}
 
 
 def _checked(made: Record) -> Record:

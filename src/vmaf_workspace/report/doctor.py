@@ -270,8 +270,8 @@ def _load_problem(
 
 def _restore_remedy(root: Path, path: Path, at: str) -> str:
     """What to do about a file that is broken: which snapshot of this workspace holds it with another content."""
+    from vmaf_workspace.disk.content import file_sha256
     from vmaf_workspace.snapshot import store
-    from vmaf_workspace.snapshot.local import file_sha256
     from vmaf_workspace.snapshot.locate import open_location
     from vmaf_workspace.snapshot.manifest import short_id
 

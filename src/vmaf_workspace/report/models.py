@@ -10,7 +10,6 @@ import errno
 import hashlib
 import math
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from vmaf_workspace.disk.scan import BLOCK
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.locate import current_directory, find_checkout
-from vmaf_workspace.sidecar import MOST_BYTES, REGISTRY, known_sha256, onnx_of, read_object, sidecar_of
+from vmaf_workspace.sidecar import MOST_BYTES, REGISTRY, known_sha256, onnx_of, read_card, sidecar_of
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
@@ -175,7 +174,7 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def _model_of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
-    about = read_object(top / f"{name}{CARD}")
+    about = read_card(top / f"{name}{CARD}")
     statistics, dataset = _part(about, "statistics"), _part(about, "dataset")
     features = about.get("features")
     return Model(
@@ -260,7 +259,7 @@ def _tiny_models(top: Path) -> list[Model]:
     found = []
     for path in sorted(path for path in top.glob("*.onnx") if not is_special(path)):
         sidecar, weights = sidecar_of(path), path.with_name(f"{path.name}.data")
-        about = read_object(sidecar)
+        about = read_card(sidecar)
         features = about.get("feature_order", about.get("features"))
         files = [each for each in (path, weights, sidecar) if each.is_file()]
         known, problem = known_sha256(path, about), None
@@ -355,21 +354,14 @@ def _backed_up_files(root: Path, at: str) -> dict[str, File] | None:
 
 def _is_backed_up(root: Path, model: Model, held: Mapping[str, File]) -> bool:
     """Whether *held* has exactly these files; each is read, as its size and time prove nothing."""
-    from vmaf_workspace.snapshot.local import file_sha256
+    from vmaf_workspace.snapshot.restore import is_same
 
     for path in model.files:
-        file, place = held.get(f"model/{path}"), root / "model" / path
+        file = held.get(f"model/{path}")
         try:
-            about = os.lstat(place)
-            if file is None or stat.S_ISLNK(about.st_mode) != (file.link is not None):
+            if file is None or not is_same(root, file, os.lstat(root / "model" / path)):
                 return False
-            if file.link is not None:
-                is_same = os.readlink(place) == file.link
-            else:
-                is_same = about.st_size == file.size and file_sha256(str(place)) == file.sha256
-        except OSError:
-            return False
-        if not is_same:
+        except (OSError, WorkspaceError):
             return False
     return True
 

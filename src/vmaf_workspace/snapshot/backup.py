@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmaf_workspace import guard
+from vmaf_workspace.disk.atomic import open_regular
+from vmaf_workspace.disk.content import LARGE, file_sha256, read_small
 from vmaf_workspace.disk.workers import map_unordered
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, locked_directories
@@ -29,7 +31,7 @@ from vmaf_workspace.identity import identity
 from vmaf_workspace.live.lock import migration_lock
 from vmaf_workspace.setup import identify_for_snapshot
 from vmaf_workspace.snapshot import last_seen
-from vmaf_workspace.snapshot.local import LARGE, file_sha256, inodes_of, read_small
+from vmaf_workspace.snapshot.local import inodes_of
 from vmaf_workspace.snapshot.location import NO_INODES, Inodes, Location
 from vmaf_workspace.snapshot.manifest import (
     DamagedError,
@@ -120,7 +122,7 @@ def backup(
             location.sync()
         _store_missing(work, tree, taken)
         _check_still_there(work, tree, place, listed)
-        files = [_file(path, about, taken[path], work.links.get(path)) for path, about in tree.found.items()]
+        files = [File.of(path, about, taken[path] or work.links[path]) for path, about in tree.found.items()]
         snapshot_id, content = new_manifest(
             time_s=time.time(),
             owner=identify_for_snapshot(root, newest_turn(location, root, listed)),
@@ -265,13 +267,10 @@ def _remove_if_wrong(location: Location, sha256: str) -> None:
 
 
 def _read(full: str, about: os.stat_result) -> memoryview:
-    fd = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with open_regular(full) as fd:
         if signature(os.fstat(fd)) != signature(about):
             raise _ChangedError(full)
         return read_small(fd)
-    finally:
-        os.close(fd)
 
 
 def _store_missing(work: _Backup, tree: ModelTree, taken: dict[str, str]) -> None:
@@ -369,13 +368,6 @@ def _missing(work: _Backup, tree: ModelTree, objects: dict[str, str]) -> dict[st
     sizes = work.location.sizes_of([object_name(sha256) for sha256 in objects], source_inodes=work.source_inodes)
     found = zip(objects.items(), sizes, strict=True)
     return {sha256: path for (sha256, path), size in found if size != tree.found[path].st_size}
-
-
-def _file(path: str, about: os.stat_result, sha256: str, link: str | None) -> File:
-    if stat.S_ISLNK(about.st_mode):
-        return File(path=path, mtime_ns=about.st_mtime_ns, link=link)
-    mode = stat.S_IMODE(about.st_mode) & 0o777
-    return File(path=path, size=about.st_size, mode=mode, mtime_ns=about.st_mtime_ns, sha256=sha256)
 
 
 def _advance(work: _Backup, size: int) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmaf_workspace.disk.content import file_sha256
 from vmaf_workspace.disk.workers import cores, map_unordered
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.snapshot.local import file_sha256
 from vmaf_workspace.snapshot.manifest import File
 from vmaf_workspace.snapshot.tree import ModelTree, scan_models, signature, unreadable_error
 
@@ -63,14 +63,7 @@ def current_files(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: Mod
         raise InUseError(f"{path!r} changed while it was read; wait for its writer to end, then try again")
 
     contents = dict(map_unordered(paths, read, at_most=cores()))
-    return [_file(path, found[path], contents[n]) for n, path in enumerate(paths)]
-
-
-def _file(path: str, about: os.stat_result, content: str) -> File:
-    if stat.S_ISLNK(about.st_mode):
-        return File(path=path, mtime_ns=about.st_mtime_ns, link=content)
-    mode = about.st_mode & 0o777
-    return File(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=content)
+    return [File.of(path, found[path], contents[n]) for n, path in enumerate(paths)]
 
 
 def content_of(file: File) -> tuple[str | None, str]:

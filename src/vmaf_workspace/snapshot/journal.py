@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from vmaf_workspace.disk.path_text import paths_from_utf8, paths_to_utf8
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot.manifest import is_model_path
 

@@ -13,7 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vmaf_workspace.disk.atomic import read_regular, write_atomically
+from vmaf_workspace.disk.atomic import write_atomically
+from vmaf_workspace.disk.json_file import read_object
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Place
 from vmaf_workspace.locate import user_directory
@@ -32,11 +33,11 @@ def is_unchanged(seen: Seen, now: Signature) -> bool:
 def read_cache(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
     """What each file looked like, and its hash, by path; empty where nothing is known."""
     try:
-        data = json.loads(read_regular(_file(root, url)))
-        if data["version"] != VERSION:
+        data = read_object(_file(root, url))
+        if data.get("version") != VERSION:
             return {}
         return {path: (tuple(seen), str(sha256)) for path, (seen, sha256) in data["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WorkspaceError):
+    except (ValueError, KeyError, TypeError, AttributeError, WorkspaceError):
         return {}
 
 

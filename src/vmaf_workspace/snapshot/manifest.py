@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vmaf_workspace.contract import KEPT_NAMES
-from vmaf_workspace.disk.path_text import paths_from_utf8, paths_to_utf8
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
@@ -48,6 +49,14 @@ class File:
     mode: int = 0  # permission bits
     sha256: str = ""  # "" for a symlink
     link: str | None = None  # where a symlink leads
+
+    @classmethod
+    def of(cls, path: str, about: os.stat_result, content: str) -> File:
+        """The file of which *about* is the `lstat`; *content* is its hash, or where a symlink leads."""
+        if stat.S_ISLNK(about.st_mode):
+            return cls(path=path, mtime_ns=about.st_mtime_ns, link=content)
+        mode = about.st_mode & 0o777
+        return cls(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 import time
@@ -13,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from vmaf_workspace.disk.content import CHUNK
 from vmaf_workspace.errors import UsageError, WorkspaceError
-from vmaf_workspace.live.lock import Holder, about_this_process
-from vmaf_workspace.snapshot.local import CHUNK
+from vmaf_workspace.live.lock import Holder, about_this_process, holder_of, unknown_holder
 from vmaf_workspace.snapshot.location import NO_INODES, RUNNING, VARIABLE, Inodes, check_removable
 
 RENEWED_S = 60.0  # an announcement is written again so often
@@ -186,13 +185,9 @@ class Remote:
                     continue
                 if not name.startswith(f"running/{kind}-"):
                     continue
-                about = json.loads(self.read(name))
-                holder = Holder(int(about["pid"]), str(about["host"]), str(about["command"]), float(about["since_s"]))
+                found.append(holder_of(self.read(name)) or unknown_holder())
             except FileNotFoundError:
                 continue
-            except (ValueError, KeyError, TypeError):
-                holder = Holder(0, "an unknown host", "unknown command", time.time())
-            found.append(holder)
         return found
 
     def remove_leftovers(self) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
+from vmaf_workspace.disk.content import file_sha256, sync_file_system
 from vmaf_workspace.disk.workers import cores, map_unordered
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
@@ -29,7 +30,6 @@ from vmaf_workspace.live.lock import removal_lock
 from vmaf_workspace.setup import write_errors_explained
 from vmaf_workspace.snapshot.backup import backup
 from vmaf_workspace.snapshot.difference import content_of, current_files
-from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short_id
 from vmaf_workspace.snapshot.staging import (

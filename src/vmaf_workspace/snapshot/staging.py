@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.disk.content import file_sha256
 from vmaf_workspace.disk.scan import OPEN_DIRECTORY
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.live.lock import removal_lock
 from vmaf_workspace.snapshot.journal import Journal, decode_journal, encode_journal
-from vmaf_workspace.snapshot.local import file_sha256
 from vmaf_workspace.snapshot.manifest import STAGING, short_id
 from vmaf_workspace.snapshot.tree import signature
 

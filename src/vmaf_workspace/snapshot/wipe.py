@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_workspace import guard
-from vmaf_workspace.disk.scan import BLOCK
+from vmaf_workspace.disk.scan import BLOCK, Usage
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.plan import Entry, Kept, Plan, make_plan
@@ -76,7 +76,9 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> WipePlan:
         rests = current_files(
             root, tree=ModelTree(found=aside)
         )  # what a restore had not yet put into its place is but a copy
-        entries += [_entry(path, about) for path, about in going.items()]
+        for path, about in going.items():  # before 1970 is 0, as a scan has it
+            usage = Usage(1, about.st_size, about.st_blocks * BLOCK, max(0, about.st_mtime_ns))
+            entries.append(Entry.of(path, about, usage, "only training or a snapshot brings it back"))
         seen |= {path: signature(about) for path, about in going.items()}
     plan = make_plan(WIPE, root, entries, kept, subdirs=subdirs)
     return WipePlan(plan=plan, files=tuple(files), rests=tuple(rests), seen=seen)
@@ -154,16 +156,3 @@ def _signature_now(path: Path) -> Signature | None:
         return signature(os.lstat(path))
     except OSError:  # gone, or it soon will be seen to be out of reach
         return None
-
-
-def _entry(path: str, about: os.stat_result) -> Entry:
-    return Entry(
-        path=path,
-        device=about.st_dev,
-        inode=about.st_ino,
-        newest_ns=max(0, about.st_mtime_ns),  # before 1970 is 0, as a scan has it
-        files=1,
-        apparent_bytes=about.st_size,
-        disk_bytes=about.st_blocks * BLOCK,
-        why="only training or a snapshot brings it back",
-    )

@@ -200,7 +200,7 @@ def test_a_restore_that_is_killed_in_one_locale_is_finished_in_another(latin1: d
     code = """
 import os, signal, sys
 from vmaf_workspace.snapshot import restore
-restore.swap = lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL)
+restore.put_in_place = lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL)
 from vmaf_workspace.cli import main
 main(sys.argv[1:])
 """

@@ -774,14 +774,14 @@ import sys
 from pathlib import Path
 from vmaf_workspace.cli import main
 from vmaf_workspace.snapshot import restore
-swap = restore.swap
+put_in_place = restore.put_in_place
 
 def late(*args, **kwargs):
-    left = swap(*args, **kwargs)
+    left = put_in_place(*args, **kwargs)
     Path(sys.argv[1]).write_bytes(b"other")
     return left
 
-restore.swap = late
+restore.put_in_place = late
 sys.exit(main(sys.argv[2:]))
 """
     path = root / "model" / "m.pkl.model"

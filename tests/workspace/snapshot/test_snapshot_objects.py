@@ -10,9 +10,9 @@ import pytest
 from snapshot_trees import bring_back, content_of, models, object_of, place, take
 from trees import age, everything, in_a_mount_namespace, write, ws
 
+from vmaf_workspace.disk.content import LARGE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.snapshot import store
-from vmaf_workspace.snapshot.local import LARGE
 from vmaf_workspace.snapshot.location import NAME_PATTERNS
 from vmaf_workspace.snapshot.manifest import DamagedError, short_id
 from vmaf_workspace.snapshot.verify import Depth, verify

@@ -19,8 +19,9 @@ import pytest
 from snapshot_trees import bring_back, content_of, models, place, take
 from trees import age, in_a_mount_namespace, process, write, ws
 
+from vmaf_workspace.disk.content import LARGE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
-from vmaf_workspace.snapshot import local, remote, store
+from vmaf_workspace.snapshot import remote, store
 from vmaf_workspace.snapshot.location import NAME_PATTERNS
 from vmaf_workspace.snapshot.manifest import STAGING, object_name
 from vmaf_workspace.snapshot.retention import RetentionPolicy, forget, plan_forget
@@ -147,7 +148,7 @@ def url(request: pytest.FixtureRequest) -> str:
 def test_the_whole_way_by_url(url: str, tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     write(root / "model" / os.fsdecode(b"odd\n\xff.pkl"), 3)
-    age(write(root / "model" / "large", local.LARGE + 1))
+    age(write(root / "model" / "large", LARGE + 1))
     (root / "model" / "link").symlink_to("m.pkl")
     first = take(root, url, note="the first", pin=True)
     assert take(root, url).stored_objects == 0
@@ -348,7 +349,7 @@ def test_a_large_file_that_changes_while_it_is_stored_leaves_no_object_of_anothe
 ) -> None:
     root = models(tmp_path / "ws")
     path = root / "model" / "large"
-    old, new = (letter * (local.LARGE + 1) for letter in (b"o", b"n"))
+    old, new = (letter * (LARGE + 1) for letter in (b"o", b"n"))
     age(write(path)).write_bytes(old)
     age(path)
     location = place(url)

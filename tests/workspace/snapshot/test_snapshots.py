@@ -21,11 +21,11 @@ from snapshot_trees import bring_back, content_of, damage, models, place, reforg
 from trees import age, everything, workspace, write, ws
 
 from vmaf_workspace.contract import MARKER
+from vmaf_workspace.disk.content import LARGE
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.snapshot import store
 from vmaf_workspace.snapshot.backup import NEWEST
-from vmaf_workspace.snapshot.local import LARGE
 from vmaf_workspace.snapshot.manifest import DamagedError, File, new_manifest, parse_manifest, short_id
 from vmaf_workspace.snapshot.verify import Depth, verify
 

@@ -1,4 +1,4 @@
-"""Names of files, as files of ours hold them: UTF-8 whatever the locale, other bytes as lone surrogates.
+"""JSON of ours in files, and the names of files in it: UTF-8 whatever the locale, other bytes as lone surrogates.
 
 Python decodes names as the locale says: under ISO-8859-1 the file `modèle.json`, whose è is two bytes, is a string of
 one letter more. Written down like that it would be another file wherever the locale is another one.
@@ -6,10 +6,25 @@ one letter more. Written down like that it would be another file wherever the lo
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from vmaf_workspace.disk.atomic import MOST_BYTES, read_regular
+
+
+def read_object(
+    path: str | Path, *, follow: bool = False, at_most: int = MOST_BYTES, top: str | Path | None = None
+) -> dict[str, Any]:
+    """The JSON object in a file that `read_regular` reads; empty for whatever else is there."""
+    try:
+        data = json.loads(read_regular(path, follow=follow, at_most=at_most, top=top))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def paths_to_utf8(data: Any) -> Any:
