@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -277,6 +277,19 @@ def open_directory(directory: str | Path, *, dir_fd: int | None = None, follow: 
         yield fd
     finally:
         os.close(fd)
+
+
+@contextmanager
+def open_directory_below(top: int, below: str, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of the directory *below* the descriptor *top*, reached through no symlink; with *make*, made."""
+    with ExitStack() as held:
+        fd = top
+        for name in filter(None, below.split("/")):
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=fd)
+            fd = held.enter_context(open_directory(name, dir_fd=fd))
+        yield fd
 
 
 def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.disk.atomic import write_into
-from vmaf_workspace.disk.scan import open_directory
+from vmaf_workspace.disk.scan import open_directory, open_directory_below
 from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.disk.workers import WorkerPool
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
@@ -163,7 +163,7 @@ def _make_links_portable(source: Path) -> None:
             directory, _, name = path.rpartition("/")
             above = tree.directories[directory]
             try:
-                with _open_directory_below(top, directory) as parent:
+                with open_directory_below(top, directory) as parent:
                     _make_portable(parent, name, link, about, above, place=source / path, source=source)
             except OSError as error:
                 if error.errno not in MOVED_AWAY:
@@ -189,16 +189,6 @@ def _make_portable(
         os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), dir_fd=parent, follow_symlinks=False)
         os.replace(part, name, src_dir_fd=parent, dst_dir_fd=parent)
         os.utime(parent, ns=(above.st_atime_ns, above.st_mtime_ns))
-
-
-@contextmanager
-def _open_directory_below(top: int, directory: str) -> Iterator[int]:
-    """A descriptor of *directory*, a path below the descriptor *top*, reached through no symlink."""
-    with ExitStack() as held:
-        fd = top
-        for name in filter(None, directory.split("/")):
-            fd = held.enter_context(open_directory(name, dir_fd=fd))
-        yield fd
 
 
 def _portable_target(source: Path, parent: Path, link: str) -> str | None:

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from vmaf_workspace.live.lock import (
     scratch_of_ended_sessions,
     try_lock,
 )
-from vmaf_workspace.removal.plan import Entry, Kept, Plan, make_plan
+from vmaf_workspace.removal.plan import Entry, Kept, Plan, Use, make_plan
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MANY = 50  # entries from which on reading them is worth a child a core
@@ -94,7 +94,7 @@ def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list
     """
     found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=MIN_AGE_S, force=False, newest_ns=newest_ns))
     held = [
-        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", live=True, locked=True)
+        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", use=Use.LOCKED)
         for name, holder in live_sessions(root).items()
     ]
     return held + [kept for kept in found if isinstance(kept, Kept) and kept.live]
@@ -157,21 +157,21 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     path = f"{subdir}/{name}"
     about = os.stat(name, dir_fd=fd, follow_symlinks=False)
     if name.startswith(STARTING) and abs(time.time() - about.st_mtime) < STARTING_S:  # its lock is not ours to try
-        return Kept(path=f"{path}/", why="a run that is just starting", live=True, locked=True)
+        return Kept(path=f"{path}/", why="a run that is just starting", use=Use.LOCKED)
     try:
         lock = (
             try_lock(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None
         )  # never through a link
     except PermissionError as error:
         why = f"nobody can tell whether a run uses it, because its {RUN_FILE} may not be read ({error.strerror})"
-        return Kept(path=f"{path}/", why=why, live=True, locked=True, failed=True)
+        return Kept(path=f"{path}/", why=why, use=Use.UNCLEAR)
     if isinstance(lock, Holder):
-        return Kept(path=f"{path}/", why=f"in use by {lock}", live=True, locked=True)
+        return Kept(path=f"{path}/", why=f"in use by {lock}", use=Use.LOCKED)
     if name in opened_by and not force:
         if lock is not None:
             os.close(lock)
         why = f"open in process {opened_by[name]} of this host"
-        return Kept(path=path, why=why, live=True)
+        return Kept(path=path, why=why, use=Use.LIKELY)
     return lock
 
 
@@ -202,7 +202,7 @@ def _scratch(
                 yield (
                     subdir,
                     "",
-                    Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", live=False, failed=True),
+                    Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", use=Use.STUCK),
                 )
                 continue
 
@@ -225,10 +225,10 @@ def _scratch(
             for index, result in judged:
                 if result is None:
                     why = "nobody can tell whether a run uses it, because the process that was reading it was killed"
-                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, live=True, locked=True, failed=True)
+                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, use=Use.UNCLEAR)
                     yield subdir, names[index], kept
                 elif "kept" in result:
-                    yield subdir, names[index], Kept(**result["kept"])
+                    yield subdir, names[index], Kept.from_json(result["kept"])
                 elif "usage" in result:
                     yield subdir, names[index], Usage.from_json(result["usage"])
 
@@ -243,8 +243,8 @@ def _judge_as_json(
         return {}  # its run ended and took it along
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
-        found = Kept(path=f"{subdir}/{name}", why=why, live=False, failed=True)
-    return {"kept": asdict(found)} if isinstance(found, Kept) else {"usage": found.as_json()}
+        found = Kept(path=f"{subdir}/{name}", why=why, use=Use.STUCK)
+    return {"kept": found.as_json()} if isinstance(found, Kept) else {"usage": found.as_json()}
 
 
 def _judge(
@@ -271,7 +271,7 @@ def _judge(
     usage = _measured(fd, subdir, name, newest_ns)
     if not aside and session is not None and _is_newer(fd, name, usage, session):
         why = f"newer than the session of {session}"
-        return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
+        return Kept(path=f"{subdir}/{name}", why=why, use=Use.LOCKED)
     if aside or force or (state is not None and not unproven):
         return usage
     if state is None and _has_rested(fd, name, usage, made.get(f"{subdir}/{name}")):
@@ -283,7 +283,7 @@ def _judge(
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.newest_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
         lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
-        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", live=True)
+        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", use=Use.LIKELY)
     return usage
 
 
@@ -330,7 +330,7 @@ def _not_scratch(path: str, usage: Usage) -> Kept:
         where = repr(os.path.normpath(f"{path}/{usage.unseen[0]}"))
         problem = dict(usage.problems)[usage.unseen[0]]
         why = f"nobody can tell whether it holds a workspace of its own: {where} could not be read ({problem})"
-    return Kept(path=f"{path}/", why=why, live=False, failed=True)
+    return Kept(path=f"{path}/", why=why, use=Use.STUCK)
 
 
 def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
@@ -343,7 +343,7 @@ def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]
             whole = usage_of(".", dir_fd=fd)
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
-        kept.append(Kept(path=f"{subdir}/", why=why, live=False, failed=True))
+        kept.append(Kept(path=f"{subdir}/", why=why, use=Use.STUCK))
         return
     marked = [place.rstrip("/") for place in whole.marked if place != "."]  # the marker of the cache's own place apart
     for place in whole.mounts:
@@ -351,7 +351,7 @@ def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]
     for place in marked:
         kept.append(_not_scratch(f"{subdir}/{place}", Usage(marked=["."])))
     for place, problem in whole.problems:
-        kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, live=False, failed=True))
+        kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, use=Use.STUCK))
     unread = (path for path, _ in whole.problems)
     closed = {os.path.join(top, place) for place in (*whole.mounts, *marked, *unread)}
     pending = [top]
@@ -364,7 +364,7 @@ def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]
             continue
         except OSError as error:
             why = error.strerror or str(error)
-            kept.append(Kept(path=f"{subdir}/{directory[len(top) + 1 :]}/", why=why, live=False, failed=True))
+            kept.append(Kept(path=f"{subdir}/{directory[len(top) + 1 :]}/", why=why, use=Use.STUCK))
             continue
         for item in items:
             if directory == top and item.name in KEPT_NAMES:

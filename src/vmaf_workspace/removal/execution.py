@@ -122,7 +122,7 @@ def _remove_entry(
         if subdir in SCRATCH and not name.startswith(TRASH):
             state = liveness(fd, subdir, name, in_use[subdir], force=force)
             if isinstance(state, Kept):
-                return {"kept": [state.path, state.why, state.locked, state.failed]}
+                return {"kept": state.as_json()}
             if state is not None:
                 lock = state  # ours until it has another name: it cannot be run under this one again
         usage = usage_of(name, dir_fd=fd)
@@ -238,8 +238,7 @@ def _add_to_report(
         report.failures.append((entry.path, "the process that was removing it was killed; give the same command again"))
         return
     if "kept" in result:
-        path, why, locked, failed = result["kept"]
-        report.kept.append(Kept(path=path, why=why, live=True, locked=locked, failed=failed))
+        report.kept.append(Kept.from_json(result["kept"]))
     if "changed" in result:
         report.changed.append((entry.path, result["changed"]))
     failures = [(path, problem) for path, problem in result.get("failures", ())]

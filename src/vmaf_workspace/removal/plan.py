@@ -6,8 +6,9 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, SCRATCH
 from vmaf_workspace.disk.atomic import read_regular, write_atomically
@@ -58,15 +59,50 @@ class Entry:
         return self.path.endswith("/")
 
 
+class Use(StrEnum):
+    """Why a thing stays: what a person is told of it, and how the task ends."""
+
+    LOCKED = "locked"  # in use: a run holds its lock
+    LIKELY = "likely"  # perhaps in use: young, or open in a process; `--force` takes it
+    UNCLEAR = "unclear"  # nobody can tell, so it counts as in use; it should have gone perhaps, so the task ends with 1
+    STUCK = "stuck"  # it should have gone and cannot: a mount, a directory that may not be read
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """One thing that stays, and why; *live* where a run is, or may be, using it."""
+    """One thing that stays, and why."""
 
     path: str
     why: str
-    live: bool
-    locked: bool = False
-    failed: bool = False  # it should have gone and cannot: a mount, a directory that may not be read
+    use: Use
+
+    @property
+    def live(self) -> bool:
+        """Whether a run is, or may be, using it."""
+        return self.use is not Use.STUCK
+
+    @property
+    def locked(self) -> bool:
+        """Whether not even `--force` takes it."""
+        return self.use in (Use.LOCKED, Use.UNCLEAR)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it should have gone, as far as one can tell."""
+        return self.use in (Use.UNCLEAR, Use.STUCK)
+
+    def as_json(self) -> dict[str, Any]:
+        """As a saved plan has it."""
+        return {name: getattr(self, name) for name in ("path", "why", "live", "locked", "failed")}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Kept:
+        """The reverse; KeyError, TypeError or ValueError for anything else."""
+        for use in Use:
+            kept = _checked(cls(path=data["path"], why=data["why"], use=use))
+            if kept.as_json() == data:
+                return kept
+        raise ValueError(f"no thing stays like this: {data!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +154,13 @@ def save_plan(plan: Plan, path: Path) -> None:
             raise ValueError("it would be read as another plan")
 
     try:
-        text = json.dumps({"version": VERSION, "plan": paths_to_utf8(asdict(plan))}, indent=1)
+        text = json.dumps(
+            {
+                "version": VERSION,
+                "plan": paths_to_utf8(asdict(plan) | {"kept": [kept.as_json() for kept in plan.kept]}),
+            },
+            indent=1,
+        )
         write_atomically(path, text.encode("ascii") + b"\n", reader=reader)
     except OSError as error:
         raise UsageError(f"cannot write the plan {path}: {error.strerror}") from error
@@ -165,7 +207,7 @@ def _read(content: bytes) -> Plan:
         raise ValueError(f"a plan of version {data['version']!r}; this program reads version {VERSION}")
     plan = dict(data["plan"])
     entries = tuple(_checked(Entry(**entry)) for entry in plan["entries"])
-    kept = tuple(_checked(Kept(**kept)) for kept in plan["kept"])
+    kept = tuple(map(Kept.from_json, plan["kept"]))
     subdirs = tuple(name for name in plan["subdirs"] if name in BY_NAME)
     return _checked(Plan(**(plan | {"subdirs": subdirs, "entries": entries, "kept": kept})))
 

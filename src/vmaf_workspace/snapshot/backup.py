@@ -116,7 +116,7 @@ def backup(
         cache = last_seen.read_cache(root, location.url)
         listed = list_ids(location)
         work = _Backup(root, location, _KnownObjects(location, listed, root), cache, progress)
-        place = _RootState.of(root)
+        place = _root_state(root)
         tree, taken = _store_all(work)
         if work.stored:
             location.sync()
@@ -206,7 +206,7 @@ def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict
         seen, sha256 = work.unchanged.get(path, ((), ""))
         if stat.S_ISLNK(about.st_mode):
             with suppress(OSError):  # replaced meanwhile: the next look tells
-                work.links[path] = os.readlink(_full(work.root, path))
+                work.links[path] = os.readlink(os.path.join(work.root, path))
                 taken[path] = (signature(about), "")
         elif last_seen.is_unchanged(seen, signature(about)) and work.trust.holds(sha256, about.st_size):
             taken[path] = (signature(about), sha256)
@@ -235,7 +235,7 @@ def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict
 
 def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, bool]:
     """Store the content of one file; its hash, and whether that was new. _ChangedError where it is not *about*'s."""
-    full = _full(work.root, path)
+    full = os.path.join(work.root, path)
     content: Path | memoryview
     try:
         if about.st_size > LARGE:
@@ -280,7 +280,7 @@ def _store_missing(work: _Backup, tree: ModelTree, taken: dict[str, str]) -> Non
     if not wrong:
         return
     for sha256, path in wrong.items():
-        full = _full(work.root, path)
+        full = os.path.join(work.root, path)
         if file_sha256(full) == sha256:
             work.location.put(object_name(sha256), Path(full), trusted=False, source_inodes=work.source_inodes)
             work.stored[sha256] = tree.found[path].st_size
@@ -293,27 +293,19 @@ def _store_missing(work: _Backup, tree: ModelTree, taken: dict[str, str]) -> Non
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _RootState:
-    """What tells that a workspace still is where it was."""
-
-    device: int
-    inode: int
-    is_ours: bool
-
-    @classmethod
-    def of(cls, root: Path) -> _RootState | None:
-        try:
-            about = os.stat(root)
-            return cls(about.st_dev, about.st_ino, guard.check(root))
-        except FileNotFoundError:
-            return None
-        except RefusedError:  # a restore into some directory takes a snapshot of what it replaces there
-            return cls(about.st_dev, about.st_ino, is_ours=False)
+def _root_state(root: Path) -> tuple[int, int, bool] | None:
+    """What tells that a workspace still is where it was: device, inode, whether it is ours; None where none is."""
+    try:
+        about = os.stat(root)
+        return about.st_dev, about.st_ino, guard.check(root)
+    except FileNotFoundError:
+        return None
+    except RefusedError:  # a restore into some directory takes a snapshot of what it replaces there
+        return about.st_dev, about.st_ino, False
 
 
-def _check_still_there(work: _Backup, tree: ModelTree, place: _RootState | None, listed: list[str]) -> None:
-    if _RootState.of(work.root) != place:
+def _check_still_there(work: _Backup, tree: ModelTree, place: tuple[int, int, bool] | None, listed: list[str]) -> None:
+    if _root_state(work.root) != place:
         raise InUseError(
             f"the workspace {work.root} was moved, removed or replaced while it was backed up; no snapshot was taken\n"
             "those taken before are as they were; see what is there now (`ws.where`, `ws.doctor`), then back up again"
@@ -344,7 +336,7 @@ def _links_leading_out(work: _Backup, tree: ModelTree) -> list[tuple[str, str]]:
     tops = [f"{os.path.realpath(work.root / subdir)}/" for subdir in BACKED_UP]
     found = []
     for path in sorted(work.links.keys() & tree.found.keys()):
-        target = os.path.realpath(_full(work.root, path))
+        target = os.path.realpath(os.path.join(work.root, path))
         if os.path.exists(target) and not f"{target}/".startswith(tuple(tops)):
             found.append((path, f"kept as a link; what it leads to, {target}, is not in the snapshot"))
     return found
@@ -374,10 +366,6 @@ def _advance(work: _Backup, size: int) -> None:
     work.done += size
     if work.progress is not None:
         work.progress(work.done, work.total)
-
-
-def _full(root: Path, path: str) -> str:
-    return os.path.join(root, path)
 
 
 class _KnownObjects:

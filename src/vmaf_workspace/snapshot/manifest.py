@@ -320,26 +320,27 @@ def is_model_path(path: str) -> bool:
     return parts[1] not in KEPT_NAMES and not parts[1].startswith((TRASH, STAGING))
 
 
+def places_above(path: str) -> list[str]:
+    """The directories that *path* lies in, the deepest last."""
+    above = path.split("/")[:-1]
+    return ["/".join(above[:n]) for n in range(1, len(above) + 1)]
+
+
 def _check_paths(snapshot: Snapshot) -> None:
     paths = {file.path for file in snapshot.files}
     directories: set[str] = set()
     for file in snapshot.files:
         above, _, name = file.path.rpartition("/")
         if above not in directories or name in (".", "..", "") or above.count("/") == 0 or "\0" in name:
-            parts = above.split("/")
-            places = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
-            if not is_model_path(file.path) or any(place in paths for place in places):
+            if not is_model_path(file.path) or paths.intersection(places_above(file.path)):
                 raise RefusedError(
                     f"snapshot {short_id(snapshot.id)} names {file.path!r}, which is no place for a model; "
                     "nothing was touched"
                 )
             directories.add(above)
     for directory in snapshot.directories:
-        parts = directory.path.split("/")
-        places = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
-        if not (is_model_path(directory.path) or directory.path in BACKED_UP) or any(
-            place in paths for place in places
-        ):
+        places = [directory.path, *places_above(directory.path)]
+        if not (is_model_path(directory.path) or directory.path in BACKED_UP) or paths.intersection(places):
             raise RefusedError(
                 f"snapshot {short_id(snapshot.id)} names the directory {directory.path!r}, "
                 "which is no place for models; nothing was touched"

@@ -31,7 +31,15 @@ from vmaf_workspace.setup import write_errors_explained
 from vmaf_workspace.snapshot.backup import backup
 from vmaf_workspace.snapshot.difference import content_of, current_files
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short_id
+from vmaf_workspace.snapshot.manifest import (
+    DamagedError,
+    Directory,
+    File,
+    Snapshot,
+    object_name,
+    places_above,
+    short_id,
+)
 from vmaf_workspace.snapshot.staging import (
     JOURNAL,
     RESTORE,
@@ -117,7 +125,7 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> RestorePl
     found = tree.found
     directories = [directory for directory in snapshot.directories if directory.path not in tree.modes]
     if only:
-        above = {place for file in chosen for place in _places_above(file.path)}
+        above = {place for file in chosen for place in places_above(file.path)}
         directories = [directory for directory in directories if directory.path in above]
     _check_free(root, chosen, directories, tree)
     new = [file for file in chosen if file.path not in found]
@@ -255,12 +263,6 @@ def _extra_members(chosen: list[File], tree: ModelTree) -> list[str]:
     return sorted(path for path in tree.found if path not in wanted and group_of(path) in groups)
 
 
-def _places_above(path: str) -> list[str]:
-    """The directories that *path* lies in, the deepest last."""
-    *above, _ = path.split("/")
-    return ["/".join(above[:n]) for n in range(1, len(above) + 1)]
-
-
 def _check_free(root: Path, chosen: list[File], directories: list[Directory], tree: ModelTree) -> None:
     """No directory lies where a file must be, nothing else where a directory must be."""
     special = {path for path, _ in tree.left_out}
@@ -273,7 +275,7 @@ def _check_free(root: Path, chosen: list[File], directories: list[Directory], tr
         above = directory_of(file.path)
         if above not in checked:
             checked.add(above)
-            for place in _places_above(file.path)[1:]:
+            for place in places_above(file.path)[1:]:
                 if place in no_directory:
                     raise RefusedError(
                         f"{root / place} is no directory, and {file.path!r} must go below it; move it away"

@@ -8,6 +8,7 @@ the end: each place is looked at once more.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -16,22 +17,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.disk.content import file_sha256
-from vmaf_workspace.disk.scan import OPEN_DIRECTORY
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8
+from vmaf_workspace.disk.scan import open_directory, open_directory_below
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.live.lock import removal_lock
-from vmaf_workspace.snapshot.journal import Journal, decode_journal, encode_journal
-from vmaf_workspace.snapshot.manifest import STAGING, short_id
+from vmaf_workspace.snapshot.manifest import STAGING, is_model_path, short_id
 from vmaf_workspace.snapshot.tree import signature
 
 JOURNAL = ".vmaf-restore.json"
 RESTORE = "restore-models"
 LOST = "its copy is gone, and it is not in its place"
 CHANGED = "changed since the restore was planned, so it stays"
+
+
+class Journal(NamedTuple):
+    """What a restore had begun to put in place."""
+
+    token: str  # in the names of its hidden directories: 16 hex digits
+    steps: list[dict[str, Any]]
+    directories: dict[str, int]  # permission bits by path
+    snapshot: str = ""  # whose files they are; a journal of an older version does not say
 
 
 def finish_interrupted(root: Path, command: str) -> None:
@@ -123,6 +133,48 @@ def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
     part.rename(root / JOURNAL)
+
+
+def encode_journal(token: str, steps: list[dict[str, Any]], directories: dict[str, int], snapshot: str = "") -> bytes:
+    """A journal that `decode_journal` reads; ValueError for one that it would not."""
+    journal = {"token": token, "steps": steps, "directories": directories, "snapshot": snapshot}
+    content = json.dumps(paths_to_utf8(journal)).encode("ascii")
+    found = decode_journal(content)
+    if [step["path"] for step in found.steps] != [step["path"] for step in steps] or found.directories != directories:
+        raise ValueError("it names what is no place for a model")
+    return content
+
+
+def decode_journal(content: bytes) -> Journal:
+    """Read a journal; steps outside of what snapshots hold are left out. ValueError for what is none.
+
+    An empty one is what a power cut leaves: nothing was replaced then.
+    """
+    if not content:
+        return Journal("0" * 16, [], {})
+    try:
+        data = paths_from_utf8(json.loads(content))
+        token = int(data["token"], 16)
+        if not 0 <= token < 1 << 64:
+            raise ValueError("a token of more than 16 digits")
+        steps = [_step(step) for step in data["steps"] if is_model_path(step["path"])]
+        named = data.get("directories", {})  # a restore of an older version names none
+        directories = {path: int(named[path]) & 0o777 for path in named if is_model_path(path) or path in BACKED_UP}
+        snapshot = str(data.get("snapshot", ""))
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return Journal(f"{token:016x}", steps, directories, snapshot)
+
+
+def _step(step: dict[str, Any]) -> dict[str, Any]:
+    staged, was, sha256 = step["staged"], step["was"], step["sha256"]
+    if staged is not None and not (isinstance(staged, str) and staged.isascii() and staged.isdecimal()):
+        raise TypeError(f"a copy called {str(staged)[:80]!r}")
+    if was is not None and not (isinstance(was, list) and all(type(number) is int for number in was)):
+        raise TypeError(f"{step['path']!r}: what was there is not told by numbers")
+    if sha256 is not None and not isinstance(sha256, str):
+        raise TypeError(f"{step['path']!r}: a hash of {str(sha256)[:80]!r}")
+    return step
 
 
 def put_in_place(
@@ -286,15 +338,5 @@ def _link(staged: str, name: str, fd: int) -> bool:
 @contextmanager
 def _open_below(top: str, below: list[str], *, make: bool = True) -> Iterator[int]:
     """A descriptor of a directory below *top*, made where it is missing, reached through no symlink."""
-    fd = os.open(top, OPEN_DIRECTORY)
-    try:
-        for name in below:
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=fd)
-            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-            os.close(fd)
-            fd = child
-        yield fd
-    finally:
-        os.close(fd)
+    with open_directory(top) as fd, open_directory_below(fd, "/".join(below), make=make) as found:
+        yield found

@@ -96,7 +96,7 @@ def verify(
         found += [
             (file.path, "its size is not that of its object")
             for file in snapshot.files
-            if _disagrees(file.size, objects.get(file.sha256))
+            if objects.get(file.sha256, file.size) != file.size
         ]
         report.problems += [(f"{short_id(snapshot.id)}: {path}", problem) for path, problem in found]
         if not found and depth is Depth.RESTORE:
@@ -207,10 +207,6 @@ def _record_findings(
             location.write(f"damaged/{sha256}", b"")
     for snapshot_id in report.whole:
         location.write(f"verified/{snapshot_id}", b"")
-
-
-def _disagrees(size: int, of_object: int | None) -> bool:
-    return of_object is not None and size != of_object
 
 
 def _restore_and_load(

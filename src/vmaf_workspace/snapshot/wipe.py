@@ -16,7 +16,7 @@ from vmaf_workspace import guard
 from vmaf_workspace.disk.scan import BLOCK, Usage
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.removal.plan import Entry, Kept, Plan, make_plan
+from vmaf_workspace.removal.plan import Entry, Kept, Plan, Use, make_plan
 from vmaf_workspace.snapshot.difference import content_of, current_files, difference
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import File, Snapshot, short_id
@@ -69,7 +69,7 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> WipePlan:
         going = {**tree.found, **tree.rests, **tree.special}
         for place in tree.workspaces:
             why = "it is a workspace of its own, whose files are not ours to wipe; move it out first"
-            kept.append(Kept(path=f"{place}/", why=why, live=False, failed=True))
+            kept.append(Kept(path=f"{place}/", why=why, use=Use.STUCK))
             going = {path: about for path, about in going.items() if not path.startswith(f"{place}/")}
         files = current_files(root, tree=ModelTree(found={path: going[path] for path in tree.found if path in going}))
         aside = {path: going[path] for path in tree.rests if path in going and is_in_trash(path)}

@@ -25,7 +25,7 @@ from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.removal.candidates import CLEAN, plan_clean
 from vmaf_workspace.removal.plan import Plan, load_plan, save_plan
-from vmaf_workspace.snapshot import journal, staging, store
+from vmaf_workspace.snapshot import staging, store
 from vmaf_workspace.snapshot.manifest import MOST, Directory, File, new_manifest, parse_manifest
 from vmaf_workspace.snapshot.verify import verify
 
@@ -325,7 +325,7 @@ def test_a_journal_that_would_not_be_read_is_not_written(tmp_path: Path) -> None
         with pytest.raises(WorkspaceError, match="cannot write down"):
             staging.write_journal(root, {"token": "0" * 16, "steps": [step]}, flush=False)
     assert not list(root.glob(f"{staging.JOURNAL}*"))
-    assert journal.decode_journal(b"").steps == []
+    assert staging.decode_journal(b"").steps == []
 
 
 def test_a_cache_of_hashes_that_is_damaged_costs_a_second_reading(tmp_path: Path) -> None:
