@@ -78,7 +78,10 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     if state is None:  # the source still is the workspace
         keeps = guard.is_default_location(source)
         refuse_users(planned)
-        tags = _cache_tags(source) if planned.copied else []
+        free = [source / subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
+        # Files that cost nothing and come again at the target: room on a full disk for what has to be written there.
+        tags = [place / CACHE_TAG for place in free if not place.is_symlink() and (place / CACHE_TAG).is_file()]
+        tags = tags if planned.copied else []
         _making_room(tags, lambda: adopt(source))
         with _excluding_others(source):
             _refuse_users(source, "migrate")
@@ -99,7 +102,15 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
             failures = _remove_source(source, target, progress)
     if not failures:
         _complete_both_ends(source, target)
-    return _read_again(replace(planned, failures=tuple(failures), left_out=_left_out(planned)))
+    tree = read_tree(str(target), without=(MARKER,))  # what is there now is reported, not what was planned
+    return replace(
+        planned,
+        files=len(tree.files) + len(tree.links),
+        apparent_bytes=tree.apparent_bytes,
+        disk_bytes=tree.disk_bytes,
+        failures=tuple(failures),
+        left_out=_left_out(planned),
+    )
 
 
 def _left_out(planned: Migration) -> tuple[tuple[str, str], ...]:
@@ -107,12 +118,6 @@ def _left_out(planned: Migration) -> tuple[tuple[str, str], ...]:
     said = read_journal(planned.target).get("left_out")
     pairs = [pair for pair in said if isinstance(pair, list)] if isinstance(said, list) else planned.left_out
     return tuple((str(path), str(why)) for path, why in pairs)
-
-
-def _cache_tags(source: Path) -> list[Path]:
-    """Files that cost nothing and come again at the target: a place on a full disk for what has to be written there."""
-    places = [source / subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
-    return [place / CACHE_TAG for place in places if not place.is_symlink() and (place / CACHE_TAG).is_file()]
 
 
 def _making_room(tags: list[Path], step: Callable[[], None]) -> None:
@@ -134,14 +139,6 @@ def refuse_users(planned: Migration) -> None:
         _refuse_users(planned.source, "migrate")
         if guard.is_marked(planned.target):
             _refuse_users(planned.target, "migrate to")
-
-
-def _read_again(moved: Migration) -> Migration:
-    """The same with what is at the target now: that is what is reported, not what was planned."""
-
-    tree = read_tree(str(moved.target), without=(MARKER,))
-    files = len(tree.files) + len(tree.links)
-    return replace(moved, files=files, apparent_bytes=tree.apparent_bytes, disk_bytes=tree.disk_bytes)
 
 
 def _write_journal(root: Path, journal: dict[str, Any]) -> None:
@@ -278,6 +275,10 @@ def _copy_and_switch(
     from vmaf_workspace.disk.content import sync_file_system
     from vmaf_workspace.migration import copy
 
+    def sync(place: str) -> bool:
+        sync_file_system(place)
+        return True
+
     tree = read_tree(str(source), without=(MARKER,))
     stage = staging_of(target)
     why = "which is a symlink" if stage.is_symlink() else why_untrusted(stage, top=source)
@@ -302,7 +303,7 @@ def _copy_and_switch(
         bar = progress("copying") if progress else None
         copy.copy(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
         bar = progress("comparing") if progress else None
-        with WorkerPool([str(stage)], _sync, at_most=1) as syncing:  # the disk works while we compare
+        with WorkerPool([str(stage)], sync, at_most=1) as syncing:  # the disk works while we compare
             copy.compare(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
             for _, is_synced in syncing:
                 if not is_synced:
@@ -316,13 +317,6 @@ def _copy_and_switch(
         _refuse_users(source, "migrate")  # one may have begun since
         _clear_target(source, target)
         os.rename(stage, target)
-
-
-def _sync(directory: str) -> bool:
-    from vmaf_workspace.disk.content import sync_file_system
-
-    sync_file_system(directory)
-    return True
 
 
 def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
 from vmaf_workspace.disk.json_file import read_object
+from vmaf_workspace.disk.scan import open_directory, usage_of
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.guard import LARGEST
@@ -53,7 +54,8 @@ class Migration:
 def plan_migration(source: Path, target: Path) -> Migration:
     """What `migrate` would do; changes nothing, and raises what it would raise at its start."""
     source, target = _real(source, "--from"), Path(os.path.realpath(target))
-    if _is_done(source, target):
+    is_done = state_of(read_journal(target), source, target) is MigrationState.DONE
+    if is_done and (not os.path.lexists(source) or is_skeleton(source)):
         return Migration(source=source, target=target, copied=False, was_done=True)
     _check(source, target)
     is_copy = not is_same_file_system(source, target)
@@ -140,12 +142,6 @@ def _real(source: Path, flag: str) -> Path:
     return Path(os.path.realpath(source))
 
 
-def _is_done(source: Path, target: Path) -> bool:
-    if state_of(read_journal(target), source, target) is not MigrationState.DONE:
-        return False
-    return not os.path.lexists(source) or is_skeleton(source)
-
-
 def _check(source: Path, target: Path) -> None:
     """Both ends: may the one be emptied, and the other become a workspace?"""
     for one, other, how in ((target, source, "inside"), (source, target, "around")):
@@ -158,7 +154,8 @@ def _check(source: Path, target: Path) -> None:
         _check_target(target)
         if not guard.check(source):
             raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
-        mounts = _mounts(source)
+        with open_directory(source.parent) as fd:
+            mounts = usage_of(source.name, dir_fd=fd).mounts
         if mounts:
             if mounts == ["."]:
                 raise RefusedError(
@@ -194,13 +191,6 @@ def _check_target(target: Path) -> None:
         )
     if not is_skeleton(target):
         raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
-
-
-def _mounts(source: Path) -> list[str]:
-    from vmaf_workspace.disk.scan import open_directory, usage_of
-
-    with open_directory(source.parent) as fd:
-        return usage_of(source.name, dir_fd=fd).mounts
 
 
 def _nearest(target: Path) -> Path:

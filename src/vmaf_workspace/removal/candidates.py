@@ -268,7 +268,8 @@ def _judge(
     if state is not None:
         unproven = lock_doubt(state)
         os.close(state)
-    usage = _measured(fd, subdir, name, newest_ns)
+    known_ns = None if newest_ns is None else newest_ns.get(f"{subdir}/{name}")
+    usage = usage_of(name, dir_fd=fd) if known_ns is None else Usage(newest_ns=known_ns)
     if not aside and session is not None and _is_newer(fd, name, usage, session):
         why = f"newer than the session of {session}"
         return Kept(path=f"{subdir}/{name}", why=why, use=Use.LOCKED)
@@ -300,11 +301,6 @@ def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
         return False
     changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
     return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
-
-
-def _measured(fd: int, subdir: str, name: str, newest_ns: Mapping[str, int] | None) -> Usage:
-    known = None if newest_ns is None else newest_ns.get(f"{subdir}/{name}")
-    return usage_of(name, dir_fd=fd) if known is None else Usage(newest_ns=known)
 
 
 def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:

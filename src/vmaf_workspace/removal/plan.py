@@ -146,7 +146,7 @@ def save_plan(plan: Plan, path: Path) -> None:
     """Write *plan* as JSON for a later `--apply`; what is written has been read again, and says the same."""
     if not path.name or path.is_dir():
         raise UsageError(f"cannot write the plan {path}: it is a directory")
-    if path.exists() and not _is_plan(path):
+    if path.exists() and read_object(path, follow=True).keys() != {"version", "plan"}:
         raise UsageError(f"{path} is there already and is no plan, so it stays; give the plan another name")
 
     def reader(content: bytes) -> None:
@@ -210,10 +210,6 @@ def _read(content: bytes) -> Plan:
     kept = tuple(map(Kept.from_json, plan["kept"]))
     subdirs = tuple(name for name in plan["subdirs"] if name in BY_NAME)
     return _checked(Plan(**(plan | {"subdirs": subdirs, "entries": entries, "kept": kept})))
-
-
-def _is_plan(path: Path) -> bool:
-    return read_object(path, follow=True).keys() == {"version", "plan"}
 
 
 def _checked(made: Record) -> Record:

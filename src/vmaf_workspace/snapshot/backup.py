@@ -208,7 +208,7 @@ def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict
             with suppress(OSError):  # replaced meanwhile: the next look tells
                 work.links[path] = os.readlink(os.path.join(work.root, path))
                 taken[path] = (signature(about), "")
-        elif last_seen.is_unchanged(seen, signature(about)) and work.trust.holds(sha256, about.st_size):
+        elif seen == signature(about)[:-1] and work.trust.holds(sha256, about.st_size):
             taken[path] = (signature(about), sha256)
             _advance(work, about.st_size)
         else:
@@ -241,8 +241,10 @@ def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, b
         if about.st_size > LARGE:
             content, sha256 = Path(full), file_sha256(full)
         else:
-            content = _read(full, about)
-            if len(content) != about.st_size:
+            with open_regular(full) as fd:
+                is_same = signature(os.fstat(fd)) == signature(about)
+                content = read_small(fd)
+            if not is_same or len(content) != about.st_size:
                 raise _ChangedError(path)
             sha256 = hashlib.sha256(content).hexdigest()
         is_trusted = sha256 in work.put or work.trust.names(sha256)
@@ -254,23 +256,12 @@ def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, b
         now = os.lstat(full)
     if now is None or signature(now) != signature(about):
         if stored and about.st_size > LARGE:  # what was copied may be neither the old content nor the new
-            _remove_if_wrong(work.location, sha256)
+            with suppress(FileNotFoundError):
+                if work.location.sha256(object_name(sha256)) != sha256:
+                    work.location.remove(object_name(sha256))
         raise _ChangedError(path)
     work.put.add(sha256)
     return sha256, stored
-
-
-def _remove_if_wrong(location: Location, sha256: str) -> None:
-    with suppress(FileNotFoundError):
-        if location.sha256(object_name(sha256)) != sha256:
-            location.remove(object_name(sha256))
-
-
-def _read(full: str, about: os.stat_result) -> memoryview:
-    with open_regular(full) as fd:
-        if signature(os.fstat(fd)) != signature(about):
-            raise _ChangedError(full)
-        return read_small(fd)
 
 
 def _store_missing(work: _Backup, tree: ModelTree, taken: dict[str, str]) -> None:

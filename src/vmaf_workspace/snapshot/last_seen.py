@@ -25,11 +25,6 @@ Seen = tuple[int, ...]  # a signature without its device, whose number may be an
 RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
 
 
-def is_unchanged(seen: Seen, now: Signature) -> bool:
-    """Whether a file is as it was seen last."""
-    return seen == now[:-1]
-
-
 def read_cache(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
     """What each file looked like, and its hash, by path; empty where nothing is known."""
     try:

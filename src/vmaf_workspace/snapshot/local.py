@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vmaf_workspace.disk.atomic import open_regular, read_regular
 from vmaf_workspace.disk.content import LARGE, copy_file, file_sha256, read_small, sync_file_system, write_all
+from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import Holder, create_locked, try_lock
@@ -99,8 +100,11 @@ class LocalDirectory:
         """Content, then name, then both flushed."""
         with self._part_of(name) as part:
             _write_new(part, content, 0o644, flush=True)
-        with location_errors_explained(self.url, f"write {name}", missing_is_an_answer=False):
-            _flush_directory(os.path.dirname(f"{self._top}/{name}"))
+        with (
+            location_errors_explained(self.url, f"write {name}", missing_is_an_answer=False),
+            open_directory(os.path.dirname(f"{self._top}/{name}"), follow=True) as fd,
+        ):
+            os.fsync(fd)
 
     def put(self, name: str, content: memoryview | Path, *, trusted: bool, source_inodes: Inodes = NO_INODES) -> bool:
         """A reflink where the file system has them, else copied by the kernel, else by us."""
@@ -242,13 +246,5 @@ def _write_new(path: str, content: bytes | memoryview, mode: int, *, flush: bool
         write_all(fd, content)
         if flush:
             os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _flush_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)

@@ -24,7 +24,8 @@ def open_location(at: str = "", *, root: Path | None = None) -> Location:
     Nothing is made yet. *root* is the workspace, which it may not lie in. Raises RefusedError for a directory in any
     workspace or with anybody else's files, UsageError for a URL that no installed driver knows.
     """
-    url = at.strip() or os.environ.get(VARIABLE, "").strip() or _default()
+    url = at.strip() or os.environ.get(VARIABLE, "").strip()
+    url = url or str(user_directory("data", remedy=f"set {VARIABLE} or give --at") / "backups")
     url = _LOCAL.sub("", url)  # what fsspec would reach by these is a directory, with links and a workspace around it
     if _URL.match(url):
         from vmaf_workspace.snapshot.remote import Remote
@@ -55,10 +56,6 @@ def disk_warning(location: Location, root: Path) -> str | None:
         f"the backups in {location.directory} are on the workspace's own disk, and would be lost with it; "
         f"--at, ws.backups or {VARIABLE} names another place"
     )
-
-
-def _default() -> str:
-    return str(user_directory("data", remedy=f"set {VARIABLE} or give --at") / "backups")
 
 
 def _check(directory: Path, root: Path | None) -> None:

@@ -124,7 +124,9 @@ def check_is_ours(location: Location, *, to_write: bool = False) -> None:
     if has_snapshot and not to_write:
         return
     deep = location.directory is not None or not has_snapshot  # a store lists but a thousand objects a request
-    strange = (None if has_snapshot else _strange_at_the_top(location)) or _strange(location, deep=deep)
+    at_the_top = () if has_snapshot else sorted(location.names(""))
+    strange = next((name for name in at_the_top if name not in NAME_PATTERNS and not _LITTER.fullmatch(name)), None)
+    strange = strange or _strange(location, deep=deep)
     if strange is not None and has_snapshot:
         raise RefusedError(
             f"{location.url} holds {strange!r}, which is not ours, in a folder where we write and remove; nothing was "
@@ -135,10 +137,6 @@ def check_is_ours(location: Location, *, to_write: bool = False) -> None:
             f"{location.url} holds {strange!r} and no snapshot, so it is somebody's; "
             "nothing was made.\nName a place that is new or empty, or one with snapshots in it"
         )
-
-
-def _strange_at_the_top(location: Location) -> str | None:
-    return next((n for n in sorted(location.names("")) if n not in NAME_PATTERNS and not _LITTER.fullmatch(n)), None)
 
 
 def _strange(location: Location, *, deep: bool) -> str | None:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.disk.content import file_sha256, sync_file_system
@@ -182,7 +181,11 @@ def restore(
                 "restored\nsee what is there now (`ws.status`), then restore again"
             )
         token = os.urandom(8).hex()
-        steps = [_step(n, file, plan.seen.get(file.path)) for n, file in enumerate((*plan.new, *plan.replaced))]
+        steps = [
+            {"path": file.path, "staged": str(n), "was": plan.seen.get(file.path), "sha256": file.sha256 or None}
+            | ({} if file.link is None else {"link": file.link})
+            for n, file in enumerate((*plan.new, *plan.replaced))
+        ]
         steps += [{"path": path, "staged": None, "was": plan.seen[path], "sha256": None} for path in plan.extra]
         directories = {directory.path: directory.mode for directory in plan.directories}
         sizes = {file.path: file.size for file in plan.chosen}
@@ -282,11 +285,6 @@ def _check_free(root: Path, chosen: list[File], directories: list[Directory], tr
                     )
         if file.path in tree.modes or file.path in special:
             raise RefusedError(f"{root / file.path} is a directory, FIFO or device where a file must go; move it away")
-
-
-def _step(n: int, file: File, was: Signature | None) -> dict[str, Any]:
-    step = {"path": file.path, "staged": str(n), "was": was, "sha256": file.sha256 or None}
-    return step if file.link is None else {**step, "link": file.link}
 
 
 def _stage(

@@ -36,11 +36,6 @@ class Holders:
     is_every_file: bool
     lacking: tuple[str, ...]  # rests that none holds
 
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing would be lost."""
-        return self.is_every_file and not self.lacking
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WipePlan:
@@ -97,7 +92,11 @@ def holders_of(location: Location, wipe: WipePlan) -> Holders:
             verified[snapshot.id] = snapshot.id in verify(location, [snapshot.id], root=Path(wipe.plan.root)).whole
         return verified[snapshot.id]
 
-    holding = (each for each in newest_first if _holds(each, wipe.files) and is_whole(each))
+    def holds(snapshot: Snapshot) -> bool:
+        found = difference(snapshot.files, wipe.files)
+        return not (found.added or found.changed)
+
+    holding = (each for each in newest_first if holds(each) and is_whole(each))
     holder = next(holding, None) if wipe.files else None
     held = [] if holder is None else [holder.id]
     lacking = {content_of(file): file.path for file in wipe.rests}
@@ -108,11 +107,6 @@ def holders_of(location: Location, wipe: WipePlan) -> Holders:
             lacking = {content: path for content, path in lacking.items() if content not in there}
     is_every_file = holder is not None or not wipe.files
     return Holders(ids=tuple(held), is_every_file=is_every_file, lacking=tuple(sorted(lacking.values())))
-
-
-def _holds(snapshot: Snapshot, files: tuple[File, ...]) -> bool:
-    found = difference(snapshot.files, files)
-    return not (found.added or found.changed)
 
 
 @contextmanager
