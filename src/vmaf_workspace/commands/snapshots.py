@@ -25,8 +25,7 @@ def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: boo
     from vmaf_workspace.commands.tables import progress
     from vmaf_workspace.snapshot.backup import backup
 
-    root = located(workspace).path
-    location = _location(at, root, warn=True)
+    root, location = _root_and_location(workspace, at, warn=True)
     if not guard.check(root):
         raise RefusedError(
             f"there is no workspace at {root}, so there is nothing to back up; `ws.where` says why there"
@@ -43,7 +42,7 @@ def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot import store
 
-    location = _location(at, located(workspace).path)
+    _, location = _root_and_location(workspace, at)
     with spinner("reading the snapshots"):
         found = store.list_snapshots(location)
     snapshot_tables.show_snapshots(found, location.url, json=json)
@@ -67,8 +66,7 @@ def verify(
 
     if quick and restore:
         raise UsageError("--quick and --restore: one or the other")
-    root = located(workspace).path
-    location = _location(at, root)
+    root, location = _root_and_location(workspace, at)
     depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
     chosen = [store.find_id(location, snapshot, root=root)] if snapshot else None
     with progress("verifying") as show:
@@ -100,8 +98,7 @@ def restore_models(
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.staging import RESTORE, finish_interrupted
 
-    root = located(workspace).path
-    location = _location(at, root)
+    root, location = _root_and_location(workspace, at)
     chosen = store.find_snapshot(location, snapshot, root=root)
     if snapshot.strip() in ("", store.LATEST):
         _warn_of_future(location, root, chosen)
@@ -138,8 +135,7 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
     from vmaf_workspace.snapshot.tree import stopped_wipe
     from vmaf_workspace.wording import print_list
 
-    root = located(workspace).path
-    location = _location(at, root)
+    root, location = _root_and_location(workspace, at)
     older = store.find_snapshot(location, snapshot, root=root)
     if snapshot.strip() in ("", store.LATEST):
         _warn_of_future(location, root, older)
@@ -179,7 +175,7 @@ def forget(
         monthly=flags.count(keep_monthly, "--keep-monthly", of="snapshots") if keep_monthly else 0,
         within_s=flags.seconds(keep_within, "--keep-within") if keep_within else 0.0,
     )
-    location = _location(at, located(workspace).path)
+    _, location = _root_and_location(workspace, at)
     verdicts = retention.plan_forget(
         store.list_snapshots(location),
         keep,
@@ -213,7 +209,7 @@ def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: boo
     from vmaf_workspace.commands.tables import progress
     from vmaf_workspace.snapshot import store
 
-    location = _location(at, located(workspace).path)
+    _, location = _root_and_location(workspace, at)
     with progress("pruning") as show:
         pruned = store.prune(location, dry_run=dry_run, progress=show)
     snapshot_tables.show_prune(pruned, location.url, dry_run=dry_run, json=json)
@@ -237,6 +233,7 @@ def wipe_models(
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
     from vmaf_workspace.snapshot import wipe
+    from vmaf_workspace.snapshot.locate import open_location
     from vmaf_workspace.snapshot.manifest import short_id
 
     root = located(workspace).path
@@ -251,7 +248,7 @@ def wipe_models(
             refuse_live_runs(root, "wipe the models of")
             if not json:
                 tables.print_plan(found.plan)
-            location = None if without_snapshot else _location(at, root)
+            location = None if without_snapshot else open_location(at, root=root)
             if location is not None:
                 if yes and not dry_run:
                     until_removed.enter_context(wipe.holding_off_prune(location))
@@ -359,13 +356,14 @@ COMMANDS = (
 )
 
 
-def _location(at: str, root: Path, *, warn: bool = False) -> Location:
+def _root_and_location(workspace: str, at: str, *, warn: bool = False) -> tuple[Path, Location]:
     from vmaf_workspace.snapshot.locate import disk_warning, open_location
 
+    root = located(workspace).path
     found = open_location(at, root=root)
     if warn and (warning := disk_warning(found, root)):
         print(f"warning: {warning}", file=sys.stderr)
-    return found
+    return root, found
 
 
 def _warn_of_future(location: Location, root: Path, latest: Snapshot | None) -> None:

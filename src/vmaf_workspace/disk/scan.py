@@ -101,12 +101,7 @@ class _Walk:
         """Count what is in the directory *fd*, each directory on the way held open."""
         for name in self._count_entries(fd, prefix):
             path = f"{prefix}{name}"
-            try:
-                child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                self._note_unseen(path, error)
+            if (child := self._open(fd, name, path)) is None:
                 continue
             try:
                 if self.mount is not None and mount_id(child) != self.mount:
@@ -133,12 +128,7 @@ class _Walk:
                         here = _open_parent(here, above[-1][2])
                     continue
                 path = f"{prefix}{(name := waiting.pop())}"
-                try:
-                    child = os.open(name, OPEN_DIRECTORY, dir_fd=here)
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    self._note_unseen(path, error)
+                if (child := self._open(here, name, path)) is None:
                     continue
                 if self.mount is not None and mount_id(child) != self.mount:
                     os.close(child)
@@ -153,6 +143,15 @@ class _Walk:
                 above.append((f"{path}/", below, _inode(here)))
         finally:
             os.close(here)
+
+    def _open(self, fd: int, name: str, path: str) -> int | None:
+        try:
+            return os.open(name, OPEN_DIRECTORY, dir_fd=fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._note_unseen(path, error)
+            return None
 
     def _note_unseen(self, path: str, error: OSError) -> None:
         self.usage.problems.append((path, error.strerror or str(error)))

@@ -25,19 +25,32 @@ def remove_tree(parent: int, name: str) -> list[tuple[str, str]]:
     mount = mount_id(parent)
     while trees:
         tree = trees.pop()
-        try:
-            with _open_readable(tree, parent) as fd:
-                if mount_id(fd) != mount:
-                    failures.append((tree, "something is mounted here; unmount it first"))
-                    continue
-                _empty_directory(fd, tree, 1, mount, failures, parent, trees)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            failures.append((tree, error.strerror or str(error)))
-            continue
-        remove_or_note(os.rmdir, tree, parent, tree, failures)
+        _remove_directory(parent, tree, tree, 1, mount, failures, parent, trees)
     return failures
+
+
+def _remove_directory(
+    parent: int,
+    name: str,
+    path: str,
+    depth: int,
+    mount: int,
+    failures: list[tuple[str, str]],
+    top: int,
+    trees: list[str],
+) -> None:
+    try:
+        with _open_readable(name, parent) as fd:
+            if mount_id(fd) != mount:
+                failures.append((path, "something is mounted here; unmount it first"))
+                return
+            _empty_directory(fd, path, depth, mount, failures, top, trees)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        failures.append((path, error.strerror or str(error)))
+        return
+    remove_or_note(os.rmdir, name, parent, path, failures)
 
 
 def _empty_directory(
@@ -54,12 +67,7 @@ def _empty_directory(
         _make_writable(fd)
     for name, is_directory in entries:
         if not is_directory:
-            try:
-                os.unlink(name, dir_fd=fd)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                failures.append((f"{prefix}/{name}", error.strerror or str(error)))
+            remove_or_note(os.unlink, name, fd, f"{prefix}/{name}", failures)
             continue
         path = f"{prefix}/{name}"
         if depth >= DEEPEST:  # too deep to hold every directory open: bring it up beside the tree, for later
@@ -71,18 +79,7 @@ def _empty_directory(
             else:
                 trees.append(up)
             continue
-        try:
-            with _open_readable(name, fd) as child:
-                if mount_id(child) != mount:
-                    failures.append((path, "something is mounted here; unmount it first"))
-                    continue
-                _empty_directory(child, path, depth + 1, mount, failures, top, trees)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            failures.append((path, error.strerror or str(error)))
-            continue
-        remove_or_note(os.rmdir, name, fd, path, failures)
+        _remove_directory(fd, name, path, depth + 1, mount, failures, top, trees)
 
 
 @contextmanager

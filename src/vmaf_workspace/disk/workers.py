@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 from vmaf_workspace.errors import WorkspaceError
 
 Job = TypeVar("Job")
+Progress = Callable[[int, int], None]  # gets (done, in all), most often bytes
 NO_MORE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # processes, memory, descriptors
 BATCH = 16  # jobs handed over at a time: one by one costs as much as hashing a small file
 
@@ -184,6 +185,10 @@ def _as_error(kind: str, *arguments: Any) -> Exception:
     for known in kinds:
         kinds += known.__subclasses__()
     return next((known(*arguments) for known in kinds if known.__name__ == kind), OSError(*arguments))
+
+
+def no_progress(done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def cores() -> int:

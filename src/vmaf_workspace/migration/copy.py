@@ -16,7 +16,7 @@ from typing import Any
 
 from vmaf_workspace.disk.content import copy_range
 from vmaf_workspace.disk.scan import BLOCK
-from vmaf_workspace.disk.workers import WorkerPool
+from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.migration.limits import COARSEST_NS, clashing_names
 from vmaf_workspace.migration.tree import Tree, read_tree
@@ -35,7 +35,7 @@ def copy(
     *,
     without: Sequence[str] = (),
     modes: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Copy *tree*, which lies at *source*, to *target*; what is there and not in *tree* goes, *without* apart.
 
@@ -80,7 +80,7 @@ def compare(
     *,
     without: Sequence[str] = (),
     modes: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Read both trees and raise unless they are the same: WorkspaceError for a copy that differs, InUseError for a
 
@@ -178,7 +178,7 @@ def _has_changed(tree: Tree, source: str, path: str) -> bool:
 
 
 def _in_batches(
-    tree: Tree, work: Callable[[list[list[str]]], dict[str, Any]], progress: Callable[[int, int], None] | None
+    tree: Tree, work: Callable[[list[list[str]]], dict[str, Any]], progress: Progress
 ) -> Iterator[tuple[str, str, int]]:
     """(path, problem, errno) of what failed; `work` on all files, in batches, in children."""
     batches: list[list[list[str]]] = [[]]
@@ -197,8 +197,7 @@ def _in_batches(
             elif answer:
                 yield answer["path"], answer["problem"], answer["errno"]
             done += sizes[index]
-            if progress is not None:
-                progress(done, total)
+            progress(done, total)
 
 
 def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:

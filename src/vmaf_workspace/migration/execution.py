@@ -34,7 +34,7 @@ from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, MARKER, PLACEHOLDER, 
 from vmaf_workspace.disk.atomic import write_into
 from vmaf_workspace.disk.scan import open_directory, open_directory_below
 from vmaf_workspace.disk.trust import why_untrusted
-from vmaf_workspace.disk.workers import WorkerPool
+from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.identity import carry_identity
 from vmaf_workspace.live.lock import migration_lock, open_paths_below, removal_lock
@@ -58,10 +58,10 @@ from vmaf_workspace.setup import adopt, setup, write_errors_explained
 MANY = 16  # entries below the subdirectories from which on removing them is worth children
 MOVED_AWAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}  # another file has the name now, or none
 REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
-Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
+StartProgress = Callable[[str], Progress]  # what is done -> the bar it moves
 
 
-def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> Migration:
+def migrate(source: Path, target: Path, *, progress: StartProgress | None = None) -> Migration:
     """Move the workspace *source* to *target*, or go on where an earlier call was stopped.
 
     Raises RefusedError where either end may not be used so, InUseError for live runs and sessions, WorkspaceError
@@ -270,7 +270,7 @@ def _open_paths(root: Path) -> list[tuple[str, int]]:
 
 
 def _copy_and_switch(
-    source: Path, target: Path, journal: dict[str, Any], progress: Progress | None, *, modes: bool
+    source: Path, target: Path, journal: dict[str, Any], progress: StartProgress | None, *, modes: bool
 ) -> None:
     from vmaf_workspace.disk.content import sync_file_system
     from vmaf_workspace.migration import copy
@@ -300,9 +300,9 @@ def _copy_and_switch(
         copy.set_owner_and_mode(
             str(stage / MARKER), os.lstat(source / MARKER), modes=modes
         )  # root may be moving what is another user's
-        bar = progress("copying") if progress else None
+        bar = progress("copying") if progress else no_progress
         copy.copy(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
-        bar = progress("comparing") if progress else None
+        bar = progress("comparing") if progress else no_progress
         with WorkerPool([str(stage)], sync, at_most=1) as syncing:  # the disk works while we compare
             copy.compare(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
             for _, is_synced in syncing:
@@ -319,7 +319,7 @@ def _copy_and_switch(
         os.rename(stage, target)
 
 
-def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:
+def _remove_source(source: Path, target: Path, progress: StartProgress | None) -> list[tuple[str, str]]:
     """Remove what was copied, if it still is that; what could not go, as (path, why)."""
     journal, aside = read_journal(target), trash_of(source)
     if state_of(journal, source, target) is MigrationState.COMPARED:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from vmaf_workspace import guard
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.disk.scan import OPEN_DIRECTORY, Usage, mount_id, open_directory, usage_of
 from vmaf_workspace.disk.unlink import TRASH, remove_or_note, remove_tree
-from vmaf_workspace.disk.workers import WorkerPool
+from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import removal_lock
 from vmaf_workspace.removal.candidates import CLEAN, liveness, open_entries, refuse_live_runs
@@ -54,7 +53,7 @@ class Report:
         return not self.failures and not self.changed and not any(kept.failed for kept in self.kept)
 
 
-def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -> Report:
+def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
     """Remove what *plan* lists and still is what it was; *progress* gets (bytes removed, bytes of the plan) as it goes.
 
     Raises RefusedError where the workspace is no longer ours, InUseError where another cleaner is at work. Failures
@@ -87,8 +86,7 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
             for index, result in children:
                 _add_to_report(report, jobs[index], result, links)
                 done += jobs[index].disk_bytes
-                if progress is not None:
-                    progress(done, plan.disk_bytes)
+                progress(done, plan.disk_bytes)
     return report
 
 

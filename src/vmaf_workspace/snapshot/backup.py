@@ -16,7 +16,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from pathlib import Path
 from vmaf_workspace import guard
 from vmaf_workspace.disk.atomic import open_regular
 from vmaf_workspace.disk.content import LARGE, file_sha256, read_small
-from vmaf_workspace.disk.workers import map_unordered
+from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, locked_directories
 from vmaf_workspace.identity import identity
@@ -86,7 +86,7 @@ class _Backup:
     location: Location
     trust: _KnownObjects
     unchanged: dict[str, tuple[last_seen.Seen, str]]  # by path: what it looked like, hash
-    progress: Callable[[int, int], None] | None
+    progress: Progress
     total: int = 0
     done: int = 0
     read: int = 0
@@ -103,7 +103,7 @@ def backup(
     note: str = "",
     pin: bool = False,
     is_safety: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> BackupReport:
     """Take a snapshot of the models of the workspace *root*; *progress* gets (bytes done, bytes in all).
 
@@ -355,8 +355,7 @@ def _missing(work: _Backup, tree: ModelTree, objects: dict[str, str]) -> dict[st
 
 def _advance(work: _Backup, size: int) -> None:
     work.done += size
-    if work.progress is not None:
-        work.progress(work.done, work.total)
+    work.progress(work.done, work.total)
 
 
 class _KnownObjects:

@@ -15,14 +15,14 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmaf_workspace import guard
 from vmaf_workspace.disk.content import file_sha256, sync_file_system
-from vmaf_workspace.disk.workers import cores, map_unordered
+from vmaf_workspace.disk.workers import Progress, cores, map_unordered, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.live.lock import removal_lock
@@ -147,11 +147,7 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> RestorePl
 
 
 def restore(
-    plan: RestorePlan,
-    location: Location,
-    *,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    plan: RestorePlan, location: Location, *, overwrite: bool = False, progress: Progress = no_progress
 ) -> RestoreReport:
     """Do what *plan* says; *progress* gets (bytes done, bytes in all).
 
@@ -288,11 +284,7 @@ def _check_free(root: Path, chosen: list[File], directories: list[Directory], tr
 
 
 def _stage(
-    plan: RestorePlan,
-    location: Location,
-    token: str,
-    report: RestoreReport,
-    progress: Callable[[int, int], None] | None,
+    plan: RestorePlan, location: Location, token: str, report: RestoreReport, progress: Progress
 ) -> dict[str, list[int]]:
     """Copy every file out of *location*, each hash checked; what tells each copy, by the path that it is for."""
     places = {subdir: staging_directory(plan.tops[subdir], token) for subdir in BACKED_UP}
@@ -321,8 +313,7 @@ def _stage(
     for n, made_now in map_unordered(range(len(files)), copy, at_most=location.at_once, may_fork=location.may_fork):
         made[files[n].path] = made_now
         report.apparent_bytes += files[n].size
-        if progress is not None:
-            progress(report.apparent_bytes, total)
+        progress(report.apparent_bytes, total)
     return made
 
 

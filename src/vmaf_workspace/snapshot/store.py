@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from vmaf_workspace.disk.workers import Progress, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.identity import Place, is_foreign_turn, owner
@@ -272,17 +273,26 @@ def list_snapshots(location: Location) -> list[ListedSnapshot]:
     """Every snapshot, oldest first."""
     pins, verified = location.sizes("pins"), noted_names(location, "verified")
     relied = {name.removeprefix("pins/"): _read_reliance(location, name) for name, size in pins.items() if size}
-    found = (
-        _listed(
-            location,
-            i,
-            pinned=f"pins/{i}" in pins and relied.get(i) is None,  # what cannot be read counts as pinned
-            verified=i in verified,
-            relied_on=relied.get(i),
+    found = []
+    for i in list_ids(location):
+        snapshot, problem = None, None
+        try:
+            snapshot = load_snapshot(location, i)
+        except GoneError:
+            continue
+        except (DamagedError, RefusedError) as error:
+            problem = str(error)
+        found.append(
+            ListedSnapshot(
+                id=i,
+                snapshot=snapshot,
+                problem=problem,
+                pinned=f"pins/{i}" in pins and relied.get(i) is None,  # what cannot be read counts as pinned
+                verified=i in verified,
+                relied_on=relied.get(i),
+            )
         )
-        for i in list_ids(location)
-    )
-    return [listed for listed in found if listed is not None]
+    return found
 
 
 def note_reliance(location: Location, snapshot_id: str, root: Path, contents: Iterable[str]) -> None:
@@ -329,9 +339,7 @@ class PruneReport:
     kept_fresh: int  # named by no snapshot, too young to tell in this location
 
 
-def prune(
-    location: Location, *, dry_run: bool = False, progress: Callable[[int, int], None] | None = None
-) -> PruneReport:
+def prune(location: Location, *, dry_run: bool = False, progress: Progress = no_progress) -> PruneReport:
     """Remove the objects that no snapshot names; *progress* gets (bytes done, bytes in all).
 
     Safe beside a backup: each announces itself before it looks for the other, so at least one of them sees the other.
@@ -378,7 +386,7 @@ def announced_backup(location: Location, command: str) -> Iterator[None]:
         yield
 
 
-def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], None] | None) -> PruneReport:
+def _prune(location: Location, *, dry_run: bool, progress: Progress) -> PruneReport:
     there = location.sizes("objects")
     named: set[str] = set()
     listed = list_ids(location)
@@ -400,8 +408,7 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
         objects += 1
         apparent_bytes += size
         done += size
-        if progress is not None:
-            progress(done, total)
+        progress(done, total)
     for sha256 in () if dry_run else noted_names(location, "damaged") - named:
         if NAME_PATTERNS["damaged"].fullmatch(f"damaged/{sha256}"):
             location.remove(f"damaged/{sha256}")
@@ -431,19 +438,3 @@ def _needed_objects(location: Location, snapshot_id: str) -> set[str]:
             f"{error}\nnothing was pruned, as nobody can tell what that snapshot needs\n"
             f"once nothing in it is missed, move {location.url}/{manifest_name(snapshot_id)} away"
         ) from error
-
-
-def _listed(
-    location: Location, snapshot_id: str, *, pinned: bool, verified: bool, relied_on: Reliance | None
-) -> ListedSnapshot | None:
-    try:
-        snapshot, problem = load_snapshot(location, snapshot_id), None
-    except GoneError:
-        return None
-    except WorkspaceError as error:
-        if not isinstance(error, DamagedError) and error.exit_code != 3:
-            raise
-        snapshot, problem = None, str(error)
-    return ListedSnapshot(
-        id=snapshot_id, snapshot=snapshot, problem=problem, pinned=pinned, verified=verified, relied_on=relied_on
-    )

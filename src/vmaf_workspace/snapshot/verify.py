@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from vmaf_workspace.disk.scan import files_below
-from vmaf_workspace.disk.workers import map_unordered
+from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.snapshot.local import inodes_of
@@ -59,7 +59,7 @@ def verify(
     depth: Depth = Depth.HASHES,
     loaders: Sequence[LoadModel] | None = None,
     root: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> VerifyReport:
     """Check these snapshots, all by default; *progress* gets (bytes done, bytes in all).
 
@@ -145,7 +145,7 @@ def _wrong_objects(
     report: VerifyReport,
     *,
     quick: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress,
 ) -> dict[str, str]:
     """What is wrong, by hash, of the objects that are not as they should be."""
     wrong: dict[str, str] = {}
@@ -177,8 +177,7 @@ def _wrong_objects(
         report.apparent_bytes += objects[hashes[n]]
         if problem is not None:
             wrong[hashes[n]] = problem
-        if progress is not None:
-            progress(report.apparent_bytes, total)
+        progress(report.apparent_bytes, total)
     return wrong
 
 
