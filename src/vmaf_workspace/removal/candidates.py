@@ -199,11 +199,7 @@ def _scratch(
                 fd = stack.enter_context(open_directory(real))
                 names = sorted(set(os.listdir(fd)) - KEPT_NAMES)
             except OSError as error:
-                yield (
-                    subdir,
-                    "",
-                    Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", use=Use.STUCK),
-                )
+                yield (subdir, "", Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", use=Use.STUCK))
                 continue
 
             judge = partial(

@@ -30,7 +30,7 @@ from vmaf_workspace.groups import BACKED_UP, locked_directories
 from vmaf_workspace.identity import identity
 from vmaf_workspace.live.lock import migration_lock
 from vmaf_workspace.setup import identify_for_snapshot
-from vmaf_workspace.snapshot import last_seen
+from vmaf_workspace.snapshot import hash_cache
 from vmaf_workspace.snapshot.local import inodes_of
 from vmaf_workspace.snapshot.location import NO_INODES, Inodes, Location
 from vmaf_workspace.snapshot.manifest import (
@@ -85,7 +85,7 @@ class _Backup:
     root: Path
     location: Location
     trust: _KnownObjects
-    unchanged: dict[str, tuple[last_seen.Seen, str]]  # by path: what it looked like, hash
+    unchanged: dict[str, tuple[hash_cache.Seen, str]]  # by path: what it looked like, hash
     progress: Progress
     total: int = 0
     done: int = 0
@@ -113,7 +113,7 @@ def backup(
     """
     finish_interrupted(root, "backup-models")
     with migration_lock(root), announced_backup(location, "ws.backup-models"):
-        cache = last_seen.read_cache(root, location.url)
+        cache = hash_cache.read(root, location.url)
         listed = list_ids(location)
         work = _Backup(root, location, _KnownObjects(location, listed, root), cache, progress)
         place = _root_state(root)
@@ -138,7 +138,7 @@ def backup(
         for sha256 in work.trust.damaged & set(taken.values()):
             location.remove(f"damaged/{sha256}")
         dated_later = _dated_later(work, snapshot_id, listed)
-    last_seen.write_cache(
+    hash_cache.write(
         root, location.url, {path: (signature(tree.found[path]), sha) for path, sha in taken.items() if sha}
     )
     return BackupReport(

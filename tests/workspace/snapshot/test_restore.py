@@ -750,7 +750,8 @@ sys.exit(main(sys.argv[4:]))
 
 
 @pytest.mark.parametrize(
-    ("step", "when"), [("_stage", "after"), ("write_journal", "before"), ("put_in_place", "after"), ("plan_restore", "after")]
+    ("step", "when"),
+    [("_stage", "after"), ("write_journal", "before"), ("put_in_place", "after"), ("plan_restore", "after")],
 )
 def test_a_restore_into_a_directory_that_was_swapped_meanwhile_reports_what_is_on_disk(
     step: str, when: str, tmp_path: Path

@@ -25,7 +25,7 @@ Seen = tuple[int, ...]  # a signature without its device, whose number may be an
 RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
 
 
-def read_cache(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
+def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
     """What each file looked like, and its hash, by path; empty where nothing is known."""
     try:
         data = read_object(_file(root, url))
@@ -36,7 +36,7 @@ def read_cache(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
         return {}
 
 
-def write_cache(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None:
+def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None:
     """Keep *files* for the next time, but those too fresh to be told from a later version."""
     racy_ns = time.time_ns() - int(RACY_S * 1e9)
     kept = {path: (seen[:-1], sha) for path, (seen, sha) in files.items() if max(seen[1], seen[2]) < racy_ns}
