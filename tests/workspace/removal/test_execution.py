@@ -169,14 +169,14 @@ def in_children(code: str) -> str:
 
 
 def test_each_job_comes_back_once_with_its_index() -> None:
-    out = in_children("print(sorted(Children(list('abcdefg'), str.upper, at_most=3)))")
+    out = in_children("print(sorted(WorkerPool(list('abcdefg'), str.upper, at_most=3)))")
     assert out == str([(i, c) for i, c in enumerate("ABCDEFG")]) + "\n"
-    assert in_children("print(list(Children([], str.upper, at_most=3)))") == "[]\n"
+    assert in_children("print(list(WorkerPool([], str.upper, at_most=3)))") == "[]\n"
 
 
 def test_bytes_that_are_no_utf8_and_long_results_survive_the_pipe() -> None:
     out = in_children(
-        "print([r == chr(0xdcff) * 300000 for _, r in Children([1, 2], lambda j: chr(0xdcff) * 300000, at_most=2)])"
+        "print([r == chr(0xdcff) * 300000 for _, r in WorkerPool([1, 2], lambda j: chr(0xdcff) * 300000, at_most=2)])"
     )
     assert out == "[True, True]\n"
 
@@ -188,7 +188,7 @@ def work(job):
     if job == 2:
         {death}
     return job
-print(sorted(Children([0, 1, 2, 3, 4, 5], work, at_most=2), key=str))
+print(sorted(WorkerPool([0, 1, 2, 3, 4, 5], work, at_most=2), key=str))
 """
     assert in_children(code) == str([(0, 0), (1, 1), (2, None), (3, 3), (4, None), (5, 5)]) + "\n"
 
@@ -203,7 +203,7 @@ def work(error):
 files = [OSError(28, "No space left", "/a b"), FileNotFoundError(2, "gone", "/x")]
 for error in [*files, RefusedError("no"), DamagedError("cut")]:
     try:
-        list(Children([error] * 3, work, at_most=2, may_fork={may_fork}))
+        list(WorkerPool([error] * 3, work, at_most=2, may_fork={may_fork}))
     except (OSError, RefusedError, DamagedError) as raised:
         print(type(raised) is type(error), str(raised) == str(error), getattr(raised, "filename", None))
 """
@@ -211,7 +211,7 @@ for error in [*files, RefusedError("no"), DamagedError("cut")]:
 
 
 def test_work_that_may_not_be_forked_stays_in_its_process() -> None:
-    code = "print({pid == os.getpid() for _, pid in Children([1, 2], lambda _: os.getpid(), at_most=2, may_fork=%s)})"
+    code = "print({pid == os.getpid() for _, pid in WorkerPool([1, 2], lambda _: os.getpid(), at_most=2, may_fork=%s)})"
     assert [in_children(code % may) for may in (True, False)] == ["{False}\n", "{True}\n"]
 
 
@@ -247,7 +247,7 @@ def test_leaving_early_ends_the_children() -> None:
         """
 import time
 pids = []
-with Children([1, 2], lambda job: time.sleep(60), at_most=2) as children:
+with WorkerPool([1, 2], lambda job: time.sleep(60), at_most=2) as children:
     pids = list(children._children.values())
 print(len(pids), [os.path.exists(f"/proc/{pid}") for pid in pids])
 """

@@ -220,7 +220,7 @@ while True:
         print("ready", flush=True)
     time.sleep(0.05)
 """
-UNLOCKED_WRITER = LOCKED_WRITER.replace("    with writing(model):", "    if True:").replace(
+UNLOCKED_WRITER = LOCKED_WRITER.replace("    with model_lock(model):", "    if True:").replace(
     "os.utime(part, (long_ago, long_ago + n))", "pass"
 )
 
