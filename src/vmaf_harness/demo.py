@@ -15,7 +15,7 @@ from vmaf_workspace.commands import workspace
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
 from vmaf_workspace.disk.atomic import replacing
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.setup import ensure, write_errors_explained
 
 NAME = "demo"
 FRAMES = 48  # of each clip: two seconds, which is enough to see
@@ -144,7 +144,7 @@ def make_references(root: Path, given: Sequence[Path] = (), *, said: Callable[[s
         )
     ensure(root)
     directory = root / "dataset" / NAME
-    with explained(root):
+    with write_errors_explained(root):
         directory.mkdir(exist_ok=True)
         for clip in dict.fromkeys((*CLIPS, *PAIR)):
             _copy(_clips() / f"{clip}.mp4", directory / f"{clip}.mp4", said)

@@ -236,7 +236,7 @@ def import_results(
         print(f"left: {wording.count_text(done.of_several_models, 'metric')} of several models at once")
     if done.others:
         print(f"left: {wording.count_text(done.others, 'file')} that are no results")
-    wording.listing("left, because they cannot be imported:", done.problems, file=sys.stderr)
+    wording.print_list("left, because they cannot be imported:", done.problems, file=sys.stderr)
     return code
 
 

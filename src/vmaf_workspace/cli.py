@@ -14,7 +14,7 @@ from typing import Any
 from vmaf_workspace.commands.command import Command, as_flags, dry, run
 from vmaf_workspace.commands.lasting_stderr import drop
 from vmaf_workspace.commands.workspace import COMMANDS
-from vmaf_workspace.disk.trust import why_not
+from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.errors import FAILED, USAGE, UsageError, WorkspaceError
 
 HELP = ("-h", "--help")
@@ -170,7 +170,7 @@ def _invokes_config() -> Any:
             return super()._load_json(path)
 
         def _load_py(self, path: Any) -> Any:
-            if os.path.isfile(path) and why_not(path) is None:
+            if os.path.isfile(path) and why_untrusted(path) is None:
                 how = "write ws.path into a .yaml file"
                 print(f"warning: {path} is code, which only `invoke` runs; {how}", file=sys.stderr)
             raise FileNotFoundError(errno.ENOENT, "not read", path)
@@ -208,7 +208,7 @@ def _check_readable(file: Any) -> None:
     """
     if not os.path.isfile(file):  # nor is there what may not be looked at; a FIFO would never end
         raise FileNotFoundError(errno.ENOENT, "not there", file)
-    why = why_not(file) or why_not(os.path.realpath(file))
+    why = why_untrusted(file) or why_untrusted(os.path.realpath(file))
     if why is not None:
         print(f"warning: {file}, {why}, is not read; if you trust it, `chown` it to you", file=sys.stderr)
         raise FileNotFoundError(errno.ENOENT, "not read", file)

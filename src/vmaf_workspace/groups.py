@@ -31,7 +31,7 @@ def group_of(path: str) -> str:
 
 
 @contextmanager
-def writing(directory: Path) -> Iterator[None]:
+def model_lock(directory: Path) -> Iterator[None]:
     """Hold the lock of the models in *directory*; a second writer waits. Raises OSError where it is not there."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -41,7 +41,7 @@ def writing(directory: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def being_written(root: Path, directories: Iterable[str]) -> set[str]:
+def locked_directories(root: Path, directories: Iterable[str]) -> set[str]:
     """Which of *directories*, paths below *root*, somebody holds the lock of now."""
     held = set()
     for directory in directories:

@@ -11,8 +11,7 @@ import pwd
 from pathlib import Path
 
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS
-from vmaf_workspace.disk.atomic import read_whole
-from vmaf_workspace.disk.trust import is_everybodys, why_not
+from vmaf_workspace.disk.trust import is_world_shared, why_untrusted
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.locate import VARIABLE, checkout_at, find_checkout
 
@@ -57,7 +56,7 @@ def check_not_forbidden(root: Path, *, remedy: str = f"set {VARIABLE} to a direc
             raise RefusedError(f"{root} encloses {place}, {what}; {remedy}")
     if os.path.lexists(real / ".git") or checkout_at(real) is not None:
         raise RefusedError(f"{root} is a checkout's root, never a workspace; {remedy}")
-    here = _here()
+    here = _current_directory()
     if here is not None and real in here.parents and not is_marked(root) and not is_default_location(root):
         raise RefusedError(f"{root} encloses the current directory {here} and is not marked as a workspace")
 
@@ -91,7 +90,7 @@ def _why_no_marker(directory: Path) -> str | None:
         return f"a symlink to {os.readlink(marker)}, where a marker is a directory; remove it, then run `ws.setup`"
     if not os.path.isdir(marker):
         return "it is no directory, as our marker is; remove it, then run `ws.setup`"
-    if (why := why_not(marker, top=directory)) is not None:
+    if (why := why_untrusted(marker, top=directory)) is not None:
         return (
             f"a directory {why}.\n"
             f"Nothing is touched on its word. If you trust it: `chown -R` it to the owner of {directory}, or to you;\n"
@@ -159,7 +158,7 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
                 )
         if target == real_root or target in real_root.parents or real_root in target.parents:
             raise RefusedError(f"{path} is a symlink to {target}, which overlaps the workspace itself")
-        if is_everybodys(target):
+        if is_world_shared(target):
             raise RefusedError(
                 f"{path} is a symlink to {target}, which everybody shares; make a directory of your own in it, "
                 "and lead the link there"
@@ -183,12 +182,9 @@ def subdirectory_targets(root: Path, *, marked: bool) -> dict[str, Path]:
 
 def owner_of(target: Path, name: str) -> str:
     """The workspace whose subdirectory *name* the directory *target* was marked for, "" where that is not known."""
-    import json
+    from vmaf_workspace.disk.json_file import read_object
 
-    try:
-        return str(json.loads(read_whole(target / MARKER / name, at_most=LARGEST))["of"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
+    return str(read_object(target / MARKER / name, at_most=LARGEST).get("of", ""))
 
 
 def _is_empty(directory: Path) -> bool:
@@ -204,11 +200,11 @@ def _forbidden(real: Path) -> list[tuple[Path, str]]:
     places = [(Path("/"), "the root of the file system")]
     homes = {os.environ.get("HOME", "").strip(), _home_of_record()}
     places += [(Path(os.path.realpath(home)), "a home directory") for home in sorted(homes) if home]
-    for start in filter(None, (_here(), real)):
+    for start in filter(None, (_current_directory(), real)):
         checkout = find_checkout(start, anybodys=True)
         if checkout is not None:
             places.append((Path(os.path.realpath(checkout.root)), "a checkout"))
-    here = _here()
+    here = _current_directory()
     for place in (here, *here.parents) if here is not None else ():
         if os.path.lexists(place / ".git"):
             places.append((Path(os.path.realpath(place)), "a checkout"))
@@ -223,7 +219,7 @@ def _home_of_record() -> str:
         return ""
 
 
-def _here() -> Path | None:
+def _current_directory() -> Path | None:
     try:
         return Path.cwd()
     except FileNotFoundError:

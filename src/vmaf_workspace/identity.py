@@ -24,8 +24,8 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.disk.atomic import put, read_whole
-from vmaf_workspace.disk.path_text import here, stored
+from vmaf_workspace.disk.atomic import read_regular, write_into
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8, read_object
 from vmaf_workspace.guard import LARGEST
 
 WORKSPACE = "workspace.json"  # in the marker: of a workspace, rather than of the place of one subdirectory
@@ -48,14 +48,14 @@ class Place:
         return cls(socket.gethostname(), _machine(), os.path.realpath(root))
 
     @classmethod
-    def read(cls, data: Any) -> Place:
+    def from_json(cls, data: Any) -> Place:
         """From JSON; ValueError for anything else."""
         if not isinstance(data, list) or len(data) != 3 or not all(isinstance(text, str) for text in data):
             raise ValueError(f"{str(data)[:80]!r}: expected host, machine and path")
         return cls(*data)
 
     def as_json(self) -> list[str]:
-        """What `read` reads."""
+        """What `from_json` reads."""
         return [self.host, self.machine, self.path]
 
     def is_same(self, other: Place) -> bool:
@@ -104,7 +104,7 @@ def owner(root: Path) -> Owner:
     marker = _read(root)
     if marker is None:
         return Owner(place=here)
-    return _owner(root, here, marker, is_one=_looks_like_one)
+    return _owner(root, here, marker, is_one=_looks_the_same)
 
 
 def identity(root: Path) -> str:
@@ -112,13 +112,13 @@ def identity(root: Path) -> str:
     return owner(root).identity
 
 
-def begin(root: Path) -> bool:
+def ensure_identity(root: Path) -> bool:
     """Have the marker of *root* say who it is: a new identity where it has none, or another's. Whether it was made."""
     fresh = _as_marker(Owner(place=Place.of(root)), None)
     try:
-        put(root / MARKER, WORKSPACE, lambda inode: _as_json(fresh, inode), new=True)
+        write_into(root / MARKER, WORKSPACE, lambda inode: _as_json(fresh, inode), new=True)
     except FileExistsError:
-        marker, own = _read(root), _settled(root)
+        marker, own = _read(root), _probed_owner(root)
         wanted = _as_marker(own, marker)
         if wanted != marker or wanted.inode != _inode(root):
             with (
@@ -135,9 +135,9 @@ def take_turn(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
     *seen* is the newest turn of its identity in the backup location. The marker is written first: a turn whose
     snapshot never came only leaves a gap. Where it cannot be written, the owner takes none.
     """
-    with suppress(OSError), _alone(root):
-        own = _settled(root)
-        if own.identity and is_others(own, own.identity, *seen):
+    with suppress(OSError), _marker_lock(root):
+        own = _probed_owner(root)
+        if own.identity and is_foreign_turn(own, own.identity, *seen):
             own = replace(own, identity="", was=(), unlike=(*own.unlike, own.identity))
         marker = _as_marker(own, _read(root))
         marker = replace(marker, turn=marker.turn + 1, token=os.urandom(8).hex())
@@ -146,18 +146,18 @@ def take_turn(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
     return replace(owner(root), turn=0, token="")
 
 
-def is_others(own: Owner, identity: str, turn: int, token: str) -> bool:
+def is_foreign_turn(own: Owner, identity: str, turn: int, token: str) -> bool:
     """Whether a snapshot with this identity and turn is one that the workspace *own* never took."""
     return identity == own.identity and (turn > own.turn or (0 < turn == own.turn and token != own.token))
 
 
-def carry(root: Path, to: Path, *, final: Path) -> None:
+def carry_identity(root: Path, to: Path, *, final: Path) -> None:
     """Let the copy *to*, soon at *final*, be the same workspace as *root*, which goes; raises OSError."""
     own = owner(root)
     if own.identity:
         at = replace(own.place, path=os.path.realpath(final))
         marker = _as_marker(own, _read(root))
-        _write(to, replace(marker, at=at, was=_known((*marker.was, own.place), but=at)))
+        _write(to, replace(marker, at=at, was=_distinct((*marker.was, own.place), but=at)))
 
 
 def _owner(root: Path, here: Place, marker: _Marker, *, is_one: Callable[[Path, Path], bool]) -> Owner:
@@ -168,7 +168,7 @@ def _owner(root: Path, here: Place, marker: _Marker, *, is_one: Callable[[Path, 
     return Owner(
         place=here,
         identity=marker.id,
-        was=_known((*marker.was, at), but=here),
+        was=_distinct((*marker.was, at), but=here),
         turn=marker.turn,
         token=marker.token,
         unlike=marker.unlike,
@@ -179,18 +179,18 @@ def _is_original(root: Path, here: Place, at: Place, marker: _Marker, is_one: Ca
     """Whether the marker is in the workspace that it was written for, rather than in a copy."""
     if at.is_same(here):
         return True  # a restored disk image is here, too
-    if _is_there(at, here, marker):
+    if _is_still_there(at, here, marker):
         return is_one(root, Path(at.path))
     return marker.inode != 0 and marker.inode == _inode(root)  # moved, or seen from another host or container
 
 
-def _is_there(at: Place, here: Place, marker: _Marker) -> bool:
+def _is_still_there(at: Place, here: Place, marker: _Marker) -> bool:
     """Whether this workspace still is where its marker says: then *here* is a copy of it, or another mount."""
     other = None if at.path == here.path else _read(Path(at.path))
     return other is not None and other.id == marker.id
 
 
-def _looks_like_one(root: Path, other: Path) -> bool:
+def _looks_the_same(root: Path, other: Path) -> bool:
     """Whether two paths lead to one workspace, by reading alone; no tool copies the change time."""
     one, two = root / MARKER / WORKSPACE, other / MARKER / WORKSPACE
     with suppress(OSError):
@@ -198,13 +198,14 @@ def _looks_like_one(root: Path, other: Path) -> bool:
         if os.path.samestat(a, b):
             return True
         # Another mount of one file system may show other inodes and devices, never other times.
-        return (a.st_mtime_ns, a.st_ctime_ns) == (b.st_mtime_ns, b.st_ctime_ns) and _content(one) == _content(two)
+        if (a.st_mtime_ns, a.st_ctime_ns) == (b.st_mtime_ns, b.st_ctime_ns):
+            return read_regular(one, at_most=LARGEST) == read_regular(two, at_most=LARGEST)
     return False
 
 
-def _is_one(root: Path, other: Path) -> bool:
+def _is_same_workspace(root: Path, other: Path) -> bool:
     """Whether what is written in one is there in the other: not in a file system's own snapshot, which looks alike."""
-    if not _looks_like_one(root, other):
+    if not _looks_the_same(root, other):
         return False
     name = f".here-{os.urandom(8).hex()}"
     try:
@@ -215,9 +216,9 @@ def _is_one(root: Path, other: Path) -> bool:
             os.unlink(root / MARKER / name)
 
 
-def _settled(root: Path) -> Owner:
+def _probed_owner(root: Path) -> Owner:
     here, marker = Place.of(root), _read(root)
-    return Owner(place=here) if marker is None else _owner(root, here, marker, is_one=_is_one)
+    return Owner(place=here) if marker is None else _owner(root, here, marker, is_one=_is_same_workspace)
 
 
 def _as_marker(own: Owner, before: _Marker | None) -> _Marker:
@@ -225,20 +226,23 @@ def _as_marker(own: Owner, before: _Marker | None) -> _Marker:
     if not own.identity or before is None:
         return _Marker(id=os.urandom(16).hex(), at=own.place, unlike=own.unlike, made_at_s=int(time.time()))
     at, was = own.place, own.was
-    if before.at is not None and not before.at.is_same(at) and _is_there(before.at, at, before):
-        at, was = before.at, _known((*was, at), but=before.at)  # two mounts: it stays where it is, and is seen here too
+    if before.at is not None and not before.at.is_same(at) and _is_still_there(before.at, at, before):
+        at, was = (
+            before.at,
+            _distinct((*was, at), but=before.at),
+        )  # two mounts: it stays where it is, and is seen here too
     return replace(before, at=at, was=was)
 
 
-def _known(places: Iterable[Place], *, but: Place) -> tuple[Place, ...]:
+def _distinct(places: Iterable[Place], *, but: Place) -> tuple[Place, ...]:
     return tuple(dict.fromkeys(place for place in places if not place.is_same(but)))
 
 
 def _read(root: Path) -> _Marker | None:
     """What the marker of *root* says; None where it names nobody."""
     try:
-        about = here(json.loads(_content(root / MARKER / WORKSPACE)))
-        if not isinstance(about["id"], str) or not about["id"]:
+        about = paths_from_utf8(read_object(root / MARKER / WORKSPACE, at_most=LARGEST))
+        if not isinstance(about.get("id"), str) or not about["id"]:
             return None
         at = None
         if about.get("at"):
@@ -247,29 +251,27 @@ def _read(root: Path) -> _Marker | None:
         return _Marker(
             id=about["id"],
             at=at,
-            was=tuple(Place.read(place) for place in about.get("was", [])) if at else _migrated_from(root),
+            was=tuple(Place.from_json(place) for place in about.get("was", [])) if at else _migrated_from(root),
             inode=int(about.get("inode", 0)),
             turn=int(turn[0]),
             token=str(turn[1]),
             unlike=tuple(str(other) for other in about.get("unlike", [])),
             made_at_s=int(about.get("made_at_s", 0)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
         return None
 
 
 def _migrated_from(root: Path) -> tuple[Place, ...]:
     """Where a workspace was that an older version migrated, and that was not backed up since."""
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        journal = json.loads(read_whole(root / MARKER / MIGRATION, at_most=LARGEST, top=root))
-        place = Place.of(root)
-        if journal["to"] == place.path:
-            return (replace(place, path=str(journal["from"])),)
-    return ()
+    journal, place = read_object(root / MARKER / MIGRATION, at_most=LARGEST, top=root), Place.of(root)
+    if journal.get("to") != place.path or "from" not in journal:
+        return ()
+    return (replace(place, path=str(journal["from"])),)
 
 
 def _write(root: Path, marker: _Marker) -> None:
-    put(root / MARKER, WORKSPACE, lambda inode: _as_json(marker, inode))
+    write_into(root / MARKER, WORKSPACE, lambda inode: _as_json(marker, inode))
 
 
 def _as_json(marker: _Marker, inode: int) -> bytes:
@@ -278,12 +280,7 @@ def _as_json(marker: _Marker, inode: int) -> bytes:
         about |= {"host": marker.at.host, "machine": marker.at.machine, "at": marker.at.path}
     about |= {"inode": inode, "turn": [marker.turn, marker.token]}
     about |= {"was": [place.as_json() for place in marker.was], "unlike": list(marker.unlike)}
-    return json.dumps(stored(about)).encode() + b"\n"
-
-
-def _content(path: Path) -> bytes:
-    """A small file of ours."""
-    return read_whole(path, at_most=LARGEST)
+    return json.dumps(paths_to_utf8(about)).encode() + b"\n"
 
 
 def _inode(root: Path) -> int:
@@ -305,7 +302,7 @@ def _machine() -> str:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _marker_lock(root: Path) -> Iterator[None]:
     """Let one process at a time write the marker of *root*; where the file system has no locks, go on without.
 
     The marker file itself is locked, not its directory or the workspace, which whoever takes a turn may have locked.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from vmaf_workspace.disk.atomic import read_whole
-from vmaf_workspace.disk.trust import why_not
+from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.errors import UsageError, WorkspaceError
 
 VARIABLE = "VMAF_WORKSPACE"
@@ -63,7 +63,7 @@ def locate(explicit: str | os.PathLike[str] | None = None, *, environ: Mapping[s
         warnings = (f"{VARIABLE} is set but blank: it counts as unset; unset it, or give it a path",)
     here = current_directory()
     checkout = find_checkout(here)
-    warnings += _strangers(here, checkout)
+    warnings += _stranger_warnings(here, checkout)
     if checkout is not None:
         return Location(
             checkout.workspace, Source.CHECKOUT, f"default of the checkout that encloses {Path.cwd()}", warnings
@@ -97,7 +97,7 @@ def find_checkout(start: Path, *, anybodys: bool = False) -> Checkout | None:
     """
     for root in (start, *start.parents):
         checkout = checkout_at(root)
-        if checkout is not None and (anybodys or _why_not(checkout) is None):
+        if checkout is not None and (anybodys or _why_untrusted(checkout) is None):
             return checkout
     return None
 
@@ -113,27 +113,27 @@ def checkout_at(root: Path) -> Checkout | None:
     if not os.path.isfile(config):
         return None
     try:
-        text = read_whole(config, follow=True, at_most=LONGEST).decode("utf-8", "replace")
+        text = read_regular(config, follow=True, at_most=LONGEST).decode("utf-8", "replace")
     except OSError:
         return None
     return Checkout(root, earlier if VARIABLE in text else root / "workspace")
 
 
-def _why_not(checkout: Checkout) -> tuple[Path, str] | None:
+def _why_untrusted(checkout: Checkout) -> tuple[Path, str] | None:
     """What of *checkout* a stranger made, and why it does not count; its workspace may not be there yet."""
     root = checkout.root
     config = root / "python" / "vmaf" / "config.py"
-    ends = [checkout.workspace, *([config] if is_deaf(checkout) else [])]
+    ends = [checkout.workspace, *([config] if ignores_variable(checkout) else [])]
     for path in sorted({path for end in ends for path in (end, *end.parents) if root in path.parents}):
-        if (why := why_not(path, top=root)) is not None:
+        if (why := why_untrusted(path, top=root)) is not None:
             return path, why
     return None
 
 
-def _strangers(here: Path, found: Checkout | None) -> tuple[str, ...]:
+def _stranger_warnings(here: Path, found: Checkout | None) -> tuple[str, ...]:
     """A warning where a checkout nearer to *here* than *found* was passed over."""
     nearest = find_checkout(here, anybodys=True)
-    strange = None if nearest is None or nearest == found else _why_not(nearest)
+    strange = None if nearest is None or nearest == found else _why_untrusted(nearest)
     if nearest is None or strange is None:
         return ()
     path, why = strange
@@ -143,7 +143,7 @@ def _strangers(here: Path, found: Checkout | None) -> tuple[str, ...]:
     )
 
 
-def is_deaf(checkout: Checkout) -> bool:
+def ignores_variable(checkout: Checkout) -> bool:
     """Whether the harness of *checkout* does not read the variable, as upstream's: its place is at the root then."""
     return checkout.workspace == checkout.root / "workspace"
 

@@ -22,10 +22,10 @@ from vmaf_workspace.contract import (
     SUBDIRS,
     Loss,
 )
-from vmaf_workspace.disk.atomic import put
-from vmaf_workspace.disk.git_index import as_tracked
+from vmaf_workspace.disk.atomic import write_into
+from vmaf_workspace.disk.git_index import tracked_content
 from vmaf_workspace.errors import RefusedError, WorkspaceError
-from vmaf_workspace.identity import WORKSPACE, Owner, begin, take_turn
+from vmaf_workspace.identity import WORKSPACE, Owner, ensure_identity, take_turn
 from vmaf_workspace.locate import VARIABLE
 
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -45,9 +45,9 @@ def setup(root: Path) -> list[Path]:
         _check_may_become_ours(root)
     targets = guard.subdirectory_targets(root, marked=False)
     lacking = [name for name in BY_NAME if not os.path.lexists(root / name / PLACEHOLDER)]
-    tracked = as_tracked(root, [f"{name}/{PLACEHOLDER}" for name in lacking]) if lacking else {}
+    tracked = tracked_content(root, [f"{name}/{PLACEHOLDER}" for name in lacking]) if lacking else {}
     made: list[Path] = []
-    with explained(root):
+    with write_errors_explained(root):
         _mark(root, made)
         for subdir in SUBDIRS:
             directory = targets.get(subdir.name, root / subdir.name)
@@ -72,7 +72,7 @@ def ensure(root: Path) -> None:
         return
     guard.check_marker(root)
     if not guard.is_default_location(root):
-        found = removable(root)
+        found = removable_subdirs(root)
         if found and not guard.is_marked(root):  # asked last: another run may just have made it, and begun to write
             raise RefusedError(
                 f"{root} is not marked as a workspace and has files in {', '.join(found)}:\n"
@@ -82,14 +82,14 @@ def ensure(root: Path) -> None:
     setup(root)
 
 
-def removable(root: Path) -> list[str]:
+def removable_subdirs(root: Path) -> list[str]:
     """The subdirectories of *root* that hold a file which a clean or a purge would take; empty directories are none."""
     losable = [subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
     return [f"{name}/" for name in losable if any(set(files) - KEPT_NAMES for _, _, files in os.walk(root / name))]
 
 
 @contextmanager
-def explained(root: Path) -> Iterator[None]:
+def write_errors_explained(root: Path) -> Iterator[None]:
     """Turn the OSError of a write below *root* into a WorkspaceError with the workspace, the variable, the remedy."""
     try:
         yield
@@ -118,11 +118,11 @@ def explained(root: Path) -> Iterator[None]:
 def adopt(root: Path) -> None:
     """Mark a tree that the guard has let through unmarked: the default workspace of a checkout."""
     if not guard.is_marked(root):
-        with explained(root):
+        with write_errors_explained(root):
             _mark(root, [])
 
 
-def identify(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
+def identify_for_snapshot(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
     """Who the workspace *root* is in the snapshot that is about to be listed, its marker made if it has none.
 
     *seen* is the newest turn of its identity in the backup location, see `identity.take_turn`.
@@ -167,17 +167,17 @@ def _mark(directory: Path, made: list[Path], *, subdir: str = WORKSPACE, root: s
         made.append(marker)
     _write_once(marker / PLACEHOLDER, b"*\n", made)  # git never sees it
     if root is None:
-        made += [marker / WORKSPACE] if begin(directory) else []
+        made += [marker / WORKSPACE] if ensure_identity(directory) else []
         return
     about = json.dumps({"version": 1, "made_at_s": int(time.time()), "of": root}).encode() + b"\n"
     if os.path.lexists(marker / subdir) and guard.owner_of(directory, subdir) != root:
-        put(marker, subdir, lambda _: about)  # its workspace is gone, or leads elsewhere now
+        write_into(marker, subdir, lambda _: about)  # its workspace is gone, or leads elsewhere now
     _write_once(marker / subdir, about, made)
 
 
 def _write_once(path: Path, content: bytes, made: list[Path]) -> None:
     try:
-        put(path.parent, path.name, lambda _: content, new=True)
+        write_into(path.parent, path.name, lambda _: content, new=True)
     except FileExistsError:
         return
     made.append(path)

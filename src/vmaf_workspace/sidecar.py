@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.disk.atomic import read_whole
+from vmaf_workspace.disk.json_file import read_object
 
 REGISTRY = "registry.json"  # beside the models
 INT8 = ".int8"  # m.int8.onnx is m.onnx, quantised, and shares its sidecar
@@ -25,7 +24,7 @@ def sidecar_of(onnx: Path) -> Path:
 def onnx_of(path: Path) -> Path | None:
     """The model beside it that a `.json` describes; None where that is a model itself, or something else."""
     onnx = path.with_suffix(".onnx")
-    return onnx if path.suffix == ".json" and os.path.lexists(onnx) and "model_dict" not in read_object(path) else None
+    return onnx if path.suffix == ".json" and os.path.lexists(onnx) and "model_dict" not in read_card(path) else None
 
 
 def known_sha256(onnx: Path, about: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -37,7 +36,7 @@ def known_sha256(onnx: Path, about: Mapping[str, Any]) -> tuple[str, str] | None
     field = "sha256" if sidecar == onnx.with_suffix(".json") else "int8_sha256"
     if about.get(field) is not None:
         return str(about[field]), sidecar.name
-    listed = read_object(onnx.with_name(REGISTRY)).get("models")
+    listed = read_card(onnx.with_name(REGISTRY)).get("models")
     base = f"{onnx.stem.removesuffix(INT8)}.onnx"
     for each in listed if isinstance(listed, list) else ():
         for name, key in ((onnx.name, "sha256"), (base if base != onnx.name else None, "int8_sha256")):
@@ -46,10 +45,6 @@ def known_sha256(onnx: Path, about: Mapping[str, Any]) -> tuple[str, str] | None
     return None
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty for whatever else is there, a FIFO too, which would never end."""
-    try:
-        data = json.loads(read_whole(path, follow=True, at_most=MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+def read_card(path: Path) -> dict[str, Any]:
+    """The JSON object in a card, a sidecar or the register; empty for whatever else is there."""
+    return read_object(path, follow=True, at_most=MOST_BYTES)

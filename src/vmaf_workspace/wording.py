@@ -27,7 +27,17 @@ def bytes_text(n: int) -> str:
 def count_text(n: int, noun: str) -> str:
     """`4 310 files`, `1 file`; *noun* in the singular, a regular one (`directory` included)."""
     plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else f"{noun}s"
-    return f"{n:,} {noun if n == 1 else plural}".replace(",", " ")
+    return f"{number_text(n)} {noun if n == 1 else plural}"
+
+
+def amount_text(n: int, noun: str, n_bytes: int) -> str:
+    """`4 310 files, 96.4 MiB`."""
+    return f"{count_text(n, noun)}, {bytes_text(n_bytes)}"
+
+
+def number_text(n: int) -> str:
+    """`4 310`."""
+    return f"{n:,}".replace(",", " ")
 
 
 def duration_text(seconds: float) -> str:
@@ -44,7 +54,7 @@ def age_text(newest_ns: int) -> str:
     return "now" if age_s < 1 else f"{duration_text(age_s)} ago".replace(".0 ", " ")
 
 
-def listing(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
+def print_list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
     """Print the first of *lines*, (path, why), under *title*; nothing where there are none."""
     if not lines:
         return

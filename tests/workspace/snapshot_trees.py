@@ -12,11 +12,11 @@ from typing import Any
 from trees import age, workspace, write
 
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.snapshot.backup import Taken, backup
-from vmaf_workspace.snapshot.locate import opened
+from vmaf_workspace.snapshot.backup import BackupReport, backup
+from vmaf_workspace.snapshot.locate import open_location
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.restore import Restored, plan_restore, restore
-from vmaf_workspace.snapshot.store import find, load
+from vmaf_workspace.snapshot.restore import RestoreReport, plan_restore, restore
+from vmaf_workspace.snapshot.store import find_id, load_snapshot
 
 
 def models(root: Path) -> Path:
@@ -34,18 +34,20 @@ def models(root: Path) -> Path:
 
 def place(url: Path | str) -> Location:
     """The location at *url*."""
-    return opened(str(url))
+    return open_location(str(url))
 
 
-def take(root: Path, at: Path | str, **options: Any) -> Taken:
+def take(root: Path, at: Path | str, **options: Any) -> BackupReport:
     """Back *root* up."""
-    return backup(root, opened(str(at), root=root), **options)
+    return backup(root, open_location(str(at), root=root), **options)
 
 
-def bring_back(root: Path, at: Path | str, snapshot: str = "", only: str = "", **options: Any) -> Restored:
+def bring_back(root: Path, at: Path | str, snapshot: str = "", only: str = "", **options: Any) -> RestoreReport:
     """Restore a snapshot, the latest by default, into *root*."""
-    location = opened(str(at))
-    return restore(plan_restore(root, load(location, find(location, snapshot)), only=only), location, **options)
+    location = open_location(str(at))
+    return restore(
+        plan_restore(root, load_snapshot(location, find_id(location, snapshot)), only=only), location, **options
+    )
 
 
 def content_of(root: Path) -> dict[str, bytes | str]:

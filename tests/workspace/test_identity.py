@@ -19,9 +19,9 @@ from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.guard import LARGEST
 from vmaf_workspace.identity import identity, owner
 from vmaf_workspace.migration.execution import migrate
-from vmaf_workspace.setup import identify
+from vmaf_workspace.setup import identify_for_snapshot
 from vmaf_workspace.snapshot import store, wipe
-from vmaf_workspace.snapshot.manifest import short
+from vmaf_workspace.snapshot.manifest import short_id
 
 KEY = "workspace.json"
 
@@ -59,7 +59,7 @@ def before_turns(data: dict[str, object]) -> None:
 
 
 def latest(root: Path) -> str | None:
-    found = store.latest(place(root.parent / "b"), root)
+    found = store.latest_snapshot(place(root.parent / "b"), root)
     return None if found is None else found.id
 
 
@@ -127,7 +127,7 @@ def test_copies_are_nobody_until_their_first_write_and_then_themselves(
     for copy in copies:
         assert latest(copy) == taken[copy]
         assert ws("forget", *at(copy), "--keep-last", "1", "--yes", "--drop-last-copies").code == 0
-    assert set(taken.values()) <= set(store.ids(place(tmp_path / "b")))
+    assert set(taken.values()) <= set(store.list_ids(place(tmp_path / "b")))
 
 
 def test_one_host_forgets_nothing_of_the_other_copy_and_restores_its_own(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_what_was_moved_to_another_disk_by_hand_is_refused_with_both_shown(tmp_p
     moved = copied(root, tmp_path / "moved")  # what `mv` does across disks
     shutil.rmtree(root)
     done = ws("restore-models", *at(moved))
-    assert (done.code, short(taken) in done.err, str(root) in done.err) == (3, True, True), done
-    assert ws("restore-models", *at(moved), "--snapshot", short(taken)).code == 0
+    assert (done.code, short_id(taken) in done.err, str(root) in done.err) == (3, True, True), done
+    assert ws("restore-models", *at(moved), "--snapshot", short_id(taken)).code == 0
 
 
 @pytest.mark.parametrize("across", [False, True])
@@ -207,7 +207,7 @@ def test_what_was_migrated_is_itself_and_its_manifests_say_where_it_was(across: 
         assert latest(to) == taken
         assert [old.path for old in owner(to).was] == [str(root)]
         newer = take(to, tmp_path / "b").id
-        assert [old.path for old in store.load(place(tmp_path / "b"), newer).was] == [str(root)]
+        assert [old.path for old in store.load_snapshot(place(tmp_path / "b"), newer).was] == [str(root)]
         assert ws("forget", *at(to), "--keep-last", "1", "--yes", "--json").json["forgotten"] == [taken]
         return
     root = models(tmp_path / "ws")
@@ -343,7 +343,7 @@ def test_containers_of_one_image_never_get_each_others_models(host: str, machine
     first = inside("alice", "backup-models", "--json")
     assert first.code == 0, first
     done = inside("bob", "restore-models")
-    assert (done.code, short(first.json["snapshot"]) in done.err) == (3, True), done
+    assert (done.code, short_id(first.json["snapshot"]) in done.err) == (3, True), done
     assert inside("bob", "diff").code == 3
     shutil.copy(roots["alice"] / "model" / "m.json", roots["bob"] / "model" / "m.json")  # the same model by chance
     assert inside("bob", "wipe-models", "--yes").code == 3, "on a snapshot of alice's"
@@ -428,10 +428,10 @@ def test_a_disk_image_that_was_restored_is_refused_with_both_shown_and_then_begi
     shutil.rmtree(root)
     copied(saved, root)
     done = ws("restore-models", *at(root))
-    assert (done.code, short(known) in done.err, short(newer) in done.err) == (3, True, True), done
+    assert (done.code, short_id(known) in done.err, short_id(newer) in done.err) == (3, True, True), done
     done = ws("doctor", *at(root), "--json")
     assert any("nobody can tell" in finding["found"] for finding in done.json["findings"]), done
-    assert ws("restore-models", *at(root), "--snapshot", short(newer)).code == 0
+    assert ws("restore-models", *at(root), "--snapshot", short_id(newer)).code == 0
     assert (root / "model" / "m.json").read_text() == "newer"
     taken = take(root, tmp_path / "b").id
     assert latest(root) == taken
@@ -447,11 +447,11 @@ def test_a_marker_of_an_older_version_goes_on_being_read(tmp_path: Path) -> None
     taken = take(root, tmp_path / "b").id
     own = identity(root)
     marker(root).write_text(json.dumps({"version": 1, "made_at_s": 1, "id": own, "at": str(root)}))
-    assert (identity(root), identify(root).identity) == (own, own)
+    assert (identity(root), identify_for_snapshot(root).identity) == (own, own)
     assert json.loads(marker(root).read_text())["made_at_s"] == 1
     assert owner(root).place.path == str(root)
     marker(root).write_text(json.dumps({"version": 1, "made_at_s": 1, "id": own, "at": str(root)}))
-    assert store.load(place(tmp_path / "b"), taken).identity == own
+    assert store.load_snapshot(place(tmp_path / "b"), taken).identity == own
 
 
 def test_snapshots_that_older_versions_took_of_copies_are_each_of_their_place(tmp_path: Path) -> None:
@@ -473,8 +473,8 @@ def test_snapshots_that_older_versions_took_of_copies_are_each_of_their_place(tm
     (tmp_path / "b" / "snapshots" / f"{taken}.json").unlink()
     assert latest(root) is None
     assert ws("forget", *at(root), "--keep-last", "1", "--yes", "--json").json["forgotten"] == []
-    assert set(store.ids(place(tmp_path / "b"))) == set(others)
-    assert not wipe.held_by(place(tmp_path / "b"), wipe.plan_wipe(root, ("model",))).ids
+    assert set(store.list_ids(place(tmp_path / "b"))) == set(others)
+    assert not wipe.holders_of(place(tmp_path / "b"), wipe.plan_wipe(root, ("model",))).ids
 
 
 @pytest.mark.parametrize(
@@ -486,7 +486,7 @@ def test_a_marker_that_says_nothing_gets_an_identity(content: bytes, tmp_path: P
     root = workspace(tmp_path / "ws")
     marker(root).write_bytes(content)
     assert identity(root) == ""
-    assert identify(root).identity == identity(root) != ""
+    assert identify_for_snapshot(root).identity == identity(root) != ""
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "large"])
@@ -505,10 +505,13 @@ def test_backups_at_once_take_turns_and_the_last_is_the_latest(tmp_path: Path) -
     command = [sys.executable, "-m", "vmaf_workspace.cli", "backup-models", *map(str, at(root))]
     children = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(4)]
     assert [child.wait() for child in children] == [0] * 4
-    turns = [store.load(place(tmp_path / "b"), i).turn for i in store.ids(place(tmp_path / "b"))]
+    turns = [store.load_snapshot(place(tmp_path / "b"), i).turn for i in store.list_ids(place(tmp_path / "b"))]
     assert sorted(turn for turn, _ in turns) == [1, 2, 3, 4]
-    assert len({store.load(place(tmp_path / "b"), i).identity for i in store.ids(place(tmp_path / "b"))}) == 1
-    assert latest(root) == store.ids(place(tmp_path / "b"))[-1]
+    assert (
+        len({store.load_snapshot(place(tmp_path / "b"), i).identity for i in store.list_ids(place(tmp_path / "b"))})
+        == 1
+    )
+    assert latest(root) == store.list_ids(place(tmp_path / "b"))[-1]
 
 
 def test_nothing_lasting_holds_a_device_number(tmp_path: Path) -> None:
@@ -554,4 +557,4 @@ def test_a_place_where_two_workspaces_were_in_turns_has_no_latest_for_a_third(tm
     shutil.rmtree(root)
     workspace(root)
     with pytest.raises(RefusedError, match="no snapshot"):
-        store.found(place(tmp_path / "b"), root=root)
+        store.find_snapshot(place(tmp_path / "b"), root=root)

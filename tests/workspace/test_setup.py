@@ -17,7 +17,7 @@ from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, PLACEHOLDER_
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.guard import is_marked
 from vmaf_workspace.identity import identity
-from vmaf_workspace.setup import ensure, identify, setup
+from vmaf_workspace.setup import ensure, identify_for_snapshot, setup
 
 
 def test_it_makes_all_eight_their_placeholders_the_marker_and_the_cache_tags(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ except WorkspaceError as error:
 def test_a_workspace_has_an_identity_of_its_own_from_its_first_day(tmp_path: Path) -> None:
     one, other = workspace(tmp_path / "one"), workspace(tmp_path / "other")
     assert len({identity(one), identity(other), ""}) == 3
-    assert identify(one).identity == identity(one)
+    assert identify_for_snapshot(one).identity == identity(one)
     assert json.loads((one / MARKER / "workspace.json").read_text())["id"] == identity(one)
 
 
@@ -216,15 +216,15 @@ def test_a_copy_is_another_workspace_and_one_that_moved_is_the_same(tmp_path: Pa
     own = identity(root)
     for name in ("here", "there"):
         root = root.rename(tmp_path / name)
-        assert identify(root).identity == own
+        assert identify_for_snapshot(root).identity == own
         shutil.copytree(root, copy)
         assert (identity(root), identity(copy)) == (own, "")
-        given = identify(copy).identity
+        given = identify_for_snapshot(copy).identity
         assert given not in ("", own)
-        assert (identify(copy).identity, identify(root).identity) == (given, own)
+        assert (identify_for_snapshot(copy).identity, identify_for_snapshot(root).identity) == (given, own)
         shutil.rmtree(copy)
     (tmp_path / "link").symlink_to("there")
-    assert identify(tmp_path / "link").identity == identity(tmp_path / "link") == own
+    assert identify_for_snapshot(tmp_path / "link").identity == identity(tmp_path / "link") == own
     assert set(os.listdir(root / MARKER)) == {PLACEHOLDER, "workspace.json"}
 
 
@@ -232,11 +232,11 @@ def test_one_that_an_older_version_marked_gets_an_identity_and_a_foreign_directo
     root = workspace(tmp_path / "ws")
     (root / MARKER / "workspace.json").write_text('{"version": 1, "made_at_s": 1}\n')
     assert identity(root) == ""
-    given = identify(root).identity
+    given = identify_for_snapshot(root).identity
     assert given
-    assert identify(root).identity == identity(root) == given
+    assert identify_for_snapshot(root).identity == identity(root) == given
     (tmp_path / "foreign").mkdir()
-    assert identify(tmp_path / "foreign").identity == ""
+    assert identify_for_snapshot(tmp_path / "foreign").identity == ""
     assert os.listdir(tmp_path / "foreign") == []
 
 
@@ -247,8 +247,8 @@ def test_where_an_identity_cannot_be_written_there_is_none(tmp_path: Path) -> No
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.setup import identify
-print([identify(Path(sys.argv[1])).identity])
+from vmaf_workspace.setup import identify_for_snapshot
+print([identify_for_snapshot(Path(sys.argv[1])).identity])
 """
     assert python(code, root, prefix=without_root_powers()).out == "['']\n"
 

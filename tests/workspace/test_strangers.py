@@ -13,8 +13,8 @@ from trees import age, everything, left, run, subprocess_env, without_root_power
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.disk.atomic import read_whole
-from vmaf_workspace.disk.trust import why_not
+from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.locate import find_checkout, locate
 from vmaf_workspace.setup import setup
@@ -66,13 +66,13 @@ def test_a_file_counts_from_us_from_root_and_from_the_owner_of_a_directory_that_
     os.chown(file, uid, -1)
     os.chown(top, above_uid, -1)
     top.chmod(mode)
-    assert (why_not(file) is None) == counts
+    assert (why_untrusted(file) is None) == counts
     if counts:
-        assert read_whole(file, top=top) == b"xxx"
+        assert read_regular(file, top=top) == b"xxx"
     else:
-        assert str(uid) in str(why_not(file))
+        assert str(uid) in str(why_untrusted(file))
         with pytest.raises(PermissionError, match=str(uid)):
-            read_whole(file, top=top)
+            read_regular(file, top=top)
 
 
 # A marker.
@@ -239,11 +239,11 @@ def test_a_strangers_journal_of_a_restore_removes_nothing(tmp_path: Path) -> Non
 
 def test_a_strangers_copy_half_made_is_not_gone_on_with(tmp_path: Path) -> None:
     from vmaf_workspace.migration.execution import _copy_and_switch
-    from vmaf_workspace.migration.plan import stage_of
+    from vmaf_workspace.migration.plan import staging_of
 
     root, shared = workspace(tmp_path / "ws"), everybodys(tmp_path / "shared")
     write(root / "model" / "m.pkl", 100)
-    stage = stage_of(shared / "ws")
+    stage = staging_of(shared / "ws")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     for kind in ("link", "directory"):

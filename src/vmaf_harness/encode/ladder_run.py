@@ -17,7 +17,7 @@ from vmaf_harness.engine.jobs import run_jobs
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.dataset import Reference, References
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.setup import explained
+from vmaf_workspace.setup import write_errors_explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def encode_all(
                 done += 1
                 progress(done, len(encodes), outcomes[index])
 
-    with explained(run.root):
+    with write_errors_explained(run.root):
         unfinished = remove_left_over(run.root, {encode.path.parent for encode in encodes})
         # Encodes of one ffmpeg end together, so that a machine that is killed often would never have one of them:
         # what was killed is made one by one.

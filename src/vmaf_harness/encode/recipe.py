@@ -13,7 +13,7 @@ from vmaf_harness.encode.transcode import Encoded
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.asset import Video
 from vmaf_harness.recipe.dataset import Reference
-from vmaf_workspace.disk.atomic import write_whole
+from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.errors import RefusedError
 
 _FIRST = '"""Written by run_encode'
@@ -79,7 +79,7 @@ def write_recipe(path: Path, root: Path, outcomes: Sequence[Outcome], command: s
     try:
         if path.is_file() and path.read_bytes() == content:
             return
-        write_whole(path, content)
+        write_atomically(path, content)
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}; make its directory, or give another name") from error
 

@@ -25,9 +25,9 @@ from vmaf_harness.recipe.dataset import Reference
 from vmaf_harness.recipe.plain_data import is_number
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import ENCODE_STORE
-from vmaf_workspace.disk.atomic import replacing, write_whole
+from vmaf_workspace.disk.atomic import replacing, write_atomically
 from vmaf_workspace.errors import RefusedError, WorkspaceError
-from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.setup import ensure, write_errors_explained
 
 FORMAT = 1
 RULE = 3  # of what is looked at: 2 refuses files that name other files, 3 knows of fields
@@ -126,8 +126,8 @@ class EncodeResultStore:
             "key_of": encode.made_of,
         }
         path = self.path(encode)
-        with explained(self.root):
-            in_its_directory(path, lambda: write_whole(path, json.dumps(first).encode() + b"\n"))
+        with write_errors_explained(self.root):
+            in_its_directory(path, lambda: write_atomically(path, json.dumps(first).encode() + b"\n"))
 
     def save(self) -> None:
         """Write down hashes and sizes learned; silently not where that cannot be written."""
@@ -136,7 +136,7 @@ class EncodeResultStore:
             self._hashes.save()
             if self._has_new_pictures:
                 memory, pictures = self.directory / PICTURES, json.dumps(self._pictures).encode() + b"\n"
-                in_its_directory(memory, lambda: write_whole(memory, pictures))
+                in_its_directory(memory, lambda: write_atomically(memory, pictures))
                 self._has_new_pictures = False
 
     def ensure(self) -> None:

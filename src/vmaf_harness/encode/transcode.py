@@ -23,7 +23,7 @@ from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.frames import listed
 from vmaf_harness.measure.measurement import keep_log
 from vmaf_harness.recipe.asset import Video
-from vmaf_workspace.live.lock import RUN_FILE, Holder, is_over, take
+from vmaf_workspace.live.lock import RUN_FILE, Holder, is_holder_gone, try_lock
 
 _MUXED = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f-]{36})\.(?:mp4|webm|mkv)", re.DOTALL)
@@ -111,11 +111,11 @@ def remove_left_over(root: Path, directories: Iterable[Path]) -> set[Path]:
                 match = _TEMPORARY.fullmatch(name)
                 if match is None:
                     continue
-                lock = take(root / "workdir" / match[2] / RUN_FILE)
+                lock = try_lock(root / "workdir" / match[2] / RUN_FILE)
                 if isinstance(lock, Holder):
                     continue
                 if lock is not None:
-                    is_alive = not is_over(lock)
+                    is_alive = not is_holder_gone(lock)
                     os.close(lock)
                     if is_alive:
                         continue

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from vmaf_harness.engine.ffmpeg import Processes, StoppedError
 from vmaf_harness.errors import HarnessError
 from vmaf_workspace.disk.workers import cores
-from vmaf_workspace.live.signals import heard_at_once
+from vmaf_workspace.live.signals import prompt_signals
 
 Job = TypeVar("Job")
 Made = TypeVar("Made")
@@ -108,7 +108,7 @@ def stop_on_signals() -> Iterator[None]:
 
     before = {each: signal.signal(each, stop) for each in caught}
     try:
-        with heard_at_once():
+        with prompt_signals():
             yield
     finally:
         for each, handler in before.items():

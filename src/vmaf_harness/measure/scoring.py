@@ -19,7 +19,7 @@ from vmaf_harness.measure.notes import DAMAGE, lines, noted
 from vmaf_harness.measure.store import FileResultStore, Result, summary
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.setup import explained
+from vmaf_workspace.setup import write_errors_explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def score_assets(
         progress(done, len(assets), outcomes[index])
 
     try:
-        with explained(run.root):
+        with write_errors_explained(run.root):
             run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going, scheduler=how.scheduler)
     finally:
         if store is not None:
@@ -196,7 +196,7 @@ def score_pair(
         pairing=pairing,
     )
     engine = find_engine()
-    with explained(run.root), Processes() as processes:
+    with write_errors_explained(run.root), Processes() as processes:
         job = Job(
             engine=engine.path,
             asset=asset,

@@ -30,10 +30,10 @@ from vmaf_harness.recipe.asset import Asset, Video
 from vmaf_harness.statistics import POOLS
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT
-from vmaf_workspace.disk.atomic import write_whole
+from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import RefusedError
-from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.setup import ensure, write_errors_explained
 
 CONTENT_HASHES = ".content_hashes.jsonl"
 BROKEN = ".broken"  # suffix of an entry that could not be read
@@ -170,9 +170,9 @@ class FileResultStore:
         }
         ensure(self.root)
         content = json.dumps(first).encode() + b"\n" + frames
-        with explained(self.root):
+        with write_errors_explained(self.root):
             _remove_left_over(Path(path))
-            in_its_directory(Path(path), lambda: write_whole(Path(path), content, reader=_check_readable))
+            in_its_directory(Path(path), lambda: write_atomically(Path(path), content, reader=_check_readable))
         return result
 
     def save_hashes(self) -> None:
@@ -295,7 +295,7 @@ class ContentHashes:
         known, new, self._new = self._known or {}, self._new, {}
         with suppress(OSError):
             if self._stale > len(known):
-                write_whole(self._memory, _lines(known))
+                write_atomically(self._memory, _lines(known))
                 return
             fd = os.open(self._memory, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:

@@ -29,7 +29,7 @@ from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_harness.model import pickles
 from vmaf_harness.model.model import GROUP_HASH, SHARED, Model, check_info, group_hash, model_of, num_models
 from vmaf_harness.model.parameters import FOREST_TYPE
-from vmaf_workspace.groups import writing
+from vmaf_workspace.groups import model_lock
 from vmaf_workspace.sidecar import onnx_of
 
 _MANIFEST = "manifest.json"
@@ -70,7 +70,7 @@ def write_model(
     if not directory.is_dir():
         raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
     try:
-        with writing(directory):
+        with model_lock(directory):
             _remove_left_over(directory, stem)
             stage = directory / f".{stem}.{uuid.uuid4().hex[:8]}.tmp"
             stage.mkdir()
@@ -110,7 +110,7 @@ def settle(path: Path) -> None:
     Raises HarnessError where that cannot be written.
     """
     try:
-        with writing(path.parent):
+        with model_lock(path.parent):
             _settle(path)
     except OSError as error:
         raise HarnessError(f"{path}: cannot finish writing the model: {error.strerror}") from error

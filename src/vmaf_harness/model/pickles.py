@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Never
 
 from vmaf_harness.errors import ForeignModelError, HarnessError
-from vmaf_workspace.disk.atomic import write_whole
+from vmaf_workspace.disk.atomic import write_atomically
 
 MOST_BYTES = 1 << 30
 _ALLOWED = "a pickle here holds dictionaries, lists, text, numbers and numpy arrays only"
@@ -79,7 +79,7 @@ def write(path: Path, value: object) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file, whole or not at all; HarnessError where that fails, with nothing left behind."""
     try:
-        write_whole(path, content)
+        write_atomically(path, content)
     except OSError as error:
         raise HarnessError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -36,9 +36,9 @@ def _run(options: argparse.Namespace) -> int:
     plan = plan_purge(location.path, selection)
     if plan.entries:
         refuse_live_runs(location.path, "clean the cache of")
-    tables.plan_lines(plan)
+    tables.print_plan(plan)
     report = execute(plan)
-    tables.report_lines(plan, report)
+    tables.print_report(plan, report)
     return DONE if report.is_complete else FAILED
 
 

@@ -39,7 +39,7 @@ from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.training.feature_table import write_table
 from vmaf_harness.training.replacement import Check, Replacement
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.groups import writing
+from vmaf_workspace.groups import model_lock
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
 
@@ -89,7 +89,7 @@ def _write_set(path: Path, inputs: Inputs, best: Tried, check: Check) -> None:
 
     chosen = with_parameters(inputs.parameters, best.parameters)
     content = pickles.dumps({"model_type": chosen.model_type, "model_param_dict": dict(chosen.param_dict)})
-    with writing(path.parent):
+    with model_lock(path.parent):
         check({path.name: content})
         pickles.write_bytes(path, content)
 

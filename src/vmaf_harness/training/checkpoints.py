@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model import pickles
-from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.setup import ensure, write_errors_explained
 
 if TYPE_CHECKING:
     from vmaf_harness.model.parameters import FeatureParam, ModelParam
@@ -55,7 +55,7 @@ class Checkpoints:
         """
         if not self.directory.is_dir():
             ensure(self._root)
-            with explained(self._root):
+            with write_errors_explained(self._root):
                 self.directory.mkdir(exist_ok=True)
                 pickles.write_bytes(self.directory / ABOUT, json.dumps(self._about, indent=1).encode() + b"\n")
         pickles.write(self._path(part), value)

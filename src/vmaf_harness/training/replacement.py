@@ -67,10 +67,10 @@ class Replacement:
         """What was replaced, for the last line: how much, and what brings it back."""
         if not self._replaced:
             return ""
-        from vmaf_workspace.snapshot.manifest import short
+        from vmaf_workspace.snapshot.manifest import short_id
 
         files = f"{self._replaced} {'file' if self._replaced == 1 else 'files'}"
-        which = f"--snapshot {short(self._snapshot or '')} --only {shlex.quote(escape(group_of(self._below())))}"
+        which = f"--snapshot {short_id(self._snapshot or '')} --only {shlex.quote(escape(group_of(self._below())))}"
         at = f" --at {shlex.quote(self._at)}" if self._at else ""
         return f", over {files} that were there: `ws.restore-models {which} --overwrite{at}` brings them back"
 
@@ -86,15 +86,15 @@ class Replacement:
         """Take a snapshot that holds what is there now; RefusedError where none can."""
         from vmaf_workspace import guard
         from vmaf_workspace.snapshot.backup import backup
-        from vmaf_workspace.snapshot.locate import opened
-        from vmaf_workspace.snapshot.store import load
+        from vmaf_workspace.snapshot.locate import open_location
+        from vmaf_workspace.snapshot.store import load_snapshot
 
         below = self._below()
         try:
             guard.check(self._root)
-            location = opened(self._at, root=self._root)
+            location = open_location(self._at, root=self._root)
             self._snapshot = backup(self._root, location, note=f"before {below} was replaced", is_safety=True).id
-            snapshot = load(location, self._snapshot)
+            snapshot = load_snapshot(location, self._snapshot)
         except InUseError:
             raise
         except WorkspaceError as error:

@@ -15,7 +15,7 @@ from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageErro
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
     from vmaf_workspace.snapshot.manifest import Snapshot
-    from vmaf_workspace.snapshot.wipe import Held, Wipe
+    from vmaf_workspace.snapshot.wipe import Holders, WipePlan
 
 
 def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: bool = False, json: bool = False) -> int:
@@ -25,18 +25,14 @@ def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: boo
     from vmaf_workspace.commands.tables import progress
     from vmaf_workspace.snapshot.backup import backup
 
-    root = located(workspace).path
-    location = _location(at, root, warn=True)
+    root, location = _root_and_location(workspace, at, warn=True)
     if not guard.check(root):
         raise RefusedError(
             f"there is no workspace at {root}, so there is nothing to back up; `ws.where` says why there"
         )
     with progress("backing up") as show:
         taken = backup(root, location, note=note, pin=pin, progress=show)
-    if json:
-        print(snapshot_tables.taken_json(taken, str(root), location.url))
-    else:
-        snapshot_tables.taken_lines(taken, location.url)
+    snapshot_tables.show_backup(taken, str(root), location.url, json=json)
     return DONE
 
 
@@ -46,13 +42,10 @@ def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot import store
 
-    location = _location(at, located(workspace).path)
+    _, location = _root_and_location(workspace, at)
     with spinner("reading the snapshots"):
-        found = store.snapshots(location)
-    if json:
-        print(snapshot_tables.snapshots_json(found, location.url))
-    else:
-        snapshot_tables.snapshots_lines(found, location.url)
+        found = store.list_snapshots(location)
+    snapshot_tables.show_snapshots(found, location.url, json=json)
     return DONE
 
 
@@ -73,17 +66,13 @@ def verify(
 
     if quick and restore:
         raise UsageError("--quick and --restore: one or the other")
-    root = located(workspace).path
-    location = _location(at, root)
+    root, location = _root_and_location(workspace, at)
     depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
-    chosen = [store.find(location, snapshot, root=root)] if snapshot else None
+    chosen = [store.find_id(location, snapshot, root=root)] if snapshot else None
     with progress("verifying") as show:
         found = _verify.verify(location, chosen, depth=depth, root=root, progress=show)
     code = FAILED if found.problems or found.unloadable else DONE
-    if json:
-        print(snapshot_tables.verified_json(found, location.url, depth, code))
-    else:
-        snapshot_tables.verified_lines(found, location.url, depth)
+    snapshot_tables.show_verify(found, location.url, depth, code, json=json)
     return code
 
 
@@ -109,15 +98,14 @@ def restore_models(
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.staging import RESTORE, finish_interrupted
 
-    root = located(workspace).path
-    location = _location(at, root)
-    chosen = store.found(location, snapshot, root=root)
+    root, location = _root_and_location(workspace, at)
+    chosen = store.find_snapshot(location, snapshot, root=root)
     if snapshot.strip() in ("", store.LATEST):
-        _say_ahead(location, root, chosen)
-    lacking = [] if only else store.lacking(location, root, chosen)
+        _warn_of_future(location, root, chosen)
+    lacking = [] if only else store.lacking_models(location, root, chosen)
     if into:
         root = locate(into).path
-        _restore.check_into(root, location)
+        _restore.check_target(root, location)
     is_workspace = guard.is_marked(root) if into else guard.check(root)
     if is_workspace:
         refuse_live_runs(root, "restore models into")
@@ -134,10 +122,7 @@ def restore_models(
     code = FAILED if done is not None and done.left else DONE
     if done is None and plan.conflicts and not overwrite:  # as the restore itself would end
         code = REFUSED
-    if json:
-        print(snapshot_tables.restored_json(plan, done, lacking, location.url, code))
-    else:
-        snapshot_tables.restored_lines(plan, done, lacking)
+    snapshot_tables.show_restore(plan, done, lacking, location.url, code, json=json)
     return code
 
 
@@ -146,24 +131,21 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot import store
-    from vmaf_workspace.snapshot.difference import difference, files_now
+    from vmaf_workspace.snapshot.difference import current_files, difference
     from vmaf_workspace.snapshot.tree import stopped_wipe
-    from vmaf_workspace.wording import listing
+    from vmaf_workspace.wording import print_list
 
-    root = located(workspace).path
-    location = _location(at, root)
-    older = store.found(location, snapshot, root=root)
+    root, location = _root_and_location(workspace, at)
+    older = store.find_snapshot(location, snapshot, root=root)
     if snapshot.strip() in ("", store.LATEST):
-        _say_ahead(location, root, older)
-    newer = store.found(location, against, root=root) if against else None
+        _warn_of_future(location, root, older)
+    newer = store.find_snapshot(location, against, root=root) if against else None
     with spinner("comparing"):
-        found = difference(older.files, files_now(root) if newer is None else newer.files)
+        found = difference(older.files, current_files(root) if newer is None else newer.files)
     if newer is None:
-        listing("no part of this:", stopped_wipe(root), file=sys.stderr)
-    if json:
-        print(snapshot_tables.difference_json(found, location.url, older.id, None if newer is None else newer.id))
-    else:
-        snapshot_tables.difference_lines(found, older.id, None if newer is None else newer.id)
+        print_list("no part of this:", stopped_wipe(root), file=sys.stderr)
+    newer_id = None if newer is None else newer.id
+    snapshot_tables.show_difference(found, location.url, older.id, newer_id, json=json)
     return DONE
 
 
@@ -186,24 +168,24 @@ def forget(
     from vmaf_workspace.snapshot import retention, store
     from vmaf_workspace.wording import count_text, printable
 
-    keep = retention.Keep(
+    keep = retention.RetentionPolicy(
         last=flags.count(keep_last, "--keep-last", of="snapshots") if keep_last else 0,
         daily=flags.count(keep_daily, "--keep-daily", of="snapshots") if keep_daily else 0,
         weekly=flags.count(keep_weekly, "--keep-weekly", of="snapshots") if keep_weekly else 0,
         monthly=flags.count(keep_monthly, "--keep-monthly", of="snapshots") if keep_monthly else 0,
         within_s=flags.seconds(keep_within, "--keep-within") if keep_within else 0.0,
     )
-    location = _location(at, located(workspace).path)
+    _, location = _root_and_location(workspace, at)
     verdicts = retention.plan_forget(
-        store.snapshots(location),
+        store.list_snapshots(location),
         keep,
-        damaged=store.marked(location, "damaged"),
+        damaged=store.noted_names(location, "damaged"),
         drop_last_copies=drop_last_copies,
     )
     going = count_text(sum(not verdict.is_kept for verdict in verdicts), "snapshot")
     last = sorted({name for verdict in verdicts if not verdict.is_kept for name in verdict.last_copies})
     if not json:
-        snapshot_tables.verdicts_lines(verdicts)
+        snapshot_tables.print_verdicts(verdicts)
     is_asked = not (dry_run or yes or all(verdict.is_kept for verdict in verdicts))
     costs = f", and with them the last copy of {retention.models_text(last)}" if last else ""
     if is_asked and not agreed(f"Forget {going}{costs}?", "forgotten"):
@@ -211,7 +193,7 @@ def forget(
         return FAILED
     gone = [] if dry_run else retention.forget(location, verdicts)
     if json:
-        print(snapshot_tables.verdicts_json(verdicts, location.url, gone, dry_run=dry_run))
+        print(snapshot_tables.forget_json(verdicts, location.url, gone, dry_run=dry_run))
     elif all(verdict.is_kept for verdict in verdicts):
         print(f"nothing to forget in {printable(location.url)}")
     elif dry_run:
@@ -227,13 +209,10 @@ def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: boo
     from vmaf_workspace.commands.tables import progress
     from vmaf_workspace.snapshot import store
 
-    location = _location(at, located(workspace).path)
+    _, location = _root_and_location(workspace, at)
     with progress("pruning") as show:
         pruned = store.prune(location, dry_run=dry_run, progress=show)
-    if json:
-        print(snapshot_tables.pruned_json(pruned, location.url, dry_run=dry_run))
-    else:
-        snapshot_tables.pruned_lines(pruned, location.url, dry_run=dry_run)
+    snapshot_tables.show_prune(pruned, location.url, dry_run=dry_run, json=json)
     return DONE
 
 
@@ -254,7 +233,8 @@ def wipe_models(
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
     from vmaf_workspace.snapshot import wipe
-    from vmaf_workspace.snapshot.manifest import short
+    from vmaf_workspace.snapshot.locate import open_location
+    from vmaf_workspace.snapshot.manifest import short_id
 
     root = located(workspace).path
     subdirs = flags.names(only) if only else BACKED_UP
@@ -267,23 +247,23 @@ def wipe_models(
         if found.plan.entries:
             refuse_live_runs(root, "wipe the models of")
             if not json:
-                tables.plan_lines(found.plan)
-            location = None if without_snapshot else _location(at, root)
+                tables.print_plan(found.plan)
+            location = None if without_snapshot else open_location(at, root=root)
             if location is not None:
                 if yes and not dry_run:
-                    until_removed.enter_context(wipe.unpruned(location))
-                _say_ahead(location, root, None)
-                held = _held(location, root, found, offer=not (yes or dry_run or json))
-                names = " and ".join(map(short, held.ids))
+                    until_removed.enter_context(wipe.holding_off_prune(location))
+                _warn_of_future(location, root, None)
+                held = _verified_holders(location, root, found, offer=not (yes or dry_run or json))
+                names = " and ".join(map(short_id, held.ids))
                 what = f"snapshot {names} holds" if len(held.ids) == 1 else f"snapshots {names} hold"
                 if names:
                     print(f"{what} all of it, verified now", file=sys.stderr)
             if not dry_run and not yes:
-                if not _typed(found):
+                if not _names_typed(found):
                     print("nothing was removed", file=sys.stderr)
                     return FAILED
                 if location is not None:  # a person may have taken long to answer
-                    until_removed.enter_context(wipe.unpruned(location))
+                    until_removed.enter_context(wipe.holding_off_prune(location))
                     wipe.check_still_whole(location, held)
         if dry_run:
             code = FAILED if any(kept.failed for kept in found.plan.kept) else DONE
@@ -296,8 +276,8 @@ def wipe_models(
         if found.plan.entries and found.files and location is not None:
             contents = [file.sha256 for file in (*found.files, *found.rests) if file.sha256]
             for snapshot_id in held.ids:
-                _rely(location, snapshot_id, root, contents)
-        plan, changed = wipe.unchanged(found)
+                _note_reliance(location, snapshot_id, root, contents)
+        plan, changed = wipe.without_changed(found)
         with tables.progress("removing") as progress:
             report = execute(plan, progress=progress)
     report.changed += changed
@@ -305,7 +285,7 @@ def wipe_models(
     if json:
         print(tables.removal_json(found.plan, report, code))
     else:
-        tables.report_lines(found.plan, report)
+        tables.print_report(found.plan, report)
     return code
 
 
@@ -376,41 +356,44 @@ COMMANDS = (
 )
 
 
-def _location(at: str, root: Path, *, warn: bool = False) -> Location:
-    from vmaf_workspace.snapshot.locate import disk_warning, opened
+def _root_and_location(workspace: str, at: str, *, warn: bool = False) -> tuple[Path, Location]:
+    from vmaf_workspace.snapshot.locate import disk_warning, open_location
 
-    found = opened(at, root=root)
+    root = located(workspace).path
+    found = open_location(at, root=root)
     if warn and (warning := disk_warning(found, root)):
         print(f"warning: {warning}", file=sys.stderr)
-    return found
+    return root, found
 
 
-def _say_ahead(location: Location, root: Path, latest: Snapshot | None) -> None:
+def _warn_of_future(location: Location, root: Path, latest: Snapshot | None) -> None:
     """Name the snapshots of *root* that are dated in the future; *latest* is what counts as it, if asked."""
     from vmaf_workspace.snapshot import store
-    from vmaf_workspace.snapshot.manifest import manifest_name, short
+    from vmaf_workspace.snapshot.manifest import manifest_name, short_id
     from vmaf_workspace.wording import printable
 
-    for found in store.ahead(location, root):
+    for found in store.future_snapshots(location, root):
         if latest is not None and latest.id == found.id:
             what = "is taken for the latest, as there is no other"
         else:
             what = (
-                "so it is not taken for the latest" if latest is None else f"so {short(latest.id)} counts as the latest"
+                "so it is not taken for the latest"
+                if latest is None
+                else f"so {short_id(latest.id)} counts as the latest"
             )
         print(
-            f"warning: snapshot {short(found.id)} is dated in the future, by a wrong clock, {what}.\n"
+            f"warning: snapshot {short_id(found.id)} is dated in the future, by a wrong clock, {what}.\n"
             f"Once nothing in it is missed, move {printable(location.url)}/{manifest_name(found.id)} away",
             file=sys.stderr,
         )
 
 
-def _rely(location: Location, snapshot_id: str, root: Path, contents: list[str]) -> None:
+def _note_reliance(location: Location, snapshot_id: str, root: Path, contents: list[str]) -> None:
     """Have forget keep the snapshot that is relied on now; a read-only place, where this cannot be noted, will do."""
     from vmaf_workspace.snapshot import store
 
     try:
-        store.rely(location, snapshot_id, root, contents)
+        store.note_reliance(location, snapshot_id, root, contents)
     except RefusedError:
         raise
     except WorkspaceError as error:
@@ -420,22 +403,22 @@ def _rely(location: Location, snapshot_id: str, root: Path, contents: list[str])
         )
 
 
-def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> Held:
+def _verified_holders(location: Location, root: Path, found: WipePlan, *, offer: bool) -> Holders:
     """Verified snapshots of all that would go; one is taken now where there is none and a person wants it."""
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import progress, spinner
     from vmaf_workspace.snapshot.backup import backup
-    from vmaf_workspace.snapshot.wipe import held_by
+    from vmaf_workspace.snapshot.wipe import holders_of
 
     with spinner("verifying the snapshot"):
-        held = held_by(location, found)
+        held = holders_of(location, found)
     none = f"no verified snapshot in {location.url} holds all that would go"
     if not held.is_every_file and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
         with progress("backing up") as show:
             taken = backup(root, location, note="before a wipe", progress=show)
-        snapshot_tables.taken_lines(taken, location.url)
+        snapshot_tables.show_backup(taken, str(root), location.url, json=False)
         with spinner("verifying the snapshot"):
-            held = held_by(location, found)
+            held = holders_of(location, found)
     if not held.is_every_file:
         raise RefusedError(
             f"{none}; nothing was removed\n"
@@ -451,7 +434,7 @@ def _held(location: Location, root: Path, found: Wipe, *, offer: bool) -> Held:
     return held
 
 
-def _typed(found: Wipe) -> bool:
+def _names_typed(found: WipePlan) -> bool:
     """Whether a person typed the name of each subdirectory that would be emptied."""
     from vmaf_workspace import wording
 

@@ -1,11 +1,11 @@
-"""Tables, lines and JSON; only this and `snapshot/render.py` format. Rich is imported where it draws something."""
+"""Tables, lines and JSON; only this and `snapshot_tables` format. Rich is imported where it draws something."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +14,23 @@ from vmaf_workspace.contract import executor_and_dataset
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.execution import Report
 from vmaf_workspace.removal.plan import Entry, Kept, Plan
-from vmaf_workspace.report.status import Status, Stored
-from vmaf_workspace.wording import age_text, bytes_text, count_text, duration_text, listing, print_path, printable
+from vmaf_workspace.report.status import Status, StoredResults
+from vmaf_workspace.wording import (
+    age_text,
+    amount_text,
+    bytes_text,
+    count_text,
+    duration_text,
+    number_text,
+    print_list,
+    print_path,
+    printable,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from vmaf_workspace.migration.plan import Moved
+    from vmaf_workspace.migration.plan import Migration
     from vmaf_workspace.report.doctor import Finding
     from vmaf_workspace.report.models import Model
 
@@ -36,12 +46,22 @@ def object_json(task: str, **fields: Any) -> str:
     return json.dumps({"version": VERSION, "task": task, **fields})
 
 
+def print_json(task: str, **fields: Any) -> None:
+    """Print that object."""
+    print(object_json(task, **fields))
+
+
+def pairs_json(pairs: Iterable[tuple[str, str]], name: str = "path", value: str = "why") -> list[dict[str, str]]:
+    """Rows of two fields."""
+    return [{name: one, value: other} for one, other in pairs]
+
+
 def usage_json(files: int, apparent_bytes: int, disk_bytes: int) -> dict[str, int]:
     """The fields that every size has."""
     return {"files": files, "apparent_bytes": apparent_bytes, "disk_bytes": disk_bytes}
 
 
-def status_json(root: str, reason: str, status: Status, stored: Sequence[Stored] | None = None) -> str:
+def status_json(root: str, reason: str, status: Status, stored: Sequence[StoredResults] | None = None) -> str:
     """`ws.status --json`; *stored* with `--stores`."""
     rows = [
         {
@@ -67,13 +87,13 @@ def status_json(root: str, reason: str, status: Status, stored: Sequence[Stored]
         free_bytes=status.free_bytes,
         free_inodes=status.free_inodes,
         live=[kept_json(kept) for kept in status.live],
-        stopped=[{"path": path, "why": why} for path, why in status.stopped],
-        unreadable=[{"path": path, "problem": problem} for path, problem in total.problems],
+        stopped=pairs_json(status.stopped),
+        unreadable=pairs_json(total.problems, value="problem"),
         **({} if stored is None else {"stores": [_stored_json(each) for each in stored]}),
     )
 
 
-def _stored_json(stored: Stored) -> dict[str, Any]:
+def _stored_json(stored: StoredResults) -> dict[str, Any]:
     usage = stored.usage
     return {
         "store": stored.store,
@@ -86,7 +106,7 @@ def _stored_json(stored: Stored) -> dict[str, Any]:
     }
 
 
-def stored_lines(stored: Sequence[Stored]) -> None:
+def print_stored_results(stored: Sequence[StoredResults]) -> None:
     """Print what is stored by executor and dataset."""
     if not stored:
         print("no stored results")
@@ -96,7 +116,7 @@ def stored_lines(stored: Sequence[Stored]) -> None:
             printable(each.store),
             printable(each.executor),
             printable(each.dataset),
-            f"{each.usage.files:,}".replace(",", " "),
+            number_text(each.usage.files),
             bytes_text(each.usage.disk_bytes),
             age_text(each.usage.newest_ns),
             "; ".join(
@@ -108,7 +128,7 @@ def stored_lines(stored: Sequence[Stored]) -> None:
         )
         for each in stored
     ]
-    table(("STORE", "EXECUTOR", "DATASET", ">FILES", ">SIZE", ">NEWEST", ""), rows)
+    print_table(("STORE", "EXECUTOR", "DATASET", ">FILES", ">SIZE", ">NEWEST", ""), rows)
 
 
 def kept_json(kept: Kept) -> dict[str, Any]:
@@ -134,17 +154,17 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     if report is not None:
         fields["removed"] = usage_json(report.files, report.freed_apparent_bytes, report.freed_disk_bytes)
         fields["removed"]["entries"] = report.removed
-        fields["changed"] = [{"path": path, "why": why} for path, why in report.changed]
-        fields["failures"] = [{"path": path, "problem": problem} for path, problem in report.failures]
+        fields["changed"] = pairs_json(report.changed)
+        fields["failures"] = pairs_json(report.failures, value="problem")
     return object_json(plan.operation, **fields)
 
 
-def status_lines(status: Status) -> None:
+def print_status(status: Status) -> None:
     """Print the table of `ws.status`, and what stands out below it."""
     rows = [
         (
             f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
-            f"{row.usage.files:,}".replace(",", " ") if row.exists else "-",
+            number_text(row.usage.files) if row.exists else "-",
             bytes_text(row.usage.disk_bytes) if row.exists else "-",
             age_text(row.usage.newest_ns) if row.exists else "-",
             row.subdir.costs,
@@ -153,17 +173,17 @@ def status_lines(status: Status) -> None:
         for row in status.rows
     ]
     total = status.total
-    rows.append(("total", f"{total.files:,}".replace(",", " "), bytes_text(total.disk_bytes), "", "", ""))
-    table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
+    rows.append(("total", number_text(total.files), bytes_text(total.disk_bytes), "", "", ""))
+    print_table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
-    _live(status.live, kept="")
-    listing("no models:", status.stopped)
-    listing("cannot be read, so not counted:", total.problems)
+    _print_live(status.live, kept="")
+    print_list("no models:", status.stopped)
+    print_list("cannot be read, so not counted:", total.problems)
     if not status.exists:
         print("(not there yet: a run, or `ws.setup`, makes it)")
 
 
-def plan_lines(plan: Plan) -> None:
+def print_plan(plan: Plan) -> None:
     """Print what would go and what stays, and why: a row a model, run or dataset, what costs most first."""
     groups: dict[str, list[Entry]] = {}
     for entry in plan.entries:
@@ -176,10 +196,10 @@ def plan_lines(plan: Plan) -> None:
     reasons = {entry.why for entry in plan.entries}
     if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
         print(f"{', '.join(reasons)}:")
-        table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
+        print_table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
     elif rows:
-        table(("|PATH", ">FILES", ">SIZE", "WHY"), rows)
-    _kept(plan.kept)
+        print_table(("|PATH", ">FILES", ">SIZE", "WHY"), rows)
+    _print_kept(plan.kept)
 
 
 def _group_of(operation: str, entry: Entry) -> str:
@@ -203,7 +223,7 @@ def _cost(entries: list[Entry]) -> tuple[int, float, int]:
 def _row(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
     cost_s = sum(entry.cost_s for entry in entries)
     why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
-    files = f"{sum(entry.files for entry in entries):,}".replace(",", " ")
+    files = number_text(sum(entry.files for entry in entries))
     return name, files, bytes_text(sum(entry.disk_bytes for entry in entries)), why
 
 
@@ -216,7 +236,7 @@ def plan_summary(plan: Plan) -> str:
     return f"{entries}{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}{cost}"
 
 
-def report_lines(plan: Plan, report: Report) -> None:
+def print_report(plan: Plan, report: Report) -> None:
     """Print what was done, what stayed and why, and what failed."""
     if report.removed or report.files:
         what = f"{count_text(report.removed, 'entry')}, {count_text(report.files, 'file')}"
@@ -225,19 +245,19 @@ def report_lines(plan: Plan, report: Report) -> None:
         print(f"nothing to remove in {printable(plan.root)}")
     else:
         print(f"removed nothing in {printable(plan.root)}")
-    _kept(report.kept)
-    listing("left, because changed since the plan:", report.changed)
-    listing("could not be removed:", report.failures, file=sys.stderr)
+    _print_kept(report.kept)
+    print_list("left, because changed since the plan:", report.changed)
+    print_list("could not be removed:", report.failures, file=sys.stderr)
 
 
-def moved_summary(moved: Moved) -> str:
+def migration_summary(moved: Migration) -> str:
     """One line: what moves from where to where, and how."""
     how = "copied, compared, then removed" if moved.copied else "renamed"
-    what = f"{count_text(moved.files, 'file')}, {bytes_text(moved.disk_bytes)}"
+    what = f"{amount_text(moved.files, 'file', moved.disk_bytes)}"
     return f"{what}, from {printable(str(moved.source))} to {printable(str(moved.target))} ({how})"
 
 
-def moved_json(moved: Moved, *, dry_run: bool, exit_code: int) -> str:
+def migration_json(moved: Migration, *, dry_run: bool, exit_code: int) -> str:
     """`ws.migrate --json`."""
     return object_json(
         "migrate",
@@ -246,21 +266,21 @@ def moved_json(moved: Moved, *, dry_run: bool, exit_code: int) -> str:
         dry_run=dry_run,
         copied=moved.copied,
         **usage_json(moved.files, moved.apparent_bytes, moved.disk_bytes),
-        left_out=[{"path": path, "why": why} for path, why in moved.left_out],
-        failures=[{"path": path, "problem": problem} for path, problem in moved.failures],
+        left_out=pairs_json(moved.left_out),
+        failures=pairs_json(moved.failures, value="problem"),
         was_done=moved.was_done,
         exit_code=exit_code,
     )
 
 
-def moved_lines(moved: Moved, *, dry_run: bool) -> None:
+def print_migration(moved: Migration, *, dry_run: bool) -> None:
     """Print what a migration did, or would do, and on stdout's last line the variable to set."""
     if moved.was_done:
         print(f"{printable(str(moved.source))} was moved to {printable(str(moved.target))} already")
     else:
-        print(f"{'would move' if dry_run else 'moved'} {moved_summary(moved)}")
-    listing("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
-    listing("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
+        print(f"{'would move' if dry_run else 'moved'} {migration_summary(moved)}")
+    print_list("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
+    print_list("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
     if not dry_run:
         print_path(f"export VMAF_WORKSPACE={shlex.quote(str(moved.target))}")
 
@@ -270,7 +290,7 @@ def models_json(root: str, models: Sequence[Model]) -> str:
     return object_json("models", workspace=root, models=[asdict(model) for model in models])
 
 
-def models_lines(models: Sequence[Model]) -> None:
+def print_models(models: Sequence[Model]) -> None:
     """Print the table of `ws.models`, and below it what is wrong."""
     if not models:
         print("no model here: none in model/, no checkout, none that libvmaf loads; `ws.doctor` tries the engine")
@@ -292,15 +312,15 @@ def models_lines(models: Sequence[Model]) -> None:
         if model.files
     ]
     if rows:
-        table(("|MODEL", ">TRAINING SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
+        print_table(("|MODEL", ">TRAINING SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
     built_in = [model.name for model in models if not model.files and model.in_libvmaf]
     if built_in:
-        paragraph(f"built into libvmaf: {', '.join(built_in)}")
-    listing("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
-    listing("to know:", [(model.name, model.note) for model in models if model.note])
-    listing("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
+        print_paragraph(f"built into libvmaf: {', '.join(built_in)}")
+    print_list("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
+    print_list("to know:", [(model.name, model.note) for model in models if model.note])
+    print_list("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
     unloaded = [(m.name, m.why_not.replace("\n", "; ")) for m in models if m.why_not and m.why_not != m.problem]
-    listing("not loaded by libvmaf:", unloaded)
+    print_list("not loaded by libvmaf:", unloaded)
 
 
 def _about(model: Model) -> str:
@@ -325,7 +345,7 @@ def findings_json(root: str, findings: Sequence[Finding], exit_code: int) -> str
     )
 
 
-def findings_lines(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[Finding]) -> None:
     """Print each finding, the worst last, where a person looks first; its remedy below it."""
     order = ("ok", "warning", "error")
     for finding in sorted(findings, key=lambda finding: order.index(finding.level)):
@@ -337,18 +357,18 @@ def findings_lines(findings: Sequence[Finding]) -> None:
     print(f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}")
 
 
-def _kept(kept: Sequence[Kept]) -> None:
-    _live(kept, kept="kept, ")
-    listing("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
+def _print_kept(kept: Sequence[Kept]) -> None:
+    _print_live(kept, kept="kept, ")
+    print_list("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
 
 
-def _live(entries: Sequence[Kept], *, kept: str) -> None:
-    listing(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
+def _print_live(entries: Sequence[Kept], *, kept: str) -> None:
+    print_list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
     perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
-    listing(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
+    print_list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
     """Print a table on stdout; a header that begins with `>` is a column of numbers, with `|` of names.
 
     Numbers and names are not broken into lines, unless a name has more than UNBROKEN characters.
@@ -374,7 +394,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool =
     print("\n".join(line.rstrip() for line in drawn.get().splitlines()))  # rich fills lines up with blanks
 
 
-def paragraph(text: str) -> None:
+def print_paragraph(text: str) -> None:
     """Print *text* on stdout, on a terminal broken between words."""
     from rich.console import Console
     from rich.text import Text
@@ -385,8 +405,8 @@ def paragraph(text: str) -> None:
         print(text)
 
 
-def load_table() -> None:
-    """Import what `table` needs, while something else is waited for."""
+def import_rich() -> None:
+    """Import what `print_table` needs, while something else is waited for."""
     import rich.console
     import rich.table
     import rich.text  # noqa: F401

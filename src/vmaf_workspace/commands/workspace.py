@@ -42,7 +42,7 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
     from vmaf_workspace.commands import tables
 
     location = located(workspace)
-    found = [] if is_marked(location.path) else _setup.removable(location.path)
+    found = [] if is_marked(location.path) else _setup.removable_subdirs(location.path)
     made = _setup.setup(location.path)
     if json:
         print(tables.object_json("setup", workspace=str(location.path), made=[str(path) for path in made]))
@@ -65,15 +65,15 @@ def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> 
     if location.path.exists() and not location.path.is_dir():
         raise RefusedError(f"{location.path} is a file, not a workspace; {location.reason}")
     with tables.spinner("reading the workspace"):
-        found = _status.status(location.path, meanwhile=None if json else tables.load_table)
-        stored = _status.stored(location.path) if stores else None
+        found = _status.status(location.path, meanwhile=None if json else tables.import_rich)
+        stored = _status.stored_results(location.path) if stores else None
     if json:
         print(tables.status_json(str(location.path), location.reason, found, stored))
     else:
         print(f"{wording.printable(str(location.path))}  ({wording.printable(location.reason)})")
-        tables.status_lines(found)
+        tables.print_status(found)
         if stored is not None:
-            tables.stored_lines(stored)
+            tables.print_stored_results(stored)
     return DONE
 
 
@@ -91,7 +91,7 @@ def clean_scratch(
     """Empty workdir/ and output/: costs nothing, live runs are kept."""
     from vmaf_workspace.commands import tables
     from vmaf_workspace.removal import candidates
-    from vmaf_workspace.removal.plan import load
+    from vmaf_workspace.removal.plan import load_plan
 
     location = located(workspace)
     if apply and (only or force or min_age != MIN_AGE):
@@ -101,7 +101,7 @@ def clean_scratch(
         raise UsageError(f"--only: {only!r} is not scratch; expected {' or '.join(SCRATCH)}")
     min_age_s = 0.0 if min_age.strip() == "0" else flags.seconds(min_age, "--min-age")
     if apply:
-        found = load(Path(apply), operation=candidates.CLEAN, root=location.path, subdirs=frozenset(subdirs))
+        found = load_plan(Path(apply), operation=candidates.CLEAN, root=location.path, subdirs=frozenset(subdirs))
     else:
         with tables.spinner("looking for scratch"):
             found = candidates.plan_clean(location.path, only=subdirs, min_age_s=min_age_s, force=force)
@@ -127,7 +127,7 @@ def purge_cache(
     """Delete cached results (all, or as selected): costs time, the next run computes them again."""
     from vmaf_workspace.commands import tables
     from vmaf_workspace.removal import candidates
-    from vmaf_workspace.removal.plan import load
+    from vmaf_workspace.removal.plan import load_plan
 
     location = located(workspace)
     if apply and (store or executor or dataset or older_than or max_size or max_files):
@@ -147,7 +147,7 @@ def purge_cache(
         raise UsageError("--with-encodes takes encode/ too, which has no store, executor or dataset: name one or other")
     if apply:
         subdirs = candidates.CACHES if with_encodes else candidates.CACHES - {"encode"}
-        found = load(Path(apply), operation=candidates.PURGE, root=location.path, subdirs=subdirs)
+        found = load_plan(Path(apply), operation=candidates.PURGE, root=location.path, subdirs=subdirs)
     else:
         with tables.spinner("looking at the caches"):
             found = candidates.plan_purge(location.path, selection)
@@ -171,7 +171,7 @@ def migrate(
     if dry_run and not moved.was_done:
         _migrate.refuse_users(moved)
     elif not moved.was_done:
-        question = f"{'Go on to move' if moved.is_begun else 'Move'} {tables.moved_summary(moved)}?"
+        question = f"{'Go on to move' if moved.is_begun else 'Move'} {tables.migration_summary(moved)}?"
         if not yes and not agreed(question, "moved"):
             print("nothing was moved", file=sys.stderr)
             return FAILED
@@ -184,9 +184,9 @@ def migrate(
             moved = _migrate.migrate(source, target, progress=bar)
     code = FAILED if moved.failures else DONE
     if json:
-        print(tables.moved_json(moved, dry_run=dry_run, exit_code=code))
+        print(tables.migration_json(moved, dry_run=dry_run, exit_code=code))
     else:
-        tables.moved_lines(moved, dry_run=dry_run)
+        tables.print_migration(moved, dry_run=dry_run)
     return code
 
 
@@ -197,11 +197,11 @@ def models(*, workspace: str = "", at: str = "", json: bool = False) -> int:
 
     location = located(workspace)
     with tables.spinner("trying the models"):
-        found = models.models(location.path, at=at)
+        found = models.find_models(location.path, at=at)
     if json:
         print(tables.models_json(str(location.path), found))
     else:
-        tables.models_lines(found)
+        tables.print_models(found)
     return DONE
 
 
@@ -217,7 +217,7 @@ def doctor(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     if json:
         print(tables.findings_json(str(location.path), found, code))
     else:
-        tables.findings_lines(found)
+        tables.print_findings(found)
     return code
 
 
@@ -225,7 +225,7 @@ def run_session(*, workspace: str = "", command: str = "") -> int:
     """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
     from vmaf_workspace.live import session
 
-    ended = session.run_in(located(workspace).path, shlex.split(command))
+    ended = session.run_in_workspace(located(workspace).path, shlex.split(command))
     for place in ended.elsewhere:
         print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
     return ended.code
@@ -291,19 +291,19 @@ def _show_and_execute(
     from vmaf_workspace.commands import tables
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
-    from vmaf_workspace.removal.plan import save
+    from vmaf_workspace.removal.plan import save_plan
     from vmaf_workspace.snapshot.tree import stopped_wipe
 
     if dry_run or save_to:
         code = FAILED if any(kept.failed for kept in plan.kept) else DONE  # as the removal itself would end
         if save_to:
-            save(plan, Path(save_to))
+            save_plan(plan, Path(save_to))
         elif question is not None and plan.entries:
             refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if json:
             print(tables.removal_json(plan, None, code))
         else:
-            tables.plan_lines(plan)
+            tables.print_plan(plan)
             name = wording.printable(save_to)
             end = f"written to {name}; `--apply {name}` removes it" if save_to else "dry run: nothing was changed"
             print(f"{tables.plan_summary(plan)} in {wording.printable(plan.root)}; {end}")
@@ -311,7 +311,7 @@ def _show_and_execute(
     if question is not None and plan.entries:
         refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if not json:
-            tables.plan_lines(plan)
+            tables.print_plan(plan)
         if not yes and not agreed(question):
             print("nothing was removed", file=sys.stderr)
             return FAILED
@@ -321,6 +321,6 @@ def _show_and_execute(
     if json:
         print(tables.removal_json(plan, report, code))
     else:
-        tables.report_lines(plan, report)
-    wording.listing("stays:", stopped_wipe(Path(plan.root)), file=sys.stderr)
+        tables.print_report(plan, report)
+    wording.print_list("stays:", stopped_wipe(Path(plan.root)), file=sys.stderr)
     return code

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vmaf_workspace.disk.trust import why_not_of
+from vmaf_workspace.disk.trust import why_stat_untrusted
 
 MOST_BYTES = 1 << 30  # that are read of one: a million files listed take a third of this
 
 
-def write_whole(path: Path, content: bytes, *, reader: Callable[[bytes], object] | None = None) -> None:
+def write_atomically(path: Path, content: bytes, *, reader: Callable[[bytes], object] | None = None) -> None:
     """Make *path* hold *content*, or leave it as it was; OSError where it cannot be written.
 
     *reader* is given what the disk holds before that takes the name: what it raises goes through, and *path* stays.
@@ -26,7 +26,7 @@ def write_whole(path: Path, content: bytes, *, reader: Callable[[bytes], object]
             reader(temporary.read_bytes())
 
 
-def read_whole(
+def read_regular(
     path: str | Path, *, follow: bool = False, at_most: int = MOST_BYTES, top: str | Path | None = None
 ) -> bytes:
     """The content of a regular file; OSError for anything else, at once, and for more than *at_most* bytes.
@@ -34,9 +34,9 @@ def read_whole(
     A link is not followed unless *follow*: where only we write, it is nobody's. With *top*, the directory that the
     file speaks for, a stranger's is a PermissionError that says whose it is.
     """
-    with regular(path, follow=follow) as fd:
+    with open_regular(path, follow=follow) as fd:
         about = os.fstat(fd)
-        if top is not None and (why := why_not_of(about, os.stat(top), top)) is not None:
+        if top is not None and (why := why_stat_untrusted(about, os.stat(top), top)) is not None:
             raise PermissionError(errno.EPERM, f"a file {why}", str(path))
         if about.st_size > at_most:
             raise OSError(errno.EFBIG, f"it has {about.st_size} bytes, too many", str(path))
@@ -44,7 +44,9 @@ def read_whole(
             return file.read(at_most + 1)
 
 
-def put(directory: Path, name: str, content: Callable[[int], bytes], *, sync: bool = False, new: bool = False) -> None:
+def write_into(
+    directory: Path, name: str, content: Callable[[int], bytes], *, sync: bool = False, new: bool = False
+) -> None:
     """Make the file *name* in *directory* hold *content*, which is told the inode that it gets; raises OSError.
 
     For what lies where others may write, too: the directory is opened once, is no link, and nothing there is followed
@@ -72,7 +74,7 @@ def put(directory: Path, name: str, content: Callable[[int], bytes], *, sync: bo
 
 
 @contextmanager
-def regular(path: str | Path, *, follow: bool = False) -> Iterator[int]:
+def open_regular(path: str | Path, *, follow: bool = False) -> Iterator[int]:
     """A descriptor to read a regular file; OSError for anything else, at once: a FIFO or a device may have no end."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:

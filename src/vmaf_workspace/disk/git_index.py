@@ -11,7 +11,7 @@ PATIENCE_S = 10.0  # with git, on a slow disk
 MOST_BYTES = 1 << 16  # of a placeholder
 
 
-def as_tracked(root: Path, paths: Sequence[str]) -> dict[str, bytes]:
+def tracked_content(root: Path, paths: Sequence[str]) -> dict[str, bytes]:
     """Those of *paths*, below *root*, that the index of the enclosing checkout has, with their content.
 
     Empty outside any checkout, without git, and where git does not trust the checkout's owner. A blob is read as it is:

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,36 +17,30 @@ from vmaf_workspace.contract import BY_NAME, MARKER, SCRATCH
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEEPEST = 200  # directories held open at once; below them one is, and the way up is by `..`
 BLOCK = 512  # unit of st_blocks, POSIX
-LINK = ("device", "inode", "links in the tree", "links in all", "disk bytes")
 
 
 @dataclass(slots=True)
 class Usage:
-    """Sizes of a tree. Hard links count once, as `du` counts; directories count in `disk_bytes` alone."""
+    """Sizes of a tree. Hard links count once, as `du` counts; directories count in `disk_bytes` alone.
+
+    A row of *links*: device, inode, its links in the tree, its links in all, its bytes on disk.
+    """
 
     files: int = 0  # everything that is no directory
     apparent_bytes: int = 0  # sum of st_size of the files
     disk_bytes: int = 0  # allocated, directories included: what `du` says
     newest_ns: int = 0  # newest modification time in the tree, directories included
-    links: list[list[int]] = field(default_factory=list)  # of each inode with a link from elsewhere: a LINK
+    links: list[list[int]] = field(default_factory=list)  # of each inode with a link from elsewhere
     problems: list[tuple[str, str]] = field(default_factory=list)  # (path below the tree, what is wrong with it)
     mounts: list[str] = field(default_factory=list)  # paths below the tree where another file system is mounted
     marked: list[str] = field(default_factory=list)  # directories of the tree that are workspaces themselves
-    unseen: list[str] = field(
-        default_factory=list
-    )  # directories that we could not look into, and a removal perhaps could
+    unseen: list[str] = field(default_factory=list)  # directories that we cannot look into, and a removal perhaps can
 
     def add(self, other: Usage) -> None:
         """Count *other* in."""
-        self.files += other.files
-        self.apparent_bytes += other.apparent_bytes
-        self.disk_bytes += other.disk_bytes
-        self.links += other.links
-        self.newest_ns = max(self.newest_ns, other.newest_ns)
-        self.problems += other.problems
-        self.mounts += other.mounts
-        self.marked += other.marked
-        self.unseen += other.unseen
+        for each in fields(self):
+            one, two = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, max(one, two) if each.name == "newest_ns" else one + two)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for a pipe."""
@@ -76,7 +70,9 @@ def usage_of(
             mount = None if cross_mounts else mount_id(fd)
             if mount is not None and dir_fd is not None and mount != mount_id(dir_fd):
                 usage.mounts.append(".")
-            _walk(fd, "", 1, usage, links, set() if seen is None else seen, mount)
+            walk = _Walk(usage, set() if seen is None else seen, mount)
+            walk.descend(fd)
+            links = walk.links
         finally:
             os.close(fd)
         usage.disk_bytes += about.st_blocks * BLOCK
@@ -94,80 +90,114 @@ def usage_of(
     return usage
 
 
-def _walk(
-    fd: int,
-    prefix: str,
-    depth: int,
-    usage: Usage,
-    links: dict[tuple[int, int], list[int]],
-    seen: set[tuple[int, int]],
-    mount: int | None,
-) -> None:
-    for name in _measure(fd, prefix, usage, links, seen):
-        path = f"{prefix}{name}"
-        try:
-            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            _not_seen(usage, path, error)
-            continue
-        try:
-            if mount is not None and mount_id(child) != mount:
-                usage.mounts.append(path)
-            elif depth < DEEPEST:
-                _walk(child, f"{path}/", depth + 1, usage, links, seen, mount)
-            else:
-                _walk_deep(child, f"{path}/", usage, links, seen, mount)
-        except OSError as error:
-            _not_seen(usage, path, error)
-        finally:
-            os.close(child)
+class _Walk:
+    """One measurement while it runs."""
 
+    def __init__(self, usage: Usage, seen: set[tuple[int, int]], mount: int | None) -> None:
+        self.usage, self.seen, self.mount = usage, seen, mount
+        self.links: dict[tuple[int, int], list[int]] = {}
 
-def _walk_deep(
-    fd: int,
-    prefix: str,
-    usage: Usage,
-    links: dict[tuple[int, int], list[int]],
-    seen: set[tuple[int, int]],
-    mount: int | None,
-) -> None:
-    """The same with one directory open, however deep it goes; each `..` must be where we came from."""
-    here = os.dup(fd)
-    try:
-        above = [(prefix, _measure(here, prefix, usage, links, seen), _inode(here))]
-        while above:
-            prefix, waiting, _ = above[-1]
-            if not waiting:
-                above.pop()
-                if above:
-                    here = _above(here, above[-1][2])
+    def descend(self, fd: int, prefix: str = "", depth: int = 1) -> None:
+        """Count what is in the directory *fd*, each directory on the way held open."""
+        for name in self._count_entries(fd, prefix):
+            path = f"{prefix}{name}"
+            if (child := self._open(fd, name, path)) is None:
                 continue
-            path = f"{prefix}{(name := waiting.pop())}"
             try:
-                child = os.open(name, OPEN_DIRECTORY, dir_fd=here)
-            except FileNotFoundError:
-                continue
+                if self.mount is not None and mount_id(child) != self.mount:
+                    self.usage.mounts.append(path)
+                elif depth < DEEPEST:
+                    self.descend(child, f"{path}/", depth + 1)
+                else:
+                    self._descend_deep(child, f"{path}/")
             except OSError as error:
-                _not_seen(usage, path, error)
-                continue
-            if mount is not None and mount_id(child) != mount:
+                self._note_unseen(path, error)
+            finally:
                 os.close(child)
-                usage.mounts.append(path)
-                continue
+
+    def _descend_deep(self, fd: int, prefix: str) -> None:
+        """The same with one directory open, however deep it goes; each `..` must be where we came from."""
+        here = os.dup(fd)
+        try:
+            above = [(prefix, self._count_entries(here, prefix), _inode(here))]
+            while above:
+                prefix, waiting, _ = above[-1]
+                if not waiting:
+                    above.pop()
+                    if above:
+                        here = _open_parent(here, above[-1][2])
+                    continue
+                path = f"{prefix}{(name := waiting.pop())}"
+                if (child := self._open(here, name, path)) is None:
+                    continue
+                if self.mount is not None and mount_id(child) != self.mount:
+                    os.close(child)
+                    self.usage.mounts.append(path)
+                    continue
+                os.close(here)
+                here, below = child, []
+                try:
+                    below = self._count_entries(here, f"{path}/")
+                except OSError as error:
+                    self._note_unseen(path, error)
+                above.append((f"{path}/", below, _inode(here)))
+        finally:
             os.close(here)
-            here, below = child, []
-            try:
-                below = _measure(here, f"{path}/", usage, links, seen)
-            except OSError as error:
-                _not_seen(usage, path, error)
-            above.append((f"{path}/", below, _inode(here)))
-    finally:
-        os.close(here)
+
+    def _open(self, fd: int, name: str, path: str) -> int | None:
+        try:
+            return os.open(name, OPEN_DIRECTORY, dir_fd=fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._note_unseen(path, error)
+            return None
+
+    def _note_unseen(self, path: str, error: OSError) -> None:
+        self.usage.problems.append((path, error.strerror or str(error)))
+        if error.errno not in (errno.EACCES, errno.EPERM):  # what forbids a look forbids a removal as well
+            self.usage.unseen.append(path)
+
+    def _count_entries(self, fd: int, prefix: str) -> list[str]:
+        """Count what lies right in the directory *fd*; the names of its directories."""
+        usage, links = self.usage, self.links
+        files = apparent = blocks = 0
+        newest = usage.newest_ns
+        below: list[str] = []
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                try:
+                    about = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # a live run removes what it no longer needs
+                if about.st_mtime_ns > newest:
+                    newest = about.st_mtime_ns
+                if stat.S_ISDIR(about.st_mode):
+                    below.append(entry.name)
+                    if entry.name == MARKER:
+                        usage.marked.append(prefix or ".")
+                    blocks += about.st_blocks
+                    continue
+                files += 1
+                if about.st_nlink > 1:
+                    key = (about.st_dev, about.st_ino)
+                    if key in links:
+                        links[key][0] += 1
+                        continue
+                    if key in self.seen:
+                        continue
+                    self.seen.add(key)
+                    links[key] = [1, about.st_nlink, about.st_blocks * BLOCK]
+                apparent += about.st_size
+                blocks += about.st_blocks
+        usage.files += files
+        usage.apparent_bytes += apparent
+        usage.disk_bytes += blocks * BLOCK
+        usage.newest_ns = newest
+        return below
 
 
-def _above(fd: int, inode: tuple[int, int]) -> int:
+def _open_parent(fd: int, inode: tuple[int, int]) -> int:
     """The directory that *fd*, which is closed, lies in; OSError unless that is *inode*."""
     try:
         up = os.open("..", OPEN_DIRECTORY, dir_fd=fd)
@@ -183,52 +213,6 @@ def _above(fd: int, inode: tuple[int, int]) -> int:
 def _inode(fd: int) -> tuple[int, int]:
     about = os.fstat(fd)
     return about.st_dev, about.st_ino
-
-
-def _not_seen(usage: Usage, path: str, error: OSError) -> None:
-    usage.problems.append((path, error.strerror or str(error)))
-    if error.errno not in (errno.EACCES, errno.EPERM):  # what forbids a look forbids a removal as well
-        usage.unseen.append(path)
-
-
-def _measure(
-    fd: int, prefix: str, usage: Usage, links: dict[tuple[int, int], list[int]], seen: set[tuple[int, int]]
-) -> list[str]:
-    """Count what lies right in the directory *fd*; the names of its directories."""
-    files = apparent = blocks = 0
-    newest = usage.newest_ns
-    below: list[str] = []
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            try:
-                about = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # a live run removes what it no longer needs
-            if about.st_mtime_ns > newest:
-                newest = about.st_mtime_ns
-            if stat.S_ISDIR(about.st_mode):
-                below.append(entry.name)
-                if entry.name == MARKER:
-                    usage.marked.append(prefix or ".")
-                blocks += about.st_blocks
-                continue
-            files += 1
-            if about.st_nlink > 1:
-                key = (about.st_dev, about.st_ino)
-                if key in links:
-                    links[key][0] += 1
-                    continue
-                if key in seen:
-                    continue
-                seen.add(key)
-                links[key] = [1, about.st_nlink, about.st_blocks * BLOCK]
-            apparent += about.st_size
-            blocks += about.st_blocks
-    usage.files += files
-    usage.apparent_bytes += apparent
-    usage.disk_bytes += blocks * BLOCK
-    usage.newest_ns = newest
-    return below
 
 
 def mount_id(fd: int) -> int:
@@ -285,13 +269,26 @@ def files_below(top: str | os.PathLike[str]) -> Iterator[str]:
 
 
 @contextmanager
-def opened(directory: str | Path, *, dir_fd: int | None = None, follow: bool = False) -> Iterator[int]:
+def open_directory(directory: str | Path, *, dir_fd: int | None = None, follow: bool = False) -> Iterator[int]:
     """A descriptor of *directory*; a symlink in its last component is an error unless *follow*."""
     fd = os.open(directory, OPEN_DIRECTORY & ~(os.O_NOFOLLOW if follow else 0), dir_fd=dir_fd)
     try:
         yield fd
     finally:
         os.close(fd)
+
+
+@contextmanager
+def open_directory_below(top: int, below: str, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of the directory *below* the descriptor *top*, reached through no symlink; with *make*, made."""
+    with ExitStack() as held:
+        fd = top
+        for name in filter(None, below.split("/")):
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=fd)
+            fd = held.enter_context(open_directory(name, dir_fd=fd))
+        yield fd
 
 
 def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:
@@ -304,7 +301,7 @@ def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:
     newest: dict[str, int] = {}
     seen: set[tuple[int, int]] = set()
     total = Usage()
-    with opened(root, follow=True) as fd:
+    with open_directory(root, follow=True) as fd:
         total.disk_bytes = os.fstat(fd).st_blocks * BLOCK
         total.newest_ns = os.fstat(fd).st_mtime_ns
         for name in sorted(os.listdir(fd)):
@@ -333,7 +330,7 @@ def _usage_with_entries(
             whole = usage_of(name, dir_fd=fd, cross_mounts=True, seen=seen)
         else:
             whole.disk_bytes, whole.newest_ns = about.st_blocks * BLOCK, about.st_mtime_ns
-            with opened(name, dir_fd=fd) as below:
+            with open_directory(name, dir_fd=fd) as below:
                 for entry in os.listdir(below):
                     usage = _usage_with_entries(entry, below, seen, {}, label="")
                     newest[f"{label}/{entry}"] = usage.newest_ns

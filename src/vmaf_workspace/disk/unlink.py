@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from vmaf_workspace.disk.scan import DEEPEST, OPEN_DIRECTORY, mount_id, usage_of
 
-ASIDE = ".vmaf-trash-"  # renamed aside by a removal; whatever bears this name is finished by the next clean
+TRASH = ".vmaf-trash-"  # renamed aside by a removal; whatever bears this name is finished by the next clean
 
 
 def remove_tree(parent: int, name: str) -> list[tuple[str, str]]:
@@ -25,22 +25,35 @@ def remove_tree(parent: int, name: str) -> list[tuple[str, str]]:
     mount = mount_id(parent)
     while trees:
         tree = trees.pop()
-        try:
-            with _opened(tree, parent) as fd:
-                if mount_id(fd) != mount:
-                    failures.append((tree, "something is mounted here; unmount it first"))
-                    continue
-                _empty(fd, tree, 1, mount, failures, parent, trees)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            failures.append((tree, error.strerror or str(error)))
-            continue
-        attempt(os.rmdir, tree, parent, tree, failures)
+        _remove_directory(parent, tree, tree, 1, mount, failures, parent, trees)
     return failures
 
 
-def _empty(
+def _remove_directory(
+    parent: int,
+    name: str,
+    path: str,
+    depth: int,
+    mount: int,
+    failures: list[tuple[str, str]],
+    top: int,
+    trees: list[str],
+) -> None:
+    try:
+        with _open_readable(name, parent) as fd:
+            if mount_id(fd) != mount:
+                failures.append((path, "something is mounted here; unmount it first"))
+                return
+            _empty_directory(fd, path, depth, mount, failures, top, trees)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        failures.append((path, error.strerror or str(error)))
+        return
+    remove_or_note(os.rmdir, name, parent, path, failures)
+
+
+def _empty_directory(
     fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[str, str]], top: int, trees: list[str]
 ) -> None:
     """Empty the directory *fd*; what is too deep to reach from here is moved into *top* and added to *trees*."""
@@ -51,19 +64,14 @@ def _empty(
         failures.append((prefix, error.strerror or str(error)))
         return
     if entries:
-        _let_write(fd)
+        _make_writable(fd)
     for name, is_directory in entries:
         if not is_directory:
-            try:
-                os.unlink(name, dir_fd=fd)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                failures.append((f"{prefix}/{name}", error.strerror or str(error)))
+            remove_or_note(os.unlink, name, fd, f"{prefix}/{name}", failures)
             continue
         path = f"{prefix}/{name}"
         if depth >= DEEPEST:  # too deep to hold every directory open: bring it up beside the tree, for later
-            up = f"{ASIDE}{os.urandom(8).hex()}"
+            up = f"{TRASH}{os.urandom(8).hex()}"
             try:
                 os.rename(name, up, src_dir_fd=fd, dst_dir_fd=top)
             except OSError as error:
@@ -71,34 +79,23 @@ def _empty(
             else:
                 trees.append(up)
             continue
-        try:
-            with _opened(name, fd) as child:
-                if mount_id(child) != mount:
-                    failures.append((path, "something is mounted here; unmount it first"))
-                    continue
-                _empty(child, path, depth + 1, mount, failures, top, trees)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            failures.append((path, error.strerror or str(error)))
-            continue
-        attempt(os.rmdir, name, fd, path, failures)
+        _remove_directory(fd, name, path, depth + 1, mount, failures, top, trees)
 
 
 @contextmanager
-def _opened(name: str, dir_fd: int) -> Iterator[int]:
+def _open_readable(name: str, dir_fd: int) -> Iterator[int]:
     """A descriptor of the directory *name*, which is made readable where it is our own and may not be read."""
     try:
         fd = os.open(name, OPEN_DIRECTORY, dir_fd=dir_fd)
     except PermissionError as denied:
-        fd = _made_readable(name, dir_fd, denied)
+        fd = _make_readable(name, dir_fd, denied)
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def _made_readable(name: str, dir_fd: int, denied: PermissionError) -> int:
+def _make_readable(name: str, dir_fd: int, denied: PermissionError) -> int:
     closed = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         about = os.fstat(closed)
@@ -116,7 +113,7 @@ def _made_readable(name: str, dir_fd: int, denied: PermissionError) -> int:
         os.close(closed)
 
 
-def _let_write(fd: int) -> None:
+def _make_writable(fd: int) -> None:
     """Let ourselves remove what lies in the directory *fd*, where it is our own and says no."""
     about = os.fstat(fd)
     if about.st_mode & stat.S_IRWXU != stat.S_IRWXU and about.st_uid == os.geteuid():
@@ -124,7 +121,7 @@ def _let_write(fd: int) -> None:
             os.fchmod(fd, stat.S_IMODE(about.st_mode) | stat.S_IRWXU)
 
 
-def attempt(call: Callable[..., None], name: str, fd: int, path: str, failures: list[tuple[str, str]]) -> None:
+def remove_or_note(call: Callable[..., None], name: str, fd: int, path: str, failures: list[tuple[str, str]]) -> None:
     """Unlink or rmdir *name* in the directory *fd*; why it could not go is added to *failures*, as that of *path*."""
     try:
         call(name, dir_fd=fd)

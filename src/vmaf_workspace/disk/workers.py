@@ -24,11 +24,12 @@ from typing import Any, Generic, TypeVar
 from vmaf_workspace.errors import WorkspaceError
 
 Job = TypeVar("Job")
+Progress = Callable[[int, int], None]  # gets (done, in all), most often bytes
 NO_MORE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # processes, memory, descriptors
 BATCH = 16  # jobs handed over at a time: one by one costs as much as hashing a small file
 
 
-class Children(Generic[Job]):
+class WorkerPool(Generic[Job]):
     """Runs ``work(job)`` for each job; iterate once for ``(index, result)``, in any order, as they come.
 
     A result is what JSON carries (lone surrogates, which stand for bytes that are no UTF-8, survive). A job whose
@@ -53,7 +54,7 @@ class Children(Generic[Job]):
                 self.__exit__(None, None, None)
                 raise
 
-    def __enter__(self) -> Children[Job]:
+    def __enter__(self) -> WorkerPool[Job]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -146,10 +147,10 @@ class Children(Generic[Job]):
                 yield index, None
 
 
-def each(
+def map_unordered(
     jobs: Sequence[Job], work: Callable[[Job], Any], *, at_most: int, may_fork: bool = True
 ) -> Iterator[tuple[int, Any]]:
-    """``(index, work(job))`` of every job, in any order, for many short ones; else as `Children`.
+    """``(index, work(job))`` of every job, in any order, for many short ones; else as `WorkerPool`.
 
     Raises WorkspaceError where a child was killed.
     """
@@ -159,7 +160,7 @@ def each(
     def work_on(batch: range) -> list[Any]:
         return [work(jobs[i]) for i in batch]
 
-    with Children(batches, work_on, at_most=at_most, may_fork=may_fork) as children:
+    with WorkerPool(batches, work_on, at_most=at_most, may_fork=may_fork) as children:
         for n, results in children:
             if results is None:
                 raise WorkspaceError(
@@ -184,6 +185,10 @@ def _as_error(kind: str, *arguments: Any) -> Exception:
     for known in kinds:
         kinds += known.__subclasses__()
     return next((known(*arguments) for known in kinds if known.__name__ == kind), OSError(*arguments))
+
+
+def no_progress(done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def cores() -> int:

@@ -28,21 +28,21 @@ from types import TracebackType
 
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.disk.atomic import read_whole
-from vmaf_workspace.disk.scan import opened
-from vmaf_workspace.disk.unlink import ASIDE, remove_tree
+from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.disk.scan import open_directory
+from vmaf_workspace.disk.unlink import TRASH, remove_tree
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.live.mounts import mount_of
-from vmaf_workspace.setup import ensure, explained
+from vmaf_workspace.setup import ensure, write_errors_explained
 
 RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
 SESSIONS = "sessions"  # in the marker: a lock file for each program that `ws.run` started
 CLEANER = "cleaner.json"  # in the marker: the lock of whoever removes
-MADE = "made"  # in the marker: a file for each of those sessions, with the scratch that it made
-OVER = ".over"  # suffix of such a file once its session has ended
-FORGOTTEN_S = 7 * 86400.0  # what a session made so long ago is old by itself
-LOOK_AGAIN_S = 0.1  # a scan has a directory open for milliseconds
+RECORDS = "made"  # in the marker: a file for each of those sessions, with the scratch that it made
+ENDED = ".over"  # suffix of such a file once its session has ended
+RECORD_KEPT_S = 7 * 86400.0  # what a session made so long ago is old by itself
+SECOND_LOOK_S = 0.1  # a scan has a directory open for milliseconds
 MIN_AGE_S = 3600.0  # who cannot be asked, and has changed nothing for so long, is gone
 RENEWED_EVERY_S = 60.0
 COMMAND_LENGTH = 2000  # characters kept of a command: a list of files can be longer than what a reader reads
@@ -86,7 +86,7 @@ class Run:
         self._pid = os.getpid()
         self._locks: dict[str, int] = {}
         self._making = threading.Lock()  # worker threads ask for the same directory
-        self._pulse = Pulse(self._locks)
+        self._pulse = Heartbeat(self._locks)
 
     def workdir(self, *components: str) -> Path:
         """The run's directory in `workdir/`, or a path below it (only the run's own directory is made)."""
@@ -111,8 +111,8 @@ class Run:
             for fd in self._locks.values():
                 locks.callback(os.close, fd)
             if "workdir" in self._locks and not self.keep_workfiles:
-                aside = f"{ASIDE}{self.id}"  # so that a kill from here on leaves scratch, no riddle
-                with suppress(OSError), opened(self.root / "workdir", follow=True) as workdir:
+                aside = f"{TRASH}{self.id}"  # so that a kill from here on leaves scratch, no riddle
+                with suppress(OSError), open_directory(self.root / "workdir", follow=True) as workdir:
                     os.rename(self.id, aside, src_dir_fd=workdir, dst_dir_fd=workdir)
                     locks.close()  # NFS and FUSE only hide a file that is open, and its directory could not go
                     remove_tree(workdir, aside)
@@ -123,7 +123,7 @@ class Run:
         with self._making:
             if subdir not in self._locks:
                 ensure(self.root)
-                with explained(self.root):
+                with write_errors_explained(self.root):
                     self._locks[subdir] = self._make(final)
                 self._pulse.start()
         return final
@@ -133,9 +133,7 @@ class Run:
         starting.mkdir()
         fd = -1
         try:
-            fd = os.open(starting / RUN_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, about_this_process(self.command, self._since_s, fd=fd))
+            fd = create_locked(starting / RUN_FILE, self.command, self._since_s)
             starting.rename(final)
         except BaseException:
             if fd >= 0:
@@ -145,7 +143,7 @@ class Run:
         return fd
 
 
-class Pulse:
+class Heartbeat:
     """Renews the times of lock files while their holder lives, for those who cannot see the locks."""
 
     def __init__(self, locks: Mapping[str, int]) -> None:
@@ -173,14 +171,28 @@ class Pulse:
                     os.utime(fd)
 
 
-def doubt(fd: int) -> str:
+def create_locked(path: str | Path, command: str, since_s: float, *, mode: int = 0o666) -> int:
+    """Make the lock file *path*, which must be new; the descriptor that holds it. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, about_this_process(command, since_s, fd=fd))
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        os.close(fd)
+        raise
+    return fd
+
+
+def lock_doubt(fd: int) -> str:
     """Why the free lock on *fd* does not prove that its holder is gone; blank where it does."""
     holder = _read_holder(fd)
     if holder is None or holder.ended:
         return ""
     mount = mount_of(fd)
-    if mount.doubt:
-        return mount.doubt
+    if mount.lock_doubt:
+        return mount.lock_doubt
     if holder.host != os.uname().nodename:
         return f"it is of {holder.host or 'another host'}"
     if holder.namespace != _pid_namespace():
@@ -190,18 +202,17 @@ def doubt(fd: int) -> str:
     return ""
 
 
-def is_over(fd: int, *, min_age_s: float = MIN_AGE_S) -> bool:
+def is_holder_gone(fd: int, *, min_age_s: float = MIN_AGE_S) -> bool:
     """Whether the holder of the free lock on *fd* is gone: for certain, or by the age of the file."""
-    return not doubt(fd) or max(time.time() - os.fstat(fd).st_mtime, 0.0) >= min_age_s
+    return not lock_doubt(fd) or max(time.time() - os.fstat(fd).st_mtime, 0.0) >= min_age_s
 
 
-def take(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | None:
+def try_lock(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | None:
     """Try for the lock file *path*: a descriptor that holds it, the Holder that has it, or None where there is none.
 
     The caller closes the descriptor, which frees the lock. It is a shared one: that keeps a run out and lets others
     look at the same time. A free file that no run of ours wrote is no lock: it says nothing of who is alive. What
-    another free one proves, `doubt` says. Raises OSError where nobody can tell, as with a file of another user that
-    may not be read.
+    another free one proves, `lock_doubt` says. Raises OSError where nobody can tell, as with another user's file.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
@@ -214,7 +225,7 @@ def take(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | None:
             try:
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _read_holder(fd) or Holder(0, "an unknown host", "unknown command", time.time())
+                return _read_holder(fd) or unknown_holder()
             if _read_holder(fd) is not None:
                 held, fd = fd, -1
                 return held
@@ -234,22 +245,14 @@ def session(root: Path, command: str) -> Iterator[int]:
 
     ensure(root)
     directory = root / MARKER / SESSIONS
-    with explained(root):
+    with write_errors_explained(root):
         directory.mkdir(exist_ok=True)
         for name in stale_sessions(root):
             with suppress(OSError):
                 (directory / name).unlink()
         path = directory / f"{uuid.uuid4()}.json"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            os.write(fd, about_this_process(command, time.time(), fd=fd))
-        except BaseException:
-            with suppress(OSError):
-                path.unlink()
-            os.close(fd)
-            raise
-    pulse = Pulse({path.name: fd})
+        fd = create_locked(path, command, time.time())
+    pulse = Heartbeat({path.name: fd})
     try:
         pulse.start()
         yield fd
@@ -257,13 +260,13 @@ def session(root: Path, command: str) -> Iterator[int]:
         pulse.stop()
         os.close(fd)  # a child may hold it on: then its lock is not free, and its file stays
         with suppress(OSError):
-            free = take(path)
+            free = try_lock(path)
             if isinstance(free, int):
                 path.unlink()
                 os.close(free)
 
 
-def sessions(root: Path, *, min_age_s: float = MIN_AGE_S) -> dict[str, Holder]:
+def live_sessions(root: Path, *, min_age_s: float = MIN_AGE_S) -> dict[str, Holder]:
     """The sessions that are held now, by the name of their lock file.
 
     Where a free lock proves nothing, one whose file was renewed within *min_age_s* counts as held.
@@ -287,11 +290,11 @@ def _session_locks(root: Path, min_age_s: float) -> Iterator[tuple[str, Holder |
         return
     for name in names:
         try:
-            lock = take(directory / name)
+            lock = try_lock(directory / name)
         except OSError as error:  # of another user, who shares the workspace: nobody can tell that it is over
             lock = Holder(0, "an unknown host", f"a session that may not be read: {error.strerror}", 0.0)
         if isinstance(lock, int):
-            fd, lock = lock, None if is_over(lock, min_age_s=min_age_s) else _read_holder(lock)
+            fd, lock = lock, None if is_holder_gone(lock, min_age_s=min_age_s) else _read_holder(lock)
             os.close(fd)
             if lock is None:
                 yield name, None
@@ -304,20 +307,20 @@ def _session_locks(root: Path, min_age_s: float) -> Iterator[tuple[str, Holder |
 
 
 @contextmanager
-def noting_what_is_made(root: Path) -> Iterator[str]:
+def recording_scratch(root: Path) -> Iterator[str]:
     """A file in which the programs of a session of *root* write down the scratch that they make.
 
-    Once the block has ended, those entries are nobody's; see `made_by_ended_sessions`. Its path is blank where no file
+    Once the block has ended, those entries are nobody's (`scratch_of_ended_sessions`). Its path is blank where no file
     can be made: then age decides.
     """
     import uuid
 
-    directory = root / MARKER / MADE
+    directory = root / MARKER / RECORDS
     path = directory / str(uuid.uuid4())
     try:
         directory.mkdir(exist_ok=True)
         for name in os.listdir(directory):
-            if time.time() - (directory / name).lstat().st_mtime > FORGOTTEN_S:
+            if time.time() - (directory / name).lstat().st_mtime > RECORD_KEPT_S:
                 (directory / name).unlink()
         path.touch(exist_ok=False)
     except OSError:
@@ -329,36 +332,36 @@ def noting_what_is_made(root: Path) -> Iterator[str]:
         with suppress(OSError):
             if path.stat().st_size:
                 os.utime(path)  # by the clock of the file system, which dates what was made
-                path.rename(f"{path}{OVER}")
+                path.rename(f"{path}{ENDED}")
             else:
                 path.unlink()
 
 
-def made_by_ended_sessions(root: Path) -> dict[str, int]:
+def scratch_of_ended_sessions(root: Path) -> dict[str, int]:
     """Entries of scratch that programs of `ws.run` made, and when their session ended, in ns, by their path."""
     made: dict[str, int] = {}
-    directory = root / MARKER / MADE
+    directory = root / MARKER / RECORDS
     with suppress(OSError):
         for name in os.listdir(directory):
-            if name.endswith(OVER):
+            if name.endswith(ENDED):
                 path = directory / name
-                for entry in read_whole(path, at_most=1 << 26).split(b"\0"):
+                for entry in read_regular(path, at_most=1 << 26).split(b"\0"):
                     made[os.fsdecode(entry)] = max(made.get(os.fsdecode(entry), 0), path.lstat().st_mtime_ns)
     return made
 
 
 @contextmanager
-def only_cleaner(root: Path, command: str) -> Iterator[None]:
+def removal_lock(root: Path, command: str) -> Iterator[None]:
     """Exclude other cleaners of *root* while the block runs; InUseError, naming the holder, where one is at work.
 
     Raises WorkspaceError where nobody can tell, as with a lock file of another user that may not be read.
     """
-    with explained(root):
+    with write_errors_explained(root):
         fd = _open_cleaner_lock(root)
     with ExitStack() as locks:
         if fd is not None:
             locks.callback(os.close, fd)
-            with explained(root):
+            with write_errors_explained(root):
                 _exclude_others(fd, root)
         try:  # this one, too: it excludes where the file could not be made, for a full disk, or was removed since
             directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -377,17 +380,19 @@ def only_cleaner(root: Path, command: str) -> Iterator[None]:
 
 
 @contextmanager
-def staying(root: Path, *, moves: bool = False) -> Iterator[None]:
-    """Keep the workspace *root* where it is while the block runs; with *moves*, be the one task that moves it.
+def migration_lock(root: Path, *, exclusive: bool = False) -> Iterator[None]:
+    """Keep the workspace *root* where it is while the block runs; *exclusive*: be the one task that moves it.
 
     The two exclude each other, and neither excludes cleaners. Raises InUseError where the other is at work.
     """
     with ExitStack() as held:
         try:
-            marker = held.enter_context(opened(root / MARKER))  # a directory: no file is left, and none need be written
-            fcntl.flock(marker, (fcntl.LOCK_EX if moves else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            marker = held.enter_context(
+                open_directory(root / MARKER)
+            )  # a directory: no file is left, and none need be written
+            fcntl.flock(marker, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
-            what = "a backup of it" if moves else "`ws.migrate`"
+            what = "a backup of it" if exclusive else "`ws.migrate`"
             raise InUseError(f"{root} is in use by {what}; wait for that to end, then try again") from None
         except OSError:  # not marked yet, or NFS, which locks no directory; a backup looks again before it ends
             pass
@@ -430,11 +435,11 @@ def _refuse_one_elsewhere(fd: int, root: Path) -> None:
     Between containers on one local disk locks are seen, so there the next clean need not wait after a kill.
     """
     holder, mount = _read_holder(fd), mount_of(fd)
-    is_seen = not mount.doubt and holder is not None and holder.file_system in ("", mount.kind)
-    if holder is not None and not is_seen and not is_over(fd):
+    is_seen = not mount.lock_doubt and holder is not None and holder.file_system in ("", mount.kind)
+    if holder is not None and not is_seen and not is_holder_gone(fd):
         raise InUseError(
             f"another task may be removing in {root}: {holder}, and whether it still does, nobody can tell "
-            f"({doubt(fd)}); wait for it to end, or remove {root / MARKER / CLEANER} if it has"
+            f"({lock_doubt(fd)}); wait for it to end, or remove {root / MARKER / CLEANER} if it has"
         )
 
 
@@ -461,17 +466,17 @@ def open_paths() -> dict[str, int]:
     return paths
 
 
-def open_below(directory: str) -> dict[str, int]:
+def open_paths_below(directory: str) -> dict[str, int]:
     """What of *directory* (resolved) some process has open or works in, by its path below that, with a pid.
 
     Also where it knows the place by another path: in a container, or through a bind mount. A directory counts that is
     still open at a second look: who was only reading the tree, as `ws.status` or another clean does, has gone on then.
     """
-    found = _open_below(directory)
+    found = _find_open_paths(directory)
     if not any(os.path.isdir(os.path.join(directory, below)) for below in found):
         return found
-    time.sleep(LOOK_AGAIN_S)
-    again = _open_below(directory)
+    time.sleep(SECOND_LOOK_S)
+    again = _find_open_paths(directory)
     return {
         below: pid
         for below, pid in (found | again).items()
@@ -479,7 +484,7 @@ def open_below(directory: str) -> dict[str, int]:
     }
 
 
-def _open_below(directory: str) -> dict[str, int]:
+def _find_open_paths(directory: str) -> dict[str, int]:
     prefix = directory.rstrip("/") + "/"
     names: set[str] = set()
     with suppress(OSError):
@@ -499,7 +504,7 @@ def _open_below(directory: str) -> dict[str, int]:
 
 
 def about_this_process(command: str, since_s: float, *, fd: int | None = None, ended: bool = False) -> bytes:
-    """What a holder writes into its lock file, which is open as *fd*, as `take` reads it."""
+    """What a holder writes into its lock file, which is open as *fd*, as `try_lock` reads it."""
     about = {
         "pid": os.getpid(),
         "host": os.uname().nodename,
@@ -526,7 +531,15 @@ def _pid_namespace() -> str:
 def _read_holder(fd: int) -> Holder | None:
     """Who wrote itself down in *fd*; None for anything else, or for one that is just about to."""
     try:
-        about = json.loads(os.pread(fd, 1 << 16, 0))
+        return holder_of(os.pread(fd, 1 << 16, 0))
+    except OSError:
+        return None
+
+
+def holder_of(content: bytes) -> Holder | None:
+    """Who wrote this, as `about_this_process` has it; None for anything else."""
+    try:
+        about = json.loads(content)
         holder = Holder(
             pid=int(about["pid"]),
             host=str(about["host"]),
@@ -540,3 +553,8 @@ def _read_holder(fd: int) -> Holder | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return holder
+
+
+def unknown_holder() -> Holder:
+    """Somebody who did not say who."""
+    return Holder(0, "an unknown host", "unknown command", time.time())

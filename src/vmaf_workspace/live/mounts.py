@@ -7,6 +7,7 @@ handed on, so that two containers, or a host and its virtual machine, each find 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from vmaf_workspace.disk.scan import mount_id
 
 MOUNTINFO = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # blanks and backslashes in names
 # Of this kernel alone, which keeps their locks, whatever the mount or the container that they are reached by.
 LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "reiserfs", "xfs", "zfs"})
 LOCAL |= {"exfat", "hfs", "hfsplus", "msdos", "ntfs", "ntfs3", "overlay", "ramfs", "tmpfs", "udf", "vfat"}
@@ -30,9 +32,11 @@ class Mount:
     kind: str = ""  # as the kernel names it: ext4, fuse.sshfs, nfs4
     options: frozenset[str] = frozenset()  # of the mount
     inner: frozenset[str] = frozenset()  # of the file system in it
+    device: str = ""  # its number, as major:minor
+    top: str = ""  # what of it is mounted there
 
     @property
-    def doubt(self) -> str:
+    def lock_doubt(self) -> str:
         """Why a free lock there does not prove that nobody holds it; blank where it does."""
         if not self.kind:
             return "nobody can tell what it is mounted as" if sys.platform.startswith("linux") else ""
@@ -50,28 +54,42 @@ class Mount:
 
 def mount_at(place: Path, *, mountinfo: Path = MOUNTINFO) -> Mount:
     """What *place* is on."""
-    real = os.path.realpath(place)
-    best, found = -1, Mount()
+    return _covering(os.path.realpath(place), mountinfo)[1]
+
+
+def place_on_disk(real: str) -> str:
+    """Where *real*, a path without links, is below the root of its file system, after the name of its device.
+
+    So that a bind mount of what is in a directory is in it. On a system that does not tell, *real* itself.
+    """
+    point, mount = _covering(real, MOUNTINFO)
+    return f"{mount.device}{mount.top.rstrip('/')}{real[len(point.rstrip('/')) :]}" if mount.device else real
+
+
+def _covering(real: str, mountinfo: Path) -> tuple[str, Mount]:
+    """Where what *real* is on is mounted, and what it is."""
+    best, found = "", Mount()
     for _, point, mount in _mounts(mountinfo):
-        if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= best:  # the last is on top
-            best, found = len(point), mount
-    return found
+        is_above = real == point or real.startswith(point.rstrip("/") + "/")
+        if is_above and len(point) >= len(best):  # the last is on top
+            best, found = point, mount
+    return best, found
 
 
 def mount_of(fd: int) -> Mount:
     """What the open file *fd* is on."""
-    return _numbered(mount_id(fd), int(time.monotonic()))
+    return _mount_by_id(mount_id(fd), int(time.monotonic()))
 
 
 @lru_cache(maxsize=8)  # a clean asks for each of thousands of runs, within a second
-def _numbered(number: int, _second: int) -> Mount:
+def _mount_by_id(number: int, _second: int) -> Mount:
     return next((mount for known, _, mount in _mounts(MOUNTINFO) if known == str(number)), Mount())
 
 
 def _mounts(mountinfo: Path) -> list[tuple[str, str, Mount]]:
     """The number, the place and the kind of each mount; the format is that of proc(5)."""
     try:
-        lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = os.fsdecode(mountinfo.read_bytes()).splitlines()
     except OSError:
         return []
     found = []
@@ -80,9 +98,8 @@ def _mounts(mountinfo: Path) -> list[tuple[str, str, Mount]]:
         fields, after = left.split(" "), right.split(" ")
         if len(fields) < 6 or len(after) < 3:
             continue
-        point = fields[4]
-        for escape, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-            point = point.replace(escape, plain)
+        top, point = (_ESCAPED.sub(lambda match: chr(int(match[1], 8)), name) for name in fields[3:5])
         options, inner = (frozenset(text.split(",")) for text in (fields[5], after[2]))
-        found.append((fields[0], point, Mount(kind=after[0], options=options, inner=inner)))
+        about = Mount(kind=after[0], options=options, inner=inner, device=fields[2], top=top)
+        found.append((fields[0], point, about))
     return found

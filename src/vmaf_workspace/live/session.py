@@ -23,10 +23,10 @@ from types import FrameType
 
 from vmaf_workspace.contract import BY_NAME
 from vmaf_workspace.errors import RefusedError, UsageError
-from vmaf_workspace.live.lock import noting_what_is_made, session
-from vmaf_workspace.live.shell_paths import gives_commands, letters, packages
-from vmaf_workspace.live.signals import heard_at_once
-from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_checkout, is_deaf
+from vmaf_workspace.live.lock import recording_scratch, session
+from vmaf_workspace.live.shell_paths import harness_packages, runs_shell_commands, special_characters
+from vmaf_workspace.live.signals import prompt_signals
+from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_checkout, ignores_variable
 
 REDIRECT = Path(__file__).parent / "redirect"
 MADE_VARIABLE = "VMAF_WORKSPACE_MADE"  # for our `sitecustomize`: where to write down which scratch was made
@@ -42,14 +42,14 @@ if found and found.origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProgramEnd:
     """How a program ended. *elsewhere* are places that its harness wrote to although it was told not to."""
 
     code: int
     elsewhere: tuple[Path, ...] = ()
 
 
-def run_in(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | None = None) -> Ended:
+def run_in_workspace(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | None = None) -> ProgramEnd:
     """Run *command* in the workspace *root* (made if missing), holding a session; returns when it has ended.
 
     Raises UsageError for a command that is empty or cannot be started, RefusedError where it could not be redirected.
@@ -61,10 +61,10 @@ def run_in(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | N
     if program is None:
         raise UsageError(f"cannot find {command[0]!r}; is it installed, and on PATH?")
     checkouts = _checkouts(environ)
-    deaf = [checkout for checkout in checkouts if is_deaf(checkout)]
-    pythons = list(_pythons(program, command, environ))
+    deaf = [checkout for checkout in checkouts if ignores_variable(checkout)]
+    pythons = list(_find_pythons(program, command, environ))
     flag = next((flag for _, flag in pythons if flag), None)
-    installed = _installed(pythons, environ) if flag or letters(root) else []
+    installed = _installed_packages(pythons, environ) if flag or special_characters(root) else []
     if flag and deaf:
         raise RefusedError(
             f"the harness in {deaf[0].root} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
@@ -75,29 +75,29 @@ def run_in(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | N
             f"the harness in {unled[0]} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
             f"it would write to a workspace of its own; leave {flag} out"
         )
-    if letters(root):
-        in_reach = [package for checkout in checkouts for package in packages(checkout)] + installed
+    if special_characters(root):
+        in_reach = [package for checkout in checkouts for package in harness_packages(checkout)] + installed
         for package in in_reach if "vmaf_harness" not in shlex.join(command) else ():
-            if gives_commands(package):
+            if runs_shell_commands(package):
                 raise RefusedError(
                     f"the harness in {package} puts paths into a shell's commands as they are, and {str(root)!r} holds "
-                    f"{letters(root)!r}:\nit could write to, or run, something else; "
+                    f"{special_characters(root)!r}:\nit could write to, or run, something else; "
                     f"`ws.migrate --to` a path without them, or set {VARIABLE} to one"
                 )
     began_ns = time.time_ns()
-    with session(root, shlex.join(command)) as lock, noting_what_is_made(root) as made:
-        env = redirected(root, environ) | {MADE_VARIABLE: made}
+    with session(root, shlex.join(command)) as lock, recording_scratch(root) as made:
+        env = redirected_environment(root, environ) | {MADE_VARIABLE: made}
         try:
             child = subprocess.Popen([*command], executable=program, env=env, pass_fds=(lock,))
         except OSError as error:
             raise UsageError(f"cannot start {program}: {error.strerror}") from error
-        with heard_at_once(), _signals_go_to(child):
+        with prompt_signals(), _forwarding_signals(child):
             code = child.wait()
     elsewhere = [checkout.workspace for checkout in deaf if _was_written(checkout.workspace, root, began_ns)]
-    return Ended(SIGNALLED - code if code < 0 else code, tuple(elsewhere))
+    return ProgramEnd(SIGNALLED - code if code < 0 else code, tuple(elsewhere))
 
 
-def redirected(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def redirected_environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which a harness writes to *root*, whether it reads the variable or not."""
     rest = environ.get("PYTHONPATH")
     return {**environ, VARIABLE: str(root), "PYTHONPATH": f"{REDIRECT}{os.pathsep}{rest}" if rest else str(REDIRECT)}
@@ -114,7 +114,7 @@ def _checkouts(environ: Mapping[str, str]) -> list[Checkout]:
     return list(dict.fromkeys(found for place in places if (found := find_checkout(place, anybodys=True)) is not None))
 
 
-def _pythons(program: str, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+def _find_pythons(program: str, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
     """Each Python that *command* starts, or that a script's first line names, with its flag of isolation, if any."""
     calls = [[program, *command[1:]]]
     with suppress(OSError):
@@ -150,7 +150,7 @@ def _isolating_flag(words: Sequence[str]) -> str | None:
     return None
 
 
-def _installed(pythons: Sequence[tuple[str, str | None]], environ: Mapping[str, str]) -> list[Path]:
+def _installed_packages(pythons: Sequence[tuple[str, str | None]], environ: Mapping[str, str]) -> list[Path]:
     """The package `vmaf` that each of *pythons* would import, which is asked for and not imported."""
     found = []
     for python, flag in pythons:
@@ -172,7 +172,7 @@ def _reads_the_variable(package: Path) -> bool:
 
 
 @contextmanager
-def _signals_go_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def _forwarding_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Hand signals on, and wait; Ctrl-C at a terminal reaches the child by itself."""
 
     def hand_on(number: int, _: FrameType | None) -> None:

@@ -12,23 +12,25 @@ from pathlib import Path
 
 from vmaf_workspace.locate import Checkout
 
-LETTERS = re.compile(r"""[\s"'`$&;|<>()*?\[\]{}\\!#~]""")  # what a shell, or a test of its, does not take as it is
+SPECIAL_CHARACTERS = re.compile(
+    r"""[\s"'`$&;|<>()*?\[\]{}\\!#~]"""
+)  # what a shell, or a test of its, does not take as it is
 COMMANDS = re.compile(rb"shell\s*=\s*True|os\.(?:system|popen)\(")
 MOST_BYTES = 4 << 20  # of a source file
 
 
-def letters(path: str | os.PathLike[str]) -> str:
+def special_characters(path: str | os.PathLike[str]) -> str:
     """Those of a path that mean something to a shell, each once, in order; blank where there are none."""
-    return "".join(dict.fromkeys(LETTERS.findall(os.fspath(path))))
+    return "".join(dict.fromkeys(SPECIAL_CHARACTERS.findall(os.fspath(path))))
 
 
-def packages(checkout: Checkout) -> list[Path]:
+def harness_packages(checkout: Checkout) -> list[Path]:
     """Where the harness of a checkout lies, in its layouts."""
     places = (checkout.root / "python" / "vmaf", checkout.root / "compat" / "python-vmaf")
     return [place for place in places if os.path.isdir(place)]
 
 
-def gives_commands(package: Path) -> bool:
+def runs_shell_commands(package: Path) -> bool:
     """Whether the harness in *package* gives commands to a shell; its files are read, and none is run."""
     return any(COMMANDS.search(content) for content in _sources(package))
 

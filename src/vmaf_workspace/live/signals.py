@@ -13,7 +13,7 @@ WOKEN_AFTER_S = (0.0, 0.05, 0.2, 0.5)
 
 
 @contextmanager
-def heard_at_once() -> Iterator[None]:
+def prompt_signals() -> Iterator[None]:
     """While the block runs, a signal wakes the main thread, which alone runs Python's handlers, from any wait.
 
     A signal that comes to another thread, or to the main one just before it begins to wait for a lock or a child,

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from vmaf_workspace.disk.kernel_copy import copy_in_kernel
+from vmaf_workspace.disk.content import copy_range
 from vmaf_workspace.disk.scan import BLOCK
-from vmaf_workspace.disk.workers import Children
+from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import InUseError, WorkspaceError
-from vmaf_workspace.migration.limits import COARSEST_NS, twins
+from vmaf_workspace.migration.limits import COARSEST_NS, clashing_names
 from vmaf_workspace.migration.tree import Tree, read_tree
 
-CHILDREN = 4  # copying waits for disks and for the kernel's memcpy
+WORKERS = 4  # copying waits for disks and for the kernel's memcpy
 BATCH_FILES = 64  # a child's answer comes after so many files …
 BATCH_BYTES = 64 << 20  # … or so many bytes
 CHUNK = 1 << 18  # two of them stay in a core's cache: comparing 1 GB took 0.6 s, with 1 MiB 2.7 s
@@ -35,19 +35,19 @@ def copy(
     *,
     without: Sequence[str] = (),
     modes: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Copy *tree*, which lies at *source*, to *target*; what is there and not in *tree* goes, *without* apart.
 
     *progress* gets (bytes done, bytes in all); not *modes*: *target* keeps none. Raises WorkspaceError for the first
-    file that cannot be copied; what was copied stays for the next try. Times of directories are left to `finish`.
+    file that cannot be copied; what was copied stays for the next try. `finish_directories` gives them their times.
     """
     _remove_others(tree, target, without)
     for path in tree.directories:
         with suppress(FileExistsError):
-            os.mkdir(_at(target, path), 0o700)
+            os.mkdir(_join(target, path), 0o700)
     for path, (link, about) in tree.links.items():
-        place = _at(target, path)
+        place = _join(target, path)
         with suppress(FileNotFoundError):
             os.unlink(place)
         os.symlink(link, place)
@@ -64,10 +64,10 @@ def copy(
                 return {"path": names[0], "problem": error.strerror or str(error), "errno": error.errno}
         return {}
 
-    for path, problem, number in _in_children(tree, work, progress):
+    for path, problem, number in _in_batches(tree, work, progress):
         room = number in (errno.ENOSPC, errno.EDQUOT)
         raise WorkspaceError(
-            f"cannot copy {_at(source, path)} to {target} ({problem}); {source} is as it was\n"
+            f"cannot copy {_join(source, path)} to {target} ({problem}); {source} is as it was\n"
             + ("make room there" if room else "correct that")
             + ", then give the same command again: what was copied is not copied twice"
         )
@@ -80,7 +80,7 @@ def compare(
     *,
     without: Sequence[str] = (),
     modes: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Read both trees and raise unless they are the same: WorkspaceError for a copy that differs, InUseError for a
 
@@ -94,7 +94,7 @@ def compare(
         for names in batch:
             for path in names:
                 try:
-                    places = _at(source, path), _at(target, path)
+                    places = _join(source, path), _join(target, path)
                     problem = _difference(tree.files[path], *places, one, other, modes=modes)
                 except OSError as error:
                     problem = error.strerror or str(error)
@@ -102,18 +102,18 @@ def compare(
                     return {"path": path, "problem": problem, "errno": 0}
         return {}
 
-    for path, problem, _ in _in_children(tree, work, progress):
+    for path, problem, _ in _in_batches(tree, work, progress):
         if _has_changed(tree, source, path):
             raise InUseError(
-                f"{_at(source, path)} changed while it was copied; wait until nobody writes there, then try again"
+                f"{_join(source, path)} changed while it was copied; wait until nobody writes there, then try again"
             )
         raise WorkspaceError(
-            f"the copy {_at(target, path)} is not what was copied ({problem}); {source} is as it was\n"
+            f"the copy {_join(target, path)} is not what was copied ({problem}); {source} is as it was\n"
             f"look to the disk of {target}, remove what lies there, then try again"
         )
     for path, (link, _) in tree.links.items():
-        if os.readlink(_at(target, path)) != link:
-            raise WorkspaceError(f"the copy {_at(target, path)} leads elsewhere than {_at(source, path)}")
+        if os.readlink(_join(target, path)) != link:
+            raise WorkspaceError(f"the copy {_join(target, path)} leads elsewhere than {_join(source, path)}")
 
 
 def _compare_names(tree: Tree, there: Tree, source: str, target: str) -> None:
@@ -122,7 +122,7 @@ def _compare_names(tree: Tree, there: Tree, source: str, target: str) -> None:
     if not wrong:
         return
     every = [*tree.directories, *tree.files, *tree.links]
-    if pairs := twins(every):
+    if pairs := clashing_names(every):
         raise WorkspaceError(
             f"{target} is on a file system that takes {pairs[0][0]!r} and {pairs[0][1]!r} for one name; "
             f"{source} is as it was\nrename one of them, or name a directory on another file system"
@@ -133,12 +133,12 @@ def _compare_names(tree: Tree, there: Tree, source: str, target: str) -> None:
     )
 
 
-def finish(tree: Tree, source: str, target: str, *, modes: bool = True) -> None:
+def finish_directories(tree: Tree, source: str, target: str, *, modes: bool = True) -> None:
     """Give the directories of the copy their attributes, owners, modes and times; after the last file."""
     for path, about in reversed(tree.directories.items()):
-        place = _at(target, path)
-        _give_attributes(_at(source, path), place)
-        give(place, about, modes=modes)
+        place = _join(target, path)
+        _copy_attributes(_join(source, path), place)
+        set_owner_and_mode(place, about, modes=modes)
         os.utime(place, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
@@ -149,8 +149,8 @@ def lost_attributes(tree: Tree, source: str, target: str | None) -> list[tuple[s
     """
     lost = []
     for path in (*tree.directories, *tree.files):
-        had = _attributes(_at(source, path))
-        has = _attributes(_at(target, path)) if had and target is not None else {}
+        had = _attributes(_join(source, path))
+        has = _attributes(_join(target, path)) if had and target is not None else {}
         if names := sorted(name for name in had if has.get(name) != had[name]):
             lost.append((path or ".", f"moves without its {', '.join(names)}: the disk of the target does not take it"))
     return lost
@@ -164,21 +164,21 @@ def _attributes(place: str) -> dict[str, bytes]:
         return {}
 
 
-def _at(top: str, path: str) -> str:
+def _join(top: str, path: str) -> str:
     return f"{top}/{path}" if path else top
 
 
 def _has_changed(tree: Tree, source: str, path: str) -> bool:
     try:
-        now = os.lstat(_at(source, path))
+        now = os.lstat(_join(source, path))
     except OSError:
         return True
     then = tree.files[path]
     return (now.st_ino, now.st_size, now.st_mtime_ns) != (then.st_ino, then.st_size, then.st_mtime_ns)
 
 
-def _in_children(
-    tree: Tree, work: Callable[[list[list[str]]], dict[str, Any]], progress: Callable[[int, int], None] | None
+def _in_batches(
+    tree: Tree, work: Callable[[list[list[str]]], dict[str, Any]], progress: Progress
 ) -> Iterator[tuple[str, str, int]]:
     """(path, problem, errno) of what failed; `work` on all files, in batches, in children."""
     batches: list[list[list[str]]] = [[]]
@@ -190,15 +190,14 @@ def _in_children(
         batches[-1].append(names)
         sizes[-1] += tree.files[names[0]].st_size
     done, total = 0, sum(sizes)
-    with Children(batches, work, at_most=CHILDREN) as children:
+    with WorkerPool(batches, work, at_most=WORKERS) as children:
         for index, answer in children:
             if answer is None:
                 yield batches[index][0][0], "the process that did it was killed", 0
             elif answer:
                 yield answer["path"], answer["problem"], answer["errno"]
             done += sizes[index]
-            if progress is not None:
-                progress(done, total)
+            progress(done, total)
 
 
 def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
@@ -224,18 +223,18 @@ def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
 
 def _copy_linked(tree: Tree, source: str, target: str, names: list[str], *, modes: bool) -> None:
     first, *others = names
-    about, place = tree.files[first], _at(target, first)
+    about, place = tree.files[first], _join(target, first)
     with suppress(FileNotFoundError):
         there = os.lstat(place)
         is_whole = there.st_size == about.st_size and _is_same_time(there, about)
         if not (stat.S_ISREG(there.st_mode) and is_whole):
             os.unlink(place)
     if not os.path.lexists(place):
-        _copy_file(_at(source, first), place, about, modes=modes)
+        _copy_file(_join(source, first), place, about, modes=modes)
     for path in others:
         with suppress(FileNotFoundError):
-            os.unlink(_at(target, path))
-        os.link(place, _at(target, path), follow_symlinks=False)
+            os.unlink(_join(target, path))
+        os.link(place, _join(target, path), follow_symlinks=False)
 
 
 def _copy_file(source: str, target: str, about: os.stat_result, *, modes: bool) -> None:
@@ -245,28 +244,12 @@ def _copy_file(source: str, target: str, about: os.stat_result, *, modes: bool) 
     ):
         is_sparse = about.st_blocks * BLOCK < about.st_size
         for begin, end in _extents(reader.fileno(), about.st_size) if is_sparse else [(0, about.st_size)]:
-            _copy_range(reader.fileno(), writer.fileno(), begin, end)
+            copy_range(reader.fileno(), writer.fileno(), begin, end)
         if is_sparse:
             os.ftruncate(writer.fileno(), about.st_size)
-        _give_attributes(reader.fileno(), writer.fileno())  # first: a file that may not be written takes none
-        give(writer.fileno(), about, modes=modes)
+        _copy_attributes(reader.fileno(), writer.fileno())  # first: a file that may not be written takes none
+        set_owner_and_mode(writer.fileno(), about, modes=modes)
     os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))  # last: says that it is whole
-
-
-def _copy_range(reader: int, writer: int, begin: int, end: int) -> None:
-    """Copy bytes *begin* to *end*, in the kernel as far as it does that, else by reading and writing."""
-    os.lseek(reader, begin, os.SEEK_SET)
-    os.lseek(writer, begin, os.SEEK_SET)
-    begin += copy_in_kernel(reader, writer, end - begin)
-    while begin < end:
-        os.lseek(reader, begin, os.SEEK_SET)
-        chunk = os.read(reader, min(CHUNK, end - begin))
-        if not chunk:
-            return  # it has become shorter; the comparison says so
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(writer, view) :]
-        begin += len(chunk)
 
 
 def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
@@ -283,7 +266,7 @@ def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def give(place: str | int, about: os.stat_result, *, modes: bool = True) -> None:
+def set_owner_and_mode(place: str | int, about: os.stat_result, *, modes: bool = True) -> None:
     """Let *place* have the owner, where that is allowed, the group and the mode of what *about* is of.
 
     Not *modes*: there are none, and the owner of all is whoever mounted it.
@@ -294,7 +277,7 @@ def give(place: str | int, about: os.stat_result, *, modes: bool = True) -> None
         os.chmod(place, stat.S_IMODE(about.st_mode))
 
 
-def _give_attributes(source: str | int, target: str | int) -> None:
+def _copy_attributes(source: str | int, target: str | int) -> None:
     try:
         names = os.listxattr(source)
     except (OSError, AttributeError):  # none there, or none on this system
@@ -327,7 +310,7 @@ def _difference(
             b.seek(begin)
             while begin < end:
                 n = min(CHUNK, end - begin)
-                if _filled(a, one, n) != n or _filled(b, other, n) != n:
+                if _read_into(a, one, n) != n or _read_into(b, other, n) != n:
                     return f"it is shorter than {end} bytes"
                 if one != other if n == CHUNK else one[:n] != other[:n]:
                     return f"its content, from byte {begin}"
@@ -339,7 +322,7 @@ def _is_same_time(one: os.stat_result, other: os.stat_result) -> bool:
     return abs(one.st_mtime_ns - other.st_mtime_ns) < COARSEST_NS
 
 
-def _filled(file: Any, buffer: bytearray, n: int) -> int:
+def _read_into(file: Any, buffer: bytearray, n: int) -> int:
     """Bytes read into *buffer*, *n* unless the file ends."""
     view, done = memoryview(buffer)[:n], 0
     while done < n and (got := file.readinto(view[done:])):

@@ -15,7 +15,7 @@ Across file systems, after 1:
    the copy no longer is that either, as people used it after a kill, both stay, and a person has to choose;
 5. the journal says that the source goes; it is removed; then as 4 above.
 Until the switch the source is the workspace, afterwards the target is; at no time is neither whole.
-What may move where, and how far an earlier call came, is looked up in `migrate_plan`.
+What may move where, and how far an earlier call came, is looked up in `migration.plan`.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
-from vmaf_workspace.disk.atomic import put
-from vmaf_workspace.disk.scan import opened
-from vmaf_workspace.disk.trust import why_not
-from vmaf_workspace.disk.workers import Children
+from vmaf_workspace.disk.atomic import write_into
+from vmaf_workspace.disk.scan import open_directory, open_directory_below
+from vmaf_workspace.disk.trust import why_untrusted
+from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.identity import carry
-from vmaf_workspace.live.lock import only_cleaner, open_below, staying
+from vmaf_workspace.identity import carry_identity
+from vmaf_workspace.live.lock import migration_lock, open_paths_below, removal_lock
 from vmaf_workspace.migration.plan import (
     JOURNAL,
     NO_MODES,
-    Moved,
-    State,
-    aside_of,
-    belongs,
-    is_on_one_disk,
+    Migration,
+    MigrationState,
+    is_same_file_system,
     is_skeleton,
-    journal_of,
     plan_migration,
-    stage_of,
+    read_journal,
+    staging_of,
+    state_of,
+    trash_of,
 )
 from vmaf_workspace.migration.tree import Tree, read_tree
 from vmaf_workspace.removal.candidates import refuse_live_runs
-from vmaf_workspace.setup import adopt, explained, setup
+from vmaf_workspace.setup import adopt, setup, write_errors_explained
 
 MANY = 16  # entries below the subdirectories from which on removing them is worth children
 MOVED_AWAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}  # another file has the name now, or none
 REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
-Progress = Callable[[str], Callable[[int, int], None]]  # what is done -> the bar it moves
+StartProgress = Callable[[str], Progress]  # what is done -> the bar it moves
 
 
-def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> Moved:
+def migrate(source: Path, target: Path, *, progress: StartProgress | None = None) -> Migration:
     """Move the workspace *source* to *target*, or go on where an earlier call was stopped.
 
     Raises RefusedError where either end may not be used so, InUseError for live runs and sessions, WorkspaceError
@@ -71,46 +71,56 @@ def migrate(source: Path, target: Path, *, progress: Progress | None = None) -> 
     source, target = planned.source, planned.target
     if planned.was_done:
         return planned
-    state = belongs(journal_of(target), source, target)
-    with explained(target):
+    state = state_of(read_journal(target), source, target)
+    with write_errors_explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     failures: list[tuple[str, str]] = []
     if state is None:  # the source still is the workspace
         keeps = guard.is_default_location(source)
         refuse_users(planned)
-        tags = _tags(source) if planned.copied else []
-        _with_room(tags, lambda: adopt(source))
-        with _alone(source):
+        free = [source / subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
+        # Files that cost nothing and come again at the target: room on a full disk for what has to be written there.
+        tags = [place / CACHE_TAG for place in free if not place.is_symlink() and (place / CACHE_TAG).is_file()]
+        tags = tags if planned.copied else []
+        _making_room(tags, lambda: adopt(source))
+        with _excluding_others(source):
             _refuse_users(source, "migrate")
-            journal = {"from": str(source), "to": str(target), "state": State.BEGUN, "keeps_placeholders": keeps}
-            with explained(source):
-                _with_room(tags, lambda: _write_journal(source, journal))
-                _with_room(tags, lambda: _make_links_portable(source))
-            if not _renamed(source, target):
+            journal = {
+                "from": str(source),
+                "to": str(target),
+                "state": MigrationState.BEGUN,
+                "keeps_placeholders": keeps,
+            }
+            with write_errors_explained(source):
+                _making_room(tags, lambda: _write_journal(source, journal))
+                _making_room(tags, lambda: _make_links_portable(source))
+            if not _rename(source, target):
                 _copy_and_switch(source, target, journal, progress, modes=planned.keeps_modes)
                 failures = _remove_source(source, target, progress)
-    elif state in (State.COMPARED, State.REMOVING):
-        with _alone(source):
+    elif state in (MigrationState.COMPARED, MigrationState.REMOVING):
+        with _excluding_others(source):
             failures = _remove_source(source, target, progress)
     if not failures:
-        _complete(source, target)
-    return _read_again(replace(planned, failures=tuple(failures), left_out=_left_out(planned)))
+        _complete_both_ends(source, target)
+    tree = read_tree(str(target), without=(MARKER,))  # what is there now is reported, not what was planned
+    return replace(
+        planned,
+        files=len(tree.files) + len(tree.links),
+        apparent_bytes=tree.apparent_bytes,
+        disk_bytes=tree.disk_bytes,
+        failures=tuple(failures),
+        left_out=_left_out(planned),
+    )
 
 
-def _left_out(planned: Moved) -> tuple[tuple[str, str], ...]:
+def _left_out(planned: Migration) -> tuple[tuple[str, str], ...]:
     """What was found missing in the copy, as its journal says, perhaps since an earlier call."""
-    said = journal_of(planned.target).get("left_out")
+    said = read_journal(planned.target).get("left_out")
     pairs = [pair for pair in said if isinstance(pair, list)] if isinstance(said, list) else planned.left_out
     return tuple((str(path), str(why)) for path, why in pairs)
 
 
-def _tags(source: Path) -> list[Path]:
-    """Files that cost nothing and come again at the target: a place on a full disk for what has to be written there."""
-    places = [source / subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
-    return [place / CACHE_TAG for place in places if not place.is_symlink() and (place / CACHE_TAG).is_file()]
-
-
-def _with_room(tags: list[Path], step: Callable[[], None]) -> None:
+def _making_room(tags: list[Path], step: Callable[[], None]) -> None:
     """Do *step*, on a full disk again and again while there is one of *tags* to remove before: to get off is why."""
     while True:
         try:
@@ -123,26 +133,18 @@ def _with_room(tags: list[Path], step: Callable[[], None]) -> None:
             tags.pop().unlink(missing_ok=True)
 
 
-def refuse_users(planned: Moved) -> None:
+def refuse_users(planned: Migration) -> None:
     """Raise InUseError where somebody uses either end of a migration that has not switched yet."""
-    if belongs(journal_of(planned.target), planned.source, planned.target) is None:
+    if state_of(read_journal(planned.target), planned.source, planned.target) is None:
         _refuse_users(planned.source, "migrate")
         if guard.is_marked(planned.target):
             _refuse_users(planned.target, "migrate to")
 
 
-def _read_again(moved: Moved) -> Moved:
-    """The same with what is at the target now: that is what is reported, not what was planned."""
-
-    tree = read_tree(str(moved.target), without=(MARKER,))
-    files = len(tree.files) + len(tree.links)
-    return replace(moved, files=files, apparent_bytes=tree.apparent_bytes, disk_bytes=tree.disk_bytes)
-
-
 def _write_journal(root: Path, journal: dict[str, Any]) -> None:
     with suppress(FileExistsError):
         os.mkdir(root / MARKER)
-    put(root / MARKER, JOURNAL, lambda _: json.dumps(journal).encode() + b"\n", sync=True)
+    write_into(root / MARKER, JOURNAL, lambda _: json.dumps(journal).encode() + b"\n", sync=True)
 
 
 def _make_links_portable(source: Path) -> None:
@@ -153,12 +155,12 @@ def _make_links_portable(source: Path) -> None:
     """
 
     tree = read_tree(str(source), without=(MARKER,))
-    with opened(source) as top:
+    with open_directory(source) as top:
         for path, (link, about) in tree.links.items():
             directory, _, name = path.rpartition("/")
             above = tree.directories[directory]
             try:
-                with _opened_below(top, directory) as parent:
+                with open_directory_below(top, directory) as parent:
                     _make_portable(parent, name, link, about, above, place=source / path, source=source)
             except OSError as error:
                 if error.errno not in MOVED_AWAY:
@@ -178,7 +180,7 @@ def _make_portable(
     if name.startswith(REWRITTEN):  # an earlier call was killed between the next two steps
         os.unlink(name, dir_fd=parent)
         return
-    if (meant := _meant(source, place.parent, link)) is not None:
+    if (meant := _portable_target(source, place.parent, link)) is not None:
         part = f"{REWRITTEN}{os.urandom(8).hex()}"
         os.symlink(meant, part, dir_fd=parent)
         os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), dir_fd=parent, follow_symlinks=False)
@@ -186,17 +188,7 @@ def _make_portable(
         os.utime(parent, ns=(above.st_atime_ns, above.st_mtime_ns))
 
 
-@contextmanager
-def _opened_below(top: int, directory: str) -> Iterator[int]:
-    """A descriptor of *directory*, a path below the descriptor *top*, reached through no symlink."""
-    with ExitStack() as held:
-        fd = top
-        for name in filter(None, directory.split("/")):
-            fd = held.enter_context(opened(name, dir_fd=fd))
-        yield fd
-
-
-def _meant(source: Path, parent: Path, link: str) -> str | None:
+def _portable_target(source: Path, parent: Path, link: str) -> str | None:
     """What *link* has to be to lead to the same from wherever *source* is; None where it does already.
 
     It does not where its way crosses the top of the tree by a name or by `..`. Each step goes where the system goes:
@@ -220,9 +212,9 @@ def _is_in(path: str, top: str) -> bool:
     return path == top or path.startswith(f"{top}/")
 
 
-def _renamed(source: Path, target: Path) -> bool:
+def _rename(source: Path, target: Path) -> bool:
     """Rename the source to the target; False where they lie on two file systems."""
-    if not is_on_one_disk(source, target):
+    if not is_same_file_system(source, target):
         return False
     _refuse_users(source, "migrate")  # one may have begun while links were rewritten
     _clear_target(source, target)
@@ -239,27 +231,27 @@ def _renamed(source: Path, target: Path) -> bool:
 
 def _clear_target(source: Path, target: Path) -> None:
     if os.path.lexists(target) and is_skeleton(target):
-        _remove(aside_of(target))  # of an earlier call
-        os.rename(target, aside_of(target))
-        if not is_skeleton(aside_of(target)):  # somebody wrote there in the instant before
-            os.rename(aside_of(target), target)
+        _remove_tree(trash_of(target))  # of an earlier call
+        os.rename(target, trash_of(target))
+        if not is_skeleton(trash_of(target)):  # somebody wrote there in the instant before
+            os.rename(trash_of(target), target)
             raise InUseError(f"{target} is no longer empty; {source} stays the workspace. Name another place")
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _excluding_others(root: Path) -> Iterator[None]:
     """Exclude cleaners and backups of *root*, where there is a workspace, while the block runs."""
     with ExitStack() as held:
         if guard.is_marked(root):
-            held.enter_context(only_cleaner(root, "migrate"))
-            held.enter_context(staying(root, moves=True))
+            held.enter_context(removal_lock(root, "migrate"))
+            held.enter_context(migration_lock(root, exclusive=True))
         yield
 
 
 def _refuse_users(root: Path, what: str) -> None:
     """Raise InUseError for a live run, and for any process with a file of *root* open: it would go on writing there."""
     refuse_live_runs(root, what)
-    for below, pid in _opened(root):
+    for below, pid in _open_paths(root):
         raise InUseError(
             f"cannot {what} {root} while process {pid} of this host has {below!r} open, or works in it:\n"
             "what it writes there would be lost. Nothing was changed; wait for it to end (a shell: `cd` elsewhere),\n"
@@ -267,75 +259,74 @@ def _refuse_users(root: Path, what: str) -> None:
         )
 
 
-def _opened(root: Path) -> list[tuple[str, int]]:
+def _open_paths(root: Path) -> list[tuple[str, int]]:
     """Paths below *root* that processes of this host have open or work in, each with a pid; our marker's apart."""
     top = os.path.realpath(root)
     return sorted(  # of a file that was removed, nothing can be lost
         (below, pid)
-        for below, pid in open_below(top).items()
+        for below, pid in open_paths_below(top).items()
         if below.split("/")[0] != MARKER and os.path.lexists(f"{top}/{below}")
     )
 
 
 def _copy_and_switch(
-    source: Path, target: Path, journal: dict[str, Any], progress: Progress | None, *, modes: bool
+    source: Path, target: Path, journal: dict[str, Any], progress: StartProgress | None, *, modes: bool
 ) -> None:
+    from vmaf_workspace.disk.content import sync_file_system
     from vmaf_workspace.migration import copy
-    from vmaf_workspace.snapshot.local import sync_file_system
+
+    def sync(place: str) -> bool:
+        sync_file_system(place)
+        return True
 
     tree = read_tree(str(source), without=(MARKER,))
-    stage = stage_of(target)
-    why = "which is a symlink" if stage.is_symlink() else why_not(stage, top=source)
+    stage = staging_of(target)
+    why = "which is a symlink" if stage.is_symlink() else why_untrusted(stage, top=source)
     if why is not None:  # its name can be guessed
         raise RefusedError(f"the copy would be made in {stage}, {why}; remove that, then give the same command again")
-    taken_back = journal_of(stage)
-    if taken_back.get("state") == State.COMPARED and read_tree(
+    taken_back = read_journal(stage)
+    if taken_back.get("state") == MigrationState.COMPARED and read_tree(
         str(stage), without=(MARKER,)
     ).digest() != taken_back.get("copy"):
         raise RefusedError(
             f"{stage} was the workspace for a while, and somebody wrote there; nothing was removed.\n"
             f"Move what is new there into {source}, remove the rest of it, then give the same command again"
         )
-    with explained(target):
+    with write_errors_explained(target):
         with suppress(FileExistsError):
             stage.mkdir(mode=0o700)
         _write_journal(stage, journal)
-        carry(source, stage, final=target)
-        copy.give(
+        carry_identity(source, stage, final=target)
+        copy.set_owner_and_mode(
             str(stage / MARKER), os.lstat(source / MARKER), modes=modes
         )  # root may be moving what is another user's
-        bar = progress("copying") if progress else None
+        bar = progress("copying") if progress else no_progress
         copy.copy(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
-        bar = progress("comparing") if progress else None
-        with Children([str(stage)], _synced, at_most=1) as syncing:  # the disk works while we compare
+        bar = progress("comparing") if progress else no_progress
+        with WorkerPool([str(stage)], sync, at_most=1) as syncing:  # the disk works while we compare
             copy.compare(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
             for _, is_synced in syncing:
                 if not is_synced:
                     sync_file_system(str(stage))  # says why
-        copy.finish(tree, str(source), str(stage), modes=modes)
+        copy.finish_directories(tree, str(source), str(stage), modes=modes)
         lost = [] if modes else [("everything", NO_MODES)]
         lost += tree.left_out + copy.lost_attributes(tree, str(source), str(stage))
         digests = {"digest": tree.digest(), "copy": read_tree(str(stage), without=(MARKER,)).digest()}
-        _write_journal(stage, journal | {"state": State.COMPARED, "left_out": lost} | digests)
+        _write_journal(stage, journal | {"state": MigrationState.COMPARED, "left_out": lost} | digests)
         sync_file_system(str(stage))
         _refuse_users(source, "migrate")  # one may have begun since
         _clear_target(source, target)
         os.rename(stage, target)
 
 
-def _synced(directory: str) -> bool:
-    from vmaf_workspace.snapshot.local import sync_file_system
-
-    sync_file_system(directory)
-    return True
-
-
-def _remove_source(source: Path, target: Path, progress: Progress | None) -> list[tuple[str, str]]:
+def _remove_source(source: Path, target: Path, progress: StartProgress | None) -> list[tuple[str, str]]:
     """Remove what was copied, if it still is that; what could not go, as (path, why)."""
-    journal, aside = journal_of(target), aside_of(source)
-    if belongs(journal, source, target) is State.COMPARED:
-        with _alone(target):
-            is_old = belongs(journal_of(source), source, target) is not None  # otherwise it is a new one, which stays
+    journal, aside = read_journal(target), trash_of(source)
+    if state_of(journal, source, target) is MigrationState.COMPARED:
+        with _excluding_others(target):
+            is_old = (
+                state_of(read_journal(source), source, target) is not None
+            )  # otherwise it is a new one, which stays
             if is_old and not os.path.lexists(aside):
                 _refuse_users(source, "remove what was migrated from")
                 try:
@@ -349,10 +340,10 @@ def _remove_source(source: Path, target: Path, progress: Progress | None) -> lis
                     if not os.path.lexists(source):
                         os.rename(aside, source)
                     raise
-            _write_journal(target, journal | {"state": State.REMOVING})
+            _write_journal(target, journal | {"state": MigrationState.REMOVING})
     if progress:
         progress("removing")
-    return _remove(aside)
+    return _remove_tree(aside)
 
 
 def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
@@ -362,9 +353,9 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
     which of them counts: both stay.
     """
 
-    aside = aside_of(source)
+    aside = trash_of(source)
     here, there = (read_tree(str(place), without=(MARKER,)) for place in (aside, target))
-    is_source_same = here.digest() == journal.get("digest") and not _opened(aside)
+    is_source_same = here.digest() == journal.get("digest") and not _open_paths(aside)
     is_target_same = there.digest() == journal.get("copy")
     if is_source_same and (is_target_same or not _lacking(there, here)):
         return
@@ -381,7 +372,7 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
         )
     _refuse_users(target, "take back")
     os.rename(aside, source)
-    os.rename(target, stage_of(target))
+    os.rename(target, staging_of(target))
     raise InUseError(
         f"{source} changed while it was copied, and stays the workspace; wait until nobody writes there,\n"
         "then give the same command again: what was copied is not copied twice"
@@ -395,25 +386,25 @@ def _lacking(one: Tree, other: Tree) -> list[str]:
     return sorted(path for path in paths if path.split("/")[0] not in free and Path(path).name not in KEPT_NAMES)
 
 
-def _remove(directory: Path) -> list[tuple[str, str]]:
+def _remove_tree(directory: Path) -> list[tuple[str, str]]:
     """What of *directory* could not be removed, as (path, why)."""
     from vmaf_workspace.disk.scan import mount_id
     from vmaf_workspace.disk.unlink import remove_tree
-    from vmaf_workspace.removal.execution import CHILDREN
+    from vmaf_workspace.removal.execution import WORKERS
 
     if not os.path.lexists(directory):
         return []
 
-    with opened(directory.parent) as fd, opened(directory.name, dir_fd=fd) as top:
+    with open_directory(directory.parent) as fd, open_directory(directory.name, dir_fd=fd) as top:
 
         def work(entry: tuple[str, str]) -> None:
-            with suppress(OSError), opened(entry[0], dir_fd=top) as parent:  # what stays is reported below
+            with suppress(OSError), open_directory(entry[0], dir_fd=top) as parent:  # what stays is reported below
                 if mount_id(parent) == mount_id(top):
                     remove_tree(parent, entry[1])
 
         entries = [(name, below) for name in os.listdir(top) for below in _names(directory / name)]
         if len(entries) >= MANY:  # as in a clean: the waiting for the disk overlaps
-            with Children(entries, work, at_most=CHILDREN) as children:
+            with WorkerPool(entries, work, at_most=WORKERS) as children:
                 for _ in children:
                     pass
         return [(str(directory.parent / path), why) for path, why in remove_tree(fd, directory.name)]
@@ -423,15 +414,15 @@ def _names(directory: Path) -> list[str]:
     return os.listdir(directory) if directory.is_dir() and not directory.is_symlink() else []
 
 
-def _complete(source: Path, target: Path) -> None:
+def _complete_both_ends(source: Path, target: Path) -> None:
     """Give both ends what they should have: a workspace at the target, placeholders in a checkout at the source."""
-    journal, skeleton = journal_of(target), aside_of(target)
+    journal, skeleton = read_journal(target), trash_of(target)
     for subdir in SUBDIRS:
         was = skeleton / subdir.name / PLACEHOLDER
         place = target / subdir.name / PLACEHOLDER
         if was.is_file() and place.parent.is_dir() and not place.parent.is_symlink():
             os.replace(was, place)  # a checkout's own
-    _remove(skeleton)
+    _remove_tree(skeleton)
     setup(target)
     if journal.get("keeps_placeholders"):
         for subdir in SUBDIRS:
@@ -439,4 +430,4 @@ def _complete(source: Path, target: Path) -> None:
             with suppress(OSError):  # as on a disk that is read-only by now; they cost nothing
                 (source / subdir.name).mkdir(parents=True, exist_ok=True)
                 (source / subdir.name / PLACEHOLDER).write_bytes(text.read_bytes())
-    _write_journal(target, journal | {"state": State.DONE})
+    _write_journal(target, journal | {"state": MigrationState.DONE})

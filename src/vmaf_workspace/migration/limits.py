@@ -29,7 +29,7 @@ class Limits:
     attributes: bool = False  # no extended attributes, ACLs among them
 
 
-def twins(paths: list[str]) -> list[tuple[str, str]]:
+def clashing_names(paths: list[str]) -> list[tuple[str, str]]:
     """Pairs of paths that are one name where neither case nor the spelling of composed letters counts."""
     found: dict[str, list[str]] = {}
     for path in paths:
@@ -63,7 +63,7 @@ def limits_of(probe: Path, tree: Tree) -> Limits:
 
 
 def _check_names(probe: Path, tree: Tree, directory: Path) -> None:
-    pairs = twins([*tree.directories, *tree.files, *tree.links])
+    pairs = clashing_names([*tree.directories, *tree.files, *tree.links])
     for one, other in pairs:
         names = [os.path.basename(path) for path in (one, other)]
         if names[0] == names[1]:  # of two directories, which are a pair themselves

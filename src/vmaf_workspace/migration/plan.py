@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,8 +11,9 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
-from vmaf_workspace.disk.atomic import read_whole
-from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.json_file import read_object
+from vmaf_workspace.disk.scan import open_directory, usage_of
+from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.guard import LARGEST
 from vmaf_workspace.migration.limits import limits_of
@@ -25,7 +25,7 @@ JOURNAL = "migration.json"  # in the marker of the tree that moves, later of the
 NO_MODES = "moves without its permission bits: the disk of the target keeps none"
 
 
-class State(StrEnum):
+class MigrationState(StrEnum):
     """How far a migration came, as its journal says."""
 
     BEGUN = "begun"
@@ -35,7 +35,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Migration:
     """What a migration did, or would do; *copied* where it had to, across file systems."""
 
     source: Path
@@ -51,25 +51,26 @@ class Moved:
     was_done: bool = False  # before this call
 
 
-def plan_migration(source: Path, target: Path) -> Moved:
+def plan_migration(source: Path, target: Path) -> Migration:
     """What `migrate` would do; changes nothing, and raises what it would raise at its start."""
     source, target = _real(source, "--from"), Path(os.path.realpath(target))
-    if _is_done(source, target):
-        return Moved(source=source, target=target, copied=False, was_done=True)
+    is_done = state_of(read_journal(target), source, target) is MigrationState.DONE
+    if is_done and (not os.path.lexists(source) or is_skeleton(source)):
+        return Migration(source=source, target=target, copied=False, was_done=True)
     _check(source, target)
-    is_copy = not is_on_one_disk(source, target)
+    is_copy = not is_same_file_system(source, target)
     from vmaf_workspace.migration import copy
 
-    begun = journal_of(target)
-    place = source if os.path.lexists(source) else aside_of(source)
+    begun = read_journal(target)
+    place = source if os.path.lexists(source) else trash_of(source)
     tree = read_tree(str(place), without=(MARKER,)) if os.path.isdir(place) else Tree()
     lost: list[tuple[str, str]] = []
-    if is_copy and belongs(begun, source, target) is None:
+    if is_copy and state_of(begun, source, target) is None:
         _check_room(tree, target)
         limits = limits_of(_nearest(target) / f".vmaf-probe-{_hash(target)}", tree)
         lost = [("everything", NO_MODES)] if limits.modes else []
         lost += copy.lost_attributes(tree, str(place), None) if limits.attributes else []
-    return Moved(
+    return Migration(
         source=source,
         target=target,
         copied=is_copy,
@@ -78,7 +79,7 @@ def plan_migration(source: Path, target: Path) -> Moved:
         disk_bytes=tree.disk_bytes,
         left_out=(*tree.left_out, *lost) if is_copy else (),
         keeps_modes=not any(why == NO_MODES for _, why in lost),
-        is_begun=belongs(begun or journal_of(stage_of(target)), source, target) is not None,
+        is_begun=state_of(begun or read_journal(staging_of(target)), source, target) is not None,
     )
 
 
@@ -94,34 +95,30 @@ def is_skeleton(directory: Path) -> bool:
                 return False
     except OSError:
         return False
-    return bool(journal_of(directory).get("state", State.DONE) == State.DONE)
+    return bool(read_journal(directory).get("state", MigrationState.DONE) == MigrationState.DONE)
 
 
-def journal_of(root: Path) -> dict[str, Any]:
+def read_journal(root: Path) -> dict[str, Any]:
     """What the journal of the last migration in *root* says; empty where there is none, or a stranger's."""
-    try:
-        data = json.loads(read_whole(root / MARKER / JOURNAL, at_most=LARGEST, top=root))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    return read_object(root / MARKER / JOURNAL, at_most=LARGEST, top=root)
 
 
-def belongs(journal: dict[str, Any], source: Path, target: Path) -> State | None:
+def state_of(journal: dict[str, Any], source: Path, target: Path) -> MigrationState | None:
     """The state of this journal, None unless it is of this migration."""
     if (journal.get("from"), journal.get("to")) != (str(source), str(target)):
         return None
     try:
-        return State(str(journal.get("state")))
+        return MigrationState(str(journal.get("state")))
     except ValueError:
         return None
 
 
-def aside_of(directory: Path) -> Path:
+def trash_of(directory: Path) -> Path:
     """Where *directory* is while it goes; a name of its own, so that the next call finds it."""
-    return directory.with_name(f"{ASIDE}{_hash(directory)}")
+    return directory.with_name(f"{TRASH}{_hash(directory)}")
 
 
-def stage_of(target: Path) -> Path:
+def staging_of(target: Path) -> Path:
     """Where the copy is until it is whole: beside *target*, under a name of its own, so that the next call finds it."""
     return target.with_name(f".vmaf-moving-{_hash(target)}")
 
@@ -130,7 +127,7 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
-def is_on_one_disk(source: Path, target: Path) -> bool:
+def is_same_file_system(source: Path, target: Path) -> bool:
     """Whether *source*, or where it was, and what will hold *target* are one file system: a rename may do."""
     place = source if os.path.lexists(source) else source.parent
     nearest = next(place for place in target.parents if os.path.lexists(place))
@@ -145,12 +142,6 @@ def _real(source: Path, flag: str) -> Path:
     return Path(os.path.realpath(source))
 
 
-def _is_done(source: Path, target: Path) -> bool:
-    if belongs(journal_of(target), source, target) is not State.DONE:
-        return False
-    return not os.path.lexists(source) or is_skeleton(source)
-
-
 def _check(source: Path, target: Path) -> None:
     """Both ends: may the one be emptied, and the other become a workspace?"""
     for one, other, how in ((target, source, "inside"), (source, target, "around")):
@@ -158,12 +149,13 @@ def _check(source: Path, target: Path) -> None:
             raise RefusedError(f"{target} lies {how} the workspace {source}; name a place beside it")
     guard.check_not_forbidden(target)
     guard.check_not_inside_another(target)
-    state = belongs(journal_of(target), source, target)
+    state = state_of(read_journal(target), source, target)
     if state is None:
         _check_target(target)
         if not guard.check(source):
             raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
-        mounts = _mounts(source)
+        with open_directory(source.parent) as fd:
+            mounts = usage_of(source.name, dir_fd=fd).mounts
         if mounts:
             if mounts == ["."]:
                 raise RefusedError(
@@ -171,10 +163,10 @@ def _check(source: Path, target: Path) -> None:
                     "mount that disk where it should be, and name the place with VMAF_WORKSPACE"
                 )
             raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
-        stage = journal_of(stage_of(target))
-        if stage and belongs(stage, source, target) is None:
+        stage = read_journal(staging_of(target))
+        if stage and state_of(stage, source, target) is None:
             raise RefusedError(
-                f"{stage_of(target)} is left of a migration from {stage.get('from')}, which was interrupted;\n"
+                f"{staging_of(target)} is left of a migration from {stage.get('from')}, which was interrupted;\n"
                 "give that command again, or remove it"
             )
     elif os.path.lexists(source):
@@ -201,13 +193,6 @@ def _check_target(target: Path) -> None:
         raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
 
 
-def _mounts(source: Path) -> list[str]:
-    from vmaf_workspace.disk.scan import opened, usage_of
-
-    with opened(source.parent) as fd:
-        return usage_of(source.name, dir_fd=fd).mounts
-
-
 def _nearest(target: Path) -> Path:
     """The directory that what is above *target* will be made in, or is."""
     return next(place for place in target.parents if os.path.isdir(place))
@@ -217,7 +202,7 @@ def _check_room(tree: Tree, target: Path) -> None:
     """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
 
     room, needed, inodes = os.statvfs(_nearest(target)), tree.disk_bytes, len(tree.files) + len(tree.directories)
-    stage = stage_of(target)
+    stage = staging_of(target)
     if stage.is_dir():
         there = read_tree(str(stage))
         needed, inodes = needed - there.disk_bytes, inodes - len(there.files) - len(there.directories)

@@ -9,17 +9,17 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES, executor_and_dataset
-from vmaf_workspace.disk.atomic import regular
-from vmaf_workspace.disk.scan import Usage, opened, usage_of
-from vmaf_workspace.disk.unlink import ASIDE
-from vmaf_workspace.disk.workers import Children, cores
+from vmaf_workspace.disk.atomic import open_regular
+from vmaf_workspace.disk.scan import BLOCK, Usage, open_directory, usage_of
+from vmaf_workspace.disk.unlink import TRASH
+from vmaf_workspace.disk.workers import WorkerPool, cores
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.live.lock import (
     MIN_AGE_S,
@@ -27,13 +27,13 @@ from vmaf_workspace.live.lock import (
     SESSIONS,
     STARTING,
     Holder,
-    doubt,
-    made_by_ended_sessions,
-    open_below,
-    sessions,
-    take,
+    live_sessions,
+    lock_doubt,
+    open_paths_below,
+    scratch_of_ended_sessions,
+    try_lock,
 )
-from vmaf_workspace.removal.plan import Entry, Kept, Plan, new
+from vmaf_workspace.removal.plan import Entry, Kept, Plan, Use, make_plan
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MANY = 50  # entries from which on reading them is worth a child a core
@@ -84,7 +84,7 @@ def plan_clean(
             else:
                 with suppress(FileNotFoundError):  # its run ended and took it along
                     entries.append(_scratch_entry(root, path, found))
-    return new(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
+    return make_plan(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
 
 
 def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list[Kept]:
@@ -94,8 +94,8 @@ def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list
     """
     found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=MIN_AGE_S, force=False, newest_ns=newest_ns))
     held = [
-        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", live=True, locked=True)
-        for name, holder in sessions(root).items()
+        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", use=Use.LOCKED)
+        for name, holder in live_sessions(root).items()
     ]
     return held + [kept for kept in found if isinstance(kept, Kept) and kept.live]
 
@@ -112,14 +112,14 @@ def plan_purge(root: Path, selection: Selection) -> Plan:
         now_ns = time.time_ns()
         found: list[Entry] = []
         for subdir in subdirs:
-            found += _files(root, subdir, kept)
+            found += _cache_entries(root, subdir, kept)
         found = [entry for entry in found if _is_named(entry, selection)]
-        left_over = {entry.path for entry in found if os.path.basename(entry.path).startswith(ASIDE)}
+        left_over = {entry.path for entry in found if os.path.basename(entry.path).startswith(TRASH)}
         entries = [entry for entry in found if entry.path in left_over]
         rest = [entry for entry in found if entry.path not in left_over]
         rest.sort(key=lambda entry: (-entry.newest_ns, entry.path))  # most recently used first: it stays first
         entries += rest[_first_to_go(rest, selection, now_ns) :]
-    return new(PURGE, root, entries, kept, subdirs=subdirs)
+    return make_plan(PURGE, root, entries, kept, subdirs=subdirs)
 
 
 def _first_to_go(rest: list[Entry], selection: Selection, now_ns: int) -> int:
@@ -157,25 +157,27 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     path = f"{subdir}/{name}"
     about = os.stat(name, dir_fd=fd, follow_symlinks=False)
     if name.startswith(STARTING) and abs(time.time() - about.st_mtime) < STARTING_S:  # its lock is not ours to try
-        return Kept(path=f"{path}/", why="a run that is just starting", live=True, locked=True)
+        return Kept(path=f"{path}/", why="a run that is just starting", use=Use.LOCKED)
     try:
-        lock = take(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None  # never through a link
+        lock = (
+            try_lock(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None
+        )  # never through a link
     except PermissionError as error:
         why = f"nobody can tell whether a run uses it, because its {RUN_FILE} may not be read ({error.strerror})"
-        return Kept(path=f"{path}/", why=why, live=True, locked=True, failed=True)
+        return Kept(path=f"{path}/", why=why, use=Use.UNCLEAR)
     if isinstance(lock, Holder):
-        return Kept(path=f"{path}/", why=f"in use by {lock}", live=True, locked=True)
+        return Kept(path=f"{path}/", why=f"in use by {lock}", use=Use.LOCKED)
     if name in opened_by and not force:
         if lock is not None:
             os.close(lock)
         why = f"open in process {opened_by[name]} of this host"
-        return Kept(path=path, why=why, live=True)
+        return Kept(path=path, why=why, use=Use.LIKELY)
     return lock
 
 
 def open_entries(directory: str) -> dict[str, int]:
     """Names in *directory* (resolved) that some process has open, or has something open in, with a pid."""
-    return {path.split("/", 1)[0]: pid for path, pid in open_below(directory).items()}
+    return {path.split("/", 1)[0]: pid for path, pid in open_paths_below(directory).items()}
 
 
 def _scratch(
@@ -183,23 +185,21 @@ def _scratch(
 ) -> Iterator[tuple[str, str, Usage | Kept]]:
     now_ns = time.time_ns()
     session = min(
-        sessions(root, min_age_s=0.0 if force else min_age_s).values(), key=lambda holder: holder.since_s, default=None
+        live_sessions(root, min_age_s=0.0 if force else min_age_s).values(),
+        key=lambda holder: holder.since_s,
+        default=None,
     )
-    made = made_by_ended_sessions(root)
+    made = scratch_of_ended_sessions(root)
     for subdir in subdirs:
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
             continue
         with ExitStack() as stack:
             try:
-                fd = stack.enter_context(opened(real))
+                fd = stack.enter_context(open_directory(real))
                 names = sorted(set(os.listdir(fd)) - KEPT_NAMES)
             except OSError as error:
-                yield (
-                    subdir,
-                    "",
-                    Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", live=False, failed=True),
-                )
+                yield (subdir, "", Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", use=Use.STUCK))
                 continue
 
             judge = partial(
@@ -217,14 +217,14 @@ def _scratch(
             if newest_ns is not None or len(names) < MANY:
                 judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
             else:
-                judged = stack.enter_context(Children(names, judge, at_most=cores()))
+                judged = stack.enter_context(WorkerPool(names, judge, at_most=cores()))
             for index, result in judged:
                 if result is None:
                     why = "nobody can tell whether a run uses it, because the process that was reading it was killed"
-                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, live=True, locked=True, failed=True)
+                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, use=Use.UNCLEAR)
                     yield subdir, names[index], kept
                 elif "kept" in result:
-                    yield subdir, names[index], Kept(**result["kept"])
+                    yield subdir, names[index], Kept.from_json(result["kept"])
                 elif "usage" in result:
                     yield subdir, names[index], Usage.from_json(result["usage"])
 
@@ -239,8 +239,8 @@ def _judge_as_json(
         return {}  # its run ended and took it along
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
-        found = Kept(path=f"{subdir}/{name}", why=why, live=False, failed=True)
-    return {"kept": asdict(found)} if isinstance(found, Kept) else {"usage": found.as_json()}
+        found = Kept(path=f"{subdir}/{name}", why=why, use=Use.STUCK)
+    return {"kept": found.as_json()} if isinstance(found, Kept) else {"usage": found.as_json()}
 
 
 def _judge(
@@ -256,18 +256,19 @@ def _judge(
     session: Holder | None,
     made: Mapping[str, int],
 ) -> Usage | Kept:
-    aside = name.startswith(ASIDE)
+    aside = name.startswith(TRASH)
     state = None if aside else liveness(fd, subdir, name, in_use, force=force)
     if isinstance(state, Kept):
         return state
     unproven = ""
     if state is not None:
-        unproven = doubt(state)
+        unproven = lock_doubt(state)
         os.close(state)
-    usage = _measured(fd, subdir, name, newest_ns)
+    known_ns = None if newest_ns is None else newest_ns.get(f"{subdir}/{name}")
+    usage = usage_of(name, dir_fd=fd) if known_ns is None else Usage(newest_ns=known_ns)
     if not aside and session is not None and _is_newer(fd, name, usage, session):
         why = f"newer than the session of {session}"
-        return Kept(path=f"{subdir}/{name}", why=why, live=True, locked=True)
+        return Kept(path=f"{subdir}/{name}", why=why, use=Use.LOCKED)
     if aside or force or (state is not None and not unproven):
         return usage
     if state is None and _has_rested(fd, name, usage, made.get(f"{subdir}/{name}")):
@@ -279,7 +280,7 @@ def _judge(
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.newest_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
         lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
-        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", live=True)
+        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", use=Use.LIKELY)
     return usage
 
 
@@ -298,36 +299,17 @@ def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
     return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
 
 
-def _measured(fd: int, subdir: str, name: str, newest_ns: Mapping[str, int] | None) -> Usage:
-    known = None if newest_ns is None else newest_ns.get(f"{subdir}/{name}")
-    return usage_of(name, dir_fd=fd) if known is None else Usage(newest_ns=known)
-
-
 def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
     about = os.lstat(root / path)
     name = os.path.basename(path)
     is_directory = stat.S_ISDIR(about.st_mode)
-    if name.startswith(ASIDE):
+    if name.startswith(TRASH):
         why = "left by a clean that could not finish"
     elif is_directory and os.path.lexists(root / path / RUN_FILE):
         why = "its run has ended"
     else:
         why = "nobody uses it"
-    return _entry(f"{path}/" if is_directory else path, about, usage, why)
-
-
-def _entry(path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
-    return Entry(
-        path=path,
-        device=about.st_dev,
-        inode=about.st_ino,
-        newest_ns=usage.newest_ns,
-        files=usage.files,
-        apparent_bytes=usage.apparent_bytes,
-        disk_bytes=usage.disk_bytes,
-        why=why,
-        cost_s=cost_s,
-    )
+    return Entry.of(f"{path}/" if is_directory else path, about, usage, why)
 
 
 def _not_scratch(path: str, usage: Usage) -> Kept:
@@ -340,20 +322,20 @@ def _not_scratch(path: str, usage: Usage) -> Kept:
         where = repr(os.path.normpath(f"{path}/{usage.unseen[0]}"))
         problem = dict(usage.problems)[usage.unseen[0]]
         why = f"nobody can tell whether it holds a workspace of its own: {where} could not be read ({problem})"
-    return Kept(path=f"{path}/", why=why, live=False, failed=True)
+    return Kept(path=f"{path}/", why=why, use=Use.STUCK)
 
 
-def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
+def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
     """Every file of a cache as an entry; a mount or a directory that cannot be read is kept, and said."""
     top = os.path.realpath(root / subdir)
     if not os.path.isdir(top):
         return
     try:
-        with opened(top) as fd:
+        with open_directory(top) as fd:
             whole = usage_of(".", dir_fd=fd)
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
-        kept.append(Kept(path=f"{subdir}/", why=why, live=False, failed=True))
+        kept.append(Kept(path=f"{subdir}/", why=why, use=Use.STUCK))
         return
     marked = [place.rstrip("/") for place in whole.marked if place != "."]  # the marker of the cache's own place apart
     for place in whole.mounts:
@@ -361,7 +343,7 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
     for place in marked:
         kept.append(_not_scratch(f"{subdir}/{place}", Usage(marked=["."])))
     for place, problem in whole.problems:
-        kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, live=False, failed=True))
+        kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, use=Use.STUCK))
     unread = (path for path, _ in whole.problems)
     closed = {os.path.join(top, place) for place in (*whole.mounts, *marked, *unread)}
     pending = [top]
@@ -374,7 +356,7 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
             continue
         except OSError as error:
             why = error.strerror or str(error)
-            kept.append(Kept(path=f"{subdir}/{directory[len(top) + 1 :]}/", why=why, live=False, failed=True))
+            kept.append(Kept(path=f"{subdir}/{directory[len(top) + 1 :]}/", why=why, use=Use.STUCK))
             continue
         for item in items:
             if directory == top and item.name in KEPT_NAMES:
@@ -387,17 +369,17 @@ def _files(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
                 about = item.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            usage = Usage(1, about.st_size, about.st_blocks * 512, about.st_mtime_ns)
+            usage = Usage(1, about.st_size, about.st_blocks * BLOCK, about.st_mtime_ns)
             cost_s = _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
             path = f"{subdir}/{item.path[len(top) + 1 :]}"
             why = "can be encoded again" if path.startswith(ENCODES) else "can be extracted again"
-            yield _entry(path, about, usage, why, cost_s)
+            yield Entry.of(path, about, usage, why, cost_s)
 
 
 def _extraction_s(path: str) -> float:
     """Seconds that a stored result took, from its first line; 0.0 for a file that does not say."""
     try:
-        with regular(path) as fd, open(fd, "rb", closefd=False) as file:
+        with open_regular(path) as fd, open(fd, "rb", closefd=False) as file:
             summary = json.loads(file.readline(1 << 20))
         seconds = float(summary["extraction_s"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):

@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +23,16 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import SCRATCH
-from vmaf_workspace.disk.scan import OPEN_DIRECTORY, Usage, mount_id, opened, usage_of
-from vmaf_workspace.disk.unlink import ASIDE, attempt, remove_tree
-from vmaf_workspace.disk.workers import Children
+from vmaf_workspace.disk.scan import OPEN_DIRECTORY, Usage, mount_id, open_directory, usage_of
+from vmaf_workspace.disk.unlink import TRASH, remove_or_note, remove_tree
+from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.live.lock import only_cleaner
+from vmaf_workspace.live.lock import removal_lock
 from vmaf_workspace.removal.candidates import CLEAN, liveness, open_entries, refuse_live_runs
 from vmaf_workspace.removal.plan import Entry, Kept, Plan
 from vmaf_workspace.setup import adopt
 
-CHILDREN = 16  # unlink latency overlaps: 50 000 files on ext4 took 1.05 s with 8, 0.80 s with 16, 0.80 s with 32
+WORKERS = 16  # unlink latency overlaps: 50 000 files on ext4 took 1.05 s with 8, 0.80 s with 16, 0.80 s with 32
 
 
 @dataclass(slots=True)
@@ -54,7 +53,7 @@ class Report:
         return not self.failures and not self.changed and not any(kept.failed for kept in self.kept)
 
 
-def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -> Report:
+def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
     """Remove what *plan* lists and still is what it was; *progress* gets (bytes removed, bytes of the plan) as it goes.
 
     Raises RefusedError where the workspace is no longer ours, InUseError where another cleaner is at work. Failures
@@ -64,8 +63,8 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
     root = Path(plan.root)
     if not guard.check(root) or not plan.entries:
         return report
-    _adopt_if_there_is_room(root)
-    with only_cleaner(root, plan.operation), ExitStack() as stack:
+    _adopt_unless_full(root)
+    with removal_lock(root, plan.operation), ExitStack() as stack:
         if plan.operation != CLEAN:  # again: a run may have begun while a person read the question
             refuse_live_runs(root, f"{plan.operation.replace('-', ' the ')} of")
         places = guard.subdirectory_targets(root, marked=True)
@@ -74,7 +73,7 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
         for subdir in {entry.path.split("/", 1)[0] for entry in plan.entries}:
             place = places.get(subdir, root / subdir)
             with suppress(FileNotFoundError):  # opened once, so that nothing put in its place later is touched
-                fds[subdir] = stack.enter_context(opened(place))
+                fds[subdir] = stack.enter_context(open_directory(place))
             in_use[subdir] = open_entries(os.path.realpath(place)) if subdir in SCRATCH else {}
 
         def work(entry: Entry) -> dict[str, Any]:
@@ -83,16 +82,15 @@ def execute(plan: Plan, *, progress: Callable[[int, int], None] | None = None) -
         jobs = sorted(plan.entries, key=lambda entry: -entry.files)  # the long ones first, spread over the children
         links: dict[tuple[int, int], list[int]] = {}
         done = 0
-        with Children(jobs, work, at_most=CHILDREN) as children:
+        with WorkerPool(jobs, work, at_most=WORKERS) as children:
             for index, result in children:
-                _take_in(report, jobs[index], result, links)
+                _add_to_report(report, jobs[index], result, links)
                 done += jobs[index].disk_bytes
-                if progress is not None:
-                    progress(done, plan.disk_bytes)
+                progress(done, plan.disk_bytes)
     return report
 
 
-def _adopt_if_there_is_room(root: Path) -> None:
+def _adopt_unless_full(root: Path) -> None:
     try:
         adopt(root)
     except WorkspaceError as error:
@@ -119,17 +117,17 @@ def _remove_entry(
             held.append(fd)
             if mount_id(fd) != top_mount:
                 return {"failures": [[entry.path, "something is mounted above it; unmount that first"]]}
-        if subdir in SCRATCH and not name.startswith(ASIDE):
+        if subdir in SCRATCH and not name.startswith(TRASH):
             state = liveness(fd, subdir, name, in_use[subdir], force=force)
             if isinstance(state, Kept):
-                return {"kept": [state.path, state.why, state.locked, state.failed]}
+                return {"kept": state.as_json()}
             if state is not None:
                 lock = state  # ours until it has another name: it cannot be run under this one again
         usage = usage_of(name, dir_fd=fd)
-        changed = _difference(entry, os.stat(name, dir_fd=fd, follow_symlinks=False), usage)
+        changed = _change_since_plan(entry, os.stat(name, dir_fd=fd, follow_symlinks=False), usage)
         if changed:
             return {"changed": changed}
-        aside = _renamed_aside(fd, name, entry)
+        aside = _rename_to_trash(fd, name, entry)
         if aside is None:
             return {"changed": "another file of this name is there now"}
         if lock >= 0 and aside != name:  # NFS and FUSE only hide a file that is open, and its directory could not go
@@ -148,7 +146,7 @@ def _remove_entry(
             os.close(fd)
 
 
-def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None:
+def _change_since_plan(entry: Entry, about: os.stat_result, usage: Usage) -> str | None:
     if (about.st_dev, about.st_ino) != (entry.device, entry.inode):
         return "another file of this name is there now"
     if stat.S_ISDIR(about.st_mode) != entry.is_directory:
@@ -159,16 +157,16 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
         return "a workspace was made in it"
     if usage.unseen:
         return f"{usage.unseen[0]!r} in it could not be read ({dict(usage.problems)[usage.unseen[0]]})"
-    if os.path.basename(entry.path.removesuffix("/")).startswith(ASIDE):
+    if os.path.basename(entry.path.removesuffix("/")).startswith(TRASH):
         return None  # a rest, which the run that renamed it aside may be removing now
     if (usage.newest_ns, usage.files, usage.apparent_bytes) != (entry.newest_ns, entry.files, entry.apparent_bytes):
         return "it was changed"
     return None
 
 
-def _renamed_aside(fd: int, name: str, entry: Entry) -> str | None:
+def _rename_to_trash(fd: int, name: str, entry: Entry) -> str | None:
     """The hidden name that *entry* has now, or its own where it cannot have another; None where it is not that one."""
-    aside = name if name.startswith(ASIDE) else f"{ASIDE}{os.urandom(8).hex()}"
+    aside = name if name.startswith(TRASH) else f"{TRASH}{os.urandom(8).hex()}"
     if aside != name:
         try:
             os.rename(name, aside, src_dir_fd=fd, dst_dir_fd=fd)
@@ -195,7 +193,7 @@ def _remove(fd: int, aside: str, entry: Entry, usage: Usage) -> dict[str, Any]:
     if entry.is_directory:
         failures = remove_tree(fd, aside)
     else:
-        attempt(os.unlink, aside, fd, aside, failures)
+        remove_or_note(os.unlink, aside, fd, aside, failures)
     rest = Usage()
     if failures:
         with suppress(OSError):
@@ -230,7 +228,7 @@ def _remove_emptied(top: int, parents: list[str], held: list[int]) -> None:
             os.rmdir(name, dir_fd=fd)
 
 
-def _take_in(
+def _add_to_report(
     report: Report, entry: Entry, result: dict[str, Any] | None, links: dict[tuple[int, int], list[int]]
 ) -> None:
     """Add what became of *entry* to *report*; *links* counts what of hard-linked files is gone, over all entries."""
@@ -238,8 +236,7 @@ def _take_in(
         report.failures.append((entry.path, "the process that was removing it was killed; give the same command again"))
         return
     if "kept" in result:
-        path, why, locked, failed = result["kept"]
-        report.kept.append(Kept(path=path, why=why, live=True, locked=locked, failed=failed))
+        report.kept.append(Kept.from_json(result["kept"]))
     if "changed" in result:
         report.changed.append((entry.path, result["changed"]))
     failures = [(path, problem) for path, problem in result.get("failures", ())]

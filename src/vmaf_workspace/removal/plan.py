@@ -6,12 +6,14 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, SCRATCH
-from vmaf_workspace.disk.atomic import read_whole, write_whole
-from vmaf_workspace.disk.path_text import here, stored
+from vmaf_workspace.disk.atomic import read_regular, write_atomically
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8, read_object
+from vmaf_workspace.disk.scan import Usage
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 
 VERSION = 1
@@ -26,7 +28,7 @@ class Entry:
     It is the same thing later if device, inode, newest mtime, number of files and size are the same.
     """
 
-    path: str  # below the workspace, as this process names it; in a saved plan as `names.stored` has it
+    path: str  # below the workspace, as this process names it; in a saved plan as `paths_to_utf8` has it
     device: int
     inode: int
     newest_ns: int
@@ -36,26 +38,76 @@ class Entry:
     why: str
     cost_s: float = 0.0  # seconds of computing that its loss costs, as far as it is known
 
+    @classmethod
+    def of(cls, path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
+        """What lies at *path*: *about* is its `lstat`, *usage* what it takes."""
+        return cls(
+            path=path,
+            device=about.st_dev,
+            inode=about.st_ino,
+            newest_ns=usage.newest_ns,
+            files=usage.files,
+            apparent_bytes=usage.apparent_bytes,
+            disk_bytes=usage.disk_bytes,
+            why=why,
+            cost_s=cost_s,
+        )
+
     @property
     def is_directory(self) -> bool:
         """Whether it is a run directory, by how it is listed: with a slash at its end."""
         return self.path.endswith("/")
 
 
+class Use(StrEnum):
+    """Why a thing stays: what a person is told of it, and how the task ends."""
+
+    LOCKED = "locked"  # in use: a run holds its lock
+    LIKELY = "likely"  # perhaps in use: young, or open in a process; `--force` takes it
+    UNCLEAR = "unclear"  # nobody can tell, so it counts as in use; it should have gone perhaps, so the task ends with 1
+    STUCK = "stuck"  # it should have gone and cannot: a mount, a directory that may not be read
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """One thing that stays, and why; *live* where a run is, or may be, using it."""
+    """One thing that stays, and why."""
 
     path: str
     why: str
-    live: bool
-    locked: bool = False
-    failed: bool = False  # it should have gone and cannot: a mount, a directory that may not be read
+    use: Use
+
+    @property
+    def live(self) -> bool:
+        """Whether a run is, or may be, using it."""
+        return self.use is not Use.STUCK
+
+    @property
+    def locked(self) -> bool:
+        """Whether not even `--force` takes it."""
+        return self.use in (Use.LOCKED, Use.UNCLEAR)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it should have gone, as far as one can tell."""
+        return self.use in (Use.UNCLEAR, Use.STUCK)
+
+    def as_json(self) -> dict[str, Any]:
+        """As a saved plan has it."""
+        return {name: getattr(self, name) for name in ("path", "why", "live", "locked", "failed")}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Kept:
+        """The reverse; KeyError, TypeError or ValueError for anything else."""
+        for use in Use:
+            kept = _checked(cls(path=data["path"], why=data["why"], use=use))
+            if kept.as_json() == data:
+                return kept
+        raise ValueError(f"no thing stays like this: {data!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an operation removes; made from a scan, executed by `remove.execute`, once."""
+    """What an operation removes; made from a scan, executed by `execution.execute`, once."""
 
     operation: str  # the task that made it: "clean-scratch", "purge-cache"
     root: str  # resolved
@@ -87,14 +139,14 @@ class Plan:
         return sum(entry.cost_s for entry in self.entries)
 
 
-Made = TypeVar("Made", Entry, Kept, Plan)
+Record = TypeVar("Record", Entry, Kept, Plan)
 
 
-def save(plan: Plan, path: Path) -> None:
+def save_plan(plan: Plan, path: Path) -> None:
     """Write *plan* as JSON for a later `--apply`; what is written has been read again, and says the same."""
     if not path.name or path.is_dir():
         raise UsageError(f"cannot write the plan {path}: it is a directory")
-    if path.exists() and not _is_plan(path):
+    if path.exists() and read_object(path, follow=True).keys() != {"version", "plan"}:
         raise UsageError(f"{path} is there already and is no plan, so it stays; give the plan another name")
 
     def reader(content: bytes) -> None:
@@ -102,8 +154,14 @@ def save(plan: Plan, path: Path) -> None:
             raise ValueError("it would be read as another plan")
 
     try:
-        text = json.dumps({"version": VERSION, "plan": stored(asdict(plan))}, indent=1)
-        write_whole(path, text.encode("ascii") + b"\n", reader=reader)
+        text = json.dumps(
+            {
+                "version": VERSION,
+                "plan": paths_to_utf8(asdict(plan) | {"kept": [kept.as_json() for kept in plan.kept]}),
+            },
+            indent=1,
+        )
+        write_atomically(path, text.encode("ascii") + b"\n", reader=reader)
     except OSError as error:
         raise UsageError(f"cannot write the plan {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -113,14 +171,14 @@ def save(plan: Plan, path: Path) -> None:
         ) from error
 
 
-def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> Plan:
+def load_plan(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> Plan:
     """Read a saved plan; every path in it must lie in *subdirs* of *root*.
 
     Raises UsageError for a file that is no plan, RefusedError for a plan of another task, workspace or place: a plan
     is a list of things to delete, so it is believed no further than it could have been written here.
     """
     try:
-        loaded = _read(read_whole(path, follow=True))
+        loaded = _read(read_regular(path, follow=True))
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -143,25 +201,18 @@ def load(path: Path, *, operation: str, root: Path, subdirs: frozenset[str]) -> 
 
 
 def _read(content: bytes) -> Plan:
-    """The plan that *content* is; where it is none, one of the errors that `load` puts into words."""
-    data = here(json.loads(content.decode("ascii")))
+    """The plan that *content* is; where it is none, one of the errors that `load_plan` puts into words."""
+    data = paths_from_utf8(json.loads(content.decode("ascii")))
     if data["version"] != VERSION:
         raise ValueError(f"a plan of version {data['version']!r}; this program reads version {VERSION}")
     plan = dict(data["plan"])
     entries = tuple(_checked(Entry(**entry)) for entry in plan["entries"])
-    kept = tuple(_checked(Kept(**kept)) for kept in plan["kept"])
+    kept = tuple(map(Kept.from_json, plan["kept"]))
     subdirs = tuple(name for name in plan["subdirs"] if name in BY_NAME)
     return _checked(Plan(**(plan | {"subdirs": subdirs, "entries": entries, "kept": kept})))
 
 
-def _is_plan(path: Path) -> bool:
-    try:
-        return set(json.loads(read_whole(path, follow=True))) == {"version", "plan"}
-    except (OSError, ValueError, TypeError, RecursionError):
-        return False
-
-
-def _checked(made: Made) -> Made:
+def _checked(made: Record) -> Record:
     for field in fields(made):
         value = getattr(made, field.name)
         kinds = {"float": ("float", "int"), "str": ("str",), "int": ("int",), "bool": ("bool",)}.get(str(field.type))
@@ -176,7 +227,7 @@ def _checked(made: Made) -> Made:
     return made
 
 
-def new(
+def make_plan(
     operation: str,
     root: Path,
     entries: list[Entry],

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import math
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from vmaf_workspace.disk.scan import BLOCK
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.locate import current_directory, find_checkout
-from vmaf_workspace.sidecar import MOST_BYTES, REGISTRY, known_sha256, onnx_of, read_object, sidecar_of
+from vmaf_workspace.sidecar import MOST_BYTES, REGISTRY, known_sha256, onnx_of, read_card, sidecar_of
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
@@ -93,7 +92,7 @@ class Model:
     in_snapshot: bool | None = None  # exactly these files, in the latest one
 
 
-def inspector() -> Inspector | None:
+def installed_inspector() -> Inspector | None:
     """What an installed harness offers; None where there is none, or it lacks what it needs itself."""
     from importlib.metadata import entry_points
 
@@ -106,15 +105,15 @@ def inspector() -> Inspector | None:
     return None
 
 
-def models(root: Path, *, at: str = "") -> list[Model]:
+def find_models(root: Path, *, at: str = "") -> list[Model]:
     """Every model of the workspace *root*, of the checkout that encloses it or us, and of libvmaf; each tried.
 
     *at* is the backup location, as in `ws.backup-models`.
     """
-    asked = inspector()
-    found = trained(root)
-    held = _in_latest_snapshot(root, at) if found else None
-    found = [replace(model, in_snapshot=None if held is None else _is_held(root, model, held)) for model in found]
+    asked = installed_inspector()
+    found = trained_models(root)
+    held = _backed_up_files(root, at) if found else None
+    found = [replace(model, in_snapshot=None if held is None else _is_backed_up(root, model, held)) for model in found]
     checkout = find_checkout(current_directory()) or find_checkout(Path(os.path.realpath(root)).parent)
     top = checkout.root / "model" if checkout else None
     if top is not None:
@@ -127,11 +126,11 @@ def models(root: Path, *, at: str = "") -> list[Model]:
             found = list(pool.map(lambda model: _inspected(model, places.get(model.surface), harness), found))
         found = [model for model in found if model.surface is not Surface.BUILT_IN or model.in_libvmaf]
     if top is not None:
-        found += _tiny(top / "tiny")
+        found += _tiny_models(top / "tiny")
     return found
 
 
-def trained(root: Path) -> list[Model]:
+def trained_models(root: Path) -> list[Model]:
     """The models in `model/` of the workspace, by group; what their cards and names say, nothing loaded.
 
     Raises WorkspaceError for a directory that cannot be read: what is in it would look as if it were gone.
@@ -148,7 +147,7 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
             with os.scandir(os.path.join(top, below)) as found:
                 entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
         except OSError as error:
-            _say(error)
+            _raise_unless_missing(error)
             continue
         for name, is_directory in entries:
             path = f"{below}{name}"
@@ -158,7 +157,7 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
                 pending.append(f"{path}/")
             elif group_of(path) != path and not is_special(top / path) and onnx_of(top / path) is None:
                 groups.setdefault(group_of(path), {})[path] = os.lstat(top / path)
-    return [_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
+    return [_model_of_group(top, surface, name, files) for name, files in sorted(groups.items())]
 
 
 def is_special(path: Path) -> bool:
@@ -166,7 +165,7 @@ def is_special(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
-def _say(error: OSError) -> None:
+def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError) and error.errno != errno.ENAMETOOLONG:  # no model of ours is so deep
         raise WorkspaceError(
             f"cannot read {error.filename} ({error.strerror}), so nobody can tell which models are there;\n"
@@ -174,8 +173,8 @@ def _say(error: OSError) -> None:
         ) from error
 
 
-def _of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
-    about = read_object(top / f"{name}{CARD}")
+def _model_of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:
+    about = read_card(top / f"{name}{CARD}")
     statistics, dataset = _part(about, "statistics"), _part(about, "dataset")
     features = about.get("features")
     return Model(
@@ -256,11 +255,11 @@ def _why_not(asked: Inspector, model: str | Path) -> str | None:
         return str(error)
 
 
-def _tiny(top: Path) -> list[Model]:
+def _tiny_models(top: Path) -> list[Model]:
     found = []
     for path in sorted(path for path in top.glob("*.onnx") if not is_special(path)):
         sidecar, weights = sidecar_of(path), path.with_name(f"{path.name}.data")
-        about = read_object(sidecar)
+        about = read_card(sidecar)
         features = about.get("feature_order", about.get("features"))
         files = [each for each in (path, weights, sidecar) if each.is_file()]
         known, problem = known_sha256(path, about), None
@@ -305,69 +304,64 @@ def _note_of_tiny(path: Path, sidecar: Path, about: Mapping[str, Any], *, is_kno
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class LatestBackup:
     """What the latest snapshot of a workspace has of it."""
 
     snapshot: Snapshot | None  # None: this workspace was never backed up there
     lost: frozenset[str] = frozenset()  # paths whose object is missing, short, or known to be damaged
 
 
-def latest_backup(root: Path, place: Location, *, read: bool = False) -> Held:
+def latest_backup(root: Path, place: Location, *, read: bool = False) -> LatestBackup:
     """What the backup location *place* holds of the workspace *root*; raises WorkspaceError where nobody can tell.
 
     Damaged are the objects that a verify found so; with *read*, each is read now.
     """
-    from vmaf_workspace.disk.workers import cores, each
+    from vmaf_workspace.disk.workers import cores, map_unordered
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.manifest import object_name
 
-    snapshot = store.latest(place, root)
+    snapshot = store.latest_snapshot(place, root)
     if snapshot is None:
-        return Held(snapshot=None)
+        return LatestBackup(snapshot=None)
     objects = snapshot.objects
     sizes = place.sizes_of([object_name(sha256) for sha256 in objects])
     lost = {sha256 for sha256, size in zip(objects, sizes, strict=True) if size != objects[sha256]}
     if read:
         there = sorted(objects.keys() - lost)
-        found = each(there, lambda sha256: place.sha256(object_name(sha256)), at_most=cores(), may_fork=place.may_fork)
+        found = map_unordered(
+            there, lambda sha256: place.sha256(object_name(sha256)), at_most=cores(), may_fork=place.may_fork
+        )
         lost |= {there[n] for n, sha256 in found if sha256 != there[n]}
     else:
-        lost |= store.marked(place, "damaged")
-    return Held(
+        lost |= store.noted_names(place, "damaged")
+    return LatestBackup(
         snapshot=snapshot,
         lost=frozenset(file.path for file in snapshot.files if file.link is None and file.sha256 in lost),
     )
 
 
-def _in_latest_snapshot(root: Path, at: str) -> dict[str, File] | None:
+def _backed_up_files(root: Path, at: str) -> dict[str, File] | None:
     """The files of the latest snapshot by path, empty where there is none; None where nobody can tell."""
-    from vmaf_workspace.snapshot.locate import opened
+    from vmaf_workspace.snapshot.locate import open_location
 
     try:
-        held = latest_backup(root, opened(at, root=root))
+        held = latest_backup(root, open_location(at, root=root))
     except WorkspaceError:
         return None
     files = held.snapshot.files if held.snapshot else ()
     return {file.path: file for file in files if file.path not in held.lost}
 
 
-def _is_held(root: Path, model: Model, held: Mapping[str, File]) -> bool:
+def _is_backed_up(root: Path, model: Model, held: Mapping[str, File]) -> bool:
     """Whether *held* has exactly these files; each is read, as its size and time prove nothing."""
-    from vmaf_workspace.snapshot.local import file_sha256
+    from vmaf_workspace.snapshot.restore import is_same
 
     for path in model.files:
-        file, place = held.get(f"model/{path}"), root / "model" / path
+        file = held.get(f"model/{path}")
         try:
-            about = os.lstat(place)
-            if file is None or stat.S_ISLNK(about.st_mode) != (file.link is not None):
+            if file is None or not is_same(root, file, os.lstat(root / "model" / path)):
                 return False
-            if file.link is not None:
-                is_same = os.readlink(place) == file.link
-            else:
-                is_same = about.st_size == file.size and file_sha256(str(place)) == file.sha256
-        except OSError:
-            return False
-        if not is_same:
+        except (OSError, WorkspaceError):
             return False
     return True
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT, STORES, SUBDIRS, Subdir
-from vmaf_workspace.disk.atomic import regular
+from vmaf_workspace.disk.atomic import open_regular
 from vmaf_workspace.disk.scan import Usage, usage_by_subdir, usage_of
-from vmaf_workspace.disk.workers import Children
+from vmaf_workspace.disk.workers import WorkerPool
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.removal.candidates import live_runs
 from vmaf_workspace.removal.plan import Kept
@@ -48,7 +48,7 @@ class Status:
 def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Status:
     """Look at *root*, which may be missing; *meanwhile* is called while a child reads the disk."""
     exists = os.path.isdir(root)
-    with Children([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
+    with WorkerPool([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
         if meanwhile is not None:
             meanwhile()
         measured: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Stat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredResults:
     """What a store holds of one executor and dataset.
 
     *theirs* are entries of VMAF's own harness, by their names; *older* are results of an older rule of comparing, which
@@ -90,7 +90,7 @@ class Stored:
     older: int
 
 
-def stored(root: Path) -> list[Stored]:
+def stored_results(root: Path) -> list[StoredResults]:
     """The stores of *root* by executor and dataset, ours and those of VMAF's own harness alike; slower."""
     found = []
     for store in STORES:
@@ -104,7 +104,7 @@ def stored(root: Path) -> list[Stored]:
             theirs = sum(_THEIRS.fullmatch(os.path.basename(path)) is not None for path in paths)
             older = sum(map(_is_older, paths)) if store == FILE_RESULT_STORE else 0
             about = {"store": store, "executor": "/".join(executor), "dataset": dataset}
-            found.append(Stored(**about, usage=usage, theirs=theirs, older=older))
+            found.append(StoredResults(**about, usage=usage, theirs=theirs, older=older))
     return found
 
 
@@ -130,7 +130,7 @@ def _is_older(path: str) -> bool:
     if not path.endswith(".json"):
         return False
     try:
-        with regular(path) as fd:
+        with open_regular(path) as fd:
             match = _FORMAT.match(os.read(fd, 32))
     except OSError:
         return False

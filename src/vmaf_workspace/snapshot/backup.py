@@ -16,25 +16,43 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmaf_workspace import guard
-from vmaf_workspace.disk.workers import each
+from vmaf_workspace.disk.atomic import open_regular
+from vmaf_workspace.disk.content import LARGE, file_sha256, read_small
+from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.groups import BACKED_UP, being_written
+from vmaf_workspace.groups import BACKED_UP, locked_directories
 from vmaf_workspace.identity import identity
-from vmaf_workspace.live.lock import staying
-from vmaf_workspace.setup import identify
-from vmaf_workspace.snapshot import last_seen
-from vmaf_workspace.snapshot.local import LARGE, file_sha256, identities, read_small
-from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location
-from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, manifest_name, object_name, short, written
+from vmaf_workspace.live.lock import migration_lock
+from vmaf_workspace.setup import identify_for_snapshot
+from vmaf_workspace.snapshot import hash_cache
+from vmaf_workspace.snapshot.local import inodes_of
+from vmaf_workspace.snapshot.location import NO_INODES, Inodes, Location
+from vmaf_workspace.snapshot.manifest import (
+    DamagedError,
+    File,
+    Snapshot,
+    manifest_name,
+    new_manifest,
+    object_name,
+    short_id,
+)
 from vmaf_workspace.snapshot.staging import finish_interrupted
-from vmaf_workspace.snapshot.store import ids, latest, load, marked, newest_turn, read, taking
-from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, look, signature, unreadable
+from vmaf_workspace.snapshot.store import (
+    announced_backup,
+    latest_snapshot,
+    list_ids,
+    load_snapshot,
+    newest_turn,
+    noted_names,
+    read_manifest,
+)
+from vmaf_workspace.snapshot.tree import ModelTree, Signature, directory_of, scan_models, signature, unreadable_error
 
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
 PATIENCE_S = 30.0  # for groups that go on changing
@@ -43,7 +61,7 @@ MOST = 100  # that are, where none of the newest is of this workspace: many may 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class BackupReport:
     """What a backup did."""
 
     id: str
@@ -62,21 +80,21 @@ class _ChangedError(Exception):
 
 
 @dataclass(slots=True)
-class _Work:
+class _Backup:
     """One backup while it runs."""
 
     root: Path
     location: Location
-    trust: _Trust
-    unchanged: dict[str, tuple[last_seen.Seen, str]]  # by path: what it looked like, hash
-    progress: Callable[[int, int], None] | None
+    trust: _KnownObjects
+    unchanged: dict[str, tuple[hash_cache.Seen, str]]  # by path: what it looked like, hash
+    progress: Progress
     total: int = 0
     done: int = 0
     read: int = 0
     stored: dict[str, int] = field(default_factory=dict)  # objects, with their sizes
     links: dict[str, str] = field(default_factory=dict)  # where each symlink leads
     put: set[str] = field(default_factory=set)  # objects that this process has seen stored, whole
-    theirs: Identities = NOBODYS  # the files of the workspace, none of which may be an object by a second name
+    source_inodes: Inodes = NO_INODES  # the files of the workspace, none of which may be an object by a second name
 
 
 def backup(
@@ -86,8 +104,8 @@ def backup(
     note: str = "",
     pin: bool = False,
     is_safety: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Taken:
+    progress: Progress = no_progress,
+) -> BackupReport:
     """Take a snapshot of the models of the workspace *root*; *progress* gets (bytes done, bytes in all).
 
     A group that is being written is waited for. Raises InUseError, naming it, where that takes longer than PATIENCE_S;
@@ -95,20 +113,20 @@ def backup(
     since the last snapshot, which an empty one would pass for. Nothing is listed then.
     """
     finish_interrupted(root, "backup-models")
-    with staying(root), taking(location, "ws.backup-models"):
-        cache = last_seen.read(root, location.url)
-        listed = ids(location)
-        work = _Work(root, location, _Trust(location, listed, root), cache, progress)
-        place = _Place.of(root)
-        tree, taken = _take_all(work)
+    with migration_lock(root), announced_backup(location, "ws.backup-models"):
+        cache = hash_cache.read(root, location.url)
+        listed = list_ids(location)
+        work = _Backup(root, location, _KnownObjects(location, listed, root), cache, progress)
+        place = _root_state(root)
+        tree, taken = _store_all(work)
         if work.stored:
             location.sync()
-        _look_again(work, tree, taken)
+        _store_missing(work, tree, taken)
         _check_still_there(work, tree, place, listed)
-        files = [_file(path, about, taken[path], work.links.get(path)) for path, about in tree.found.items()]
-        snapshot_id, content = written(
+        files = [File.of(path, about, taken[path] or work.links[path]) for path, about in tree.found.items()]
+        snapshot_id, content = new_manifest(
             time_s=time.time(),
-            owner=identify(root, newest_turn(location, root, listed, work.trust.read)),
+            owner=identify_for_snapshot(root, newest_turn(location, root, listed, work.trust.read)),
             note=note,
             files=files,
             directories=tree.modes,
@@ -117,43 +135,43 @@ def backup(
         if pin:
             location.write(f"pins/{snapshot_id}", b"")  # first, or a forget in between would take it
         location.write(manifest_name(snapshot_id), content)
-        _read_again(location, snapshot_id, content, pin=pin)
+        _check_readable(location, snapshot_id, content, pin=pin)
         for sha256 in work.trust.damaged & set(taken.values()):
             location.remove(f"damaged/{sha256}")
         dated_later = _dated_later(work, snapshot_id, listed)
-    last_seen.write(
+    hash_cache.write(
         root, location.url, {path: (signature(tree.found[path]), sha) for path, sha in taken.items() if sha}
     )
-    return Taken(
+    return BackupReport(
         id=snapshot_id,
         files=len(files),
         apparent_bytes=sum(file.size for file in files),
         read_files=work.read,
         stored_objects=len(work.stored),
         stored_bytes=sum(work.stored.values()),
-        left_out=(*tree.left_out, *_led_away(work, tree)),
+        left_out=(*tree.left_out, *_links_leading_out(work, tree)),
         is_first=not listed,
         dated_later=dated_later,
     )
 
 
-def _take_all(work: _Work) -> tuple[Tree, dict[str, str]]:
+def _store_all(work: _Backup) -> tuple[ModelTree, dict[str, str]]:
     """The tree as it was taken, and the hash of each file ("" for a symlink); waits for groups that change."""
     taken: dict[str, tuple[Signature, str]] = {}
     until_s = time.monotonic() + PATIENCE_S
     while True:
-        held = being_written(work.root, BACKED_UP)
-        before = look(work.root)
-        held |= being_written(work.root, before.directories())
+        held = locked_directories(work.root, BACKED_UP)
+        before = scan_models(work.root)
+        held |= locked_directories(work.root, before.directories())
         groups = before.groups()
         now_ns = time.time_ns()
         busy = {group for group, members in groups.items() if directory_of(group) in held or _is_fresh(members, now_ns)}
         paths = [path for group, members in groups.items() if group not in busy for path, _ in members]
-        _take(work, before, paths, taken)
-        held = being_written(work.root, before.directories())
+        _store_changed(work, before, paths, taken)
+        held = locked_directories(work.root, before.directories())
         # Between the two looks: a restore that changes a group during both of them, or died in it, has its journal now.
         finish_interrupted(work.root, "backup-models")
-        after = look(work.root)
+        after = scan_models(work.root)
         now = after.groups()
         unstable = {
             group
@@ -179,7 +197,7 @@ def _is_fresh(members: Iterable[tuple[str, Signature]], now_ns: int) -> bool:
     return any(0 <= now_ns - seen[1] < QUIET_S * 1e9 for _, seen in members)
 
 
-def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Signature, str]]) -> None:
+def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict[str, tuple[Signature, str]]) -> None:
     """Have the location hold the content of *paths*; those that changed under our hands are left for later."""
     jobs = [path for path in paths if taken.get(path, (None, ""))[0] != signature(tree.found[path])]
     work.total += sum(tree.found[path].st_size for path in jobs)
@@ -189,9 +207,9 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
         seen, sha256 = work.unchanged.get(path, ((), ""))
         if stat.S_ISLNK(about.st_mode):
             with suppress(OSError):  # replaced meanwhile: the next look tells
-                work.links[path] = os.readlink(_full(work.root, path))
+                work.links[path] = os.readlink(os.path.join(work.root, path))
                 taken[path] = (signature(about), "")
-        elif last_seen.is_same(seen, signature(about)) and work.trust.holds(sha256, about.st_size):
+        elif seen == signature(about)[:-1] and work.trust.holds(sha256, about.st_size):
             taken[path] = (signature(about), sha256)
             _advance(work, about.st_size)
         else:
@@ -199,14 +217,14 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
     if not to_read:
         return
     work.trust.read_all()
-    work.theirs = identities(tree.found.values())
+    work.source_inodes = inodes_of(tree.found.values())
 
     def take(path: str) -> tuple[str, bool] | None:
         with suppress(_ChangedError, FileNotFoundError):
-            return _take_file(work, path, tree.found[path])
+            return _store_file(work, path, tree.found[path])
         return None
 
-    for n, done in each(to_read, take, at_most=work.location.at_once, may_fork=work.location.may_fork):
+    for n, done in map_unordered(to_read, take, at_most=work.location.at_once, may_fork=work.location.may_fork):
         if done is not None:
             path, (sha256, is_new) = to_read[n], done
             taken[path] = (signature(tree.found[path]), sha256)
@@ -216,59 +234,47 @@ def _take(work: _Work, tree: Tree, paths: list[str], taken: dict[str, tuple[Sign
             _advance(work, tree.found[path].st_size)
 
 
-def _take_file(work: _Work, path: str, about: os.stat_result) -> tuple[str, bool]:
+def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, bool]:
     """Store the content of one file; its hash, and whether that was new. _ChangedError where it is not *about*'s."""
-    full = _full(work.root, path)
+    full = os.path.join(work.root, path)
     content: Path | memoryview
     try:
         if about.st_size > LARGE:
             content, sha256 = Path(full), file_sha256(full)
         else:
-            content = _read(full, about)
-            if len(content) != about.st_size:
+            with open_regular(full) as fd:
+                is_same = signature(os.fstat(fd)) == signature(about)
+                content = read_small(fd)
+            if not is_same or len(content) != about.st_size:
                 raise _ChangedError(path)
             sha256 = hashlib.sha256(content).hexdigest()
         is_trusted = sha256 in work.put or work.trust.names(sha256)
-        stored = work.location.put(object_name(sha256), content, trusted=is_trusted, theirs=work.theirs)
+        stored = work.location.put(object_name(sha256), content, trusted=is_trusted, source_inodes=work.source_inodes)
     except PermissionError as error:
-        raise unreadable(full, error) from error
+        raise unreadable_error(full, error) from error
     now = None
     with suppress(FileNotFoundError):
         now = os.lstat(full)
     if now is None or signature(now) != signature(about):
         if stored and about.st_size > LARGE:  # what was copied may be neither the old content nor the new
-            _disown(work.location, sha256)
+            with suppress(FileNotFoundError):
+                if work.location.sha256(object_name(sha256)) != sha256:
+                    work.location.remove(object_name(sha256))
         raise _ChangedError(path)
     work.put.add(sha256)
     return sha256, stored
 
 
-def _disown(location: Location, sha256: str) -> None:
-    with suppress(FileNotFoundError):
-        if location.sha256(object_name(sha256)) != sha256:
-            location.remove(object_name(sha256))
-
-
-def _read(full: str, about: os.stat_result) -> memoryview:
-    fd = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if signature(os.fstat(fd)) != signature(about):
-            raise _ChangedError(full)
-        return read_small(fd)
-    finally:
-        os.close(fd)
-
-
-def _look_again(work: _Work, tree: Tree, taken: dict[str, str]) -> None:
+def _store_missing(work: _Backup, tree: ModelTree, taken: dict[str, str]) -> None:
     """Every object that the manifest will name is there, of its size; one that is not is stored once more."""
-    work.theirs = identities(tree.found.values())
+    work.source_inodes = inodes_of(tree.found.values())
     wrong = _missing(work, tree, {sha256: path for path, sha256 in taken.items() if sha256})
     if not wrong:
         return
     for sha256, path in wrong.items():
-        full = _full(work.root, path)
+        full = os.path.join(work.root, path)
         if file_sha256(full) == sha256:
-            work.location.put(object_name(sha256), Path(full), trusted=False, theirs=work.theirs)
+            work.location.put(object_name(sha256), Path(full), trusted=False, source_inodes=work.source_inodes)
             work.stored[sha256] = tree.found[path].st_size
     work.location.sync()
     for sha256, path in _missing(work, tree, wrong).items():
@@ -279,108 +285,88 @@ def _look_again(work: _Work, tree: Tree, taken: dict[str, str]) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What tells that a workspace still is where it was."""
-
-    device: int
-    inode: int
-    is_ours: bool
-
-    @classmethod
-    def of(cls, root: Path) -> _Place | None:
-        try:
-            about = os.stat(root)
-            return cls(about.st_dev, about.st_ino, guard.check(root))
-        except FileNotFoundError:
-            return None
-        except RefusedError:  # a restore into some directory takes a snapshot of what it replaces there
-            return cls(about.st_dev, about.st_ino, is_ours=False)
+def _root_state(root: Path) -> tuple[int, int, bool] | None:
+    """What tells that a workspace still is where it was: device, inode, whether it is ours; None where none is."""
+    try:
+        about = os.stat(root)
+        return about.st_dev, about.st_ino, guard.check(root)
+    except FileNotFoundError:
+        return None
+    except RefusedError:  # a restore into some directory takes a snapshot of what it replaces there
+        return about.st_dev, about.st_ino, False
 
 
-def _check_still_there(work: _Work, tree: Tree, place: _Place | None, listed: list[str]) -> None:
-    if _Place.of(work.root) != place:
+def _check_still_there(work: _Backup, tree: ModelTree, place: tuple[int, int, bool] | None, listed: list[str]) -> None:
+    if _root_state(work.root) != place:
         raise InUseError(
             f"the workspace {work.root} was moved, removed or replaced while it was backed up; no snapshot was taken\n"
             "those taken before are as they were; see what is there now (`ws.where`, `ws.doctor`), then back up again"
         )
-    last = None if tree.found else latest(work.location, work.root, listed)
+    last = None if tree.found else latest_snapshot(work.location, work.root, listed)
     if last is not None and last.files:
         from vmaf_workspace.wording import count_text
 
         held = count_text(len(last.files), "file")
         raise RefusedError(
-            f"there is no model in {work.root}, and its last snapshot, {short(last.id)}, holds {held}; "
+            f"there is no model in {work.root}, and its last snapshot, {short_id(last.id)}, holds {held}; "
             "none was taken:\nan empty one would be the latest. "
             "`ws.restore-models` brings them back; if they went on purpose, nothing is left to back up"
         )
 
 
-def _dated_later(work: _Work, snapshot_id: str, listed: list[str]) -> str | None:
+def _dated_later(work: _Backup, snapshot_id: str, listed: list[str]) -> str | None:
     """The snapshot that was there before this one and is later by its name, where it is of the same workspace."""
     later = [i for i in listed if i > snapshot_id]
     with suppress(DamagedError, RefusedError):
-        found = latest(work.location, work.root, later) if later else None
+        found = latest_snapshot(work.location, work.root, later) if later else None
         return None if found is None else found.id
     return None
 
 
-def _led_away(work: _Work, tree: Tree) -> list[tuple[str, str]]:
+def _links_leading_out(work: _Backup, tree: ModelTree) -> list[tuple[str, str]]:
     """The symlinks that lead to what no snapshot of this workspace holds."""
     tops = [f"{os.path.realpath(work.root / subdir)}/" for subdir in BACKED_UP]
     found = []
     for path in sorted(work.links.keys() & tree.found.keys()):
-        target = os.path.realpath(_full(work.root, path))
+        target = os.path.realpath(os.path.join(work.root, path))
         if os.path.exists(target) and not f"{target}/".startswith(tuple(tops)):
             found.append((path, f"kept as a link; what it leads to, {target}, is not in the snapshot"))
     return found
 
 
-def _read_again(location: Location, snapshot_id: str, content: bytes, *, pin: bool) -> None:
+def _check_readable(location: Location, snapshot_id: str, content: bytes, *, pin: bool) -> None:
     """Raise WorkspaceError unless the location now holds what was written there: done means looked at."""
     with suppress(DamagedError):
         is_pinned = not pin or location.sizes_of([f"pins/{snapshot_id}"]) != [None]
-        if is_pinned and read(location, snapshot_id) == content:
+        if is_pinned and read_manifest(location, snapshot_id) == content:
             return
     raise WorkspaceError(
-        f"{location.url} does not hold what was written there: snapshot {short(snapshot_id)} cannot be read again\n"
+        f"{location.url} does not hold what was written there: snapshot {short_id(snapshot_id)} cannot be read again\n"
         "it is not to be relied on; those taken before are as they were\n"
         "look whether that place loses writes, or name another with --at"
     )
 
 
-def _missing(work: _Work, tree: Tree, objects: dict[str, str]) -> dict[str, str]:
+def _missing(work: _Backup, tree: ModelTree, objects: dict[str, str]) -> dict[str, str]:
     """Those of *objects* (hash to a path with that content) that are not there, as files of their own of their size."""
-    sizes = work.location.sizes_of([object_name(sha256) for sha256 in objects], theirs=work.theirs)
+    sizes = work.location.sizes_of([object_name(sha256) for sha256 in objects], source_inodes=work.source_inodes)
     found = zip(objects.items(), sizes, strict=True)
     return {sha256: path for (sha256, path), size in found if size != tree.found[path].st_size}
 
 
-def _file(path: str, about: os.stat_result, sha256: str, link: str | None) -> File:
-    if stat.S_ISLNK(about.st_mode):
-        return File(path=path, mtime_ns=about.st_mtime_ns, link=link)
-    mode = stat.S_IMODE(about.st_mode) & 0o777
-    return File(path=path, size=about.st_size, mode=mode, mtime_ns=about.st_mtime_ns, sha256=sha256)
-
-
-def _advance(work: _Work, size: int) -> None:
+def _advance(work: _Backup, size: int) -> None:
     work.done += size
-    if work.progress is not None:
-        work.progress(work.done, work.total)
+    work.progress(work.done, work.total)
 
 
-def _full(root: Path, path: str) -> str:
-    return os.path.join(root, path)
-
-
-class _Trust:
+class _KnownObjects:
     """Which objects of a location are known to be whole: those that a listed snapshot names, newest ones first.
 
     Not those that a verify found damaged since. The NEWEST are asked, and on to the last one of the workspace *root*.
     """
 
     def __init__(self, location: Location, listed: list[str], root: Path) -> None:
-        self.damaged = marked(location, "damaged")
+        self.damaged = noted_names(location, "damaged")
         self.read: dict[str, Snapshot] = {}
         self._location = location
         self._listed = listed[-MOST:]
@@ -406,7 +392,7 @@ class _Trust:
         self._asked += 1
         with suppress(DamagedError, RefusedError):
             newest = self._listed.pop()
-            found = load(self._location, newest)
+            found = load_snapshot(self._location, newest)
             self.read = self.read or {newest: found}
             whose = found.identity, found.host, found.workspace
             self._has_own |= whose[1:] == self._own[1:] or whose[0] == self._own[0] != ""

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_workspace.disk.workers import cores, each
+from vmaf_workspace.disk.content import file_sha256
+from vmaf_workspace.disk.workers import cores, map_unordered
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.snapshot.local import file_sha256
 from vmaf_workspace.snapshot.manifest import File
-from vmaf_workspace.snapshot.tree import Tree, look, signature, unreadable
+from vmaf_workspace.snapshot.tree import ModelTree, scan_models, signature, unreadable_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,12 @@ def difference(older: Iterable[File], newer: Iterable[File]) -> Difference:
     )
 
 
-def files_now(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: Tree | None = None) -> list[File]:
+def current_files(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: ModelTree | None = None) -> list[File]:
     """Every file that is there now, each read now.
 
     Raises InUseError where one changes meanwhile, WorkspaceError where one cannot be read.
     """
-    found: Mapping[str, os.stat_result] = (look(root, subdirs) if tree is None else tree).found
+    found: Mapping[str, os.stat_result] = (scan_models(root, subdirs) if tree is None else tree).found
 
     paths = sorted(found)
 
@@ -59,18 +59,11 @@ def files_now(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: Tree | 
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise unreadable(full, error) from error
+            raise unreadable_error(full, error) from error
         raise InUseError(f"{path!r} changed while it was read; wait for its writer to end, then try again")
 
-    contents = dict(each(paths, read, at_most=cores()))
-    return [_file(path, found[path], contents[n]) for n, path in enumerate(paths)]
-
-
-def _file(path: str, about: os.stat_result, content: str) -> File:
-    if stat.S_ISLNK(about.st_mode):
-        return File(path=path, mtime_ns=about.st_mtime_ns, link=content)
-    mode = about.st_mode & 0o777
-    return File(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=content)
+    contents = dict(map_unordered(paths, read, at_most=cores()))
+    return [File.of(path, found[path], contents[n]) for n, path in enumerate(paths)]
 
 
 def content_of(file: File) -> tuple[str | None, str]:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from vmaf_workspace.disk.atomic import read_whole
-from vmaf_workspace.disk.kernel_copy import copy_in_kernel
+from vmaf_workspace.disk.atomic import open_regular, read_regular
+from vmaf_workspace.disk.content import LARGE, copy_file, file_sha256, read_small, sync_file_system, write_all
+from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.live.lock import Holder, about_this_process, take
+from vmaf_workspace.live.lock import Holder, create_locked, try_lock
 from vmaf_workspace.snapshot.location import (
-    NOBODYS,
+    NO_INODES,
     PART,
     RUNNING,
-    Identities,
+    Inodes,
     check_removable,
-    explained,
     is_bad_block,
+    location_errors_explained,
 )
 from vmaf_workspace.snapshot.manifest import DamagedError
 
@@ -33,7 +32,6 @@ from vmaf_workspace.snapshot.manifest import DamagedError
 # over the disk, which took ext4 three times as long.
 PARTS = "parts"
 ANNOUNCING_S = 60.0  # an announcement gets its name within milliseconds
-CHUNK = 1 << 20  # bytes hashed at a time
 NO_FILE = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO})  # a link, a FIFO, a directory, a socket
 OBJECT_MODE = 0o444  # nobody edits an object by mistake
 
@@ -55,7 +53,7 @@ class LocalDirectory:
 
     def names(self, folder: str) -> list[str]:
         """One listing."""
-        with explained(self.url, "list it"), suppress(FileNotFoundError):
+        with location_errors_explained(self.url, "list it"), suppress(FileNotFoundError):
             return os.listdir(f"{self._top}/{folder}")
         return []
 
@@ -63,7 +61,7 @@ class LocalDirectory:
         """Of all that is no directory; links are not followed."""
         found: dict[str, int] = {}
         pending = [folder]
-        with explained(self.url, "list it"):
+        with location_errors_explained(self.url, "list it"):
             while pending:
                 below = pending.pop()
                 try:
@@ -78,20 +76,20 @@ class LocalDirectory:
                     continue
         return found
 
-    def sizes_of(self, names: Sequence[str], *, theirs: Identities = NOBODYS) -> list[int | None]:
+    def sizes_of(self, names: Sequence[str], *, source_inodes: Inodes = NO_INODES) -> list[int | None]:
         """By `stat`."""
-        with explained(self.url, "look into it"):
-            return [_size(f"{self._top}/{name}", theirs) for name in names]
+        with location_errors_explained(self.url, "look into it"):
+            return [_size(f"{self._top}/{name}", source_inodes) for name in names]
 
     def age_s(self, name: str) -> float:
         """By the modification time."""
-        with explained(self.url, f"look at {name}"):
+        with location_errors_explained(self.url, f"look at {name}"):
             return time.time() - os.lstat(f"{self._top}/{name}").st_mtime
 
     def read(self, name: str) -> bytes:
         """All of it."""
         with self._reading(name):
-            return read_whole(f"{self._top}/{name}")
+            return read_regular(f"{self._top}/{name}")
 
     def sha256(self, name: str) -> str:
         """In chunks."""
@@ -100,49 +98,31 @@ class LocalDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Content, then name, then both flushed."""
-        with explained(self.url, f"write {name}", missing_is_an_answer=False):
-            self._make_parent(name)
-            path = f"{self._top}/{name}"
-            part = self._part()
-            try:
-                _write_new(part, content, 0o644, flush=True)
-                os.rename(part, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(part)
-                raise
-            _flush_directory(os.path.dirname(path))
+        with self._part_of(name) as part:
+            _write_new(part, content, 0o644, flush=True)
+        with (
+            location_errors_explained(self.url, f"write {name}", missing_is_an_answer=False),
+            open_directory(os.path.dirname(f"{self._top}/{name}"), follow=True) as fd,
+        ):
+            os.fsync(fd)
 
-    def put(self, name: str, content: memoryview | Path, *, trusted: bool, theirs: Identities = NOBODYS) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool, source_inodes: Inodes = NO_INODES) -> bool:
         """A reflink where the file system has them, else copied by the kernel, else by us."""
-        path = f"{self._top}/{name}"
         size = len(content) if isinstance(content, memoryview) else os.stat(content).st_size
-        if self.sizes_of([name], theirs=theirs) == [size] and (trusted or self._is_whole(name)):
+        if self.sizes_of([name], source_inodes=source_inodes) == [size] and (trusted or self._is_whole(name)):
             return not trusted
-        with explained(self.url, f"write {name}", missing_is_an_answer=False):
-            self._make_parent(name)
-            part = self._part()
-            try:
-                if isinstance(content, memoryview):
-                    _write_new(part, content, OBJECT_MODE)
-                else:
-                    copy_file(str(content), part, OBJECT_MODE)
-                os.rename(part, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(part)
-                raise
+        with self._part_of(name) as part:
+            if isinstance(content, memoryview):
+                _write_new(part, content, OBJECT_MODE)
+            else:
+                copy_file(str(content), part, OBJECT_MODE)
         return True
 
     def fetch(self, name: str, to: str) -> tuple[str, int]:
         """Small ones in one gulp; large ones copied by the kernel, then read back."""
         source = f"{self._top}/{name}"
-        with self._reading(name):
-            fd = open_regular(source)
-            try:
-                content = read_small(fd) if os.fstat(fd).st_size <= LARGE else None
-            finally:
-                os.close(fd)
+        with self._reading(name), open_regular(source) as fd:
+            content = read_small(fd) if os.fstat(fd).st_size <= LARGE else None
         if content is not None:
             _write_new(to, content, 0o600)
             return hashlib.sha256(content).hexdigest(), len(content)
@@ -152,49 +132,37 @@ class LocalDirectory:
     def remove(self, name: str) -> None:
         """Its directory stays."""
         check_removable(self.url, name)
-        with explained(self.url, f"remove {name}"), suppress(FileNotFoundError):
+        with location_errors_explained(self.url, f"remove {name}"), suppress(FileNotFoundError):
             os.unlink(f"{self._top}/{name}")
 
     def sync(self) -> None:
         """Flush this file system alone, once."""
-        with explained(self.url, "flush it"):
+        with location_errors_explained(self.url, "flush it"):
             sync_file_system(self._top)
 
     @contextmanager
     def announced(self, kind: str, command: str) -> Iterator[None]:
         """A file in `running/` whose lock the kernel frees when this process dies; in place only once locked."""
         name = f"running/{kind}-{os.urandom(8).hex()}.json"
-        path = f"{self._top}/{name}"
-        with explained(self.url, "write there", missing_is_an_answer=False):
-            self._make_parent(name)
-            part = self._part()
-            fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with ExitStack() as held:
+            with self._part_of(name, "write there") as part:
+                held.callback(os.close, create_locked(part, command, time.time(), mode=0o644))
+            self._own.add(name)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                os.write(fd, about_this_process(command, time.time()))
-                os.rename(part, path)
-            except BaseException:
-                os.close(fd)
+                yield
+            finally:
+                self._own.discard(name)
                 with suppress(OSError):
-                    os.unlink(part)
-                raise
-        self._own.add(name)
-        try:
-            yield
-        finally:
-            self._own.discard(name)
-            with suppress(OSError):
-                os.unlink(path)
-            os.close(fd)
+                    os.unlink(f"{self._top}/{name}")
 
-    def others(self, kind: str) -> list[Holder]:
+    def others_at_work(self, kind: str) -> list[Holder]:
         """By trying each lock; the file of a dead one is removed."""
         found = []
         for name in self.sizes("running"):
             if name in self._own or not RUNNING.fullmatch(name):
                 continue
-            with explained(self.url, "look who is at work there"):
-                state = take(f"{self._top}/{name}")
+            with location_errors_explained(self.url, "look who is at work there"):
+                state = try_lock(f"{self._top}/{name}")
             if isinstance(state, Holder):
                 found += [state] if os.path.basename(name).startswith(f"{kind}-") else []
             elif state is not None:
@@ -203,7 +171,7 @@ class LocalDirectory:
                 os.close(state)
         return found
 
-    def clear(self) -> None:
+    def remove_leftovers(self) -> None:
         """Parts; a young one may be the announcement of somebody who is about to wait for us."""
         for name in self.sizes(PARTS):
             with suppress(FileNotFoundError):
@@ -214,7 +182,7 @@ class LocalDirectory:
     def _reading(self, name: str) -> Iterator[None]:
         """Errors of reading *name*, in words; DamagedError where it is no regular file."""
         try:
-            with explained(self.url, f"read {name}"):
+            with location_errors_explained(self.url, f"read {name}"):
                 yield
         except WorkspaceError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_FILE:
@@ -232,9 +200,20 @@ class LocalDirectory:
                 return False
             raise
 
-    def _part(self) -> str:
-        self._make_parent(f"{PARTS}/")
-        return f"{self._top}/{PARTS}/{os.urandom(8).hex()}"
+    @contextmanager
+    def _part_of(self, name: str, doing: str = "") -> Iterator[str]:
+        """A place to write to, which becomes *name* when the block ends, and is gone where that fails."""
+        with location_errors_explained(self.url, doing or f"write {name}", missing_is_an_answer=False):
+            self._make_parent(name)
+            self._make_parent(f"{PARTS}/")
+            part = f"{self._top}/{PARTS}/{os.urandom(8).hex()}"
+            try:
+                yield part
+                os.rename(part, f"{self._top}/{name}")
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part)
+                raise
 
     def _make_parent(self, name: str) -> None:
         parent = os.path.dirname(name)
@@ -247,118 +226,25 @@ class LocalDirectory:
             self._made.add(parent)
 
 
-def _size(path: str, theirs: Identities) -> int | None:
+def _size(path: str, source_inodes: Inodes) -> int | None:
     try:
         about = os.lstat(path)
     except FileNotFoundError:
         return None
-    is_one_of_its_own = stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in theirs
+    is_one_of_its_own = stat.S_ISREG(about.st_mode) and (about.st_dev, about.st_ino) not in source_inodes
     return about.st_size if is_one_of_its_own else None
 
 
-def identities(found: Iterable[os.stat_result]) -> Identities:
+def inodes_of(found: Iterable[os.stat_result]) -> Inodes:
     """Device and inode of files: what no object may be, by whatever name."""
     return frozenset((about.st_dev, about.st_ino) for about in found)
-
-
-def open_regular(path: str, *, follow: bool = False) -> int:
-    """A descriptor to read the regular file *path*; OSError, of a number in NO_FILE, for anything else, at once."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "it is no regular file", path)
-    return fd
-
-
-LARGE = 1 << 20  # bytes; what is smaller is held in memory
-_own = (
-    threading.local()
-)  # buffers of each thread: new memory for each file made threads wait for each other in the kernel
-
-
-def read_small(fd: int) -> memoryview:
-    """Up to LARGE + 1 bytes of *fd*, so that more than LARGE is told; valid until this thread reads the next."""
-    buffer = _buffer("content")
-    size = 0
-    while count := os.readv(fd, [buffer[size:]]):
-        size += count
-    return buffer[:size]
-
-
-def _buffer(use: str) -> memoryview:
-    buffers: dict[str, memoryview] = _own.__dict__
-    if use not in buffers:
-        buffers[use] = memoryview(bytearray(LARGE + 1))
-    return buffers[use]
-
-
-def file_sha256(path: str, *, follow: bool = True) -> str:
-    """The hash of a file's content, read in chunks; OSError for what is no regular file."""
-    digest = hashlib.sha256()
-    buffer = _buffer("hashing")  # another one: what `read_small` gave is still to be written
-    fd = open_regular(path, follow=follow)
-    try:
-        while count := os.readv(fd, [buffer]):
-            digest.update(buffer[:count])
-    finally:
-        os.close(fd)
-    return digest.hexdigest()
-
-
-def copy_file(source: str, to: str, mode: int, *, follow: bool = True) -> None:
-    """Copy content to the new file *to*: shared blocks where the file system can, else in the kernel, else by us."""
-    fd = open_regular(source, follow=follow)
-    try:
-        out = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            _copy(fd, out)
-        finally:
-            os.close(out)
-    finally:
-        os.close(fd)
-
-
-def _copy(fd: int, out: int) -> None:
-    copy_in_kernel(fd, out, os.fstat(fd).st_size)  # makes reflinks on Btrfs and XFS
-    while chunk := os.read(fd, CHUNK):
-        _write_all(out, chunk)
-
-
-def sync_file_system(path: str) -> None:
-    """Flush the file system that *path* lies on; raises OSError where the disk could not take it."""
-    import ctypes
-
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if not hasattr(libc, "syncfs"):
-            os.sync()  # not Linux: every file system, and no word of failure
-        elif libc.syncfs(fd):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-    finally:
-        os.close(fd)
 
 
 def _write_new(path: str, content: bytes | memoryview, mode: int, *, flush: bool = False) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        _write_all(fd, content)
+        write_all(fd, content)
         if flush:
             os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _write_all(fd: int, content: bytes | memoryview) -> None:
-    written = os.write(fd, content)
-    while written < len(content):
-        written += os.write(fd, memoryview(content)[written:])
-
-
-def _flush_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)

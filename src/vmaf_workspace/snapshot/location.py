@@ -23,7 +23,7 @@ OBJECT = re.compile(r"objects/([0-9a-f]{2})/\1[0-9a-f]{62}")
 MANIFEST = re.compile(rf"snapshots/{_ID}\.json")
 RUNNING = re.compile(r"running/(backup|prune|clock)-[0-9a-f]{16}\.json")
 PART = re.compile(r"parts/[0-9a-f]{16}")
-FORMS = {  # of every name that we write, by folder; nothing else is ever removed
+NAME_PATTERNS = {  # of every name that we write, by folder; nothing else is ever removed
     "objects": OBJECT,
     "snapshots": MANIFEST,
     "pins": re.compile(rf"pins/{_ID}"),
@@ -36,8 +36,8 @@ FORMS = {  # of every name that we write, by folder; nothing else is ever remove
 _LITTER = re.compile(
     r"\.nfs[0-9a-f]+|\.fuse_hidden[0-9a-f]+|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|@eaDir|lost\+found"
 )
-Identities = frozenset[tuple[int, int]]  # device and inode of files that are somebody's, so that no object may be one
-NOBODYS: Identities = frozenset()
+Inodes = frozenset[tuple[int, int]]  # device and inode of files that are somebody's, so that no object may be one
+NO_INODES: Inodes = frozenset()
 
 
 class Location(Protocol):
@@ -55,10 +55,10 @@ class Location(Protocol):
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of everything below *folder*, by name; empty where there is no such folder."""
 
-    def sizes_of(self, names: Sequence[str], *, theirs: Identities = NOBODYS) -> list[int | None]:
+    def sizes_of(self, names: Sequence[str], *, source_inodes: Inodes = NO_INODES) -> list[int | None]:
         """Bytes of each of *names*, asked one by one, as listings may lag.
 
-        None where it is not there, or is no file of its own: a link, or one of *theirs* under a second name.
+        None where it is not there, or is no file of its own: a link, or one of *source_inodes* under a second name.
         """
 
     def age_s(self, name: str) -> float:
@@ -73,12 +73,12 @@ class Location(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Make *name* hold *content*, to stay: it outlives a power cut from now on."""
 
-    def put(self, name: str, content: memoryview | Path, *, trusted: bool, theirs: Identities = NOBODYS) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool, source_inodes: Inodes = NO_INODES) -> bool:
         """Make sure the object *name* holds *content*; whether anything was stored.
 
         It outlives a power cut after `sync`. What is there with the right size is kept if *trusted*, as it is when a
         listed snapshot names it; else it is read, or stored anew: a power cut may have left it empty, a prune that
-        nobody sees may be about to remove it. A link, or one of *theirs*, is replaced by a file of its own.
+        nobody sees may be about to remove it. A link, or one of *source_inodes*, is replaced by a file of its own.
         """
 
     def fetch(self, name: str, to: str) -> tuple[str, int]:
@@ -96,16 +96,16 @@ class Location(Protocol):
     def announced(self, kind: str, command: str) -> AbstractContextManager[None]:
         """Say to others that a *kind* of work runs here, until the block ends or this process dies."""
 
-    def others(self, kind: str) -> list[Holder]:
+    def others_at_work(self, kind: str) -> list[Holder]:
         """Who else announced this *kind* of work and is alive."""
 
-    def clear(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove what dead processes left half-written; only while nobody else writes here."""
 
 
 def is_ours(name: str) -> bool:
     """Whether *name* is one that we give, in one of our folders."""
-    form = FORMS.get(name.partition("/")[0])
+    form = NAME_PATTERNS.get(name.partition("/")[0])
     return form is not None and form.fullmatch(name) is not None
 
 
@@ -124,7 +124,9 @@ def check_is_ours(location: Location, *, to_write: bool = False) -> None:
     if has_snapshot and not to_write:
         return
     deep = location.directory is not None or not has_snapshot  # a store lists but a thousand objects a request
-    strange = (None if has_snapshot else _strange_at_the_top(location)) or _strange(location, deep=deep)
+    at_the_top = () if has_snapshot else sorted(location.names(""))
+    strange = next((name for name in at_the_top if name not in NAME_PATTERNS and not _LITTER.fullmatch(name)), None)
+    strange = strange or _strange(location, deep=deep)
     if strange is not None and has_snapshot:
         raise RefusedError(
             f"{location.url} holds {strange!r}, which is not ours, in a folder where we write and remove; nothing was "
@@ -137,13 +139,9 @@ def check_is_ours(location: Location, *, to_write: bool = False) -> None:
         )
 
 
-def _strange_at_the_top(location: Location) -> str | None:
-    return next((n for n in sorted(location.names("")) if n not in FORMS and not _LITTER.fullmatch(n)), None)
-
-
 def _strange(location: Location, *, deep: bool) -> str | None:
     """Something in our folders that has not the form of our names there; not *deep*: right in `objects/` alone."""
-    for folder, form in FORMS.items():
+    for folder, form in NAME_PATTERNS.items():
         if folder == "objects" and not deep:
             names, form = [f"objects/{name}" for name in location.names(folder)], re.compile("objects/[0-9a-f]{2}")
         else:
@@ -155,7 +153,7 @@ def _strange(location: Location, *, deep: bool) -> str | None:
 
 
 @contextmanager
-def explained(url: str, doing: str, *, missing_is_an_answer: bool = True) -> Iterator[None]:
+def location_errors_explained(url: str, doing: str, *, missing_is_an_answer: bool = True) -> Iterator[None]:
     """Turn the OSError of a location into a WorkspaceError: what failed, what still holds, what to do.
 
     FileNotFoundError goes through where it is an answer, for the caller to put into words.

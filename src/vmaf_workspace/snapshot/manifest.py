@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vmaf_workspace.contract import KEPT_NAMES
-from vmaf_workspace.disk.path_text import here, stored
-from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8
+from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.identity import Owner, Place
@@ -42,12 +43,20 @@ class GoneError(DamagedError):
 class File:
     """One file of a snapshot, or a symlink, which is kept as a link."""
 
-    path: str  # below the workspace, as this process names it; in the manifest as `names.stored` has it
+    path: str  # below the workspace, as this process names it; in the manifest as `paths_to_utf8` has it
     mtime_ns: int
     size: int = 0  # bytes
     mode: int = 0  # permission bits
     sha256: str = ""  # "" for a symlink
     link: str | None = None  # where a symlink leads
+
+    @classmethod
+    def of(cls, path: str, about: os.stat_result, content: str) -> File:
+        """The file of which *about* is the `lstat`; *content* is its hash, or where a symlink leads."""
+        if stat.S_ISLNK(about.st_mode):
+            return cls(path=path, mtime_ns=about.st_mtime_ns, link=content)
+        mode = about.st_mode & 0o777
+        return cls(path=path, mtime_ns=about.st_mtime_ns, size=about.st_size, mode=mode, sha256=content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +105,7 @@ class Snapshot:
         return sum(file.size for file in self.files)
 
 
-def short(snapshot_id: str) -> str:
+def short_id(snapshot_id: str) -> str:
     """An id as people are shown it, and may give it: the time and a few digits of the hash.
 
     Whatever else somebody put among the manifests is shown by its whole name.
@@ -114,7 +123,7 @@ def manifest_name(snapshot_id: str) -> str:
     return f"snapshots/{snapshot_id}.json"
 
 
-def written(
+def new_manifest(
     *,
     time_s: float,
     owner: Owner,
@@ -144,12 +153,14 @@ def written(
         "safety": is_safety,
         "versions": {"vmaf-workspace": version("vmaf-workspace"), "python": platform.python_version()},
     }
-    in_order = tuple(sorted(map(_within, files), key=lambda file: file.path))
+    in_order = tuple(sorted(map(_with_storable_time, files), key=lambda file: file.path))
     lines = ",\n".join(map(_as_json, in_order))
     modes = sorted((directories or {}).items())
-    above = ",\n".join(f'{{"path": {_quoted(stored(path))}, "mode": "{mode:04o}"}}' for path, mode in modes)
-    content = f'{json.dumps(stored(about))[:-1]}, "directories": [\n{above}\n], "files": [\n{lines}\n]}}\n'.encode(
-        "ascii"
+    above = ",\n".join(f'{{"path": {_quoted(paths_to_utf8(path))}, "mode": "{mode:04o}"}}' for path, mode in modes)
+    content = (
+        f'{json.dumps(paths_to_utf8(about))[:-1]}, "directories": [\n{above}\n], "files": [\n{lines}\n]}}\n'.encode(
+            "ascii"
+        )
     )
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time_s))
     snapshot_id = f"{stamp}.{int(time_s * 1000) % 1000:03d}Z-{hashlib.sha256(content).hexdigest()}"
@@ -157,7 +168,7 @@ def written(
     return snapshot_id, content
 
 
-def parse(snapshot_id: str, content: bytes) -> Snapshot:
+def parse_manifest(snapshot_id: str, content: bytes) -> Snapshot:
     """Read a manifest. Raises DamagedError where its bytes are not those that its id names.
 
     Raises RefusedError for one that names a place outside the three subdirectories (absolute, `..`, through a link),
@@ -165,9 +176,11 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
     """
     _check_hash(snapshot_id, content)
     try:
-        data = here(json.loads(content))
+        data = paths_from_utf8(json.loads(content))
         if data["version"] != VERSION:
-            raise DamagedError(f"snapshot {short(snapshot_id)} has version {data['version']!r}; this reads {VERSION}")
+            raise DamagedError(
+                f"snapshot {short_id(snapshot_id)} has version {data['version']!r}; this reads {VERSION}"
+            )
         files = tuple(_from_json(file) for file in data["files"])
         time_s = float(data["time_s"])
         if not 0 <= time_s < END_S:
@@ -184,7 +197,7 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
             identity=str(data.get("identity", "")),
             is_safety=data.get("safety", False) is True,
             machine=str(data.get("machine", "")),
-            was=tuple(Place.read(place) for place in data.get("was", [])),
+            was=tuple(Place.from_json(place) for place in data.get("was", [])),
             turn=_turn_from_json(data.get("turn", [0, ""])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
@@ -193,7 +206,7 @@ def parse(snapshot_id: str, content: bytes) -> Snapshot:
     return snapshot
 
 
-def _within(file: File) -> File:
+def _with_storable_time(file: File) -> File:
     """*file* with a time that the format holds; Restic and Borg bring such times nearer, too."""
     if -MOST <= file.mtime_ns < MOST:
         return file
@@ -203,10 +216,10 @@ def _within(file: File) -> File:
 def _check_readable(
     snapshot_id: str, content: bytes, files: tuple[File, ...], directories: list[tuple[str, int]]
 ) -> None:
-    """Raise WorkspaceError unless `parse` finds these files and directories in the new manifest *content*."""
+    """Raise WorkspaceError unless `parse_manifest` finds these files and directories in the new manifest *content*."""
     why = "it would be read as something else"
     try:
-        found = parse(snapshot_id, content)
+        found = parse_manifest(snapshot_id, content)
         if found.files == files and [(each.path, each.mode) for each in found.directories] == directories:
             return
     except WorkspaceError as error:
@@ -220,22 +233,22 @@ def _check_readable(
 def _check_hash(snapshot_id: str, content: bytes) -> None:
     if hashlib.sha256(content).hexdigest() != snapshot_id.rpartition("-")[2]:
         raise DamagedError(
-            f"the manifest of snapshot {short(snapshot_id)} is damaged: {len(content)} bytes that do not have the hash "
-            "in its name"
+            f"the manifest of snapshot {short_id(snapshot_id)} is damaged: {len(content)} bytes that do not have the "
+            "hash in its name"
         )
 
 
 def _unreadable(snapshot_id: str, error: Exception) -> DamagedError:
     return DamagedError(
-        f"the manifest of snapshot {short(snapshot_id)} cannot be read ({type(error).__name__}: {error})"
+        f"the manifest of snapshot {short_id(snapshot_id)} cannot be read ({type(error).__name__}: {error})"
     )
 
 
 def _as_json(file: File) -> str:
     """One line of the manifest; put together by hand, because the encoder takes five times as long for a thousand."""
-    path = _quoted(stored(file.path))
+    path = _quoted(paths_to_utf8(file.path))
     if file.link is not None:
-        return f'{{"path": {path}, "link": {_quoted(stored(file.link))}, "mtime_ns": {file.mtime_ns}}}'
+        return f'{{"path": {path}, "link": {_quoted(paths_to_utf8(file.link))}, "mtime_ns": {file.mtime_ns}}}'
     return (
         f'{{"path": {path}, "size": {file.size}, "mode": "{file.mode:04o}", "mtime_ns": {file.mtime_ns}, '
         f'"sha256": "{file.sha256}"}}'
@@ -246,11 +259,11 @@ def _from_json(data: dict[str, Any]) -> File:
     path, mtime_ns = data["path"], data["mtime_ns"]
     if not isinstance(path, str) or type(mtime_ns) is not int or not -MOST <= mtime_ns < MOST:
         raise TypeError(f"{path!r}: expected a path and a time in ns")
-    if not _can_be(path):
+    if not _is_possible_path(path):
         raise ValueError(f"{path[:80]!r}…: no system has such a path")
     if "link" in data:
         link = data["link"]
-        if not isinstance(link, str) or not link or "\0" in link or not _can_be(link):
+        if not isinstance(link, str) or not link or "\0" in link or not _is_possible_path(link):
             raise TypeError(f"{path!r}: a link to {str(link)[:80]!r}")
         return File(path=path, mtime_ns=mtime_ns, link=link)
     size, sha256 = data["size"], data["sha256"]
@@ -263,7 +276,7 @@ def _from_json(data: dict[str, Any]) -> File:
 
 def _directory_from_json(data: dict[str, Any]) -> Directory:
     path = data["path"]
-    if not isinstance(path, str) or not _can_be(path):
+    if not isinstance(path, str) or not _is_possible_path(path):
         raise TypeError(f"{str(path)[:80]!r}: expected the path of a directory")
     return Directory(path=path, mode=int(data["mode"], 8) & 0o777)
 
@@ -275,7 +288,7 @@ def _turn_from_json(data: Any) -> tuple[int, str]:
     return turn, token
 
 
-def _can_be(path: str) -> bool:
+def _is_possible_path(path: str) -> bool:
     """Whether the system could have been asked for *path*."""
     try:
         return len(os.fsencode(path)) < LONGEST
@@ -283,14 +296,20 @@ def _can_be(path: str) -> bool:
         return False
 
 
-def is_place(path: str) -> bool:
+def is_model_path(path: str) -> bool:
     """Whether *path* is one that a snapshot may name: below a backed-up subdirectory, and no name of our own there."""
     parts = path.split("/")
     if len(parts) < 2 or parts[0] not in BACKED_UP or not all(parts) or {".", ".."} & set(parts) or "\0" in path:
         return False
-    if not _can_be(path):
+    if not _is_possible_path(path):
         return False
-    return parts[1] not in KEPT_NAMES and not parts[1].startswith((ASIDE, STAGING))
+    return parts[1] not in KEPT_NAMES and not parts[1].startswith((TRASH, STAGING))
+
+
+def places_above(path: str) -> list[str]:
+    """The directories that *path* lies in, the deepest last."""
+    above = path.split("/")[:-1]
+    return ["/".join(above[:n]) for n in range(1, len(above) + 1)]
 
 
 def _check_paths(snapshot: Snapshot) -> None:
@@ -299,21 +318,18 @@ def _check_paths(snapshot: Snapshot) -> None:
     for file in snapshot.files:
         above, _, name = file.path.rpartition("/")
         if above not in directories or name in (".", "..", "") or above.count("/") == 0 or "\0" in name:
-            parts = above.split("/")
-            places = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
-            if not is_place(file.path) or any(place in paths for place in places):
+            if not is_model_path(file.path) or paths.intersection(places_above(file.path)):
                 raise RefusedError(
-                    f"snapshot {short(snapshot.id)} names {file.path!r}, which is no place for a model; "
+                    f"snapshot {short_id(snapshot.id)} names {file.path!r}, which is no place for a model; "
                     "nothing was touched"
                 )
             directories.add(above)
     for directory in snapshot.directories:
-        parts = directory.path.split("/")
-        places = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
-        if not (is_place(directory.path) or directory.path in BACKED_UP) or any(place in paths for place in places):
+        places = [directory.path, *places_above(directory.path)]
+        if not (is_model_path(directory.path) or directory.path in BACKED_UP) or paths.intersection(places):
             raise RefusedError(
-                f"snapshot {short(snapshot.id)} names the directory {directory.path!r}, which is no place for models; "
-                "nothing was touched"
+                f"snapshot {short_id(snapshot.id)} names the directory {directory.path!r}, "
+                "which is no place for models; nothing was touched"
             )
     if len(paths) != len(snapshot.files):
-        raise RefusedError(f"snapshot {short(snapshot.id)} names a file twice; nothing was touched")
+        raise RefusedError(f"snapshot {short_id(snapshot.id)} names a file twice; nothing was touched")

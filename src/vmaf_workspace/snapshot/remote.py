@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 import time
@@ -13,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from vmaf_workspace.disk.content import CHUNK
 from vmaf_workspace.errors import UsageError, WorkspaceError
-from vmaf_workspace.live.lock import Holder, about_this_process
-from vmaf_workspace.snapshot.local import CHUNK
-from vmaf_workspace.snapshot.location import NOBODYS, RUNNING, VARIABLE, Identities, check_removable
+from vmaf_workspace.live.lock import Holder, about_this_process, holder_of, unknown_holder
+from vmaf_workspace.snapshot.location import NO_INODES, RUNNING, VARIABLE, Inodes, check_removable
 
 RENEWED_S = 60.0  # an announcement is written again so often
 STALE_S = 600.0  # and counts as that of a dead process after so long
@@ -82,7 +81,7 @@ class Remote:
         self,
         names: Sequence[str],
         *,
-        theirs: Identities = NOBODYS,  # noqa: ARG002  # no object in a store is a file of this machine
+        source_inodes: Inodes = NO_INODES,  # noqa: ARG002  # no object in a store is a file of this machine
     ) -> list[int | None]:
         """As many requests at a time as help."""
         with ThreadPoolExecutor(self.at_once) as pool:
@@ -115,7 +114,7 @@ class Remote:
         content: memoryview | Path,
         *,
         trusted: bool,
-        theirs: Identities = NOBODYS,  # noqa: ARG002  # as in `sizes_of`
+        source_inodes: Inodes = NO_INODES,  # noqa: ARG002  # as in `sizes_of`
     ) -> bool:
         """One request, or a multipart upload, which is there only once it is complete.
 
@@ -174,7 +173,7 @@ class Remote:
             with suppress(WorkspaceError):
                 self.remove(name)
 
-    def others(self, kind: str) -> list[Holder]:
+    def others_at_work(self, kind: str) -> list[Holder]:
         """By how old their announcements are; those of the dead are removed, of whatever kind."""
         found = []
         for name in self.sizes("running"):
@@ -186,16 +185,12 @@ class Remote:
                     continue
                 if not name.startswith(f"running/{kind}-"):
                     continue
-                about = json.loads(self.read(name))
-                holder = Holder(int(about["pid"]), str(about["host"]), str(about["command"]), float(about["since_s"]))
+                found.append(holder_of(self.read(name)) or unknown_holder())
             except FileNotFoundError:
                 continue
-            except (ValueError, KeyError, TypeError):
-                holder = Holder(0, "an unknown host", "unknown command", time.time())
-            found.append(holder)
         return found
 
-    def clear(self) -> None:
+    def remove_leftovers(self) -> None:
         """An object store keeps half-written ones out of sight."""
 
     def _size(self, name: str) -> int | None:

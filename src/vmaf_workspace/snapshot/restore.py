@@ -7,7 +7,7 @@ The order leaves the workspace whole wherever it is killed:
 4. each file is renamed into its place; a file of a replaced group that the snapshot does not know goes;
 5. every place is looked at once more, and read unless it is the very file that was copied: that is what is reported;
 6. the journal and the hidden directories go, and what a wipe that was stopped had renamed aside of these files.
-Killed before 3, nothing has changed; after it, `finish` does the rest.
+Killed before 3, nothing has changed; after it, `finish_restore` does the rest.
 """
 
 from __future__ import annotations
@@ -15,40 +15,55 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.disk.workers import cores, each
+from vmaf_workspace.disk.content import file_sha256, sync_file_system
+from vmaf_workspace.disk.workers import Progress, cores, map_unordered, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
-from vmaf_workspace.live.lock import only_cleaner
-from vmaf_workspace.setup import explained
+from vmaf_workspace.live.lock import removal_lock
+from vmaf_workspace.setup import write_errors_explained
 from vmaf_workspace.snapshot.backup import backup
-from vmaf_workspace.snapshot.difference import content_of, files_now
-from vmaf_workspace.snapshot.local import file_sha256, sync_file_system
+from vmaf_workspace.snapshot.difference import content_of, current_files
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import DamagedError, Directory, File, Snapshot, object_name, short
+from vmaf_workspace.snapshot.manifest import (
+    DamagedError,
+    Directory,
+    File,
+    Snapshot,
+    object_name,
+    places_above,
+    short_id,
+)
 from vmaf_workspace.snapshot.staging import (
     JOURNAL,
     RESTORE,
     file_id,
-    finish,
+    finish_restore,
     not_in_place,
+    put_in_place,
+    real_subdirs,
     remove_staging,
-    staging,
-    swap,
-    tops_of,
+    staging_directory,
     write_journal,
 )
-from vmaf_workspace.snapshot.tree import Signature, Tree, directory_of, is_aside, look, signature, unreadable
+from vmaf_workspace.snapshot.tree import (
+    ModelTree,
+    Signature,
+    directory_of,
+    is_in_trash,
+    scan_models,
+    signature,
+    unreadable_error,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restoring:
+class RestorePlan:
     """What a restore would do; made by `plan_restore`, executed by `restore`."""
 
     root: Path
@@ -74,7 +89,7 @@ class Restoring:
 
 
 @dataclass(slots=True)
-class Restored:
+class RestoreReport:
     """What a restore did."""
 
     files: int = 0
@@ -83,7 +98,7 @@ class Restored:
     left: list[tuple[str, str]] = field(default_factory=list)  # (path, why it is not as the snapshot has it)
 
 
-def check_into(directory: Path, location: Location) -> None:
+def check_target(directory: Path, location: Location) -> None:
     """Raise RefusedError where models may not be restored into *directory*, which need not be a workspace."""
     remedy = "name another directory with --into"
     guard.check_not_forbidden(directory, remedy=remedy)
@@ -97,27 +112,27 @@ def check_into(directory: Path, location: Location) -> None:
             raise RefusedError(f"{directory} overlaps the backup location {location.directory}; {remedy}")
 
 
-def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring:
+def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> RestorePlan:
     """What restoring *snapshot* into *root* would do; *only* takes the models a member of which matches this glob.
 
     Raises RefusedError where a file or a symlink lies where a directory must be, UsageError where *only* fits nothing.
     """
     guard.subdirectory_targets(root, marked=True)
-    tops = tops_of(root)
-    chosen = _only(snapshot, only) if only else list(snapshot.files)
-    tree = look(root)
+    tops = real_subdirs(root)
+    chosen = _matching(snapshot, only) if only else list(snapshot.files)
+    tree = scan_models(root)
     found = tree.found
     directories = [directory for directory in snapshot.directories if directory.path not in tree.modes]
     if only:
-        above = {place for file in chosen for place in _places_above(file.path)}
+        above = {place for file in chosen for place in places_above(file.path)}
         directories = [directory for directory in directories if directory.path in above]
     _check_free(root, chosen, directories, tree)
     new = [file for file in chosen if file.path not in found]
     there = [file for file in chosen if file.path in found]
-    same = dict(each(there, lambda file: is_same(root, file, found[file.path]), at_most=cores()))
-    extra = _unknown(chosen, tree)
+    same = dict(map_unordered(there, lambda file: is_same(root, file, found[file.path]), at_most=cores()))
+    extra = _extra_members(chosen, tree)
     replaced = [file for n, file in enumerate(there) if not same[n]]
-    return Restoring(
+    return RestorePlan(
         root=root,
         snapshot=snapshot,
         chosen=tuple(chosen),
@@ -132,12 +147,8 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> Restoring
 
 
 def restore(
-    plan: Restoring,
-    location: Location,
-    *,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Restored:
+    plan: RestorePlan, location: Location, *, overwrite: bool = False, progress: Progress = no_progress
+) -> RestoreReport:
     """Do what *plan* says; *progress* gets (bytes done, bytes in all).
 
     Raises RefusedError where something would be lost and *overwrite* does not allow it, DamagedError for an object
@@ -147,43 +158,47 @@ def restore(
         more = f" and {len(plan.conflicts) - 3} more" if len(plan.conflicts) > 3 else ""
         shown = ", ".join(repr(path) for path in plan.conflicts[:3]) + more
         raise RefusedError(
-            f"{plan.root} has something else than snapshot {short(plan.snapshot.id)} in {shown}; "
+            f"{plan.root} has something else than snapshot {short_id(plan.snapshot.id)} in {shown}; "
             "nothing was restored.\n"
             "--overwrite replaces that, after a snapshot of what is there; --into DIR restores elsewhere"
         )
-    report = Restored()
+    report = RestoreReport()
     try:
         plan.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkspaceError(
             f"cannot make the directory {plan.root} ({error.strerror}), so nothing was restored; name another"
         ) from error
-    with only_cleaner(plan.root, RESTORE):
-        finish(plan.root)
-        if tops_of(plan.root) != plan.tops:
+    with removal_lock(plan.root, RESTORE):
+        finish_restore(plan.root)
+        if real_subdirs(plan.root) != plan.tops:
             raise InUseError(
                 f"a subdirectory of {plan.root} was moved or replaced since the restore was planned; nothing was "
                 "restored\nsee what is there now (`ws.status`), then restore again"
             )
         token = os.urandom(8).hex()
-        steps = [_step(n, file, plan.seen.get(file.path)) for n, file in enumerate((*plan.new, *plan.replaced))]
+        steps = [
+            {"path": file.path, "staged": str(n), "was": plan.seen.get(file.path), "sha256": file.sha256 or None}
+            | ({} if file.link is None else {"link": file.link})
+            for n, file in enumerate((*plan.new, *plan.replaced))
+        ]
         steps += [{"path": path, "staged": None, "was": plan.seen[path], "sha256": None} for path in plan.extra]
         directories = {directory.path: directory.mode for directory in plan.directories}
         sizes = {file.path: file.size for file in plan.chosen}
         if not steps and not directories:  # all of it is there, read just now
-            _tidy(plan)
+            _remove_leftovers(plan)
             return report
         subdirs = sorted({path.split("/")[0] for path in (*(str(step["path"]) for step in steps), *directories)})
         try:
-            with explained(plan.root):
+            with write_errors_explained(plan.root):
                 for subdir in subdirs:
-                    os.makedirs(staging(plan.tops[subdir], token), mode=0o700)  # whatever its files allow
+                    os.makedirs(staging_directory(plan.tops[subdir], token), mode=0o700)  # whatever its files allow
                 made = _stage(plan, location, token, report, progress)
             if plan.conflicts:
-                note = f"before a restore of {short(plan.snapshot.id)}"
+                note = f"before a restore of {short_id(plan.snapshot.id)}"
                 report.safety = backup(plan.root, location, note=note, is_safety=True).id
                 for subdir in subdirs:
-                    sync_file_system(staging(plan.tops[subdir], token))
+                    sync_file_system(staging_directory(plan.tops[subdir], token))
         except BaseException:
             remove_staging(plan.root, token)
             for subdir in directories.keys() & set(subdirs):  # those that were not there
@@ -192,22 +207,22 @@ def restore(
             raise
         journal = {"token": token, "snapshot": plan.snapshot.id, "steps": steps, "directories": directories}
         write_journal(plan.root, journal, flush=bool(plan.conflicts))
-        report.left = swap(plan.tops, token, steps, directories)
+        report.left = put_in_place(plan.tops, token, steps, directories)
         report.left += not_in_place(plan.tops, steps, report.left, made)
         report.files = len(steps) - len([path for path, _ in report.left if path not in directories])
         report.apparent_bytes -= sum(sizes.get(path, 0) for path, _ in report.left)
-        _tidy(plan, without={path for path, _ in report.left})
+        _remove_leftovers(plan, without={path for path, _ in report.left})
     return report
 
 
-def _tidy(plan: Restoring, *, without: Collection[str] = ()) -> None:
+def _remove_leftovers(plan: RestorePlan, *, without: Collection[str] = ()) -> None:
     """Remove what a restore, or a stopped wipe of what it brought back, has left."""
     with suppress(FileNotFoundError):
         os.unlink(plan.root / JOURNAL)
     remove_staging(plan.root, "")
     there = {content_of(file) for file in plan.chosen if file.path not in without}
-    aside = {path: about for path, about in look(plan.root).rests.items() if is_aside(path)}
-    for rest in files_now(plan.root, tree=Tree(found=aside)):
+    aside = {path: about for path, about in scan_models(plan.root).rests.items() if is_in_trash(path)}
+    for rest in current_files(plan.root, tree=ModelTree(found=aside)):
         if content_of(rest) in there:
             with suppress(OSError):
                 os.unlink(plan.root / rest.path)
@@ -221,10 +236,10 @@ def is_same(root: Path, file: File, about: os.stat_result) -> bool:
     try:
         return about.st_size == file.size and file_sha256(path) == file.sha256
     except PermissionError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
-def _only(snapshot: Snapshot, glob: str) -> list[File]:
+def _matching(snapshot: Snapshot, glob: str) -> list[File]:
     """Every file of the models that a member of, or the name of, fits *glob*."""
     groups = {
         group
@@ -233,13 +248,13 @@ def _only(snapshot: Snapshot, glob: str) -> list[File]:
     }
     if not groups:
         raise UsageError(
-            f"--only {glob!r} fits none of the models in snapshot {short(snapshot.id)};\n"
+            f"--only {glob!r} fits none of the models in snapshot {short_id(snapshot.id)};\n"
             "a pattern begins at the workspace, such as 'model/vmaf_v2*' or '*/vmaf_v2*'"
         )
     return [file for file in snapshot.files if group_of(file.path) in groups]
 
 
-def _unknown(chosen: list[File], tree: Tree) -> list[str]:
+def _extra_members(chosen: list[File], tree: ModelTree) -> list[str]:
     """Files that are there, part of a model of *chosen*, and not in it."""
     if not tree.found:
         return []
@@ -247,13 +262,7 @@ def _unknown(chosen: list[File], tree: Tree) -> list[str]:
     return sorted(path for path in tree.found if path not in wanted and group_of(path) in groups)
 
 
-def _places_above(path: str) -> list[str]:
-    """The directories that *path* lies in, the deepest last."""
-    *above, _ = path.split("/")
-    return ["/".join(above[:n]) for n in range(1, len(above) + 1)]
-
-
-def _check_free(root: Path, chosen: list[File], directories: list[Directory], tree: Tree) -> None:
+def _check_free(root: Path, chosen: list[File], directories: list[Directory], tree: ModelTree) -> None:
     """No directory lies where a file must be, nothing else where a directory must be."""
     special = {path for path, _ in tree.left_out}
     no_directory = tree.found.keys() | special
@@ -265,7 +274,7 @@ def _check_free(root: Path, chosen: list[File], directories: list[Directory], tr
         above = directory_of(file.path)
         if above not in checked:
             checked.add(above)
-            for place in _places_above(file.path)[1:]:
+            for place in places_above(file.path)[1:]:
                 if place in no_directory:
                     raise RefusedError(
                         f"{root / place} is no directory, and {file.path!r} must go below it; move it away"
@@ -274,20 +283,11 @@ def _check_free(root: Path, chosen: list[File], directories: list[Directory], tr
             raise RefusedError(f"{root / file.path} is a directory, FIFO or device where a file must go; move it away")
 
 
-def _step(n: int, file: File, was: Signature | None) -> dict[str, Any]:
-    step = {"path": file.path, "staged": str(n), "was": was, "sha256": file.sha256 or None}
-    return step if file.link is None else {**step, "link": file.link}
-
-
 def _stage(
-    plan: Restoring,
-    location: Location,
-    token: str,
-    report: Restored,
-    progress: Callable[[int, int], None] | None,
+    plan: RestorePlan, location: Location, token: str, report: RestoreReport, progress: Progress
 ) -> dict[str, list[int]]:
     """Copy every file out of *location*, each hash checked; what tells each copy, by the path that it is for."""
-    places = {subdir: staging(plan.tops[subdir], token) for subdir in BACKED_UP}
+    places = {subdir: staging_directory(plan.tops[subdir], token) for subdir in BACKED_UP}
 
     files, total = (*plan.new, *plan.replaced), plan.apparent_bytes
 
@@ -300,26 +300,25 @@ def _stage(
             try:
                 sha256, size = location.fetch(object_name(file.sha256), to)
             except FileNotFoundError:
-                raise DamagedError(_damage(plan.snapshot, file, "is missing")) from None
+                raise DamagedError(_damage_text(plan.snapshot, file, "is missing")) from None
             if sha256 != file.sha256:
-                raise DamagedError(_damage(plan.snapshot, file, "does not have the content that its name says"))
+                raise DamagedError(_damage_text(plan.snapshot, file, "does not have the content that its name says"))
             if size != file.size:
-                raise DamagedError(_damage(plan.snapshot, file, f"has {size} bytes, not the size of {file.size}"))
+                raise DamagedError(_damage_text(plan.snapshot, file, f"has {size} bytes, not the size of {file.size}"))
             os.chmod(to, file.mode)
         os.utime(to, ns=(file.mtime_ns, file.mtime_ns), follow_symlinks=False)
         return file_id(os.lstat(to))
 
     made: dict[str, list[int]] = {}
-    for n, made_now in each(range(len(files)), copy, at_most=location.at_once, may_fork=location.may_fork):
+    for n, made_now in map_unordered(range(len(files)), copy, at_most=location.at_once, may_fork=location.may_fork):
         made[files[n].path] = made_now
         report.apparent_bytes += files[n].size
-        if progress is not None:
-            progress(report.apparent_bytes, total)
+        progress(report.apparent_bytes, total)
     return made
 
 
-def _damage(snapshot: Snapshot, file: File, what: str) -> str:
+def _damage_text(snapshot: Snapshot, file: File, what: str) -> str:
     return (
-        f"snapshot {short(snapshot.id)} cannot be restored: {object_name(file.sha256)} ({file.path!r}) {what}\n"
+        f"snapshot {short_id(snapshot.id)} cannot be restored: {object_name(file.sha256)} ({file.path!r}) {what}\n"
         "nothing was changed; `ws.verify` names all that is wrong; an older snapshot, or --only, may do"
     )

@@ -16,13 +16,13 @@ from vmaf_workspace.errors import UsageError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import File, Snapshot, manifest_name
-from vmaf_workspace.snapshot.store import Listed, is_ahead
+from vmaf_workspace.snapshot.store import ListedSnapshot, is_in_future
 
 NAMED = 3  # models that are named where there are more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class RetentionPolicy:
     """How many to keep of each workspace of each host; days, weeks and months count where there is a snapshot."""
 
     last: int = 0
@@ -36,7 +36,7 @@ class Keep:
 class Verdict:
     """What becomes of one snapshot; without a reason to keep it, it goes."""
 
-    listed: Listed
+    listed: ListedSnapshot
     reasons: tuple[str, ...]
     last_copies: tuple[str, ...] = ()  # models that no kept snapshot of its workspace has, or not all of
 
@@ -47,8 +47,8 @@ class Verdict:
 
 
 def plan_forget(
-    snapshots: Sequence[Listed],
-    keep: Keep,
+    snapshots: Sequence[ListedSnapshot],
+    keep: RetentionPolicy,
     *,
     now_s: float | None = None,
     damaged: Set[str] = frozenset(),
@@ -61,7 +61,7 @@ def plan_forget(
     unless *drop_last_copies*, those with the last copy of a model; what is *damaged*, by its hash, is none. These, and
     those taken for safety before a restore, take no place of others.
     """
-    if keep == Keep():
+    if keep == RetentionPolicy():
         raise UsageError("say what to keep: --keep-last, --keep-daily, --keep-weekly, --keep-monthly or --keep-within")
     now_s = time.time() if now_s is None else now_s
     reasons: dict[str, list[str]] = {listed.id: [] for listed in snapshots}
@@ -70,7 +70,7 @@ def plan_forget(
         move_away = f"move {manifest_name(listed.id)} away once nothing in it is missed"
         if listed.snapshot is None:
             reasons[listed.id].append(f"damaged: {move_away}")
-        elif is_ahead(listed.snapshot, now_s):
+        elif is_in_future(listed.snapshot, now_s):
             reasons[listed.id].append(f"dated in the future, by a wrong clock: {move_away}")
         if listed.pinned:
             reasons[listed.id].append("pinned")
@@ -78,12 +78,12 @@ def plan_forget(
     for group in groups:
         for listed in _of_twins(group):
             reasons[listed.id].append("another workspace has its identity, so nobody can tell whose it is")
-        dated = [listed for listed in group if listed.snapshot is not None and not is_ahead(listed.snapshot, now_s)]
+        dated = [listed for listed in group if listed.snapshot is not None and not is_in_future(listed.snapshot, now_s)]
         newest_first = sorted(dated, key=lambda listed: (_time_s(listed), listed.id), reverse=True)
         for is_safety in (False, True):
             of_kind = [each for each in newest_first if each.snapshot and each.snapshot.is_safety is is_safety]
             if of_kind:
-                _keep(of_kind, keep, reasons, newest_s=_time_s(newest_first[0]), is_safety=is_safety)
+                _note_reasons(of_kind, keep, reasons, newest_s=_time_s(newest_first[0]), is_safety=is_safety)
         last_copies |= _last_copies(newest_first, group, reasons, damaged)
         if not drop_last_copies:
             for snapshot_id in last_copies.keys() & {listed.id for listed in group}:
@@ -120,12 +120,12 @@ def models_text(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _by_workspace(snapshots: Sequence[Listed]) -> list[list[Listed]]:
+def _by_workspace(snapshots: Sequence[ListedSnapshot]) -> list[list[ListedSnapshot]]:
     """The snapshots of each workspace, newest first: of one identity, and of a place that a newer one was at.
 
     An identity alone is not enough: it is copied with the data, and older versions left it to the copy.
     """
-    groups: list[tuple[list[Listed], Snapshot]] = []
+    groups: list[tuple[list[ListedSnapshot], Snapshot]] = []
     for listed in reversed(snapshots):
         found = listed.snapshot
         if found is None:
@@ -139,7 +139,7 @@ def _by_workspace(snapshots: Sequence[Listed]) -> list[list[Listed]]:
     return [group for group, _ in groups]
 
 
-def _of_twins(group: Sequence[Listed]) -> list[Listed]:
+def _of_twins(group: Sequence[ListedSnapshot]) -> list[ListedSnapshot]:
     """Those of *group* whose turn another one of it has, too, with another token."""
     tokens: dict[int, set[str]] = {}
     for listed in group:
@@ -149,8 +149,13 @@ def _of_twins(group: Sequence[Listed]) -> list[Listed]:
     return [listed for listed in group if listed.snapshot and len(tokens.get(listed.snapshot.turn[0], ())) > 1]
 
 
-def _keep(
-    newest_first: Sequence[Listed], keep: Keep, reasons: dict[str, list[str]], *, newest_s: float, is_safety: bool
+def _note_reasons(
+    newest_first: Sequence[ListedSnapshot],
+    keep: RetentionPolicy,
+    reasons: dict[str, list[str]],
+    *,
+    newest_s: float,
+    is_safety: bool,
 ) -> None:
     """Say why some of the snapshots of one workspace stay; *newest_s* is when its newest was taken."""
     for listed in [listed for listed in newest_first if listed.verified][:1]:
@@ -175,7 +180,10 @@ def _keep(
 
 
 def _last_copies(
-    newest_first: Sequence[Listed], group: Sequence[Listed], reasons: dict[str, list[str]], damaged: Set[str]
+    newest_first: Sequence[ListedSnapshot],
+    group: Sequence[ListedSnapshot],
+    reasons: dict[str, list[str]],
+    damaged: Set[str],
 ) -> dict[str, tuple[str, ...]]:
     """Models that only a going snapshot has, or has all of, by the id of the newest such."""
     held: list[tuple[Snapshot, list[File]]] = []  # by those that stay
@@ -208,18 +216,18 @@ def _last_copies(
     return found
 
 
-def _is_pinned(location: Location, listed: Listed) -> bool:
+def _is_pinned(location: Location, listed: ListedSnapshot) -> bool:
     """Whether somebody pinned it, or a wipe relies on it that was not known of."""
     size = location.sizes_of([f"pins/{listed.id}"])[0]
     return size is not None and (size == 0 or listed.relied_on is None)
 
 
-def _time_s(listed: Listed) -> float:
+def _time_s(listed: ListedSnapshot) -> float:
     return listed.snapshot.time_s if listed.snapshot is not None else 0.0
 
 
-def _newest_of_each(newest_first: Sequence[Listed], of: str) -> list[tuple[Listed, str]]:
-    found: dict[str, Listed] = {}
+def _newest_of_each(newest_first: Sequence[ListedSnapshot], of: str) -> list[tuple[ListedSnapshot, str]]:
+    found: dict[str, ListedSnapshot] = {}
     for listed in newest_first:
         found.setdefault(time.strftime(of, time.localtime(_time_s(listed))), listed)
     return [(listed, name) for name, listed in found.items()]

@@ -8,6 +8,7 @@ the end: each place is looked at once more.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -16,22 +17,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from vmaf_workspace.disk.atomic import read_whole
-from vmaf_workspace.disk.scan import OPEN_DIRECTORY
+from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.disk.content import file_sha256
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8
+from vmaf_workspace.disk.scan import open_directory, open_directory_below
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.live.lock import only_cleaner
-from vmaf_workspace.snapshot.journal import Journal, parsed, written
-from vmaf_workspace.snapshot.local import file_sha256
-from vmaf_workspace.snapshot.manifest import STAGING, short
+from vmaf_workspace.live.lock import removal_lock
+from vmaf_workspace.snapshot.manifest import STAGING, is_model_path, short_id
 from vmaf_workspace.snapshot.tree import signature
 
 JOURNAL = ".vmaf-restore.json"
 RESTORE = "restore-models"
 LOST = "its copy is gone, and it is not in its place"
 CHANGED = "changed since the restore was planned, so it stays"
+
+
+class Journal(NamedTuple):
+    """What a restore had begun to put in place."""
+
+    token: str  # in the names of its hidden directories: 16 hex digits
+    steps: list[dict[str, Any]]
+    directories: dict[str, int]  # permission bits by path
+    snapshot: str = ""  # whose files they are; a journal of an older version does not say
 
 
 def finish_interrupted(root: Path, command: str) -> None:
@@ -41,11 +51,11 @@ def finish_interrupted(root: Path, command: str) -> None:
     latest. Only another restore goes on.
     """
     if os.path.lexists(root / JOURNAL):
-        with only_cleaner(root, command):
-            finish(root, command)
+        with removal_lock(root, command):
+            finish_restore(root, command)
 
 
-def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
+def finish_restore(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
     """Finish a restore that was killed while it put files into their places; (path, why) of what stays as it is.
 
     Says on stderr that there was one, whatever task came upon it: what stays may have left a model half restored. What
@@ -55,7 +65,7 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
     left: list[tuple[str, str]] = []
     began: Journal | None = None
     try:
-        began = parsed(read_whole(root / JOURNAL, top=root))
+        began = decode_journal(read_regular(root / JOURNAL, top=root))
         token, steps, directories, snapshot = began
     except FileNotFoundError:
         pass
@@ -71,14 +81,14 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
             "Remove it, then restore again"
         ) from error
     if began is not None:
-        tops = tops_of(root)
-        left = swap(tops, token, steps, directories, check=True)
+        tops = real_subdirs(root)
+        left = put_in_place(tops, token, steps, directories, check=True)
         left += not_in_place(tops, steps, left)
         _say_finished(root, left)
         if lost := [path for path, why in left if why == LOST]:
             if command == RESTORE:
                 return left
-            which = short(snapshot) or "ID"
+            which = short_id(snapshot) or "ID"
             raise WorkspaceError(
                 f"a restore in {root} was interrupted, and what it had copied is gone: {lost[0]!r} is not restored\n"
                 f"so models there may be half of a group; {command} did nothing more\n"
@@ -91,19 +101,19 @@ def finish(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
 
 
 def _say_finished(root: Path, left: list[tuple[str, str]]) -> None:
-    from vmaf_workspace.wording import listing, printable
+    from vmaf_workspace.wording import print_list, printable
 
     how = "all but what follows; `ws.restore-models --overwrite` brings that" if left else "all of it is in its place"
     print(f"finished a restore in {printable(str(root))} that was interrupted: {how}", file=sys.stderr)
-    listing("not as the snapshot has it:", left, file=sys.stderr)
+    print_list("not as the snapshot has it:", left, file=sys.stderr)
 
 
-def tops_of(root: Path) -> dict[str, str]:
+def real_subdirs(root: Path) -> dict[str, str]:
     """Where each subdirectory is now; asked once, so that a link put in its place later is followed by nobody."""
     return {subdir: os.path.realpath(root / subdir) for subdir in BACKED_UP}
 
 
-def staging(top: str, token: str) -> str:
+def staging_directory(top: str, token: str) -> str:
     """The hidden directory of a restore in the subdirectory *top*: on the file system that its files must be on."""
     return os.path.join(top, f"{STAGING}{token}")
 
@@ -111,7 +121,7 @@ def staging(top: str, token: str) -> str:
 def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
     """From here on the restore will be finished; with *flush*, which can take long, after a power cut as well."""
     try:
-        content = written(
+        content = encode_journal(
             journal["token"], journal["steps"], journal.get("directories", {}), journal.get("snapshot", "")
         )
     except ValueError as error:
@@ -125,7 +135,49 @@ def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
     part.rename(root / JOURNAL)
 
 
-def swap(
+def encode_journal(token: str, steps: list[dict[str, Any]], directories: dict[str, int], snapshot: str = "") -> bytes:
+    """A journal that `decode_journal` reads; ValueError for one that it would not."""
+    journal = {"token": token, "steps": steps, "directories": directories, "snapshot": snapshot}
+    content = json.dumps(paths_to_utf8(journal)).encode("ascii")
+    found = decode_journal(content)
+    if [step["path"] for step in found.steps] != [step["path"] for step in steps] or found.directories != directories:
+        raise ValueError("it names what is no place for a model")
+    return content
+
+
+def decode_journal(content: bytes) -> Journal:
+    """Read a journal; steps outside of what snapshots hold are left out. ValueError for what is none.
+
+    An empty one is what a power cut leaves: nothing was replaced then.
+    """
+    if not content:
+        return Journal("0" * 16, [], {})
+    try:
+        data = paths_from_utf8(json.loads(content))
+        token = int(data["token"], 16)
+        if not 0 <= token < 1 << 64:
+            raise ValueError("a token of more than 16 digits")
+        steps = [_step(step) for step in data["steps"] if is_model_path(step["path"])]
+        named = data.get("directories", {})  # a restore of an older version names none
+        directories = {path: int(named[path]) & 0o777 for path in named if is_model_path(path) or path in BACKED_UP}
+        snapshot = str(data.get("snapshot", ""))
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return Journal(f"{token:016x}", steps, directories, snapshot)
+
+
+def _step(step: dict[str, Any]) -> dict[str, Any]:
+    staged, was, sha256 = step["staged"], step["was"], step["sha256"]
+    if staged is not None and not (isinstance(staged, str) and staged.isascii() and staged.isdecimal()):
+        raise TypeError(f"a copy called {str(staged)[:80]!r}")
+    if was is not None and not (isinstance(was, list) and all(type(number) is int for number in was)):
+        raise TypeError(f"{step['path']!r}: what was there is not told by numbers")
+    if sha256 is not None and not isinstance(sha256, str):
+        raise TypeError(f"{step['path']!r}: a hash of {str(sha256)[:80]!r}")
+    return step
+
+
+def put_in_place(
     tops: Mapping[str, str],
     token: str,
     steps: list[dict[str, Any]],
@@ -140,18 +192,18 @@ def swap(
     empty.
     """
     left: list[tuple[str, str]] = []
-    _allow(tops, dict.fromkeys(sorted(directories), 0o700))
+    _set_modes(tops, dict.fromkeys(sorted(directories), 0o700))
     for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
         in_parent = list(found)
         subdir, *below = parent.split("/")
-        staged = staging(tops[subdir], token)
+        staged = staging_directory(tops[subdir], token)
         try:
-            with _directory(tops[subdir], below) as fd:
+            with _open_below(tops[subdir], below) as fd:
                 for step in in_parent:
-                    left += _put_in_place(staged, step, fd, check=check)
+                    left += _apply_step(staged, step, fd, check=check)
         except OSError as error:  # its directory cannot be made or entered
             left += [(step["path"], error.strerror or str(error)) for step in in_parent]
-    return left + _allow(tops, dict(sorted(directories.items(), reverse=True)))  # deepest first
+    return left + _set_modes(tops, dict(sorted(directories.items(), reverse=True)))  # deepest first
 
 
 def not_in_place(
@@ -170,7 +222,7 @@ def not_in_place(
         in_parent = list(found)
         subdir, *below = parent.split("/")
         try:
-            with _directory(tops[subdir], below, make=False) as fd:
+            with _open_below(tops[subdir], below, make=False) as fd:
                 for step in in_parent:
                     name = step["path"].rpartition("/")[2]
                     there = _lstat(name, fd)
@@ -201,13 +253,13 @@ def remove_staging(root: Path, token: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _allow(tops: Mapping[str, str], directories: Mapping[str, int]) -> list[tuple[str, str]]:
+def _set_modes(tops: Mapping[str, str], directories: Mapping[str, int]) -> list[tuple[str, str]]:
     """Make directories and set their permission bits, in this order; (path, why) where that cannot be done."""
     left = []
     for path, mode in directories.items():
         subdir, *below = path.split("/")
         try:
-            with _directory(tops[subdir], below) as fd:
+            with _open_below(tops[subdir], below) as fd:
                 special = stat.S_IMODE(os.fstat(fd).st_mode) & ~0o777  # set-group-id: the place is shared
                 os.fchmod(fd, special | mode)
         except OSError as error:
@@ -219,7 +271,7 @@ def _parent(step: dict[str, Any]) -> str:
     return str(step["path"]).rpartition("/")[0]
 
 
-def _put_in_place(directory: str, step: dict[str, Any], fd: int, *, check: bool) -> list[tuple[str, str]]:
+def _apply_step(directory: str, step: dict[str, Any], fd: int, *, check: bool) -> list[tuple[str, str]]:
     """One step, in the directory *fd*; (path, why) where it was not done."""
     name = step["path"].rpartition("/")[2]
     staged = None if step["staged"] is None else f"{directory}/{step['staged']}"
@@ -284,17 +336,7 @@ def _link(staged: str, name: str, fd: int) -> bool:
 
 
 @contextmanager
-def _directory(top: str, below: list[str], *, make: bool = True) -> Iterator[int]:
+def _open_below(top: str, below: list[str], *, make: bool = True) -> Iterator[int]:
     """A descriptor of a directory below *top*, made where it is missing, reached through no symlink."""
-    fd = os.open(top, OPEN_DIRECTORY)
-    try:
-        for name in below:
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=fd)
-            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-            os.close(fd)
-            fd = child
-        yield fd
-    finally:
-        os.close(fd)
+    with open_directory(top) as fd, open_directory_below(fd, "/".join(below), make=make) as found:
+        yield found

@@ -5,29 +5,30 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from vmaf_workspace.disk.workers import Progress, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.identity import Place, is_others, owner
-from vmaf_workspace.snapshot.location import FORMS, MANIFEST, OBJECT, Location, check_is_ours
-from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse, short
+from vmaf_workspace.identity import Place, is_foreign_turn, owner
+from vmaf_workspace.snapshot.location import MANIFEST, NAME_PATTERNS, OBJECT, Location, check_is_ours
+from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse_manifest, short_id
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
 WAIT_S = 600.0  # a backup waits so long for a prune to end
-LOOK_S = 5.0  # and then looks so often
+LONGEST_PAUSE_S = 5.0  # and then looks so often
 LATEST = "latest"
-AHEAD_S = 3600.0  # clocks of different machines differ; what is dated further ahead is of a wrong one
+FUTURE_S = 3600.0  # clocks of different machines differ; what is dated further ahead is of a wrong one
 NEWEST = 100  # snapshots that are read for a hint; others may share the location
 SHOWN = 5  # other workspaces that are named where this one has no snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relied:
+class Reliance:
     """What a wipe removed since a snapshot held it: the content of `pins/<id>` then, which is empty for a pin."""
 
     identity: str
@@ -40,7 +41,7 @@ class Relied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class ListedSnapshot:
     """A snapshot as `ws.snapshots` shows it; *snapshot* None, and *problem* why, where its manifest is damaged."""
 
     id: str
@@ -48,35 +49,39 @@ class Listed:
     problem: str | None
     pinned: bool
     verified: bool  # some `ws.verify` of every hash found it whole
-    relied_on: Relied | None = None  # by a wipe
+    relied_on: Reliance | None = None  # by a wipe
 
 
-def ids(location: Location) -> list[str]:
+def list_ids(location: Location) -> list[str]:
     """Of every snapshot, oldest first; damaged ones too."""
     names = (name.removeprefix("snapshots/") for name in location.sizes("snapshots"))
     return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
 
-def load(location: Location, snapshot_id: str) -> Snapshot:
+def load_snapshot(location: Location, snapshot_id: str) -> Snapshot:
     """The snapshot with this id. DamagedError for a manifest that is not what was written, GoneError where none is."""
-    return parse(snapshot_id, read(location, snapshot_id))
+    return parse_manifest(snapshot_id, read_manifest(location, snapshot_id))
 
 
-def read(location: Location, snapshot_id: str) -> bytes:
+def read_manifest(location: Location, snapshot_id: str) -> bytes:
     """The manifest of this snapshot as it is stored; GoneError where it is gone."""
     try:
         return location.read(manifest_name(snapshot_id))
     except FileNotFoundError:
-        raise GoneError(f"the manifest of snapshot {short(snapshot_id)} is gone from {location.url}") from None
+        raise GoneError(f"the manifest of snapshot {short_id(snapshot_id)} is gone from {location.url}") from None
 
 
-def find(location: Location, text: str = LATEST, *, root: Path | None = None) -> str:
-    """The id that *text* means, as `found` has it; one that is named is not read."""
+def find_id(location: Location, text: str = LATEST, *, root: Path | None = None) -> str:
+    """The id that *text* means, as `find_snapshot` has it; one that is named is not read."""
     text = text.strip() or LATEST
-    return found(location, text, root=root).id if text == LATEST else _named(location, text, _known(location))
+    return (
+        find_snapshot(location, text, root=root).id
+        if text == LATEST
+        else _id_beginning_with(location, text, _existing_ids(location))
+    )
 
 
-def found(location: Location, text: str = LATEST, *, root: Path | None = None) -> Snapshot:
+def find_snapshot(location: Location, text: str = LATEST, *, root: Path | None = None) -> Snapshot:
     """The snapshot that *text* means: `latest`, an id, or the beginning of one (its time, or time and hash).
 
     The latest is that of the workspace *root*, or of any where that is not given.
@@ -84,24 +89,24 @@ def found(location: Location, text: str = LATEST, *, root: Path | None = None) -
     Raises WorkspaceError where there is no snapshot, RefusedError where there are only those of other workspaces,
     UsageError where *text* means none or several.
     """
-    known = _known(location)
+    known = _existing_ids(location)
     text = text.strip() or LATEST
     if text != LATEST:
-        return load(location, _named(location, text, known))
-    newest = latest(location, root, known)
+        return load_snapshot(location, _id_beginning_with(location, text, known))
+    newest = latest_snapshot(location, root, known)
     if newest is None:
         raise RefusedError(_none_of(location, known, root))
     return newest
 
 
-def _known(location: Location) -> list[str]:
-    known = ids(location)
+def _existing_ids(location: Location) -> list[str]:
+    known = list_ids(location)
     if not known:
         raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
     return known
 
 
-def _named(location: Location, text: str, known: list[str]) -> str:
+def _id_beginning_with(location: Location, text: str, known: list[str]) -> str:
     meant = [snapshot_id for snapshot_id in known if snapshot_id.startswith(text)]
     meant = meant or [i for i in known if i.rpartition("-")[2].startswith(text)]  # people may give the hash alone
     if len(meant) == 1:
@@ -110,7 +115,7 @@ def _named(location: Location, text: str, known: list[str]) -> str:
     raise UsageError(f"snapshot {text!r} {what} the snapshots in {location.url}; `ws.snapshots` lists them")
 
 
-def latest(location: Location, root: Path | None, known: list[str] | None = None) -> Snapshot | None:
+def latest_snapshot(location: Location, root: Path | None, known: list[str] | None = None) -> Snapshot | None:
     """The newest snapshot of the workspace *root* (of any, without one); one taken for safety before a restore is none.
 
     Nor is one that is dated in the future, while there is another. None where there is none; RefusedError, which names
@@ -120,10 +125,10 @@ def latest(location: Location, root: Path | None, known: list[str] | None = None
     damage: list[WorkspaceError] = []
     twins: list[Snapshot] = []
     newest = ahead = None
-    for snapshot in _own(location, root, known, damage=damage, twins=twins):
+    for snapshot in _iter_own(location, root, known, damage=damage, twins=twins):
         if snapshot.is_safety:
             continue
-        if not is_ahead(snapshot):
+        if not is_in_future(snapshot):
             newest = snapshot
             break
         ahead = ahead or snapshot
@@ -131,15 +136,15 @@ def latest(location: Location, root: Path | None, known: list[str] | None = None
     if damage:
         remedy = "`ws.snapshots` lists those that can be read"
         if newest is not None:
-            name = short(newest.id)
+            name = short_id(newest.id)
             remedy = f"the newest that can be read is {name}; `ws.restore-models --snapshot {name}` brings it back"
         raise DamagedError(f"{damage[0]}\n`ws.verify` says more; {remedy}")
     newer = [twin for twin in twins if newest is None or twin.time_s >= newest.time_s]
     if newer:
-        known_last = "it knows of none" if newest is None else f"{short(newest.id)} is the last that it knows of"
+        known_last = "it knows of none" if newest is None else f"{short_id(newest.id)} is the last that it knows of"
         raise RefusedError(
             f"nobody can tell which snapshot in {location.url} is the latest of the workspace {root}:\n"
-            f"{known_last}, and {short(newer[0].id)} of {newer[0].place} is newer and has its identity.\n"
+            f"{known_last}, and {short_id(newer[0].id)} of {newer[0].place} is newer and has its identity.\n"
             "Either this workspace was set back since (by an image of its disk), or that one is another of one image.\n"
             "`ws.diff --snapshot` shows each; name the one you mean with --snapshot. "
             "The next backup here begins an identity of its own"
@@ -147,31 +152,33 @@ def latest(location: Location, root: Path | None, known: list[str] | None = None
     return newest
 
 
-def own(location: Location, root: Path) -> list[Snapshot]:
+def own_snapshots(location: Location, root: Path) -> list[Snapshot]:
     """Every snapshot that counts as one of the workspace *root*, newest first, but for those that cannot be read."""
-    return list(_own(location, root))
+    return list(_iter_own(location, root))
 
 
-def ahead(location: Location, root: Path | None) -> list[Snapshot]:
-    """The snapshots of the workspace *root* that are dated in the future, so that `latest` passes them over."""
-    limit = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time.time() + AHEAD_S))
-    known = [snapshot_id for snapshot_id in ids(location) if snapshot_id > limit]  # most often none: nothing is read
-    return [snapshot for snapshot in _own(location, root, known) if is_ahead(snapshot)] if known else []
+def future_snapshots(location: Location, root: Path | None) -> list[Snapshot]:
+    """The snapshots of the workspace *root* that are dated in the future: `latest_snapshot` passes them over."""
+    limit = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time.time() + FUTURE_S))
+    known = [
+        snapshot_id for snapshot_id in list_ids(location) if snapshot_id > limit
+    ]  # most often none: nothing is read
+    return [snapshot for snapshot in _iter_own(location, root, known) if is_in_future(snapshot)] if known else []
 
 
-def is_ahead(snapshot: Snapshot, now_s: float | None = None) -> bool:
+def is_in_future(snapshot: Snapshot, now_s: float | None = None) -> bool:
     """Whether it is dated in the future, as it only is by a wrong clock, there or here."""
-    return snapshot.time_s > (time.time() if now_s is None else now_s) + AHEAD_S
+    return snapshot.time_s > (time.time() if now_s is None else now_s) + FUTURE_S
 
 
-def lacking(location: Location, root: Path, chosen: Snapshot) -> list[tuple[str, str]]:
+def lacking_models(location: Location, root: Path, chosen: Snapshot) -> list[tuple[str, str]]:
     """Models that *chosen* lacks wholly or in part and an older snapshot of *root* has, each with the newest that does.
 
     Of the NEWEST older ones.
     """
     there = {file.path for file in chosen.files}
     found: dict[str, str] = {}
-    older = (snapshot for snapshot in _own(location, root) if snapshot.time_s < chosen.time_s)
+    older = (snapshot for snapshot in _iter_own(location, root) if snapshot.time_s < chosen.time_s)
     for snapshot in islice(older, NEWEST):
         for group in {group_of(file.path) for file in snapshot.files if file.path not in there}:
             found.setdefault(group, snapshot.id)
@@ -186,13 +193,13 @@ def newest_turn(location: Location, root: Path, listed: list[str], known: Mappin
     identity = owner(root).identity
     for snapshot_id in reversed(listed[-NEWEST:] if identity else ()):
         with suppress(DamagedError, RefusedError):
-            snapshot = known.get(snapshot_id) or load(location, snapshot_id)
-            if snapshot.identity == identity and snapshot.turn[0] and not is_ahead(snapshot):
+            snapshot = known.get(snapshot_id) or load_snapshot(location, snapshot_id)
+            if snapshot.identity == identity and snapshot.turn[0] and not is_in_future(snapshot):
                 return snapshot.turn
     return 0, ""
 
 
-def _own(
+def _iter_own(
     location: Location,
     root: Path | None,
     known: list[str] | None = None,
@@ -211,9 +218,9 @@ def _own(
     at_place: list[Snapshot] = []
     others: set[str] = set()
     has_own = False
-    for snapshot_id in reversed(ids(location) if known is None else known):
+    for snapshot_id in reversed(list_ids(location) if known is None else known):
         try:
-            snapshot = load(location, snapshot_id)
+            snapshot = load_snapshot(location, snapshot_id)
         except GoneError:
             continue
         except (DamagedError, RefusedError) as error:
@@ -222,7 +229,7 @@ def _own(
             continue
         if me is None:
             yield snapshot
-        elif is_others(me, snapshot.identity, *snapshot.turn):
+        elif is_foreign_turn(me, snapshot.identity, *snapshot.turn):
             if twins is not None and not snapshot.is_safety:
                 twins.append(snapshot)
         elif me.identity and snapshot.identity == me.identity and me.is_at(snapshot.place):
@@ -248,10 +255,10 @@ def _of_one(at_place: list[Snapshot]) -> list[Snapshot]:
 def _none_of(location: Location, known: list[str], root: Path | None) -> str:
     """Why there is no latest: whose snapshots there are instead, the newest of each."""
     others: dict[str, str] = {}
-    for snapshot in (load(location, snapshot_id) for snapshot_id in reversed(known)):
+    for snapshot in (load_snapshot(location, snapshot_id) for snapshot_id in reversed(known)):
         whose = f"{snapshot.place}" + (", before a restore" if snapshot.is_safety else "")
         others.setdefault(whose, snapshot.id)
-    lines = [f"  {short(snapshot_id)} of {whose}" for whose, snapshot_id in list(others.items())[:SHOWN]]
+    lines = [f"  {short_id(snapshot_id)} of {whose}" for whose, snapshot_id in list(others.items())[:SHOWN]]
     how = "it was never backed up there,\nwas made anew, or came here without its marker"
     me = None if root is None else owner(root)
     if me is not None and me.copy_of is not None:
@@ -265,31 +272,40 @@ def _none_of(location: Location, known: list[str], root: Path | None) -> str:
     )
 
 
-def snapshots(location: Location) -> list[Listed]:
+def list_snapshots(location: Location) -> list[ListedSnapshot]:
     """Every snapshot, oldest first."""
-    pins, verified = location.sizes("pins"), marked(location, "verified")
-    relied = {name.removeprefix("pins/"): _relied(location, name) for name, size in pins.items() if size}
-    found = (
-        _listed(
-            location,
-            i,
-            pinned=f"pins/{i}" in pins and relied.get(i) is None,  # what cannot be read counts as pinned
-            verified=i in verified,
-            relied_on=relied.get(i),
+    pins, verified = location.sizes("pins"), noted_names(location, "verified")
+    relied = {name.removeprefix("pins/"): _read_reliance(location, name) for name, size in pins.items() if size}
+    found = []
+    for i in list_ids(location):
+        snapshot, problem = None, None
+        try:
+            snapshot = load_snapshot(location, i)
+        except GoneError:
+            continue
+        except (DamagedError, RefusedError) as error:
+            problem = str(error)
+        found.append(
+            ListedSnapshot(
+                id=i,
+                snapshot=snapshot,
+                problem=problem,
+                pinned=f"pins/{i}" in pins and relied.get(i) is None,  # what cannot be read counts as pinned
+                verified=i in verified,
+                relied_on=relied.get(i),
+            )
         )
-        for i in ids(location)
-    )
-    return [listed for listed in found if listed is not None]
+    return found
 
 
-def rely(location: Location, snapshot_id: str, root: Path, contents: Iterable[str]) -> None:
+def note_reliance(location: Location, snapshot_id: str, root: Path, contents: Iterable[str]) -> None:
     """Note that what goes from *root* now, with these hashes, is held by this snapshot: forget keeps it then.
 
     Raises RefusedError where a forget was faster.
     """
     me, pin = owner(root), f"pins/{snapshot_id}"
     wiped, size = set(contents), location.sizes_of([pin])[0]
-    before = _relied(location, pin) if size else None
+    before = _read_reliance(location, pin) if size else None
     if size is None or (before is not None and (before.identity, before.place) == (me.identity, me.place)):
         wiped |= before.contents if before else set()
         about = {"identity": me.identity, "place": me.place.as_json(), "wiped": sorted(wiped)}
@@ -298,27 +314,27 @@ def rely(location: Location, snapshot_id: str, root: Path, contents: Iterable[st
         location.write(pin, b"")
     if location.sizes_of([manifest_name(snapshot_id)]) == [None]:
         raise RefusedError(
-            f"snapshot {short(snapshot_id)}, which held what would go, is gone from {location.url};\n"
+            f"snapshot {short_id(snapshot_id)}, which held what would go, is gone from {location.url};\n"
             "nothing was removed. `ws.backup-models` takes another"
         )
 
 
-def _relied(location: Location, name: str) -> Relied | None:
+def _read_reliance(location: Location, name: str) -> Reliance | None:
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         about = json.loads(location.read(name))
-        return Relied(
-            identity=str(about["identity"]), place=Place.read(about["place"]), contents=frozenset(about["wiped"])
+        return Reliance(
+            identity=str(about["identity"]), place=Place.from_json(about["place"]), contents=frozenset(about["wiped"])
         )
     return None
 
 
-def marked(location: Location, folder: str) -> set[str]:
+def noted_names(location: Location, folder: str) -> set[str]:
     """Ids that are pinned (`pins`) or were found whole (`verified`), hashes of `damaged` objects."""
     return set(location.names(folder))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class PruneReport:
     """What a prune freed."""
 
     objects: int
@@ -326,7 +342,7 @@ class Pruned:
     kept_fresh: int  # named by no snapshot, too young to tell in this location
 
 
-def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int, int], None] | None = None) -> Pruned:
+def prune(location: Location, *, dry_run: bool = False, progress: Progress = no_progress) -> PruneReport:
     """Remove the objects that no snapshot names; *progress* gets (bytes done, bytes in all).
 
     Safe beside a backup: each announces itself before it looks for the other, so at least one of them sees the other.
@@ -335,7 +351,7 @@ def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int,
     that the place is one of backups; where something foreign lies in our folders; and where a listing leaves a snapshot
     out that is pinned or was verified.
     """
-    if not ids(location):
+    if not list_ids(location):
         raise RefusedError(
             f"there is no snapshot in {location.url}, so nothing says that what lies there is ours; "
             "nothing was removed\n"
@@ -345,15 +361,15 @@ def prune(location: Location, *, dry_run: bool = False, progress: Callable[[int,
     if dry_run:
         return _prune(location, dry_run=True, progress=progress)
     with location.announced(PRUNE, "ws.prune"):
-        backups = location.others(BACKUP)
+        backups = location.others_at_work(BACKUP)
         if backups:
             raise InUseError(f"cannot prune {location.url} while a backup runs: {backups[0]}; wait for it to end")
-        location.clear()
+        location.remove_leftovers()
         return _prune(location, dry_run=False, progress=progress)
 
 
 @contextmanager
-def taking(location: Location, command: str) -> Iterator[None]:
+def announced_backup(location: Location, command: str) -> Iterator[None]:
     """Announce a backup, and wait until no prune runs. InUseError where one goes on for too long.
 
     Raises RefusedError where the place, or something in our folders there, is somebody else's.
@@ -362,24 +378,24 @@ def taking(location: Location, command: str) -> Iterator[None]:
     with location.announced(BACKUP, command):
         until_s = time.monotonic() + WAIT_S
         pause_s, is_said = 0.1, False
-        while prunes := location.others(PRUNE):
+        while prunes := location.others_at_work(PRUNE):
             if time.monotonic() > until_s:
                 raise InUseError(f"cannot back up to {location.url} while it is pruned: {prunes[0]}")
             if not is_said:
                 about = f"waiting, at most {WAIT_S / 60:.0f} min, for the end of a prune of {location.url}"
                 print(f"{about}: {prunes[0]}", file=sys.stderr)
             time.sleep(pause_s)
-            pause_s, is_said = min(2 * pause_s, LOOK_S), True  # each look is some requests to an object store
+            pause_s, is_said = min(2 * pause_s, LONGEST_PAUSE_S), True  # each look is some requests to an object store
         yield
 
 
-def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], None] | None) -> Pruned:
+def _prune(location: Location, *, dry_run: bool, progress: Progress) -> PruneReport:
     there = location.sizes("objects")
     named: set[str] = set()
-    listed = ids(location)
+    listed = list_ids(location)
     _check_listing(location, set(listed))
     for snapshot_id in listed:
-        named |= _names(location, snapshot_id)
+        named |= _needed_objects(location, snapshot_id)
     orphans = {n: size for n, size in there.items() if OBJECT.fullmatch(n) and n.rpartition("/")[2] not in named}
     total = sum(orphans.values())
     objects = apparent_bytes = kept_fresh = done = 0
@@ -395,17 +411,16 @@ def _prune(location: Location, *, dry_run: bool, progress: Callable[[int, int], 
         objects += 1
         apparent_bytes += size
         done += size
-        if progress is not None:
-            progress(done, total)
-    for sha256 in () if dry_run else marked(location, "damaged") - named:
-        if FORMS["damaged"].fullmatch(f"damaged/{sha256}"):
+        progress(done, total)
+    for sha256 in () if dry_run else noted_names(location, "damaged") - named:
+        if NAME_PATTERNS["damaged"].fullmatch(f"damaged/{sha256}"):
             location.remove(f"damaged/{sha256}")
-    return Pruned(objects=objects, apparent_bytes=apparent_bytes, kept_fresh=kept_fresh)
+    return PruneReport(objects=objects, apparent_bytes=apparent_bytes, kept_fresh=kept_fresh)
 
 
 def _check_listing(location: Location, listed: set[str]) -> None:
     """Ask by name for each snapshot that is pinned or was verified and is not *listed*: a listing may leave one out."""
-    noted = {name for folder in ("pins", "verified") for name in marked(location, folder)}
+    noted = {name for folder in ("pins", "verified") for name in noted_names(location, folder)}
     unlisted = sorted(name for name in noted - listed if MANIFEST.fullmatch(manifest_name(name)))
     for name, size in zip(unlisted, location.sizes_of([manifest_name(i) for i in unlisted]), strict=True):
         if size is not None:
@@ -415,10 +430,10 @@ def _check_listing(location: Location, listed: set[str]) -> None:
             )
 
 
-def _names(location: Location, snapshot_id: str) -> set[str]:
+def _needed_objects(location: Location, snapshot_id: str) -> set[str]:
     """Hashes of the objects that a snapshot names. DamagedError, with what to do, where nobody can tell."""
     try:
-        return set(load(location, snapshot_id).objects)
+        return set(load_snapshot(location, snapshot_id).objects)
     except GoneError as error:
         raise GoneError(f"{error} since it was listed; nothing was pruned\nonce no forget runs, prune again") from error
     except (DamagedError, RefusedError) as error:
@@ -426,19 +441,3 @@ def _names(location: Location, snapshot_id: str) -> set[str]:
             f"{error}\nnothing was pruned, as nobody can tell what that snapshot needs\n"
             f"once nothing in it is missed, move {location.url}/{manifest_name(snapshot_id)} away"
         ) from error
-
-
-def _listed(
-    location: Location, snapshot_id: str, *, pinned: bool, verified: bool, relied_on: Relied | None
-) -> Listed | None:
-    try:
-        snapshot, problem = load(location, snapshot_id), None
-    except GoneError:
-        return None
-    except WorkspaceError as error:
-        if not isinstance(error, DamagedError) and error.exit_code != 3:
-            raise
-        snapshot, problem = None, str(error)
-    return Listed(
-        id=snapshot_id, snapshot=snapshot, problem=problem, pinned=pinned, verified=verified, relied_on=relied_on
-    )

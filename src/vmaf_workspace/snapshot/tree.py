@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmaf_workspace.contract import KEPT_NAMES, MARKER
-from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.snapshot.manifest import STAGING
@@ -22,7 +22,7 @@ Signature = tuple[int, int, int, int, int]  # size, mtime, ctime (ns), inode, de
 
 
 @dataclass(slots=True)
-class Tree:
+class ModelTree:
     """Files and symlinks by path below the workspace, each with its `lstat`; apart, what is neither or is ours."""
 
     found: dict[str, os.stat_result] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Tree:
     @property
     def left_out(self) -> list[tuple[str, str]]:
         """What no snapshot takes, as (path, why)."""
-        stopped = {path: STOPPED for path in self.rests if is_aside(path)}
+        stopped = {path: STOPPED for path in self.rests if is_in_trash(path)}
         return [
             *((path, SPECIAL) for path in self.special),
             *((path, OUR_NAME) for path in self.ours),
@@ -68,30 +68,30 @@ def signature(about: os.stat_result) -> Signature:
     return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev
 
 
-def is_aside(path: str) -> bool:
+def is_in_trash(path: str) -> bool:
     """Whether a removal has renamed this aside, or a directory that it lies in."""
-    return any(name.startswith(ASIDE) for name in path.split("/"))
+    return any(name.startswith(TRASH) for name in path.split("/"))
 
 
 def stopped_wipe(root: Path) -> list[tuple[str, str]]:
     """What a wipe that was stopped has left, as (path, what to do); empty where that cannot be read."""
     with suppress(WorkspaceError):
-        return [(path, why) for path, why in look(root).left_out if why == STOPPED]
+        return [(path, why) for path, why in scan_models(root).left_out if why == STOPPED]
     return []
 
 
-def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> Tree:
+def scan_models(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> ModelTree:
     """All of *subdirs* of the workspace *root*, empty where there is none; a subdirectory may be a symlink.
 
     Raises WorkspaceError for a directory that cannot be read.
     """
-    tree = Tree()
+    tree = ModelTree()
     for subdir in subdirs:
         top = os.path.realpath(root / subdir)
         pending = [""] if os.path.lexists(top) else []
         while pending:
             below = pending.pop()
-            is_rest = is_aside(below) or below.startswith(STAGING)
+            is_rest = is_in_trash(below) or below.startswith(STAGING)
             try:
                 directory = os.path.join(top, below) if below else top
                 if not is_rest:
@@ -106,15 +106,15 @@ def look(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> Tree:
                         elif is_directory:
                             pending.append(path)
                         else:
-                            _add(tree, f"{subdir}/{path}", entry, is_rest=is_rest or entry.name.startswith(ASIDE))
+                            _add(tree, f"{subdir}/{path}", entry, is_rest=is_rest or entry.name.startswith(TRASH))
             except FileNotFoundError:
                 continue  # removed while we looked; a second look tells
             except OSError as error:
-                raise unreadable(os.path.join(top, below), error) from error
+                raise unreadable_error(os.path.join(top, below), error) from error
     return tree
 
 
-def unreadable(path: str, error: OSError) -> WorkspaceError:
+def unreadable_error(path: str, error: OSError) -> WorkspaceError:
     """What to say of models that cannot be read: nothing that is done without knowing them is right."""
     return WorkspaceError(
         f"cannot read {path} ({error.strerror}), and nobody can tell what it holds; nothing was changed\n"
@@ -122,7 +122,7 @@ def unreadable(path: str, error: OSError) -> WorkspaceError:
     )
 
 
-def _add(tree: Tree, path: str, entry: os.DirEntry[str], *, is_rest: bool) -> None:
+def _add(tree: ModelTree, path: str, entry: os.DirEntry[str], *, is_rest: bool) -> None:
     try:
         about = entry.stat(follow_symlinks=False)
     except FileNotFoundError:

@@ -15,14 +15,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from vmaf_workspace.disk.scan import files_below
-from vmaf_workspace.disk.workers import each
+from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.snapshot.local import identities
-from vmaf_workspace.snapshot.location import NOBODYS, Identities, Location, check_is_ours, is_bad_block
-from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, object_name, short
-from vmaf_workspace.snapshot.store import ids, load, marked
-from vmaf_workspace.snapshot.tree import look
+from vmaf_workspace.snapshot.local import inodes_of
+from vmaf_workspace.snapshot.location import NO_INODES, Inodes, Location, check_is_ours, is_bad_block
+from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, object_name, short_id
+from vmaf_workspace.snapshot.store import list_ids, load_snapshot, noted_names
+from vmaf_workspace.snapshot.tree import scan_models
 
 LOADERS = "vmaf_workspace.load_model"  # entry points: callables of a Path that raise for a model that does not load
 LoadModel = Callable[[Path], object]
@@ -40,7 +40,7 @@ class Depth(StrEnum):
 
 
 @dataclass(slots=True)
-class Verified:
+class VerifyReport:
     """What a verify found."""
 
     snapshots: int = 0
@@ -59,20 +59,20 @@ def verify(
     depth: Depth = Depth.HASHES,
     loaders: Sequence[LoadModel] | None = None,
     root: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Verified:
+    progress: Progress = no_progress,
+) -> VerifyReport:
     """Check these snapshots, all by default; *progress* gets (bytes done, bytes in all).
 
     An object that is a file of the workspace *root* under a second name is none: it would go, or change, with that.
     *loaders* load a model file for Depth.RESTORE, those that installed packages offer by default. Raises
     WorkspaceError where there is no snapshot, or the location cannot be read.
     """
-    chosen = list(ids(location) if snapshot_ids is None else snapshot_ids)
-    report = Verified()
+    chosen = list(list_ids(location) if snapshot_ids is None else snapshot_ids)
+    report = VerifyReport()
     loaded: list[Snapshot] = []
     for snapshot_id in chosen:
         try:
-            loaded.append(load(location, snapshot_id))
+            loaded.append(load_snapshot(location, snapshot_id))
         except WorkspaceError as error:
             if snapshot_ids is None and isinstance(error, GoneError):
                 continue
@@ -80,13 +80,13 @@ def verify(
     objects: dict[str, int] = {}
     for snapshot in loaded:
         objects |= snapshot.objects
-    theirs = NOBODYS
+    source_inodes = NO_INODES
     if root is not None:
         with suppress(WorkspaceError):  # where the models cannot be read, the snapshots can be verified all the same
-            theirs = identities(look(root).found.values())
-    wrong = _wrong_objects(location, objects, theirs, report, quick=depth is Depth.QUICK, progress=progress)
+            source_inodes = inodes_of(scan_models(root).found.values())
+    wrong = _wrong_objects(location, objects, source_inodes, report, quick=depth is Depth.QUICK, progress=progress)
     if wrong and snapshot_ids is None:  # what was forgotten meanwhile may be pruned as well
-        there = set(ids(location))
+        there = set(list_ids(location))
         loaded = [snapshot for snapshot in loaded if snapshot.id in there]
     report.snapshots = len(loaded) + len(report.problems)
     if not report.snapshots:
@@ -96,15 +96,15 @@ def verify(
         found += [
             (file.path, "its size is not that of its object")
             for file in snapshot.files
-            if _disagrees(file.size, objects.get(file.sha256))
+            if objects.get(file.sha256, file.size) != file.size
         ]
-        report.problems += [(f"{short(snapshot.id)}: {path}", problem) for path, problem in found]
+        report.problems += [(f"{short_id(snapshot.id)}: {path}", problem) for path, problem in found]
         if not found and depth is Depth.RESTORE:
             _restore_and_load(location, snapshot, installed_loaders() if loaders is None else loaders, report)
         if not found:
             report.whole.append(snapshot.id)
     with suppress(WorkspaceError):  # a read-only place takes no notes
-        _note(location, set(chosen), report, objects, wrong, is_read=depth is not Depth.QUICK)
+        _record_findings(location, set(chosen), report, objects, wrong, is_read=depth is not Depth.QUICK)
     return report
 
 
@@ -141,18 +141,18 @@ def model_files(top: Path) -> list[Path]:
 def _wrong_objects(
     location: Location,
     objects: dict[str, int],
-    theirs: Identities,
-    report: Verified,
+    source_inodes: Inodes,
+    report: VerifyReport,
     *,
     quick: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress,
 ) -> dict[str, str]:
     """What is wrong, by hash, of the objects that are not as they should be."""
     wrong: dict[str, str] = {}
     total = sum(objects.values())
 
     names = [object_name(sha256) for sha256 in objects]
-    sizes = dict(zip(objects, location.sizes_of(names, theirs=theirs), strict=True))
+    sizes = dict(zip(objects, location.sizes_of(names, source_inodes=source_inodes), strict=True))
 
     def check(sha256: str) -> str | None:
         name = object_name(sha256)
@@ -172,20 +172,19 @@ def _wrong_objects(
         return None
 
     hashes = list(objects)
-    for n, problem in each(hashes, check, at_most=location.at_once, may_fork=location.may_fork):
+    for n, problem in map_unordered(hashes, check, at_most=location.at_once, may_fork=location.may_fork):
         report.objects += 1
         report.apparent_bytes += objects[hashes[n]]
         if problem is not None:
             wrong[hashes[n]] = problem
-        if progress is not None:
-            progress(report.apparent_bytes, total)
+        progress(report.apparent_bytes, total)
     return wrong
 
 
-def _note(
+def _record_findings(
     location: Location,
     chosen: set[str],
-    report: Verified,
+    report: VerifyReport,
     objects: dict[str, int],
     wrong: dict[str, str],
     *,
@@ -196,11 +195,11 @@ def _note(
     RefusedError where something foreign lies in our folders.
     """
     check_is_ours(location, to_write=True)
-    for snapshot_id in marked(location, "verified") & (chosen - set(report.whole)):
+    for snapshot_id in noted_names(location, "verified") & (chosen - set(report.whole)):
         location.remove(f"verified/{snapshot_id}")
     if not is_read:
         return
-    for sha256 in marked(location, "damaged") & (objects.keys() - wrong.keys()):
+    for sha256 in noted_names(location, "damaged") & (objects.keys() - wrong.keys()):
         location.remove(f"damaged/{sha256}")
     for sha256, problem in wrong.items():
         if problem.endswith((OTHER_CONTENT, UNREADABLE)):  # a backup sees for itself what is missing or short
@@ -209,11 +208,9 @@ def _note(
         location.write(f"verified/{snapshot_id}", b"")
 
 
-def _disagrees(size: int, of_object: int | None) -> bool:
-    return of_object is not None and size != of_object
-
-
-def _restore_and_load(location: Location, snapshot: Snapshot, loaders: Sequence[LoadModel], report: Verified) -> None:
+def _restore_and_load(
+    location: Location, snapshot: Snapshot, loaders: Sequence[LoadModel], report: VerifyReport
+) -> None:
     from vmaf_workspace.snapshot.restore import plan_restore, restore
 
     with tempfile.TemporaryDirectory(prefix="vmaf-ws-verify-") as place:
@@ -223,7 +220,7 @@ def _restore_and_load(location: Location, snapshot: Snapshot, loaders: Sequence[
         except WorkspaceError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise WorkspaceError(
-                    f"no space left to restore snapshot {short(snapshot.id)} into a temporary directory, {top}\n"
+                    f"no space left to restore snapshot {short_id(snapshot.id)} into a temporary directory, {top}\n"
                     f"it takes {snapshot.apparent_bytes} bytes; set TMPDIR to a directory on a larger disk"
                 ) from error
             raise
@@ -239,5 +236,5 @@ def _restore_and_load(location: Location, snapshot: Snapshot, loaders: Sequence[
                 except Exception as error:  # whatever a loader of another package raises for a broken model
                     below = path.relative_to(top).as_posix()
                     said = str(error).replace(f"{top}/", "")  # a place that is gone by then
-                    why = f"{path.name} does not load, in {short(snapshot.id)} to begin with: {said}"
+                    why = f"{path.name} does not load, in {short_id(snapshot.id)} to begin with: {said}"
                     report.unloadable.setdefault(group_of(below), why)

@@ -13,37 +13,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmaf_workspace import guard
-from vmaf_workspace.disk.scan import BLOCK
+from vmaf_workspace.disk.scan import BLOCK, Usage
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.removal.plan import Entry, Kept, Plan, new
-from vmaf_workspace.snapshot.difference import content_of, difference, files_now
+from vmaf_workspace.removal.plan import Entry, Kept, Plan, Use, make_plan
+from vmaf_workspace.snapshot.difference import content_of, current_files, difference
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import File, Snapshot, short
+from vmaf_workspace.snapshot.manifest import File, Snapshot, short_id
 from vmaf_workspace.snapshot.staging import finish_interrupted
-from vmaf_workspace.snapshot.store import ids, own, taking
-from vmaf_workspace.snapshot.tree import Signature, Tree, is_aside, look, signature
+from vmaf_workspace.snapshot.store import announced_backup, list_ids, own_snapshots
+from vmaf_workspace.snapshot.tree import ModelTree, Signature, is_in_trash, scan_models, signature
 from vmaf_workspace.snapshot.verify import verify
 
 WIPE = "wipe-models"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Holders:
     """Which snapshots hold what a wipe would take, each verified now, every hash."""
 
     ids: tuple[str, ...]  # the newest that holds every file, then such as hold the rests
     is_every_file: bool
     lacking: tuple[str, ...]  # rests that none holds
 
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing would be lost."""
-        return self.is_every_file and not self.lacking
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wipe:
+class WipePlan:
     """A plan of removal, and the content of what it lists."""
 
     plan: Plan
@@ -56,7 +51,7 @@ class Wipe:
         return [entry for entry in self.plan.entries if entry.path.startswith(f"{subdir}/")]
 
 
-def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> Wipe:
+def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> WipePlan:
     """All that is in *subdirs* of *root*, each file read; RefusedError where *root* is not ours."""
     entries: list[Entry] = []
     kept: list[Kept] = []
@@ -65,35 +60,43 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> Wipe:
     seen: dict[str, Signature] = {}
     if guard.check(root):
         finish_interrupted(root, WIPE)
-        tree = look(root, subdirs)
+        tree = scan_models(root, subdirs)
         going = {**tree.found, **tree.rests, **tree.special}
         for place in tree.workspaces:
             why = "it is a workspace of its own, whose files are not ours to wipe; move it out first"
-            kept.append(Kept(path=f"{place}/", why=why, live=False, failed=True))
+            kept.append(Kept(path=f"{place}/", why=why, use=Use.STUCK))
             going = {path: about for path, about in going.items() if not path.startswith(f"{place}/")}
-        files = files_now(root, tree=Tree(found={path: going[path] for path in tree.found if path in going}))
-        aside = {path: going[path] for path in tree.rests if path in going and is_aside(path)}
-        rests = files_now(root, tree=Tree(found=aside))  # what a restore had not yet put into its place is but a copy
-        entries += [_entry(path, about) for path, about in going.items()]
+        files = current_files(root, tree=ModelTree(found={path: going[path] for path in tree.found if path in going}))
+        aside = {path: going[path] for path in tree.rests if path in going and is_in_trash(path)}
+        rests = current_files(
+            root, tree=ModelTree(found=aside)
+        )  # what a restore had not yet put into its place is but a copy
+        for path, about in going.items():  # before 1970 is 0, as a scan has it
+            usage = Usage(1, about.st_size, about.st_blocks * BLOCK, max(0, about.st_mtime_ns))
+            entries.append(Entry.of(path, about, usage, "only training or a snapshot brings it back"))
         seen |= {path: signature(about) for path, about in going.items()}
-    plan = new(WIPE, root, entries, kept, subdirs=subdirs)
-    return Wipe(plan=plan, files=tuple(files), rests=tuple(rests), seen=seen)
+    plan = make_plan(WIPE, root, entries, kept, subdirs=subdirs)
+    return WipePlan(plan=plan, files=tuple(files), rests=tuple(rests), seen=seen)
 
 
-def held_by(location: Location, wipe: Wipe) -> Held:
+def holders_of(location: Location, wipe: WipePlan) -> Holders:
     """Which snapshots of this workspace hold the content of *wipe*, whatever more they hold; verified now, every hash.
 
     Another workspace's will not do: its owner may forget it without a look at this one.
     """
     verified: dict[str, bool] = {}
-    newest_first = own(location, Path(wipe.plan.root))
+    newest_first = own_snapshots(location, Path(wipe.plan.root))
 
     def is_whole(snapshot: Snapshot) -> bool:
         if snapshot.id not in verified:
             verified[snapshot.id] = snapshot.id in verify(location, [snapshot.id], root=Path(wipe.plan.root)).whole
         return verified[snapshot.id]
 
-    holding = (each for each in newest_first if _holds(each, wipe.files) and is_whole(each))
+    def holds(snapshot: Snapshot) -> bool:
+        found = difference(snapshot.files, wipe.files)
+        return not (found.added or found.changed)
+
+    holding = (each for each in newest_first if holds(each) and is_whole(each))
     holder = next(holding, None) if wipe.files else None
     held = [] if holder is None else [holder.id]
     lacking = {content_of(file): file.path for file in wipe.rests}
@@ -103,21 +106,16 @@ def held_by(location: Location, wipe: Wipe) -> Held:
             held += [] if snapshot.id in held else [snapshot.id]
             lacking = {content: path for content, path in lacking.items() if content not in there}
     is_every_file = holder is not None or not wipe.files
-    return Held(ids=tuple(held), is_every_file=is_every_file, lacking=tuple(sorted(lacking.values())))
-
-
-def _holds(snapshot: Snapshot, files: tuple[File, ...]) -> bool:
-    found = difference(snapshot.files, files)
-    return not (found.added or found.changed)
+    return Holders(ids=tuple(held), is_every_file=is_every_file, lacking=tuple(sorted(lacking.values())))
 
 
 @contextmanager
-def unpruned(location: Location) -> Iterator[None]:
+def holding_off_prune(location: Location) -> Iterator[None]:
     """Let no prune begin until the block ends. InUseError where one goes on for too long."""
     with ExitStack() as announced:
         try:
-            if ids(location):  # else the place itself may be gone, and nothing is to be made there
-                announced.enter_context(taking(location, f"ws.{WIPE}"))
+            if list_ids(location):  # else the place itself may be gone, and nothing is to be made there
+                announced.enter_context(announced_backup(location, f"ws.{WIPE}"))
         except (InUseError, RefusedError):
             raise
         except WorkspaceError:  # a read-only place, where no prune can begin either
@@ -125,18 +123,18 @@ def unpruned(location: Location) -> Iterator[None]:
         yield
 
 
-def check_still_whole(location: Location, held: Held) -> None:
+def check_still_whole(location: Location, held: Holders) -> None:
     """Verify the snapshots once more, every hash; RefusedError where one is not whole, or not there any more."""
     for snapshot_id in held.ids:
-        if snapshot_id in ids(location) and snapshot_id in verify(location, [snapshot_id]).whole:
+        if snapshot_id in list_ids(location) and snapshot_id in verify(location, [snapshot_id]).whole:
             continue
         raise RefusedError(
-            f"snapshot {short(snapshot_id)}, which held what would go, is no longer whole in {location.url}; "
+            f"snapshot {short_id(snapshot_id)}, which held what would go, is no longer whole in {location.url}; "
             "nothing was removed\n`ws.verify` says what it lacks; `ws.backup-models` takes another"
         )
 
 
-def unchanged(wipe: Wipe) -> tuple[Plan, list[tuple[str, str]]]:
+def without_changed(wipe: WipePlan) -> tuple[Plan, list[tuple[str, str]]]:
     """The plan without the models that changed since they were read, and the files of these as (path, why)."""
     root = Path(wipe.plan.root)
     changed = {path for path, seen in wipe.seen.items() if _signature_now(root / path) not in (None, seen)}
@@ -152,16 +150,3 @@ def _signature_now(path: Path) -> Signature | None:
         return signature(os.lstat(path))
     except OSError:  # gone, or it soon will be seen to be out of reach
         return None
-
-
-def _entry(path: str, about: os.stat_result) -> Entry:
-    return Entry(
-        path=path,
-        device=about.st_dev,
-        inode=about.st_ino,
-        newest_ns=max(0, about.st_mtime_ns),  # before 1970 is 0, as a scan has it
-        files=1,
-        apparent_bytes=about.st_size,
-        disk_bytes=about.st_blocks * BLOCK,
-        why="only training or a snapshot brings it back",
-    )

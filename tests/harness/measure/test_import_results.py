@@ -21,7 +21,7 @@ from vmaf_harness.measure.store import FileResultStore
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_workspace.removal.candidates import Selection, plan_purge
-from vmaf_workspace.report.status import stored
+from vmaf_workspace.report.status import stored_results
 from vmaf_workspace.setup import setup
 
 EXECUTOR = "VMAF_feature_V0.2.7"
@@ -316,4 +316,4 @@ def test_an_executor_that_holds_the_path_of_its_model_is_read_from_the_right(roo
     assert "/another/" in listed[0]
     assert len(plan_purge(root, Selection(executor="*vmaf_float*", dataset="small")).entries) == 2
     assert plan_purge(root, Selection(dataset="vmaf_float*")).entries == ()
-    assert {(each.executor, each.dataset) for each in stored(root)} >= {(theirs, "another"), (theirs, "small")}
+    assert {(each.executor, each.dataset) for each in stored_results(root)} >= {(theirs, "another"), (theirs, "small")}

@@ -21,7 +21,7 @@ from vmaf_harness.script import run_extraction, run_testing
 from vmaf_harness.tasks import score
 from vmaf_workspace.locate import locate
 from vmaf_workspace.report.doctor import Level, examine
-from vmaf_workspace.report.status import stored
+from vmaf_workspace.report.status import stored_results
 
 Printed = pytest.CaptureFixture[str]
 FINE = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "8")
@@ -329,7 +329,7 @@ def test_results_of_an_older_rule_are_not_served_and_are_counted(
     (entry,) = directory(vmaf_workspace).glob("*/*/*/*.json")
     old = entry.with_name("0" * 64 + ".json")
     old.write_bytes(entry.read_bytes().replace(b'{"format": 2,', b'{"format": 1,'))
-    (found,) = [each for each in stored(vmaf_workspace) if each.store == "file_result_store"]
+    (found,) = [each for each in stored_results(vmaf_workspace) if each.store == "file_result_store"]
     assert (found.usage.files, found.older) == (2, 1)
     location = replace(locate(str(vmaf_workspace)), path=vmaf_workspace)
     (finding,) = [each for each in examine(location) if "older rule" in each.found]

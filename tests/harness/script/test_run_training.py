@@ -27,7 +27,7 @@ from vmaf_harness.report import plot
 from vmaf_harness.report.summary import entries
 from vmaf_harness.script import run_testing, run_vmaf_cross_validation, run_vmaf_training
 from vmaf_harness.tasks import score
-from vmaf_workspace.report.models import trained
+from vmaf_workspace.report.models import trained_models
 
 Printed = pytest.CaptureFixture[str]
 BOOTSTRAP = "BOOTSTRAP_LIBSVMNUSVR"
@@ -207,7 +207,7 @@ def test_who_made_the_labels_is_kept_and_said(
     found = entries(vmaf_workspace)
     assert {entry.labels for entry in found} == {said.removeprefix("; labels: ")}
     assert sorted(str(entry.kind) for entry in found) == ["None", "cross-validated", "training", "training"]
-    (model,) = trained(vmaf_workspace)
+    (model,) = trained_models(vmaf_workspace)
     assert model.label_source == "VMAF_V0.6.1neg"
 
 

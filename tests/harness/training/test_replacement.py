@@ -14,7 +14,7 @@ from trainable import Trainable, write_model
 from vmaf_harness.script import run_vmaf_training, run_vmaf_tuning
 from vmaf_workspace import cli
 from vmaf_workspace.snapshot import store
-from vmaf_workspace.snapshot.locate import opened
+from vmaf_workspace.snapshot.locate import open_location
 
 Printed = pytest.CaptureFixture[str]
 SETS = ("--gamma", "0.05", "--C", "4", "--nu", "0.5", "--folds", "2", "--cache-result")
@@ -82,7 +82,7 @@ def test_what_overwrite_replaces_is_brought_back_by_what_the_last_line_says(
     assert cli.main([*shlex.split(match[1]), "--workspace", str(vmaf_workspace)]) == 0
     brought_back = there(vmaf_workspace)
     assert {path: brought_back[path] for path in before} == before
-    assert len(store.ids(opened(str(tmp_path / "backups")))) == 2  # one before each was replaced
+    assert len(store.list_ids(open_location(str(tmp_path / "backups")))) == 2  # one before each was replaced
 
 
 @pytest.mark.parametrize(("make", "again"), [(a_model, train), (a_set, tune)])

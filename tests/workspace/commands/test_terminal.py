@@ -15,7 +15,7 @@ import pytest
 from trees import ended_run, everything, left, stored, workspace, write, ws
 
 from vmaf_workspace.contract import SUBDIRS
-from vmaf_workspace.snapshot.manifest import short
+from vmaf_workspace.snapshot.manifest import short_id
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_eighty_columns_break_no_name_that_a_person_copies(root: Path, tmp_path:
         assert f"{subdir.name}/ " in seen["status"]
     assert "ws.clean-scratch" in seen["status"]
     assert "vmaf_of_a_longer_name_v1 " in seen["models"]
-    assert f"{short(snapshot.removesuffix('.json'))} " in seen["snapshots"]
+    assert f"{short_id(snapshot.removesuffix('.json'))} " in seen["snapshots"]
 
 
 def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(root: Path) -> None:

@@ -20,13 +20,13 @@ from snapshot_trees import bring_back, content_of, models, place, take
 from trees import age, ended_run, left, python, run, subprocess_env, workspace, write, ws
 
 from vmaf_workspace.contract import SCRATCH
-from vmaf_workspace.disk.atomic import read_whole, write_whole
+from vmaf_workspace.disk.atomic import read_regular, write_atomically
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.removal.candidates import CLEAN, plan_clean
-from vmaf_workspace.removal.plan import Plan, load, save
-from vmaf_workspace.snapshot import journal, staging, store
-from vmaf_workspace.snapshot.manifest import MOST, Directory, File, parse, written
+from vmaf_workspace.removal.plan import Plan, load_plan, save_plan
+from vmaf_workspace.snapshot import staging, store
+from vmaf_workspace.snapshot.manifest import MOST, Directory, File, new_manifest, parse_manifest
 from vmaf_workspace.snapshot.verify import verify
 
 YEAR_2300_S = 10413792000
@@ -59,14 +59,14 @@ def test_any_manifest_that_is_written_is_read_as_the_same(
         if path not in inner
     ]
     directories = {f"model/{path}": mode for path in inner}
-    snapshot_id, content = written(
+    snapshot_id, content = new_manifest(
         time_s=time_s,
         owner=Owner(place=Place("h", "", "/w\udcff")),
         note=note,
         files=given_files,
         directories=directories,
     )
-    found = parse(snapshot_id, content)
+    found = parse_manifest(snapshot_id, content)
     within = [replace(file, mtime_ns=max(-MOST, min(MOST - 1, file.mtime_ns))) for file in given_files]
     assert found.files == tuple(sorted(within, key=lambda file: file.path))
     assert found.directories == tuple(Directory(path=path, mode=mode) for path in sorted(directories))
@@ -89,7 +89,7 @@ def test_any_manifest_that_is_written_is_read_as_the_same(
 def test_what_the_reader_of_manifests_refuses_is_not_written(change: dict[str, Any]) -> None:
     file = replace(File(path="model/m", mtime_ns=1, size=1, mode=0o644, sha256="0" * 64), **change)
     with pytest.raises(WorkspaceError, match="could not be read again, so none was taken"):
-        written(time_s=1.0, owner=Owner(place=Place("h", "", "/w")), note="", files=[file])
+        new_manifest(time_s=1.0, owner=Owner(place=Place("h", "", "/w")), note="", files=[file])
 
 
 @pytest.mark.parametrize("time_s", [YEAR_2300_S, -1, -(1 << 31)], ids=["2300", "1969", "1901"])
@@ -177,7 +177,7 @@ def test_a_snapshot_that_is_taken_in_one_locale_is_restored_in_another(
     assert (done.json["added"], done.json["removed"], done.json["changed"]) == ([], [], []), done
     age(write(root / "model" / "more.pkl", 7))
     assert ws("backup-models", "--workspace", root, "--at", at, env=other).code == 0
-    a, b = (store.load(place(at), snapshot_id) for snapshot_id in store.ids(place(at)))
+    a, b = (store.load_snapshot(place(at), snapshot_id) for snapshot_id in store.list_ids(place(at)))
     assert {file.path for file in b.files} - {file.path for file in a.files} == {"model/more.pkl"}
 
 
@@ -200,7 +200,7 @@ def test_a_restore_that_is_killed_in_one_locale_is_finished_in_another(latin1: d
     code = """
 import os, signal, sys
 from vmaf_workspace.snapshot import restore
-restore.swap = lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL)
+restore.put_in_place = lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL)
 from vmaf_workspace.cli import main
 main(sys.argv[1:])
 """
@@ -218,7 +218,7 @@ def plan_of(root: Path) -> Plan:
 
 def loaded(path: Path, root: Path) -> Plan:
     """The saved plan."""
-    return load(path, operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
+    return load_plan(path, operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def loaded(path: Path, root: Path) -> Plan:
 def test_a_plan_at_the_edges_is_read_as_it_was(change: dict[str, Any], tmp_path: Path) -> None:
     plan = plan_of(tmp_path / "ws")
     plan = replace(plan, entries=(replace(plan.entries[0], **change),))
-    save(plan, tmp_path / "p")
+    save_plan(plan, tmp_path / "p")
     assert loaded(tmp_path / "p", tmp_path / "ws") == plan
 
 
@@ -247,9 +247,9 @@ def test_a_plan_that_could_not_be_read_is_not_written_and_an_earlier_one_stays(
     change: dict[str, Any], tmp_path: Path
 ) -> None:
     plan = plan_of(tmp_path / "ws")
-    save(plan, tmp_path / "p")
+    save_plan(plan, tmp_path / "p")
     with pytest.raises(WorkspaceError, match="could not be read again"):
-        save(replace(plan, entries=(replace(plan.entries[0], **change),)), tmp_path / "p")
+        save_plan(replace(plan, entries=(replace(plan.entries[0], **change),)), tmp_path / "p")
     assert loaded(tmp_path / "p", tmp_path / "ws") == plan
     assert [name for name in os.listdir(tmp_path) if "tmp" in name] == []
 
@@ -259,9 +259,9 @@ def test_a_plan_of_what_lies_in_our_marker_is_refused(tmp_path: Path) -> None:
     for operation, path in (("purge-cache", "result_store_dir/.vmaf-workspace/x"), (CLEAN, "workdir/.gitignore/")):
         subdirs = (path.split("/")[0],)
         entry = replace(plan.entries[0], path=path)
-        save(replace(plan, operation=operation, subdirs=subdirs, entries=(entry,)), tmp_path / "p")
+        save_plan(replace(plan, operation=operation, subdirs=subdirs, entries=(entry,)), tmp_path / "p")
         with pytest.raises(WorkspaceError, match="which stays"):
-            load(tmp_path / "p", operation=operation, root=tmp_path / "ws", subdirs=frozenset(subdirs))
+            load_plan(tmp_path / "p", operation=operation, root=tmp_path / "ws", subdirs=frozenset(subdirs))
 
 
 @pytest.mark.parametrize("what", ["FIFO", "directory", "device"])
@@ -325,7 +325,7 @@ def test_a_journal_that_would_not_be_read_is_not_written(tmp_path: Path) -> None
         with pytest.raises(WorkspaceError, match="cannot write down"):
             staging.write_journal(root, {"token": "0" * 16, "steps": [step]}, flush=False)
     assert not list(root.glob(f"{staging.JOURNAL}*"))
-    assert journal.parsed(b"").steps == []
+    assert staging.decode_journal(b"").steps == []
 
 
 def test_a_cache_of_hashes_that_is_damaged_costs_a_second_reading(tmp_path: Path) -> None:
@@ -348,10 +348,10 @@ def test_a_file_is_written_only_once_its_reader_has_read_it(tmp_path: Path) -> N
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        write_whole(path, b"new", reader=refuses)
+        write_atomically(path, b"new", reader=refuses)
     assert path.read_bytes() == b"xxx"
-    write_whole(path, b"new", reader=len)
-    assert (path.read_bytes(), read_whole(path), sorted(os.listdir(tmp_path))) == (
+    write_atomically(path, b"new", reader=len)
+    assert (path.read_bytes(), read_regular(path), sorted(os.listdir(tmp_path))) == (
         b"new",
         b"new",
         ["f", "home", "nowhere"],
@@ -362,7 +362,7 @@ def test_a_file_is_written_only_once_its_reader_has_read_it(tmp_path: Path) -> N
 def test_only_a_regular_file_is_read_as_one_of_ours(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "f")
     with pytest.raises(OSError, match=r"no regular file|symbolic links"):
-        read_whole(tmp_path / "f")
+        read_regular(tmp_path / "f")
     write(tmp_path / "large", 100)
     with pytest.raises(OSError, match="too many"):
-        read_whole(tmp_path / "large", at_most=99)
+        read_regular(tmp_path / "large", at_most=99)

@@ -33,7 +33,7 @@ from trees import (
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.live.lock import RUN_FILE, STARTING, Holder, Run, only_cleaner, open_paths, session, take
+from vmaf_workspace.live.lock import RUN_FILE, STARTING, Holder, Run, open_paths, removal_lock, session, try_lock
 from vmaf_workspace.removal.candidates import live_runs, plan_clean
 
 
@@ -51,7 +51,7 @@ def test_a_run_makes_the_workspace_and_locks_its_directory_and_says_who_it_is(tm
         about = json.loads((workdir / RUN_FILE).read_text())
         assert (about["pid"], about["command"]) == (os.getpid(), "score things")
         assert abs(about["since_s"] - time.time()) < 60
-        holder = take(workdir / RUN_FILE)
+        holder = try_lock(workdir / RUN_FILE)
         assert isinstance(holder, Holder)
         assert (holder.pid, holder.host) == (os.getpid(), os.uname().nodename)
         assert f"process {os.getpid()}" in str(holder)
@@ -63,7 +63,7 @@ def test_leaving_a_run_removes_its_scratch_and_frees_its_output(tmp_path: Path) 
         write(run.workdir("deep", "frames.yuv"))
         write(run.output("plot.png"))
     assert left(root) == []
-    lock = take(root / "output" / run.id / RUN_FILE)
+    lock = try_lock(root / "output" / run.id / RUN_FILE)
     assert isinstance(lock, int)
     os.close(lock)
     assert (root / "output" / run.id / "plot.png").exists()
@@ -208,7 +208,7 @@ def test_a_run_file_that_no_run_of_ours_wrote_is_no_lock(strange: Callable[[Path
     root = workspace(tmp_path / "ws")
     (root / "workdir" / "theirs").mkdir()
     strange(root / "workdir" / "theirs" / RUN_FILE)
-    assert take(root / "workdir" / "theirs" / RUN_FILE) is None
+    assert try_lock(root / "workdir" / "theirs" / RUN_FILE) is None
     (kept,) = plan_clean(root).kept  # so its age counts, and it is young
     assert (kept.live, kept.locked) == (True, False)
     assert clean(root, force=True).removed == 1
@@ -254,8 +254,8 @@ def test_those_who_look_do_not_take_each_other_for_runs(tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
     with Run(root, keep_workfiles=True) as run:
         run.workdir()
-    one = take(root / "workdir" / run.id / RUN_FILE)
-    other = take(root / "workdir" / run.id / RUN_FILE)
+    one = try_lock(root / "workdir" / run.id / RUN_FILE)
+    other = try_lock(root / "workdir" / run.id / RUN_FILE)
     assert isinstance(one, int)
     assert isinstance(other, int)
     os.close(one)
@@ -318,19 +318,19 @@ def test_a_directory_that_starts_in_the_future_without_a_lock_is_young_and_goes_
 
 def test_a_second_cleaner_is_told_who_the_first_is(tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
-    second = only_cleaner(root, "purge-cache")
+    second = removal_lock(root, "purge-cache")
     first = f"process {os.getpid()} .*clean-scratch"
-    with only_cleaner(root, "clean-scratch"), pytest.raises(InUseError, match=first), second:
+    with removal_lock(root, "clean-scratch"), pytest.raises(InUseError, match=first), second:
         pass
-    with only_cleaner(root, "purge-cache"):
+    with removal_lock(root, "purge-cache"):
         pass
 
 
 def test_an_error_while_cleaning_frees_the_lock(tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
-    with pytest.raises(ZeroDivisionError), only_cleaner(root, "x"):
+    with pytest.raises(ZeroDivisionError), removal_lock(root, "x"):
         raise ZeroDivisionError
-    with only_cleaner(root, "y"):
+    with removal_lock(root, "y"):
         pass
 
 
@@ -338,7 +338,7 @@ def test_the_cleaners_lock_is_not_followed_through_a_symlink(tmp_path: Path) -> 
     root = workspace(tmp_path / "ws")
     precious = write(tmp_path / "precious", 1000)
     (root / MARKER / "cleaner.json").symlink_to(precious)
-    with pytest.raises(WorkspaceError, match="is a symlink"), only_cleaner(root, "x"):
+    with pytest.raises(WorkspaceError, match="is a symlink"), removal_lock(root, "x"):
         pass
     assert precious.stat().st_size == 1000
 
@@ -349,11 +349,11 @@ def test_a_colleagues_cleaner_lock_that_may_only_be_read_excludes_all_the_same(t
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.live.lock import only_cleaner
-with only_cleaner(Path(sys.argv[1]), "x"):
+from vmaf_workspace.live.lock import removal_lock
+with removal_lock(Path(sys.argv[1]), "x"):
     print("alone")
 """
-    with only_cleaner(root, "clean-scratch"):
+    with removal_lock(root, "clean-scratch"):
         (root / MARKER / "cleaner.json").chmod(0o444)
         busy = python(code, root, prefix=prefix)
         assert busy.out == ""
@@ -365,9 +365,9 @@ ONLY = """
 import sys
 from pathlib import Path
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.live.lock import only_cleaner
+from vmaf_workspace.live.lock import removal_lock
 try:
-    with only_cleaner(Path(sys.argv[1]), "x"):
+    with removal_lock(Path(sys.argv[1]), "x"):
         print("alone")
 except WorkspaceError as error:
     print(type(error).__name__, error)
@@ -380,7 +380,7 @@ def test_a_cleaner_whose_lock_file_was_removed_or_emptied_excludes_all_the_same(
 ) -> None:
     root = workspace(tmp_path / "ws")
     path = root / MARKER / "cleaner.json"
-    with only_cleaner(root, "clean-scratch"):
+    with removal_lock(root, "clean-scratch"):
         path.unlink()
         if left_of_it != "nothing":
             path.write_bytes(b"" if left_of_it == "an empty file" else b"\xff\0{")
@@ -397,7 +397,7 @@ def test_where_a_colleagues_lock_may_neither_be_read_nor_made_nothing_is_removed
     prefix = without_root_powers()
     age(ended_run(root))
     path = root / MARKER / "cleaner.json"
-    with only_cleaner(root, "clean-scratch"):
+    with removal_lock(root, "clean-scratch"):
         path.chmod(0)  # another user's, made with umask 077
         unreadable = python(ONLY, root, prefix=prefix)
         done = python(CLI, "clean-scratch", "--workspace", root, prefix=prefix)
@@ -415,7 +415,7 @@ def test_a_cleaner_that_found_no_room_for_its_lock_excludes_one_that_finds_room(
     (tmp_path / "disk").mkdir()
     code = """
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.live.lock import only_cleaner
+from vmaf_workspace.live.lock import removal_lock
 from vmaf_workspace.setup import setup
 disk = Path(sys.argv[1])
 mount("-t", "tmpfs", "-o", "size=256k,nr_inodes=64", "none", disk)
@@ -425,10 +425,10 @@ try:
         (disk / str(number)).touch()
 except OSError as error:
     assert error.errno == 28, error
-with only_cleaner(disk / "ws", "first"):
+with removal_lock(disk / "ws", "first"):
     (disk / "0").unlink()
     try:
-        with only_cleaner(disk / "ws", "second"):
+        with removal_lock(disk / "ws", "second"):
             print("two at once")
     except InUseError:
         print("excluded", (disk / "ws" / ".vmaf-workspace" / "cleaner.json").exists())
@@ -466,7 +466,7 @@ def test_where_the_file_system_has_no_locks_the_error_says_so_and_what_to_do(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", flock)
-    for use in (lambda: only_cleaner(root, "x"), lambda: session(root, "x"), lambda: nullcontext(Run(root).workdir())):
+    for use in (lambda: removal_lock(root, "x"), lambda: session(root, "x"), lambda: nullcontext(Run(root).workdir())):
         with pytest.raises(WorkspaceError, match="Lustre needs the mount option `flock`"), use():
             pass
     assert left(root) == []

@@ -17,7 +17,7 @@ from trees import LIVE_RUN, age, clean, ended_run, left, process, python, run, w
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.live import lock
-from vmaf_workspace.live.lock import CLEANER, RUN_FILE, SESSIONS, Run, only_cleaner, sessions
+from vmaf_workspace.live.lock import CLEANER, RUN_FILE, SESSIONS, Run, live_sessions, removal_lock
 from vmaf_workspace.live.mounts import Mount, mount_at
 from vmaf_workspace.removal.candidates import live_runs, plan_clean
 
@@ -70,11 +70,11 @@ def test_a_live_run_is_kept_although_its_lock_is_not_seen(way: str, twice: tuple
 def test_a_session_counts_although_its_lock_is_not_seen(twice: tuple[Path, Path]) -> None:
     near, far = twice
     with process(SESSION, near):
-        assert [holder.command for holder in sessions(far).values()] == ["a session"]
+        assert [holder.command for holder in live_sessions(far).values()] == ["a session"]
         (lock_file,) = (near / MARKER / SESSIONS).iterdir()
         age(lock_file)
-        assert not sessions(far)
-        assert sessions(near)  # its lock is seen here
+        assert not live_sessions(far)
+        assert live_sessions(near)  # its lock is seen here
 
 
 def test_a_run_that_has_ended_says_so_and_nobody_waits(twice: tuple[Path, Path]) -> None:
@@ -101,9 +101,9 @@ def test_what_a_fuse_mount_only_hides_is_gone_when_a_run_ends_or_is_cleaned(twic
 
 def test_a_cleaner_whose_lock_is_not_seen_excludes_another(twice: tuple[Path, Path]) -> None:
     near, far = twice
-    with only_cleaner(near, "the first"), pytest.raises(InUseError, match=f"the first.*{CLEANER}"):
-        only_cleaner(far, "the second").__enter__()
-    with only_cleaner(far, "the second"):  # the first has ended, and said so
+    with removal_lock(near, "the first"), pytest.raises(InUseError, match=f"the first.*{CLEANER}"):
+        removal_lock(far, "the second").__enter__()
+    with removal_lock(far, "the second"):  # the first has ended, and said so
         pass
 
 
@@ -188,9 +188,9 @@ with Run(Path(sys.argv[1])) as run:
 def test_what_is_known_of_a_mount_decides_what_a_free_lock_proves(line: str, doubtful: bool, tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(f"1 0 8:1 / / rw,relatime {line}\n")
-    assert bool(mount_at(Path("/mnt"), mountinfo=table).doubt) == doubtful
+    assert bool(mount_at(Path("/mnt"), mountinfo=table).lock_doubt) == doubtful
 
 
 def test_a_mount_that_nobody_knows_proves_nothing() -> None:
-    assert Mount().doubt
+    assert Mount().lock_doubt
     assert os.path.exists("/proc/self/mountinfo")

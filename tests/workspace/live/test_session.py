@@ -29,7 +29,7 @@ from trees import (
 )
 
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.live.lock import SESSIONS, sessions, stale_sessions
+from vmaf_workspace.live.lock import SESSIONS, live_sessions, stale_sessions
 from vmaf_workspace.live.session import after_dashes
 
 # A stand-in for another harness, of upstream's shape: a package whose paths are computed at import, by a class whose
@@ -227,7 +227,7 @@ def test_what_was_written_elsewhere_after_all_is_said(harness: Path, root: Path)
 )
 def test_the_exit_code_is_the_childs(code: str, exit_code: int, root: Path) -> None:
     assert in_session(root, sys.executable, "-c", f"import os; {code}").code == exit_code
-    assert not sessions(root)
+    assert not live_sessions(root)
     assert not stale_sessions(root)
 
 
@@ -440,12 +440,12 @@ def test_the_session_lasts_as_long_as_the_program_although_its_starter_was_kille
     with session(root) as child:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
-        assert len(sessions(root)) == 1
+        assert len(live_sessions(root)) == 1
         os.killpg(child.pid, signal.SIGKILL)
         until_s = time.monotonic() + 5
-        while sessions(root) and time.monotonic() < until_s:
+        while live_sessions(root) and time.monotonic() < until_s:
             time.sleep(0.01)
-        assert not sessions(root)
+        assert not live_sessions(root)
         assert len(stale_sessions(root)) == 1
         with session(root):
             assert len(os.listdir(root / MARKER / SESSIONS)) == 1, "the next one removes what is stale"
@@ -467,7 +467,7 @@ print(ws("run", "--workspace", root, "--", "true")[0], os.listdir(root / ".vmaf-
 def test_two_sessions_at_once_keep_what_is_newer_than_the_first(root: Path) -> None:
     workspace(root)
     with session(root, root / "workdir" / "one"), session(root, root / "workdir" / "two"):
-        holders = sessions(root).values()
+        holders = live_sessions(root).values()
         assert len(holders) == 2
         for name in ("one", "two"):
             assert sum(f"workdir/{name}" in holder.command for holder in holders) == 1

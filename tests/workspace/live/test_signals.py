@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from vmaf_workspace.live.signals import heard_at_once
+from vmaf_workspace.live.signals import prompt_signals
 
 CODE = """
 import contextlib, signal, sys, threading, time
-from vmaf_workspace.live.signals import heard_at_once
+from vmaf_workspace.live.signals import prompt_signals
 
 def end(number, _):
     print("heard", flush=True)
@@ -26,7 +26,7 @@ def to_itself():
 
 signal.signal(signal.SIGTERM, end)
 threading.Thread(target=to_itself, daemon=True).start()
-with heard_at_once():
+with prompt_signals():
     WAIT
 """
 
@@ -54,7 +54,7 @@ def test_a_signal_that_another_thread_gets_interrupts_the_main_one(wait: str) ->
 def test_afterwards_everything_is_as_before() -> None:
     before = threading.active_count(), signal.getsignal(signal.SIGURG)
     for _ in range(3):
-        with heard_at_once(), heard_at_once():
+        with prompt_signals(), prompt_signals():
             pass
     assert (threading.active_count(), signal.getsignal(signal.SIGURG)) == before
     assert signal.set_wakeup_fd(-1) == -1

@@ -29,7 +29,7 @@ from trees import (
 )
 
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER, SUBDIRS
-from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.live.lock import RUN_FILE, Run
 from vmaf_workspace.removal.candidates import plan_clean
@@ -361,8 +361,8 @@ def test_odd_names_are_printed_on_one_line_and_are_exact_in_json(root: Path) -> 
 
 
 def test_a_rest_of_a_killed_clean_goes_whatever_its_age(root: Path) -> None:
-    write(root / "workdir" / f"{ASIDE}0123456789abcdef" / "young", 100)
-    write(root / "output" / f"{ASIDE}file", 10)
+    write(root / "workdir" / f"{TRASH}0123456789abcdef" / "young", 100)
+    write(root / "output" / f"{TRASH}file", 10)
     report = clean(root)
     assert (report.removed, report.freed_apparent_bytes) == (2, 110)
 
@@ -425,10 +425,10 @@ def test_mounts_are_seen_without_proc(root: Path, tmp_path: Path) -> None:
     (root / "workdir" / "run" / "bound").mkdir(parents=True)
     code = """
 root, outside = map(Path, sys.argv[1:])
-from vmaf_workspace.disk.scan import mount_id, opened
+from vmaf_workspace.disk.scan import mount_id, open_directory
 from vmaf_workspace.disk.unlink import remove_tree
 mount("--bind", outside, root / "workdir" / "run" / "bound")
-with opened(root / "workdir") as fd:
+with open_directory(root / "workdir") as fd:
     told = mount_id(fd)
     mount("-t", "tmpfs", "none", "/proc")
     print(mount_id(fd) == told, remove_tree(fd, "run"))

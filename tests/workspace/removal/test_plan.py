@@ -14,7 +14,7 @@ from trees import age, ended_run, everything, left, live_run, stored, workspace,
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import UsageError
 from vmaf_workspace.removal.candidates import CLEAN, Selection, plan_clean, plan_purge
-from vmaf_workspace.removal.plan import load, save
+from vmaf_workspace.removal.plan import load_plan, save_plan
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_apply_of_a_purge_is_refused_while_a_run_lives_and_asks_as_any_purge(roo
 
 def test_a_plan_holds_names_that_are_no_utf8(root: Path, tmp_path: Path) -> None:
     os.mkdir(os.path.join(os.fsencode(root), b"workdir", b"\xff\n"))
-    save(plan_clean(root, force=True), tmp_path / "p")
-    loaded = load(tmp_path / "p", operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
+    save_plan(plan_clean(root, force=True), tmp_path / "p")
+    loaded = load_plan(tmp_path / "p", operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
     assert loaded.entries == plan_clean(root, force=True).entries
     assert ws("clean-scratch", "--apply", tmp_path / "p", "--workspace", root).code == 0
     assert left(root) == []
@@ -93,8 +93,8 @@ def test_a_plan_holds_names_that_are_no_utf8(root: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["p" * 255, "\u5b57" * 85, "\udcff" * 255], ids=["ascii", "utf-8", "neither"])
 def test_a_plan_may_have_as_long_a_name_as_any_file(name: str, root: Path, tmp_path: Path) -> None:
-    save(plan_clean(root), tmp_path / name)
-    save(plan_clean(root), tmp_path / name)
+    save_plan(plan_clean(root), tmp_path / name)
+    save_plan(plan_clean(root), tmp_path / name)
     assert os.listdir(os.fsencode(tmp_path)).count(os.fsencode(name)) == 1
 
 
@@ -103,9 +103,9 @@ def test_a_plan_that_cannot_be_written_or_read_is_a_usage_error(place: str, root
     path = Path(place.replace("DIRECTORY", str(tmp_path)))
     plan = plan_clean(root)
     with pytest.raises(UsageError, match="cannot write the plan"):
-        save(plan, path)
+        save_plan(plan, path)
     with pytest.raises(UsageError, match="cannot read the plan"):
-        load(path, operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
+        load_plan(path, operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
     assert sorted(os.listdir(tmp_path)) == ["home", "nowhere", "ws"]
 
 
@@ -114,10 +114,10 @@ def test_a_plan_is_not_written_through_what_somebody_put_in_its_way(root: Path, 
     (tmp_path / "p").symlink_to(precious)
     for path in (tmp_path / "p", precious):
         with pytest.raises(UsageError, match="is no plan, so it stays"):
-            save(plan_clean(root), path)
+            save_plan(plan_clean(root), path)
     assert precious.stat().st_size == 100
-    save(plan_clean(root), tmp_path / "q")
-    save(plan_clean(root), tmp_path / "q")  # over an earlier plan
+    save_plan(plan_clean(root), tmp_path / "q")
+    save_plan(plan_clean(root), tmp_path / "q")  # over an earlier plan
 
 
 def test_a_plan_is_not_written_over_a_pipe_or_a_device_and_neither_is_waited_for(root: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ UNREADABLE: dict[str, Callable[[Data, Data], None]] = {
 def tampered(change: Callable[[Data, Data], None], root: Path, path: Path) -> None:
     age(ended_run(root, "victim", size=100))
     write(root / "model" / "victim" / "m.pkl")
-    save(plan_clean(root), path)
+    save_plan(plan_clean(root), path)
     data = json.loads(path.read_text())
     change(data, data["plan"]["entries"][0])
     path.write_text(json.dumps(data))
@@ -246,7 +246,7 @@ def test_what_is_no_plan_is_a_usage_error(change: Callable[[Data, Data], None], 
 def test_a_file_that_is_something_else_is_a_usage_error(text: str, root: Path, tmp_path: Path) -> None:
     (tmp_path / "p").write_text(text, encoding="latin-1")
     with pytest.raises(UsageError, match="is no plan"):
-        load(tmp_path / "p", operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
+        load_plan(tmp_path / "p", operation=CLEAN, root=root, subdirs=frozenset(SCRATCH))
 
 
 def test_a_purge_plan_lists_files_alone_and_encodes_only_where_asked_for(root: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_forged_force_takes_no_lock(root: Path, tmp_path: Path) -> None:
         age(root / "workdir" / name)
         age(ended_run(root))
         plan = plan_clean(root)
-        save(plan, tmp_path / "p")
+        save_plan(plan, tmp_path / "p")
         data = json.loads((tmp_path / "p").read_text())
         about = (root / "workdir" / name).stat()
         data["plan"]["force"] = True

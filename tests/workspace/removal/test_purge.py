@@ -24,7 +24,7 @@ from trees import (
 )
 
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER
-from vmaf_workspace.disk.unlink import ASIDE
+from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.removal.candidates import Selection, plan_purge
 from vmaf_workspace.removal.execution import execute
 
@@ -299,7 +299,7 @@ def test_hard_linked_results_are_freed_with_the_last_link(root: Path) -> None:
 
 
 def test_a_rest_of_a_killed_purge_goes_with_any_selection_that_reaches_it(root: Path) -> None:
-    write(root / "result_store_dir" / "file_result_store" / "VMAF_V1" / "NFLX" / "c1" / f"{ASIDE}00", 5)
+    write(root / "result_store_dir" / "file_result_store" / "VMAF_V1" / "NFLX" / "c1" / f"{TRASH}00", 5)
     assert planned(root, older_than_s=9 * HOUR_S) == 5
 
 

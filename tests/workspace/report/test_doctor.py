@@ -29,7 +29,7 @@ from vmaf_workspace.contract import MARKER
 from vmaf_workspace.live.mounts import mount_at
 from vmaf_workspace.locate import VARIABLE, locate
 from vmaf_workspace.report.doctor import Finding, Level, examine
-from vmaf_workspace.report.models import Surface, models
+from vmaf_workspace.report.models import Surface, find_models
 
 
 @pytest.fixture
@@ -424,7 +424,7 @@ def test_a_snapshot_of_another_workspace_is_no_backup_of_this_one(root: Path, tm
     assert ws("backup-models", "--workspace", tmp_path / "other", "--at", at).code == 0
     model(root)
     assert "no snapshot of this workspace" in the_one(wrong(root, at), "backups").found
-    (held,) = [each for each in models(root, at=at) if each.surface is Surface.TRAINED]
+    (held,) = [each for each in find_models(root, at=at) if each.surface is Surface.TRAINED]
     assert held.in_snapshot is False
 
 

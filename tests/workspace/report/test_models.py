@@ -15,7 +15,7 @@ import pytest
 from trained_models import FEATURES, LIBSVM, forest, head, model
 from trees import python, workspace, write, ws
 
-from vmaf_workspace.report.models import Model, Surface, models, trained
+from vmaf_workspace.report.models import Model, Surface, find_models, trained_models
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def only(found: list[Model], surface: Surface) -> list[Model]:
 
 def test_a_whole_trained_model_says_all_that_is_known_of_it(root: Path) -> None:
     model(root)
-    (found,) = only(models(root), Surface.TRAINED)
+    (found,) = only(find_models(root), Surface.TRAINED)
     assert (found.name, found.kind, found.members) == ("m", "LIBSVMNUSVR", 1)
     assert found.files == ("m.card.json", "m.json", "m.pkl", "m.pkl.model")
     assert (found.missing, found.problem, found.why_not) == ((), None, None)
@@ -56,7 +56,7 @@ def test_a_whole_trained_model_says_all_that_is_known_of_it(root: Path) -> None:
 def test_what_a_group_lacks_is_named(gone: str, missing: tuple[str, ...], root: Path) -> None:
     model(root)
     (root / "model" / gone).unlink()
-    (found,) = only(models(root), Surface.TRAINED)
+    (found,) = only(find_models(root), Surface.TRAINED)
     assert found.missing == missing
     assert (found.problem is None) == (gone not in ("m.pkl.model",))
     assert found.in_libvmaf is (gone != "m.json")
@@ -68,7 +68,7 @@ def test_members_of_a_bootstrap_are_counted_by_their_numbers(root: Path) -> None
         write(root / "model" / f"b.pkl{name}")
         write(root / "model" / f"b.pkl{name}.model")
     (root / "model" / "b.pkl.0001.model").unlink()
-    (found,) = trained(root)
+    (found,) = trained_models(root)
     assert found.missing == ("b.pkl.0001.model", "b.pkl.0002", "b.pkl.0002.model")
 
 
@@ -78,7 +78,7 @@ def test_a_model_that_does_not_load_says_why_and_the_rest_is_listed(root: Path) 
     write(root / "model" / "bad.pkl.model", 10)
     model(root, "evil").write_bytes(b"cos\nsystem\n(S'touch EVALUATED'\ntR.")
     (root / "model" / "wrong.json").write_text(json.dumps(head(model="svm_type c_svc\n")))
-    found = {each.name: each for each in only(models(root), Surface.TRAINED)}
+    found = {each.name: each for each in only(find_models(root), Surface.TRAINED)}
     assert found["good"].problem is None
     assert "not a whole pickle" in str(found["bad"].problem)
     assert "system" in str(found["evil"].problem)
@@ -91,7 +91,7 @@ def test_models_in_folders_and_under_odd_names_are_found_and_other_files_are_non
     model(root, "folder/deep: a,b'[c]")
     write(root / "model" / "notes.txt")
     write(root / "model" / ".hidden.pkl")
-    (found,) = only(models(root), Surface.TRAINED)
+    (found,) = only(find_models(root), Surface.TRAINED)
     assert (found.name, found.missing, found.problem) == ("folder/deep: a,b'[c]", (), None)
     assert found.in_libvmaf is True
 
@@ -124,7 +124,7 @@ def test_in_the_last_snapshot_means_exactly_these_files(root: Path, tmp_path: Pa
     model(root, "new")
     (root / "model" / "changed.json").write_text(json.dumps(head(model=LIBSVM, score_clip=[0.0, 100.0])))
     (root / "model" / "old.json").touch()  # read, and found the same
-    held = {each.name: each.in_snapshot for each in only(models(root, at=at), Surface.TRAINED)}
+    held = {each.name: each.in_snapshot for each in only(find_models(root, at=at), Surface.TRAINED)}
     assert held == {"old": True, "changed": False, "new": False}
 
 
@@ -144,7 +144,7 @@ def test_a_file_whose_size_and_time_alone_are_as_in_the_snapshot_is_not_in_it(ro
     rewritten.write_text(text.replace("0.05", "0.07"))
     os.utime(rewritten, ns=(about.st_atime_ns, about.st_mtime_ns))
     assert rewritten.stat().st_size == about.st_size
-    held = {each.name: each.in_snapshot for each in only(models(root, at=at), Surface.TRAINED)}
+    held = {each.name: each.in_snapshot for each in only(find_models(root, at=at), Surface.TRAINED)}
     assert held == {"linked": False, "same": True, "rewritten": False}
 
 
@@ -155,7 +155,7 @@ def test_shipped_models_are_those_of_the_checkout_and_each_is_tried(root: Path, 
     shipped = next(Path(spec.origin).parent.rglob("vmaf_v0.6.1*.json"))
     write(checkout / "model" / "other" / shipped.name).write_bytes(shipped.read_bytes())
     write(checkout / "model" / "broken.json")
-    found = {each.name: each for each in only(models(root), Surface.SHIPPED)}
+    found = {each.name: each for each in only(find_models(root), Surface.SHIPPED)}
     good = found[f"other/{shipped.stem}"]
     assert (good.in_libvmaf, good.problem, good.in_snapshot) == (True, None, None)
     assert len(good.features or ()) == 6
@@ -163,7 +163,7 @@ def test_shipped_models_are_those_of_the_checkout_and_each_is_tried(root: Path, 
 
 
 def test_built_in_models_are_those_that_this_libvmaf_has(root: Path) -> None:
-    names = {each.name for each in only(models(root), Surface.BUILT_IN)}
+    names = {each.name for each in only(find_models(root), Surface.BUILT_IN)}
     assert {"vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1"} <= names
     assert "vmaf_v1.0.16" not in names
 
@@ -176,8 +176,8 @@ def test_tiny_models_are_told_by_their_sidecars(root: Path, checkout: Path) -> N
     sha256 = hashlib.sha256(b"x" * 10).hexdigest()
     (tiny / "whole.json").write_text(json.dumps({"kind": "fr", "feature_order": ["adm2", "vif"], "sha256": sha256}))
     (tiny / "changed.json").write_text(json.dumps({"kind": "fr", "features": ["adm2"], "sha256": "0" * 64}))
-    found = {each.name: each for each in only(models(root), Surface.TINY)}
-    assert only(models(root), Surface.SHIPPED) == []
+    found = {each.name: each for each in only(find_models(root), Surface.TINY)}
+    assert only(find_models(root), Surface.SHIPPED) == []
     whole = found["tiny/whole"]
     assert (whole.kind, whole.features, whole.problem, whole.missing) == ("fr", ("adm2", "vif"), None, ())
     assert len(whole.files) == 3
@@ -206,7 +206,7 @@ def test_a_tiny_model_is_checked_against_what_knows_its_hash_and_else_said_to_be
     listed = [{"onnx": "listed.onnx", "sha256": sha256[2]}, {"onnx": "wrong.onnx", "sha256": sha256[1]}]
     listed += [{"onnx": "unlisted.onnx", "sha256": sha256[7]}]
     (tiny / "registry.json").write_text(json.dumps({"models": listed}))
-    found = {each.name.removeprefix("tiny/"): each for each in only(models(root), Surface.TINY)}
+    found = {each.name.removeprefix("tiny/"): each for each in only(find_models(root), Surface.TINY)}
     assert set(found) == set(names)
     assert all(each.missing == () for each in found.values())
     assert {name for name, each in found.items() if each.problem} == {"wrong"}
@@ -225,18 +225,18 @@ def test_a_sidecar_beside_an_onnx_is_no_model_of_its_own(root: Path, checkout: P
         write(directory / "konvid.onnx", 10)
         (directory / "konvid.json").write_text(json.dumps({"kind": "nr", "feature_order": ["adm2"]}))
         (directory / "alone.json").write_text(json.dumps({"kind": "nr"}))
-    found = models(root)
+    found = find_models(root)
     assert [each.name for each in only(found, Surface.SHIPPED) + only(found, Surface.TRAINED)] == ["alone", "alone"]
 
 
 def test_a_forest_of_another_harness_is_whole_and_not_read_here(root: Path) -> None:
     forest(root / "model" / "rf.pkl")
-    (found,) = only(models(root), Surface.TRAINED)
+    (found,) = only(find_models(root), Surface.TRAINED)
     assert (found.missing, found.problem) == ((), None)
     assert "scikit-learn objects" in str(found.note)
     niqe = head(model_type="NIQE")
     (root / "model" / "rf.pkl").write_bytes(pickle.dumps(niqe))
-    (found,) = only(models(root), Surface.TRAINED)
+    (found,) = only(find_models(root), Surface.TRAINED)
     assert (found.missing, found.problem) == ((), None)
     assert "a NIQE model" in str(found.note)
 
@@ -245,7 +245,7 @@ def test_a_forest_is_one_file_without_a_harness_too(root: Path) -> None:
     forest(root / "model" / "rf.pkl")
     model(root, "svm")
     (root / "model" / "svm.pkl.model").unlink()
-    assert [each.missing for each in trained(root)] == [(), ("svm.pkl.model",)]
+    assert [each.missing for each in trained_models(root)] == [(), ("svm.pkl.model",)]
 
 
 def test_what_libvmaf_cannot_have_of_a_model_is_why_there_is_no_json(root: Path) -> None:
@@ -253,7 +253,7 @@ def test_what_libvmaf_cannot_have_of_a_model_is_why_there_is_no_json(root: Path)
     path = model(root)
     path.write_bytes(pickle.dumps(head(feature_names=names)))
     path.with_name("m.json").unlink()
-    (found,) = only(models(root), Surface.TRAINED)
+    (found,) = only(find_models(root), Surface.TRAINED)
     assert found.problem is None
     assert found.why_not == "libvmaf does not offer VMAF_feature_ansnr_score to models"
 
@@ -309,7 +309,7 @@ def test_the_name_of_a_file_decides_nothing_but_a_name(name: str, tmp_path: Path
     write(root / "model" / name)
     tracemalloc.start()
     try:
-        (model,) = trained(root)
+        (model,) = trained_models(root)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
@@ -323,5 +323,5 @@ def test_a_card_whose_srocc_is_no_number_is_none(number: str, tmp_path: Path) ->
     root = workspace(tmp_path / "ws")
     write(root / "model" / "m.pkl")
     (root / "model" / "m.card.json").write_text(f'{{"statistics": {{"srocc": {number}}}}}')
-    (model,) = trained(root)
+    (model,) = trained_models(root)
     assert model.srocc is None

@@ -21,7 +21,7 @@ from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot import store
-from vmaf_workspace.snapshot.manifest import DamagedError, short
+from vmaf_workspace.snapshot.manifest import DamagedError, short_id
 from vmaf_workspace.snapshot.staging import JOURNAL
 
 
@@ -42,7 +42,7 @@ def test_a_second_restore_has_nothing_to_do(tmp_path: Path) -> None:
     before = everything(root / "model")
     assert bring_back(root, tmp_path / "b").files == 0
     assert everything(root / "model") == before
-    assert len(store.ids(place(tmp_path / "b"))) == 1
+    assert len(store.list_ids(place(tmp_path / "b"))) == 1
 
 
 def test_what_differs_is_refused_and_with_overwrite_it_is_in_a_safety_snapshot(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_name_that_appears_meanwhile_is_never_overwritten(tmp_path: Path) -> N
 
     root = models(tmp_path / "ws")
     location = place(tmp_path / "b")
-    snapshot = store.load(location, take(root, tmp_path / "b").id)
+    snapshot = store.load_snapshot(location, take(root, tmp_path / "b").id)
     (root / "model" / "m.pkl").unlink()
     (root / "model" / "m.pkl.model").write_bytes(b"old")
     plan = plan_restore(root, snapshot)
@@ -310,16 +310,16 @@ def test_the_latest_is_that_of_the_own_workspace_where_others_share_the_location
     time.sleep(0.01)
     take(other, tmp_path / "b")
     location = place(tmp_path / "b")
-    assert store.find(location, root=one) == mine.id
-    assert store.find(location, mine.id[:20]) == mine.id
+    assert store.find_id(location, root=one) == mine.id
+    assert store.find_id(location, mine.id[:20]) == mine.id
     assert (
-        store.find(
+        store.find_id(
             location, hashlib.sha256((tmp_path / "b" / "snapshots" / f"{mine.id}.json").read_bytes()).hexdigest()[:10]
         )
         == mine.id
     )
     with pytest.raises(UsageError, match="means none"):
-        store.find(location, "1999")
+        store.find_id(location, "1999")
 
 
 def test_a_full_workspace_is_explained_and_stays_as_it_was(tmp_path: Path) -> None:
@@ -510,11 +510,11 @@ def test_where_the_newest_manifest_is_damaged_the_one_before_is_named(how: str, 
     at = ("--workspace", root, "--at", tmp_path / "b")
     done = ws("restore-models", *at)
     assert done.code == 1
-    remedy = f"`ws.restore-models --snapshot {short(older.id)}`"
+    remedy = f"`ws.restore-models --snapshot {short_id(older.id)}`"
     assert remedy in done.err, done
     assert how != "foreign" or "snapshot somebodys is damaged" in done.err, done
     shutil.rmtree(root / "model")
-    assert ws("restore-models", *at, "--snapshot", short(older.id)).code == 0
+    assert ws("restore-models", *at, "--snapshot", short_id(older.id)).code == 0
     for subdir in BACKED_UP:
         shutil.rmtree(root / subdir)
     done = ws("backup-models", *at)
@@ -688,7 +688,7 @@ def test_a_killed_restore_whose_copies_are_gone_is_no_success_and_its_advice_end
         assert done.code == 1, done
         assert "its copy is gone" in done.err
         assert len(content_of(root)) == 2
-    assert store.ids(place(at)) == [taken.id]
+    assert store.list_ids(place(at)) == [taken.id]
     match = re.search(r"`ws\.(restore-models --snapshot .*?)`", done.err)
     assert match is not None, done.err
     assert ws(*match[1].split(), "--workspace", root, "--at", at).code == 0
@@ -750,7 +750,8 @@ sys.exit(main(sys.argv[4:]))
 
 
 @pytest.mark.parametrize(
-    ("step", "when"), [("_stage", "after"), ("write_journal", "before"), ("swap", "after"), ("plan_restore", "after")]
+    ("step", "when"),
+    [("_stage", "after"), ("write_journal", "before"), ("put_in_place", "after"), ("plan_restore", "after")],
 )
 def test_a_restore_into_a_directory_that_was_swapped_meanwhile_reports_what_is_on_disk(
     step: str, when: str, tmp_path: Path
@@ -774,14 +775,14 @@ import sys
 from pathlib import Path
 from vmaf_workspace.cli import main
 from vmaf_workspace.snapshot import restore
-swap = restore.swap
+put_in_place = restore.put_in_place
 
 def late(*args, **kwargs):
-    left = swap(*args, **kwargs)
+    left = put_in_place(*args, **kwargs)
     Path(sys.argv[1]).write_bytes(b"other")
     return left
 
-restore.swap = late
+restore.put_in_place = late
 sys.exit(main(sys.argv[2:]))
 """
     path = root / "model" / "m.pkl.model"

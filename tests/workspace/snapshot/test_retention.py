@@ -20,9 +20,9 @@ from vmaf_workspace.errors import InUseError, RefusedError, UsageError
 from vmaf_workspace.identity import Place
 from vmaf_workspace.snapshot import store
 from vmaf_workspace.snapshot.local import LocalDirectory
-from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, manifest_name, short
-from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
-from vmaf_workspace.snapshot.store import Listed
+from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, manifest_name, short_id
+from vmaf_workspace.snapshot.retention import RetentionPolicy, forget, plan_forget
+from vmaf_workspace.snapshot.store import ListedSnapshot
 from vmaf_workspace.snapshot.verify import verify
 
 NOW = datetime(2026, 3, 15, 12, 0).timestamp()
@@ -38,17 +38,17 @@ def listed(
     damaged: bool = False,
     empty: bool = False,
     **more: Any,
-) -> Listed:
+) -> ListedSnapshot:
     name = f"{time_s:020.3f}-{host}"
     files = () if empty else (File(path="model/m", mtime_ns=0),)
     about: dict[str, Any] = {"workspace": "/ws", "note": "", "versions": {}, "files": files, **more}
     snapshot = None if damaged else Snapshot(id=name, time_s=time_s, host=host, **about)
-    return Listed(id=name, snapshot=snapshot, problem=None, pinned=pinned, verified=verified)
+    return ListedSnapshot(id=name, snapshot=snapshot, problem=None, pinned=pinned, verified=verified)
 
 
-def kept(snapshots: list[Listed], **keep: float) -> list[int]:
+def kept(snapshots: list[ListedSnapshot], **keep: float) -> list[int]:
     """How many days old those are that stay."""
-    verdicts = plan_forget(snapshots, Keep(**keep), now_s=NOW)  # type: ignore[arg-type]
+    verdicts = plan_forget(snapshots, RetentionPolicy(**keep), now_s=NOW)  # type: ignore[arg-type]
     return [
         round((NOW - v.listed.snapshot.time_s) / DAY_S) for v in verdicts if v.is_kept and v.listed.snapshot is not None
     ]
@@ -71,7 +71,7 @@ def test_days_without_a_snapshot_do_not_count() -> None:
 
 
 def test_each_kept_one_says_why() -> None:
-    verdicts = plan_forget(DAILY, Keep(last=1, daily=1), now_s=NOW)
+    verdicts = plan_forget(DAILY, RetentionPolicy(last=1, daily=1), now_s=NOW)
     assert verdicts[-1].reasons == ("among the last 1", "the newest of day 2026-03-15")
 
 
@@ -84,13 +84,13 @@ def test_pins_the_last_verified_and_damaged_ones_stay() -> None:
         listed(NOW - 5 * DAY_S),
         listed(NOW - 4 * DAY_S),
     ]
-    reasons = [verdict.reasons for verdict in plan_forget(snapshots, Keep(last=1), now_s=NOW)]
+    reasons = [verdict.reasons for verdict in plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW)]
     assert [bool(each) for each in reasons] == [True, False, True, True, False, True]
 
 
 def test_the_last_snapshot_with_a_model_in_it_outlives_empty_ones() -> None:
     snapshots = [listed(NOW - days * DAY_S, empty=days < 3) for days in range(5, -1, -1)]
-    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW)
+    verdicts = plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW)
     assert [v.reasons for v in verdicts if v.is_kept] == [("the last one that is not empty",), ("among the last 1",)]
     assert verdicts[2].is_kept
 
@@ -103,14 +103,14 @@ def test_the_last_snapshot_stays_where_only_an_older_one_is_pinned_or_verified()
 
 def test_every_workspace_counts_for_itself() -> None:
     others = [listed(NOW - days * DAY_S, host="there") for days in (50, 49)]
-    verdicts = plan_forget([*others, *DAILY], Keep(last=1), now_s=NOW)
+    verdicts = plan_forget([*others, *DAILY], RetentionPolicy(last=1), now_s=NOW)
     assert [v.listed.id for v in verdicts if v.is_kept] == [others[1].id, DAILY[-1].id]
 
 
 def test_what_was_taken_before_a_restore_takes_no_place_of_a_latest() -> None:
     snapshots = [listed(NOW - 3), listed(NOW - 2), listed(NOW - 1, is_safety=True)]
-    assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == [False, True, True]
-    assert [v.is_kept for v in plan_forget(snapshots, Keep(within_s=0.5), now_s=NOW)] == [False, True, True]
+    assert [v.is_kept for v in plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW)] == [False, True, True]
+    assert [v.is_kept for v in plan_forget(snapshots, RetentionPolicy(within_s=0.5), now_s=NOW)] == [False, True, True]
 
 
 def test_a_workspace_that_moved_counts_as_one() -> None:
@@ -118,26 +118,26 @@ def test_a_workspace_that_moved_counts_as_one() -> None:
     for places, expected in ((was, [False, True]), ((), [True, True])):  # it may be a copy, where it does not say
         newer = listed(NOW - 1, workspace="/new", identity="i", was=places)
         snapshots = [listed(NOW - 2, workspace="/old", identity="i"), newer]
-        assert [v.is_kept for v in plan_forget(snapshots, Keep(last=1), now_s=NOW)] == expected
+        assert [v.is_kept for v in plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW)] == expected
 
 
 def test_what_a_wrong_clock_dated_in_the_future_stays_and_takes_no_place() -> None:
     snapshots = [listed(NOW - 2 * DAY_S), listed(NOW - DAY_S), listed(NOW + 60), listed(NOW + 900 * DAY_S)]
-    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW)
+    verdicts = plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW)
     assert [v.is_kept for v in verdicts] == [False, False, True, True]
     assert verdicts[-1].listed.id in verdicts[-1].reasons[0]
-    assert [v.is_kept for v in plan_forget(snapshots, Keep(daily=2), now_s=NOW)] == [False, True, True, True]
+    assert [v.is_kept for v in plan_forget(snapshots, RetentionPolicy(daily=2), now_s=NOW)] == [False, True, True, True]
 
 
 def test_of_two_of_the_same_time_the_one_that_is_the_latest_is_kept() -> None:
     twins = [listed(NOW - 1), listed(NOW - 1)]
     twins = [replace(twin, id=f"{twin.id}{n}") for n, twin in enumerate(twins)]
-    assert [v.is_kept for v in plan_forget(twins, Keep(last=1), now_s=NOW)] == [False, True]
+    assert [v.is_kept for v in plan_forget(twins, RetentionPolicy(last=1), now_s=NOW)] == [False, True]
 
 
 def test_nothing_to_keep_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="--keep-last"):
-        plan_forget(DAILY, Keep())
+        plan_forget(DAILY, RetentionPolicy())
     for bad in ("x", "-1", "1.5"):
         done = ws("forget", "--at", "b", f"--keep-last={bad}")
         assert (done.code, "--keep-last" in done.err) == (2, True)
@@ -146,7 +146,7 @@ def test_nothing_to_keep_is_a_mistake() -> None:
         assert (done.code, [remedy for remedy in remedies if remedy not in done.err]) == (2, []), done
 
 
-def of(days: float, *names: str, sha256: str = "", **more: Any) -> Listed:
+def of(days: float, *names: str, sha256: str = "", **more: Any) -> ListedSnapshot:
     """A snapshot with these files, so many days old."""
     files = tuple(File(path=name, mtime_ns=0, sha256=sha256 or name.ljust(64, "0")) for name in names)
     return listed(NOW - days * DAY_S, files=files, **more)
@@ -164,24 +164,24 @@ def test_within_counts_from_the_newest_snapshot_of_each_workspace_as_in_restic()
 
 def test_the_last_copy_of_a_model_stays_in_the_newest_snapshot_that_has_it_and_is_named() -> None:
     snapshots = [of(5, "model/a.pkl", "model/b.pkl"), of(4, "model/a.pkl", "model/b.pkl"), of(3, "model/a.pkl")]
-    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW)
+    verdicts = plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW)
     assert [v.is_kept for v in verdicts] == [False, True, True]
     assert verdicts[1].last_copies == ("model/b",)
     assert verdicts[1].reasons == ("the last copy of 'model/b'",)
-    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW, drop_last_copies=True)
+    verdicts = plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW, drop_last_copies=True)
     assert [(v.is_kept, v.last_copies) for v in verdicts] == [(False, ()), (False, ("model/b",)), (True, ())]
 
 
 def test_a_member_of_a_model_is_part_of_it_and_an_older_state_or_another_name_is_no_last_copy() -> None:
     whole = of(5, "model/m.pkl", "model/m.pkl.model")
-    assert plan_forget([whole, of(3, "model/m.pkl")], Keep(last=1), now_s=NOW)[0].last_copies == ("model/m",)
+    assert plan_forget([whole, of(3, "model/m.pkl")], RetentionPolicy(last=1), now_s=NOW)[0].last_copies == ("model/m",)
     assert kept([of(5, "model/m.pkl", sha256="1" * 64), of(3, "model/m.pkl", sha256="2" * 64)], last=1) == [3]
     assert kept([of(5, "model/old.pkl", sha256="1" * 64), of(3, "model/new.pkl", sha256="1" * 64)], last=1) == [3]
 
 
 def test_what_a_verify_found_damaged_is_no_copy() -> None:
     snapshots = [of(5, "model/m.pkl", sha256="1" * 64), of(3, "model/m.pkl", sha256="2" * 64)]
-    verdicts = plan_forget(snapshots, Keep(last=1), now_s=NOW, damaged={"2" * 64})
+    verdicts = plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW, damaged={"2" * 64})
     assert [v.is_kept for v in verdicts] == [True, True]
 
 
@@ -193,7 +193,7 @@ def test_another_workspaces_copy_is_none_of_this_one() -> None:
 def test_what_two_twins_took_in_one_turn_stays() -> None:
     twins = [listed(NOW - n, identity="i", turn=(1, f"{n}")) for n in (3, 2)]
     later = [listed(NOW - 1, identity="i", turn=(2, "x"))]
-    verdicts = plan_forget([*twins, *later], Keep(last=1), now_s=NOW)
+    verdicts = plan_forget([*twins, *later], RetentionPolicy(last=1), now_s=NOW)
     assert [v.is_kept for v in verdicts] == [True, True, True]
     assert "another workspace" in verdicts[0].reasons[0]
 
@@ -211,7 +211,7 @@ def test_forget_names_and_keeps_last_copies_and_drops_them_when_told_in_words(tm
         assert said in done.out, done
     done = ws("forget", *at, "--keep-last", "1", "--drop-last-copies")
     assert (done.code, "the last copy of 'checkpoints_dir/run/fold1', 'model/m'" in done.err) == (3, True), done
-    assert store.ids(place(tmp_path / "b")) == [old, new]
+    assert store.list_ids(place(tmp_path / "b")) == [old, new]
     done = ws("forget", *at, "--keep-last", "1", "--drop-last-copies", "--yes", "--json")
     assert done.json["forgotten"] == [old]
     assert done.json["snapshots"][0]["last_copies"] == ["checkpoints_dir/run/fold1", "model/m"]
@@ -232,7 +232,7 @@ def test_what_a_wipe_relied_on_stays_until_another_snapshot_of_this_workspace_ho
     for _ in range(2):
         assert ws("forget", *at, "--keep-last", "1", "--yes").code == 0
         assert ws("prune", *at).code == 0
-        assert relied_on in store.ids(place(tmp_path / "b"))
+        assert relied_on in store.list_ids(place(tmp_path / "b"))
     bring_back(root, tmp_path / "b", relied_on)
     assert content_of(root) == was
     take(root, tmp_path / "b")
@@ -244,18 +244,18 @@ def test_what_a_wipe_relied_on_stays_until_another_snapshot_of_this_workspace_ho
 def test_wipes_of_two_workspaces_or_a_pin_keep_a_snapshot_for_good(tmp_path: Path) -> None:
     root, taken = three(tmp_path)
     location = place(tmp_path / "b")
-    store.rely(location, taken[0], root, ["1" * 64])
-    store.rely(location, taken[0], root, ["2" * 64])
-    [relied] = [found.relied_on for found in store.snapshots(location) if found.id == taken[0]]
+    store.note_reliance(location, taken[0], root, ["1" * 64])
+    store.note_reliance(location, taken[0], root, ["2" * 64])
+    [relied] = [found.relied_on for found in store.list_snapshots(location) if found.id == taken[0]]
     assert relied is not None
     assert relied.contents == {"1" * 64, "2" * 64}
-    store.rely(location, taken[0], models(tmp_path / "other"), ["3" * 64])
-    assert store.snapshots(location)[0].pinned
-    store.rely(location, taken[0], root, ["1" * 64])
-    assert store.snapshots(location)[0].pinned
+    store.note_reliance(location, taken[0], models(tmp_path / "other"), ["3" * 64])
+    assert store.list_snapshots(location)[0].pinned
+    store.note_reliance(location, taken[0], root, ["1" * 64])
+    assert store.list_snapshots(location)[0].pinned
     (tmp_path / "b" / "snapshots" / f"{taken[1]}.json").unlink()
     with pytest.raises(RefusedError, match="is gone"):
-        store.rely(location, taken[1], root, ["1" * 64])
+        store.note_reliance(location, taken[1], root, ["1" * 64])
 
 
 def test_a_pin_that_comes_while_a_forget_removes_brings_the_snapshot_back(
@@ -263,7 +263,7 @@ def test_a_pin_that_comes_while_a_forget_removes_brings_the_snapshot_back(
 ) -> None:
     _, taken = three(tmp_path)
     location = place(tmp_path / "b")
-    verdicts = plan_forget(store.snapshots(location), Keep(last=1))
+    verdicts = plan_forget(store.list_snapshots(location), RetentionPolicy(last=1))
     removing = location.remove
 
     def remove(name: str) -> None:
@@ -273,7 +273,7 @@ def test_a_pin_that_comes_while_a_forget_removes_brings_the_snapshot_back(
 
     monkeypatch.setattr(location, "remove", remove)
     assert forget(location, verdicts) == [taken[1]]
-    assert store.load(location, taken[0]).id == taken[0]
+    assert store.load_snapshot(location, taken[0]).id == taken[0]
 
 
 def test_what_is_dated_in_the_future_is_not_the_latest_while_there_is_another(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_what_is_dated_in_the_future_is_not_the_latest_while_there_is_another(tm
     for command in ("restore-models", "diff"):
         done = ws(command, *at, "--json")
         assert (done.code, done.json["snapshot"]) == (0, newest), done
-        assert f"{short(ahead)} is dated in the future" in done.err
+        assert f"{short_id(ahead)} is dated in the future" in done.err
         assert "in the future" not in ws(command, *at, "--snapshot", ahead).err
     assert "dated in the future" in ws("snapshots", *at).out
     assert [row["dated_in_the_future"] for row in ws("snapshots", *at, "--json").json["snapshots"]] == [False, True]
@@ -310,7 +310,7 @@ def test_restore_names_models_that_only_an_older_snapshot_has(tmp_path: Path) ->
     for flags in ((), ("--dry-run",)):
         done = ws("restore-models", *at, *flags)
         for name in ("model/gone", "model/m"):
-            assert f"  {name}: --snapshot {short(older)} has it" in done.err, done
+            assert f"  {name}: --snapshot {short_id(older)} has it" in done.err, done
     lacking = ws("restore-models", *at, "--json").json["lacking"]
     assert lacking == [{"model": name, "snapshot": older} for name in ("model/gone", "model/m")]
     assert ws("restore-models", *at, "--snapshot", older, "--json").json["lacking"] == []
@@ -336,7 +336,7 @@ def test_prune_asks_by_name_for_what_is_pinned_or_verified_and_not_listed(folder
     location.leaves_out = manifest_name(taken[0])
     before = everything(tmp_path / "b" / "objects")
     for dry_run in (True, False):
-        with pytest.raises(RefusedError, match=short(taken[0])):
+        with pytest.raises(RefusedError, match=short_id(taken[0])):
             store.prune(location, dry_run=dry_run)
     assert everything(tmp_path / "b" / "objects") == before
     location.leaves_out = ""
@@ -348,14 +348,16 @@ def test_prune_asks_by_name_for_what_is_pinned_or_verified_and_not_listed(folder
 @settings(deadline=None)
 @given(
     ages=st.lists(st.floats(0, 1000), min_size=1, max_size=40, unique=True),
-    keep=st.builds(Keep, last=st.integers(0, 5), daily=st.integers(0, 5), within_s=st.floats(0, 1e7)),
+    keep=st.builds(RetentionPolicy, last=st.integers(0, 5), daily=st.integers(0, 5), within_s=st.floats(0, 1e7)),
 )
-def test_something_always_stays_and_more_to_keep_never_keeps_less(ages: list[float], keep: Keep) -> None:
+def test_something_always_stays_and_more_to_keep_never_keeps_less(ages: list[float], keep: RetentionPolicy) -> None:
     snapshots = [listed(NOW - days * DAY_S) for days in sorted(ages, reverse=True)]
-    if keep == Keep():
+    if keep == RetentionPolicy():
         return
     verdicts = plan_forget(snapshots, keep, now_s=NOW)
-    more = plan_forget(snapshots, Keep(last=keep.last + 1, daily=keep.daily + 1, within_s=keep.within_s + 1), now_s=NOW)
+    more = plan_forget(
+        snapshots, RetentionPolicy(last=keep.last + 1, daily=keep.daily + 1, within_s=keep.within_s + 1), now_s=NOW
+    )
     assert verdicts[-1].is_kept or not keep.last
     assert any(verdict.is_kept for verdict in verdicts)
     assert all(b.is_kept for a, b in zip(verdicts, more, strict=True) if a.is_kept and "only one" not in a.reasons[0])
@@ -377,7 +379,7 @@ def test_forget_asks_and_prune_frees_exactly_what_no_snapshot_names(tmp_path: Pa
     at = ("--workspace", root, "--at", tmp_path / "b")
     assert ws("forget", *at, "--keep-last", "1").code == 3  # no terminal, no --yes
     assert ws("forget", *at, "--keep-last", "1", "--dry-run").code == 0
-    assert store.ids(place(tmp_path / "b")) == taken
+    assert store.list_ids(place(tmp_path / "b")) == taken
     done = ws("forget", *at, "--keep-last", "1", "--yes", "--json")
     assert done.json["forgotten"] == taken[:2]
     before = everything(tmp_path / "b")
@@ -411,7 +413,7 @@ def test_the_snapshots_of_a_copied_workspace_count_for_themselves(tmp_path: Path
         take(root, tmp_path / "b")
     at = ("--workspace", root, "--at", tmp_path / "b")
     assert ws("forget", *at, "--keep-last", "1", "--yes").code == 0
-    assert own in store.ids(place(tmp_path / "b"))
+    assert own in store.list_ids(place(tmp_path / "b"))
     assert ws("restore-models", "--workspace", root, "--at", tmp_path / "b", "--json").json["snapshot"] != own
     assert ws("restore-models", "--workspace", copy, "--at", tmp_path / "b", "--json").json["snapshot"] == own
 
@@ -424,9 +426,9 @@ def test_a_pinned_snapshot_outlives_every_forget(tmp_path: Path) -> None:
         age(write(root / "model" / "m.pkl", size))
         take(root, tmp_path / "b")
     location = place(tmp_path / "b")
-    forget(location, plan_forget(store.snapshots(location), Keep(last=1)))
+    forget(location, plan_forget(store.list_snapshots(location), RetentionPolicy(last=1)))
     store.prune(location)
-    assert pinned in store.ids(location)
+    assert pinned in store.list_ids(location)
     bring_back(tmp_path / "out", tmp_path / "b", pinned)
     assert content_of(tmp_path / "out") == was
 
@@ -462,9 +464,9 @@ def test_what_a_forget_takes_while_others_read_is_no_damage(tmp_path: Path, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(location, "read", read)
-        assert [found.id for found in store.snapshots(location)] == taken[:2]
+        assert [found.id for found in store.list_snapshots(location)] == taken[:2]
         manifest.write_bytes(content)
-        assert store.found(location).id == taken[1]
+        assert store.find_snapshot(location).id == taken[1]
         manifest.write_bytes(content)
         assert verify(location).whole == taken[:2]
         manifest.write_bytes(content)
@@ -505,16 +507,16 @@ def test_prune_refuses_a_place_without_a_snapshot(tmp_path: Path) -> None:
 
 BACKING_UP = """
 import sys
-from vmaf_workspace.snapshot.locate import opened
-from vmaf_workspace.snapshot.store import taking
-with taking(opened(sys.argv[1]), "a backup"):
+from vmaf_workspace.snapshot.locate import open_location
+from vmaf_workspace.snapshot.store import announced_backup
+with announced_backup(open_location(sys.argv[1]), "a backup"):
     print("ready", flush=True)
     sys.stdin.read()
 """
 PRUNING = """
 import sys
-from vmaf_workspace.snapshot.locate import opened
-with opened(sys.argv[1]).announced("prune", "a prune"):
+from vmaf_workspace.snapshot.locate import open_location
+with open_location(sys.argv[1]).announced("prune", "a prune"):
     print("ready", flush=True)
     sys.stdin.readline()
 """

@@ -178,7 +178,7 @@ def test_nothing_to_wipe_and_twice_in_a_row(tmp_path: Path) -> None:
     for _ in range(2):
         done = ws("wipe-models", "--workspace", tmp_path / "other", "--without-snapshot", "--yes")
         assert done.code == 0
-    assert store.ids(place(tmp_path / "b")) == []
+    assert store.list_ids(place(tmp_path / "b")) == []
 
 
 def test_links_in_a_subdirectory_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_snapshot_in_a_read_only_place_will_do(tmp_path: Path) -> None:
 def test_no_prune_begins_while_the_models_go(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     take(root, tmp_path / "b")
-    with wipe.unpruned(place(tmp_path / "b")):
+    with wipe.holding_off_prune(place(tmp_path / "b")):
         done = ws("prune", "--workspace", root, "--at", tmp_path / "b")
         assert (done.code, "ws.wipe-models" in done.err) == (4, True), done
     assert ws("prune", "--workspace", root, "--at", tmp_path / "b").code == 0
@@ -332,7 +332,7 @@ def every_content_can_be_brought_back(root: Path, was: dict[str, bytes | str], t
     """What was there is in the workspace, or in a snapshot that is listed and whole."""
     location = place(root.parent / "b")
     known = {(path, content) for path, content in content_of(root).items()}
-    for n, snapshot in enumerate(store.ids(location)):
+    for n, snapshot in enumerate(store.list_ids(location)):
         bring_back(to / str(n), root.parent / "b", snapshot)
         known |= set(content_of(to / str(n)).items())
     assert set(was.items()) <= known
@@ -390,8 +390,10 @@ def test_every_task_that_sees_the_rests_of_a_wipe_says_whose_they_are(tmp_path: 
         for rest in RESTS if task != "doctor" else RESTS[:1]:
             assert rest in done.out + done.err, (task, done)
         assert "ws.wipe-models" in done.out + done.err, task
-    for snapshot in store.ids(place(tmp_path / "b")):
-        assert not [file.path for file in store.load(place(tmp_path / "b"), snapshot).files if REST in file.path]
+    for snapshot in store.list_ids(place(tmp_path / "b")):
+        assert not [
+            file.path for file in store.load_snapshot(place(tmp_path / "b"), snapshot).files if REST in file.path
+        ]
     dry = ws("wipe-models", *at(root), "--dry-run")
     assert (dry.code, all(rest in dry.out for rest in RESTS)) == (0, True), dry
 
@@ -441,7 +443,7 @@ def test_a_rest_that_no_snapshot_holds_stays_and_its_remedy_is_none_that_loses_i
 
 def test_rests_that_only_an_older_snapshot_holds_go_when_both_are_whole(tmp_path: Path) -> None:
     root = stopped(tmp_path)
-    older = store.ids(place(tmp_path / "b"))[0]
+    older = store.list_ids(place(tmp_path / "b"))[0]
     age(write(root / "model" / "new.pkl", 5))
     newer = take(root, tmp_path / "b").id
     done = ws(*WIPING, *at(root))

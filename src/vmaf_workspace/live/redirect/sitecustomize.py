@@ -81,10 +81,10 @@ def redirect(module: types.ModuleType, workspace: str) -> None:
     def moved(value: Any) -> Any:
         if isinstance(value, str):
             plain = os.path.normpath(value) if value else value
-            if below(plain, workspace):
+            if is_below(plain, workspace):
                 return value
             for old in olds:
-                if below(plain, old):
+                if is_below(plain, old):
                     return workspace + plain[len(old) :]
         elif isinstance(value, os.PathLike) and hasattr(value, "parts"):
             path = os.fspath(value)
@@ -129,12 +129,12 @@ def redirect(module: types.ModuleType, workspace: str) -> None:
             setattr(module, name, changed(value))
 
 
-def below(path: str, top: str) -> bool:
+def is_below(path: str, top: str) -> bool:
     """Whether *path* is *top* or lies in it, by name."""
     return path == top or path.startswith(top.rstrip(os.sep) + os.sep)
 
 
-def note(workspace: str, record: str) -> None:
+def record_made_scratch(workspace: str, record: str) -> None:
     """Write down what this Python makes right below the scratch of *workspace*: so a clean knows whose it was."""
     tops = [os.path.join(workspace, name, "") for name in ("workdir", "output")]
     tops += [os.path.join(os.path.realpath(top), "") for top in tops]
@@ -160,7 +160,7 @@ def note(workspace: str, record: str) -> None:
     sys.addaudithook(hook)
 
 
-def chain() -> None:
+def run_hidden_sitecustomize() -> None:
     """Run the `sitecustomize` that this one hides, as if it had been found."""
     here = os.path.dirname(os.path.abspath(__file__))
     rest = [place for place in sys.path if os.path.abspath(place) != here]
@@ -176,5 +176,5 @@ if __name__ == "sitecustomize":
     if os.environ.get("VMAF_WORKSPACE"):
         sys.meta_path.insert(0, Redirect(os.environ["VMAF_WORKSPACE"]))
         if os.environ.get("VMAF_WORKSPACE_MADE") and hasattr(sys, "addaudithook"):  # Python 3.8
-            note(os.environ["VMAF_WORKSPACE"], os.environ["VMAF_WORKSPACE_MADE"])
-    chain()
+            record_made_scratch(os.environ["VMAF_WORKSPACE"], os.environ["VMAF_WORKSPACE_MADE"])
+    run_hidden_sitecustomize()

@@ -21,12 +21,12 @@ from snapshot_trees import bring_back, content_of, damage, models, place, reforg
 from trees import age, everything, workspace, write, ws
 
 from vmaf_workspace.contract import MARKER
+from vmaf_workspace.disk.content import LARGE
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.snapshot import store
 from vmaf_workspace.snapshot.backup import NEWEST
-from vmaf_workspace.snapshot.local import LARGE
-from vmaf_workspace.snapshot.manifest import DamagedError, File, parse, short, written
+from vmaf_workspace.snapshot.manifest import DamagedError, File, new_manifest, parse_manifest, short_id
 from vmaf_workspace.snapshot.verify import Depth, verify
 
 
@@ -63,7 +63,7 @@ def test_the_second_backup_reads_nothing_and_stores_nothing(tmp_path: Path) -> N
     assert take(root, tmp_path / "b").read_files == 5
     again = take(root, tmp_path / "b")
     assert (again.read_files, again.stored_objects, again.files) == (0, 0, 5)
-    assert verify(place(tmp_path / "b")).whole == store.ids(place(tmp_path / "b"))
+    assert verify(place(tmp_path / "b")).whole == store.list_ids(place(tmp_path / "b"))
 
 
 def test_what_other_workspaces_back_up_to_the_same_place_makes_nothing_be_stored_again(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_file_of_equal_size_and_restored_mtime_is_read_again(tmp_path: Path) -
     path.write_bytes(b"y" * about.st_size)
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     take(root, tmp_path / "b")
-    found = store.load(place(tmp_path / "b"), store.find(place(tmp_path / "b")))
+    found = store.load_snapshot(place(tmp_path / "b"), store.find_id(place(tmp_path / "b")))
     assert {f.path: f.sha256 for f in found.files}["model/m.pkl"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -142,7 +142,7 @@ def test_a_truncated_manifest_is_named_by_verify_and_listed_as_damaged(tmp_path:
     ((what, problem),) = verify(place(tmp_path / "b")).problems
     assert taken.id in what
     assert "damaged" in problem
-    (listed,) = store.snapshots(place(tmp_path / "b"))
+    (listed,) = store.list_snapshots(place(tmp_path / "b"))
     assert listed.snapshot is None
     done = ws("verify", "--workspace", root, "--at", tmp_path / "b")
     assert done.code == 1
@@ -168,7 +168,7 @@ def test_an_id_can_be_copied_from_a_narrow_terminal(tmp_path: Path) -> None:
     taken = take(root, tmp_path / "b", note="before the long training on the big machine")
     arguments = ["-m", "vmaf_workspace.cli", "snapshots", "--at", str(tmp_path / "b")]
     screen = pexpect.run(shlex.join([sys.executable, *arguments]), dimensions=(50, 80)).decode()
-    assert f"{short(taken.id)} " in screen, screen
+    assert f"{short_id(taken.id)} " in screen, screen
 
 
 def test_large_files_and_other_file_systems_make_no_difference(tmp_path: Path) -> None:
@@ -199,8 +199,8 @@ def test_a_new_location_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_no_manifest_however_broken_is_more_than_refused(change: st.DataObject) -> None:
     files = [File(path=f"model/{n}", mtime_ns=n, size=n, mode=0o644, sha256=f"{n:064x}") for n in range(3)]
     files.append(File(path="model/l", mtime_ns=1, link="x"))
-    snapshot_id, content = written(time_s=0.0, owner=Owner(place=Place("h", "m", "/ws")), note="n", files=files)
-    assert parse(snapshot_id, content).files == tuple(sorted(files, key=lambda file: file.path))
+    snapshot_id, content = new_manifest(time_s=0.0, owner=Owner(place=Place("h", "m", "/ws")), note="n", files=files)
+    assert parse_manifest(snapshot_id, content).files == tuple(sorted(files, key=lambda file: file.path))
     data = json.loads(content)
     junk = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -214,10 +214,10 @@ def test_no_manifest_however_broken_is_more_than_refused(change: st.DataObject) 
         del target[key]
     broken = json.dumps(data).encode()
     with suppress(DamagedError, RefusedError):
-        parse(hashlib.sha256(broken).hexdigest(), broken)
+        parse_manifest(hashlib.sha256(broken).hexdigest(), broken)
     cut = content[: change.draw(st.integers(0, len(content) - 1))]
     with pytest.raises(DamagedError):
-        parse(snapshot_id, cut)
+        parse_manifest(snapshot_id, cut)
 
 
 NAMES = st.binary(min_size=1, max_size=40).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b".."))

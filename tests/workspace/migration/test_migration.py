@@ -165,7 +165,7 @@ from vmaf_workspace.migration.tree import Tree, read_tree
 about, fd = os.stat(sys.argv[1]), os.open(sys.argv[2], os.O_RDONLY)
 os.chown(fd, 1001, 1001)
 os.setgroups([2001]); os.setgid(1001); os.setuid(1001)
-copy.give(fd, about)
+copy.set_owner_and_mode(fd, about)
 now = os.fstat(fd)
 print(now.st_uid, now.st_gid, oct(now.st_mode))
 """
@@ -766,8 +766,8 @@ def test_a_backup_and_a_migrate_exclude_each_other(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.live.lock import staying
-with staying(Path(sys.argv[1]), moves=sys.argv[2:] == ["moves"]):
+from vmaf_workspace.live.lock import migration_lock
+with migration_lock(Path(sys.argv[1]), exclusive=sys.argv[2:] == ["moves"]):
     print("ready", flush=True)
     sys.stdin.read()
 """

@@ -10,11 +10,11 @@ import pytest
 from snapshot_trees import bring_back, content_of, models, object_of, place, take
 from trees import age, everything, in_a_mount_namespace, write, ws
 
+from vmaf_workspace.disk.content import LARGE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.snapshot import store
-from vmaf_workspace.snapshot.local import LARGE
-from vmaf_workspace.snapshot.location import FORMS
-from vmaf_workspace.snapshot.manifest import DamagedError, short
+from vmaf_workspace.snapshot.location import NAME_PATTERNS
+from vmaf_workspace.snapshot.manifest import DamagedError, short_id
 from vmaf_workspace.snapshot.verify import Depth, verify
 
 
@@ -135,7 +135,7 @@ def test_a_place_with_somebodys_files_in_our_folders_is_refused_before_anything_
         assert everything(at) == before
     if has_snapshot:  # reading goes on
         assert [what for what, _ in verify(place(at)).problems] == [name] * name.startswith("snapshots/")
-        bring_back(tmp_path / "out", at, short(taken))
+        bring_back(tmp_path / "out", at, short_id(taken))
         assert everything(at) == before
 
 
@@ -143,11 +143,11 @@ def test_a_place_with_somebodys_files_in_our_folders_is_refused_before_anything_
 def test_what_systems_put_beside_files_stops_no_backup_and_stays(name: str, tmp_path: Path) -> None:
     root, at = models(tmp_path / "ws"), tmp_path / "b"
     take(root, at)
-    for folder in FORMS:
+    for folder in NAME_PATTERNS:
         age(write(at / folder / name), 1e6)
     take(root, at)
     store.prune(place(at))
-    assert all((at / folder / name).exists() for folder in FORMS)
+    assert all((at / folder / name).exists() for folder in NAME_PATTERNS)
 
 
 @pytest.mark.parametrize("name", [*FOREIGN, "thesis.tex", "../x", "objects/aa/" + "ab" * 32, "snapshots/"])
@@ -167,10 +167,10 @@ def test_a_url_of_a_directory_is_that_directory(url: str, tmp_path: Path) -> Non
     with pytest.raises(RefusedError, match="inside the workspace"):
         take(root, url.format(root / "workdir" / "b"))
     take(root, url.format(tmp_path / "b"))
-    assert len(store.ids(place(tmp_path / "b"))) == 1
+    assert len(store.list_ids(place(tmp_path / "b"))) == 1
 
 
-@pytest.mark.parametrize("folder", sorted(FORMS))
+@pytest.mark.parametrize("folder", sorted(NAME_PATTERNS))
 def test_a_folder_of_the_location_that_leads_into_the_workspace_is_refused(folder: str, tmp_path: Path) -> None:
     root, at = models(tmp_path / "ws"), tmp_path / "b"
     (root / "model" / "inner").mkdir()

@@ -13,7 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vmaf_workspace.disk.atomic import read_whole, write_whole
+from vmaf_workspace.disk.atomic import write_atomically
+from vmaf_workspace.disk.json_file import read_object
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Place
 from vmaf_workspace.locate import user_directory
@@ -24,19 +25,14 @@ Seen = tuple[int, ...]  # a signature without its device, whose number may be an
 RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
 
 
-def is_same(seen: Seen, now: Signature) -> bool:
-    """Whether a file is as it was seen last."""
-    return seen == now[:-1]
-
-
 def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
     """What each file looked like, and its hash, by path; empty where nothing is known."""
     try:
-        data = json.loads(read_whole(_file(root, url)))
-        if data["version"] != VERSION:
+        data = read_object(_file(root, url))
+        if data.get("version") != VERSION:
             return {}
         return {path: (tuple(seen), str(sha256)) for path, (seen, sha256) in data["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WorkspaceError):
+    except (ValueError, KeyError, TypeError, AttributeError, WorkspaceError):
         return {}
 
 
@@ -47,7 +43,7 @@ def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None
     with suppress(OSError, WorkspaceError):
         path = _file(root, url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({"version": VERSION, "files": kept}).encode())
+        write_atomically(path, json.dumps({"version": VERSION, "files": kept}).encode())
 
 
 def _file(root: Path, url: str) -> Path:

@@ -19,11 +19,12 @@ import pytest
 from snapshot_trees import bring_back, content_of, models, place, take
 from trees import age, in_a_mount_namespace, process, write, ws
 
+from vmaf_workspace.disk.content import LARGE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
-from vmaf_workspace.snapshot import local, remote, store
-from vmaf_workspace.snapshot.location import FORMS
+from vmaf_workspace.snapshot import remote, store
+from vmaf_workspace.snapshot.location import NAME_PATTERNS
 from vmaf_workspace.snapshot.manifest import STAGING, object_name
-from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
+from vmaf_workspace.snapshot.retention import RetentionPolicy, forget, plan_forget
 from vmaf_workspace.snapshot.staging import finish_interrupted
 from vmaf_workspace.snapshot.verify import verify
 
@@ -147,13 +148,13 @@ def url(request: pytest.FixtureRequest) -> str:
 def test_the_whole_way_by_url(url: str, tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     write(root / "model" / os.fsdecode(b"odd\n\xff.pkl"), 3)
-    age(write(root / "model" / "large", local.LARGE + 1))
+    age(write(root / "model" / "large", LARGE + 1))
     (root / "model" / "link").symlink_to("m.pkl")
     first = take(root, url, note="the first", pin=True)
     assert take(root, url).stored_objects == 0
     location = place(url)
     assert verify(location).problems == []
-    listed = store.snapshots(location)
+    listed = store.list_snapshots(location)
     assert [(each.pinned, each.verified) for each in listed] == [(True, True), (False, True)]
     was = content_of(root)
     bring_back(tmp_path / "out", url, first.id)
@@ -165,7 +166,7 @@ def test_the_whole_way_by_url(url: str, tmp_path: Path) -> None:
 
 def test_damage_is_named_and_refused(url: str, tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
-    snapshot = store.load(place(url), take(root, url).id)
+    snapshot = store.load_snapshot(place(url), take(root, url).id)
     location = place(url)
     sha256 = next(file.sha256 for file in snapshot.files if file.path == "model/m.pkl.model")
     location.write(object_name(sha256), b"y" * 10)
@@ -192,7 +193,7 @@ def test_forget_and_prune_spare_what_may_be_too_fresh_to_tell(
     age(write(root / "model" / "m.pkl", 20))
     take(root, url)
     location = place(url)
-    assert len(forget(location, plan_forget(store.snapshots(location), Keep(last=1)))) == 1
+    assert len(forget(location, plan_forget(store.list_snapshots(location), RetentionPolicy(last=1)))) == 1
     pruned = store.prune(location)
     assert (pruned.objects, pruned.kept_fresh) == (0, 1)
     monkeypatch.setattr(location, "settle_s", 0.0)
@@ -207,7 +208,7 @@ def test_two_prunes_at_once_free_each_object_once(url: str, tmp_path: Path, monk
     age(write(root / "model" / "m.pkl", 20))
     take(root, url)
     location, other = place(url), place(url)
-    forget(location, plan_forget(store.snapshots(location), Keep(last=1)))
+    forget(location, plan_forget(store.list_snapshots(location), RetentionPolicy(last=1)))
     for each in (location, other):
         monkeypatch.setattr(each, "settle_s", -1.0)
     listing = location.sizes
@@ -224,7 +225,10 @@ def test_two_prunes_at_once_free_each_object_once(url: str, tmp_path: Path, monk
 
 def test_a_prune_knows_of_a_backup_on_another_machine(url: str, tmp_path: Path) -> None:
     take(models(tmp_path / "ws"), url)
-    with store.taking(place(url), "a backup elsewhere"), pytest.raises(WorkspaceError, match="while a backup runs"):
+    with (
+        store.announced_backup(place(url), "a backup elsewhere"),
+        pytest.raises(WorkspaceError, match="while a backup runs"),
+    ):
         store.prune(place(url))
     assert store.prune(place(url)).objects == 0
 
@@ -283,9 +287,9 @@ def test_an_upload_that_dies_leaves_no_snapshot_and_the_next_backup_is_whole(
             assert url in lines[0]
         faulty.die_at_put = 0
         location = place(url)
-        assert kept in store.ids(location)
+        assert kept in store.list_ids(location)
         assert verify(location).problems == []
-        if len(store.ids(location)) > 1:
+        if len(store.list_ids(location)) > 1:
             break
     else:
         take(root, url)
@@ -302,22 +306,22 @@ def test_a_connection_that_is_cut_once_is_tried_again(s3: tuple[Faulty, str], tm
         take(root, url)
         faulty.cut_at_put = 0
         assert verify(place(url)).problems == []
-    assert len(store.ids(place(url))) == 3
+    assert len(store.list_ids(place(url))) == 3
 
 
 def test_a_listing_that_lags_costs_a_second_look_and_never_a_file(s3: tuple[Faulty, str], tmp_path: Path) -> None:
     faulty, url = s3
     root = models(tmp_path / "ws")
     faulty.lag = True
-    assert store.ids(place(url)) == []
+    assert store.list_ids(place(url)) == []
     take(root, url)
     age(write(root / "model" / "m.pkl", 30))
     take(root, url)
-    assert store.ids(place(url)) == []  # nobody sees them yet
+    assert store.list_ids(place(url)) == []  # nobody sees them yet
     with pytest.raises(RefusedError, match="no snapshot"):
         store.prune(place(url))
     faulty.lag = False
-    assert len(store.ids(place(url))) == 2
+    assert len(store.list_ids(place(url))) == 2
     assert verify(place(url)).problems == []
 
 
@@ -337,7 +341,7 @@ def test_an_orphan_that_a_backup_uses_again_is_too_young_for_a_prune_that_has_no
     was_s = location.age_s(orphan)
     take(root, url)
     assert location.age_s(orphan) < was_s
-    assert kept in store.ids(location)
+    assert kept in store.list_ids(location)
 
 
 def test_a_large_file_that_changes_while_it_is_stored_leaves_no_object_of_another_content(
@@ -345,7 +349,7 @@ def test_a_large_file_that_changes_while_it_is_stored_leaves_no_object_of_anothe
 ) -> None:
     root = models(tmp_path / "ws")
     path = root / "model" / "large"
-    old, new = (letter * (local.LARGE + 1) for letter in (b"o", b"n"))
+    old, new = (letter * (LARGE + 1) for letter in (b"o", b"n"))
     age(write(path)).write_bytes(old)
     age(path)
     location = place(url)
@@ -393,7 +397,7 @@ def test_somebodys_files_in_our_folders_of_a_bucket_stay(
         with pytest.raises(RefusedError, match=f"{name}|there is no snapshot in"):
             call()
         assert place(url).sizes("") == before
-    place(url).others("backup")
+    place(url).others_at_work("backup")
     with pytest.raises(RefusedError, match="no name of ours"):
         place(url).remove(name)
     assert name in place(url).sizes("")
@@ -414,8 +418,8 @@ def test_a_listing_that_is_refused_is_an_error_and_nothing_is_taken_for_empty(
     before = place(url).sizes("")
     faulty.refused = lambda request: status if f"prefix=vmaf/{folder}/" in request else 0
     calls: dict[str, Callable[[], object]] = {
-        "snapshots": lambda: store.snapshots(place(url)),
-        "forget": lambda: forget(place(url), plan_forget(store.snapshots(place(url)), Keep(last=1))),
+        "snapshots": lambda: store.list_snapshots(place(url)),
+        "forget": lambda: forget(place(url), plan_forget(store.list_snapshots(place(url)), RetentionPolicy(last=1))),
         "prune": lambda: store.prune(place(url)),
         "backup": lambda: take(root, url),
     }
@@ -434,12 +438,16 @@ def test_a_policy_that_allows_our_prefix_alone_is_enough(s3: tuple[Faulty, str],
     def narrow(request: str) -> int:
         if "list-type" in request:
             return 0 if "prefix=vmaf/" in request else 403
-        return 403 if request.startswith("HEAD") and request.endswith(tuple(f"/{folder}?" for folder in FORMS)) else 0
+        return (
+            403
+            if request.startswith("HEAD") and request.endswith(tuple(f"/{folder}?" for folder in NAME_PATTERNS))
+            else 0
+        )
 
     faulty.refused = narrow
     root = models(tmp_path / "ws")
     taken = take(root, url)
-    assert [listed.id for listed in store.snapshots(place(url))] == [taken.id]
+    assert [listed.id for listed in store.list_snapshots(place(url))] == [taken.id]
     assert verify(place(url)).whole == [taken.id]
     take(root, url)
     store.prune(place(url))
@@ -453,7 +461,7 @@ def test_a_listing_that_leaves_a_pinned_snapshot_out_frees_nothing(
     root = models(tmp_path / "ws")
     first = take(root, url)
     faulty.lag = True
-    assert store.ids(place(url)) == [first.id]
+    assert store.list_ids(place(url)) == [first.id]
     faulty.lag = False
     age(write(root / "model" / "m.pkl", 30))
     second = take(root, url, pin=True)
@@ -467,7 +475,7 @@ def test_a_listing_that_leaves_a_pinned_snapshot_out_frees_nothing(
 def test_a_listing_that_shows_what_is_gone_is_not_believed(s3: tuple[Faulty, str], tmp_path: Path) -> None:
     faulty, url = s3
     root = models(tmp_path / "ws")
-    snapshot = store.load(place(url), take(root, url).id)
+    snapshot = store.load_snapshot(place(url), take(root, url).id)
     faulty.lag = True
     location = place(url)
     assert len(location.sizes("objects")) == 5
@@ -532,8 +540,8 @@ sys.path.insert(0, sys.argv[1])
 from snapshot_trees import bring_back, place, take
 from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.snapshot import remote
-from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
-from vmaf_workspace.snapshot.store import prune, snapshots
+from vmaf_workspace.snapshot.retention import RetentionPolicy, forget, plan_forget
+from vmaf_workspace.snapshot.store import prune, list_snapshots
 
 def backup(root, url, snapshot):
     take(root, url, pin=True)
@@ -543,7 +551,7 @@ def restore(root, url, snapshot):
 
 def tidy(root, url, snapshot):
     remote.SETTLED_S = remote.Remote.settle_s = -1.0
-    forget(place(url), plan_forget(snapshots(place(url)), Keep(last=1)))
+    forget(place(url), plan_forget(list_snapshots(place(url)), RetentionPolicy(last=1)))
     prune(place(url))
 
 def wipe(root, url, snapshot):
@@ -601,7 +609,7 @@ def test_killed_at_every_request_that_writes_nothing_is_lost(
             status = int(child.stdout.readline())
             faulty.victim = 0
             assert status in (0, -signal.SIGKILL), (n, status)
-            if store.ids(place(url)):
+            if store.list_ids(place(url)):
                 assert verify(place(url)).problems == [], n
             finish_interrupted(root, "a test")
             now = {path: content for path, content in content_of(root).items() if STAGING not in path}
@@ -610,16 +618,16 @@ def test_killed_at_every_request_that_writes_nothing_is_lost(
                 bring_back(root, url)
             elif operation == "restore":
                 assert now in (old, new), n
-                held = [{f.path for f in store.load(place(url), i).files} for i in store.ids(place(url))]
+                held = [{f.path for f in store.load_snapshot(place(url), i).files} for i in store.list_ids(place(url))]
                 assert now == new or len(held) == 2, n
                 bring_back(root, url, first, overwrite=True)
             elif operation == "tidy":
                 assert now == new
             assert content_of(root) == (new if operation == "tidy" else old), n
             take(root, url)  # the next one finishes the job
-            forget(place(url), plan_forget(store.snapshots(place(url)), Keep(last=1)))
+            forget(place(url), plan_forget(store.list_snapshots(place(url)), RetentionPolicy(last=1)))
             store.prune(place(url))
-            named = {name for i in store.ids(place(url)) for name in store.load(place(url), i).objects}
+            named = {name for i in store.list_ids(place(url)) for name in store.load_snapshot(place(url), i).objects}
             assert {name.rpartition("/")[2] for name in place(url).sizes("objects")} == named, n
             assert place(url).sizes("running") == {}, n
             bring_back(tmp_path / f"{n}-out", url)

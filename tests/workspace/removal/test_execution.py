@@ -16,8 +16,8 @@ import pytest
 from trees import age, clean, ended_run, everything, left, live_run, process, python, run, stored, workspace, write, ws
 
 from vmaf_workspace.contract import KEPT_NAMES, SUBDIRS
-from vmaf_workspace.disk.unlink import ASIDE
-from vmaf_workspace.disk.workers import Children, is_single_threaded
+from vmaf_workspace.disk.unlink import TRASH
+from vmaf_workspace.disk.workers import WorkerPool, is_single_threaded
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.removal.candidates import Selection, plan_clean, plan_purge
 from vmaf_workspace.removal.execution import execute
@@ -108,7 +108,7 @@ def test_killed_half_way_what_was_not_begun_is_whole_and_what_was_is_hidden(tmp_
             write(root / "workdir" / f"run{number}" / name, 10)
         age(root / "workdir" / f"run{number}")
     assert killed_at(9, tmp_path / "steps", "clean-scratch", "--workspace", root).returncode == -signal.SIGKILL
-    visible = [name for name in left(root) if not name.startswith(ASIDE)]
+    visible = [name for name in left(root) if not name.startswith(TRASH)]
     assert 0 < len(visible) < 6 or len(left(root)) > len(visible)
     for name in visible:
         assert sorted(os.listdir(root / "workdir" / name)) == ["a", "b", "c"]
@@ -135,11 +135,11 @@ def is_alive(pid: int) -> bool:
 def test_children_of_a_killed_parent_end_soon() -> None:
     code = """
 import os, sys, time
-from vmaf_workspace.disk.workers import Children
+from vmaf_workspace.disk.workers import WorkerPool
 def work(job):
     time.sleep(0.05)
     os.write(1, b"%d\\n" % os.getpid())
-with Children(list(range(1000)), work, at_most=4) as children:
+with WorkerPool(list(range(1000)), work, at_most=4) as children:
     os.write(1, b"ready\\n")
     for _ in children:
         pass
@@ -163,20 +163,20 @@ with Children(list(range(1000)), work, at_most=4) as children:
 
 def in_children(code: str) -> str:
     """Run *code* where no thread forbids to fork, as the console script does."""
-    done = python("import os, sys, signal\nfrom vmaf_workspace.disk.workers import Children\n" + code)
+    done = python("import os, sys, signal\nfrom vmaf_workspace.disk.workers import WorkerPool\n" + code)
     assert done.code == 0, done.err
     return done.out
 
 
 def test_each_job_comes_back_once_with_its_index() -> None:
-    out = in_children("print(sorted(Children(list('abcdefg'), str.upper, at_most=3)))")
+    out = in_children("print(sorted(WorkerPool(list('abcdefg'), str.upper, at_most=3)))")
     assert out == str([(i, c) for i, c in enumerate("ABCDEFG")]) + "\n"
-    assert in_children("print(list(Children([], str.upper, at_most=3)))") == "[]\n"
+    assert in_children("print(list(WorkerPool([], str.upper, at_most=3)))") == "[]\n"
 
 
 def test_bytes_that_are_no_utf8_and_long_results_survive_the_pipe() -> None:
     out = in_children(
-        "print([r == chr(0xdcff) * 300000 for _, r in Children([1, 2], lambda j: chr(0xdcff) * 300000, at_most=2)])"
+        "print([r == chr(0xdcff) * 300000 for _, r in WorkerPool([1, 2], lambda j: chr(0xdcff) * 300000, at_most=2)])"
     )
     assert out == "[True, True]\n"
 
@@ -188,7 +188,7 @@ def work(job):
     if job == 2:
         {death}
     return job
-print(sorted(Children([0, 1, 2, 3, 4, 5], work, at_most=2), key=str))
+print(sorted(WorkerPool([0, 1, 2, 3, 4, 5], work, at_most=2), key=str))
 """
     assert in_children(code) == str([(0, 0), (1, 1), (2, None), (3, 3), (4, None), (5, 5)]) + "\n"
 
@@ -203,7 +203,7 @@ def work(error):
 files = [OSError(28, "No space left", "/a b"), FileNotFoundError(2, "gone", "/x")]
 for error in [*files, RefusedError("no"), DamagedError("cut")]:
     try:
-        list(Children([error] * 3, work, at_most=2, may_fork={may_fork}))
+        list(WorkerPool([error] * 3, work, at_most=2, may_fork={may_fork}))
     except (OSError, RefusedError, DamagedError) as raised:
         print(type(raised) is type(error), str(raised) == str(error), getattr(raised, "filename", None))
 """
@@ -211,7 +211,7 @@ for error in [*files, RefusedError("no"), DamagedError("cut")]:
 
 
 def test_work_that_may_not_be_forked_stays_in_its_process() -> None:
-    code = "print({pid == os.getpid() for _, pid in Children([1, 2], lambda _: os.getpid(), at_most=2, may_fork=%s)})"
+    code = "print({pid == os.getpid() for _, pid in WorkerPool([1, 2], lambda _: os.getpid(), at_most=2, may_fork=%s)})"
     assert [in_children(code % may) for may in (True, False)] == ["{False}\n", "{True}\n"]
 
 
@@ -247,7 +247,7 @@ def test_leaving_early_ends_the_children() -> None:
         """
 import time
 pids = []
-with Children([1, 2], lambda job: time.sleep(60), at_most=2) as children:
+with WorkerPool([1, 2], lambda job: time.sleep(60), at_most=2) as children:
     pids = list(children._children.values())
 print(len(pids), [os.path.exists(f"/proc/{pid}") for pid in pids])
 """
@@ -263,7 +263,7 @@ def test_where_threads_run_threads_do_the_work_and_no_fork_is_made(recwarn: pyte
     thread.start()
     try:
         assert not is_single_threaded()
-        pids = {pid for _, pid in Children([1, 2, 3], lambda _: os.getpid(), at_most=2)}
+        pids = {pid for _, pid in WorkerPool([1, 2, 3], lambda _: os.getpid(), at_most=2)}
     finally:
         stop.set()
         thread.join()
@@ -330,7 +330,7 @@ def test_what_went_since_the_plan_is_no_failure(root: Path) -> None:
 
 
 def test_a_rest_that_its_own_run_is_removing_since_the_plan_goes_all_the_same(root: Path) -> None:
-    rest = root / "workdir" / f"{ASIDE}of-a-run"
+    rest = root / "workdir" / f"{TRASH}of-a-run"
     write(rest / "gone" / "frames.yuv", 10)
     write(rest / "frames.yuv", 100)
     plan = plan_clean(root)
@@ -397,8 +397,8 @@ def test_while_another_cleans_the_second_ends_with_4_and_names_it(root: Path) ->
     code = """
 import sys
 from pathlib import Path
-from vmaf_workspace.live.lock import only_cleaner
-with only_cleaner(Path(sys.argv[1]), "clean-scratch"):
+from vmaf_workspace.live.lock import removal_lock
+with removal_lock(Path(sys.argv[1]), "clean-scratch"):
     print("ready", flush=True)
     sys.stdin.read()
 """

@@ -20,7 +20,7 @@ from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 from vmaf_workspace.snapshot import backup as backup_module
 from vmaf_workspace.snapshot import staging, store
-from vmaf_workspace.snapshot.manifest import short
+from vmaf_workspace.snapshot.manifest import short_id
 from vmaf_workspace.snapshot.tree import signature
 from vmaf_workspace.snapshot.verify import Depth, verify
 
@@ -127,7 +127,7 @@ def test_a_file_that_cannot_be_read_fails_the_backup(tmp_path: Path) -> None:
     cli = [*prefix, sys.executable, "-m", "vmaf_workspace.cli"]
     done = run([*cli, "backup-models", "--workspace", root, "--at", tmp_path / "b"])
     assert (done.code, "m.pkl" in done.err) == (1, True)
-    assert store.ids(place(tmp_path / "b")) == []
+    assert store.list_ids(place(tmp_path / "b")) == []
 
 
 @pytest.mark.parametrize("which", ["model/m.pkl", "model_param/tuned"])
@@ -167,7 +167,7 @@ sys.exit(main(sys.argv[1:]))
     done = python(code, command, "--workspace", root, "--at", at)
     assert (done.code, "was killed" in done.err) == (1, True), done
     assert content_of(root) == before
-    assert len(store.ids(place(at))) == (command == "restore-models")
+    assert len(store.list_ids(place(at))) == (command == "restore-models")
 
 
 def test_two_backups_and_a_prune_at_once(tmp_path: Path) -> None:
@@ -196,13 +196,13 @@ def test_two_backups_and_a_prune_at_once(tmp_path: Path) -> None:
         assert [code for _, code in ends[:2]] == [0, 0], ends
         assert ends[2][1] in ((0, 4) if attempt else (0, 3, 4)), ends  # 3: it came before the first snapshot
         assert verify(place(at)).problems == []
-    assert len(store.ids(place(at))) == 8
+    assert len(store.list_ids(place(at))) == 8
 
 
 LOCKED_WRITER = """
 import os, sys, time
 from pathlib import Path
-from vmaf_workspace.groups import writing
+from vmaf_workspace.groups import model_lock
 model, n = Path(sys.argv[1]), 0
 long_ago = 1_700_000_000
 def put(name):
@@ -212,7 +212,7 @@ def put(name):
     part.rename(model / name)
 while True:
     n += 1
-    with writing(model):
+    with model_lock(model):
         for name in ("m.pkl", "m.pkl.model", "m.json"):
             put(name)
             time.sleep(0.01)
@@ -220,7 +220,7 @@ while True:
         print("ready", flush=True)
     time.sleep(0.05)
 """
-UNLOCKED_WRITER = LOCKED_WRITER.replace("    with writing(model):", "    if True:").replace(
+UNLOCKED_WRITER = LOCKED_WRITER.replace("    with model_lock(model):", "    if True:").replace(
     "os.utime(part, (long_ago, long_ago + n))", "pass"
 )
 
@@ -234,7 +234,7 @@ def test_a_group_is_taken_before_or_after_it_is_written_never_in_between(writer:
             ids.append(take(root, tmp_path / "b").id)
     location = place(tmp_path / "b")
     for snapshot_id in ids:
-        files = {file.path: file.sha256 for file in store.load(location, snapshot_id).files}
+        files = {file.path: file.sha256 for file in store.load_snapshot(location, snapshot_id).files}
         assert len({files[f"model/{name}"] for name in ("m.pkl", "m.pkl.model", "m.json")}) == 1
 
 
@@ -246,7 +246,7 @@ def test_a_writer_that_never_ends_is_an_error_that_names_the_group(
     code = LOCKED_WRITER.replace("time.sleep(0.01)", "print('ready', flush=True); time.sleep(60)")
     with process(code, root / "model"), pytest.raises(InUseError, match="model/m"):
         take(root, tmp_path / "b")
-    assert store.ids(place(tmp_path / "b")) == []
+    assert store.list_ids(place(tmp_path / "b")) == []
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ print(err)
         tmp_path / "tmp",
         tmp_path / "b",
     )
-    assert done.out.startswith(f"1 []\nverify: no space left to restore snapshot {short(taken.id)} into"), done
+    assert done.out.startswith(f"1 []\nverify: no space left to restore snapshot {short_id(taken.id)} into"), done
     assert "set TMPDIR" in done.out
 
 
@@ -365,7 +365,7 @@ def test_a_workspace_that_goes_away_during_a_backup_is_not_taken_for_an_empty_on
 
     with pytest.raises(InUseError, match="moved, removed or replaced"):
         take(root, at, progress=moves)
-    assert len(store.ids(place(at))) == 1
+    assert len(store.list_ids(place(at))) == 1
 
 
 def test_a_model_that_goes_during_a_backup_is_looked_for_once_more(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_no_empty_snapshot_becomes_the_latest_when_all_models_are_gone(tmp_path:
         (root / subdir).mkdir()
     done = ws("backup-models", "--workspace", root, "--at", at)
     assert (done.code, "ws.restore-models" in done.err, "5 files" in done.err) == (3, True, True), done
-    assert store.ids(place(at)) == [taken]
+    assert store.list_ids(place(at)) == [taken]
     assert ws("restore-models", "--workspace", root, "--at", at).code == 0
 
 
@@ -398,17 +398,17 @@ def test_a_backup_stores_again_what_a_verify_found_damaged(tmp_path: Path) -> No
     time.sleep(2.1)  # so that the next backup would read nothing
     ids = [take(root, at).id, take(root, at).id]
     verify(place(at))
-    assert [listed.verified for listed in store.snapshots(place(at))] == [True, True]
+    assert [listed.verified for listed in store.list_snapshots(place(at))] == [True, True]
     found = object_of(at, root / "model" / "m.pkl.model")
     found.chmod(0o644)
     found.write_bytes(b"y" * 10)
     assert verify(place(at), ids).whole == []
-    assert [listed.verified for listed in store.snapshots(place(at))] == [False, False]
-    assert store.marked(place(at), "damaged") == {found.name}
+    assert [listed.verified for listed in store.list_snapshots(place(at))] == [False, False]
+    assert store.noted_names(place(at), "damaged") == {found.name}
     taken = take(root, at)
     assert (taken.read_files, taken.stored_objects) == (1, 1)
     assert len(verify(place(at)).whole) == 3
-    assert store.marked(place(at), "damaged") == set()
+    assert store.noted_names(place(at), "damaged") == set()
     assert take(root, at).read_files == 0
 
 
@@ -451,25 +451,25 @@ def test_an_object_that_was_repaired_by_hand_is_no_longer_noted_as_damaged(tmp_p
     assert len(verify(place(at)).problems) == 1
     found.write_bytes((root / "model" / "m.pkl").read_bytes())
     assert verify(place(at)).problems == []
-    assert store.marked(place(at), "damaged") == set()
+    assert store.noted_names(place(at), "damaged") == set()
 
 
 def interrupted(root: Path) -> None:
     """A restore that put `m.pkl` into its place and was killed before `m.pkl.model`."""
     token = "0" * 15 + "1"
     steps: list[dict[str, Any]] = []
-    os.mkdir(staging.staging(str(root / "model"), token))
+    os.mkdir(staging.staging_directory(str(root / "model"), token))
     for n, name in enumerate(("m.pkl", "m.pkl.model")):
         path = root / "model" / name
         content = b"restored " + name.encode()
-        staged = Path(staging.staging(str(root / "model"), token), str(n))
+        staged = Path(staging.staging_directory(str(root / "model"), token), str(n))
         staged.write_bytes(content)
         age(staged)
         was = signature(path.lstat())
         about = {"path": f"model/{name}", "staged": str(n), "was": was, "sha256": hashlib.sha256(content).hexdigest()}
         steps.append(about)
     staging.write_journal(root, {"token": token, "steps": steps}, flush=False)
-    Path(staging.staging(str(root / "model"), token), "0").rename(root / "model" / "m.pkl")
+    Path(staging.staging_directory(str(root / "model"), token), "0").rename(root / "model" / "m.pkl")
 
 
 def test_a_model_that_a_restore_left_half_way_during_a_backup_is_taken_whole(tmp_path: Path) -> None:

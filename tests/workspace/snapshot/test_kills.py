@@ -20,8 +20,8 @@ from snapshot_trees import bring_back, content_of, models, place, take
 from trees import age, write
 from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.snapshot.restore import plan_restore
-from vmaf_workspace.snapshot.retention import Keep, forget, plan_forget
-from vmaf_workspace.snapshot.store import find, ids, load, prune, snapshots
+from vmaf_workspace.snapshot.retention import RetentionPolicy, forget, plan_forget
+from vmaf_workspace.snapshot.store import find_id, list_ids, load_snapshot, prune, list_snapshots
 from vmaf_workspace.snapshot.staging import finish_interrupted
 from vmaf_workspace.snapshot.verify import verify
 from vmaf_workspace.snapshot.wipe import plan_wipe
@@ -85,7 +85,7 @@ def every_kill(prepare, operation, check):
             return
 
 def everything_listed_verifies():
-    if ids(place(AT)):
+    if list_ids(place(AT)):
         found = verify(place(AT))
         assert found.problems == [], found.problems
 
@@ -140,7 +140,8 @@ def check():
     group = {path: content for path, content in now.items() if path.startswith("model/m.")}
     assert group in [{p: c for p, c in each.items() if p.startswith("model/m.")} for each in (old, new)], sorted(group)
     if {path: content for path, content in now.items() if ".vmaf-restore-" not in path} != new:
-        held = [i for i in ids(place(AT)) if plan_restore(TOP / "nowhere", load(place(AT), i)).apparent_bytes]
+        there = (load_snapshot(place(AT), i) for i in list_ids(place(AT)))
+        held = [snapshot.id for snapshot in there if plan_restore(TOP / "nowhere", snapshot).apparent_bytes]
         assert len(held) > 1, "what was replaced is in a safety snapshot"
     bring_back(ROOT, AT, prepare.id, overwrite=True)
     assert content_of(ROOT) == old
@@ -160,7 +161,7 @@ def prepare():
         take(ROOT, AT)
 
 def operation():
-    forget(place(AT), plan_forget(snapshots(place(AT)), Keep(last=1)))
+    forget(place(AT), plan_forget(list_snapshots(place(AT)), RetentionPolicy(last=1)))
     prune(place(AT))
 
 def check():
@@ -168,7 +169,7 @@ def check():
     operation()
     everything_listed_verifies()
     tidy()
-    assert len(ids(place(AT))) == 1
+    assert len(list_ids(place(AT))) == 1
 
 every_kill(prepare, operation, check)
 """
