@@ -55,7 +55,7 @@ def statistics(labels: Sequence[float], predictions: Sequence[float]) -> Statist
 
 def plcc(x: Sequence[float], y: Sequence[float]) -> float:
     """Pearson's linear correlation: Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)² Σ(y−ȳ)²), without a fit before it (ITU-T P.1401)."""
-    x, y = _scaled(x), _scaled(y)
+    x, y = _unit_scaled(x), _unit_scaled(y)
     return max(-1.0, min(1.0, correlation(x, y)))
 
 
@@ -70,7 +70,7 @@ def krocc(x: Sequence[float], y: Sequence[float]) -> float:
     D is counted as the exchanges that sort `y` after `x` is sorted (Knight 1966, doi:10.1080/01621459.1966.10480879).
     """
     pairs = len(x) * (len(x) - 1) // 2
-    tied_x, tied_y, tied_both = _tied(x), _tied(y), _tied(zip(x, y, strict=True))
+    tied_x, tied_y, tied_both = _tied_pairs(x), _tied_pairs(y), _tied_pairs(zip(x, y, strict=True))
     discordant = 0
     seen: list[float] = []
     for _, value in sorted(zip(x, y, strict=True)):
@@ -121,7 +121,7 @@ def linear_fit(labels: Sequence[float], predictions: Sequence[float]) -> LinearF
     ITU-T P.1401 has it. Raises StatisticsError where `statistics` does, for fewer than four assets a parameter, and
     where either side is constant.
     """
-    raw = _enough(labels, predictions, "a line", "two", 2)
+    raw = _check_enough(labels, predictions, "a line", "two", 2)
     slope, intercept = linear_regression(predictions, labels)
     errors = rmse(labels, [slope * each + intercept for each in predictions])
     return LinearFit(slope=slope, intercept=intercept, rmse=errors * math.sqrt(raw.n / (raw.n - 2)))
@@ -162,7 +162,7 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
     predictions: a flatter curve is a line, a steeper one a step between two neighbours.
     Raises StatisticsError where `statistics` does, for fewer than 20 pairs, and where either side is constant.
     """
-    raw = _enough(labels, predictions, "a curve", "five", 5)
+    raw = _check_enough(labels, predictions, "a curve", "five", 5)
     x_mean, x_sd, u = _standardized(predictions)
     y_mean, y_sd, v = _standardized(labels)
     r = sum(map(mul, u, v)) / raw.n
@@ -227,7 +227,7 @@ def logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> Logis
     )
 
 
-def curve(labels: Sequence[float], predictions: Sequence[float]) -> LogisticFit | None:
+def try_logistic_fit(labels: Sequence[float], predictions: Sequence[float]) -> LogisticFit | None:
     """The same, None where no curve can be laid through them: mostly because there are fewer than 20 assets."""
     try:
         return logistic_fit(labels, predictions)
@@ -235,7 +235,9 @@ def curve(labels: Sequence[float], predictions: Sequence[float]) -> LogisticFit 
         return None
 
 
-def _enough(labels: Sequence[float], predictions: Sequence[float], what: str, word: str, parameters: int) -> Statistics:
+def _check_enough(
+    labels: Sequence[float], predictions: Sequence[float], what: str, word: str, parameters: int
+) -> Statistics:
     """The statistics of pairs that are enough, and differ enough, for a fit."""
     raw = statistics(labels, predictions)
     if raw.note is not None:
@@ -284,25 +286,29 @@ def _simplex(value: Callable[[tuple[float, float]], float], start: tuple[float, 
     return triangle[0][1]
 
 
-def agreement(labels: Sequence[float], predictions: Sequence[float], fit: LogisticFit | None = None) -> dict[str, Any]:
+def statistics_json(
+    labels: Sequence[float], predictions: Sequence[float], fit: LogisticFit | None = None
+) -> dict[str, Any]:
     """SROCC, PLCC, KROCC and RMSE as JSON has them, null where one is not defined; *fit* under `logistic`."""
     try:
         made = asdict(statistics(labels, predictions))
     except StatisticsError as error:
         return {"n": len(labels), "note": str(error)}
     if fit is not None:
-        made["logistic"] = _finite(asdict(fit))
-    return _finite(made)
+        made["logistic"] = _without_nan(asdict(fit))
+    return _without_nan(made)
 
 
-def agreement_line(name: str, found: Mapping[str, Any], kind: str = "") -> str:
+def statistics_text(name: str, found: Mapping[str, Any], kind: str = "") -> str:
     """The same in a line; *kind* says of what predictions, as in ``training SROCC``."""
-    numbers = _numbers(found, "srocc", "plcc", "krocc", "rmse")
+    numbers = _format_numbers(found, "srocc", "plcc", "krocc", "rmse")
     line = f"{name}, {found['n']} assets: {f'{kind} ' if kind and numbers else ''}{numbers or 'no statistics'}"
     line += f" ({found['note']})" if found.get("note") else ""
     if (fit := found.get("logistic")) is None:
         return line
-    return f"{line}; on a logistic curve {_numbers(fit, 'plcc', 'rmse')}" + (f" ({fit['note']})" if fit["note"] else "")
+    return f"{line}; on a logistic curve {_format_numbers(fit, 'plcc', 'rmse')}" + (
+        f" ({fit['note']})" if fit["note"] else ""
+    )
 
 
 def harmonic_mean(scores: Sequence[float]) -> float:
@@ -335,21 +341,21 @@ POOLS: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-def _scaled(numbers: Sequence[float]) -> list[float]:
+def _unit_scaled(numbers: Sequence[float]) -> list[float]:
     """Shifted and scaled into [0, 1], which no correlation notices: the squares of huge numbers overflow."""
     low, high = min(numbers), max(numbers)
     return [(number - low) / (high - low) for number in numbers]
 
 
-def _tied(values: Iterable[object]) -> int:
+def _tied_pairs(values: Iterable[object]) -> int:
     return sum(count * (count - 1) // 2 for count in Counter(values).values())
 
 
-def _numbers(found: Mapping[str, Any], *names: str) -> str:
+def _format_numbers(found: Mapping[str, Any], *names: str) -> str:
     return ", ".join(f"{name.upper()} {found[name]:.4f}" for name in names if found.get(name) is not None)
 
 
-def _finite(numbers: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nan(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """NaN is no JSON."""
     return {
         name: None if isinstance(number, float) and not math.isfinite(number) else number

@@ -13,11 +13,11 @@ from vmaf_harness.engine.binary import PROBE_S, Engine
 from vmaf_harness.engine.ffmpeg import environment
 from vmaf_harness.errors import EngineError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 _QUALITY_OPTIONS = ("crf", "qp")  # the first that an encoder has: constant quality, constant quantiser
 _PRESET_OPTIONS = ("preset", "cpu-used", "speed")
-_MP4 = (
+_MP4_ENCODERS = (
     "264",
     "265",
     "hevc",
@@ -25,7 +25,7 @@ _MP4 = (
     "vvc",
     "vvenc",
 )  # parts of the names of encoders that MP4 is the usual container of
-_WEBM = ("vp8", "vp9", "libvpx")
+_WEBM_ENCODERS = ("vp8", "vp9", "libvpx")
 # Where each library says its version: x264 in the stream, the others in their log.
 _VERSIONS = (
     re.compile(r"x264 - core (\d+(?: r\d+ \w+)?)"),
@@ -60,9 +60,9 @@ class Encoder:
     @property
     def container(self) -> str:
         """``mp4``, ``webm`` or ``mkv``."""
-        if any(part in self.name for part in _WEBM):
+        if any(part in self.name for part in _WEBM_ENCODERS):
             return "webm"
-        return "mp4" if any(part in self.name for part in _MP4) else "mkv"
+        return "mp4" if any(part in self.name for part in _MP4_ENCODERS) else "mkv"
 
     def pixel_format(self, source: str) -> str:
         """What a source is encoded in: its own format without alpha, else 4:2:0 of its bit depth, else of 8 bits."""
@@ -78,7 +78,7 @@ class Encoder:
 def find_encoders(names: Sequence[str], engine: Engine) -> dict[str, Encoder]:
     """Ask the engine about these encoders; EngineError, naming those it has, for one that it lacks."""
     with ThreadPoolExecutor(4) as pool:
-        found = dict(zip(names, pool.map(lambda name: _find(name, engine), names), strict=True))
+        found = dict(zip(names, pool.map(lambda name: _find_encoder(name, engine), names), strict=True))
     for name, encoder in found.items():
         if encoder is None:
             has = _all_encoders(engine)
@@ -88,17 +88,17 @@ def find_encoders(names: Sequence[str], engine: Engine) -> dict[str, Encoder]:
     return {name: encoder for name, encoder in found.items() if encoder is not None}
 
 
-def _find(name: str, engine: Engine) -> Encoder | None:
-    if not NAME.fullmatch(name):
+def _find_encoder(name: str, engine: Engine) -> Encoder | None:
+    if not ENCODER_NAME.fullmatch(name):
         return None
-    about = _asked(engine, "-h", f"encoder={name}").stdout.decode(errors="replace")
+    about = _ask_ffmpeg(engine, "-h", f"encoder={name}").stdout.decode(errors="replace")
     if f"Encoder {name} [" not in about:
         return None
     formats = re.search(r"Supported pixel formats: (.*)", about)
     options = re.findall(r"^  -(\S+) +<", about, re.MULTILINE)
     # One frame: the version of a shared library may change while ffmpeg's file stays the same.
     source = ("-f", "lavfi", "-i", "color=s=128x128:r=25:d=0.04")
-    tried = _asked(engine, "-nostdin", "-v", "verbose", *source, "-c:v", name, "-f", "nut", "pipe:1")
+    tried = _ask_ffmpeg(engine, "-nostdin", "-v", "verbose", *source, "-c:v", name, "-f", "nut", "pipe:1")
     said = tried.stderr.decode(errors="replace") + tried.stdout.decode("ascii", errors="replace")
     version = next((match[1] for pattern in _VERSIONS if (match := pattern.search(said))), engine.ffmpeg)
     pixel_formats = tuple(formats[1].split()) if formats else ()
@@ -107,12 +107,12 @@ def _find(name: str, engine: Engine) -> Encoder | None:
 
 def _all_encoders(engine: Engine) -> list[str]:
     """Names of all video encoders, libraries first."""
-    listed = _asked(engine, "-encoders").stdout.decode(errors="replace")
+    listed = _ask_ffmpeg(engine, "-encoders").stdout.decode(errors="replace")
     names = re.findall(r"^ V\S{5} (\S+)", listed, re.MULTILINE)
     return sorted((name for name in names if name != "="), key=lambda name: (not name.startswith("lib"), name))
 
 
-def _asked(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _ask_ffmpeg(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [engine.path, "-hide_banner", *arguments]
     try:
         return subprocess.run(

@@ -16,15 +16,17 @@ from types import TracebackType
 from vmaf_harness.errors import EngineError
 
 LAST_LINES = 10
-_ERROR = re.compile(
+_ERROR_WORDS = re.compile(
     r"\b(?:(?<!\d decode )errors?|invalid|failed|cannot|could not|unable|unknown|problem|no such|not found)\b", re.I
 )
-_QUIET = re.compile(r"(?:\[[^\]]* @ \w+\] )*\[(?:info|verbose)\](?!.*libvmaf ERROR)")  # libvmaf writes into their lines
+_NO_ERROR = re.compile(
+    r"(?:\[[^\]]* @ \w+\] )*\[(?:info|verbose)\](?!.*libvmaf ERROR)"
+)  # libvmaf writes into their lines
 
 # Waits for the end of its standard input, which only its parent holds open, then ends its whole process group, itself
 # included. The kernel closes the pipe however the parent dies, `kill -9` included, so nothing has to be set in each
 # ffmpeg between fork and exec (unsafe with threads), and no program is needed that some systems lack.
-_WATCH = ("/bin/sh", "-c", "read -r _; kill -9 0")
+_WATCHER = ("/bin/sh", "-c", "read -r _; kill -9 0")
 
 
 # Demuxers of files that name other files, or of no file: their bytes do not tell what is decoded, so that neither a
@@ -32,7 +34,7 @@ _WATCH = ("/bin/sh", "-c", "read -r _; kill -9 0")
 # playlists and manifests (`hls`, `dash`, `webm_dash_manifest`, `imf`), lists (`concat`), sessions (`sdp`, `rtsp`, …),
 # scripts (`avisynth`, `vapoursynth`), patterns (`image2`), discs, filter graphs and devices. `vobsub` opens a .sub.
 # `image2pipe` and `*_pipe` read the one file; `mov` follows references to others only with -enable_drefs; `mxf` never.
-OPENS_OTHERS = frozenset(
+INDIRECT_DEMUXERS = frozenset(
     (
         *("hls", "dash", "webm_dash_manifest", "imf", "concat", "image2"),
         *("sdp", "rtsp", "rtp", "sap", "avisynth", "vapoursynth", "vobsub", "dvdvideo", "bluray"),
@@ -40,7 +42,7 @@ OPENS_OTHERS = frozenset(
         *("iec61883", "libcdio", "dshow", "gdigrab", "vfwcap", "avfoundation", "android_camera", "decklink"),
     )
 )
-_NOT_PASSED = ("AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR", "FFREPORT")
+_DROPPED_VARIABLES = ("AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR", "FFREPORT")
 
 
 def environment() -> dict[str, str]:
@@ -49,7 +51,7 @@ def environment() -> dict[str, str]:
     Its log is read: AV_LOG_FORCE_COLOR, set even to nothing, would put colour codes into it. FFREPORT would write a
     file of its own into the current directory.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     return kept | {"AV_LOG_FORCE_NOCOLOR": "1"}
 
 
@@ -88,7 +90,7 @@ class Processes:
                     raise StoppedError("stopped before it began")
                 if self._watcher is None:
                     self._watcher = subprocess.Popen(
-                        _WATCH,
+                        _WATCHER,
                         stdin=subprocess.PIPE,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,
@@ -125,19 +127,21 @@ class Processes:
         watcher.wait()
 
 
-_STILL = frozenset({".jpg", ".jpeg", ".tga", ".pam"})  # for which ffmpeg takes a demuxer that opens numbered files
+_STILL_IMAGES = frozenset(
+    {".jpg", ".jpeg", ".tga", ".pam"}
+)  # for which ffmpeg takes a demuxer that opens numbered files
 
 
-def opening(path: Path) -> list[str]:
+def input_options(path: Path) -> list[str]:
     """Options before the input *path*: that file alone, and nothing that it names.
 
     Without them a playlist would make ffmpeg ask the network, and the name of a picture be taken for a pattern.
     """
-    still = ["-f", "image2", "-pattern_type", "none"] if path.suffix.lower() in _STILL else []
+    still = ["-f", "image2", "-pattern_type", "none"] if path.suffix.lower() in _STILL_IMAGES else []
     return ["-protocol_whitelist", "file", *still]
 
 
-def quoted(value: str) -> str:
+def escape_option(value: str) -> str:
     r"""Escape *value* for an option of a filter in a graph: once for the option list, once for the graph.
 
     >>> quoted("version=vmaf_v0.6.1:enable_transform=true")
@@ -148,7 +152,7 @@ def quoted(value: str) -> str:
     return value
 
 
-def described(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, kept_log: Path | None) -> str:
+def failure_report(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, kept_log: Path | None) -> str:
     """What a person needs of a failed ffmpeg: arguments, exit code, errors, last lines, and where the full log is.
 
     The log is verbose, so that its end is often statistics.
@@ -158,7 +162,9 @@ def described(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, 
     except OSError:
         lines = []
     lines = [line for line in lines if "[showinfo@" not in line]  # each frame of both videos
-    errors = [line for line in lines[:-LAST_LINES] if _ERROR.search(line) and not _QUIET.match(line)][:LAST_LINES]
+    errors = [line for line in lines[:-LAST_LINES] if _ERROR_WORDS.search(line) and not _NO_ERROR.match(line)][
+        :LAST_LINES
+    ]
     how = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
     return "\n".join(
         [

@@ -15,8 +15,8 @@ from typing import Any
 from vmaf_harness.errors import RecipeError
 from vmaf_harness.recipe import fields, precedence
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
-from vmaf_harness.recipe.positions import Place, place_text
-from vmaf_harness.recipe.precedence import OTHER, Fields, Remarks
+from vmaf_harness.recipe.positions import Place, format_place
+from vmaf_harness.recipe.precedence import UPSTREAM, Fields, Remarks
 from vmaf_harness.recipe.source import Literals, read_literals
 
 
@@ -84,8 +84,8 @@ def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
     """
-    with _uncollected():
-        return _Reader(read_literals(_searched(path, search)), search).recipe()
+    with _without_garbage_collector():
+        return _Reader(read_literals(_find_recipe(path, search)), search).recipe()
 
 
 def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
@@ -93,8 +93,8 @@ def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
 
     Raises RecipeError, with the line and the place, for whatever is not understood.
     """
-    with _uncollected():
-        return _Reader(read_literals(_searched(path, search)), search).references()
+    with _without_garbage_collector():
+        return _Reader(read_literals(_find_recipe(path, search)), search).references()
 
 
 def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
@@ -107,14 +107,14 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
     return {name: value for name, value in literals.values.items() if name in names}
 
 
-def _searched(path: Path, search: Sequence[Path]) -> Path:
+def _find_recipe(path: Path, search: Sequence[Path]) -> Path:
     if path.name != str(path) or path.exists():
         return path
     return next((found for directory in search if (found := directory / path).exists()), path)
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_garbage_collector() -> Iterator[None]:
     """A recipe of 10 000 videos is a million syntax nodes without a cycle among them.
 
     Walking them in vain would take the garbage collector longer than the parser takes to make them.
@@ -139,9 +139,9 @@ class _Reader:
         self._found: dict[str, Path | str] = {}  # path as written -> where it is, or what is wrong with it
 
     def recipe(self) -> Recipe:
-        dataset = self._dataset("dataset_name", *fields.NEEDED)
+        dataset = self._dataset("dataset_name", *fields.REQUIRED_FIELDS)
         references = self._references()
-        distorted = self._videos("dis_videos", fields.DISTORTED)
+        distorted = self._videos("dis_videos", fields.DISTORTED_FIELDS)
         label_kind = self._label_kind(distorted)
         of_references: list[tuple[Place, Fields]] = [(("ref_videos", i), video) for i, video in references.values()]
         of_distorted: list[tuple[Place, Fields]] = [(("dis_videos", i), video) for i, video in enumerate(distorted)]
@@ -193,7 +193,7 @@ class _Reader:
             video = self._video(place, own, shared, (reference, dataset), "ref_")
             path = self._find(reference["path"])
             if isinstance(path, str):
-                missing.append(f"{place_text(place)}.path: {path}")
+                missing.append(f"{format_place(place)}.path: {path}")
                 continue
             quality_width_px, quality_height_px = self._given_quality_size(
                 dataset, (place, reference), (place, reference), shared
@@ -220,18 +220,20 @@ class _Reader:
     def _dataset(self, *needed: str) -> Fields:
         """What holds for all videos."""
         values = self._literals.values
-        known = frozenset({*fields.DATASET, *fields.NEEDED})
+        known = frozenset({*fields.DATASET_FIELDS, *fields.REQUIRED_FIELDS})
         for name in _unknown_names(self._literals, known):
             self._check_unknown((name,), name, known, values)
         for name in needed:
             if name not in values:
                 raise RecipeError(self._literals.path, f"lacks {name}; is this a dataset recipe?")
-        return self._checked((), {name: values[name] for name in values if name in fields.DATASET}, fields.DATASET)
+        return self._checked(
+            (), {name: values[name] for name in values if name in fields.DATASET_FIELDS}, fields.DATASET_FIELDS
+        )
 
     def _references(self) -> dict[int, tuple[int, Fields]]:
         """Index and fields of each reference by content_id."""
         references: dict[int, tuple[int, Fields]] = {}
-        for index, video in enumerate(self._videos("ref_videos", fields.REFERENCE)):
+        for index, video in enumerate(self._videos("ref_videos", fields.REFERENCE_FIELDS)):
             first, _ = references.setdefault(video["content_id"], (index, video))
             if first != index:
                 problem = f"{video['content_id']} is that of ref_videos[{first}], too; a content has one reference"
@@ -248,7 +250,7 @@ class _Reader:
         for index, video in enumerate(videos):
             if not isinstance(video, dict):
                 raise self._error((name, index), f"expected a dictionary, got {reprlib.repr(video)}")
-            for needed in fields.NEEDED[name]:
+            for needed in fields.REQUIRED_FIELDS[name]:
                 if needed not in video:
                     raise self._error((name, index), f"lacks {needed}")
             checked.append(self._checked((name, index), video, checks))
@@ -271,15 +273,15 @@ class _Reader:
         self, place: Place, name: str, known: Mapping[str, fields.Check] | frozenset[str], given: Mapping[Any, object]
     ) -> None:
         """A field of somebody's own is let by, with a word; one that looks like a field of ours misspelled is not."""
-        if (meant := fields.meant(name, known, given)) is not None:
+        if (meant := fields.closest_field(name, known, given)) is not None:
             raise self._error(place, f"is not a supported field; is {meant} meant?")
-        self._remarks.add((name, "own"), place, f"is no field of a recipe: it is ignored here, as in {OTHER}")
+        self._remarks.add((name, "own"), place, f"is no field of a recipe: it is ignored here, as in {UPSTREAM}")
 
     def _label_kind(self, distorted: Sequence[Fields]) -> str | None:
         """The one kind of label that the videos carry; some may carry none."""
         kind, first = None, 0
         for index, video in enumerate(distorted):
-            labels = [label for label in fields.LABELS if label in video]
+            labels = [label for label in fields.LABEL_FIELDS if label in video]
             if not labels:
                 continue
             label, *others = labels
@@ -289,7 +291,7 @@ class _Reader:
                 problem = f"dis_videos[{first}] is labelled with {kind}; all videos need the same kind of label"
                 raise self._error(("dis_videos", index, label), problem)
             for other in others:
-                text = f"is not used beside {label}, as in {OTHER}; remove one of them"
+                text = f"is not used beside {label}, as in {UPSTREAM}; remove one of them"
                 self._remarks.add((other, "label"), ("dis_videos", index, other), text)
         return kind
 
@@ -306,7 +308,7 @@ class _Reader:
         reference_place: Place = ("ref_videos", reference_index)
         if "yuv_fmt" not in reference and "yuv_fmt" not in dataset:
             raise self._error(reference_place, "lacks yuv_fmt, and so does the dataset")
-        pair = precedence.of_pair(dataset, reference, video)
+        pair = precedence.pair_fields(dataset, reference, video)
         # Sizes: a video's own, else the dataset's, else those of the other one; so, too, a distorted video's format.
         own = {**reference, **dataset, **video}
         of_distorted = self._video(place, own, pair, (video, dataset), "dis_")
@@ -325,18 +327,18 @@ class _Reader:
         if for_reference != for_distorted:
             of_reference["resampling_type"] = for_reference
             text = f"{for_reference!r} for the reference, {for_distorted!r} for the distorted video: "
-            text += f"each is scaled its own way, as in {OTHER}"
+            text += f"each is scaled its own way, as in {UPSTREAM}"
             self._remarks.add("resampling_type", (*place, "resampling_type"), text)
         pairing = video.get("pairing", dataset.get("pairing"))
         if pairing == "time":
             at: Place = (*place, "pairing") if "pairing" in video else ("pairing",)
-            self._remarks.add("pairing", at, f"frames are paired by their times here; {OTHER} pairs them by number")
+            self._remarks.add("pairing", at, f"frames are paired by their times here; {UPSTREAM} pairs them by number")
         reference_path, distorted_path = self._find(reference["path"]), self._find(video["path"])
         if isinstance(reference_path, str):
-            problem = f"{place_text(reference_place)}.path: {reference_path}"
+            problem = f"{format_place(reference_place)}.path: {reference_path}"
             return AssetProblem(asset_id=video["asset_id"], message=problem)
         if isinstance(distorted_path, str):
-            return AssetProblem(asset_id=video["asset_id"], message=f"{place_text(place)}.path: {distorted_path}")
+            return AssetProblem(asset_id=video["asset_id"], message=f"{format_place(place)}.path: {distorted_path}")
         return Asset(
             dataset=dataset["dataset_name"],
             content_id=video["content_id"],
@@ -382,7 +384,7 @@ class _Reader:
             "start_frame": start,
             "end_frame": end,
             "duration_s": duration_s,
-            "filters": precedence.filters(*with_filters),
+            "filters": precedence.video_filters(*with_filters),
         }
 
     def _given_quality_size(
@@ -442,7 +444,7 @@ class _Reader:
 def _check_names(literals: Literals, known: frozenset[str]) -> None:
     """A name that is no field is fine where it helps to build one; otherwise it is a field that we do not know."""
     for name in _unknown_names(literals, known):
-        raise literals.error((name,), fields.unknown_field(name, known))
+        raise literals.error((name,), fields.unknown_field_problem(name, known))
 
 
 def _unknown_names(literals: Literals, known: frozenset[str]) -> Iterator[str]:

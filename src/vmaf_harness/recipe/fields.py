@@ -12,7 +12,7 @@ from typing import Any
 from vmaf_harness.recipe.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
 from vmaf_harness.recipe.plain_data import is_number
 
-LABELS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
+LABEL_FIELDS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
 
 
 class WrongValueError(Exception):
@@ -157,14 +157,14 @@ _SHARED: Mapping[str, Check] = {
     **{f"{name}_cmd": _filter_arguments for name in FILTERS},
 }
 _PAIRING = {"pairing": _one_of(PAIRINGS)}
-DATASET: Mapping[str, Check] = {
+DATASET_FIELDS: Mapping[str, Check] = {
     **_SHARED,
     **_PAIRING,
     "dataset_name": _directory_name,
     "ref_score": _number,
     "label_source": _text,
 }
-REFERENCE: Mapping[str, Check] = {
+REFERENCE_FIELDS: Mapping[str, Check] = {
     **_SHARED,
     "content_id": _integer,
     "content_name": _text,
@@ -172,7 +172,7 @@ REFERENCE: Mapping[str, Check] = {
     "ref_start_frame": _count,
     "ref_end_frame": _count,
 }
-DISTORTED: Mapping[str, Check] = {
+DISTORTED_FIELDS: Mapping[str, Check] = {
     **_SHARED,
     **_PAIRING,
     "content_id": _integer,
@@ -193,19 +193,19 @@ DISTORTED: Mapping[str, Check] = {
     "enc_height": _pixels,
     "enc_bitdepth": _pixels,
 }
-NEEDED: Mapping[str, tuple[str, ...]] = {
+REQUIRED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "ref_videos": ("content_id", "path"),
     "dis_videos": ("content_id", "asset_id", "path"),
 }
 
 
-def unknown_field(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
+def unknown_field_problem(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
     """What to say of a field that is not supported."""
-    close = meant(name, known)
+    close = closest_field(name, known)
     return "is not a supported field; " + (f"is {close} meant?" if close else "remove it, or check its spelling")
 
 
-def meant(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:
+def closest_field(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:
     """The known field that *name* looks like; one that is *given* beside it is not what was meant."""
     from difflib import get_close_matches
 

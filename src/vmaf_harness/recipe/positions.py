@@ -7,12 +7,12 @@ import ast
 Place = tuple[str | int, ...]  # ("dis_videos", 3, "crf")
 
 
-def place_text(place: Place) -> str:
+def format_place(place: Place) -> str:
     """``dis_videos[3].crf`` of its parts."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
-def place_of(statement: ast.stmt, target: ast.AST) -> str | None:
+def place_of_node(statement: ast.stmt, target: ast.AST) -> str | None:
     """Where in an assignment a node stands, such as ``dis_videos[3].path``; looked up only for an error."""
     match statement:
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as node):
@@ -38,10 +38,10 @@ def place_of(statement: ast.stmt, target: ast.AST) -> str | None:
                 node = child
                 break
         else:
-            return place_text(tuple(place))
+            return format_place(tuple(place))
 
 
-def line_of(tree: ast.Module, place: Place) -> int | None:
+def line_of_place(tree: ast.Module, place: Place) -> int | None:
     """The line of a value: as deep as the file spells it out, else of its assignment."""
     found: ast.expr | None = None
     for statement in tree.body:

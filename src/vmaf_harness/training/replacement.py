@@ -20,11 +20,13 @@ from vmaf_harness.training.card import SUFFIX
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
 
-_Written = TypeVar("_Written")
-Check = Callable[[Mapping[str, bytes]], None]  # gets what would be written, by name; raises where that may not be
+_Result = TypeVar("_Result")
+CheckContents = Callable[
+    [Mapping[str, bytes]], None
+]  # gets what would be written, by name; raises where that may not be
 
 
-class NotHeldError(RefusedError):
+class NoSnapshotError(RefusedError):
     """Something would be replaced that no snapshot was taken of."""
 
 
@@ -49,21 +51,21 @@ class Replacement:
         if may_be_same or not self._files(self._path):
             return
         if not self._overwrite:
-            raise NotHeldError(self._refusal(len(self._files(self._path))))
-        self._take()
+            raise NoSnapshotError(self._refusal(len(self._files(self._path))))
+        self._take_snapshot()
 
-    def write(self, write: Callable[[Check], _Written]) -> _Written:
+    def write(self, write: Callable[[CheckContents], _Result]) -> _Result:
         """What *write* gives, which calls its argument under the lock of the directory, with all that it will write."""
         try:
             return write(self._check)
-        except NotHeldError:
+        except NoSnapshotError:
             if not self._overwrite:
                 raise
-        self._take()
+        self._take_snapshot()
         return write(self._check)
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """What was replaced, for the last line: how much, and what brings it back."""
         if not self._replaced:
             return ""
@@ -75,14 +77,14 @@ class Replacement:
         return f", over {files} that were there: `ws.restore-models {which} --overwrite{at}` brings them back"
 
     def _check(self, new: Mapping[str, bytes]) -> None:
-        there = {path.name: _content(path) for path in self._files(self._path)}
+        there = {path.name: _content_of(path) for path in self._files(self._path)}
         differ = [name for name, content in there.items() if name not in new or not _is_same(content, new[name])]
         lacking = [name for name in differ if self._held.get(name) != there[name][0]]
         if lacking:
-            raise NotHeldError(self._refusal(len(differ)))
+            raise NoSnapshotError(self._refusal(len(differ)))
         self._replaced = len(differ)
 
-    def _take(self) -> None:
+    def _take_snapshot(self) -> None:
         """Take a snapshot that holds what is there now; RefusedError where none can."""
         from vmaf_workspace import guard
         from vmaf_workspace.snapshot.backup import backup
@@ -128,7 +130,7 @@ class Replacement:
         )
 
 
-def _content(path: Path) -> tuple[str, bytes | None]:
+def _content_of(path: Path) -> tuple[str, bytes | None]:
     """What tells a file's content, and that of a card itself, which has the date of its run in it."""
     if path.is_symlink():
         return f"-> {os.readlink(path)}", None
