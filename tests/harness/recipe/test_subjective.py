@@ -178,12 +178,12 @@ def test_without_sureal_the_error_names_the_extra_and_the_models_that_need_nothi
         f"import sys; sys.path.insert(0, {source!r})\n"
         "from pathlib import Path\n"
         "from vmaf_harness.recipe.asset import Asset, Video\nfrom vmaf_harness.recipe.dataset import Recipe\n"
-        "from vmaf_harness.recipe.subjective import labelled\n"
+        "from vmaf_harness.recipe.subjective import label_assets\n"
         "v = Video(path=Path('r'), yuv_fmt='notyuv')\n"
         "a = Asset(dataset='d', content_id=0, asset_id=0, reference=v, distorted=v, raw_scores=((0, (1.0,)),))\n"
         "r = Recipe(name='d', path=Path('x.py'), assets=(a,), missing=(), label_kind='os', ref_score=5.0)\n"
-        "assert labelled(r, 'MOS')[0].groundtruth == 1.0\n"
-        "labelled(r)\n"
+        "assert label_assets(r, 'MOS')[0].groundtruth == 1.0\n"
+        "label_assets(r)\n"
     )
     ran = subprocess.run([sys.executable, "-S", "-E", "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1

@@ -263,9 +263,9 @@ def test_threads_draw_the_same_picture_at_the_same_time(tmp_path: Path) -> None:
 
 def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.report.plot import Pairs, scatter_plot\n"
+        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.report.plot import PlotData, scatter_plot\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "two = Pairs(title='t', labels=[1.0, 2.0], predictions=[1.0, 2.0], content_ids=[0, 1], statistics=None)\n"
+        "two = PlotData(title='t', labels=[1.0, 2.0], predictions=[1.0, 2.0], content_ids=[0, 1], statistics=None)\n"
         f"scatter_plot(Path({str(tmp_path / 'p.png')!r}), two)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
@@ -390,8 +390,8 @@ a line that is none
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from vmaf_harness.report.plot import Pairs, frames_plot, scatter_plot
-two = Pairs(title="t", labels=[-1.0, 2.0], predictions=[-1.0, 2.0], content_ids=[0, 1], statistics=None)
+from vmaf_harness.report.plot import PlotData, frames_plot, scatter_plot
+two = PlotData(title="t", labels=[-1.0, 2.0], predictions=[-1.0, 2.0], content_ids=[0, 1], statistics=None)
 scatter_plot(Path(sys.argv[1], "p.png"), two)
 frames_plot(Path(sys.argv[1], "f.png"), [1.0, 2.0], "t", {"mean": 1.5}, "VMAF")
 print(os.environ.get("MPLBACKEND"))

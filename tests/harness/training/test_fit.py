@@ -201,11 +201,11 @@ given = {"C": 1e6, "gamma": 1.0, "num_models": 4}
 def run():
     print("fitting", flush=True)
     if sys.argv[1] == "cross-validation":
-        cross_validate(table, folds, features, model_param("LIBSVMNUSVR", given))
+        cross_validate(table, folds, features, build_model_param("LIBSVMNUSVR", given))
     elif sys.argv[1] == "tuning":
-        tune(table, folds, features, model_param("LIBSVMNUSVR", given), [{"nu": 0.4}, {"nu": 0.6}, {"nu": 0.8}])
+        tune(table, folds, features, build_model_param("LIBSVMNUSVR", given), [{"nu": 0.4}, {"nu": 0.6}, {"nu": 0.8}])
     else:
-        fit(table, features, model_param(sys.argv[1], given))
+        fit(table, features, build_model_param(sys.argv[1], given))
     return 0
 sys.exit(exit_code(run))
 """
