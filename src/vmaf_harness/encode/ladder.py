@@ -13,23 +13,21 @@ OWN_HEIGHT = "source"  # the height that means: as tall as the reference
 # Options that every encoder of ffmpeg understands, beside its private ones (libavcodec/options_table.h).
 GENERIC_OPTIONS = frozenset(
     (
-        "bf",
-        "bufsize",
-        "color_primaries",
-        "color_range",
-        "color_trc",
-        "colorspace",
-        "flags",
-        "g",
-        "keyint_min",
-        "level",
-        "maxrate",
-        "minrate",
-        "profile",
-        "qmax",
-        "qmin",
-        "refs",
-        "threads",
+        *(
+            "bf",
+            "bufsize",
+            "flags",
+            "g",
+            "keyint_min",
+            "level",
+            "maxrate",
+            "minrate",
+            "profile",
+            "qmax",
+            "qmin",
+            "refs",
+        ),
+        *("refs", "color_primaries", "color_range", "color_trc", "colorspace", "threads"),
     )
 )
 _OPTIONS_WITH_FLAGS = frozenset({"b", "crf", "qp", "preset", "cpu-used", "speed"})
@@ -81,14 +79,12 @@ def read_ladder(
         qualities = [_crf(value, encoder) for value in wanted]
         if not qualities and not rates:
             raise UsageError(f"{encoder.name} is given no rate; add --crf or --bitrate")
-        speeds: list[str | None] = [
-            _preset(value, encoder) for value in _values_for(encoder, presets, encoders, "--preset")
-        ]
+        speeds = [_preset(value, encoder) for value in _values_for(encoder, presets, encoders, "--preset")]
         own = tuple((name, value) for owner, name, value in further if owner == encoder.name)
         rungs += [
             Rung(encoder=encoder, crf=crf, bitrate_bps=bitrate_bps, height_px=height_px, preset=preset, options=own)
             for height_px in heights_px
-            for preset in speeds or [None]
+            for preset in (speeds or (None,))
             for crf, bitrate_bps in [*((crf, None) for crf in qualities), *((None, bps) for bps in rates)]
         ]
     return tuple(rungs)

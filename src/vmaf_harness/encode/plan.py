@@ -6,18 +6,18 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.encode.ladder import Rung
-from vmaf_harness.engine.binary import PROBE_S, Engine
-from vmaf_harness.engine.ffmpeg import environment, input_options
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.ffmpeg import LAST_LINES, TO_BE_READ, run_probe
 from vmaf_harness.engine.log import failure_reason, indirect_input_problem
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, RAW_FPS, Video, frame_count
+from vmaf_harness.measure.header import input_arguments, raw_arguments
+from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, Video, frame_count
 from vmaf_harness.recipe.dataset import Reference
 from vmaf_workspace.config import below
 from vmaf_workspace.disk.workers import cores
@@ -89,25 +89,11 @@ def probe_picture(video: Video, engine: Engine) -> Picture:
     if video.is_raw and not video.filters and video.width_px and video.height_px:
         return Picture(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt)
     graph = ",".join([*_filters(video), "showinfo=checksum=0"])
-    command = [
-        engine.path,
-        "-hide_banner",
-        "-nostdin",
-        "-nostats",
-        *_input_arguments(video),
-        "-map",
-        "0:V:0",
-        "-vf",
-        graph,
-    ]
+    command = [engine.path, "-hide_banner", "-nostdin", "-nostats", *input_arguments(video)]
+    command += ["-map", "0:V:0", "-vf", graph]
     command += ["-frames:v", "1", "-f", "null", "-"]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, env=environment()
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{engine.path} could not be run: {error}") from error
-    said = done.stderr.decode(errors="replace")
+    done = run_probe(command)
+    said = done.stderr
     lines = said.splitlines()
     if (refused := indirect_input_problem(lines, [video.path])) is not None:
         raise HarnessError(refused)
@@ -115,7 +101,7 @@ def probe_picture(video: Video, engine: Engine) -> Picture:
     if done.returncode or shown is None:
         if (why := failure_reason(lines, [video.path], code=done.returncode)) is not None:
             raise EngineError(why)
-        last = "\n".join(f"  {line}" for line in lines[-10:])
+        last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
         raise EngineError(f"{video.path}: ffmpeg finds no video that it can decode in it; last lines:\n{last}")
     return Picture(width_px=int(shown[2]), height_px=int(shown[3]), pix_fmt=shown[1], is_interlaced=shown[4] != "P")
 
@@ -137,7 +123,7 @@ def plan_encode(
     video = reference.video
     made_of = {
         "source_sha256": sha256,
-        "input": _raw_arguments(video),
+        "input": raw_arguments(video),
         "filters": [*_filter_chain(video), *_scaling(source, picture, reference), f"format={picture.pix_fmt}"],
         "arguments": arguments,
         "encoder": [encoder.name, encoder.version],
@@ -145,14 +131,8 @@ def plan_encode(
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     content = re.sub(r"[^A-Za-z0-9_-]+", "_", reference.content_name or video.path.stem).strip("_-")[:60]
-    parts = (
-        content or f"content{reference.content_id}",
-        encoder.name,
-        rung.rate,
-        f"{width_px}x{height_px}",
-        rung.preset or "default",
-        key[:8],
-    )
+    parts = [content or f"content{reference.content_id}", encoder.name, rung.rate, f"{width_px}x{height_px}"]
+    parts += [rung.preset or "default", key[:8]]
     return Encode(
         dataset=dataset,
         reference=reference,
@@ -211,8 +191,8 @@ def encode_command(engine: str, encodes: Sequence[Encode], targets: Sequence[Pat
         graph.append(f"[s{number}]{','.join([*scaling, _split(len(indices), f's{number}e')])}")
         for place, index in enumerate(indices):
             graph.append(f"[s{number}e{place}]format={encodes[index].picture.pix_fmt}[o{index}]")
-    command: list[str | Path] = [engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y"]
-    command += [*_input_arguments(video), "-filter_complex", ";".join(graph)]
+    command: list[str | Path] = [engine, *TO_BE_READ]
+    command += [*input_arguments(video), "-filter_complex", ";".join(graph)]
     for index, (encode, target) in enumerate(zip(encodes, targets, strict=True)):
         command += ["-map", f"[o{index}]", *encode.arguments, "file:" + os.path.abspath(target)]
     return command
@@ -237,27 +217,6 @@ def _output_arguments(rung: Rung) -> list[str]:
         given += [f"-{name}:v", value]
     # bitexact: no random ids in Matroska, so that the same encode is the same file.
     return [*given, "-map_metadata", "-1", "-fflags", "+bitexact", "-f", _MUXERS[encoder.container]]
-
-
-def _raw_arguments(video: Video) -> list[str]:
-    """What ffmpeg has to be told of a file without a header."""
-    if not video.is_raw:
-        return []
-    size = f"{video.width_px}x{video.height_px}"
-    rate = repr(video.fps or RAW_FPS)
-    return ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size, "-framerate", rate]
-
-
-def _input_arguments(video: Video) -> list[str]:
-    # The graph stays as the first frame made it: made anew, times would begin at 0 again (`frames` tells of changes).
-    return [
-        "-reinit_filter",
-        "0",
-        *input_options(video.path),
-        *_raw_arguments(video),
-        "-i",
-        "file:" + os.path.abspath(video.path),
-    ]
 
 
 def _filters(video: Video) -> list[str]:

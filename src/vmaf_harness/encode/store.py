@@ -62,15 +62,8 @@ class EncodeResultStore:
         if self._pictures is None:
             self._pictures = _read_pictures(self.directory / PICTURES)
         video = reference.video
-        of = [
-            PICTURE_VERSION,
-            self.source_sha256(reference),
-            video.yuv_fmt,
-            video.width_px,
-            video.height_px,
-            video.filters,
-        ]
-        name = json.dumps(of)
+        size_px = (video.width_px, video.height_px)
+        name = json.dumps([PICTURE_VERSION, self.source_sha256(reference), video.yuv_fmt, *size_px, video.filters])
         with suppress(KeyError, TypeError):
             known = Picture(**self._pictures[name])
             if type(known.width_px) is type(known.height_px) is int and isinstance(known.pix_fmt, str):

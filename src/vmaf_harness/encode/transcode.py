@@ -17,19 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_harness.encode.plan import REFERENCE, Encode, encode_command
-from vmaf_harness.engine.ffmpeg import Processes, failure_report
-from vmaf_harness.engine.log import failure_reason, find_damage, read_lines
+from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes
+from vmaf_harness.engine.log import explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.frames import read_frames
-from vmaf_harness.measure.measurement import keep_log
 from vmaf_harness.recipe.asset import Video
 from vmaf_workspace.live.lock import RUN_FILE, Holder, is_over, take
 
 _PACKET_COUNTS = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f-]{36})\.(?:mp4|webm|mkv)", re.DOTALL)
-_FAILED_OUTPUT = re.compile(
-    r"^\[(?:vost|out)#(\d+)\D.*\[(?:error|fatal)\]", re.MULTILINE
-)  # the output that an error is of
+# The output that an error is of.
+_FAILED_OUTPUT = re.compile(r"^\[(?:vost|out)#(\d+)\D.*\[(?:error|fatal)\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +150,7 @@ def _attempt(job: EncodeJob, indices: Sequence[int], processes: Processes) -> _A
             return _Attempt(made={}, failed=dict.fromkeys(indices, unfit), is_of_all=True)
         if code:
             names, source = ", ".join(encode.path.name for encode in encodes), encodes[0].reference.video.path
-            error = EngineError(f"cannot encode {names}{_failure_text(job, command, code, log, [source])}")
+            error = EngineError(f"cannot encode {names}: {_failure_text(job, command, code, log, [source])}")
             # The first: when one output fails, ffmpeg ends, and then others complain that they got no frame.
             to_blame = _FAILED_OUTPUT.search(log.read_text(encoding="utf-8", errors="replace"))
             return _Attempt(made={}, failed=dict.fromkeys([indices[int(to_blame[1])]] if to_blame else indices, error))
@@ -212,16 +210,7 @@ def _read_back(
     """The same by one ffmpeg; *sent* is how many packets, of a frame each, went into each."""
     # Every packet is read and counted, and the key frames are decoded: decoding all took a fourteenth of the encoding.
     light = ("-threads", "1", "-skip_frame", "nokey", "-skip_loop_filter", "all", "-skip_idct", "all")
-    command: list[str | Path] = [
-        job.engine,
-        "-hide_banner",
-        "-nostdin",
-        "-nostats",
-        "-v",
-        "level+verbose",
-        "-xerror",
-        "-y",
-    ]
+    command: list[str | Path] = [job.engine, *TO_BE_READ, "-xerror"]
     for target in targets:
         command += [*light, "-i", "file:" + os.path.abspath(target)]
     for index in range(len(targets)):
@@ -234,9 +223,8 @@ def _read_back(
         found, duration_s, n_bytes = _read_packets(job.directory / f"packets-{index}")
         if code or not sent[index] or found != sent[index]:
             about = _failure_text(job, command, code, log, [encode.path for encode in encodes])
-            times.append(
-                EngineError(f"{encode.path.name}: {sent[index]} frames were encoded, {found} can be read back{about}")
-            )
+            lost = f"{sent[index]} frames were encoded, {found} can be read back"
+            times.append(EngineError(f"{encode.path.name}: {lost}: {about}"))
         else:
             times.append((duration_s, n_bytes))
     return times
@@ -258,19 +246,7 @@ def _source_problem(video: Video, log: Path) -> HarnessError | None:
 
 
 def _failure_text(job: EncodeJob, command: Sequence[str | Path], code: int, log: Path, inputs: Sequence[Path]) -> str:
-    """One line where ffmpeg names a cause of every day, else all that a person needs."""
-    kept = keep_log(log, job.failures)
-    why = failure_reason(read_lines(log), inputs, code=code)
-    if why is not None:
-        return f": {why}" + (f"; full log: {kept}" if kept is not None else "")
-    return f"\n{_error_lines(log)}{failure_report(command, job.directory, code, log, kept)}"
-
-
-def _error_lines(log: Path) -> str:
-    """What ffmpeg itself calls an error, which stands above its last lines."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line.strip() for line in lines if "[error]" in line or "[fatal]" in line]
-    return "".join(f"  {line}\n" for line in said[:5])
+    return explain_failure(command, job.directory, code, log, inputs, job.failures, "ffmpeg failed")
 
 
 def _read_packets(listing: Path) -> tuple[int, float, int]:

@@ -9,19 +9,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from vmaf_harness.engine.ffmpeg import environment
+from vmaf_harness.engine.ffmpeg import LAST_LINES, run_probe
 from vmaf_harness.engine.log import failure_reason
 from vmaf_harness.errors import EngineError
 
 VARIABLE = "VMAF_FFMPEG"
 REMEDY = f"install imageio-ffmpeg (its ffmpeg has libvmaf), or set {VARIABLE} to an ffmpeg with libvmaf (5.1 or later)"
-PROBE_S = 60.0  # a probe takes 0.03 s; on a cold network disk the binary's 170 MB come first
 
 # One frame through every filter that we use shows that they work with the options that we give, and libvmaf's version,
 # which no listing tells. ffmpeg's own version is in its banner.
@@ -63,20 +61,19 @@ def find_engine() -> Engine:
     if named:
         return _engine_by_name(named)
     problems: list[str] = []
-    second: tuple[int, Engine] | None = None
+    second: Engine | None = None
     for path in _candidate_paths():
         found = _check_binary(path)
         if isinstance(found, str):
             problems.append(found)
         elif found.lacks:
             problems.append(f"{path}: {found.lacks}")
-            second = second or (len(problems) - 1, found)
+            second = second or found
         else:
-            return Engine(found.path, found.ffmpeg, found.libvmaf, passed_over=tuple(problems))
+            return replace(found, passed_over=tuple(problems))
     if second is not None:
-        place, found = second
-        others = tuple(problem for index, problem in enumerate(problems) if index != place)
-        return Engine(found.path, found.ffmpeg, found.libvmaf, found.lacks, others)
+        own = f"{second.path}: {second.lacks}"
+        return replace(second, passed_over=tuple(problem for problem in problems if problem != own))
     if problems:
         raise EngineError("\n".join([*problems, REMEDY]))
     raise EngineError(f"no ffmpeg found: neither on PATH, nor imageio-ffmpeg's\n{REMEDY}")
@@ -129,7 +126,7 @@ def _check_binary(path: str) -> Engine | str:
     least = _probe_binary(path, _FEWEST_FEATURES)
     if isinstance(least, str):
         return least
-    return Engine(least.path, least.ffmpeg, least.libvmaf, lacks=found.removeprefix(f"{path}: "))
+    return replace(least, lacks=found.removeprefix(f"{path}: "))
 
 
 def _probe_binary(path: str, features: str) -> Engine | str:
@@ -137,17 +134,9 @@ def _probe_binary(path: str, features: str) -> Engine | str:
     source = ("-f", "lavfi", "-i", "color=s=64x48:d=0.04")
     arguments = [path, "-nostdin", *source, "-filter_complex", graph, "-fps_mode", "passthrough", "-f", "null", "-"]
     try:
-        done = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_S,
-            check=False,
-            errors="replace",
-            env=environment(),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{shlex.join(arguments)}\ncould not be run: {error}"
+        done = run_probe(arguments)
+    except EngineError as error:
+        return str(error)
     version = re.search(r"^ffmpeg version (\S+)", done.stderr, re.MULTILINE)
     libvmaf = re.search(r'"version": "([^"]*)"', done.stdout)
     if done.returncode == 0 and libvmaf:
@@ -157,5 +146,5 @@ def _probe_binary(path: str, features: str) -> Engine | str:
         return f"{path} has no libvmaf"
     if (why := failure_reason(lines, [])) is not None:
         return f"{path}: {why.partition(';')[0]}"
-    last = "\n".join(lines[-10:])
+    last = "\n".join(lines[-LAST_LINES:])
     return f"{path} failed on one frame: {shlex.join(arguments)}\nexit code {done.returncode}; last lines:\n{last}"

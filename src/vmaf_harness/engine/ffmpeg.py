@@ -16,12 +16,15 @@ from types import TracebackType
 from vmaf_harness.errors import EngineError
 
 LAST_LINES = 10
+# A log for machines: each line names its level, and nothing is asked. Outputs are overwritten: they are names of ours.
+TO_BE_READ = ("-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y")
+PROBE_S = 60.0  # a probe takes 0.03 s; on a cold network disk the binary's 170 MB come first
 _ERROR_WORDS = re.compile(
-    r"\b(?:(?<!\d decode )errors?|invalid|failed|cannot|could not|unable|unknown|problem|no such|not found)\b", re.I
+    r"\b(?:(?<!\d decode )errors?|fatal|invalid|failed|cannot|could not|unable|unknown|problem|no such|not found)\b",
+    re.I,
 )
-_NO_ERROR = re.compile(
-    r"(?:\[[^\]]* @ \w+\] )*\[(?:info|verbose)\](?!.*libvmaf ERROR)"
-)  # libvmaf writes into their lines
+# libvmaf writes into lines of other levels.
+_NO_ERROR = re.compile(r"(?:\[[^\]]* @ \w+\] )*\[(?:info|verbose)\](?!.*libvmaf ERROR)")
 
 # Waits for the end of its standard input, which only its parent holds open, then ends its whole process group, itself
 # included. The kernel closes the pipe however the parent dies, `kill -9` included, so nothing has to be set in each
@@ -53,6 +56,29 @@ def environment() -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     return kept | {"AV_LOG_FORCE_NOCOLOR": "1"}
+
+
+def run_probe(
+    command: Sequence[str | Path], *, cwd: str | Path | None = None, errors: str = "replace"
+) -> subprocess.CompletedProcess[str]:
+    """Run an ffmpeg that decodes next to nothing, to see what it says; *errors* is for bytes that are not UTF-8.
+
+    Raises EngineError where it cannot be started, or takes longer than `PROBE_S`.
+    """
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+            encoding="utf-8",
+            errors=errors,
+            cwd=cwd,
+            env=environment(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"{command[0]} could not be run: {error}") from error
 
 
 class StoppedError(EngineError):
@@ -127,9 +153,8 @@ class Processes:
         watcher.wait()
 
 
-_STILL_IMAGES = frozenset(
-    {".jpg", ".jpeg", ".tga", ".pam"}
-)  # for which ffmpeg takes a demuxer that opens numbered files
+# For which ffmpeg takes a demuxer that opens numbered files.
+_STILL_IMAGES = frozenset({".jpg", ".jpeg", ".tga", ".pam"})
 
 
 def input_options(path: Path) -> list[str]:
@@ -162,15 +187,13 @@ def failure_report(arguments: Sequence[str | Path], cwd: Path, code: int, log: P
     except OSError:
         lines = []
     lines = [line for line in lines if "[showinfo@" not in line]  # each frame of both videos
-    errors = [line for line in lines[:-LAST_LINES] if _ERROR_WORDS.search(line) and not _NO_ERROR.match(line)][
-        :LAST_LINES
-    ]
+    errors = [line for line in lines[:-LAST_LINES] if _ERROR_WORDS.search(line) and not _NO_ERROR.match(line)]
     how = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
     return "\n".join(
         [
             f"(cd {shlex.quote(str(cwd))} && {shlex.join(map(str, arguments))})",
             f"{how}; {'errors:' if errors else 'last lines:'}",
-            *(f"  {line}" for line in errors),
+            *(f"  {line}" for line in errors[:LAST_LINES]),
             *(["last lines:"] if errors else []),
             *(f"  {line}" for line in lines[-LAST_LINES:]),
             f"full log: {kept_log}" if kept_log is not None else "its log could not be kept",

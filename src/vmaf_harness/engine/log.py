@@ -1,21 +1,23 @@
 """What ffmpeg said of its inputs, read from its log by the names that it gives: damage, and why it failed.
 
-Made for the log of `-nostats -v level+verbose`, in which each line names its level; a log of `-v verbose` is read as
-well, by words alone. Lines are taken one by one, since showinfo may make a log of 100 MB.
+Damage is told from the log of `ffmpeg.TO_BE_READ`, in which each line names its level. Lines are taken one by one,
+since showinfo may make a log of 100 MB.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmaf_harness.engine.container import detect_container
-from vmaf_harness.engine.ffmpeg import INDIRECT_DEMUXERS, input_options
+from vmaf_harness.engine.ffmpeg import INDIRECT_DEMUXERS, failure_report, input_options
+from vmaf_workspace.errors import WorkspaceError
 
 # `[h264 @ 0x5e2a] [error] text`, `[vist#0:0/h264 @ 0x5e2a] [dec:h264 @ 0x5e2b] [warning] text`, `[info] text`.
 _LINE = re.compile(
@@ -29,18 +31,11 @@ _STREAM_NUMBER = re.compile(r"stream[ =](?:#\d+:| ?= ?)?(\d+)")
 _DECODE_ERRORS = re.compile(r"  Input stream #(\d+):\d+ \(video\): .*?; (\d+) decode errors")
 _REPEATED = re.compile(r"    Last message repeated (\d+) times")
 
-# Said at the level of a warning, or in a log without levels. Each was seen in files that were cut, had bytes turned,
+# Said at the level of a warning. Each was seen in files that were cut, had bytes turned,
 # packets or bytes taken out, with ffmpeg 7.0.2 and 9.0.2, and none in sound ones.
 _DAMAGE_WARNINGS = re.compile(
     r"corrupt|conceal|undecodable|error|emulating|invalid NAL unit|bad vlc"
     r"|bits left after decoding|skipping NALU",
-    re.IGNORECASE,
-)
-_DAMAGE_WORDS = re.compile(
-    r"corrupt|conceal|undecodable|\berrors?\b|damaged|mismatch|missing|truncated|overread|overflow|prematurely"
-    r"|partial file|out of range|outside the valid range|could not find ref|non-existing|no frame!|invalid|illegal"
-    r"|unavailable|failed|cannot build|exceeds containing|bad vlc|CABAC_MAX_BIN|too large|too big|slice end not reached"
-    r"|emulating|bits left after decoding|skipped MB|MVs not available|reference \d+ >= \d+",
     re.IGNORECASE,
 )
 # Said at the start of a stream that begins within a group of pictures, as a recording or a copied cut does, of pictures
@@ -166,9 +161,7 @@ def find_damage(lines: Iterable[str]) -> Damage:
 
 
 def _is_complaint(level: str | None, text: str) -> bool:
-    if level is None:
-        complains = _DAMAGE_WORDS.search(text) is not None
-    elif level == "warning":
+    if level == "warning":
         complains = _DAMAGE_WARNINGS.search(text) is not None
     else:
         complains = level in ("error", "fatal", "panic")
@@ -257,6 +250,29 @@ _OPEN_REMEDIES = {  # words of the C library -> the remedy
 }
 # Up to this width or height, libvmaf's fixed-point ADM ends with SIGSEGV (ffmpeg 7.0.2 and 9.0.2).
 MAX_TOO_SMALL_PX = 16
+
+
+def explain_failure(
+    command: Sequence[str | Path],
+    cwd: Path,
+    code: int,
+    log: Path,
+    inputs: Sequence[Path],
+    failures: Path | Callable[[], Path],
+    failure: str,
+) -> str:
+    """A failure of ffmpeg: one line where its log names the cause, as all of a dataset may have it, else all of it.
+
+    The log is kept in *failures*, a directory or what makes it, since its own goes with the run.
+    """
+    kept: Path | None = None
+    with suppress(OSError, WorkspaceError):
+        directory = failures if isinstance(failures, Path) else failures()
+        directory.mkdir(exist_ok=True)
+        kept = Path(shutil.copyfile(log, directory / f"{log.parent.name}.log"))
+    if (why := failure_reason(read_lines(log), inputs, code=code)) is None:
+        return f"{failure}\n{failure_report(command, cwd, code, log, kept)}"
+    return why + (f"; full log: {kept}" if kept is not None else "")
 
 
 def failure_reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> str | None:

@@ -180,9 +180,8 @@ def _conversion_notes(reference: _Side, distorted: _Side, form: CommonForm, asse
         if _tags_differ(ours, theirs) and "rgb" not in (reference.samples.kind, distorted.samples.kind)
     ]
     if differing:
-        yield Note(
-            kind="tags", text=f"tagged {'; '.join(differing)}: the samples are compared as they are", side="distorted"
-        )
+        text = f"tagged {'; '.join(differing)}: the samples are compared as they are"
+        yield Note(kind="tags", text=text, side="distorted")
     ours, theirs = (_HDR.get(side.header.transfer) for side in (reference, distorted))
     if ours != theirs:
         text = (
@@ -211,9 +210,8 @@ def _interlace_text(side: _Side, form: CommonForm) -> str | None:
     """What to say of fields: they are compared as frames, or were mixed by scaling, which comes before `yadif_cmd`."""
     is_scaled = side.header.height_px != form.height_px
     if "yadif" in dict(side.video.filters):
-        return (
-            "interlaced, and scaled before yadif_cmd sees its fields; make frames of them first" if is_scaled else None
-        )
+        mixed = "interlaced, and scaled before yadif_cmd sees its fields; make frames of them first"
+        return mixed if is_scaled else None
     remedy = "make frames of its fields first (ffmpeg -vf yadif)" if is_scaled else "a recipe's yadif_cmd makes frames"
     return f"interlaced, compared as if it were not; {remedy}"
 

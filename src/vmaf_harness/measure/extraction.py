@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from vmaf_harness.measure.metrics import RequestedMetric
 
+FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:

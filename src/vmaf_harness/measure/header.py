@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from vmaf_harness.engine.binary import PROBE_S
-from vmaf_harness.engine.ffmpeg import LAST_LINES, environment, input_options
+from vmaf_harness.engine.ffmpeg import LAST_LINES, input_options, run_probe
 from vmaf_harness.engine.log import failure_reason, indirect_input_problem
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.recipe.asset import Video
+from vmaf_harness.recipe.asset import RAW_FPS, Video
 
 FULL, LIMITED = "pc", "tv"  # ffmpeg's words for the two ranges of samples
 UNTAGGED = "unknown"
@@ -82,13 +80,8 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
     command = [engine, "-hide_banner", "-nostdin"]
     for index in asked:
         command += [*input_options(videos[index].path), "-i", "file:" + os.path.abspath(videos[index].path)]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=PROBE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{engine} could not be run: {error}") from error
-    said = done.stderr.decode(errors="surrogateescape")
+    done = run_probe(command, errors="surrogateescape")
+    said = done.stderr
     for index in asked:  # a name may hold what looks like ffmpeg's own lines
         said = said.replace("file:" + os.path.abspath(videos[index].path), "…")
     paths = [videos[index].path for index in asked]
@@ -109,6 +102,24 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
         if keys[index] is not None:
             _known_headers[keys[index]] = header
     return [found[index] for index in range(len(videos))]
+
+
+def input_arguments(video: Video) -> list[str]:
+    """What tells ffmpeg to open *video*, and nothing that it names.
+
+    The filters stay as the first frame made them: made anew where a frame is another, times would begin at 0 again
+    (`Frames.change` tells of such). `file:` so that no name is taken for a protocol.
+    """
+    file = "file:" + os.path.abspath(video.path)
+    return ["-reinit_filter", "0", *input_options(video.path), *raw_arguments(video), "-i", file]
+
+
+def raw_arguments(video: Video) -> list[str]:
+    """What ffmpeg has to be told of a file without a header."""
+    if not video.is_raw:
+        return []
+    size, rate = f"{video.width_px}x{video.height_px}", repr(video.fps or RAW_FPS)
+    return ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size, "-framerate", rate]
 
 
 def _file_key(video: Video, engine: str) -> _FileKey | None:

@@ -29,6 +29,7 @@ from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.plain_data import short_text
 from vmaf_workspace.contract import FILE_RESULT_STORE, KEPT_NAMES, executor_and_dataset
+from vmaf_workspace.disk.atomic import read_whole
 from vmaf_workspace.errors import RefusedError
 
 MAX_BYTES = 64 << 20  # of an entry: 20 features of 100 000 frames
@@ -37,9 +38,7 @@ UNKNOWN = "unknown (imported)"
 NOT_FINITE = {"nan": math.nan, "inf": math.inf}
 _UPSTREAM_ENTRY = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1, we by a sha256
 _OWN_ENTRY = re.compile(r"[0-9a-f]{64}\.json.*")  # one that was set aside included
-NUMPY_CALLS = frozenset(
-    {"array", "float64", "float32", "int64", "int32"}
-)  # how numpy writes what is a list or a number
+NUMPY_CALLS = frozenset({"array", "float64", "float32", "int64", "int32"})  # numpy's lists and numbers
 
 
 @dataclass(slots=True)
@@ -181,12 +180,9 @@ def _entries(store: Path, done: ImportReport) -> Iterator[Path]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of the table that an entry holds, each a metric."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_whole(path, follow=True, at_most=MAX_BYTES)
     except OSError as error:
         raise HarnessError(f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise HarnessError(f"larger than {MAX_BYTES} bytes; that is no result")
     if not content.strip():
         raise HarnessError("empty")
     try:

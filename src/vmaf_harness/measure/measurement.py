@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -16,25 +14,23 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from vmaf_harness.engine.ffmpeg import Processes, escape_option, failure_report, input_options
-from vmaf_harness.engine.log import failure_reason, find_damage, read_lines
+from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes, escape_option
+from vmaf_harness.engine.log import explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.common_form import CommonForm, check_shapes, common_form
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.frames import SHOWINFO, Frames, first_mispaired, read_frames
-from vmaf_harness.measure.header import LIMITED, Header, read_headers
+from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_headers
 from vmaf_harness.measure.metrics import check_metrics
 from vmaf_harness.measure.notes import DAMAGE, PAIRING, Note
 from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.recipe.asset import RAW_FPS, Asset, Video, check_asset, selected_frames
-from vmaf_workspace.errors import WorkspaceError
 
 _FRAME_COUNT = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
 _SCALER_INPUT = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
 _RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
-_TIME_ROUNDING_S = (
-    0.0015  # containers round times to whole milliseconds, which must not make a frame come before its partner
-)
+# Containers round times to whole milliseconds, which must not make a frame come before its partner.
+_TIME_ROUNDING_S = 0.0015
 _SIDES = ("distorted", "reference")  # inputs 0 and 1
 
 
@@ -142,29 +138,18 @@ def measure_command(job: MeasurementJob, form: CommonForm) -> list[str | Path]:
     reference = _filter_chain("reference", asset.reference, form.reference, asset)
     graph = f"[0:V:0]{distorted},split[d][d-counted];[1:V:0]{reference},split[r][r-counted];"
     graph += f"[d][r]libvmaf={libvmaf}[measured]"
-    command: list[str | Path] = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y"]
-    command += [*_input_arguments(asset.distorted), *_input_arguments(asset.reference)]
+    command: list[str | Path] = [job.engine, *TO_BE_READ]
+    command += [*_ONE_THREAD, *input_arguments(asset.distorted), *_ONE_THREAD, *input_arguments(asset.reference)]
     command += ["-filter_complex", graph, "-map", "[measured]", *_NULL_OUTPUT]
     for pad, file in (("[d-counted]", "distorted.yuv"), ("[r-counted]", "reference.yuv")):
         command += ["-map", pad, *((*_EVERY_FRAME, "-f", "rawvideo", file) if job.keep_workfiles else _NULL_OUTPUT)]
     return command
 
 
+# One decoding thread each: there is an ffmpeg per core, and more threads made 12 clips 3 % slower.
+_ONE_THREAD = ("-threads", "1")
 _EVERY_FRAME = ("-fps_mode", "passthrough")  # no frame is doubled or dropped to keep a rate
 _NULL_OUTPUT = (*_EVERY_FRAME, "-f", "null", "-")
-
-
-def _input_arguments(video: Video) -> list[str | Path]:
-    # One decoding thread each: there is an ffmpeg per core, and more threads made 12 clips 3 % slower.
-    raw: list[str | Path] = []
-    if video.is_raw:
-        size = f"{video.width_px}x{video.height_px}"
-        raw = ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size]
-        raw += ["-framerate", repr(video.fps or RAW_FPS)]
-    # The graph stays as the first frame made it: where a later one is another, `Frames.change` tells.
-    # `file:` so that no name is taken for a protocol.
-    files = [*input_options(video.path), "-i", "file:" + os.path.abspath(video.path)]
-    return ["-threads", "1", "-reinit_filter", "0", *raw, *files]
 
 
 def _filter_chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str:
@@ -242,12 +227,8 @@ def _timing_notes(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
 
 
 def _failure_text(job: MeasurementJob, command: Sequence[str | Path], code: int, log: Path, failure: str) -> str:
-    """A failure and what ffmpeg said: one line where the log names the cause, as all of a dataset may have it."""
-    kept = keep_log(log, job.failures)
     inputs = (job.asset.distorted.path, job.asset.reference.path)
-    if (why := failure_reason(read_lines(log), inputs, code=code)) is None:
-        return f"{failure}\n{failure_report(command, job.directory, code, log, kept)}"
-    return why + (f"; full log: {kept}" if kept is not None else "")
+    return explain_failure(command, job.directory, code, log, inputs, job.failures, failure)
 
 
 def _frame_counts(log: Path) -> tuple[int, int] | None:
@@ -265,15 +246,7 @@ def _damage_notes(job: MeasurementJob, processes: Processes, log: Path) -> list[
         of_side = found
         if found.unnamed:  # a decoder complains that both use: whose words those are, decoding one alone tells
             alone = job.directory / f"{side}.log"
-            command = [
-                job.engine,
-                "-hide_banner",
-                "-nostdin",
-                "-nostats",
-                "-v",
-                "level+verbose",
-                *_input_arguments(video),
-            ]
+            command = [job.engine, *TO_BE_READ, *_ONE_THREAD, *input_arguments(video)]
             processes.run([*command, "-map", "0:V:0", *_NULL_OUTPUT], cwd=job.directory, log=alone)
             of_side, index = find_damage(read_lines(alone)), 0
         if number := of_side.of(index):
@@ -353,14 +326,3 @@ def _read_log(log: Path, took_s: float) -> Measurement | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
-
-
-def keep_log(log: Path, failures: Path | Callable[[], Path]) -> Path | None:
-    """Move the log of a failed ffmpeg to where people find it after the run; None where that fails."""
-    with suppress(OSError, WorkspaceError):
-        directory = failures if isinstance(failures, Path) else failures()
-        directory.mkdir(exist_ok=True)
-        kept = directory / f"{log.parent.name}.log"
-        shutil.copyfile(log, kept)
-        return kept
-    return None

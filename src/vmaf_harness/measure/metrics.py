@@ -90,16 +90,18 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Value]]] = {
 # aggregate -> the prefix of libvmaf's extractors, and of the metrics in its log
 AGGREGATES = {"VMAF_feature": ("float_", ""), "VMAF_integer_feature": ("", "integer_")}
 ANSNR = ("ansnr", "anpsnr")  # of the float kind only, which stands for both
-_FEATURE_NAME = re.compile(r"(?P<aggregate>\w+?_feature)_(?P<atom>\w+)_score")
+
+
+def atom_of(name: str) -> tuple[str, str] | None:
+    """Aggregate and atom of a feature's name in a model, such as ``VMAF_integer_feature_adm2_score``; else None."""
+    found = re.fullmatch(r"(\w+?_feature)_(\w+)_score", name)
+    return (found[1], found[2]) if found else None
 
 
 def metric_name(name: str) -> str:
     """What libvmaf's log calls a feature of a model, unless options add to its name."""
-    found = _FEATURE_NAME.fullmatch(name)
-    if found is None:
-        return name
-    aggregate, atom = found["aggregate"], found["atom"]
-    return f"float_{atom}" if atom in ANSNR else AGGREGATES.get(aggregate, ("", ""))[1] + atom
+    aggregate, atom = atom_of(name) or ("", name)
+    return f"float_{atom}" if aggregate and atom in ANSNR else AGGREGATES.get(aggregate, ("", ""))[1] + atom
 
 
 def extractor_family(atom: str) -> str:
@@ -132,8 +134,8 @@ class RequestedMetric:
     @property
     def extractor(self) -> str:
         """The extractor of libvmaf that gives it; blank where that is not known."""
-        found = _FEATURE_NAME.fullmatch(self.name)
-        return extractor_name(found["aggregate"], found["atom"]) if found else ""
+        found = atom_of(self.name)
+        return extractor_name(*found) if found else ""
 
     @property
     def effect(self) -> tuple[tuple[str, str], ...]:

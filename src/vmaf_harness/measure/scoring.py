@@ -83,9 +83,8 @@ def score_assets(
         store.save_hashes()
     if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
         return outcomes
-    to_do.sort(
-        key=lambda index: -_input_bytes(assets[index])
-    )  # the longest first, so that none is left alone at the end
+    # The longest first, so that none is left alone at the end.
+    to_do.sort(key=lambda index: -_input_bytes(assets[index]))
     at_once, threads = split_cores(len(to_do), how.processes)
     scratch, failures = run.workdir(), run.output()
     jobs = [
@@ -210,9 +209,8 @@ def score_pair(
         )
         measurement = measure(job, processes)
     result = summarize(measurement, extraction, engine)
-    return PairScore(
-        result=replace(result, notes=tuple(relevant_notes(asset, result.notes))), frames=measurement.frames
-    )
+    notes = tuple(relevant_notes(asset, result.notes))
+    return PairScore(result=replace(result, notes=notes), frames=measurement.frames)
 
 
 def _stored_outcomes(

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_harness.engine.binary import Engine
-from vmaf_harness.errors import HarnessError, StatisticsError
+from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.common_form import FORM_VERSION
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Measurement
 from vmaf_harness.measure.notes import Note
 from vmaf_harness.recipe.asset import Asset, Video
-from vmaf_harness.statistics import POOLS
+from vmaf_harness.statistics import POOLS, pool_all
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT
 from vmaf_workspace.disk.atomic import write_whole
@@ -60,13 +60,8 @@ def summarize(measurement: Measurement, extraction: Extraction, engine: Engine) 
 
     The mean is libvmaf's own, which was taken before its log was rounded.
     """
-    scores = measurement.frames[extraction.score]
-    pools = dict.fromkeys(POOLS, math.nan)
-    for method, pool in POOLS.items():
-        with suppress(StatisticsError, ArithmeticError, ValueError):  # a harmonic mean of negative scores; infinities
-            pools[method] = pool(scores)
     return Result(
-        pools=pools | {"mean": measurement.means[extraction.score]},
+        pools=pool_all(measurement.frames[extraction.score]) | {"mean": measurement.means[extraction.score]},
         means=measurement.means,
         n_frames=measurement.n_frames,
         extraction_s=measurement.extraction_s,
@@ -183,9 +178,7 @@ class FileResultStore:
     def _place(self, asset: Asset) -> Path:
         for name in (self._extraction.executor_id, asset.dataset):
             if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > 255:
-                raise RefusedError(
-                    f"{name!r} cannot be the name of a directory in the result store; rename the dataset"
-                )
+                raise RefusedError(f"{name!r} cannot name a directory of the result store; rename the dataset")
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
 
     def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:

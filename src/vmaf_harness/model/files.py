@@ -102,9 +102,7 @@ def check_name(path: Path) -> None:
     """Raise HarnessError where the files of a group cannot be called after this `.pkl`."""
     stem = _stem(path)
     if not stem or stem.startswith(".") or stem.endswith((".bootstrap", ".card")):
-        raise HarnessError(
-            f"a model cannot be called {stem!r}: that is how parts of models are called; name it otherwise"
-        )
+        raise HarnessError(f"a model cannot be called {stem!r}: parts of models are called so; name it otherwise")
     if len(os.fsencode(stem)) > _MAX_NAME_BYTES:
         raise HarnessError(
             f"a model cannot be called {stem!r}: its files would have longer names than file systems take; "
@@ -162,9 +160,8 @@ def _read_pkl(path: Path) -> Model:
     for index in range(num_models(info)):
         number = f".{index:04d}" if index else ""
         if index and (own := _read_part(path, number)) != head:
-            infos.append(
-                (check_model_info(pickles.loads(own, f"{path}{number}"), f"{path}{number}"), f"{path}{number}")
-            )
+            whose = f"{path}{number}"
+            infos.append((check_model_info(pickles.loads(own, whose), whose), whose))
         name = f"{path}{number}.model"
         try:
             texts.append((_read_part(path, f"{number}.model").decode("ascii"), name))

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vmaf_harness.engine.binary import PROBE_S, Engine, find_engine
-from vmaf_harness.engine.ffmpeg import environment, escape_option
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.engine.binary import Engine, find_engine
+from vmaf_harness.engine.ffmpeg import escape_option, run_probe
+from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.model import pickles
 from vmaf_harness.model.files import is_collection, read_model
 from vmaf_harness.model.model import check_model_info, num_models
 from vmaf_harness.model.quality_type import BUILT_IN as BUILT_IN
 from vmaf_harness.model.quality_type import WRITES_FILES, writes_files
 
-_TEST_FRAME = (
-    "-nostdin",
-    "-v",
-    "error",
-    "-f",
-    "lavfi",
-    "-i",
-    "testsrc2=s=640x360:d=0.04,format=yuv420p",
-)  # v1 needs so many
+_SOURCE = "testsrc2=s=640x360:d=0.04,format=yuv420p"  # VMAF v1 needs so many pixels
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -79,20 +70,12 @@ def why_not_in_libvmaf(model: str | Path) -> str | None:
 
 def _try_model(found: Engine, options: str, *, cwd: str | None = None) -> str | None:
     graph = f"[0]split[a][b];[a][b]libvmaf={options}"
-    arguments = [found.path, *_TEST_FRAME, "-filter_complex", graph, "-f", "null", "-"]
+    command = [found.path, "-nostdin", "-v", "error", "-f", "lavfi", "-i", _SOURCE, "-filter_complex", graph]
     try:
-        done = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_S,
-            check=False,
-            cwd=cwd,
-            env=environment(),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"ffmpeg could not be run: {error}"
+        done = run_probe([*command, "-f", "null", "-"], cwd=cwd)
+    except EngineError as error:
+        return str(error)
     if done.returncode == 0:
         return None
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    lines = done.stderr.strip().splitlines()
     return lines[0] if lines else f"ffmpeg ended with {done.returncode}"

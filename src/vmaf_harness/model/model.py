@@ -127,9 +127,8 @@ class Model:
         if self.slopes is not None and self.intercepts is not None:
             model |= {"slopes": list(self.slopes), "intercepts": list(self.intercepts)}
         if self.feature_dict:
-            model["feature_dict"] = {
-                name: atoms if isinstance(atoms, str) else list(atoms) for name, atoms in self.feature_dict.items()
-            }
+            atoms_by = self.feature_dict.items()
+            model["feature_dict"] = {name: of if isinstance(of, str) else list(of) for name, of in atoms_by}
         if self.feature_opts_dicts is not None:
             model["feature_opts_dicts"] = [dict(options) for options in self.feature_opts_dicts]
         if self.score_clip is not None:
@@ -154,9 +153,7 @@ class Model:
 
     def _rescaled(self, features: Mapping[str, ArrayLike]) -> Floats:
         if self.chroma_correction_parameter:
-            raise HarnessError(
-                "models with a chroma_correction_parameter are predicted by libvmaf only; give it the .json"
-            )
+            raise HarnessError("only libvmaf predicts models with a chroma_correction_parameter; give it the .json")
         columns = []
         for name in self.feature_names:
             if name not in features:
@@ -170,9 +167,9 @@ class Model:
 
     def _raw(self, member: Svm | Forest, x: Floats) -> Floats:
         scores = member.predict(x)
-        return (
-            scores if self.slopes is None or self.intercepts is None else (scores - self.intercepts[0]) / self.slopes[0]
-        )
+        if self.slopes is None or self.intercepts is None:
+            return scores
+        return (scores - self.intercepts[0]) / self.slopes[0]
 
     def _finished(self, scores: Floats, transform: bool | None) -> Floats:
         if self.score_transform is not None and (self.score_transform.enabled if transform is None else transform):
@@ -276,9 +273,8 @@ def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name:
 
 
 def _feature_from_log(name: str) -> str:
-    return (
-        f"VMAF_integer_feature_{name.removeprefix('integer_')}_score" if name.startswith("integer_adm_scale") else name
-    )
+    is_short = name.startswith("integer_adm_scale")
+    return f"VMAF_integer_feature_{name.removeprefix('integer_')}_score" if is_short else name
 
 
 def _are_numbers(value: Any, count: int) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vmaf_harness.errors import HarnessError, RecipeError
-from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction
 from vmaf_harness.measure.metrics import AGGREGATES, RequestedMetric, extractor_family, extractor_name, metric_name
 from vmaf_harness.model.transform import ScoreTransform
 from vmaf_harness.recipe.dataset import read_parameters
@@ -39,7 +39,6 @@ _ATOMS = (
 )
 _DERIVED = "vif2"  # the mean of the four scales of vif, of which libvmaf gives no metric
 _DEBUG = re.compile(r"VMAF_(integer_)?feature (adm|vif|(adm|vif)_(num|den)\w*)|VMAF_integer_feature motion")
-_FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 
 MAX_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
 _MAX_MB = 1_000_000
@@ -113,9 +112,8 @@ class FeatureParam:
         for index, (aggregate, atom) in enumerate(self.atoms):
             of = [f"vif_scale{scale}" for scale in range(4)] if atom == _DERIVED else [atom]
             own = self.options[index] if self.options else {}
-            found[feature_name(aggregate, atom)] = tuple(
-                RequestedMetric.of(feature_name(aggregate, each), own) for each in of
-            )
+            names = (feature_name(aggregate, each) for each in of)
+            found[feature_name(aggregate, atom)] = tuple(RequestedMetric.of(name, own) for name in names)
         return found
 
     @property
@@ -136,7 +134,7 @@ class FeatureParam:
             described = sorted([*described, ("psnr", "name=psnr")])
         return Extraction(
             type="_and_".join(self.feature_dict),
-            version=_FEATURE_VERSION,
+            version=FEATURE_VERSION,
             options=(("model", ""), ("feature", "|".join(text for _, text in described))),
             score=metric_name(plain[0].name) if plain else "psnr_y",
             wanted=tuple(each for of in wanted.values() for each in of),
@@ -197,14 +195,12 @@ class ModelParam:
             return None
         low, high = self.score_clip
         outside = sum(not low <= label <= high for label in labels)
+        if not outside:
+            return None
         return (
-            (
-                f"{outside} of {len(labels)} labels are outside score_clip [{low:g}, {high:g}]: they go from "
-                f"{min(labels):g} to {max(labels):g}, and predictions are cut off there; "
-                "give score_clip the scale of the labels, or leave it out"
-            )
-            if outside
-            else None
+            f"{outside} of {len(labels)} labels are outside score_clip [{low:g}, {high:g}]: they go from "
+            f"{min(labels):g} to {max(labels):g}, and predictions are cut off there; "
+            "give score_clip the scale of the labels, or leave it out"
         )
 
 
@@ -263,9 +259,11 @@ def read_model_param(path: Path) -> ModelParam:
     values = read(path)
     if not isinstance(values, dict):
         raise RecipeError(path, "expected a pickled dictionary with model_type and model_param_dict")
-    return _parse_model_param(
-        values, lambda place, problem: RecipeError(path, problem, place=".".join(map(str, place))), path
-    )
+
+    def wrong(place: Place, problem: str) -> HarnessError:
+        return RecipeError(path, problem, place=".".join(map(str, place)))
+
+    return _parse_model_param(values, wrong, path)
 
 
 def build_model_param(model_type: str, param_dict: Mapping[str, Any]) -> ModelParam:
@@ -344,7 +342,13 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
             meant = f"is {close[0]} meant?" if close else f"known are {', '.join((*own, *_COMMON))}"
             raise wrong(("model_param_dict", text), f"is no parameter of {model_type}; {meant}")
     given = {name: _checked_plain(value, ("model_param_dict", name), wrong) for name, value in given.items()}
-    check = _CheckedParameters(given, wrong)
+
+    def check(name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+        value = given.get(name, default)
+        if not fits(value):
+            raise wrong(("model_param_dict", name), f"expected {expected}, got {short_text(value)}")
+        return value
+
     norm_type = check("norm_type", "none", lambda v: v in NORM_TYPES, f"one of {', '.join(NORM_TYPES)}")
     svr = SvrParam()
     if model_type != FOREST_TYPE:
@@ -353,9 +357,7 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
             gamma=float(check("gamma", 0.0, lambda v: is_number(v) and v >= 0, "a number from 0")),
             c=float(check("C", 1.0, lambda v: is_number(v) and 0 < v <= MAX_C, f"a positive number up to {MAX_C}")),
             nu=float(check("nu", 0.5, lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
-            cache_mb=float(
-                check("cache_size", 200, lambda v: is_number(v) and 0 < v <= _MAX_MB, "a positive number of MB")
-            ),
+            cache_mb=float(check("cache_size", 200, _is_size, "a positive number of MB")),
             degree=check("degree", 3, lambda v: _is_whole(v, 1) and v <= 100, "an integer from 1 to 100"),
             coef0=float(check("coef0", 0.0, is_number, "a number")),
         )
@@ -383,19 +385,6 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
     )
 
 
-class _CheckedParameters:
-    """Looks up parameters that must be as described."""
-
-    def __init__(self, given: Mapping[str, Any], wrong: _MakeError) -> None:
-        self._given, self._wrong = given, wrong
-
-    def __call__(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
-        value = self._given.get(name, default)
-        if not fits(value):
-            raise self._wrong(("model_param_dict", name), f"expected {expected}, got {short_text(value)}")
-        return value
-
-
 def _checked_plain(value: object, place: Place, wrong: _MakeError) -> Any:
     try:
         return to_plain(value)
@@ -405,6 +394,10 @@ def _checked_plain(value: object, place: Place, wrong: _MakeError) -> Any:
 
 def _is_whole(value: object, least: int) -> bool:
     return type(value) is int and least <= value < 1 << 31
+
+
+def _is_size(value: object) -> bool:
+    return is_number(value) and 0 < value <= _MAX_MB
 
 
 def _is_share(value: object) -> bool:
@@ -430,11 +423,7 @@ def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _MakeError) 
 def _checked_range(value: Any, place: Place, wrong: _MakeError) -> tuple[float, float] | None:
     if value is None:
         return None
-    if (
-        not isinstance(value, (list, tuple))
-        or len(value) != 2
-        or not all(map(is_number, value))
-        or value[0] >= value[1]
-    ):
+    is_pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value))
+    if not is_pair or value[0] >= value[1]:
         raise wrong(place, f"expected [min, max], got {short_text(value)}")
     return float(value[0]), float(value[1])

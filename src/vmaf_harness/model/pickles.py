@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Never
 
 from vmaf_harness.errors import ForeignModelError, HarnessError
-from vmaf_workspace.disk.atomic import write_whole
+from vmaf_workspace.disk.atomic import read_whole, write_whole
 
 MAX_BYTES = 1 << 30
 _ALLOWED = "a pickle here holds dictionaries, lists, text, numbers and numpy arrays only"
@@ -33,12 +33,9 @@ def read(path: Path) -> Any:
     scikit-learn objects that a forest of VMAF's own harness is.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_whole(path, follow=True, at_most=MAX_BYTES)
     except OSError as error:
-        raise HarnessError(f"{path}: {error.strerror}; name a file that can be read") from error
-    if len(content) > MAX_BYTES:
-        raise HarnessError(f"{path} is larger than {MAX_BYTES} bytes; that is no model, table or parameter set")
+        raise HarnessError(f"{path}: {error.strerror}; name a model, a table or a set of parameters") from error
     return loads(content, str(path))
 
 

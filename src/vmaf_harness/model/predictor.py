@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.metrics import AGGREGATES, atom_of
 from vmaf_harness.measure.scoring import Outcome, PairScore, Spread
 from vmaf_harness.measure.store import Result
 from vmaf_harness.model.parameters import FeatureParam, option_problem
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
 from vmaf_harness.recipe.plain_data import short_text
-from vmaf_harness.statistics import POOLS
+from vmaf_harness.statistics import POOLS, pool_all
 
 if TYPE_CHECKING:
     from vmaf_harness.model.model import Model
 
 Frames = Mapping[str, Sequence[float]]
-_FEATURE = re.compile(r"(VMAF(?:_integer)?_feature)_(\w+)_score")
 SCORE = "vmaf"  # what the prediction is called among the metrics
 
 
@@ -70,11 +70,7 @@ class Predictor:
         scores = self.scores(columns)
         if wrong := sum(not math.isfinite(score) for score in scores):
             raise HarnessError(f"{self.name}: predicts no number for {wrong} of {len(scores)} frames; is it damaged?")
-        pools = {}
-        for method, pooled in POOLS.items():
-            pools[method] = float("nan")
-            with suppress(StatisticsError):  # a harmonic mean of negative scores
-                pools[method] = pooled(scores)
+        pools = pool_all(scores)
         spread = None
         if self.spreads is not None:
             with suppress(StatisticsError):
@@ -116,10 +112,10 @@ def model_features(model: Model, name: str) -> FeatureParam:
     """The features of a model; HarnessError for those that libvmaf does not extract. *name* is what errors call it."""
     atoms = []
     for index, feature in enumerate(model.feature_names):
-        found = _FEATURE.fullmatch(feature)
-        if found is None:
+        found = atom_of(feature)
+        if found is None or found[0] not in AGGREGATES:
             raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
-        atoms.append((found[1], found[2]))
+        atoms.append(found)
         for option, value in (model.feature_opts_dicts[index] if model.feature_opts_dicts else {}).items():
             if (problem := option_problem(option, value)) is not None:
                 raise HarnessError(f"{name}: model_dict.feature_opts_dicts: {short_text(option)}: {problem}")

@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.extraction import Extraction, ModelFile
+from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction, ModelFile
 from vmaf_harness.measure.metrics import RequestedMetric
-from vmaf_harness.model.files import parse_json_model
 
 DEFAULT_MODEL = "vmaf_v0.6.1"
 QUALITY_TYPES = ("VMAF", "PSNR", "SSIM", "MS_SSIM")
@@ -30,7 +29,6 @@ _FEATURES = {
     "SSIM": ("float_ssim", "float_ssim"),
     "MS_SSIM": ("float_ms_ssim", "float_ms_ssim"),
 }
-_FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 
 
 def extraction(quality_type: str, *, model: str | None = None, phone_model: bool = False) -> Extraction:
@@ -49,7 +47,7 @@ def extraction(quality_type: str, *, model: str | None = None, phone_model: bool
     feature, score = _FEATURES[quality_type]
     # The empty model keeps libvmaf from computing v0.6.1 as well.
     options = (("model", ""), ("feature", f"name={feature}"))
-    return Extraction(type=quality_type, version=_FEATURE_VERSION, options=options, score=score)
+    return Extraction(type=quality_type, version=FEATURE_VERSION, options=options, score=score)
 
 
 def _vmaf_extraction(model: str, phone_model: bool) -> Extraction:
@@ -65,9 +63,8 @@ def _vmaf_extraction(model: str, phone_model: bool) -> Extraction:
                 f"{name} is a collection of models, which ffmpeg's filter does not load; give the path of its .json"
             )
         version = name.removeprefix("vmaf_").removeprefix("v") + suffix
-        return Extraction(
-            type="VMAF", version=version, options=(("model", f"version={name}{transform}"),), score="vmaf"
-        )
+        options = (("model", f"version={name}{transform}"),)
+        return Extraction(type="VMAF", version=version, options=options, score="vmaf")
     file, wanted = _read_model_file(Path(path))
     stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)[:80]
     return Extraction(
@@ -94,6 +91,8 @@ def writes_files(content: bytes) -> bool:
 
 def _read_model_file(path: Path) -> tuple[ModelFile, tuple[RequestedMetric, ...]]:
     """A JSON model, read as everywhere, and the metrics that libvmaf makes of its features where they have options."""
+    from vmaf_harness.model.files import parse_json_model  # and with it numpy, for which nobody else waits
+
     if path.suffix in (".pkl", ".model", ".onnx"):
         raise HarnessError(f"{path}: libvmaf reads no {path.suffix}; give the .json of the same model")
     try:

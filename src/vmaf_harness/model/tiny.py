@@ -15,6 +15,7 @@ from typing import Any
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.parameters import FeatureParam, feature_name
 from vmaf_harness.recipe.plain_data import is_number
+from vmaf_workspace.disk.atomic import read_whole
 from vmaf_workspace.sidecar import REGISTRY, known_sha256, sidecar_of
 
 MAX_BYTES = 1 << 28  # such a model has some kilobytes
@@ -44,7 +45,7 @@ class TinyModel:
     def predict(self, frames: Mapping[str, Sequence[float]]) -> list[float]:
         """The score of each frame, from the features by their names in a model.
 
-        Raises HarnessError where the model cannot be run, or gives no number for some frame.
+        Raises HarnessError where the model cannot be run, or gives not one number a frame.
         """
         import numpy as np
 
@@ -57,11 +58,7 @@ class TinyModel:
         except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
             raise HarnessError(f"{self.name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
         if made.size != len(x):
-            raise HarnessError(
-                f"{self.name}: expected a number for each of {len(x)} frames, got the shape {made.shape}"
-            )
-        if not np.isfinite(made).all():
-            raise HarnessError(f"{self.name}: predicts no number for some of {len(x)} frames; is it damaged?")
+            raise HarnessError(f"{self.name}: expected {len(x)} numbers, one a frame, got the shape {made.shape}")
         scores: list[float] = made.reshape(-1).tolist()
         return scores
 
@@ -99,10 +96,9 @@ def read_tiny(path: Path) -> TinyModel:
     order = tuple(feature_name(*atom) for atom in names)
     if kind == "input_mean" and mean is not None and sd is not None:
         why = _standardised_by(mean, sd, about, graph)
-        is_here = "features are standardised by its input_mean and input_std: neither its graph nor its notes does it"
-        notes.append(
-            f"{path}: {is_here}" if why is None else f"{path}: features are given as they are: {why} standardises them"
-        )
+        chosen = "features are standardised by its input_mean and input_std: neither its graph nor its notes does it"
+        chosen = chosen if why is None else f"features are given as they are: {why} standardises them"
+        notes.append(f"{path}: {chosen}")
         mean, sd = (mean, sd) if why is None else (None, None)
     for part in (*weights, json.dumps([order, mean, sd]).encode()):
         digest.update(part)
@@ -121,13 +117,9 @@ def read_tiny(path: Path) -> TinyModel:
 
 def _read_content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        return read_whole(path, follow=True, at_most=MAX_BYTES)
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}; a Tiny-AI model is an .onnx and a .json of one name") from error
-    if len(content) > MAX_BYTES:
-        raise HarnessError(f"{path} is larger than {MAX_BYTES} bytes; that is no model over features")
-    return content
 
 
 def _feature_atoms(about: Mapping[str, Any], sidecar: Path) -> list[tuple[str, str]]:

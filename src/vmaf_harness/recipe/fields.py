@@ -22,52 +22,30 @@ class WrongValueError(Exception):
 Check = Callable[[object], Any]
 
 
-def _integer(value: object) -> int:
-    if type(value) is not int or value.bit_length() > 63:  # the names of directories have an end
-        raise WrongValueError("expected an integer")
-    return value
+def _check(expected: str, fits: Callable[[Any], bool], made: Callable[[Any], Any] = lambda value: value) -> Check:
+    def check(value: object) -> Any:
+        if not fits(value):
+            raise WrongValueError(f"expected {expected}")
+        return made(value)
+
+    return check
 
 
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 31:
-        raise WrongValueError("expected an integer from 0")
-    return value
+def _or_none(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
 
 
-def _pixels(value: object) -> int:
-    if type(value) is not int or not 1 <= value < 1 << 31:
-        raise WrongValueError("expected a positive integer")
-    return value
-
-
-def _number(value: object) -> float:
-    if not is_number(value):
-        raise WrongValueError("expected a number")
-    return float(value)
-
-
-def _positive(value: object) -> float:
-    try:
-        number = _number(value)
-    except WrongValueError:
-        number = 0.0
-    if number <= 0:
-        raise WrongValueError("expected a positive number")
-    return number
-
-
-def _number_or_none(value: object) -> float | None:
-    return None if value is None else _number(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise WrongValueError("expected text")
-    return value
+_integer = _check("an integer", lambda v: type(v) is int and v.bit_length() <= 63)  # names of directories have an end
+_count = _check("an integer from 0", lambda v: type(v) is int and 0 <= v < 1 << 31)
+_pixels = _check("a positive integer", lambda v: type(v) is int and 1 <= v < 1 << 31)
+_number = _check("a number", is_number, float)
+_positive = _check("a positive number", lambda v: is_number(v) and v > 0, float)
+_deviation = _or_none(_check("a number from 0", lambda v: is_number(v) and v >= 0, float))
+_text = _check("text", lambda v: isinstance(v, str) and v != "" and "\0" not in v)
 
 
 def _directory_name(value: object) -> str:
-    name = _text(value)  # becomes a directory of the result store, so it must not lead out of it
+    name: str = _text(value)  # becomes a directory of the result store, so it must not lead out of it
     if name.startswith(".") or "/" in name or "\\" in name or not _is_encoded(name) or len(os.fsencode(name)) > 200:
         raise WrongValueError("expected a name without slashes, without a leading dot, of at most 200 bytes")
     return name
@@ -82,29 +60,17 @@ def _is_encoded(name: str) -> bool:
 
 
 def _one_of(known: Sequence[str]) -> Check:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or value not in known:
-            raise WrongValueError(f"expected one of {', '.join(known)}")
-        return value
-
-    return check
+    return _check(f"one of {', '.join(known)}", lambda v: isinstance(v, str) and v in known)
 
 
 _QUOTED = re.compile(r"\\.|'[^']*'", re.DOTALL)
 
 
 def _filter_arguments(value: object) -> str:
-    arguments = _text(value)  # becomes part of a filter graph, so it must not begin another filter
+    arguments: str = _text(value)  # becomes part of a filter graph, so it must not begin another filter
     if any(mark in _QUOTED.sub("", arguments) for mark in ",;[]'\\"):
         raise WrongValueError("expected the arguments of one ffmpeg filter, with , ; [ ] quoted or escaped")
     return arguments
-
-
-def _deviation(value: object) -> float | None:
-    number = _number_or_none(value)
-    if number is not None and number < 0:
-        raise WrongValueError("expected a number from 0")
-    return number
 
 
 def _no_indices(value: object) -> tuple[()]:
@@ -136,7 +102,7 @@ def _score(value: object) -> float:
     if value is None or value != value:
         return math.nan
     try:
-        return _number(value)
+        return float(_number(value))
     except WrongValueError:
         wrong = reprlib.repr(value)
         raise WrongValueError(f"expected numbers (None or NaN where one is missing), not {wrong},") from None
@@ -179,9 +145,9 @@ DISTORTED_FIELDS: Mapping[str, Check] = {
     "asset_id": _integer,
     "content_name": _text,
     "path": _text,
-    "dmos": _number_or_none,
-    "mos": _number_or_none,
-    "groundtruth": _number_or_none,
+    "dmos": _or_none(_number),
+    "mos": _or_none(_number),
+    "groundtruth": _or_none(_number),
     "os": _scores,
     "groundtruth_std": _deviation,
     "rebuf_indices": _no_indices,

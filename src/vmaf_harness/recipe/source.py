@@ -100,33 +100,20 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[object, object], object]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
-_PATH_FUNCTIONS: tuple[Callable[..., object], ...] = (
-    os.path.join,
-    os.path.dirname,
-    os.path.basename,
-    os.path.abspath,
-    os.path.realpath,
-    os.path.normpath,
-)
 _FUNCTIONS: dict[str, Callable[..., object]] = {
-    **{f"os.path.{function.__name__}": function for function in _PATH_FUNCTIONS},
+    **{f"os.path.{name}": getattr(os.path, name)
+       for name in ("join", "dirname", "basename", "abspath", "realpath", "normpath")},
     "float": float,  # float('nan') among raw scores
     "int": int,
     "str": str,
-}
+}  # fmt: skip
 _CONSTANTS = {"math.nan": float("nan"), "math.inf": float("inf"), "numpy.nan": float("nan"), "numpy.inf": float("inf")}
 _CONFIG_CLASSES = frozenset({"VmafConfig", "VmafPrivateConfig"})
 _CONFIG_METHODS = frozenset(
-    {
-        "workspace_path",
-        "workdir_path",
-        "encode_path",
-        "encode_store_path",
-        "file_result_store_path",
-        "root_path",
-        "resource_path",
-        "test_resource_path",
-    }
+    (
+        *("workspace_path", "workdir_path", "encode_path", "encode_store_path", "file_result_store_path"),
+        *("root_path", "resource_path", "test_resource_path"),
+    )
 )
 # Widths of four digits and more are refused: '%999999999d' is a string of a gigabyte.
 _PERCENT = re.compile(r"%(?:%|(?:\(\w+\))?[#0\- +]*\d{0,3}(?:\.\d{0,3})?[sdifgeEGxX])")
@@ -306,10 +293,8 @@ class _Reader:
         if owner.rpartition(".")[2] in _CONFIG_CLASSES and method in _CONFIG_METHODS:
             called = functools.partial(self._config_path, node, method)
         if called is None:
-            shown = ast.unparse(function)
-            raise _RefusedError(
-                node, f"calls {shown}(): a recipe is read as data, never executed; allowed are {ALLOWED}"
-            )
+            text = f"calls {ast.unparse(function)}(): a recipe is read as data, never executed; allowed are {ALLOWED}"
+            raise _RefusedError(node, text)
         if node.keywords:
             raise _RefusedError(node, f"{ast.unparse(function)}() takes no keywords here")
         arguments = [self.value(argument) for argument in node.args]

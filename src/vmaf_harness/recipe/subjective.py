@@ -24,21 +24,10 @@ from vmaf_harness.recipe.dataset import Recipe
 DEFAULT_MODEL = "MLE_CO_AP2"  # ITU-T P.910 Annex E: observers weighed by bias and inconsistency
 OWN_MODELS = ("MOS", "DMOS")
 SUREAL_MODELS = (
-    "MLE_CO_AP2",
-    "MLE_CO_AP",
-    "MLE_CO",
-    "MLE",
-    "DMOS_MLE",
-    "DMOS_MLE_CO",
-    "SR_MOS",  # ITU-R BT.500: observers rejected
-    "SR_DMOS",
-    "BR_MOS",
-    "BR_SR_MOS",  # ITU-T P.913 12.4: bias removed, then observers rejected
-    "ZS_MOS",
-    "ZS_SR_MOS",
-    "ZS_SR_DMOS",
-    "LS",
-    "LIVE_DMOS",
+    *("MLE_CO_AP2", "MLE_CO_AP", "MLE_CO", "MLE", "DMOS_MLE", "DMOS_MLE_CO"),
+    *("SR_MOS", "SR_DMOS"),  # ITU-R BT.500: observers rejected
+    *("BR_MOS", "BR_SR_MOS"),  # ITU-T P.913 12.4: bias removed, then observers rejected
+    *("ZS_MOS", "ZS_SR_MOS", "ZS_SR_DMOS", "LS", "LIVE_DMOS"),
 )
 MODELS = OWN_MODELS + SUREAL_MODELS
 
@@ -60,9 +49,7 @@ def label_assets(
         if model is None:
             return recipe.assets
         if recipe.label_kind is None:
-            raise HarnessError(
-                f"{recipe.path}: {model} needs raw scores ('os'), and this recipe has no label; add them"
-            )
+            raise HarnessError(f"{recipe.path}: {model} needs raw scores ('os'), and there is no label; add them")
         warn(f"{recipe.path}: {model} is not used: this recipe has labels of its own ({recipe.label_kind})")
         return recipe.assets
     unlabelled = [asset for asset in recipe.assets if asset.raw_scores is None]

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.statistics import LinearFit, LogisticFit, Statistics, linear_fit
 from vmaf_workspace.disk.atomic import replacing
+from vmaf_workspace.wording import count_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
     from matplotlib.text import Text
 
 SIZE_INCHES = (7.1, 6.0)
@@ -176,14 +178,8 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
         figure = _figure(width, height)
         axes = figure.add_axes((0.8 / width, 0.65 / height, (width - 2.4) / width, (height - 1.55) / height))
         shown = {name: value for name, value in pooled.items() if math.isfinite(value)}
-        axes.plot(
-            range(len(scores)),
-            scores,
-            color=CURVE,
-            linewidth=1.4,
-            marker="o" if len(scores) <= 60 else "",
-            markersize=3,
-        )
+        marker = "o" if len(scores) <= 60 else ""
+        axes.plot(range(len(scores)), scores, color=CURVE, linewidth=1.4, marker=marker, markersize=3)
         axes.set_xlim(-0.5, len(scores) - 0.5)
         low, high = _limits([*filter(math.isfinite, scores), *shown.values()])
         axes.set_ylim(low, high)
@@ -192,15 +188,8 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
         for name, value in sorted(shown.items(), key=lambda item: item[1]):
             axes.axhline(value, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.45, zorder=1)
             at = max(value, at + least)
-            axes.text(
-                1.01,
-                at,
-                f"{name.replace('_', ' ')} {value:.2f}",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=8.5,
-                color=TEXT,
-            )
+            text, beside = f"{name.replace('_', ' ')} {value:.2f}", axes.get_yaxis_transform()
+            axes.text(1.01, at, text, transform=beside, va="center", fontsize=8.5, color=TEXT)
         _write_heading(figure, title, f"{len(scores)} frames", 1.0, 0.8)
         _style_axes(figure, axes, ("frame", score), 1.0, (width - 2.4, height - 1.55))
         _write(figure, path)
@@ -321,6 +310,7 @@ def _points_plot(
     x, y = [point[0] for point in points], [point[1] for point in points]
     contents = sorted({content for _, _, content in points})
     names = [pairs.content_names.get(content, f"content {content}") for content in contents]
+    names = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
     colours = _colours(len(contents))
     colour_of = dict(zip(contents, colours, strict=True))
 
@@ -338,77 +328,62 @@ def _points_plot(
     top = (0.9 + _ROW_INCHES * rows) * scale
     with _matplotlib_defaults(path):
         figure = _figure(width, height)
-        axes = figure.add_axes(
-            (
-                left / width,
-                bottom / height,
-                max(0.2, width - left - right) / width,
-                max(0.2, height - bottom - top) / height,
-            ),
-            anchor="NW",
-        )
-        axes.scatter(
-            x,
-            y,
-            s=max(12.0, min(48.0, 6000 / len(points))) * scale,
-            c=[colour_of[content] for _, _, content in points],
-            edgecolors="white",
-            linewidths=0.5 * scale,
-            alpha=0.9,
-            zorder=3,
-        )
+        within = max(0.2, width - left - right) / width, max(0.2, height - bottom - top) / height
+        axes = figure.add_axes((left / width, bottom / height, *within), anchor="NW")
+        dot: dict[str, Any] = {"s": max(12.0, min(48.0, 6000 / len(points))) * scale, "linewidths": 0.5 * scale}
+        shades = [colour_of[content] for _, _, content in points]
+        axes.scatter(x, y, c=shades, edgecolors="white", alpha=0.9, zorder=3, **dot)
         draw(axes, x, y)
-        none = f"{len(points)} asset{'s' if len(points) > 1 else ''}, no statistics"
-        _write_heading(figure, pairs.title, _statistics_text(pairs) or none, scale, left)
+        numbers = _statistics_text(pairs) or f"{count_text(len(points), 'asset')}, no statistics"
+        _write_heading(figure, pairs.title, numbers, scale, left)
         _style_axes(figure, axes, names_of_axes, scale, (width - left - right, height - bottom - top))
-        if key:
-            _draw_key(figure, key, scale, left)
-        if has_legend:
-            _draw_legend(figure, axes, names, colours, scale, right - 0.1 * scale)
+        from matplotlib.lines import Line2D
+
+        def dots(size: float) -> list[Line2D]:
+            return [Line2D([], [], linestyle="", marker="o", markersize=0.7 * size, color=each) for each in colours]
+
+        if key:  # what lines and bars are, in two columns between heading and axes
+            lines = [Line2D([], [], **style) for _, style in key]
+            place: dict[str, Any] = {"bbox_to_anchor": (left / width, 1 - 0.8 * scale / height), "ncols": 2}
+            place |= {"borderaxespad": 0, "borderpad": 0, "labelspacing": 0.35}
+            texts = [text for text, _ in key]
+            _draw_legend(figure, lambda _: lines, texts, 8.5 * scale, width - left - 0.05, **place)
+        if has_legend:  # contents, right of the axes
+            place = {"bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3, "handletextpad": 0.1}
+            _draw_legend(axes, dots, names, 8.5 * scale, right - 0.1 * scale, **place)
         _write(figure, path)
 
 
 _ROW_INCHES = 0.18  # of the legend of lines, which is above the axes: in them it would hide points
 
 
-def _draw_key(figure: Figure, key: Sequence[LegendEntry], scale: float, left: float) -> None:
-    """What lines and bars are, in two columns between heading and axes."""
-    from matplotlib.lines import Line2D
-
-    width, height = figure.get_size_inches()
+def _draw_legend(
+    owner: Figure | Axes,
+    handles: Callable[[float], list[Line2D]],
+    names: list[str],
+    size: float,
+    inches: float,
+    **placed: Any,
+) -> None:
+    """Draw a legend with letters of this *size*, smaller where it would be wider than *inches*."""
 
     def drawn(size: float) -> Legend:
-        legend = figure.legend(
-            [Line2D([], [], **style) for _, style in key],
-            [text for text, _ in key],
-            loc="upper left",
-            bbox_to_anchor=(left / width, 1 - 0.8 * scale / height),
-            ncols=2,
-            borderaxespad=0,
-            borderpad=0,
-            labelspacing=0.35,
-            fontsize=size,
-            frameon=False,
-            labelcolor=TEXT,
+        legend = owner.legend(
+            handles(size), names, loc="upper left", fontsize=size, frameon=False, labelcolor=TEXT, **placed
         )
         for text in legend.get_texts():
-            text.set_parse_math(False)
+            text.set_parse_math(False)  # a $ in a name is a $
         return legend
 
-    _fitted_legend(figure, drawn, 8.5 * scale, width - left - 0.05)
-
-
-def _fitted_legend(figure: Figure, drawn: Callable[[float], Legend], size: float, inches: float) -> None:
-    """Draw a legend with letters of this *size*, smaller where it would be wider; its gaps shrink with them."""
     legend = drawn(size)
-    wide = legend.get_window_extent(_renderer(figure)).width / DPI
+    wide = legend.get_window_extent(_renderer(legend.figure)).width / DPI
     if wide > inches:
         legend.remove()
         drawn(size * inches / wide)
 
 
-def _renderer(figure: Figure) -> Any:
-    return figure.canvas.get_renderer()  # type: ignore[attr-defined] # of Agg's canvas
+def _renderer(figure: Any) -> Any:
+    return figure.canvas.get_renderer()  # Agg's canvas has one
 
 
 def _fit_into(figure: Figure, text: Text, inches: float) -> None:
@@ -484,34 +459,6 @@ def _fit_text(fit: LogisticFit | LinearFit) -> str:
 def _shortened(text: str, most: int) -> str:
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _draw_legend(
-    figure: Figure, axes: Axes, names: list[str], colours: list[tuple[float, float, float]], scale: float, inches: float
-) -> None:
-    """Contents, right of the axes, in *inches* of width."""
-    from matplotlib.lines import Line2D
-
-    shown = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
-
-    def drawn(size: float) -> Legend:
-        dots = [Line2D([], [], linestyle="", marker="o", markersize=0.7 * size, color=colour) for colour in colours]
-        legend = axes.legend(
-            dots,
-            shown,
-            loc="upper left",
-            bbox_to_anchor=(1.0, 1.0),
-            borderaxespad=0.3,
-            fontsize=size,
-            frameon=False,
-            labelcolor=TEXT,
-            handletextpad=0.1,
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a $ in a name is a $
-        return legend
-
-    _fitted_legend(figure, drawn, 8.5 * scale, inches)
 
 
 def _write(figure: Figure, path: Path) -> None:

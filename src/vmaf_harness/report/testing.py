@@ -124,27 +124,16 @@ def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
     # Names that are not UTF-8 are written as they are.
     with scores.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        spread_of = (
-            [each.name for each in fields(Spread)] if any(o.spread is not None for o in dataset.outcomes) else []
-        )
-        head = [
-            "asset_id",
-            "content_id",
-            "distorted",
-            "label",
-            "label_std",
-            "score",
-            "n_frames",
-            "extraction_s",
-            "error",
-            "notes",
-        ]
+        has_spreads = any(outcome.spread is not None for outcome in dataset.outcomes)
+        spread_of = [each.name for each in fields(Spread)] if has_spreads else []
+        head = ["asset_id", "content_id", "distorted", "label", "label_std", "score", "n_frames", "extraction_s"]
+        head += ["error", "notes"]
         table.writerow([*head, *(f"bootstrap_{name}" for name in spread_of)])
         for outcome in dataset.outcomes:
             asset, result = outcome.asset, outcome.result
-            numbers = (
-                (f"{result.pools[dataset.pool]:.6f}", result.n_frames, result.extraction_s) if result else ("", "", "")
-            )
+            numbers: tuple[object, ...] = ("", "", "")
+            if result is not None:
+                numbers = (f"{result.pools[dataset.pool]:.6f}", result.n_frames, result.extraction_s)
             error = str(outcome.error or "").partition("\n")[0]
             spread = [f"{getattr(outcome.spread, name):.6f}" if outcome.spread else "" for name in spread_of]
             label = (asset.groundtruth, asset.groundtruth_std)
@@ -203,8 +192,7 @@ def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[floa
         predictions=[score for _, _, score in labelled],
         content_ids=[asset.content_id for asset in assets],
         statistics=dataset.statistics,
-        is_one_scale=dataset.extraction.type
-        == "VMAF",  # made to predict labels; PSNR and SSIM have scales of their own
+        is_one_scale=dataset.extraction.type == "VMAF",  # which predicts labels; PSNR and SSIM have their own scales
         label=str(dataset.labels),
         prediction=dataset.what,
         kind=dataset.kind,

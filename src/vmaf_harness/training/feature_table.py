@@ -70,14 +70,11 @@ def extract_features(
         warn(line)
     rows = [outcome for outcome in outcomes if outcome.result is not None]
     if len(rows) < len(outcomes) and not how.keep_going:
-        raise HarnessError(
-            f"assets without features: {len(outcomes) - len(rows)}, so nothing was made; see --keep-going"
-        )
+        raise HarnessError(f"assets without features: {len(outcomes) - len(rows)}; nothing was made; see --keep-going")
     if not rows:
         raise HarnessError("no asset has features")
-    return ExtractedFeatures(
-        table=_build_table(rows, features), assets=tuple(row.asset for row in rows), outcomes=outcomes
-    )
+    measured = tuple(row.asset for row in rows)
+    return ExtractedFeatures(table=_build_table(rows, features), assets=measured, outcomes=outcomes)
 
 
 def content_hash(assets: Sequence[Asset], root: Path) -> str:
@@ -91,25 +88,13 @@ def content_hash(assets: Sequence[Asset], root: Path) -> str:
 
     def about(video: Video) -> list[object]:
         size_px, frames = [video.width_px, video.height_px], [video.start_frame, video.end_frame, video.duration_s]
-        return [
-            hashes.of(video.path),
-            video.yuv_fmt,
-            size_px,
-            video.fps,
-            frames,
-            [list(each) for each in video.filters],
-            *([] if video.resampling_type is None else [video.resampling_type]),
-        ]
+        scaled = [] if video.resampling_type is None else [video.resampling_type]
+        return [hashes.of(video.path), video.yuv_fmt, size_px, video.fps, frames, video.filters, *scaled]
 
     digest = hashlib.sha256()
     for asset in assets:
-        compared: list[object] = [
-            asset.quality_width_px,
-            asset.quality_height_px,
-            asset.resampling_type,
-            asset.workfile_yuv_type,
-        ]
-        compared += [FORM_VERSION, asset.pairing or "index"]
+        compared: list[object] = [asset.quality_width_px, asset.quality_height_px]
+        compared += [asset.resampling_type, asset.workfile_yuv_type, FORM_VERSION, asset.pairing or "index"]
         ids = [asset.content_id, asset.asset_id, asset.groundtruth]
         digest.update(json.dumps([ids, about(asset.reference), about(asset.distorted), compared]).encode() + b"\n")
     return digest.hexdigest()

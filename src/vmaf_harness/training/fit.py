@@ -116,9 +116,8 @@ def _checked_columns(table: Table, names: Sequence[str]) -> Floats:
             raise TrainingError(f"{name}: {n} numbers are needed, one of each asset, got the shape {column.shape}")
     _refuse_rows(table, ~np.isfinite(labels), "there is no label for", "give each asset one, or leave it out")
     for name, column in zip(names, found[1:], strict=True):
-        _refuse_rows(
-            table, ~np.isfinite(column), f"feature {name} is no number for", "measure again, or leave the asset out"
-        )
+        no_number = f"feature {name} is no number for"
+        _refuse_rows(table, ~np.isfinite(column), no_number, "measure again, or leave the asset out")
         if column.min() == column.max():
             raise TrainingError(
                 f"feature {name} is {column[0]} in all {n} assets: a constant tells a model nothing; "

@@ -19,11 +19,11 @@ from typing import TypeVar
 from vmaf_harness.training.card import SUFFIX
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
+from vmaf_workspace.wording import count_text
 
 _Result = TypeVar("_Result")
-CheckContents = Callable[
-    [Mapping[str, bytes]], None
-]  # gets what would be written, by name; raises where that may not be
+# Gets what would be written, by name; raises where that may not be.
+CheckContents = Callable[[Mapping[str, bytes]], None]
 
 
 class NoSnapshotError(RefusedError):
@@ -71,9 +71,9 @@ class Replacement:
             return ""
         from vmaf_workspace.snapshot.manifest import short
 
-        files = f"{self._replaced} {'file' if self._replaced == 1 else 'files'}"
         which = f"--snapshot {short(self._snapshot or '')} --only {shlex.quote(escape(group_of(self._below())))}"
         at = f" --at {shlex.quote(self._at)}" if self._at else ""
+        files = count_text(self._replaced, "file")
         return f", over {files} that were there: `ws.restore-models {which} --overwrite{at}` brings them back"
 
     def _check(self, new: Mapping[str, bytes]) -> None:
@@ -125,7 +125,7 @@ class Replacement:
 
     def _refusal(self, n: int) -> str:
         return (
-            f"{self._path} is there already ({n} {'file' if n == 1 else 'files'}), so nothing was written\n"
+            f"{self._path} is there already ({count_text(n, 'file')}), so nothing was written\n"
             "--overwrite replaces it, after a snapshot of it; or give another name"
         )
 

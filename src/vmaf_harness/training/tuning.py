@@ -34,6 +34,9 @@ class Trial:
     note: str | None = None
 
 
+_KEPT = ("srocc", "plcc", "rmse", "note")
+
+
 def grid_candidates(values: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
     """Every combination, as scikit-learn's ParameterGrid orders them."""
     from sklearn.model_selection import ParameterGrid
@@ -91,7 +94,7 @@ def tune(
     made: dict[int, Trial] = {}
     for index, candidate in enumerate(candidates):
         kept = checkpoints.get(_part_name(candidate)) if checkpoints is not None else None
-        if isinstance(kept, dict) and set(kept) == {"srocc", "plcc", "rmse", "note"}:
+        if isinstance(kept, dict) and set(kept) == set(_KEPT):
             made[index] = Trial(parameters=candidate, **kept)
 
     def of(index: int) -> Trial:
@@ -100,8 +103,7 @@ def tune(
     def keep(index: int, tried: Trial) -> None:
         made[index] = tried
         if checkpoints is not None:
-            numbers = {"srocc": tried.srocc, "plcc": tried.plcc, "rmse": tried.rmse, "note": tried.note}
-            checkpoints.put(_part_name(candidates[index]), numbers)
+            checkpoints.put(_part_name(candidates[index]), {name: getattr(tried, name) for name in _KEPT})
         if finished is not None:
             finished(tried)
 

@@ -113,35 +113,32 @@ def lossy(path: Path, to: Path, lost: Sequence[int]) -> Path:
 # Damage
 
 
-@pytest.mark.parametrize("level", LEVELS)
 def test_sound_files_and_copies_cut_out_of_them_raise_no_alarm(
-    sound: Path, said: Callable[..., tuple[int, list[str]]], level: str
+    sound: Path, said: Callable[..., tuple[int, list[str]]]
 ) -> None:
     names = sorted(path.name for path in sound.iterdir())
     assert len(names) > 3 * 12
-    alarms = {name: find_damage(said(sound / name, level=level)[1]) for name in names}
+    alarms = {name: find_damage(said(sound / name)[1]) for name in names}
     assert not [(name, found) for name, found in alarms.items() if found]
 
 
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", [name for name in SOUND if name not in ("vp9.webm", "raw.y4m")])
 def test_files_with_wrong_bytes_are_damaged(
-    name: str, level: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
+    name: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
-    _, lines = said(noisy(sound / name, tmp_path / name), level=level)
+    _, lines = said(noisy(sound / name, tmp_path / name))
     found = find_damage(lines)
     assert found.of(0) > 0
     assert found.unnamed == 0
     assert found.first[0]
 
 
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", ["x264.ts", "x265.ts", "mpeg2.ts"])
 def test_one_lost_packet_of_a_transport_stream_is_damage(
-    name: str, level: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
+    name: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
     n_packets = (sound / name).stat().st_size // 188
-    code, lines = said(lossy(sound / name, tmp_path / name, [n_packets // 2]), level=level)
+    code, lines = said(lossy(sound / name, tmp_path / name, [n_packets // 2]))
     assert code == 0, "ffmpeg does not mind"
     assert find_damage(lines).of(0) > 0
 

@@ -189,7 +189,7 @@ import sys
 import numpy as np
 import sklearn.svm
 from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
-from vmaf_harness.model.parameters import FeatureParam, model_param
+from vmaf_harness.model.parameters import FeatureParam, build_model_param
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.training.fit import Table, fit
 from vmaf_harness.training.tuning import tune
