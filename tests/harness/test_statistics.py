@@ -137,14 +137,3 @@ def test_statistics_need_neither_numpy_nor_scipy() -> None:
         "print(sorted({'numpy', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-def test_a_test_of_what_libvmaf_computes_waits_for_no_library_of_numbers() -> None:
-    code = (
-        "import sys\nfrom pathlib import Path\nimport vmaf_harness.script.run_testing\n"
-        "from vmaf_harness.model.predictor import resolve_quality_type\n"
-        "resolve_quality_type('VMAF', Path('nowhere'), warn=print)\n"
-        "print(sorted({'numpy', 'scipy', 'matplotlib'} & set(sys.modules)))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
