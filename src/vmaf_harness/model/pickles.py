@@ -35,7 +35,7 @@ def read(path: Path) -> Any:
     try:
         content = read_whole(path, follow=True, at_most=MAX_BYTES)
     except OSError as error:
-        raise HarnessError(f"{path}: {error.strerror}; name a model, a table or a set of parameters") from error
+        raise HarnessError(f"{path}: {error.strerror}; name a file that can be read") from error
     return loads(content, str(path))
 
 

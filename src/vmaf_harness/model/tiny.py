@@ -45,7 +45,7 @@ class TinyModel:
     def predict(self, frames: Mapping[str, Sequence[float]]) -> list[float]:
         """The score of each frame, from the features by their names in a model.
 
-        Raises HarnessError where the model cannot be run, or gives not one number a frame.
+        Raises HarnessError where the model cannot be run, or gives no number for some frame.
         """
         import numpy as np
 
@@ -59,6 +59,8 @@ class TinyModel:
             raise HarnessError(f"{self.name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
         if made.size != len(x):
             raise HarnessError(f"{self.name}: expected {len(x)} numbers, one a frame, got the shape {made.shape}")
+        if not np.isfinite(made).all():
+            raise HarnessError(f"{self.name}: predicts no number for some of {len(x)} frames; is it damaged?")
         scores: list[float] = made.reshape(-1).tolist()
         return scores
 
