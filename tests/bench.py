@@ -538,7 +538,7 @@ def bench_training(place: Path, runs: int) -> None:
 
 def bench_bootstrap(place: Path, runs: int) -> None:
     """The fits of a bootstrap model of 20 members on 1000 clips: by one thread, and by one a core."""
-    from vmaf_harness.model.parameters import FeatureParam, model_param
+    from vmaf_harness.model.parameters import FeatureParam, build_model_param
     from vmaf_harness.training.fit import Table, fit
 
     features = FeatureParam(atoms=tuple(("VMAF_integer_feature", atom) for atom in SIX))
@@ -551,7 +551,7 @@ def bench_bootstrap(place: Path, runs: int) -> None:
     for _ in range(runs + 1):  # the first warms up
         for times, threads in ((one, 1), (several, None)):
             began = time.perf_counter()
-            fit(table, features, model_param("BOOTSTRAP_LIBSVMNUSVR", parameters), threads=threads)
+            fit(table, features, build_model_param("BOOTSTRAP_LIBSVMNUSVR", parameters), threads=threads)
             times.append(time.perf_counter() - began)
     row("20 bootstrap models: one thread", one[1:], several[1:], ">= 1.7", "(peer: a thread a core)")
 

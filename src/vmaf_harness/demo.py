@@ -98,7 +98,7 @@ def _files(directory: Path) -> list[Path]:
 def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     """Where each subdirectory got its files, and what to do with the model, in commands that can be pasted."""
     from vmaf_harness.engine.binary import find_engine
-    from vmaf_harness.engine.ffmpeg import quoted
+    from vmaf_harness.engine.ffmpeg import escape_option
 
     ffmpeg = find_engine().path
 
@@ -111,7 +111,7 @@ def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     print(_RULE.format("Use the model"), flush=True)
     invoke, here = _invoke(), ["--workspace", str(root)]
     pair = ["--reference", reference, "--distorted", distorted]
-    graph = f"libvmaf=model={quoted(f'path={json}')}"
+    graph = f"libvmaf=model={escape_option(f'path={json}')}"
     for command in (
         [*invoke, "harness.score", *pair, "--vmaf-model", str(json), *here],
         [*invoke, "harness.test", "--dataset", str(recipe), "--vmaf-model", str(pkl), "--print-result", *here],

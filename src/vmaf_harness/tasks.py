@@ -36,8 +36,8 @@ def score(
 ) -> int:
     """Score one distorted video against its reference; nothing is stored."""
     from vmaf_harness.engine.jobs import Stopped, stop_on_signals
-    from vmaf_harness.measure.scoring import pooled, score_pair
-    from vmaf_harness.model.predictor import quality
+    from vmaf_harness.measure.scoring import pooled_score, score_pair
+    from vmaf_harness.model.predictor import resolve_quality_type
     from vmaf_harness.model.quality_type import QUALITY_TYPES
     from vmaf_harness.recipe.asset import PAIRINGS
     from vmaf_harness.statistics import POOLS
@@ -52,7 +52,7 @@ def score(
         if given not in known:
             raise UsageError(f"{flag}: expected one of {', '.join(known)}, got {given!r}")
     root = locate(workspace).path
-    wanted, predictor = quality(quality_type, root, model=vmaf_model or None, warn=_warn)
+    wanted, predictor = resolve_quality_type(quality_type, root, model=vmaf_model or None, warn=_warn)
     if save_plot:
         from vmaf_harness.report.plot import check_directory
 
@@ -68,7 +68,7 @@ def score(
         pair, spread = predictor.predicted_pair(pair, pool)
         wanted = predictor.extraction
     found = pair.result
-    number = pooled(found, pool, distorted)
+    number = pooled_score(found, pool, distorted)
     videos = {"reference": reference, "distorted": distorted}
     for note in found.notes:
         _warn(f"{note.kind}: {videos[note.side]}: {note.text}")
@@ -185,19 +185,19 @@ def score_dataset(
 
 def report(*, workspace: str = "", json: bool = False) -> int:
     """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
-    from vmaf_harness.report.summary import entries
-    from vmaf_harness.statistics import agreement_line
+    from vmaf_harness.report.summary import read_entries
+    from vmaf_harness.statistics import statistics_text
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.locate import locate
 
-    found = entries(locate(workspace).path)
+    found = read_entries(locate(workspace).path)
     if json:
         listed = [asdict(each) for each in found]
         print(tables.object_json("report", entries=listed))
         return DONE
     for each in found:
-        line = agreement_line(f"{each.path}: {each.what}", each.statistics, each.kind or "")
+        line = statistics_text(f"{each.path}: {each.what}", each.statistics, each.kind or "")
         print(wording.printable(f"{line}; labels: {each.labels}" if each.labels else line))
     if not found:
         print("no model and no run has statistics here", file=sys.stderr)
@@ -211,7 +211,7 @@ def import_results(
     from dataclasses import asdict
 
     from vmaf_harness.measure import import_results as _import
-    from vmaf_harness.measure.store import directory
+    from vmaf_harness.measure.store import store_directory
     from vmaf_harness.recipe.dataset import read_recipe
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
@@ -223,7 +223,7 @@ def import_results(
     recipe = read_recipe(Path(os.path.expanduser(dataset)), search=[root / "dataset"])
     for warning in recipe.warnings:
         _warn(warning)
-    done = _import.import_results(recipe, locate(store).path if store else directory(root), root, dry_run=dry_run)
+    done = _import.import_results(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
     code = FAILED if done.problems else DONE
     if json:
         print(tables.object_json("import-results", dry_run=dry_run, **asdict(done), exit_code=code))

@@ -14,7 +14,7 @@ from trainable import Trainable
 
 from vmaf_harness.engine.binary import Engine, find_engine
 from vmaf_harness.engine.ffmpeg import Processes
-from vmaf_harness.measure.measurement import Job, Measurement, measure
+from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import Video
 from vmaf_harness.script import run_extraction
@@ -73,13 +73,13 @@ def small(
 
 
 @pytest.fixture
-def job(engine: Engine, clips: Clips, tmp_path: Path) -> Callable[..., Job]:
+def job(engine: Engine, clips: Clips, tmp_path: Path) -> Callable[..., MeasurementJob]:
     """Make a job of two clips; keywords go to the asset, `extraction_of` is a quality type."""
 
     def make(
         reference: Video | None = None, distorted: Video | None = None, *, extraction_of: str = "VMAF", **fields: object
-    ) -> Job:
-        return Job(
+    ) -> MeasurementJob:
+        return MeasurementJob(
             engine=engine.path,
             asset=asset(
                 reference or container(clips.mp4("reference")), distorted or container(clips.mp4("x264")), **fields
@@ -101,7 +101,7 @@ def measured(engine: Engine, tmp_path: Path) -> Measured:
     ) -> Measurement:
         pair = [container(each) if isinstance(each, Path) else each for each in (reference, distorted)]
         given: dict[str, object] = {"quality_width_px": None, "quality_height_px": None, **fields}
-        job = Job(
+        job = MeasurementJob(
             engine=engine.path,
             asset=asset(pair[0], pair[1], **given),
             extraction=extraction(quality_type),

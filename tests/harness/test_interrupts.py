@@ -16,7 +16,7 @@ import pytest
 from clips import ENCODERS, Clips, ffmpegs_below, recipe, start, wait_until
 
 from vmaf_harness.engine.binary import find_engine
-from vmaf_harness.measure.store import FileResultStore, directory
+from vmaf_harness.measure.store import FileResultStore, store_directory
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_workspace.setup import setup
@@ -153,7 +153,7 @@ def test_kill_9_during_a_result_write_leaves_no_half_result(dataset: Path, vmaf_
         process.kill()
         process.stdout.close()
         process.wait()
-        for entry in directory(vmaf_workspace).glob("*/*/*/*.json"):
+        for entry in store_directory(vmaf_workspace).glob("*/*/*/*.json"):
             first, second, rest = entry.read_bytes().split(b"\n")
             assert first.startswith(b'{"format"')
             assert second.endswith(b"]}}")
@@ -187,7 +187,7 @@ def test_a_full_disk_while_storing_is_a_clear_error_and_earlier_results_stay(
     dataset: Path, vmaf_workspace: Path
 ) -> None:
     setup(vmaf_workspace)
-    store = directory(vmaf_workspace)
+    store = store_directory(vmaf_workspace)
     score = run_testing("VMAF", dataset, "--cache-result", "--suppress-plot", "--processes", "1")
     done = in_namespace(
         f"mkdir -p {shlex.quote(str(store))}; mount -t tmpfs -o size=1m tmpfs {shlex.quote(str(store))}\n"

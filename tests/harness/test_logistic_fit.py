@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from vmaf_harness.errors import StatisticsError
-from vmaf_harness.statistics import agreement, agreement_line, curve, linear_fit, logistic_fit, statistics
+from vmaf_harness.statistics import (
+    linear_fit,
+    logistic_fit,
+    statistics,
+    statistics_json,
+    statistics_text,
+    try_logistic_fit,
+)
 
 TRUE = (60.0, 0.09, 55.0, 0.1, 40.0)
 SCORES = np.linspace(5, 98, 40)
@@ -163,19 +170,19 @@ def test_what_no_curve_can_be_laid_through_is_an_error(
 ) -> None:
     with pytest.raises(StatisticsError, match=problem):
         logistic_fit(labels, predictions)
-    assert curve(labels, predictions) is None
+    assert try_logistic_fit(labels, predictions) is None
 
 
 def test_too_few_for_a_curve_have_none_anywhere() -> None:
     few, enough = (
-        agreement(TWENTY[:19], TWENTY[1:], curve(TWENTY[:19], TWENTY[1:])),
-        agreement(TWENTY, TWENTY, curve(TWENTY, TWENTY)),
+        statistics_json(TWENTY[:19], TWENTY[1:], try_logistic_fit(TWENTY[:19], TWENTY[1:])),
+        statistics_json(TWENTY, TWENTY, try_logistic_fit(TWENTY, TWENTY)),
     )
     assert "logistic" not in few
-    assert "logistic" not in agreement_line("a", few)
+    assert "logistic" not in statistics_text("a", few)
     assert enough["logistic"]["rmse"] == pytest.approx(0)
-    assert "; on a logistic curve PLCC 1.0000, RMSE 0.0000" in agreement_line("a", enough)
-    assert "logistic" not in agreement(TWENTY, TWENTY), "not unasked, as for a fold"
+    assert "; on a logistic curve PLCC 1.0000, RMSE 0.0000" in statistics_text("a", enough)
+    assert "logistic" not in statistics_json(TWENTY, TWENTY), "not unasked, as for a fold"
 
 
 def test_a_line_is_that_of_least_squares_and_pays_for_its_parameters() -> None:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from vmaf_harness.engine.binary import PROBE_S, Engine
-from vmaf_harness.engine.ffmpeg import environment
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.ffmpeg import run_probe
 from vmaf_harness.errors import EngineError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 _QUALITY_OPTIONS = ("crf", "qp")  # the first that an encoder has: constant quality, constant quantiser
 _PRESET_OPTIONS = ("preset", "cpu-used", "speed")
-_MP4 = (
-    "264",
-    "265",
-    "hevc",
-    "av1",
-    "vvc",
-    "vvenc",
-)  # parts of the names of encoders that MP4 is the usual container of
-_WEBM = ("vp8", "vp9", "libvpx")
+# Parts of the names of encoders that MP4 is the usual container of.
+_MP4_ENCODERS = ("264", "265", "hevc", "av1", "vvc", "vvenc")
+_WEBM_ENCODERS = ("vp8", "vp9", "libvpx")
 # Where each library says its version: x264 in the stream, the others in their log.
 _VERSIONS = (
     re.compile(r"x264 - core (\d+(?: r\d+ \w+)?)"),
@@ -60,9 +53,9 @@ class Encoder:
     @property
     def container(self) -> str:
         """``mp4``, ``webm`` or ``mkv``."""
-        if any(part in self.name for part in _WEBM):
+        if any(part in self.name for part in _WEBM_ENCODERS):
             return "webm"
-        return "mp4" if any(part in self.name for part in _MP4) else "mkv"
+        return "mp4" if any(part in self.name for part in _MP4_ENCODERS) else "mkv"
 
     def pixel_format(self, source: str) -> str:
         """What a source is encoded in: its own format without alpha, else 4:2:0 of its bit depth, else of 8 bits."""
@@ -78,28 +71,25 @@ class Encoder:
 def find_encoders(names: Sequence[str], engine: Engine) -> dict[str, Encoder]:
     """Ask the engine about these encoders; EngineError, naming those it has, for one that it lacks."""
     with ThreadPoolExecutor(4) as pool:
-        found = dict(zip(names, pool.map(lambda name: _find(name, engine), names), strict=True))
-    for name, encoder in found.items():
-        if encoder is None:
-            has = _all_encoders(engine)
-            close = get_close_matches(name, has, n=1)
-            meant = f" (is {close[0]} meant?)" if close else ""
-            raise EngineError(f"{engine.path} has no video encoder {name!r}{meant}; it has {', '.join(has)}")
-    return {name: encoder for name, encoder in found.items() if encoder is not None}
+        return dict(zip(names, pool.map(lambda name: _find_encoder(name, engine), names), strict=True))
 
 
-def _find(name: str, engine: Engine) -> Encoder | None:
-    if not NAME.fullmatch(name):
-        return None
-    about = _asked(engine, "-h", f"encoder={name}").stdout.decode(errors="replace")
+def _find_encoder(name: str, engine: Engine) -> Encoder:
+    about = ""
+    if ENCODER_NAME.fullmatch(name):
+        about = run_probe([engine.path, "-hide_banner", "-h", f"encoder={name}"]).stdout
     if f"Encoder {name} [" not in about:
-        return None
+        has = _all_encoders(engine)
+        close = get_close_matches(name, has, n=1)
+        meant = f" (is {close[0]} meant?)" if close else ""
+        raise EngineError(f"{engine.path} has no video encoder {name!r}{meant}; it has {', '.join(has)}")
     formats = re.search(r"Supported pixel formats: (.*)", about)
     options = re.findall(r"^  -(\S+) +<", about, re.MULTILINE)
     # One frame: the version of a shared library may change while ffmpeg's file stays the same.
     source = ("-f", "lavfi", "-i", "color=s=128x128:r=25:d=0.04")
-    tried = _asked(engine, "-nostdin", "-v", "verbose", *source, "-c:v", name, "-f", "nut", "pipe:1")
-    said = tried.stderr.decode(errors="replace") + tried.stdout.decode("ascii", errors="replace")
+    command = [engine.path, "-hide_banner", "-nostdin", "-v", "verbose", *source, "-c:v", name, "-f", "nut", "pipe:1"]
+    tried = run_probe(command)
+    said = tried.stderr + tried.stdout
     version = next((match[1] for pattern in _VERSIONS if (match := pattern.search(said))), engine.ffmpeg)
     pixel_formats = tuple(formats[1].split()) if formats else ()
     return Encoder(name=name, version=version, pixel_formats=pixel_formats, options=frozenset(options))
@@ -107,16 +97,6 @@ def _find(name: str, engine: Engine) -> Encoder | None:
 
 def _all_encoders(engine: Engine) -> list[str]:
     """Names of all video encoders, libraries first."""
-    listed = _asked(engine, "-encoders").stdout.decode(errors="replace")
+    listed = run_probe([engine.path, "-hide_banner", "-encoders"]).stdout
     names = re.findall(r"^ V\S{5} (\S+)", listed, re.MULTILINE)
     return sorted((name for name in names if name != "="), key=lambda name: (not name.startswith("lib"), name))
-
-
-def _asked(engine: Engine, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [engine.path, "-hide_banner", *arguments]
-    try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, env=environment()
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{engine.path} could not be run: {error}") from error

@@ -6,33 +6,31 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vmaf_harness.encode.encoders import NAME, Encoder
+from vmaf_harness.encode.encoders import ENCODER_NAME, Encoder
 from vmaf_workspace.errors import UsageError
 
 OWN_HEIGHT = "source"  # the height that means: as tall as the reference
 # Options that every encoder of ffmpeg understands, beside its private ones (libavcodec/options_table.h).
 GENERIC_OPTIONS = frozenset(
     (
-        "bf",
-        "bufsize",
-        "color_primaries",
-        "color_range",
-        "color_trc",
-        "colorspace",
-        "flags",
-        "g",
-        "keyint_min",
-        "level",
-        "maxrate",
-        "minrate",
-        "profile",
-        "qmax",
-        "qmin",
-        "refs",
-        "threads",
+        *(
+            "bf",
+            "bufsize",
+            "flags",
+            "g",
+            "keyint_min",
+            "level",
+            "maxrate",
+            "minrate",
+            "profile",
+            "qmax",
+            "qmin",
+            "refs",
+        ),
+        *("refs", "color_primaries", "color_range", "color_trc", "colorspace", "threads"),
     )
 )
-_OF_FLAGS = frozenset({"b", "crf", "qp", "preset", "cpu-used", "speed"})
+_OPTIONS_WITH_FLAGS = frozenset({"b", "crf", "qp", "preset", "cpu-used", "speed"})
 _BITRATE = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)")
 _SCALES = {"": 1, "k": 1000, "m": 1_000_000}
 
@@ -74,25 +72,25 @@ def read_ladder(
     further = [_option(text, encoders) for text in options]
     rungs = []
     for encoder in encoders.values():
-        rates = [_bitrate(value) for value in _of(encoder, bitrates, encoders, "--bitrate")]
-        wanted = _of(encoder, crfs, encoders, "--crf")
+        rates = [_bitrate(value) for value in _values_for(encoder, bitrates, encoders, "--bitrate")]
+        wanted = _values_for(encoder, crfs, encoders, "--crf")
         if encoder.quality_option is None and rates and not any(crf.startswith(f"{encoder.name}=") for crf in crfs):
             wanted = []  # a CRF for all is for those that have one
         qualities = [_crf(value, encoder) for value in wanted]
         if not qualities and not rates:
             raise UsageError(f"{encoder.name} is given no rate; add --crf or --bitrate")
-        speeds: list[str | None] = [_preset(value, encoder) for value in _of(encoder, presets, encoders, "--preset")]
+        speeds = [_preset(value, encoder) for value in _values_for(encoder, presets, encoders, "--preset")]
         own = tuple((name, value) for owner, name, value in further if owner == encoder.name)
         rungs += [
             Rung(encoder=encoder, crf=crf, bitrate_bps=bitrate_bps, height_px=height_px, preset=preset, options=own)
             for height_px in heights_px
-            for preset in speeds or [None]
+            for preset in (speeds or (None,))
             for crf, bitrate_bps in [*((crf, None) for crf in qualities), *((None, bps) for bps in rates)]
         ]
     return tuple(rungs)
 
 
-def _of(encoder: Encoder, values: Sequence[str], encoders: dict[str, Encoder], flag: str) -> list[str]:
+def _values_for(encoder: Encoder, values: Sequence[str], encoders: dict[str, Encoder], flag: str) -> list[str]:
     """The values for this encoder, each once; what it is given by name comes in place of what is for all."""
     for_all, own = [], []
     for value in values:
@@ -139,13 +137,13 @@ def _preset(text: str, encoder: Encoder) -> str:
 
 
 def _option(text: str, encoders: dict[str, Encoder]) -> tuple[str, str, str]:
-    match = re.fullmatch(rf"({NAME.pattern}):({NAME.pattern})=(.+)", text, re.DOTALL)
+    match = re.fullmatch(rf"({ENCODER_NAME.pattern}):({ENCODER_NAME.pattern})=(.+)", text, re.DOTALL)
     if match is None:
         raise UsageError(f"--option: expected ENCODER:NAME=VALUE such as libx264:tune=psnr, got {text!r}")
     owner, name, value = match.groups()
     if owner not in encoders:
         raise UsageError(f"--option {text}: {owner!r} is not among the encoders of --codec")
-    if name in _OF_FLAGS:
+    if name in _OPTIONS_WITH_FLAGS:
         raise UsageError(f"--option {text}: {name} has a flag of its own: --crf, --bitrate or --preset")
     if name not in encoders[owner].options | GENERIC_OPTIONS:
         raise UsageError(f"--option {text}: {owner} has no option {name!r} in this ffmpeg")

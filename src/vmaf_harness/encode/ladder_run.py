@@ -9,9 +9,17 @@ from functools import partial
 from pathlib import Path
 
 from vmaf_harness.encode.ladder import Rung
-from vmaf_harness.encode.plan import Encode, Picture, at_once, check_reference, grouped, look_at, plan_encode
+from vmaf_harness.encode.plan import (
+    Encode,
+    Picture,
+    check_reference,
+    group_by_reference,
+    plan_encode,
+    probe_picture,
+    processes_at_once,
+)
 from vmaf_harness.encode.store import EncodeResultStore
-from vmaf_harness.encode.transcode import Encoded, EncodeError, Job, encode, remove_left_over
+from vmaf_harness.encode.transcode import Encoded, EncodeError, EncodeJob, encode, remove_left_over
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.jobs import run_jobs
 from vmaf_harness.errors import HarnessError
@@ -21,7 +29,7 @@ from vmaf_workspace.setup import write_errors_explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class EncodeOutcome:
     """What became of one encode: it is there, or an error, or neither where the run stopped early."""
 
     encode: Encode
@@ -31,7 +39,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ladder:
+class LadderPlan:
     """The encodes of all references, each file once, and what stands in the way of others."""
 
     encodes: tuple[Encode, ...]
@@ -39,14 +47,14 @@ class Ladder:
     left_out: tuple[str, ...]  # what people should know: rungs taller than a reference, references there twice, fields
 
 
-def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, store: EncodeResultStore) -> Ladder:
+def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, store: EncodeResultStore) -> LadderPlan:
     """Every rung of every reference, in the recipe's order; a reference is looked at once in its life."""
-    store.learn(reference.video.path for reference in references.references)
+    store.hash_files(reference.video.path for reference in references.references)
 
     def look(reference: Reference) -> Picture | HarnessError:
         try:
             check_reference(reference)
-            return store.picture(reference, lambda: look_at(reference.video, engine))
+            return store.picture(reference, lambda: probe_picture(reference.video, engine))
         except HarnessError as error:
             return error
 
@@ -75,7 +83,7 @@ def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, s
             heights = ", ".join(f"{height}" for height in sorted(filter(None, too_tall)))
             left_out.append(f"content {reference.content_id} has {picture.height_px} rows: no rung of {heights}")
     left_out += [f"content {one} is the same video by the same name as content {other}" for one, other in twins.items()]
-    return Ladder(encodes=tuple(encodes.values()), problems=tuple(problems), left_out=tuple(left_out))
+    return LadderPlan(encodes=tuple(encodes.values()), problems=tuple(problems), left_out=tuple(left_out))
 
 
 def encode_all(
@@ -86,8 +94,8 @@ def encode_all(
     *,
     processes: int | None = None,
     keep_going: bool = False,
-    progress: Callable[[int, int, Outcome], None],
-) -> list[Outcome]:
+    progress: Callable[[int, int, EncodeOutcome], None],
+) -> list[EncodeOutcome]:
     """Make *encodes*, and say how each of them ended, in their order.
 
     *progress* gets (done, all, outcome) for each one encoded; what is stored counts as done from the start. The
@@ -96,7 +104,7 @@ def encode_all(
     """
     outcomes = [
         outcome if outcome.encoded is None else replace(outcome, encoded=store.adopt(outcome.encode, outcome.encoded))
-        for outcome in stored(encodes, store)
+        for outcome in stored_outcomes(encodes, store)
     ]
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.encoded is None]
     if not to_do:
@@ -114,7 +122,7 @@ def encode_all(
             failed = dict.fromkeys(range(len(groups[job])), ended)
         for place, index in enumerate(groups[job]):
             if place in made or place in failed:
-                outcomes[index] = Outcome(encode=encodes[index], encoded=made.get(place), error=failed.get(place))
+                outcomes[index] = EncodeOutcome(encode=encodes[index], encoded=made.get(place), error=failed.get(place))
                 done += 1
                 progress(done, len(encodes), outcomes[index])
 
@@ -123,12 +131,12 @@ def encode_all(
         # Encodes of one ffmpeg end together, so that a machine that is killed often would never have one of them:
         # what was killed is made one by one.
         alone = {e.reference.video.path for e in encodes if e.path.with_suffix("") in unfinished}
-        planned = grouped([encodes[index] for index in to_do], alone)
+        planned = group_by_reference([encodes[index] for index in to_do], alone)
         groups += [[to_do[place] for place in group] for group in planned]
         # The largest first, so that none is left alone at the end.
         groups.sort(key=lambda group: -sum(encodes[i].picture.width_px * encodes[i].picture.height_px for i in group))
         jobs = [
-            Job(
+            EncodeJob(
                 engine=engine.path,
                 encodes=tuple(encodes[index] for index in group),
                 run_id=run.id,
@@ -142,7 +150,7 @@ def encode_all(
                 jobs,
                 partial(encode, whole=store.put),
                 finished,
-                at_once=at_once(groups, processes),
+                at_once=processes_at_once(groups, processes),
                 keep_going=keep_going,
             )
         finally:
@@ -150,10 +158,10 @@ def encode_all(
     return outcomes
 
 
-def stored(encodes: Sequence[Encode], store: EncodeResultStore) -> list[Outcome]:
+def stored_outcomes(encodes: Sequence[Encode], store: EncodeResultStore) -> list[EncodeOutcome]:
     """What the store has of *encodes*, whole and unchanged."""
     outcomes = []
     for each in encodes:
         encoded = store.get(each)
-        outcomes.append(Outcome(encode=each, encoded=encoded, cached=encoded is not None))
+        outcomes.append(EncodeOutcome(encode=each, encoded=encoded, cached=encoded is not None))
     return outcomes

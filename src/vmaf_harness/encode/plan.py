@@ -6,29 +6,29 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.encode.ladder import Rung
-from vmaf_harness.engine.binary import PROBE_S, Engine
-from vmaf_harness.engine.ffmpeg import environment, opening
-from vmaf_harness.engine.log import names_others, reason
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.ffmpeg import LAST_LINES, TO_BE_READ, run_probe
+from vmaf_harness.engine.log import failure_reason, indirect_input_problem
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, RAW_FPS, Video, frame_count
+from vmaf_harness.measure.header import input_arguments, raw_arguments
+from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, Video, frame_count
 from vmaf_harness.recipe.dataset import Reference
 from vmaf_workspace.config import below
 from vmaf_workspace.disk.workers import cores
 
 # Encoders of one process hold their frames at the same time: x264 with its default lookahead about 60 a rung, of 1.5
 # bytes a pixel. Eight rungs of 1080p then stay within 2 GB.
-MOST_PIXELS = 8 * 1920 * 1080
+MAX_PIXELS = 8 * 1920 * 1080
 _FILTERS = ("crop", "pad")  # what a reference may bring; the encodes then show what is left
 _FINE_CLOCK = ("libx264", "libx265", "libsvtav1", "libvpx", "libaom")  # tried with a variable frame rate
 REFERENCE = "reference"  # what the filter is called that lists each frame as it is decoded
-_SHOWN = re.compile(r"Parsed_showinfo\S* @ \S+\] n: .* fmt:(\S+) .* s:(\d+)x(\d+) i:(\w)")
+_SHOWN_FRAME = re.compile(r"Parsed_showinfo\S* @ \S+\] n: .* fmt:(\S+) .* s:(\d+)x(\d+) i:(\w)")
 _MUXERS = {"mp4": "mp4", "webm": "webm", "mkv": "matroska"}
 
 
@@ -81,7 +81,7 @@ def check_reference(reference: Reference) -> None:
             raise HarnessError(f"{reference.video.path}: frame {end} is asked for, but the file has {count} frames")
 
 
-def look_at(video: Video, engine: Engine) -> Picture:
+def probe_picture(video: Video, engine: Engine) -> Picture:
     """Decode one frame to see its size and format.
 
     Raises HarnessError for a file that names other files, and EngineError where nothing can be decoded.
@@ -89,23 +89,19 @@ def look_at(video: Video, engine: Engine) -> Picture:
     if video.is_raw and not video.filters and video.width_px and video.height_px:
         return Picture(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt)
     graph = ",".join([*_filters(video), "showinfo=checksum=0"])
-    command = [engine.path, "-hide_banner", "-nostdin", "-nostats", *_input(video), "-map", "0:V:0", "-vf", graph]
+    command = [engine.path, "-hide_banner", "-nostdin", "-nostats", *input_arguments(video)]
+    command += ["-map", "0:V:0", "-vf", graph]
     command += ["-frames:v", "1", "-f", "null", "-"]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, env=environment()
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{engine.path} could not be run: {error}") from error
-    said = done.stderr.decode(errors="replace")
+    done = run_probe(command)
+    said = done.stderr
     lines = said.splitlines()
-    if (refused := names_others(lines, [video.path])) is not None:
+    if (refused := indirect_input_problem(lines, [video.path])) is not None:
         raise HarnessError(refused)
-    shown = _SHOWN.search(said)
+    shown = _SHOWN_FRAME.search(said)
     if done.returncode or shown is None:
-        if (why := reason(lines, [video.path], code=done.returncode)) is not None:
+        if (why := failure_reason(lines, [video.path], code=done.returncode)) is not None:
             raise EngineError(why)
-        last = "\n".join(f"  {line}" for line in lines[-10:])
+        last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
         raise EngineError(f"{video.path}: ffmpeg finds no video that it can decode in it; last lines:\n{last}")
     return Picture(width_px=int(shown[2]), height_px=int(shown[3]), pix_fmt=shown[1], is_interlaced=shown[4] != "P")
 
@@ -123,26 +119,20 @@ def plan_encode(
     width_px = _even(source.width_px * height_px / source.height_px)
     encoder = rung.encoder
     picture = Picture(width_px=width_px, height_px=height_px, pix_fmt=encoder.pixel_format(source.pix_fmt))
-    arguments = _output(rung)
+    arguments = _output_arguments(rung)
     video = reference.video
     made_of = {
         "source_sha256": sha256,
-        "input": _raw(video),
-        "filters": [*_chain(video), *_scaling(source, picture, reference), f"format={picture.pix_fmt}"],
+        "input": raw_arguments(video),
+        "filters": [*_filter_chain(video), *_scaling(source, picture, reference), f"format={picture.pix_fmt}"],
         "arguments": arguments,
         "encoder": [encoder.name, encoder.version],
         "ffmpeg": engine.ffmpeg,
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     content = re.sub(r"[^A-Za-z0-9_-]+", "_", reference.content_name or video.path.stem).strip("_-")[:60]
-    parts = (
-        content or f"content{reference.content_id}",
-        encoder.name,
-        rung.rate,
-        f"{width_px}x{height_px}",
-        rung.preset or "default",
-        key[:8],
-    )
+    parts = [content or f"content{reference.content_id}", encoder.name, rung.rate, f"{width_px}x{height_px}"]
+    parts += [rung.preset or "default", key[:8]]
     return Encode(
         dataset=dataset,
         reference=reference,
@@ -156,7 +146,7 @@ def plan_encode(
     )
 
 
-def grouped(encodes: Sequence[Encode], alone: Collection[Path] = ()) -> list[list[int]]:
+def group_by_reference(encodes: Sequence[Encode], alone: Collection[Path] = ()) -> list[list[int]]:
     """Indices of encodes that one ffmpeg makes: of one reference, as many as its memory allows.
 
     Those of a reference *alone* are made one by one.
@@ -167,7 +157,7 @@ def grouped(encodes: Sequence[Encode], alone: Collection[Path] = ()) -> list[lis
     for index, encode in enumerate(encodes):
         of = (encode.reference.video.path, encode.reference.content_id)
         more = encode.picture.width_px * encode.picture.height_px
-        if of not in open_groups or pixels[of] + more > MOST_PIXELS or of[0] in alone:
+        if of not in open_groups or pixels[of] + more > MAX_PIXELS or of[0] in alone:
             open_groups[of], pixels[of] = [], 0
             groups.append(open_groups[of])
         open_groups[of].append(index)
@@ -175,7 +165,7 @@ def grouped(encodes: Sequence[Encode], alone: Collection[Path] = ()) -> list[lis
     return groups
 
 
-def at_once(groups: Sequence[Sequence[int]], processes: int | None) -> int:
+def processes_at_once(groups: Sequence[Sequence[int]], processes: int | None) -> int:
     """How many ffmpegs at once: the encoders within one share the cores, so that few of them are enough.
 
     36 encodes of 3 references (x264, x265, SVT-AV1; 720p and 360p; 48 frames) on 2 cores took 32 s of processor time by
@@ -188,27 +178,27 @@ def at_once(groups: Sequence[Sequence[int]], processes: int | None) -> int:
     return max(1, min(cores(), len(groups), -(-2 * cores() // most)))
 
 
-def arguments(engine: str, encodes: Sequence[Encode], targets: Sequence[Path]) -> list[str | Path]:
+def encode_command(engine: str, encodes: Sequence[Encode], targets: Sequence[Path]) -> list[str | Path]:
     """The command that makes these encodes of one reference, each into its target."""
     first = encodes[0]
     video, source = first.reference.video, first.source
     sizes: dict[tuple[str, ...], list[int]] = {}
     for index, encode in enumerate(encodes):
         sizes.setdefault(tuple(_scaling(source, encode.picture, encode.reference)), []).append(index)
-    chain = ",".join([f"showinfo@{REFERENCE}=checksum=0", *_chain(video), _split(len(sizes), "s")])
+    chain = ",".join([f"showinfo@{REFERENCE}=checksum=0", *_filter_chain(video), _split(len(sizes), "s")])
     graph = [f"[0:V:0]{chain}"]
     for number, (scaling, indices) in enumerate(sizes.items()):
         graph.append(f"[s{number}]{','.join([*scaling, _split(len(indices), f's{number}e')])}")
         for place, index in enumerate(indices):
             graph.append(f"[s{number}e{place}]format={encodes[index].picture.pix_fmt}[o{index}]")
-    command: list[str | Path] = [engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y"]
-    command += [*_input(video), "-filter_complex", ";".join(graph)]
+    command: list[str | Path] = [engine, *TO_BE_READ]
+    command += [*input_arguments(video), "-filter_complex", ";".join(graph)]
     for index, (encode, target) in enumerate(zip(encodes, targets, strict=True)):
         command += ["-map", f"[o{index}]", *encode.arguments, "file:" + os.path.abspath(target)]
     return command
 
 
-def _output(rung: Rung) -> list[str]:
+def _output_arguments(rung: Rung) -> list[str]:
     """The arguments of one output but its file."""
     encoder = rung.encoder
     # Every frame stays, at its own time, where the encoder bears a clock that is finer than the frame rate: MPEG-4
@@ -229,25 +219,11 @@ def _output(rung: Rung) -> list[str]:
     return [*given, "-map_metadata", "-1", "-fflags", "+bitexact", "-f", _MUXERS[encoder.container]]
 
 
-def _raw(video: Video) -> list[str]:
-    """What ffmpeg has to be told of a file without a header."""
-    if not video.is_raw:
-        return []
-    size = f"{video.width_px}x{video.height_px}"
-    rate = repr(video.fps or RAW_FPS)
-    return ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size, "-framerate", rate]
-
-
-def _input(video: Video) -> list[str]:
-    # The graph stays as the first frame made it: made anew, times would begin at 0 again (`frames` tells of changes).
-    return ["-reinit_filter", "0", *opening(video.path), *_raw(video), "-i", "file:" + os.path.abspath(video.path)]
-
-
 def _filters(video: Video) -> list[str]:
     return [f"{name}={given}" for name, given in video.filters]
 
 
-def _chain(video: Video) -> list[str]:
+def _filter_chain(video: Video) -> list[str]:
     """From the first frame on, also where a recipe starts later: start_frame then means the same in both videos."""
     trim = []
     if video.end_frame is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_harness.encode.ladder_run import Outcome
+from vmaf_harness.encode.ladder_run import EncodeOutcome
 from vmaf_harness.encode.transcode import Encoded
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.asset import Video
@@ -16,13 +16,13 @@ from vmaf_harness.recipe.dataset import Reference
 from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.errors import RefusedError
 
-_FIRST = '"""Written by run_encode'
-_LAST = "# End of what run_encode wrote, sha256 "
-_ABOVE = "workspace"  # the name of the workspace in a recipe that lies in it
+_FIRST_LINE = '"""Written by run_encode'
+_LAST_LINE = "# End of what run_encode wrote, sha256 "
+_WORKSPACE_NAME = "workspace"  # the name of the workspace in a recipe that lies in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
+class GroundTruth:
     """A ground truth by asset_id, and in plain words what it is."""
 
     about: str
@@ -63,14 +63,16 @@ def check_may_write(path: Path, root: Path) -> None:
         return
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"{path} is there, and no recipe of run_encode ({error}); give another name") from error
-    body, _, last = text.rpartition(_LAST)
-    if not text.startswith(_FIRST):
+    body, _, last = text.rpartition(_LAST_LINE)
+    if not text.startswith(_FIRST_LINE):
         raise RefusedError(f"{path} is there, and run_encode did not write it; give another name")
     if last.strip() != _digest(body):
         raise RefusedError(f"{path} was edited since run_encode wrote it; give another name, or move it away")
 
 
-def write_recipe(path: Path, root: Path, outcomes: Sequence[Outcome], command: str, labels: Labels | None) -> None:
+def write_recipe(
+    path: Path, root: Path, outcomes: Sequence[EncodeOutcome], command: str, labels: GroundTruth | None
+) -> None:
     """Write the recipe of the encodes that are there, unless it is written already.
 
     An encode that failed keeps its asset_id free. Raises HarnessError where the file cannot be written.
@@ -84,22 +86,24 @@ def write_recipe(path: Path, root: Path, outcomes: Sequence[Outcome], command: s
         raise HarnessError(f"{path}: {error.strerror}; make its directory, or give another name") from error
 
 
-def recipe_text(path: Path, root: Path, outcomes: Sequence[Outcome], command: str, labels: Labels | None) -> str:
+def recipe_text(
+    path: Path, root: Path, outcomes: Sequence[EncodeOutcome], command: str, labels: GroundTruth | None
+) -> str:
     """The recipe as text, for a file at *path*; paths in it are found from there where both are in the workspace."""
     root = Path(os.path.abspath(root))
     inside = _steps_up(path, root)
     there = [(asset_id, outcome) for asset_id, outcome in enumerate(outcomes) if outcome.encoded is not None]
     references = {o.encode.reference.content_id: o.encode.reference for _, o in there}
     formats = {reference.workfile_yuv_type for reference in references.values()}
-    lines = [f"{_FIRST}.", "", f"    {_plain(command)}", ""]
+    lines = [f"{_FIRST_LINE}.", "", f"    {_docstring_text(command)}", ""]
     if labels is not None:
-        lines += [_plain(labels.about), ""]
+        lines += [_docstring_text(labels.about), ""]
     lines += ["Beside each encode: its measured bitrate, of the video without its container.", '"""', ""]
     if inside is not None:
         up = "__file__"
         for _ in range(inside):
             up = f"os.path.dirname({up})"
-        lines += ["import os", "", f"{_ABOVE} = {up.replace('__file__', 'os.path.abspath(__file__)')}", ""]
+        lines += ["import os", "", f"{_WORKSPACE_NAME} = {up.replace('__file__', 'os.path.abspath(__file__)')}", ""]
     lines.append(f"dataset_name = {dataset_name(path)!r}")
     if labels is not None:
         lines.append(f"label_source = {labels.source!r}")
@@ -108,18 +112,17 @@ def recipe_text(path: Path, root: Path, outcomes: Sequence[Outcome], command: st
         lines.append(f"workfile_yuv_type = {workfile_yuv_type!r}")
     lines += ["", "ref_videos = ["]
     for content_id, reference in references.items():
-        lines.append(
-            f"    {{{_reference(content_id, reference)}, 'path': {_path(reference.video.path, root, inside)}}},"
-        )
+        where = _format_path(reference.video.path, root, inside)
+        lines.append(f"    {{{_reference_fields(content_id, reference)}, 'path': {where}}},")
     lines += ["]", "", "dis_videos = ["]
     for asset_id, outcome in there:
-        lines += _distorted(asset_id, outcome, root, inside, labels, with_format=workfile_yuv_type is None)
+        lines += _distorted_lines(asset_id, outcome, root, inside, labels, with_format=workfile_yuv_type is None)
     lines += ["]", ""]
     body = "\n".join(lines)
-    return f"{body}{_LAST}{_digest(body)}\n"
+    return f"{body}{_LAST_LINE}{_digest(body)}\n"
 
 
-def _reference(content_id: int, reference: Reference) -> str:
+def _reference_fields(content_id: int, reference: Reference) -> str:
     video = reference.video
     fields: dict[str, object] = {"content_id": content_id}
     if reference.content_name:
@@ -128,16 +131,22 @@ def _reference(content_id: int, reference: Reference) -> str:
     if video.is_raw:
         fields |= {"width": video.width_px, "height": video.height_px}
     fields |= {f"{name}_cmd": given for name, given in video.filters}
-    return _fields(fields)
+    return _format_fields(fields)
 
 
-def _distorted(
-    asset_id: int, outcome: Outcome, root: Path, inside: int | None, labels: Labels | None, *, with_format: bool
+def _distorted_lines(
+    asset_id: int,
+    outcome: EncodeOutcome,
+    root: Path,
+    inside: int | None,
+    labels: GroundTruth | None,
+    *,
+    with_format: bool,
 ) -> list[str]:
     encode, encoded = outcome.encode, outcome.encoded
     assert encoded is not None
     reference, video = encode.reference, encode.reference.video
-    first, last = _frames(video, encoded)
+    first, last = _frame_range(video, encoded)
     # Upstream reads what a pair has in common from here, and the format of the reference unless there is another.
     fields: dict[str, object] = {"content_id": reference.content_id, "asset_id": asset_id, "yuv_fmt": "notyuv"}
     fields["quality_width"] = reference.quality_width_px or encode.source.width_px
@@ -155,11 +164,11 @@ def _distorted(
     return [
         f"    # {encoded.bitrate_bps / 1000:.1f} kbit/s, {encoded.width_px}x{encoded.height_px},"
         f" {encoded.n_frames} frames in {encoded.duration_s:g} s",
-        f"    {{{_fields(fields)}, 'path': {_path(encoded.path, root, inside)}}},",
+        f"    {{{_format_fields(fields)}, 'path': {_format_path(encoded.path, root, inside)}}},",
     ]
 
 
-def _frames(video: Video, encoded: Encoded) -> tuple[int, int] | tuple[None, None]:
+def _frame_range(video: Video, encoded: Encoded) -> tuple[int, int] | tuple[None, None]:
     """The range of a reference; upstream reads both of its ends or neither, and no duration without a rate."""
     if video.start_frame is None and video.end_frame is None and video.duration_s is None:
         return None, None
@@ -170,14 +179,14 @@ def _frames(video: Video, encoded: Encoded) -> tuple[int, int] | tuple[None, Non
     return first, last
 
 
-def _fields(fields: Mapping[str, object]) -> str:
+def _format_fields(fields: Mapping[str, object]) -> str:
     return ", ".join(f"{name!r}: {value!r}" for name, value in fields.items())
 
 
-def _path(path: Path, root: Path, inside: int | None) -> str:
+def _format_path(path: Path, root: Path, inside: int | None) -> str:
     absolute = Path(os.path.abspath(path))
     if inside is not None and absolute.is_relative_to(root):
-        return f"os.path.join({_ABOVE}, {str(absolute.relative_to(root))!r})"
+        return f"os.path.join({_WORKSPACE_NAME}, {str(absolute.relative_to(root))!r})"
     return repr(str(absolute))
 
 
@@ -190,7 +199,7 @@ def _steps_up(path: Path, root: Path) -> int | None:
     return len(steps.parts) + 1 if Path(os.path.realpath(directory)) == os.path.realpath(root) / steps else None
 
 
-def _plain(text: str) -> str:
+def _docstring_text(text: str) -> str:
     """Text that cannot end a docstring."""
     return text.encode("ascii", "backslashreplace").decode().replace("\\", "/").replace('"""', "'''").replace("\n", " ")
 

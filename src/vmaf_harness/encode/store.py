@@ -19,8 +19,8 @@ from typing import Any
 from vmaf_harness.encode.plan import Encode, Picture
 from vmaf_harness.encode.transcode import Encoded
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.store import BROKEN, CONTENT_HASHES, ContentHashes, in_its_directory
-from vmaf_harness.measure.store import directory as file_result_store
+from vmaf_harness.measure.store import BROKEN, CONTENT_HASHES, ContentHashes, write_in_directory
+from vmaf_harness.measure.store import store_directory as file_result_store
 from vmaf_harness.recipe.dataset import Reference
 from vmaf_harness.recipe.plain_data import is_number
 from vmaf_workspace.config import below
@@ -30,7 +30,7 @@ from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.setup import ensure, write_errors_explained
 
 FORMAT = 1
-RULE = 3  # of what is looked at: 2 refuses files that name other files, 3 knows of fields
+PICTURE_VERSION = 3  # of what is looked at: 2 refuses files that name other files, 3 knows of fields
 PICTURES = ".pictures.json"  # what each reference decodes to
 
 
@@ -53,17 +53,17 @@ class EncodeResultStore:
         """The hash of a reference's file; HarnessError where it cannot be read."""
         return self._hashes.of(reference.video.path)
 
-    def learn(self, paths: Iterable[Path]) -> None:
+    def hash_files(self, paths: Iterable[Path]) -> None:
         """Hash files that are not known yet, several at once; unreadable ones are passed over."""
-        self._hashes.learn(paths)
+        self._hashes.hash_files(paths)
 
     def picture(self, reference: Reference, look: Callable[[], Picture]) -> Picture:
         """What a reference decodes to, remembered by its content; *look* is asked where nobody knows."""
         if self._pictures is None:
-            self._pictures = _remembered(self.directory / PICTURES)
+            self._pictures = _read_pictures(self.directory / PICTURES)
         video = reference.video
-        of = [RULE, self.source_sha256(reference), video.yuv_fmt, video.width_px, video.height_px, video.filters]
-        name = json.dumps(of)
+        size_px = (video.width_px, video.height_px)
+        name = json.dumps([PICTURE_VERSION, self.source_sha256(reference), video.yuv_fmt, *size_px, video.filters])
         with suppress(KeyError, TypeError):
             known = Picture(**self._pictures[name])
             if type(known.width_px) is type(known.height_px) is int and isinstance(known.pix_fmt, str):
@@ -127,7 +127,7 @@ class EncodeResultStore:
         }
         path = self.path(encode)
         with write_errors_explained(self.root):
-            in_its_directory(path, lambda: write_atomically(path, json.dumps(first).encode() + b"\n"))
+            write_in_directory(path, lambda: write_atomically(path, json.dumps(first).encode() + b"\n"))
 
     def save(self) -> None:
         """Write down hashes and sizes learned; silently not where that cannot be written."""
@@ -136,7 +136,7 @@ class EncodeResultStore:
             self._hashes.save()
             if self._has_new_pictures:
                 memory, pictures = self.directory / PICTURES, json.dumps(self._pictures).encode() + b"\n"
-                in_its_directory(memory, lambda: write_atomically(memory, pictures))
+                write_in_directory(memory, lambda: write_atomically(memory, pictures))
                 self._has_new_pictures = False
 
     def ensure(self) -> None:
@@ -192,7 +192,7 @@ class EncodeResultStore:
 
         # Of two links to one file, a rename replaces neither.
         if not (encode.path.exists() and encode.path.samefile(encoded.path)):
-            in_its_directory(encode.path, link)
+            write_in_directory(encode.path, link)
         self._hashes.forget_changed({encode.path, encoded.path})
         return replace(encoded, path=encode.path)
 
@@ -202,20 +202,20 @@ class EncodeResultStore:
             if entry["format"] != FORMAT or not line.endswith(b"\n"):
                 return None
             fields = {name: entry[name] for name in Encoded.__dataclass_fields__}
-            if not isinstance(entry["sha256"], str) or not all(type(entry[name]) is int for name in _WHOLE):
+            if not isinstance(entry["sha256"], str) or not all(type(entry[name]) is int for name in _INTEGER_FIELDS):
                 return None
-            if not all(is_number(entry[name]) for name in _NUMBERS) or b"\0" in os.fsencode(entry["path"]):
+            if not all(is_number(entry[name]) for name in _NUMBER_FIELDS) or b"\0" in os.fsencode(entry["path"]):
                 return None
             return Encoded(**{**fields, "path": below(self.root / "encode", entry["path"])})
         except (ValueError, KeyError, TypeError, RecursionError, RefusedError):
             return None
 
 
-_WHOLE = ("n_bytes", "width_px", "height_px", "n_frames")
-_NUMBERS = ("duration_s", "bitrate_bps", "encode_s")
+_INTEGER_FIELDS = ("n_bytes", "width_px", "height_px", "n_frames")
+_NUMBER_FIELDS = ("duration_s", "bitrate_bps", "encode_s")
 
 
-def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
+def _read_pictures(memory: Path) -> dict[str, dict[str, Any]]:
     try:
         pictures = json.loads(memory.read_bytes())
     except (OSError, ValueError, RecursionError):  # a memory that cannot be read is no memory

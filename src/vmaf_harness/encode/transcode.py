@@ -16,18 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_harness.encode.plan import REFERENCE, Encode, arguments
-from vmaf_harness.engine.ffmpeg import Processes, described
-from vmaf_harness.engine.log import damage, lines_of, reason
+from vmaf_harness.encode.plan import REFERENCE, Encode, encode_command
+from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes
+from vmaf_harness.engine.log import explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.measure.frames import listed
-from vmaf_harness.measure.measurement import keep_log
+from vmaf_harness.measure.frames import read_frames
 from vmaf_harness.recipe.asset import Video
 from vmaf_workspace.live.lock import RUN_FILE, Holder, is_holder_gone, try_lock
 
-_MUXED = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
+_PACKET_COUNTS = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded; (\d+) packets muxed")
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f-]{36})\.(?:mp4|webm|mkv)", re.DOTALL)
-_TO_BLAME = re.compile(r"^\[(?:vost|out)#(\d+)\D.*\[(?:error|fatal)\]", re.MULTILINE)  # the output that an error is of
+# The output that an error is of.
+_FAILED_OUTPUT = re.compile(r"^\[(?:vost|out)#(\d+)\D.*\[(?:error|fatal)\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class EncodeJob:
     """Encodes of one reference, by one ffmpeg; `directory` is scratch, made here."""
 
     engine: str
@@ -68,7 +68,7 @@ class EncodeError(EngineError):
         super().__init__("\n".join(map(str, failed.values())))
 
 
-def encode(job: Job, processes: Processes, whole: Callable[[Encode, Encoded], None]) -> list[Encoded]:
+def encode(job: EncodeJob, processes: Processes, whole: Callable[[Encode, Encoded], None]) -> list[Encoded]:
     """Make the encodes of a job, each whole or not at all; *whole* gets each in this thread as soon as it has its name.
 
     Where their common ffmpeg fails, the one that it blames is tried by itself, and the others together again, or each
@@ -126,7 +126,7 @@ def remove_left_over(root: Path, directories: Iterable[Path]) -> set[Path]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended:
+class _Attempt:
     """What one ffmpeg made, and what it failed at; what is in neither came along with what failed."""
 
     made: dict[int, Encoded]
@@ -134,7 +134,7 @@ class _Ended:
     is_of_all: bool = False  # what failed would fail in any other company, too
 
 
-def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> _Ended:
+def _attempt(job: EncodeJob, indices: Sequence[int], processes: Processes) -> _Attempt:
     """Encode some of a job's encodes with one ffmpeg; verify and name them."""
     encodes = [job.encodes[index] for index in indices]
     targets = [e.path.with_name(f".{e.path.stem}.{job.run_id}{e.path.suffix}") for e in encodes]
@@ -142,23 +142,23 @@ def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> _Ended:
         encode.path.parent.mkdir(exist_ok=True)
     log = job.directory / "ffmpeg.log"
     try:
-        command = arguments(job.engine, encodes, targets)
+        command = encode_command(job.engine, encodes, targets)
         began = time.perf_counter()
         code = processes.run(command, cwd=job.directory, log=log)
         encode_s = (time.perf_counter() - began) / len(encodes)
-        if (unfit := _unfit(encodes[0].reference.video, log)) is not None:
-            return _Ended(made={}, failed=dict.fromkeys(indices, unfit), is_of_all=True)
+        if (unfit := _source_problem(encodes[0].reference.video, log)) is not None:
+            return _Attempt(made={}, failed=dict.fromkeys(indices, unfit), is_of_all=True)
         if code:
             names, source = ", ".join(encode.path.name for encode in encodes), encodes[0].reference.video.path
-            error = EngineError(f"cannot encode {names}{_about(job, command, code, log, [source])}")
+            error = EngineError(f"cannot encode {names}: {_failure_text(job, command, code, log, [source])}")
             # The first: when one output fails, ffmpeg ends, and then others complain that they got no frame.
-            to_blame = _TO_BLAME.search(log.read_text(encoding="utf-8", errors="replace"))
-            return _Ended(made={}, failed=dict.fromkeys([indices[int(to_blame[1])]] if to_blame else indices, error))
-        counts = _muxed(log)
+            to_blame = _FAILED_OUTPUT.search(log.read_text(encoding="utf-8", errors="replace"))
+            return _Attempt(made={}, failed=dict.fromkeys([indices[int(to_blame[1])]] if to_blame else indices, error))
+        counts = _packet_counts(log)
         try:
             _check_length(encodes[0].reference.video, max((frames for frames, _ in counts.values()), default=0))
         except HarnessError as error:
-            return _Ended(made={}, failed=dict.fromkeys(indices, error), is_of_all=True)
+            return _Attempt(made={}, failed=dict.fromkeys(indices, error), is_of_all=True)
         made: dict[int, Encoded] = {}
         failed: dict[int, HarnessError] = {}
         for place, found in enumerate(_verified(job, encodes, targets, counts, processes)):
@@ -181,7 +181,7 @@ def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> _Ended:
                 bitrate_bps=round(n_stream_bytes * 8 / duration_s, 1),
                 encode_s=round(encode_s, 3),
             )
-        return _Ended(made=made, failed=failed)
+        return _Attempt(made=made, failed=failed)
     finally:
         for target in targets:
             with suppress(OSError):
@@ -189,7 +189,11 @@ def _attempt(job: Job, indices: Sequence[int], processes: Processes) -> _Ended:
 
 
 def _verified(
-    job: Job, encodes: Sequence[Encode], targets: Sequence[Path], counts: dict[int, tuple[int, int]], run: Processes
+    job: EncodeJob,
+    encodes: Sequence[Encode],
+    targets: Sequence[Path],
+    counts: dict[int, tuple[int, int]],
+    run: Processes,
 ) -> list[tuple[float, int] | EngineError]:
     """Duration in seconds and bytes of video of each file, or an error for one that is not what was encoded."""
     sent = [counts.get(index, (0, 0))[1] for index in range(len(encodes))]
@@ -201,21 +205,12 @@ def _verified(
 
 
 def _read_back(
-    job: Job, encodes: Sequence[Encode], targets: Sequence[Path], sent: Sequence[int], run: Processes
+    job: EncodeJob, encodes: Sequence[Encode], targets: Sequence[Path], sent: Sequence[int], run: Processes
 ) -> list[tuple[float, int] | EngineError]:
     """The same by one ffmpeg; *sent* is how many packets, of a frame each, went into each."""
     # Every packet is read and counted, and the key frames are decoded: decoding all took a fourteenth of the encoding.
     light = ("-threads", "1", "-skip_frame", "nokey", "-skip_loop_filter", "all", "-skip_idct", "all")
-    command: list[str | Path] = [
-        job.engine,
-        "-hide_banner",
-        "-nostdin",
-        "-nostats",
-        "-v",
-        "level+verbose",
-        "-xerror",
-        "-y",
-    ]
+    command: list[str | Path] = [job.engine, *TO_BE_READ, "-xerror"]
     for target in targets:
         command += [*light, "-i", "file:" + os.path.abspath(target)]
     for index in range(len(targets)):
@@ -225,23 +220,22 @@ def _read_back(
     code = run.run(command, cwd=job.directory, log=log)
     times: list[tuple[float, int] | EngineError] = []
     for index, encode in enumerate(encodes):
-        found, duration_s, n_bytes = _packets(job.directory / f"packets-{index}")
+        found, duration_s, n_bytes = _read_packets(job.directory / f"packets-{index}")
         if code or not sent[index] or found != sent[index]:
-            about = _about(job, command, code, log, [encode.path for encode in encodes])
-            times.append(
-                EngineError(f"{encode.path.name}: {sent[index]} frames were encoded, {found} can be read back{about}")
-            )
+            about = _failure_text(job, command, code, log, [encode.path for encode in encodes])
+            lost = f"{sent[index]} frames were encoded, {found} can be read back"
+            times.append(EngineError(f"{encode.path.name}: {lost}: {about}"))
         else:
             times.append((duration_s, n_bytes))
     return times
 
 
-def _unfit(video: Video, log: Path) -> HarnessError | None:
+def _source_problem(video: Video, log: Path) -> HarnessError | None:
     """What the log of its encoding says against a reference: its pictures change, or it is damaged."""
-    frames = listed(lines_of(log), (REFERENCE,)).get(REFERENCE)
+    frames = read_frames(read_lines(log), (REFERENCE,)).get(REFERENCE)
     if frames is not None and frames.changed is not None:
         return HarnessError(f"{video.path} {frames.changed}; bring it to one format first, or cut it there")
-    found = damage(lines_of(log))
+    found = find_damage(read_lines(log))
     if not found:
         return None
     n, first = found.of(0) + found.unnamed, next(iter(found.first.values()))
@@ -251,23 +245,11 @@ def _unfit(video: Video, log: Path) -> HarnessError | None:
     )
 
 
-def _about(job: Job, command: Sequence[str | Path], code: int, log: Path, inputs: Sequence[Path]) -> str:
-    """One line where ffmpeg names a cause of every day, else all that a person needs."""
-    kept = keep_log(log, job.failures)
-    why = reason(lines_of(log), inputs, code=code)
-    if why is not None:
-        return f": {why}" + (f"; full log: {kept}" if kept is not None else "")
-    return f"\n{_errors(log)}{described(command, job.directory, code, log, kept)}"
+def _failure_text(job: EncodeJob, command: Sequence[str | Path], code: int, log: Path, inputs: Sequence[Path]) -> str:
+    return explain_failure(command, job.directory, code, log, inputs, job.failures, "ffmpeg failed")
 
 
-def _errors(log: Path) -> str:
-    """What ffmpeg itself calls an error, which stands above its last lines."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line.strip() for line in lines if "[error]" in line or "[fatal]" in line]
-    return "".join(f"  {line}\n" for line in said[:5])
-
-
-def _packets(listing: Path) -> tuple[int, float, int]:
+def _read_packets(listing: Path) -> tuple[int, float, int]:
     """Number, duration in seconds and bytes of the packets in a framecrc listing; zeros where it cannot be read."""
     tick_s, shown, n_bytes, last = 0.0, [], 0, 0
     try:
@@ -290,9 +272,9 @@ def _packets(listing: Path) -> tuple[int, float, int]:
     return n, (ticks or 1) * tick_s, n_bytes
 
 
-def _muxed(log: Path) -> dict[int, tuple[int, int]]:
+def _packet_counts(log: Path) -> dict[int, tuple[int, int]]:
     """Frames encoded and packets written of each output, as ffmpeg counted them."""
-    found = _MUXED.findall(log.read_text(encoding="utf-8", errors="replace"))
+    found = _PACKET_COUNTS.findall(log.read_text(encoding="utf-8", errors="replace"))
     return {int(output): (int(frames), int(packets)) for output, frames, packets in found}
 
 

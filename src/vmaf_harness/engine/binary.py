@@ -9,29 +9,27 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from vmaf_harness.engine.ffmpeg import environment
-from vmaf_harness.engine.log import reason
+from vmaf_harness.engine.ffmpeg import LAST_LINES, run_probe
+from vmaf_harness.engine.log import failure_reason
 from vmaf_harness.errors import EngineError
 
 VARIABLE = "VMAF_FFMPEG"
 REMEDY = f"install imageio-ffmpeg (its ffmpeg has libvmaf), or set {VARIABLE} to an ffmpeg with libvmaf (5.1 or later)"
-PROBE_S = 60.0  # a probe takes 0.03 s; on a cold network disk the binary's 170 MB come first
 
 # One frame through every filter that we use shows that they work with the options that we give, and libvmaf's version,
 # which no listing tells. ffmpeg's own version is in its banner.
-_FILTERS = (
+_PROBE_FILTERS = (
     "[0]scale=w=64:h=64:flags=bicubic,"
     "setparams=range=limited:colorspace=unknown:color_primaries=unknown:color_trc=unknown,"
     "format=yuv420p,showinfo=checksum=0,settb=1,setpts=N,split[a][b];[a][b]"
 )
-_ALL = "model=version=vmaf_v0.6.1:feature=name=psnr\\|name=float_adm\\|name=float_vif\\|name=float_motion"
-_LEAST = "model=:feature=name=psnr"
+_ALL_FEATURES = "model=version=vmaf_v0.6.1:feature=name=psnr\\|name=float_adm\\|name=float_vif\\|name=float_motion"
+_FEWEST_FEATURES = "model=:feature=name=psnr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,50 +59,49 @@ def find_engine() -> Engine:
     """
     named = os.environ.get(VARIABLE, "").strip()
     if named:
-        return _named(named)
+        return _engine_by_name(named)
     problems: list[str] = []
-    second: tuple[int, Engine] | None = None
-    for path in _candidates():
-        found = _asked(path)
+    second: Engine | None = None
+    for path in _candidate_paths():
+        found = _check_binary(path)
         if isinstance(found, str):
             problems.append(found)
         elif found.lacks:
             problems.append(f"{path}: {found.lacks}")
-            second = second or (len(problems) - 1, found)
+            second = second or found
         else:
-            return Engine(found.path, found.ffmpeg, found.libvmaf, passed_over=tuple(problems))
+            return replace(found, passed_over=tuple(problems))
     if second is not None:
-        place, found = second
-        others = tuple(problem for index, problem in enumerate(problems) if index != place)
-        return Engine(found.path, found.ffmpeg, found.libvmaf, found.lacks, others)
+        own = f"{second.path}: {second.lacks}"
+        return replace(second, passed_over=tuple(problem for problem in problems if problem != own))
     if problems:
         raise EngineError("\n".join([*problems, REMEDY]))
     raise EngineError(f"no ffmpeg found: neither on PATH, nor imageio-ffmpeg's\n{REMEDY}")
 
 
-def _named(named: str) -> Engine:
+def _engine_by_name(named: str) -> Engine:
     """The engine that a person asked for, and no other."""
     text = os.path.expanduser(named)
-    paths = [os.path.abspath(text)] if os.path.dirname(text) else list(_on_path(text))
+    paths = [os.path.abspath(text)] if os.path.dirname(text) else list(_programs_on_path(text))
     path = next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
     if path is None:
         raise EngineError(f"{VARIABLE} names {named!r}, which is no program that can be started\n{REMEDY}")
-    found = _asked(path)
+    found = _check_binary(path)
     if isinstance(found, str):
         raise EngineError(f"{VARIABLE} names {path}, which cannot measure: {found}\n{REMEDY}")
     return found
 
 
-def _candidates() -> Iterator[str]:
+def _candidate_paths() -> Iterator[str]:
     """Paths in order of preference, each file once."""
     seen = set()
-    for path in (*_on_path("ffmpeg"), *_bundled()):
+    for path in (*_programs_on_path("ffmpeg"), *_bundled_binaries()):
         if (real := os.path.realpath(path)) not in seen:
             seen.add(real)
             yield path
 
 
-def _on_path(name: str) -> Iterator[str]:
+def _programs_on_path(name: str) -> Iterator[str]:
     """Programs of this name on PATH. A blank or relative entry means the current directory, which may be anybody's."""
     for directory in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.join(directory, name)
@@ -112,42 +109,34 @@ def _on_path(name: str) -> Iterator[str]:
             yield path
 
 
-def _bundled() -> Iterator[str]:
+def _bundled_binaries() -> Iterator[str]:
     """imageio-ffmpeg's binary, found without importing it: its own look-up starts the binary each time."""
     spec = find_spec("imageio_ffmpeg")
     for place in (spec.submodule_search_locations or []) if spec else []:
         yield from map(str, sorted(Path(place, "binaries").glob("ffmpeg-*")))
 
 
-def _asked(path: str) -> Engine | str:
+def _check_binary(path: str) -> Engine | str:
     """What a binary is, or why it cannot measure."""
     if not os.access(path, os.X_OK):
         return f"{path} may not be executed; chmod +x {shlex.quote(path)}"
-    found = _probed(path, _ALL)
+    found = _probe_binary(path, _ALL_FEATURES)
     if isinstance(found, Engine):
         return found
-    least = _probed(path, _LEAST)
+    least = _probe_binary(path, _FEWEST_FEATURES)
     if isinstance(least, str):
         return least
-    return Engine(least.path, least.ffmpeg, least.libvmaf, lacks=found.removeprefix(f"{path}: "))
+    return replace(least, lacks=found.removeprefix(f"{path}: "))
 
 
-def _probed(path: str, features: str) -> Engine | str:
-    graph = f"{_FILTERS}libvmaf={features}:log_fmt=json:log_path=/dev/stdout"
+def _probe_binary(path: str, features: str) -> Engine | str:
+    graph = f"{_PROBE_FILTERS}libvmaf={features}:log_fmt=json:log_path=/dev/stdout"
     source = ("-f", "lavfi", "-i", "color=s=64x48:d=0.04")
     arguments = [path, "-nostdin", *source, "-filter_complex", graph, "-fps_mode", "passthrough", "-f", "null", "-"]
     try:
-        done = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_S,
-            check=False,
-            errors="replace",
-            env=environment(),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{shlex.join(arguments)}\ncould not be run: {error}"
+        done = run_probe(arguments)
+    except EngineError as error:
+        return str(error)
     version = re.search(r"^ffmpeg version (\S+)", done.stderr, re.MULTILINE)
     libvmaf = re.search(r'"version": "([^"]*)"', done.stdout)
     if done.returncode == 0 and libvmaf:
@@ -155,7 +144,7 @@ def _probed(path: str, features: str) -> Engine | str:
     lines = done.stderr.splitlines()
     if "No such filter: 'libvmaf'" in done.stderr:
         return f"{path} has no libvmaf"
-    if (why := reason(lines, [])) is not None:
+    if (why := failure_reason(lines, [])) is not None:
         return f"{path}: {why.partition(';')[0]}"
-    last = "\n".join(lines[-10:])
+    last = "\n".join(lines[-LAST_LINES:])
     return f"{path} failed on one frame: {shlex.join(arguments)}\nexit code {done.returncode}; last lines:\n{last}"

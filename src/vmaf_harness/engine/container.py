@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_KNOWN = (
+_SIGNATURES = (
     (re.compile(rb".{4}(?:ftyp|moov|mdat|wide|styp)", re.DOTALL), "MP4 or QuickTime"),
     (re.compile(rb"\x1aE\xdf\xa3"), "Matroska or WebM"),
     (re.compile(rb"RIFF.{4}AVI ", re.DOTALL), "AVI"),
@@ -17,14 +17,14 @@ _KNOWN = (
     (re.compile(rb"\x00\x00\x01\xba"), "MPEG-PS"),
     (re.compile(rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02"), "MXF"),
 )
-_N_BYTES = 377  # three packets of MPEG-TS begin within
+_SIGNATURE_BYTES = 377  # three packets of MPEG-TS begin within
 
 
-def container(path: Path) -> str | None:
+def detect_container(path: Path) -> str | None:
     """What container the file begins as; None for anything else, raw video above all, and where it cannot be read."""
     try:
         with path.open("rb") as file:
-            head = file.read(_N_BYTES)
+            head = file.read(_SIGNATURE_BYTES)
     except OSError:
         return None
-    return next((name for pattern, name in _KNOWN if pattern.match(head)), None)
+    return next((name for pattern, name in _SIGNATURES if pattern.match(head)), None)

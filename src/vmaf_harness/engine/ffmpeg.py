@@ -16,15 +16,20 @@ from types import TracebackType
 from vmaf_harness.errors import EngineError
 
 LAST_LINES = 10
-_ERROR = re.compile(
-    r"\b(?:(?<!\d decode )errors?|invalid|failed|cannot|could not|unable|unknown|problem|no such|not found)\b", re.I
+# A log for machines: each line names its level, and nothing is asked. Outputs are overwritten: they are names of ours.
+TO_BE_READ = ("-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y")
+PROBE_S = 60.0  # a probe takes 0.03 s; on a cold network disk the binary's 170 MB come first
+_ERROR_WORDS = re.compile(
+    r"\b(?:(?<!\d decode )errors?|fatal|invalid|failed|cannot|could not|unable|unknown|problem|no such|not found)\b",
+    re.I,
 )
-_QUIET = re.compile(r"(?:\[[^\]]* @ \w+\] )*\[(?:info|verbose)\](?!.*libvmaf ERROR)")  # libvmaf writes into their lines
+# libvmaf writes into lines of other levels.
+_NO_ERROR = re.compile(r"(?:\[[^\]]* @ \w+\] )*\[(?:info|verbose)\](?!.*libvmaf ERROR)")
 
 # Waits for the end of its standard input, which only its parent holds open, then ends its whole process group, itself
 # included. The kernel closes the pipe however the parent dies, `kill -9` included, so nothing has to be set in each
 # ffmpeg between fork and exec (unsafe with threads), and no program is needed that some systems lack.
-_WATCH = ("/bin/sh", "-c", "read -r _; kill -9 0")
+_WATCHER = ("/bin/sh", "-c", "read -r _; kill -9 0")
 
 
 # Demuxers of files that name other files, or of no file: their bytes do not tell what is decoded, so that neither a
@@ -32,7 +37,7 @@ _WATCH = ("/bin/sh", "-c", "read -r _; kill -9 0")
 # playlists and manifests (`hls`, `dash`, `webm_dash_manifest`, `imf`), lists (`concat`), sessions (`sdp`, `rtsp`, …),
 # scripts (`avisynth`, `vapoursynth`), patterns (`image2`), discs, filter graphs and devices. `vobsub` opens a .sub.
 # `image2pipe` and `*_pipe` read the one file; `mov` follows references to others only with -enable_drefs; `mxf` never.
-OPENS_OTHERS = frozenset(
+INDIRECT_DEMUXERS = frozenset(
     (
         *("hls", "dash", "webm_dash_manifest", "imf", "concat", "image2"),
         *("sdp", "rtsp", "rtp", "sap", "avisynth", "vapoursynth", "vobsub", "dvdvideo", "bluray"),
@@ -40,7 +45,7 @@ OPENS_OTHERS = frozenset(
         *("iec61883", "libcdio", "dshow", "gdigrab", "vfwcap", "avfoundation", "android_camera", "decklink"),
     )
 )
-_NOT_PASSED = ("AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR", "FFREPORT")
+_DROPPED_VARIABLES = ("AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR", "FFREPORT")
 
 
 def environment() -> dict[str, str]:
@@ -49,8 +54,31 @@ def environment() -> dict[str, str]:
     Its log is read: AV_LOG_FORCE_COLOR, set even to nothing, would put colour codes into it. FFREPORT would write a
     file of its own into the current directory.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     return kept | {"AV_LOG_FORCE_NOCOLOR": "1"}
+
+
+def run_probe(
+    command: Sequence[str | Path], *, cwd: str | Path | None = None, errors: str = "replace"
+) -> subprocess.CompletedProcess[str]:
+    """Run an ffmpeg that decodes next to nothing, to see what it says; *errors* is for bytes that are not UTF-8.
+
+    Raises EngineError where it cannot be started, or takes longer than `PROBE_S`.
+    """
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+            encoding="utf-8",
+            errors=errors,
+            cwd=cwd,
+            env=environment(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"{command[0]} could not be run: {error}") from error
 
 
 class StoppedError(EngineError):
@@ -88,7 +116,7 @@ class Processes:
                     raise StoppedError("stopped before it began")
                 if self._watcher is None:
                     self._watcher = subprocess.Popen(
-                        _WATCH,
+                        _WATCHER,
                         stdin=subprocess.PIPE,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,
@@ -125,19 +153,20 @@ class Processes:
         watcher.wait()
 
 
-_STILL = frozenset({".jpg", ".jpeg", ".tga", ".pam"})  # for which ffmpeg takes a demuxer that opens numbered files
+# For which ffmpeg takes a demuxer that opens numbered files.
+_STILL_IMAGES = frozenset({".jpg", ".jpeg", ".tga", ".pam"})
 
 
-def opening(path: Path) -> list[str]:
+def input_options(path: Path) -> list[str]:
     """Options before the input *path*: that file alone, and nothing that it names.
 
     Without them a playlist would make ffmpeg ask the network, and the name of a picture be taken for a pattern.
     """
-    still = ["-f", "image2", "-pattern_type", "none"] if path.suffix.lower() in _STILL else []
+    still = ["-f", "image2", "-pattern_type", "none"] if path.suffix.lower() in _STILL_IMAGES else []
     return ["-protocol_whitelist", "file", *still]
 
 
-def quoted(value: str) -> str:
+def escape_option(value: str) -> str:
     r"""Escape *value* for an option of a filter in a graph: once for the option list, once for the graph.
 
     >>> quoted("version=vmaf_v0.6.1:enable_transform=true")
@@ -148,7 +177,7 @@ def quoted(value: str) -> str:
     return value
 
 
-def described(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, kept_log: Path | None) -> str:
+def failure_report(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, kept_log: Path | None) -> str:
     """What a person needs of a failed ffmpeg: arguments, exit code, errors, last lines, and where the full log is.
 
     The log is verbose, so that its end is often statistics.
@@ -158,13 +187,13 @@ def described(arguments: Sequence[str | Path], cwd: Path, code: int, log: Path, 
     except OSError:
         lines = []
     lines = [line for line in lines if "[showinfo@" not in line]  # each frame of both videos
-    errors = [line for line in lines[:-LAST_LINES] if _ERROR.search(line) and not _QUIET.match(line)][:LAST_LINES]
+    errors = [line for line in lines[:-LAST_LINES] if _ERROR_WORDS.search(line) and not _NO_ERROR.match(line)]
     how = f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
     return "\n".join(
         [
             f"(cd {shlex.quote(str(cwd))} && {shlex.join(map(str, arguments))})",
             f"{how}; {'errors:' if errors else 'last lines:'}",
-            *(f"  {line}" for line in errors),
+            *(f"  {line}" for line in errors[:LAST_LINES]),
             *(["last lines:"] if errors else []),
             *(f"  {line}" for line in lines[-LAST_LINES:]),
             f"full log: {kept_log}" if kept_log is not None else "its log could not be kept",

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from types import FrameType
@@ -18,7 +18,7 @@ from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.live.signals import prompt_signals
 
 Job = TypeVar("Job")
-Made = TypeVar("Made")
+JobResult = TypeVar("JobResult")
 
 
 class Stopped(BaseException):
@@ -30,7 +30,7 @@ class Stopped(BaseException):
         super().__init__(signal.Signals(signum).name)
 
 
-def shares(n_jobs: int, processes: int | None) -> tuple[int, int]:
+def split_cores(n_jobs: int, processes: int | None) -> tuple[int, int]:
     """How many ffmpegs at once, and how many libvmaf threads each gets.
 
     One process a core, with one libvmaf thread and one decoding thread, was the fastest schedule of 12 clips of
@@ -43,8 +43,8 @@ def shares(n_jobs: int, processes: int | None) -> tuple[int, int]:
 
 def run_jobs(
     jobs: Sequence[Job],
-    work: Callable[[Job, Processes], Made],
-    finished: Callable[[int, Made | HarnessError], None],
+    work: Callable[[Job, Processes], JobResult],
+    finished: Callable[[int, JobResult | HarnessError], None],
     *,
     at_once: int,
     keep_going: bool,
@@ -60,7 +60,7 @@ def run_jobs(
     with _executor(at_once, scheduler) as executor, Processes() as processes:
         failed = threading.Event()
 
-        def here(job: Job) -> Made:
+        def here(job: Job) -> JobResult:
             if failed.is_set():
                 raise StoppedError("another failed before it began")
             try:
@@ -70,8 +70,8 @@ def run_jobs(
                     failed.set()  # at once: the next job may begin before this thread hears of the failure
                 raise
 
-        doing = here if scheduler is None else partial(_with_own_processes, work)
-        futures: dict[Future[Made], int] = {}
+        doing = here if scheduler is None else partial(_run_with_own_processes, work)
+        futures: dict[Future[JobResult], int] = {}
         try:
             for index, job in enumerate(jobs):
                 futures[executor.submit(doing, job)] = index
@@ -79,7 +79,7 @@ def run_jobs(
                 if future.cancelled():
                     continue
                 try:
-                    made: Made | HarnessError = future.result()
+                    made: JobResult | HarnessError = future.result()
                 except StoppedError:
                     continue
                 except HarnessError as error:
@@ -96,8 +96,7 @@ def run_jobs(
 def stop_on_signals() -> Iterator[None]:
     """Raise Stopped at SIGINT, SIGTERM and SIGHUP, once: what cleans up then is not stopped in turn."""
     if threading.current_thread() is not threading.main_thread():
-        with nullcontext():
-            yield
+        yield
         return
     caught = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is not signal.SIG_IGN]
 
@@ -133,12 +132,12 @@ def _executor(at_once: int, scheduler: str | None) -> Iterator[Executor]:
         yield remote
 
 
-def _with_own_processes(work: Callable[[Job, Processes], Made], job: Job) -> Made:
+def _run_with_own_processes(work: Callable[[Job, Processes], JobResult], job: Job) -> JobResult:
     """Run one job on a worker of the cluster, which has no ffmpegs of ours yet."""
     with Processes() as processes:
         return work(job, processes)
 
 
-def _cancel(futures: dict[Future[Made], int]) -> None:
+def _cancel(futures: dict[Future[JobResult], int]) -> None:
     for future in futures:
         future.cancel()

@@ -1,21 +1,23 @@
 """What ffmpeg said of its inputs, read from its log by the names that it gives: damage, and why it failed.
 
-Made for the log of `-nostats -v level+verbose`, in which each line names its level; a log of `-v verbose` is read as
-well, by words alone. Lines are taken one by one, since showinfo may make a log of 100 MB.
+Damage is told from the log of `ffmpeg.TO_BE_READ`, in which each line names its level. Lines are taken one by one,
+since showinfo may make a log of 100 MB.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmaf_harness.engine.container import container
-from vmaf_harness.engine.ffmpeg import OPENS_OTHERS, opening
+from vmaf_harness.engine.container import detect_container
+from vmaf_harness.engine.ffmpeg import INDIRECT_DEMUXERS, failure_report, input_options
+from vmaf_workspace.errors import WorkspaceError
 
 # `[h264 @ 0x5e2a] [error] text`, `[vist#0:0/h264 @ 0x5e2a] [dec:h264 @ 0x5e2b] [warning] text`, `[info] text`.
 _LINE = re.compile(
@@ -23,24 +25,17 @@ _LINE = re.compile(
     r"(?:\[(?P<level>panic|fatal|error|warning|info|verbose|debug|trace)\] )?(?P<text>.*)",
     re.DOTALL,
 )
-_OF_INPUT = re.compile(r"(?:in|vist|aist)#(\d+)")
-_HEADER = re.compile(r"Input #(\d+), (.+), from ")
-_STREAM = re.compile(r"stream[ =](?:#\d+:| ?= ?)?(\d+)")
-_DECODED = re.compile(r"  Input stream #(\d+):\d+ \(video\): .*?; (\d+) decode errors")
+_INPUT_CONTEXT = re.compile(r"(?:in|vist|aist)#(\d+)")
+_INPUT_HEADER = re.compile(r"Input #(\d+), (.+), from ")
+_STREAM_NUMBER = re.compile(r"stream[ =](?:#\d+:| ?= ?)?(\d+)")
+_DECODE_ERRORS = re.compile(r"  Input stream #(\d+):\d+ \(video\): .*?; (\d+) decode errors")
 _REPEATED = re.compile(r"    Last message repeated (\d+) times")
 
-# Said at the level of a warning, or in a log without levels. Each was seen in files that were cut, had bytes turned,
+# Said at the level of a warning. Each was seen in files that were cut, had bytes turned,
 # packets or bytes taken out, with ffmpeg 7.0.2 and 9.0.2, and none in sound ones.
-_WARNED = re.compile(
+_DAMAGE_WARNINGS = re.compile(
     r"corrupt|conceal|undecodable|error|emulating|invalid NAL unit|bad vlc"
     r"|bits left after decoding|skipping NALU",
-    re.IGNORECASE,
-)
-_WORDS = re.compile(
-    r"corrupt|conceal|undecodable|\berrors?\b|damaged|mismatch|missing|truncated|overread|overflow|prematurely"
-    r"|partial file|out of range|outside the valid range|could not find ref|non-existing|no frame!|invalid|illegal"
-    r"|unavailable|failed|cannot build|exceeds containing|bad vlc|CABAC_MAX_BIN|too large|too big|slice end not reached"
-    r"|emulating|bits left after decoding|skipped MB|MVs not available|reference \d+ >= \d+",
     re.IGNORECASE,
 )
 # Said at the start of a stream that begins within a group of pictures, as a recording or a copied cut does, of pictures
@@ -80,7 +75,7 @@ class Damage:
         return bool(self.unnamed or self.by_input)
 
 
-def lines_of(log: Path) -> Iterator[str]:
+def read_lines(log: Path) -> Iterator[str]:
     """The lines of a log, one at a time; none where it cannot be read."""
     try:
         with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
@@ -90,19 +85,19 @@ def lines_of(log: Path) -> Iterator[str]:
         return
 
 
-_Names = tuple[int | None, str | None, int | None]  # an input, a decoder or demuxer, a stream
+_Origin = tuple[int | None, str | None, int | None]  # an input, a decoder or demuxer, a stream
 
 
 @dataclass(slots=True)
-class _Found:
+class _Complaints:
     """Complaints by what they name, before and while frames are decoded."""
 
-    probing: Counter[_Names] = field(default_factory=Counter)
-    decoding: Counter[_Names] = field(default_factory=Counter)
-    words: dict[_Names, str] = field(default_factory=dict)
+    probing: Counter[_Origin] = field(default_factory=Counter)
+    decoding: Counter[_Origin] = field(default_factory=Counter)
+    words: dict[_Origin, str] = field(default_factory=dict)
 
 
-def damage(lines: Iterable[str]) -> Damage:
+def find_damage(lines: Iterable[str]) -> Damage:
     """What a log says of concealment, corrupt packets, missing references and errors of decoders and demuxers.
 
     Only of video that is decoded: not of other streams, encoders, filters or outputs. What precedes the first picture
@@ -113,9 +108,9 @@ def damage(lines: Iterable[str]) -> Damage:
     decoders: dict[str, set[int]] = {}
     streams: set[tuple[int, int]] = set()
     counted: dict[int, int] = {}
-    found = _Found()
+    found = _Complaints()
     headers, is_configured = 0, False
-    last: tuple[Counter[_Names], _Names] | None = None
+    last: tuple[Counter[_Origin], _Origin] | None = None
     for line in lines:
         if line.startswith(("[Parsed_", "[showinfo@")):  # filters, showinfo above all
             last = None
@@ -130,28 +125,28 @@ def damage(lines: Iterable[str]) -> Damage:
             continue
         context, decoder, level, text = match.group("context", "decoder", "level", "text")
         if context is None:
-            if (header := _HEADER.match(text)) is not None:
+            if (header := _INPUT_HEADER.match(text)) is not None:
                 headers = max(headers, int(header[1]) + 1)
                 demuxers.setdefault(header[2], set()).add(int(header[1]))
             continue
         if context.startswith("graph"):
             is_configured = True
             continue
-        named = _OF_INPUT.match(context)
+        named = _INPUT_CONTEXT.match(context)
         index = int(named[1]) if named is not None else None
         if index is not None and decoder is not None and context.startswith("vist"):
             decoders.setdefault(decoder, set()).add(index)
             streams.add((index, int(context.split(":")[1].split("/")[0])))
-        if index is not None and (statistics := _DECODED.match(text)) is not None:
+        if index is not None and (statistics := _DECODE_ERRORS.match(text)) is not None:
             counted[index] = counted.get(index, 0) + int(statistics[2])
             continue
-        if not _complains(level, text) or (not is_configured and _BEFORE_FIRST.search(text)):
+        if not _is_complaint(level, text) or (not is_configured and _BEFORE_FIRST.search(text)):
             continue
         if index is not None:
             if context.startswith("aist"):
                 continue
-            stream = _STREAM.search(text)
-            key: _Names = (index, None, int(stream[1]) if stream is not None else None)
+            stream = _STREAM_NUMBER.search(text)
+            key: _Origin = (index, None, int(stream[1]) if stream is not None else None)
         elif context.startswith(("out#", "vost#", "vf#", "af#", "enc:", "AVIO", "swscaler", "scale")):
             continue
         else:
@@ -162,22 +157,20 @@ def damage(lines: Iterable[str]) -> Damage:
         last = (counter, key)
     # What is said while a file is opened is said again while it is decoded.
     used = found.decoding or found.probing
-    return _attributed(used, found.words, counted, decoders, demuxers, streams)
+    return _attribute_complaints(used, found.words, counted, decoders, demuxers, streams)
 
 
-def _complains(level: str | None, text: str) -> bool:
-    if level is None:
-        complains = _WORDS.search(text) is not None
-    elif level == "warning":
-        complains = _WARNED.search(text) is not None
+def _is_complaint(level: str | None, text: str) -> bool:
+    if level == "warning":
+        complains = _DAMAGE_WARNINGS.search(text) is not None
     else:
         complains = level in ("error", "fatal", "panic")
     return complains and _HARMLESS.search(text) is None
 
 
-def _attributed(
-    complaints: Counter[_Names],
-    words: dict[_Names, str],
+def _attribute_complaints(
+    complaints: Counter[_Origin],
+    words: dict[_Origin, str],
     counted: dict[int, int],
     decoders: dict[str, set[int]],
     demuxers: dict[str, set[int]],
@@ -211,17 +204,19 @@ def _attributed(
 _DEMUXER = re.compile(r"\[in#(\d+)/(\S+) @ ")
 
 
-def names_others(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
+def indirect_input_problem(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
     """Why an input is refused that names other files, in one line with the remedy; None where none does."""
     for line in lines:
         if line.startswith("[Parsed_"):
             continue
         match = _LINE.fullmatch(line)
-        found = _DEMUXER.match(line) or (_HEADER.match(match["text"]) if match is not None else None)
+        found = _DEMUXER.match(line) or (_INPUT_HEADER.match(match["text"]) if match is not None else None)
         if found is None or int(found[1]) >= len(inputs):
             continue
         for name in found[2].split(","):
-            if name in OPENS_OTHERS and not (name == "image2" and "image2" in opening(inputs[int(found[1])])):
+            if name in INDIRECT_DEMUXERS and not (
+                name == "image2" and "image2" in input_options(inputs[int(found[1])])
+            ):
                 return (
                     f"{inputs[int(found[1])]} is read by ffmpeg's demuxer {name!r}: it names other files, so that its "
                     "own bytes do not tell what is decoded; name the video file itself, or make one file of it "
@@ -233,8 +228,8 @@ def names_others(lines: Iterable[str], inputs: Sequence[Path]) -> str | None:
 _STREAM_HEADER = re.compile(r" +Stream #(\d+):\d+\S*: (Video|Audio)(?:.*(\(attached pic\)))?")
 _NOT_OPENED = re.compile(r"Error opening input file (?:file:)?(.*)\.")
 _WHY_NOT_OPENED = re.compile(r"Error opening input: (.*)")
-_COMPARED = re.compile(r"Video: wrapped_avframe\b.*?, (\d+)x(\d+)[ ,]")
-_UNKNOWN = (
+_COMPARED_SIZE = re.compile(r"Video: wrapped_avframe\b.*?, (\d+)x(\d+)[ ,]")
+_MISSING_PARTS = (
     (re.compile(r"Unknown encoder '([^']*)'"), "this ffmpeg has no encoder"),
     (re.compile(r"Unknown decoder '([^']*)'"), "this ffmpeg has no decoder"),
     (re.compile(r"no decoder found for: (\S+)"), "this ffmpeg has no decoder for"),
@@ -246,7 +241,7 @@ _NO_FEATURE = re.compile(r"libvmaf ERROR vmaf_predict_score\w*\(\): no feature '
 _EXTRACTOR = re.compile(r'problem with feature extractor "([^"]*)"')
 _SHORT_FRAME = re.compile(r"Invalid buffer size, packet size (\d+) < expected frame_size (\d+)")
 _ERROR_RATE = re.compile(r"Decode error rate \S+ exceeds maximum")
-_UNREADABLE = {  # words of the C library -> the remedy
+_OPEN_REMEDIES = {  # words of the C library -> the remedy
     "Permission denied": "give yourself the right to read it",
     "No such file or directory": "correct the path, or bring the file there",
     "Is a directory": "name a video file",
@@ -254,10 +249,33 @@ _UNREADABLE = {  # words of the C library -> the remedy
     "Too many open files": "raise the limit (ulimit -n), or work on fewer videos at once",
 }
 # Up to this width or height, libvmaf's fixed-point ADM ends with SIGSEGV (ffmpeg 7.0.2 and 9.0.2).
-MOST_TOO_SMALL_PX = 16
+MAX_TOO_SMALL_PX = 16
 
 
-def reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> str | None:
+def explain_failure(
+    command: Sequence[str | Path],
+    cwd: Path,
+    code: int,
+    log: Path,
+    inputs: Sequence[Path],
+    failures: Path | Callable[[], Path],
+    failure: str,
+) -> str:
+    """A failure of ffmpeg: one line where its log names the cause, as all of a dataset may have it, else all of it.
+
+    The log is kept in *failures*, a directory or what makes it, since its own goes with the run.
+    """
+    kept: Path | None = None
+    with suppress(OSError, WorkspaceError):
+        directory = failures if isinstance(failures, Path) else failures()
+        directory.mkdir(exist_ok=True)
+        kept = Path(shutil.copyfile(log, directory / f"{log.parent.name}.log"))
+    if (why := failure_reason(read_lines(log), inputs, code=code)) is None:
+        return f"{failure}\n{failure_report(command, cwd, code, log, kept)}"
+    return why + (f"; full log: {kept}" if kept is not None else "")
+
+
+def failure_reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> str | None:
     """Why ffmpeg failed, in one line with the remedy, for what happens daily; None for anything else.
 
     *inputs* are its input files in their order, *code* its exit code, negative for a signal. Nothing is guessed: each
@@ -276,7 +294,7 @@ def reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> st
         if match is None:
             continue
         text, context = match["text"], match["context"] or ""
-        if (header := _HEADER.match(text)) is not None:
+        if (header := _INPUT_HEADER.match(text)) is not None:
             opened = max(opened, int(header[1]))
             if header[2] == "rawvideo":
                 raw.append(opened)
@@ -284,14 +302,14 @@ def reason(lines: Iterable[str], inputs: Sequence[Path], *, code: int = 0) -> st
             opened = -2  # streams listed from here on are of outputs
         elif opened >= 0 and (stream := _STREAM_HEADER.match(text)) is not None and stream[2] == "Video":
             (cover if stream[3] else video).add(int(stream[1]))
-        if (size := _COMPARED.search(text)) is not None:
+        if (size := _COMPARED_SIZE.search(text)) is not None:
             sizes.append((int(size[1]), int(size[2])))
         for name, pattern in _PATTERNS:
             if name not in words and (said := pattern.search(line)) is not None:
                 words[name] = said[1] if said.re.groups else context
     if "short frame" in words and (files := [inputs[index] for index in raw if index < len(inputs)]):
-        return _not_raw(files, words["short frame"])
-    return _caused(words, inputs, video, cover, sizes, code)
+        return _raw_video_problem(files, words["short frame"])
+    return _reason_of_words(words, inputs, video, cover, sizes, code)
 
 
 _PATTERNS = (
@@ -309,11 +327,11 @@ _PATTERNS = (
     ("short frame", _SHORT_FRAME),
     ("error rate", _ERROR_RATE),
     ("no frame", re.compile(r"Cannot determine format of input (?:stream )?(\d+):\d+ after EOF")),
-    *((what, pattern) for pattern, what in _UNKNOWN),
+    *((what, pattern) for pattern, what in _MISSING_PARTS),
 )
 
 
-def _caused(
+def _reason_of_words(
     words: dict[str, str],
     inputs: Sequence[Path],
     video: set[int],
@@ -323,11 +341,11 @@ def _caused(
 ) -> str | None:
     if "full" in words:
         return f"{words['full']}; make room, or use another disk"
-    for _, what in _UNKNOWN:
+    for _, what in _MISSING_PARTS:
         if what in words:
             return f"{what} {words[what]}; use another ffmpeg (ws.doctor shows which is used)"
     if "not opened" in words:
-        return _not_opened(Path(words["not opened"]), words)
+        return _open_problem(Path(words["not opened"]), words)
     if "no streams" in words:
         lacking = [(index, path) for index, path in enumerate(inputs) if index not in video]
         if lacking:
@@ -340,9 +358,9 @@ def _caused(
         return "the pictures are too small for MS-SSIM, which halves them several times; 176 pixels each way are enough"
     if "no feature" in words:
         return f"libvmaf computed no {words['no feature']}; are the pictures too small? CAMBI needs 216 pixels one way"
-    if code == -11 and sizes and min(min(size) for size in sizes) <= MOST_TOO_SMALL_PX:
+    if code == -11 and sizes and min(min(size) for size in sizes) <= MAX_TOO_SMALL_PX:
         width, height = min(sizes, key=min)
-        least = MOST_TOO_SMALL_PX + 1
+        least = MAX_TOO_SMALL_PX + 1
         return f"the pictures ({width}x{height}) are too small for VMAF, which needs {least} pixels or more each way"
     named = re.search(r"#(\d+):", words.get("error rate", "")) or re.match(r"(\d+)", words.get("no frame", ""))
     if named is not None and int(named[1]) < len(inputs):
@@ -350,18 +368,18 @@ def _caused(
     return None
 
 
-def _not_raw(files: Sequence[Path], n_bytes: str) -> str:
+def _raw_video_problem(files: Sequence[Path], n_bytes: str) -> str:
     """Why a file read as raw video ends within a frame."""
     for path in files:
-        if (known := container(path)) is not None:
+        if (known := detect_container(path)) is not None:
             return f"{path} is {known}, no raw video; give it yuv_fmt 'notyuv'"
     names = " or ".join(map(str, files))
     return f"{names} ends within a frame ({n_bytes} bytes are left); correct its width, height or yuv_fmt"
 
 
-def _not_opened(path: Path, words: dict[str, str]) -> str:
+def _open_problem(path: Path, words: dict[str, str]) -> str:
     why = words.get("why", "")
-    for known, remedy in _UNREADABLE.items():
+    for known, remedy in _OPEN_REMEDIES.items():
         if why == known:
             return f"{path}: {known}; {remedy}"
     with suppress(OSError):

@@ -11,18 +11,18 @@ from fractions import Fraction
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.header import FULL, LIMITED, UNTAGGED, Header
 from vmaf_harness.measure.notes import Note, Side
-from vmaf_harness.measure.pixel_format import Samples, planar, samples
+from vmaf_harness.measure.pixel_format import PixelFormat, parse_pixel_format, planar_format
 from vmaf_harness.recipe.asset import Asset, Video
 
-RULE = 2  # the version of `common_form`, part of the key of every stored result; 1 was what ffmpeg negotiated
+FORM_VERSION = 2  # the version of `common_form`, part of the key of every stored result; 1 was what ffmpeg negotiated
 
 _BEFORE_SCALING = ("crop", "pad")  # the other filters of a recipe work at the quality size, as in VMAF's own harness
 _NO_TAGS = "colorspace=unknown:color_primaries=unknown:color_trc=unknown"
-_WORDS = {LIMITED: "limited", FULL: "full"}
+_RANGE_NAMES = {LIMITED: "limited", FULL: "full"}
 _HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
-_ONE_MATRIX = {"smpte170m": "bt470bg", "bt2020ncl": "bt2020nc"}  # two names of the same numbers
+_SAME_MATRIX = {"smpte170m": "bt470bg", "bt2020ncl": "bt2020nc"}  # two names of the same numbers
 # Matrices that swscale makes YUV of RGB by, and its names of them (libswscale/utils.c, libavfilter/vf_scale.c).
-_SWSCALE = {
+_SWSCALE_NAMES = {
     "bt709": "bt709",
     "bt470bg": "bt470",
     "smpte170m": "smpte170m",
@@ -33,12 +33,12 @@ _SWSCALE = {
 }
 _BT601 = "bt470"  # what ffmpeg makes YUV of RGB by when nobody names a matrix
 _UPSTREAM_DEPTH = 8
-_STRETCHED = Fraction(1, 10)  # by how much shapes may differ before a size must be given on purpose
-_PADDED_PX = 16  # encoders that code whole blocks leave at most so many rows more
+_MAX_STRETCH = Fraction(1, 10)  # by how much shapes may differ before a size must be given on purpose
+_MAX_PADDING_PX = 16  # encoders that code whole blocks leave at most so many rows more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class CommonForm:
     """What both videos become: size, planar format and range; the filters of each side that do it, and what to know."""
 
     width_px: int
@@ -50,7 +50,7 @@ class Form:
     notes: tuple[Note, ...] = ()
 
 
-def common_form(asset: Asset, reference: Header, distorted: Header) -> Form:
+def common_form(asset: Asset, reference: Header, distorted: Header) -> CommonForm:
     """The form that a pair is compared in, and how each side gets there.
 
     The rule, for every number of this harness:
@@ -73,20 +73,20 @@ def common_form(asset: Asset, reference: Header, distorted: Header) -> Form:
     tenth although no quality size was given.
     """
     of_reference, of_distorted = _Side(asset.reference, reference), _Side(asset.distorted, distorted)
-    formats = [planar(side.wanted.chroma, side.wanted.depth) for side in (of_reference, of_distorted)]
-    form = Form(
+    formats = [planar_format(side.wanted.chroma, side.wanted.depth) for side in (of_reference, of_distorted)]
+    form = CommonForm(
         width_px=asset.quality_width_px or reference.width_px,
         height_px=asset.quality_height_px or reference.height_px,
-        pix_fmt=asset.workfile_yuv_type or _greater(*formats),
+        pix_fmt=asset.workfile_yuv_type or _larger_format(*formats),
         range=of_reference.range or of_distorted.range or LIMITED,
     )
-    notes = [*_notes(of_reference, of_distorted, form, asset)]
+    notes = [*_conversion_notes(of_reference, of_distorted, form, asset)]
     if not any(name in _BEFORE_SCALING for video in (asset.reference, asset.distorted) for name, _ in video.filters):
         notes += check_shapes(asset, reference, distorted)
     return replace(
         form,
-        reference=_chain(of_reference, of_distorted, form, asset),
-        distorted=_chain(of_distorted, of_reference, form, asset),
+        reference=_filter_chain(of_reference, of_distorted, form, asset),
+        distorted=_filter_chain(of_distorted, of_reference, form, asset),
         notes=tuple(notes),
     )
 
@@ -96,27 +96,27 @@ class _Side:
 
     def __init__(self, video: Video, header: Header) -> None:
         self.video, self.header = video, header
-        self.samples = samples(header.pix_fmt)
+        self.samples = parse_pixel_format(header.pix_fmt)
         # RGB has no range of its own among YUV.
         self.range = None if self.samples.kind == "rgb" else header.range or LIMITED
 
     @property
-    def wanted(self) -> Samples:
+    def wanted(self) -> PixelFormat:
         """What it holds after the recipe's own `format_cmd`, which is there to choose that."""
         chosen = dict(self.video.filters).get("format", "")
         match = re.match(r"(?:pix_fmts=)?([a-z0-9]+)", chosen)
         with suppress(HarnessError):  # ffmpeg tells what is wrong with it
-            return samples(match[1]) if match else self.samples
+            return parse_pixel_format(match[1]) if match else self.samples
         return self.samples
 
 
-def _greater(one: str, other: str) -> str:
+def _larger_format(one: str, other: str) -> str:
     """The planar format that holds both of two."""
-    both = [samples(one), samples(other)]
-    return planar(max(each.chroma for each in both), max(each.depth for each in both))  # "420" < "422" < "444"
+    both = [parse_pixel_format(one), parse_pixel_format(other)]
+    return planar_format(max(each.chroma for each in both), max(each.depth for each in both))  # "420" < "422" < "444"
 
 
-def _chain(side: _Side, partner: _Side, form: Form, asset: Asset) -> tuple[str, ...]:
+def _filter_chain(side: _Side, partner: _Side, form: CommonForm, asset: Asset) -> tuple[str, ...]:
     """From decoded frames to frames of the common form."""
     filters = side.video.filters
     before = [f"{name}={given}" for name, given in filters if name in _BEFORE_SCALING]
@@ -129,13 +129,13 @@ def _chain(side: _Side, partner: _Side, form: Form, asset: Asset) -> tuple[str, 
         chain = [f"setparams=range={side.range}:{_NO_TAGS}", *before, f"{size}:{ranges}", *to_form]
     elif side.samples.kind == "gray":
         # ffmpeg calls all gray full range; from full to full no sample moves, then the frames get the range they have.
-        own = planar(side.samples.chroma, side.samples.depth)
+        own = planar_format(side.samples.chroma, side.samples.depth)
         chain = [*before, f"{size}:in_range={FULL}:out_range={FULL}", f"format={own}"]
         chain += [f"setparams=range={side.range}:{_NO_TAGS}", f"scale=flags={flags}:{ranges}", *to_form]
     else:
         chain = [
             *before,
-            f"{size}:in_range={FULL}:out_range={form.range}:out_color_matrix={_matrix(partner)}",
+            f"{size}:in_range={FULL}:out_range={form.range}:out_color_matrix={_rgb_matrix(partner)}",
             *to_form,
         ]
     if after:  # whatever they made of it
@@ -143,28 +143,31 @@ def _chain(side: _Side, partner: _Side, form: Form, asset: Asset) -> tuple[str, 
     return (*chain, f"setparams=range={form.range}:{_NO_TAGS}")
 
 
-def _matrix(partner: _Side) -> str:
+def _rgb_matrix(partner: _Side) -> str:
     """What RGB is converted by: swscale's name of its partner's matrix."""
-    return "bt709" if partner.samples.kind == "rgb" else _SWSCALE.get(partner.header.matrix, _BT601)
+    return "bt709" if partner.samples.kind == "rgb" else _SWSCALE_NAMES.get(partner.header.matrix, _BT601)
 
 
-def _notes(reference: _Side, distorted: _Side, form: Form, asset: Asset) -> Iterator[Note]:
+def _conversion_notes(reference: _Side, distorted: _Side, form: CommonForm, asset: Asset) -> Iterator[Note]:
     """What was converted, and which tags differ."""
     name: Side
     for name, side, partner in (("reference", reference, distorted), ("distorted", distorted, reference)):
         if side.range is not None and side.range != form.range:
-            text = f"{_WORDS[side.range]} range, its reference {_WORDS[form.range]}: converted to {_WORDS[form.range]}"
+            wanted = _RANGE_NAMES[form.range]
+            text = f"{_RANGE_NAMES[side.range]} range, its reference {wanted}: converted to {wanted}"
             yield Note(kind="range", text=text, side=name)
         if side.samples.kind == "rgb":
-            matrix = {"bt470": "BT.601"}.get(_matrix(partner), _matrix(partner))
-            yield Note(kind="rgb", text=f"RGB, converted to YUV by {matrix}, {_why(partner)}", side=name)
+            matrix = {"bt470": "BT.601"}.get(_rgb_matrix(partner), _rgb_matrix(partner))
+            yield Note(kind="rgb", text=f"RGB, converted to YUV by {matrix}, {_matrix_reason(partner)}", side=name)
         if side.samples.kind == "gray":
             yield Note(
-                kind="gray", text=f"gray, its samples taken as luma of {_WORDS[side.range or LIMITED]} range", side=name
+                kind="gray",
+                text=f"gray, its samples taken as luma of {_RANGE_NAMES[side.range or LIMITED]} range",
+                side=name,
             )
         if side.samples.has_alpha:
             yield Note(kind="alpha", text="its alpha is left out", side=name)
-        if side.header.is_interlaced and (fields := _interlaced(side, form)):
+        if side.header.is_interlaced and (fields := _interlace_text(side, form)):
             yield Note(kind="interlaced", text=fields, side=name)
         if side.header.videos > 1:
             size = f"{side.header.width_px}×{side.header.height_px}"
@@ -174,12 +177,11 @@ def _notes(reference: _Side, distorted: _Side, form: Form, asset: Asset) -> Iter
         f"{tag} {theirs}, its reference {ours}"
         for tag in ("matrix", "primaries")
         for ours, theirs in [(getattr(reference.header, tag), getattr(distorted.header, tag))]
-        if _differ(ours, theirs) and "rgb" not in (reference.samples.kind, distorted.samples.kind)
+        if _tags_differ(ours, theirs) and "rgb" not in (reference.samples.kind, distorted.samples.kind)
     ]
     if differing:
-        yield Note(
-            kind="tags", text=f"tagged {'; '.join(differing)}: the samples are compared as they are", side="distorted"
-        )
+        text = f"tagged {'; '.join(differing)}: the samples are compared as they are"
+        yield Note(kind="tags", text=text, side="distorted")
     ours, theirs = (_HDR.get(side.header.transfer) for side in (reference, distorted))
     if ours != theirs:
         text = (
@@ -187,36 +189,35 @@ def _notes(reference: _Side, distorted: _Side, form: Form, asset: Asset) -> Iter
             "bring both to one transfer (tone mapping) before they are compared"
         )
         yield Note(kind="transfer", text=text, side="distorted")
-    depth = samples(form.pix_fmt).depth
+    depth = parse_pixel_format(form.pix_fmt).depth
     is_open = asset.quality_width_px is not None and asset.workfile_yuv_type is None  # a recipe that does not say
     if depth > _UPSTREAM_DEPTH and is_open and not (asset.reference.is_raw or asset.distorted.is_raw):
         text = f"compared in {depth} bits; VMAF's own harness cuts to 8: workfile_yuv_type = 'yuv420p' gives its number"
         yield Note(kind="depth", text=text, side="distorted")
 
 
-def _why(partner: _Side) -> str:
+def _matrix_reason(partner: _Side) -> str:
     """Why RGB is converted by the matrix that it is converted by."""
     if partner.samples.kind == "rgb":
         return "as both are RGB"
     tag = partner.header.matrix
-    if tag in _SWSCALE:
+    if tag in _SWSCALE_NAMES:
         return "as its partner is tagged"
     return "since its partner has no tag" if tag == UNTAGGED else f"since none converts by its partner's tag ({tag})"
 
 
-def _interlaced(side: _Side, form: Form) -> str | None:
+def _interlace_text(side: _Side, form: CommonForm) -> str | None:
     """What to say of fields: they are compared as frames, or were mixed by scaling, which comes before `yadif_cmd`."""
     is_scaled = side.header.height_px != form.height_px
     if "yadif" in dict(side.video.filters):
-        return (
-            "interlaced, and scaled before yadif_cmd sees its fields; make frames of them first" if is_scaled else None
-        )
+        mixed = "interlaced, and scaled before yadif_cmd sees its fields; make frames of them first"
+        return mixed if is_scaled else None
     remedy = "make frames of its fields first (ffmpeg -vf yadif)" if is_scaled else "a recipe's yadif_cmd makes frames"
     return f"interlaced, compared as if it were not; {remedy}"
 
 
-def _differ(one: str, other: str) -> bool:
-    return UNTAGGED not in (one, other) and _ONE_MATRIX.get(one, one) != _ONE_MATRIX.get(other, other)
+def _tags_differ(one: str, other: str) -> bool:
+    return UNTAGGED not in (one, other) and _SAME_MATRIX.get(one, one) != _SAME_MATRIX.get(other, other)
 
 
 def check_shapes(asset: Asset, reference: Header, distorted: Header) -> list[Note]:
@@ -231,15 +232,17 @@ def check_shapes(asset: Asset, reference: Header, distorted: Header) -> list[Not
     height_off = abs(distorted.width_px * distorted.sar / wanted - distorted.height_px)
     if min(width_off, height_off) <= 1:
         return []
-    about = f"{_size(distorted)} ({float(got):.3f}:1), its reference {_size(reference)} ({float(wanted):.3f}:1)"
+    about = (
+        f"{_size_text(distorted)} ({float(got):.3f}:1), its reference {_size_text(reference)} ({float(wanted):.3f}:1)"
+    )
     rows, columns = distorted.height_px - reference.height_px, distorted.width_px - reference.width_px
-    if reference.sar == distorted.sar and 0 <= rows <= _PADDED_PX and 0 <= columns <= _PADDED_PX:
+    if reference.sar == distorted.sar and 0 <= rows <= _MAX_PADDING_PX and 0 <= columns <= _MAX_PADDING_PX:
         remedy = f"a recipe's crop_cmd = '{reference.width_px}:{reference.height_px}:0:0' takes away what was padded"
     else:
         remedy = "a recipe's crop_cmd or pad_cmd makes the shapes alike"
     as_stored = Fraction(distorted.width_px, distorted.height_px) * reference.height_px / reference.width_px
     off = min(max(each, 1 / each) - 1 for each in (got / wanted, as_stored))
-    if off > _STRETCHED and asset.quality_width_px is None:
+    if off > _MAX_STRETCH and asset.quality_width_px is None:
         raise HarnessError(
             f"{asset.distorted.path}: is {about}: another picture, not another size of it; {remedy}; "
             "with quality_width and quality_height it is stretched on purpose"
@@ -247,6 +250,6 @@ def check_shapes(asset: Asset, reference: Header, distorted: Header) -> list[Not
     return [Note(kind="shape", text=f"{about}: it is stretched; {remedy}", side="distorted")]
 
 
-def _size(header: Header) -> str:
+def _size_text(header: Header) -> str:
     pixels = f" of {header.sar.numerator}:{header.sar.denominator} pixels" if header.sar != 1 else ""
     return f"{header.width_px}×{header.height_px}{pixels}"

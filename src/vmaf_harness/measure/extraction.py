@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmaf_harness.measure.metrics import Wanted
+from vmaf_harness.measure.metrics import RequestedMetric
+
+FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Extraction:
     options: tuple[tuple[str, str], ...]  # of the libvmaf filter, unescaped
     score: str
     model: ModelFile | None = None
-    wanted: tuple[Wanted, ...] = ()  # metrics that the log must have, each with its options in its name
+    wanted: tuple[RequestedMetric, ...] = ()  # metrics that the log must have, each with its options in its name
 
     @property
     def executor_id(self) -> str:

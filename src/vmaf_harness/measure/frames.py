@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from vmaf_harness.measure.header import FULL, LIMITED, UNTAGGED
 
-LISTED = "showinfo=checksum=0"
+SHOWINFO = "showinfo=checksum=0"
 _FRAME = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?n: *\d+ pts: *(\S+) .*? fmt:(\S+) .*? s:(\d+)x(\d+) ")
-_TICK = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?config in time_base: (\d+)/(\d+)")
+_TIME_BASE = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?config in time_base: (\d+)/(\d+)")
 # showinfo prints the format that the graph was made for, whatever a frame has; its source says where they differ.
-_INCOMING = re.compile(r"\[graph \S+ input from stream (\d+):.* fmt: (\d+).*, incoming frame - .*? fmt: (\d+)")
+_FORMAT_CHANGE = re.compile(r"\[graph \S+ input from stream (\d+):.* fmt: (\d+).*, incoming frame - .*? fmt: (\d+)")
 _RANGE = re.compile(r"\[showinfo@(\w+) @ \w+\] (?:\[info\] )?color_range:(pc|tv|unknown)\b")
 
 
@@ -63,7 +63,7 @@ class Frames:
         self.last = form
 
 
-def listed(log: Iterable[str], names: Sequence[str]) -> dict[str, Frames]:
+def read_frames(log: Iterable[str], names: Sequence[str]) -> dict[str, Frames]:
     """What each ``showinfo@NAME`` of a log listed, by NAME; *names* are those of the inputs, in their order."""
     found: dict[str, Frames] = {}
     waiting: dict[str, tuple[str, str, int, int]] = {}  # a frame whose range is yet to come, in a line of its own
@@ -72,12 +72,12 @@ def listed(log: Iterable[str], names: Sequence[str]) -> dict[str, Frames]:
         if name in waiting:
             pts, pix_fmt, width_px, height_px = waiting.pop(name)
             frames = found.setdefault(name, Frames())
-            form = _form(pix_fmt, width_px, height_px, range_)
+            form = _frame_form(pix_fmt, width_px, height_px, range_)
             # showinfo writes that line in pieces, and another thread's words may tear it: then as the frame before.
             frames.add(pts, replace(form, range=frames.last.range) if form.range is None and frames.last else form)
 
     for line in log:
-        if (match := _INCOMING.search(line)) and match[2] != match[3]:
+        if (match := _FORMAT_CHANGE.search(line)) and match[2] != match[3]:
             frames = found.setdefault(names[int(match[1])], Frames())
             take(names[int(match[1])], None)
             if frames.first is not None and frames.change is None:
@@ -91,21 +91,21 @@ def listed(log: Iterable[str], names: Sequence[str]) -> dict[str, Frames]:
             waiting[match[1]] = (match[2], match[3], int(match[4]), int(match[5]))
         elif match := _RANGE.search(line):
             take(match[1], match[2])
-        elif match := _TICK.search(line):
+        elif match := _TIME_BASE.search(line):
             found.setdefault(match[1], Frames()).tick_s = int(match[2]) / int(match[3])
     for name in tuple(waiting):
         take(name, None)
     return found
 
 
-def _form(pix_fmt: str, width_px: int, height_px: int, range_: str | None) -> FrameForm:
+def _frame_form(pix_fmt: str, width_px: int, height_px: int, range_: str | None) -> FrameForm:
     if pix_fmt.startswith("yuvj"):  # the same samples under the name that full range had
         pix_fmt, range_ = "yuv" + pix_fmt.removeprefix("yuvj"), FULL
     range_ = LIMITED if range_ == UNTAGGED else range_
     return FrameForm(pix_fmt=pix_fmt, width_px=width_px, height_px=height_px, range=range_)
 
 
-def first_apart(reference_s: Sequence[float], distorted_s: Sequence[float]) -> tuple[int, float] | None:
+def first_mispaired(reference_s: Sequence[float], distorted_s: Sequence[float]) -> tuple[int, float] | None:
     """The first frame whose two times say that it is paired with another one: (its number from 0, seconds apart).
 
     The start and a constant factor (23.976 against 24 frames a second) are taken out, by the first and the last frame;

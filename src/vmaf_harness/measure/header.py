@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from vmaf_harness.engine.binary import PROBE_S
-from vmaf_harness.engine.ffmpeg import LAST_LINES, environment, opening
-from vmaf_harness.engine.log import names_others, reason
+from vmaf_harness.engine.ffmpeg import LAST_LINES, input_options, run_probe
+from vmaf_harness.engine.log import failure_reason, indirect_input_problem
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.recipe.asset import Video
+from vmaf_harness.recipe.asset import RAW_FPS, Video
 
 FULL, LIMITED = "pc", "tv"  # ffmpeg's words for the two ranges of samples
 UNTAGGED = "unknown"
@@ -27,7 +25,7 @@ _FORMAT = re.compile(
     r"(?:.*SAR (?P<sar>\d+:\d+))?"
 )
 _ROTATION = re.compile(r"^ +(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees", re.MULTILINE)
-_FIELDS = re.compile(r"(?:top|bottom) (?:coded )?first")
+_FIELD_ORDER = re.compile(r"(?:top|bottom) (?:coded )?first")
 _NO_COLOUR = re.compile(
     r"progressive|(?:top|bottom) .*|\d+ bpc|(?:top|bottom)?left|center|top|bottom|(?:premultiplied|straight).*"
 )
@@ -60,8 +58,8 @@ class Header:
 
 
 # What this process has read, by engine and file: the many encodes of a reference are measured one after the other.
-_Key = tuple[str, str, int, int, int, int]
-_read: dict[_Key | None, Header] = {}
+_FileKey = tuple[str, str, int, int, int, int]
+_known_headers: dict[_FileKey | None, Header] = {}
 
 
 def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
@@ -70,34 +68,29 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
     That of a file which has not changed since is read once. Raises HarnessError for a file that names other files, such
     as a playlist, and EngineError where ffmpeg finds no video in one, or cannot be started.
     """
-    keys = [_key(video, engine) for video in videos]
+    keys = [_file_key(video, engine) for video in videos]
     found = {
-        index: _of_recipe(video) if video.is_raw else _read[key]
+        index: _raw_header(video) if video.is_raw else _known_headers[key]
         for index, (video, key) in enumerate(zip(videos, keys, strict=True))
-        if video.is_raw or key in _read
+        if video.is_raw or key in _known_headers
     }
     asked = [index for index in range(len(videos)) if index not in found]
     if not asked:
         return [found[index] for index in range(len(videos))]
     command = [engine, "-hide_banner", "-nostdin"]
     for index in asked:
-        command += [*opening(videos[index].path), "-i", "file:" + os.path.abspath(videos[index].path)]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=PROBE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{engine} could not be run: {error}") from error
-    said = done.stderr.decode(errors="surrogateescape")
+        command += [*input_options(videos[index].path), "-i", "file:" + os.path.abspath(videos[index].path)]
+    done = run_probe(command, errors="surrogateescape")
+    said = done.stderr
     for index in asked:  # a name may hold what looks like ffmpeg's own lines
         said = said.replace("file:" + os.path.abspath(videos[index].path), "…")
     paths = [videos[index].path for index in asked]
-    if (refused := names_others(said.splitlines(), paths)) is not None:
+    if (refused := indirect_input_problem(said.splitlines(), paths)) is not None:
         raise HarnessError(refused)
     for number, index in enumerate(asked):
-        header, video = _parsed(said, number), videos[index]
+        header, video = _parse_header(said, number), videos[index]
         if header is None:
-            why = reason(said.splitlines(), paths, code=done.returncode)
+            why = failure_reason(said.splitlines(), paths, code=done.returncode)
             if why is None and index in (asked[int(match[1])] for match in _INPUT.finditer(said)):
                 why = f"{video.path} holds no video, only sound or a cover picture; name a video file"
             if why is None:
@@ -107,11 +100,29 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
             raise EngineError(why)
         found[index] = header
         if keys[index] is not None:
-            _read[keys[index]] = header
+            _known_headers[keys[index]] = header
     return [found[index] for index in range(len(videos))]
 
 
-def _key(video: Video, engine: str) -> _Key | None:
+def input_arguments(video: Video) -> list[str]:
+    """What tells ffmpeg to open *video*, and nothing that it names.
+
+    The filters stay as the first frame made them: made anew where a frame is another, times would begin at 0 again
+    (`Frames.change` tells of such). `file:` so that no name is taken for a protocol.
+    """
+    file = "file:" + os.path.abspath(video.path)
+    return ["-reinit_filter", "0", *input_options(video.path), *raw_arguments(video), "-i", file]
+
+
+def raw_arguments(video: Video) -> list[str]:
+    """What ffmpeg has to be told of a file without a header."""
+    if not video.is_raw:
+        return []
+    size, rate = f"{video.width_px}x{video.height_px}", repr(video.fps or RAW_FPS)
+    return ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size, "-framerate", rate]
+
+
+def _file_key(video: Video, engine: str) -> _FileKey | None:
     """Changes with the file; None where it cannot be looked at, which ffmpeg is left to say."""
     try:
         about = os.stat(video.path)
@@ -120,13 +131,13 @@ def _key(video: Video, engine: str) -> _Key | None:
     return (engine, str(video.path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
-def _of_recipe(video: Video) -> Header:
+def _raw_header(video: Video) -> Header:
     assert video.width_px is not None
     assert video.height_px is not None
     return Header(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt)
 
 
-def _parsed(said: str, number: int) -> Header | None:
+def _parse_header(said: str, number: int) -> Header | None:
     """Of the first video stream of input *number* that is no cover picture."""
     streams = [match for match in _STREAM.finditer(said) if int(match[1]) == number]
     streams = [match for match in streams if "(attached pic)" not in match[3] and "(timed thumbnails)" not in match[3]]
@@ -135,7 +146,7 @@ def _parsed(said: str, number: int) -> Header | None:
     if (form := _FORMAT.search(streams[0][3])) is None:
         raise EngineError(f"ffmpeg says of a video what is not understood: {streams[0][0].strip()}")
     about = (form["about"] or "").split(", ")
-    colour, is_interlaced = _colour(about), any(map(_FIELDS.match, about))
+    colour, is_interlaced = _parse_colour(about), any(map(_FIELD_ORDER.match, about))
     width_px, height_px = int(form["width"]), int(form["height"])
     over, under = map(int, (form["sar"] or "1:1").split(":"))
     sar = Fraction(over, under) if over and under else Fraction(1)
@@ -158,7 +169,7 @@ def _parsed(said: str, number: int) -> Header | None:
     )
 
 
-def _colour(about: Sequence[str]) -> dict[str, str]:
+def _parse_colour(about: Sequence[str]) -> dict[str, str]:
     """Range, matrix, primaries and transfer of the words in brackets; ffmpeg says one word where all three are one."""
     found: dict[str, str] = {}
     for word in about:

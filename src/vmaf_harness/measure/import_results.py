@@ -27,21 +27,22 @@ from vmaf_harness.measure.measurement import Measurement
 from vmaf_harness.measure.store import FileResultStore
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
-from vmaf_harness.recipe.plain_data import short
+from vmaf_harness.recipe.plain_data import short_text
 from vmaf_workspace.contract import FILE_RESULT_STORE, KEPT_NAMES, executor_and_dataset
+from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.errors import RefusedError
 
-MOST_BYTES = 64 << 20  # of an entry: 20 features of 100 000 frames
-MOST_LETTERS = 150  # of a name; a file system takes 255 bytes
+MAX_BYTES = 64 << 20  # of an entry: 20 features of 100 000 frames
+MAX_LETTERS = 150  # of a name; a file system takes 255 bytes
 UNKNOWN = "unknown (imported)"
 NOT_FINITE = {"nan": math.nan, "inf": math.inf}
-_THEIRS = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1, we by a sha256
-_OURS = re.compile(r"[0-9a-f]{64}\.json.*")  # one that was set aside included
-CALLS = frozenset({"array", "float64", "float32", "int64", "int32"})  # how numpy writes what is a list or a number
+_UPSTREAM_ENTRY = re.compile(r"[0-9a-f]{40}")  # they name an entry by a sha1, we by a sha256
+_OWN_ENTRY = re.compile(r"[0-9a-f]{64}\.json.*")  # one that was set aside included
+NUMPY_CALLS = frozenset({"array", "float64", "float32", "int64", "int32"})  # numpy's lists and numbers
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportReport:
     """What became of the entries of a store of VMAF's own harness."""
 
     stored: int = 0
@@ -52,7 +53,7 @@ class Imported:
     problems: list[tuple[str, str]] = field(default_factory=list)  # (entry, why it was left)
 
 
-def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = False) -> Imported:
+def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = False) -> ImportReport:
     """Take over what *store* has of the assets of *recipe*, into the workspace *root*.
 
     *store* is a `file_result_store`, or a workspace that has one. Nothing in an entry is evaluated, and no entry is
@@ -60,7 +61,7 @@ def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = F
     """
     inside = (store / "result_store_dir" / FILE_RESULT_STORE, store / FILE_RESULT_STORE)
     store = next((place for place in inside if place.is_dir()), store)
-    done = Imported()
+    done = ImportReport()
     assets = {(asset.content_id, asset.asset_id): asset for asset in recipe.assets}
     stores: dict[tuple[str, str], FileResultStore] = {}
     for path in _entries(store, done):
@@ -75,7 +76,7 @@ def import_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = F
             frames = _frames(rows)
             of_several_models = len(rows) - len(frames)
             kind, _, version = executor_id.partition("_V")
-            version = version.replace("/", "_")[-MOST_LETTERS:]  # a name of one directory; the key has all of it
+            version = version.replace("/", "_")[-MAX_LETTERS:]  # a name of one directory; the key has all of it
             score = f"{kind}_score" if f"{kind}_score" in frames else min(frames)
             if (executor_id, score) not in stores:
                 extraction = Extraction(type=kind, version=version, options=(("imported", executor_id),), score=score)
@@ -128,7 +129,7 @@ def _value(node: ast.expr) -> Any:
             return -_number(operand)
         case ast.Name(id=name) if name in NOT_FINITE:
             return NOT_FINITE[name]
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[argument]) if name in CALLS:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[argument]) if name in NUMPY_CALLS:
             return _value(argument)
     raise HarnessError(f"line {node.lineno}: {ast.unparse(node)[:60]!r} is no data, and was not evaluated")
 
@@ -136,7 +137,7 @@ def _value(node: ast.expr) -> Any:
 def _key(node: ast.expr | None) -> str | int:
     value = None if node is None else _value(node)
     if not isinstance(value, (str, int)):
-        raise HarnessError(f"a key {short(value)}: expected text or a number")
+        raise HarnessError(f"a key {short_text(value)}: expected text or a number")
     return value
 
 
@@ -147,7 +148,7 @@ def _number(node: ast.expr) -> float:
     return value
 
 
-def _entries(store: Path, done: Imported) -> Iterator[Path]:
+def _entries(store: Path, done: ImportReport) -> Iterator[Path]:
     """`<executor>/<dataset>/<content>/<sha1>`, read from the right: an executor may hold a path of its model.
 
     What stands beside them and is neither theirs nor ours (work files, say) is counted in *done*.
@@ -166,9 +167,9 @@ def _entries(store: Path, done: Imported) -> Iterator[Path]:
         found = sorted(name for name in files if name not in KEPT_NAMES and not name.startswith("."))
         has_others |= bool(set(files) - KEPT_NAMES) and not is_content
         for name in found:
-            if is_content and _THEIRS.fullmatch(name):
+            if is_content and _UPSTREAM_ENTRY.fullmatch(name):
                 yield Path(directory, name)
-            elif not (is_content and _OURS.fullmatch(name)):
+            elif not (is_content and _OWN_ENTRY.fullmatch(name)):
                 done.others += 1
     if has_others and not has_contents:  # a purge may leave a store without either
         raise HarnessError(
@@ -179,12 +180,9 @@ def _entries(store: Path, done: Imported) -> Iterator[Path]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of the table that an entry holds, each a metric."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = read_regular(path, follow=True, at_most=MAX_BYTES)
     except OSError as error:
         raise HarnessError(f"cannot be read: {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise HarnessError(f"larger than {MOST_BYTES} bytes; that is no result")
     if not content.strip():
         raise HarnessError("empty")
     try:
@@ -218,7 +216,7 @@ def _asset_of(
     except TypeError:
         asset = None
     if asset is None:
-        which = f"content {short(first['content_id'])}, asset {short(first['asset_id'])}"
+        which = f"content {short_text(first['content_id'])}, asset {short_text(first['asset_id'])}"
         raise HarnessError(f"{which}: no such video in the recipe, or it is missing")
     for column, video in (("ref_name", asset.reference), ("dis_name", asset.distorted)):
         if isinstance(first.get(column), str) and first[column] != video.path.name:

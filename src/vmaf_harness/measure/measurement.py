@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -16,23 +14,23 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from vmaf_harness.engine.ffmpeg import Processes, described, opening, quoted
-from vmaf_harness.engine.log import damage, lines_of, reason
+from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes, escape_option
+from vmaf_harness.engine.log import explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.measure.common_form import Form, check_shapes, common_form
+from vmaf_harness.measure.common_form import CommonForm, check_shapes, common_form
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.frames import LISTED, Frames, first_apart, listed
-from vmaf_harness.measure.header import LIMITED, Header, read_headers
-from vmaf_harness.measure.metrics import check
+from vmaf_harness.measure.frames import SHOWINFO, Frames, first_mispaired, read_frames
+from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_headers
+from vmaf_harness.measure.metrics import check_metrics
 from vmaf_harness.measure.notes import DAMAGE, PAIRING, Note
-from vmaf_harness.measure.pixel_format import samples
+from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.recipe.asset import RAW_FPS, Asset, Video, check_asset, selected_frames
-from vmaf_workspace.errors import WorkspaceError
 
-_FRAMES = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
-_SCALED = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
-_RETIMING = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
-_ROUNDED_S = 0.0015  # containers round times to whole milliseconds, which must not make a frame come before its partner
+_FRAME_COUNT = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
+_SCALER_INPUT = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
+_RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
+# Containers round times to whole milliseconds, which must not make a frame come before its partner.
+_TIME_ROUNDING_S = 0.0015
 _SIDES = ("distorted", "reference")  # inputs 0 and 1
 
 
@@ -52,7 +50,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class MeasurementJob:
     """One asset to measure, with everything that takes; it can be sent to another process.
 
     `directory` is scratch, made here; `failures` is where the log of a failed ffmpeg is kept for people, or what
@@ -68,7 +66,7 @@ class Job:
     keep_workfiles: bool = False
 
 
-def measure(job: Job, processes: Processes) -> Measurement:
+def measure(job: MeasurementJob, processes: Processes) -> Measurement:
     """Measure one asset.
 
     Raises HarnessError where the two videos do not have the same number of frames (paired by number) or do not last as
@@ -86,17 +84,17 @@ def measure(job: Job, processes: Processes) -> Measurement:
     return measurement
 
 
-def _attempt(job: Job, processes: Processes, reference: Header, distorted: Header) -> Measurement:
+def _attempt(job: MeasurementJob, processes: Processes, reference: Header, distorted: Header) -> Measurement:
     """Measure by what the headers say; once more by what the first frames are, where those differ from it."""
     form = common_form(job.asset, reference, distorted)
-    command = arguments(job, form)
+    command = measure_command(job, form)
     log = job.directory / "ffmpeg.log"
     began = time.perf_counter()
     code = processes.run(command, cwd=job.directory, log=log)
     took_s = time.perf_counter() - began
     what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
-    frames = listed(lines_of(log), _SIDES)
-    found = [_as_decoded(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
+    frames = read_frames(read_lines(log), _SIDES)
+    found = [_decoded_header(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
     if found != [distorted, reference]:
         return _attempt(job, processes, found[1], found[0])
     for side, video in zip(_SIDES, (job.asset.distorted, job.asset.reference), strict=True):
@@ -108,64 +106,53 @@ def _attempt(job: Job, processes: Processes, reference: Header, distorted: Heade
     if job.asset.pairing == "time":
         _check_lengths(job.asset, frames)
     if code:
-        raise EngineError(f"{what}: {_why(job, command, code, log, 'ffmpeg failed')}")
-    counts = _counted(log)
-    damaged = _damage(job, processes, log)
+        raise EngineError(f"{what}: {_failure_text(job, command, code, log, 'ffmpeg failed')}")
+    counts = _frame_counts(log)
+    damaged = _damage_notes(job, processes, log)
     if counts is not None and job.asset.pairing != "time":
         _check_counts(job.asset, counts, damaged)
-    measurement = _read(job.directory / "vmaf.json", took_s)
+    measurement = _read_log(job.directory / "vmaf.json", took_s)
     compared = None if counts is None else counts[0]
     if measurement is None or compared is None or measurement.n_frames != compared:
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         lacks = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{compared} frames" if counts else "an unknown number of frames"
         lacks = f"ffmpeg compared {wanted}, but libvmaf's log holds {lacks}"
-        raise EngineError(f"{what}: {_why(job, command, code, log, lacks)}")
+        raise EngineError(f"{what}: {_failure_text(job, command, code, log, lacks)}")
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
-    check(job.extraction.wanted, measurement.frames)
-    notes = [*form.notes, *_cropped_shapes(job.asset, log), *_times(job.asset, frames), *damaged]
+    check_metrics(job.extraction.wanted, measurement.frames)
+    notes = [*form.notes, *_shape_notes(job.asset, log), *_timing_notes(job.asset, frames), *damaged]
     return replace(measurement, notes=tuple(notes))
 
 
-def arguments(job: Job, form: Form) -> list[str | Path]:
+def measure_command(job: MeasurementJob, form: CommonForm) -> list[str | Path]:
     """The command for one asset, to be started in `job.directory`, so that no path is part of a filter graph."""
     asset = job.asset
     options = [("log_fmt", "json"), ("log_path", "vmaf.json"), ("n_threads", str(job.threads)), *job.extraction.options]
     if asset.pairing == "time":
         options.append(("shortest", "1"))  # else libvmaf goes on with what is left of the reference
-    libvmaf = ":".join(f"{name}={quoted(value)}" for name, value in options)
+    libvmaf = ":".join(f"{name}={escape_option(value)}" for name, value in options)
     # Each side also goes to an output of its own, whose frames ffmpeg counts; that costs less than can be measured.
-    distorted = _chain("distorted", asset.distorted, form.distorted, asset)
-    reference = _chain("reference", asset.reference, form.reference, asset)
+    distorted = _filter_chain("distorted", asset.distorted, form.distorted, asset)
+    reference = _filter_chain("reference", asset.reference, form.reference, asset)
     graph = f"[0:V:0]{distorted},split[d][d-counted];[1:V:0]{reference},split[r][r-counted];"
     graph += f"[d][r]libvmaf={libvmaf}[measured]"
-    command: list[str | Path] = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", "-y"]
-    command += [*_input(asset.distorted), *_input(asset.reference)]
-    command += ["-filter_complex", graph, "-map", "[measured]", *_NULL]
+    command: list[str | Path] = [job.engine, *TO_BE_READ]
+    command += [*_ONE_THREAD, *input_arguments(asset.distorted), *_ONE_THREAD, *input_arguments(asset.reference)]
+    command += ["-filter_complex", graph, "-map", "[measured]", *_NULL_OUTPUT]
     for pad, file in (("[d-counted]", "distorted.yuv"), ("[r-counted]", "reference.yuv")):
-        command += ["-map", pad, *((*_PASS, "-f", "rawvideo", file) if job.keep_workfiles else _NULL)]
+        command += ["-map", pad, *((*_EVERY_FRAME, "-f", "rawvideo", file) if job.keep_workfiles else _NULL_OUTPUT)]
     return command
 
 
-_PASS = ("-fps_mode", "passthrough")  # no frame is doubled or dropped to keep a rate
-_NULL = (*_PASS, "-f", "null", "-")
+# One decoding thread each: there is an ffmpeg per core, and more threads made 12 clips 3 % slower.
+_ONE_THREAD = ("-threads", "1")
+_EVERY_FRAME = ("-fps_mode", "passthrough")  # no frame is doubled or dropped to keep a rate
+_NULL_OUTPUT = (*_EVERY_FRAME, "-f", "null", "-")
 
 
-def _input(video: Video) -> list[str | Path]:
-    # One decoding thread each: there is an ffmpeg per core, and more threads made 12 clips 3 % slower.
-    raw: list[str | Path] = []
-    if video.is_raw:
-        size = f"{video.width_px}x{video.height_px}"
-        raw = ["-f", "rawvideo", "-pixel_format", video.yuv_fmt, "-video_size", size]
-        raw += ["-framerate", repr(video.fps or RAW_FPS)]
-    # The graph stays as the first frame made it: where a later one is another, `Frames.change` tells.
-    # `file:` so that no name is taken for a protocol.
-    files = [*opening(video.path), "-i", "file:" + os.path.abspath(video.path)]
-    return ["-threads", "1", "-reinit_filter", "0", *raw, *files]
-
-
-def _chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str:
+def _filter_chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str:
     """The filters of one input: which frames, then what makes the two videos alike."""
     trim = []
     if video.start_frame is not None:
@@ -176,25 +163,25 @@ def _chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str
         trim.append(f"duration={video.duration_s!r}")
     filters = [f"trim={':'.join(trim)}"] if trim else []
     if not video.is_raw:
-        filters.append(LISTED.replace("showinfo", f"showinfo@{side}", 1))
+        filters.append(SHOWINFO.replace("showinfo", f"showinfo@{side}", 1))
     # The first scale is the one that scales; its name makes the log tell which size came into it.
     sized = next(index for index, each in enumerate(to_form) if each.startswith("scale="))
     filters += [*to_form[:sized], to_form[sized].replace("scale=", f"scale@{side}=", 1), *to_form[sized + 1 :]]
     if asset.pairing == "time":
         # Each distorted frame with the one that the reference shows at its time: libvmaf takes the latest not after it.
         if side == "distorted":
-            return ",".join([*filters, "settb=AVTB", f"setpts=PTS-STARTPTS+{_ROUNDED_S}/TB"])
+            return ",".join([*filters, "settb=AVTB", f"setpts=PTS-STARTPTS+{_TIME_ROUNDING_S}/TB"])
         # The last frame stays on the screen: the reference must not end before the last distorted frame.
         return ",".join([*filters, "tpad=stop=8:stop_mode=clone", "settb=AVTB", "setpts=PTS-STARTPTS"])
     # Frames are paired by their index, whatever their times; a second each, so that no rounding makes two the same.
     return ",".join([*filters, "settb=1", "setpts=N"])
 
 
-def _as_decoded(header: Header, frames: Frames | None) -> Header:
+def _decoded_header(header: Header, frames: Frames | None) -> Header:
     """The header, with what the first frame is where the container said something else."""
     if frames is None or (first := frames.first) is None:
         return header
-    is_said = first.range in (None, header.range or LIMITED) or samples(first.pix_fmt).kind == "gray"
+    is_said = first.range in (None, header.range or LIMITED) or parse_pixel_format(first.pix_fmt).kind == "gray"
     return replace(
         header,
         pix_fmt=first.pix_fmt,
@@ -204,14 +191,14 @@ def _as_decoded(header: Header, frames: Frames | None) -> Header:
     )
 
 
-def _cropped_shapes(asset: Asset, log: Path) -> list[Note]:
+def _shape_notes(asset: Asset, log: Path) -> list[Note]:
     """The note of differing shapes where a recipe crops or pads, after which only ffmpeg knows them."""
     videos = dict(zip(_SIDES, (asset.distorted, asset.reference), strict=True))
     if not any(name in ("crop", "pad") for video in videos.values() for name, _ in video.filters):
         return []
     shapes: dict[str, Header] = {}
-    for line in lines_of(log):
-        if (match := _SCALED.search(line)) and match[1] not in shapes:
+    for line in read_lines(log):
+        if (match := _SCALER_INPUT.search(line)) and match[1] not in shapes:
             over, under = int(match[4]), int(match[5])
             sar = Fraction(over, under) if over and under else Fraction(1)
             shapes[match[1]] = Header(width_px=int(match[2]), height_px=int(match[3]), pix_fmt="", sar=sar)
@@ -220,12 +207,14 @@ def _cropped_shapes(asset: Asset, log: Path) -> list[Note]:
     return check_shapes(asset, shapes["reference"], shapes["distorted"])
 
 
-def _times(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
+def _timing_notes(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
     """The note of frames whose times say that their numbers pair the wrong ones; none where the recipe means it so."""
-    retimed = any(name in _RETIMING for video in (asset.reference, asset.distorted) for name, _ in video.filters)
+    retimed = any(
+        name in _RETIMING_FILTERS for video in (asset.reference, asset.distorted) for name, _ in video.filters
+    )
     if asset.pairing == "time" or retimed or len(frames) < len(_SIDES):
         return []
-    apart = first_apart(frames["reference"].times_s, frames["distorted"].times_s)
+    apart = first_mispaired(frames["reference"].times_s, frames["distorted"].times_s)
     if apart is None:
         return []
     number, apart_s = apart
@@ -237,33 +226,29 @@ def _times(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
     return [Note(kind=PAIRING, side="distorted", text=text)]
 
 
-def _why(job: Job, command: Sequence[str | Path], code: int, log: Path, failure: str) -> str:
-    """A failure and what ffmpeg said: one line where the log names the cause, as all of a dataset may have it."""
-    kept = keep_log(log, job.failures)
+def _failure_text(job: MeasurementJob, command: Sequence[str | Path], code: int, log: Path, failure: str) -> str:
     inputs = (job.asset.distorted.path, job.asset.reference.path)
-    if (why := reason(lines_of(log), inputs, code=code)) is None:
-        return f"{failure}\n{described(command, job.directory, code, log, kept)}"
-    return why + (f"; full log: {kept}" if kept is not None else "")
+    return explain_failure(command, job.directory, code, log, inputs, job.failures, failure)
 
 
-def _counted(log: Path) -> tuple[int, int] | None:
+def _frame_counts(log: Path) -> tuple[int, int] | None:
     """Frames of the distorted and of the reference video, as ffmpeg counted them; None where it does not say."""
-    counts = {match[1]: match[2] for line in lines_of(log) if (match := _FRAMES.search(line))}
+    counts = {match[1]: match[2] for line in read_lines(log) if (match := _FRAME_COUNT.search(line))}
     return (int(counts["1"]), int(counts["2"])) if len(counts) == 2 else None
 
 
-def _damage(job: Job, processes: Processes, log: Path) -> list[Note]:
+def _damage_notes(job: MeasurementJob, processes: Processes, log: Path) -> list[Note]:
     """The note of a damaged distorted video, which packet loss may have been meant to be; a reference fails."""
-    if not (found := damage(lines_of(log))):
+    if not (found := find_damage(read_lines(log))):
         return []
     complaints: dict[str, tuple[int, str]] = {}
     for index, (side, video) in enumerate(zip(_SIDES, (job.asset.distorted, job.asset.reference), strict=True)):
         of_side = found
         if found.unnamed:  # a decoder complains that both use: whose words those are, decoding one alone tells
             alone = job.directory / f"{side}.log"
-            command = [job.engine, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose", *_input(video)]
-            processes.run([*command, "-map", "0:V:0", *_NULL], cwd=job.directory, log=alone)
-            of_side, index = damage(lines_of(alone)), 0
+            command = [job.engine, *TO_BE_READ, *_ONE_THREAD, *input_arguments(video)]
+            processes.run([*command, "-map", "0:V:0", *_NULL_OUTPUT], cwd=job.directory, log=alone)
+            of_side, index = find_damage(read_lines(alone)), 0
         if number := of_side.of(index):
             complaints[side] = (number, of_side.first.get(index, "").rstrip(". "))
     if "reference" in complaints:
@@ -330,7 +315,7 @@ def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]
             )
 
 
-def _read(log: Path, took_s: float) -> Measurement | None:
+def _read_log(log: Path, took_s: float) -> Measurement | None:
     """libvmaf's JSON log; None where it is missing, cut short, or without frames."""
     try:
         data: dict[str, Any] = json.loads(log.read_bytes())
@@ -341,14 +326,3 @@ def _read(log: Path, took_s: float) -> Measurement | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
-
-
-def keep_log(log: Path, failures: Path | Callable[[], Path]) -> Path | None:
-    """Move the log of a failed ffmpeg to where people find it after the run; None where that fails."""
-    with suppress(OSError, WorkspaceError):
-        directory = failures if isinstance(failures, Path) else failures()
-        directory.mkdir(exist_ok=True)
-        kept = directory / f"{log.parent.name}.log"
-        shutil.copyfile(log, kept)
-        return kept
-    return None

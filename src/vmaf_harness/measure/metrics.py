@@ -90,59 +90,63 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Value]]] = {
 # aggregate -> the prefix of libvmaf's extractors, and of the metrics in its log
 AGGREGATES = {"VMAF_feature": ("float_", ""), "VMAF_integer_feature": ("", "integer_")}
 ANSNR = ("ansnr", "anpsnr")  # of the float kind only, which stands for both
-_NAME = re.compile(r"(?P<aggregate>\w+?_feature)_(?P<atom>\w+)_score")
+
+
+def atom_of(name: str) -> tuple[str, str] | None:
+    """Aggregate and atom of a feature's name in a model, such as ``VMAF_integer_feature_adm2_score``; else None."""
+    found = re.fullmatch(r"(\w+?_feature)_(\w+)_score", name)
+    return (found[1], found[2]) if found else None
 
 
 def metric_name(name: str) -> str:
     """What libvmaf's log calls a feature of a model, unless options add to its name."""
-    found = _NAME.fullmatch(name)
-    if found is None:
-        return name
-    aggregate, atom = found["aggregate"], found["atom"]
-    return f"float_{atom}" if atom in ANSNR else AGGREGATES.get(aggregate, ("", ""))[1] + atom
+    aggregate, atom = atom_of(name) or ("", name)
+    return f"float_{atom}" if aggregate and atom in ANSNR else AGGREGATES.get(aggregate, ("", ""))[1] + atom
 
 
-def family(atom: str) -> str:
+def extractor_family(atom: str) -> str:
     """How libvmaf's extractor of an atom is called, without the prefix of its kind: adm, vif, motion or ansnr."""
     if atom in ANSNR:
         return "ansnr"
     return "adm" if atom.startswith(("adm", "aim")) else "vif" if atom.startswith("vif") else "motion"
 
 
-def extractor(aggregate: str, atom: str) -> str:
+def extractor_name(aggregate: str, atom: str) -> str:
     """The extractor of libvmaf that gives a feature of a model; blank where that is not known."""
     if aggregate in AGGREGATES:
-        return "float_ansnr" if atom in ANSNR else AGGREGATES[aggregate][0] + family(atom)
+        return "float_ansnr" if atom in ANSNR else AGGREGATES[aggregate][0] + extractor_family(atom)
     found = re.match(r"cambi|speed_chroma|speed_temporal", atom)
     return found[0] if found else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedMetric:
     """A metric that is looked for: a feature by its name in a model, and the options that it is extracted with."""
 
     name: str
     options: tuple[tuple[str, Value], ...] = ()
 
     @classmethod
-    def of(cls, name: str, options: Mapping[str, Value]) -> Wanted:
+    def of(cls, name: str, options: Mapping[str, Value]) -> RequestedMetric:
         """The same of a dictionary."""
         return cls(name, tuple(options.items()))
 
     @property
     def extractor(self) -> str:
         """The extractor of libvmaf that gives it; blank where that is not known."""
-        found = _NAME.fullmatch(self.name)
-        return extractor(found["aggregate"], found["atom"]) if found else ""
+        found = atom_of(self.name)
+        return extractor_name(*found) if found else ""
 
     @property
     def effect(self) -> tuple[tuple[str, str], ...]:
         """The options that are not at their default, as libvmaf writes them: where these are equal, the numbers are."""
         known = OPTIONS.get(self.extractor, {})
-        given = ((name, _written(value)) for name, value in self.options)
-        return tuple(sorted((name, text) for name, text in given if text != _written(known.get(name, ("", None))[1])))
+        given = ((name, _libvmaf_text(value)) for name, value in self.options)
+        return tuple(
+            sorted((name, text) for name, text in given if text != _libvmaf_text(known.get(name, ("", None))[1]))
+        )
 
-    def in_(self, metrics: Iterable[str]) -> str:
+    def find_in(self, metrics: Iterable[str]) -> str:
         """Which of libvmaf's *metrics* it is.
 
         Raises HarnessError where none is, or several may be, naming the option that no name of a metric shows.
@@ -161,7 +165,9 @@ class Wanted:
         )
 
     def _matching(self, metrics: Sequence[str], options: Mapping[str, Value]) -> list[str]:
-        pattern = re.compile(re.escape(metric_name(self.name)) + _suffix(OPTIONS.get(self.extractor, {}), options))
+        pattern = re.compile(
+            re.escape(metric_name(self.name)) + _suffix_pattern(OPTIONS.get(self.extractor, {}), options)
+        )
         return [metric for metric in metrics if pattern.fullmatch(metric)]
 
     def _not_taken(self, options: Sequence[str]) -> str:
@@ -174,14 +180,14 @@ class Wanted:
         )
 
 
-def check(wanted: Iterable[Wanted], metrics: Collection[str]) -> None:
+def check_metrics(wanted: Iterable[RequestedMetric], metrics: Collection[str]) -> None:
     """Raise HarnessError where one of *wanted* is not among libvmaf's *metrics*, or lacks an option in its name.
 
     Also where two that should differ have one metric, as some options change numbers and no name (``adm_skip_aim``).
     """
-    found: dict[str, Wanted] = {}
+    found: dict[str, RequestedMetric] = {}
     for each in wanted:
-        other = found.setdefault(each.in_(metrics), each)
+        other = found.setdefault(each.find_in(metrics), each)
         of_extractor = {one.effect for one in found.values() if one.extractor == each.extractor}
         silent = [name for name, (short, _) in OPTIONS.get(each.extractor, {}).items() if short is None]
         if len({tuple(pair for pair in effect if pair[0] in silent) for effect in of_extractor}) > 1:
@@ -191,7 +197,7 @@ def check(wanted: Iterable[Wanted], metrics: Collection[str]) -> None:
             )
 
 
-def _suffix(known: Mapping[str, tuple[str | None, Value]], options: Mapping[str, Value]) -> str:
+def _suffix_pattern(known: Mapping[str, tuple[str | None, Value]], options: Mapping[str, Value]) -> str:
     """The pattern of what *options* add to a name."""
     # An unknown option may add any word, but none that is of another option or makes another atom: adm_scale0, adm_num.
     taken = "|".join([r"scale\d", "num", "den", *(re.escape(short) for short, _ in known.values() if short)])
@@ -199,15 +205,15 @@ def _suffix(known: Mapping[str, tuple[str | None, Value]], options: Mapping[str,
     parts = []
     for option, value in sorted(options.items()):
         short, default = known.get(option, ("", None))
-        if short is None or _written(value) == _written(default):
+        if short is None or _libvmaf_text(value) == _libvmaf_text(default):
             continue
         word = re.escape(short) if short else unknown
         is_alone = isinstance(default if short else value, bool)
-        parts.append(f"_{word}" if is_alone else f"_{word}_{re.escape(_written(value))}")
+        parts.append(f"_{word}" if is_alone else f"_{word}_{re.escape(_libvmaf_text(value))}")
     return "".join(parts)
 
 
-def _written(value: object) -> str:
+def _libvmaf_text(value: object) -> str:
     """A value as libvmaf writes it into a name; numbers as C's ``%g``."""
     if isinstance(value, bool):
         return str(value).lower()

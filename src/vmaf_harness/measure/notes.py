@@ -21,22 +21,22 @@ class Note:
     text: str
 
 
-def noted(asset: Asset, notes: Iterable[Note]) -> list[Note]:
+def relevant_notes(asset: Asset, notes: Iterable[Note]) -> list[Note]:
     """The notes that a person wants of *asset*: not that of its pairing where that is meant so."""
     return [note for note in notes if note.kind != PAIRING or asset.pairing is None]
 
 
-def path_of(asset: Asset, note: Note) -> str:
+def noted_path(asset: Asset, note: Note) -> str:
     """The file that a note of *asset* is of."""
     return str((asset.reference if note.side == "reference" else asset.distorted).path)
 
 
-def lines(of_assets: Iterable[tuple[Asset, Iterable[Note]]]) -> list[str]:
+def summarize_notes(of_assets: Iterable[tuple[Asset, Iterable[Note]]]) -> list[str]:
     """The notes of many assets, each text once: the first file that it is of, and how many more there are."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for asset, notes in of_assets:
-        for note in noted(asset, notes):
-            found.setdefault((note.kind, note.text), {})[path_of(asset, note)] = None
+        for note in relevant_notes(asset, notes):
+            found.setdefault((note.kind, note.text), {})[noted_path(asset, note)] = None
     made = []
     for (kind, text), paths in found.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""

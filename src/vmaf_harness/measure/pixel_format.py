@@ -10,7 +10,7 @@ from vmaf_harness.errors import HarnessError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Samples:
+class PixelFormat:
     """What a pixel format holds: `chroma` as in 4:2:0, `depth` in bits (16 for floats), and whether there is alpha."""
 
     kind: Literal["yuv", "gray", "rgb"]
@@ -20,7 +20,7 @@ class Samples:
 
 
 # Names of libavutil/pixdesc.c without the order of their bytes; `depth` is 8 where the name has no number.
-_NAMES: tuple[tuple[Literal["yuv", "gray", "rgb"], str, str], ...] = (
+_PATTERNS: tuple[tuple[Literal["yuv", "gray", "rgb"], str, str], ...] = (
     ("yuv", "", r"yuv[aj]?(?P<chroma>4\d\d)p(?P<depth>\d*)(?:msb)?"),
     ("yuv", "420", r"nv12|nv21|p0(?P<depth>10|12|16)"),
     ("yuv", "422", r"nv16|nv2(?P<nv20>0)|[yu]yvy422|y[uv]y[uv]422|[py]2(?P<depth>10|12|16)"),
@@ -32,32 +32,32 @@ _NAMES: tuple[tuple[Literal["yuv", "gray", "rgb"], str, str], ...] = (
     ("rgb", "444", r"[0a]?(?:rgb|bgr)[0a]?|(?:rgb|bgr)(?:4_byte|4|8|24|444|555|565)"),
     ("rgb", "444", r"(?P<deep>(?:rgb|bgr)a?(?:48|64|96|128)|(?:rgb|gbr)a?p?f\d+|gbra?p32)"),
 )
-_DEEP = {"xv30": 10, "v30x": 10, "xv36": 12}  # other deep ones have 16 bits or more
+_DEPTHS = {"xv30": 10, "v30x": 10, "xv36": 12}  # other deep ones have 16 bits or more
 
 
-def samples(pix_fmt: str) -> Samples:
+def parse_pixel_format(pix_fmt: str) -> PixelFormat:
     """What ffmpeg's *pix_fmt* holds; HarnessError for one that is neither YUV, gray nor RGB, such as a camera's raw."""
     name = re.sub(r"(le|be)$", "", pix_fmt)
-    for kind, chroma, pattern in _NAMES:
+    for kind, chroma, pattern in _PATTERNS:
         if (match := re.fullmatch(pattern, name)) is None:
             continue
         found = {part: value for part, value in match.groupdict().items() if value}
         depth = int(found.get("depth") or found.get("depth_ya") or found.get("depth_x") or 8)
         if "deep" in found:
-            depth = _DEEP.get(found["deep"], 16)
+            depth = _DEPTHS.get(found["deep"], 16)
         if "nv20" in found:
             depth = 10
         if re.search(r"f\d+$", name):
             depth = 16
         has_alpha = name.startswith("ya") if kind == "gray" else "a" in name.removeprefix("pal")
-        return Samples(kind=kind, chroma=found.get("chroma", chroma), depth=min(depth, 16), has_alpha=has_alpha)
+        return PixelFormat(kind=kind, chroma=found.get("chroma", chroma), depth=min(depth, 16), has_alpha=has_alpha)
     raise HarnessError(
         f"{pix_fmt} is no pixel format that can be compared: neither YUV, nor gray, nor RGB; convert the video first "
         "(ffmpeg -i … -pix_fmt yuv444p16le -c:v ffv1 …)"
     )
 
 
-def planar(chroma: str, depth: int) -> str:
+def planar_format(chroma: str, depth: int) -> str:
     """The planar YUV of libvmaf's that holds both without loss: 4:2:0, 4:2:2 or 4:4:4; 8, 10, 12 or 16 bits."""
     least = {"400": "420", "420": "420", "422": "422", "440": "444", "411": "422", "410": "420"}.get(chroma, "444")
     bits = next(each for each in (8, 10, 12, 16) if each >= min(depth, 16))

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.engine.ffmpeg import Processes
-from vmaf_harness.engine.jobs import run_jobs, shares
+from vmaf_harness.engine.jobs import run_jobs, split_cores
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.measurement import Job, Measurement, measure
-from vmaf_harness.measure.notes import DAMAGE, lines, noted
-from vmaf_harness.measure.store import FileResultStore, Result, summary
+from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
+from vmaf_harness.measure.notes import DAMAGE, relevant_notes, summarize_notes
+from vmaf_harness.measure.store import FileResultStore, Result, summarize
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import write_errors_explained
@@ -77,17 +77,18 @@ def score_assets(
     """
     engine = find_engine()
     store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
-    outcomes, paths = _stored(assets, store, how)
+    outcomes, paths = _stored_outcomes(assets, store, how)
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
     if store is not None:
         store.save_hashes()
     if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
         return outcomes
-    to_do.sort(key=lambda index: -_bytes(assets[index]))  # the longest first, so that none is left alone at the end
-    at_once, threads = shares(len(to_do), how.processes)
+    # The longest first, so that none is left alone at the end.
+    to_do.sort(key=lambda index: -_input_bytes(assets[index]))
+    at_once, threads = split_cores(len(to_do), how.processes)
     scratch, failures = run.workdir(), run.output()
     jobs = [
-        Job(
+        MeasurementJob(
             engine=engine.path,
             asset=assets[index],
             extraction=extraction,
@@ -108,11 +109,11 @@ def score_assets(
             outcomes[index] = Outcome(asset=asset, error=made)
         else:
             try:
-                result = summary(made, extraction, engine) if store is None else store.put(asset, made, paths[index])
+                result = summarize(made, extraction, engine) if store is None else store.put(asset, made, paths[index])
                 outcomes[index] = Outcome(asset=asset, result=result, frames=made.frames if how.frames else None)
             except HarnessError as error:
                 outcomes[index] = Outcome(asset=asset, error=error)
-        outcomes[index] = _unless_damaged(outcomes[index], how)
+        outcomes[index] = _refuse_damaged(outcomes[index], how)
         done += 1
         progress(done, len(assets), outcomes[index])
 
@@ -125,7 +126,7 @@ def score_assets(
     return outcomes
 
 
-def _unless_damaged(outcome: Outcome, how: RunOptions) -> Outcome:
+def _refuse_damaged(outcome: Outcome, how: RunOptions) -> Outcome:
     """The outcome, whose error it is that its distorted video is damaged, where that is refused."""
     damage = [note.text for note in (outcome.result.notes if outcome.result else ()) if note.kind == DAMAGE]
     if not damage or not how.refuse_damaged:
@@ -137,10 +138,10 @@ def _unless_damaged(outcome: Outcome, how: RunOptions) -> Outcome:
 
 def note_lines(outcomes: Iterable[Outcome]) -> list[str]:
     """What a person should know of these scores, each thing once."""
-    return lines((outcome.asset, outcome.result.notes) for outcome in outcomes if outcome.result is not None)
+    return summarize_notes((outcome.asset, outcome.result.notes) for outcome in outcomes if outcome.result is not None)
 
 
-def pooled(result: Result, pool: str, what: str) -> float:
+def pooled_score(result: Result, pool: str, what: str) -> float:
     """The score pooled so; HarnessError, naming *what* was scored, where such scores have none."""
     score = result.pools[pool]
     if math.isnan(score):
@@ -148,12 +149,12 @@ def pooled(result: Result, pool: str, what: str) -> float:
     return score
 
 
-def with_pool(outcome: Outcome, pool: str) -> Outcome:
+def check_pool(outcome: Outcome, pool: str) -> Outcome:
     """The outcome, whose error it is where its scores cannot be pooled so."""
     if outcome.result is None:
         return outcome
     try:
-        pooled(outcome.result, pool, f"asset {outcome.asset.asset_id} ({outcome.asset.distorted.path})")
+        pooled_score(outcome.result, pool, f"asset {outcome.asset.asset_id} ({outcome.asset.distorted.path})")
     except HarnessError as error:
         return replace(outcome, result=None, error=error)
     return outcome
@@ -197,21 +198,22 @@ def score_pair(
     )
     engine = find_engine()
     with write_errors_explained(run.root), Processes() as processes:
-        job = Job(
+        job = MeasurementJob(
             engine=engine.path,
             asset=asset,
             extraction=extraction,
             directory=run.workdir() / "pair",
             failures=run.output,
-            threads=shares(1, None)[1],
+            threads=split_cores(1, None)[1],
             keep_workfiles=run.keep_workfiles,
         )
         measurement = measure(job, processes)
-    result = summary(measurement, extraction, engine)
-    return PairScore(result=replace(result, notes=tuple(noted(asset, result.notes))), frames=measurement.frames)
+    result = summarize(measurement, extraction, engine)
+    notes = tuple(relevant_notes(asset, result.notes))
+    return PairScore(result=replace(result, notes=notes), frames=measurement.frames)
 
 
-def _stored(
+def _stored_outcomes(
     assets: Sequence[Asset], store: FileResultStore | None, how: RunOptions
 ) -> tuple[list[Outcome], dict[int, str]]:
     """What the store has, and where the result of each asset belongs."""
@@ -226,13 +228,13 @@ def _stored(
             frames = store.frames(asset) if how.frames and result is not None else None
             found = result is not None and (frames is not None or not how.frames)
             outcome = Outcome(asset=asset, result=result if found else None, cached=found, frames=frames)
-            outcomes.append(_unless_damaged(outcome, how))
+            outcomes.append(_refuse_damaged(outcome, how))
         except HarnessError as error:
             outcomes.append(Outcome(asset=asset, error=error))
     return outcomes, paths
 
 
-def _bytes(asset: Asset) -> int:
+def _input_bytes(asset: Asset) -> int:
     """Size of both files, which is how long they take, roughly; a missing one is reported when it is measured."""
     total = 0
     for video in (asset.reference, asset.distorted):

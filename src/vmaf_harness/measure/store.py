@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_harness.engine.binary import Engine
-from vmaf_harness.errors import HarnessError, StatisticsError
-from vmaf_harness.measure.common_form import RULE
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.common_form import FORM_VERSION
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Measurement
 from vmaf_harness.measure.notes import Note
 from vmaf_harness.recipe.asset import Asset, Video
-from vmaf_harness.statistics import POOLS
+from vmaf_harness.statistics import POOLS, pool_all
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT
 from vmaf_workspace.disk.atomic import write_atomically
@@ -37,7 +37,7 @@ from vmaf_workspace.setup import ensure, write_errors_explained
 
 CONTENT_HASHES = ".content_hashes.jsonl"
 BROKEN = ".broken"  # suffix of an entry that could not be read
-_NO_FLOAT = 1 << 1023
+_FLOAT_LIMIT = 1 << 1023
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
 _PATIENCE_S = 10.0  # with purges, each of which has just removed the last file there
 _RACY_S = 2.0  # coarsest time stamps of a file system in use (FAT): a file this fresh may still change unseen
@@ -55,18 +55,13 @@ class Result:
     notes: tuple[Note, ...] = ()  # what a person should know of these numbers
 
 
-def summary(measurement: Measurement, extraction: Extraction, engine: Engine) -> Result:
+def summarize(measurement: Measurement, extraction: Extraction, engine: Engine) -> Result:
     """Pool a measurement; NaN where a pool is not defined for such scores.
 
     The mean is libvmaf's own, which was taken before its log was rounded.
     """
-    scores = measurement.frames[extraction.score]
-    pools = dict.fromkeys(POOLS, math.nan)
-    for method, pool in POOLS.items():
-        with suppress(StatisticsError, ArithmeticError, ValueError):  # a harmonic mean of negative scores; infinities
-            pools[method] = pool(scores)
     return Result(
-        pools=pools | {"mean": measurement.means[extraction.score]},
+        pools=pool_all(measurement.frames[extraction.score]) | {"mean": measurement.means[extraction.score]},
         means=measurement.means,
         n_frames=measurement.n_frames,
         extraction_s=measurement.extraction_s,
@@ -84,7 +79,7 @@ class FileResultStore:
     def __init__(self, root: Path, extraction: Extraction, engine: Engine, *, warn: Callable[[str], None]) -> None:
         """Nothing is read or written yet."""
         self.root = root
-        self.directory = directory(root)
+        self.directory = store_directory(root)
         self._extraction, self._engine, self._warn = extraction, engine, warn
         self._hashes = ContentHashes(self.directory / CONTENT_HASHES)
         self._directories: dict[tuple[str, int], str] = {}
@@ -92,7 +87,7 @@ class FileResultStore:
     def hash_contents(self, assets: Iterable[Asset]) -> None:
         """Hash the videos of *assets* that are not known yet, several at once; unreadable ones are left for `path`."""
         videos = {video.path: None for asset in assets for video in (asset.reference, asset.distorted)}
-        self._hashes.learn(videos)
+        self._hashes.hash_files(videos)
 
     def path(self, asset: Asset) -> str:
         """Where the result of *asset* is, or would be.
@@ -122,7 +117,7 @@ class FileResultStore:
         except OSError as error:
             self._warn(f"{path}: {error.strerror}; measured again")
             return None
-        result = _parsed(line, size)
+        result = _parse_summary(line, size)
         if result is None:
             self._set_aside(path)
             return None
@@ -149,7 +144,7 @@ class FileResultStore:
 
         Raises HarnessError where a video changed since then, WorkspaceError where the disk is full or read-only.
         """
-        result = summary(measurement, self._extraction, self._engine)
+        result = summarize(measurement, self._extraction, self._engine)
         self._hashes.forget_changed({asset.reference.path, asset.distorted.path})
         key, made_of = self._key(asset)
         if not path.endswith(f"/{key}.json"):
@@ -172,7 +167,7 @@ class FileResultStore:
         content = json.dumps(first).encode() + b"\n" + frames
         with write_errors_explained(self.root):
             _remove_left_over(Path(path))
-            in_its_directory(Path(path), lambda: write_atomically(Path(path), content, reader=_check_readable))
+            write_in_directory(Path(path), lambda: write_atomically(Path(path), content, reader=_check_readable))
         return result
 
     def save_hashes(self) -> None:
@@ -183,15 +178,13 @@ class FileResultStore:
     def _place(self, asset: Asset) -> Path:
         for name in (self._extraction.executor_id, asset.dataset):
             if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > 255:
-                raise RefusedError(
-                    f"{name!r} cannot be the name of a directory in the result store; rename the dataset"
-                )
+                raise RefusedError(f"{name!r} cannot name a directory of the result store; rename the dataset")
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
 
     def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:
         made_of: dict[str, Any] = {
             **self._extraction.identity,
-            "common_form": RULE,
+            "common_form": FORM_VERSION,
             "pairing": asset.pairing or "index",
             "engine": self._engine.versions,
             "reference": self._video(asset.reference),
@@ -225,12 +218,12 @@ class FileResultStore:
         self._warn(f"{path}: not a whole result; {where}, measured again")
 
 
-def directory(root: Path) -> Path:
+def store_directory(root: Path) -> Path:
     """The result store of the workspace *root*."""
     return root / "result_store_dir" / FILE_RESULT_STORE
 
 
-def in_its_directory(path: Path, write: Callable[[], None]) -> None:
+def write_in_directory(path: Path, write: Callable[[], None]) -> None:
     """Make the directory of *path* and *write* there; again where a purge, which empties it just now, takes it away."""
     until_s = time.monotonic() + _PATIENCE_S
     while True:
@@ -260,12 +253,12 @@ class ContentHashes:
             self._checked[path] = self._look_up(path)
         return self._checked[path]
 
-    def learn(self, paths: Iterable[Path]) -> None:
+    def hash_files(self, paths: Iterable[Path]) -> None:
         """Look up many files, hashing unknown ones in several threads; those that cannot be read are passed over."""
         unknown = []
         for path in paths:
             with suppress(OSError):
-                if (found := self._remembered(path, _stamp(path))) is not None:
+                if (found := self._remembered(path, _file_stamp(path))) is not None:
                     self._checked[path] = found
                 else:
                     unknown.append(path)
@@ -295,22 +288,22 @@ class ContentHashes:
         known, new, self._new = self._known or {}, self._new, {}
         with suppress(OSError):
             if self._stale > len(known):
-                write_atomically(self._memory, _lines(known))
+                write_atomically(self._memory, _hash_lines(known))
                 return
             fd = os.open(self._memory, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
-                os.write(fd, b"\n" + _lines(new))  # the blank line ends one that a killed writer left torn
+                os.write(fd, b"\n" + _hash_lines(new))  # the blank line ends one that a killed writer left torn
             finally:
                 os.close(fd)
 
     def _look_up(self, path: Path) -> str:
         try:
-            before = _stamp(path)
+            before = _file_stamp(path)
             found = self._remembered(path, before)
             if found is not None:
                 return found
             digest = self._hash(path)
-            if _stamp(path) != before:
+            if _file_stamp(path) != before:
                 raise HarnessError(f"{path} is being written; wait until it is whole")
         except OSError as error:
             raise HarnessError(f"{path}: {error.strerror}; correct the path, or bring the file there") from error
@@ -352,17 +345,17 @@ class ContentHashes:
                 continue
 
 
-def _stamp(path: Path) -> list[int]:
+def _file_stamp(path: Path) -> list[int]:
     status = os.stat(path)
     # ctime, too: a file replaced with its old time kept (cp -p, rsync -t) still has a new one.
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _lines(known: Mapping[str, list[Any]]) -> bytes:
+def _hash_lines(known: Mapping[str, list[Any]]) -> bytes:
     return b"".join(json.dumps([path, *rest]).encode() + b"\n" for path, rest in known.items())
 
 
-def _parsed(line: bytes, size: int) -> Result | None:
+def _parse_summary(line: bytes, size: int) -> Result | None:
     """The summary in the first line of an entry of *size* bytes; None where the entry is not whole."""
     try:
         first = json.loads(line)
@@ -391,7 +384,9 @@ def _parsed(line: bytes, size: int) -> Result | None:
 def _check_readable(content: bytes) -> None:
     """Raise HarnessError for an entry that would be a miss: it would be measured, and stored, at every run."""
     line, _, frames = content.partition(b"\n")
-    if _parsed(line + b"\n", len(content)) is None or not all(map(_are_numbers, json.loads(frames)["frames"].values())):
+    if _parse_summary(line + b"\n", len(content)) is None or not all(
+        map(_are_numbers, json.loads(frames)["frames"].values())
+    ):
         raise HarnessError(
             "what was measured could not be read again, so it was not stored; `ws.doctor` names the ffmpeg in use"
         )
@@ -400,7 +395,7 @@ def _check_readable(content: bytes) -> None:
 def _are_numbers(values: object) -> bool:
     """Whether these are numbers that a float holds; JSON knows longer ones."""
     return isinstance(values, list) and all(
-        type(value) is float or (type(value) is int and abs(value) < _NO_FLOAT) for value in values
+        type(value) is float or (type(value) is int and abs(value) < _FLOAT_LIMIT) for value in values
     )
 
 

@@ -7,8 +7,8 @@ A group is written whole or not at all, although no file system renames several 
    and then the directory.
 All of it happens under the lock of the directory, so that no backup and no reader of ours sees it half done. Killed
 before 2, there is a directory that the next writer of this group removes once it is old. Killed in 3, a reader takes
-from `.m.whole` what is still there; the next writer, or `settle`, finishes. Other programs may see parts of two groups
-then; their texts do not have the `group_sha256` that each `.pkl` carries.
+from `.m.whole` what is still there; the next writer, or `finish_write`, finishes. Other programs may see parts of two
+groups then; their texts do not have the `group_sha256` that each `.pkl` carries.
 """
 
 from __future__ import annotations
@@ -27,13 +27,21 @@ from typing import Any
 
 from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_harness.model import pickles
-from vmaf_harness.model.model import GROUP_HASH, SHARED, Model, check_info, group_hash, model_of, num_models
+from vmaf_harness.model.model import (
+    GROUP_HASH,
+    SHARED_FIELDS,
+    Model,
+    build_model,
+    check_model_info,
+    group_hash,
+    num_models,
+)
 from vmaf_harness.model.parameters import FOREST_TYPE
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.sidecar import onnx_of
 
 _MANIFEST = "manifest.json"
-_LONGEST = 255 - len(".bootstrap.json")  # bytes; no other part's name is longer
+_MAX_NAME_BYTES = 255 - len(".bootstrap.json")  # bytes; no other part's name is longer
 _LEFT_OVER_S = 3600.0  # a directory this old belongs to a writer that was killed
 
 
@@ -44,10 +52,10 @@ def read_model(path: Path) -> Model:
     their regressor, a pickle that is not plain data, and, naming the field, for whatever is no model; for a whole model
     that only VMAF's own harness reads, it is a ForeignModelError.
     """
-    with _not_written_to(path.parent):
+    with _kept_from_writers(path.parent):
         if (described := onnx_of(path)) is not None:
             raise ForeignModelError(f"{path}: not read here: no model of its own, it describes {described.name}")
-        return model_of_json(_part(path, ""), str(path)) if path.suffix == ".json" else _read_pkl(path)
+        return parse_json_model(_read_part(path, ""), str(path)) if path.suffix == ".json" else _read_pkl(path)
 
 
 def write_model(
@@ -65,7 +73,7 @@ def write_model(
     written.
     """
     directory, stem = path.parent, _stem(path)
-    parts = {f"{stem}{suffix}": content for suffix, content in {**_parts(model), **(extra or {})}.items()}
+    parts = {f"{stem}{suffix}": content for suffix, content in {**_part_contents(model), **(extra or {})}.items()}
     check_name(path)
     if not directory.is_dir():
         raise HarnessError(f"{directory} is not there; make it first, or correct the path of the model")
@@ -77,11 +85,11 @@ def write_model(
             try:
                 for name, content in [*parts.items(), (_MANIFEST, json.dumps(list(parts)).encode())]:
                     _write(stage / name, content)
-                _settle(path)  # what a killed writer had begun
+                _finish_write(path)  # what a killed writer had begun
                 if check is not None:
                     check(parts)
-                os.rename(stage, _whole(path))
-                _settle(path)
+                os.rename(stage, _staged_group(path))
+                _finish_write(path)
             except BaseException:
                 shutil.rmtree(stage, ignore_errors=True)
                 raise
@@ -94,24 +102,22 @@ def check_name(path: Path) -> None:
     """Raise HarnessError where the files of a group cannot be called after this `.pkl`."""
     stem = _stem(path)
     if not stem or stem.startswith(".") or stem.endswith((".bootstrap", ".card")):
-        raise HarnessError(
-            f"a model cannot be called {stem!r}: that is how parts of models are called; name it otherwise"
-        )
-    if len(os.fsencode(stem)) > _LONGEST:
+        raise HarnessError(f"a model cannot be called {stem!r}: parts of models are called so; name it otherwise")
+    if len(os.fsencode(stem)) > _MAX_NAME_BYTES:
         raise HarnessError(
             f"a model cannot be called {stem!r}: its files would have longer names than file systems take; "
-            f"name it with at most {_LONGEST} bytes"
+            f"name it with at most {_MAX_NAME_BYTES} bytes"
         )
 
 
-def settle(path: Path) -> None:
+def finish_write(path: Path) -> None:
     """Finish what a killed writer of this group had begun; nothing happens where there is no such thing.
 
     Raises HarnessError where that cannot be written.
     """
     try:
         with model_lock(path.parent):
-            _settle(path)
+            _finish_write(path)
     except OSError as error:
         raise HarnessError(f"{path}: cannot finish writing the model: {error.strerror}") from error
 
@@ -128,7 +134,7 @@ def json_bytes(info: Mapping[str, Any]) -> bytes:
     return json.dumps(info, indent=1, allow_nan=False).encode("ascii") + b"\n"
 
 
-def _parts(model: Model) -> dict[str, bytes]:
+def _part_contents(model: Model) -> dict[str, bytes]:
     """The files of a model by suffix."""
     texts = model.texts()
     head = pickles.dumps(model.as_dict(texts))
@@ -145,19 +151,20 @@ def _parts(model: Model) -> dict[str, bytes]:
 
 
 def _read_pkl(path: Path) -> Model:
-    head = _part(path, "")
-    info = check_info(pickles.loads(head, str(path)), str(path))
+    head = _read_part(path, "")
+    info = check_model_info(pickles.loads(head, str(path)), str(path))
     info.setdefault("param_dict", {})
     if info["model_dict"]["model_type"] == FOREST_TYPE:
-        return model_of(info, [], str(path))
+        return build_model(info, [], str(path))
     texts, infos = [], [(info, str(path))]
     for index in range(num_models(info)):
         number = f".{index:04d}" if index else ""
-        if index and (own := _part(path, number)) != head:
-            infos.append((check_info(pickles.loads(own, f"{path}{number}"), f"{path}{number}"), f"{path}{number}"))
+        if index and (own := _read_part(path, number)) != head:
+            whose = f"{path}{number}"
+            infos.append((check_model_info(pickles.loads(own, whose), whose), whose))
         name = f"{path}{number}.model"
         try:
-            texts.append((_part(path, f"{number}.model").decode("ascii"), name))
+            texts.append((_read_part(path, f"{number}.model").decode("ascii"), name))
         except UnicodeDecodeError:
             raise HarnessError(f"{name}: not LIBSVM's text of a model") from None
     _check_alike(infos)
@@ -166,13 +173,13 @@ def _read_pkl(path: Path) -> Model:
         raise HarnessError(
             f"{path} and its .model files do not belong together: copy the whole group again, restore it, or train anew"
         )
-    return model_of(info, texts, str(path))
+    return build_model(info, texts, str(path))
 
 
-def _part(path: Path, suffix: str) -> bytes:
+def _read_part(path: Path, suffix: str) -> bytes:
     """The content of `<path><suffix>`; from the directory of an interrupted writer while it is there."""
     name = path.name + suffix
-    for place in (_whole(path) / name, path.parent / name):
+    for place in (_staged_group(path) / name, path.parent / name):
         try:
             return place.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -186,13 +193,13 @@ def _part(path: Path, suffix: str) -> bytes:
 
 def is_collection(content: bytes, name: str) -> bool:
     """Whether a JSON holds models under 0, 1, …; HarnessError for what is no JSON, or not as libvmaf reads it."""
-    data = _json(content, name)
+    data = _parse_json(content, name)
     return "model_dict" not in data and "0" in data
 
 
-def model_of_json(content: bytes, name: str) -> Model:
+def parse_json_model(content: bytes, name: str) -> Model:
     """The model in a JSON, a collection too; *name* is what errors call it. Raises HarnessError, naming the field."""
-    data = _json(content, name)
+    data = _parse_json(content, name)
     if not ("model_dict" in data or "0" in data):
         raise HarnessError(f"{name}: model_dict: expected a dictionary (or models under the keys 0, 1, …)")
     keys = [""] if "model_dict" in data else [str(index) for index in range(len(data))]
@@ -201,17 +208,17 @@ def model_of_json(content: bytes, name: str) -> Model:
         whose = f"{name}: {key}" if key else name
         if key and key not in data:
             raise HarnessError(f"{whose}: a collection has models under 0, 1, … without a gap")
-        info = check_info(data[key] if key else data, whose)
+        info = check_model_info(data[key] if key else data, whose)
         model = info["model_dict"]
         if model["model_type"] == FOREST_TYPE or not isinstance(model.get("model"), str):
             raise HarnessError(f"{whose}: model_dict.model: expected LIBSVM's text")
         infos.append((info, whose))
         texts.append((model["model"], f"{whose}: model_dict.model"))
     _check_alike(infos)
-    return model_of(infos[0][0], texts, name)
+    return build_model(infos[0][0], texts, name)
 
 
-def _json(content: bytes, name: str) -> dict[str, Any]:
+def _parse_json(content: bytes, name: str) -> dict[str, Any]:
     """A JSON object; libvmaf reads UTF-8 without a byte order mark, so that is all that is read here, too."""
     try:
         text = content.decode("utf-8")
@@ -220,7 +227,7 @@ def _json(content: bytes, name: str) -> dict[str, Any]:
     if text.startswith("\ufeff"):
         raise HarnessError(f"{name}: not UTF-8 without a byte order mark, and libvmaf reads nothing else; save it so")
     try:
-        data = json.loads(text, object_pairs_hook=_once)
+        data = json.loads(text, object_pairs_hook=_unique_fields)
     except (ValueError, RecursionError) as error:
         raise HarnessError(f"{name}: not JSON: {error}") from None
     if not isinstance(data, dict):
@@ -228,7 +235,7 @@ def _json(content: bytes, name: str) -> dict[str, Any]:
     return data
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object; of two fields of one name, libvmaf may take the first and Python the last."""
     made = dict(pairs)
     if len(made) < len(pairs):
@@ -240,7 +247,7 @@ def _check_alike(infos: Sequence[tuple[Mapping[str, Any], str]]) -> None:
     """Refuse members that are more than resamples of one model: the first stands for them all."""
     first = infos[0][0]["model_dict"]
     for info, name in infos[1:]:
-        for field in SHARED:
+        for field in SHARED_FIELDS:
             if info["model_dict"].get(field) != first.get(field):
                 raise HarnessError(f"{name}: model_dict.{field}: differs from that of model 0")
 
@@ -249,7 +256,7 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(".pkl")
 
 
-def _whole(path: Path) -> Path:
+def _staged_group(path: Path) -> Path:
     stem = path.name.removesuffix(".json").removesuffix(".bootstrap").removesuffix(".pkl")
     return path.parent / f".{stem}.whole"
 
@@ -261,9 +268,9 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _settle(path: Path) -> None:
+def _finish_write(path: Path) -> None:
     directory, stem = path.parent, _stem(path)
-    whole = _whole(path)
+    whole = _staged_group(path)
     try:
         parts = json.loads((whole / _MANIFEST).read_bytes())
     except FileNotFoundError:
@@ -281,7 +288,7 @@ def _settle(path: Path) -> None:
 
 
 @contextmanager
-def _not_written_to(directory: Path) -> Iterator[None]:
+def _kept_from_writers(directory: Path) -> Iterator[None]:
     """Wait for writers and keep them out; not where the directory cannot be opened or its file system has no locks."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vmaf_harness.engine.binary import PROBE_S, Engine, find_engine
-from vmaf_harness.engine.ffmpeg import environment, quoted
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.engine.binary import Engine, find_engine
+from vmaf_harness.engine.ffmpeg import escape_option, run_probe
+from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.model import pickles
 from vmaf_harness.model.files import is_collection, read_model
-from vmaf_harness.model.model import check_info, num_models
+from vmaf_harness.model.model import check_model_info, num_models
 from vmaf_harness.model.quality_type import BUILT_IN as BUILT_IN
 from vmaf_harness.model.quality_type import WRITES_FILES, writes_files
 
-_FRAME = (
-    "-nostdin",
-    "-v",
-    "error",
-    "-f",
-    "lavfi",
-    "-i",
-    "testsrc2=s=640x360:d=0.04,format=yuv420p",
-)  # v1 needs so many
+_SOURCE = "testsrc2=s=640x360:d=0.04,format=yuv420p"  # VMAF v1 needs so many pixels
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -44,7 +35,7 @@ def is_plain(path: Path) -> None:
 
 def head(path: Path) -> dict[str, Any]:
     """`kind`, `features` and `members` as the `.pkl` alone says, whether or not its other files are there."""
-    info = check_info(pickles.read(path), str(path))
+    info = check_model_info(pickles.read(path), str(path))
     model = info["model_dict"]
     info.setdefault("param_dict", {})
     return {"kind": model["model_type"], "features": list(model["feature_names"]), "members": num_models(info)}
@@ -60,7 +51,7 @@ def why_not_in_libvmaf(model: str | Path) -> str | None:
     """Why libvmaf does not load a built-in version (str), or a `.json` (Path); None where it does. Tried on a frame."""
     found = find_engine()
     if isinstance(model, str):
-        return _tried(found, f"model={quoted(f'version={model}')}")
+        return _try_model(found, f"model={escape_option(f'version={model}')}")
     try:
         content = model.read_bytes()
         if writes_files(content):
@@ -74,25 +65,17 @@ def why_not_in_libvmaf(model: str | Path) -> str | None:
         return str(error)
     with tempfile.TemporaryDirectory(prefix="vmaf-inspect-") as place:
         shutil.copyfile(model, os.path.join(place, "m.json"))  # a name that needs no escaping
-        return _tried(found, "model=path=m.json", cwd=place)
+        return _try_model(found, "model=path=m.json", cwd=place)
 
 
-def _tried(found: Engine, options: str, *, cwd: str | None = None) -> str | None:
+def _try_model(found: Engine, options: str, *, cwd: str | None = None) -> str | None:
     graph = f"[0]split[a][b];[a][b]libvmaf={options}"
-    arguments = [found.path, *_FRAME, "-filter_complex", graph, "-f", "null", "-"]
+    command = [found.path, "-nostdin", "-v", "error", "-f", "lavfi", "-i", _SOURCE, "-filter_complex", graph]
     try:
-        done = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_S,
-            check=False,
-            cwd=cwd,
-            env=environment(),
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"ffmpeg could not be run: {error}"
+        done = run_probe([*command, "-f", "null", "-"], cwd=cwd)
+    except EngineError as error:
+        return str(error)
     if done.returncode == 0:
         return None
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    lines = done.stderr.strip().splitlines()
     return lines[0] if lines else f"ffmpeg ended with {done.returncode}"

@@ -17,17 +17,17 @@ from vmaf_harness.model.forest import Forest
 from vmaf_harness.model.parameters import DEFAULT_NUM_MODELS, FOREST_TYPE, MODEL_TYPES, SVR_TYPES
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_harness.model.transform import ScoreTransform
-from vmaf_harness.recipe.plain_data import PLAIN, is_number, plain, short
+from vmaf_harness.recipe.plain_data import PLAIN_TYPES, is_number, short_text, to_plain
 
-MOST_FEATURES = 64  # libvmaf reads no more
+MAX_FEATURES = 64  # libvmaf reads no more
 GROUP_HASH = "group_sha256"
-SHARED = (  # of model_dict, by all members of a group; each has its own regressor
+SHARED_FIELDS = (  # of model_dict, by all members of a group; each has its own regressor
     *("model_type", "norm_type", "feature_names", "slopes", "intercepts", "score_clip", "score_transform"),
     *("feature_dict", "feature_opts_dicts", "chroma_correction_parameter"),
 )
-_FIELDS = (*SHARED, GROUP_HASH)
+_FIELDS = (*SHARED_FIELDS, GROUP_HASH)
 # Further kinds of model that VMAF's own harness has (TYPE in python/vmaf/core/*train_test_model.py).
-_OF_UPSTREAM = (
+_UPSTREAM_TYPES = (
     *("NIQE", "5PL", "LINEARREG", "EXTRATREES", "MOMENTRANDOMFOREST"),
     *("BOOTSTRAP_RANDOMFOREST", "RESIDUEBOOTSTRAP_RANDOMFOREST"),
 )
@@ -108,8 +108,8 @@ class Model:
         if unknown:
             more = [f"{len(unknown) - _SHOWN} more"] if len(unknown) > _SHOWN else []
             return f"libvmaf does not offer {' and '.join([*unknown[:_SHOWN], *more])} to models"
-        if len(self.feature_names) > MOST_FEATURES:
-            return f"libvmaf reads at most {MOST_FEATURES} features, and the model has {len(self.feature_names)}"
+        if len(self.feature_names) > MAX_FEATURES:
+            return f"libvmaf reads at most {MAX_FEATURES} features, and the model has {len(self.feature_names)}"
         return None
 
     def texts(self) -> list[str]:
@@ -127,9 +127,8 @@ class Model:
         if self.slopes is not None and self.intercepts is not None:
             model |= {"slopes": list(self.slopes), "intercepts": list(self.intercepts)}
         if self.feature_dict:
-            model["feature_dict"] = {
-                name: atoms if isinstance(atoms, str) else list(atoms) for name, atoms in self.feature_dict.items()
-            }
+            atoms_by = self.feature_dict.items()
+            model["feature_dict"] = {name: of if isinstance(of, str) else list(of) for name, of in atoms_by}
         if self.feature_opts_dicts is not None:
             model["feature_opts_dicts"] = [dict(options) for options in self.feature_opts_dicts]
         if self.score_clip is not None:
@@ -154,9 +153,7 @@ class Model:
 
     def _rescaled(self, features: Mapping[str, ArrayLike]) -> Floats:
         if self.chroma_correction_parameter:
-            raise HarnessError(
-                "models with a chroma_correction_parameter are predicted by libvmaf only; give it the .json"
-            )
+            raise HarnessError("only libvmaf predicts models with a chroma_correction_parameter; give it the .json")
         columns = []
         for name in self.feature_names:
             if name not in features:
@@ -170,9 +167,9 @@ class Model:
 
     def _raw(self, member: Svm | Forest, x: Floats) -> Floats:
         scores = member.predict(x)
-        return (
-            scores if self.slopes is None or self.intercepts is None else (scores - self.intercepts[0]) / self.slopes[0]
-        )
+        if self.slopes is None or self.intercepts is None:
+            return scores
+        return (scores - self.intercepts[0]) / self.slopes[0]
 
     def _finished(self, scores: Floats, transform: bool | None) -> Floats:
         if self.score_transform is not None and (self.score_transform.enabled if transform is None else transform):
@@ -193,28 +190,28 @@ def num_models(info: Mapping[str, Any]) -> int:
         return 1
     count = info["param_dict"].get("num_models", DEFAULT_NUM_MODELS)
     with suppress(ValueError):
-        count = plain(count)
+        count = to_plain(count)
     return count if type(count) is int and count >= 1 else 1
 
 
-def check_info(info: object, name: str) -> dict[str, Any]:
+def check_model_info(info: object, name: str) -> dict[str, Any]:
     """Check the two dictionaries of a model; HarnessError names the field that is wrong. *name* says whose they are."""
     if not isinstance(info, dict) or not isinstance(info.get("model_dict"), dict):
         raise HarnessError(f"{name}: no model: model_dict: expected a dictionary")
     model = dict(info["model_dict"])
 
     def wrong(key: str, expected: str) -> NoReturn:
-        got = f"got {short(model[key])}" if key in model else "which is missing"
+        got = f"got {short_text(model[key])}" if key in model else "which is missing"
         raise HarnessError(f"{name}: model_dict.{key}: expected {expected}, {got}")
 
     if not isinstance(info.get("param_dict", {}), dict):
         raise HarnessError(f"{name}: param_dict: expected a dictionary")
     for key in _FIELDS:
         try:
-            model |= {key: plain(model[key])} if key in model else {}
+            model |= {key: to_plain(model[key])} if key in model else {}
         except ValueError:
-            wrong(key, PLAIN)
-    if model.get("model_type") in _OF_UPSTREAM:
+            wrong(key, PLAIN_TYPES)
+    if model.get("model_type") in _UPSTREAM_TYPES:
         raise ForeignModelError(f"{name}: not read here: a {model['model_type']} model; VMAF's own harness reads it")
     if model.get("model_type") not in MODEL_TYPES:
         wrong("model_type", f"one of {', '.join(MODEL_TYPES)}")
@@ -246,10 +243,10 @@ def check_info(info: object, name: str) -> dict[str, Any]:
     return {**info, "model_dict": model}
 
 
-def model_of(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name: str) -> Model:
+def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name: str) -> Model:
     """The model of checked dictionaries and (text, its name) of each member; HarnessError where they do not fit."""
     model = info["model_dict"]
-    names = tuple(_from_log(each) for each in model["feature_names"])
+    names = tuple(_feature_from_log(each) for each in model["feature_names"])
     members: tuple[Svm | Forest, ...] = tuple(Svm.of_text(text, len(names), whose) for text, whose in texts)
     if model["model_type"] == FOREST_TYPE:
         members = (Forest.of(model.get("model"), len(names), f"{name}: model_dict.model"),)
@@ -275,10 +272,9 @@ def model_of(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name: st
     )
 
 
-def _from_log(name: str) -> str:
-    return (
-        f"VMAF_integer_feature_{name.removeprefix('integer_')}_score" if name.startswith("integer_adm_scale") else name
-    )
+def _feature_from_log(name: str) -> str:
+    is_short = name.startswith("integer_adm_scale")
+    return f"VMAF_integer_feature_{name.removeprefix('integer_')}_score" if is_short else name
 
 
 def _are_numbers(value: Any, count: int) -> bool:

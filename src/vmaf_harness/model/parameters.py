@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vmaf_harness.errors import HarnessError, RecipeError
-from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.metrics import AGGREGATES, Wanted, extractor, family, metric_name
+from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction
+from vmaf_harness.measure.metrics import AGGREGATES, RequestedMetric, extractor_family, extractor_name, metric_name
 from vmaf_harness.model.transform import ScoreTransform
 from vmaf_harness.recipe.dataset import read_parameters
-from vmaf_harness.recipe.plain_data import PLAIN, is_number, plain, short
+from vmaf_harness.recipe.plain_data import PLAIN_TYPES, is_number, short_text, to_plain
 from vmaf_harness.recipe.positions import Place
 from vmaf_harness.recipe.source import read_literals
 
 _T = TypeVar("_T")
 # Some files hold all. VMAF's own harness reads feature_optional_dict; the other was ours by mistake.
 _OPTIONS, _OLD_OPTIONS = "feature_optional_dict", "feature_option_dict"
-_NAMES = frozenset({"feature_dict", _OPTIONS, _OLD_OPTIONS, "model_type", "model_param_dict"})
+_FILE_NAMES = frozenset({"feature_dict", _OPTIONS, _OLD_OPTIONS, "model_type", "model_param_dict"})
 
 SVR_TYPES = ("LIBSVMNUSVR", "BOOTSTRAP_LIBSVMNUSVR", "RESIDUEBOOTSTRAP_LIBSVMNUSVR")
 FOREST_TYPE = "RANDOMFOREST"
@@ -39,10 +39,9 @@ _ATOMS = (
 )
 _DERIVED = "vif2"  # the mean of the four scales of vif, of which libvmaf gives no metric
 _DEBUG = re.compile(r"VMAF_(integer_)?feature (adm|vif|(adm|vif)_(num|den)\w*)|VMAF_integer_feature motion")
-_FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 
-MOST_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
-_MOST_MB = 1_000_000
+MAX_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
+_MAX_MB = 1_000_000
 _SVR_PARAMETERS = ("kernel", "gamma", "C", "nu", "cache_size", "degree", "coef0")
 # Those of scikit-learn's RandomForestRegressor; None is its default.
 _CRITERIA = ("squared_error", "absolute_error", "friedman_mse", "poisson", "mse", "mae")
@@ -107,13 +106,14 @@ class FeatureParam:
         return {name: dict(own) for name, own in zip(self.feature_names, self.options, strict=False) if own}
 
     @property
-    def wanted(self) -> dict[str, tuple[Wanted, ...]]:
+    def wanted(self) -> dict[str, tuple[RequestedMetric, ...]]:
         """The metrics that each feature is made of: one, but for vif2 the four scales of vif."""
         found = {}
         for index, (aggregate, atom) in enumerate(self.atoms):
             of = [f"vif_scale{scale}" for scale in range(4)] if atom == _DERIVED else [atom]
             own = self.options[index] if self.options else {}
-            found[feature_name(aggregate, atom)] = tuple(Wanted.of(feature_name(aggregate, each), own) for each in of)
+            names = (feature_name(aggregate, each) for each in of)
+            found[feature_name(aggregate, atom)] = tuple(RequestedMetric.of(name, own) for name in names)
         return found
 
     @property
@@ -122,19 +122,19 @@ class FeatureParam:
         extractors: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, Any]] = {}
         for index, (aggregate, atom) in enumerate(self.atoms):
             own = self.options[index] if self.options else {}
-            alike = (extractor(aggregate, atom), Wanted.of(feature_name(aggregate, atom), own).effect)
+            alike = (extractor_name(aggregate, atom), RequestedMetric.of(feature_name(aggregate, atom), own).effect)
             options = extractors.setdefault(alike, dict(own))
             if _DEBUG.fullmatch(f"{aggregate} {atom}"):
                 options["debug"] = True
         wanted = self.wanted
         plain = [each for of in wanted.values() for each in of if not each.options]
-        described = sorted((name, ":".join((f"name={name}", *(f"{k}={_spelled(v)}" for k, v in options.items()))))
+        described = sorted((name, ":".join((f"name={name}", *(f"{k}={_option_text(v)}" for k, v in options.items()))))
                            for (name, _), options in extractors.items())  # fmt: skip
         if not plain:  # options add to the names of metrics; a result needs one whose name is known
             described = sorted([*described, ("psnr", "name=psnr")])
         return Extraction(
             type="_and_".join(self.feature_dict),
-            version=_FEATURE_VERSION,
+            version=FEATURE_VERSION,
             options=(("model", ""), ("feature", "|".join(text for _, text in described))),
             score=metric_name(plain[0].name) if plain else "psnr_y",
             wanted=tuple(each for of in wanted.values() for each in of),
@@ -146,7 +146,7 @@ class FeatureParam:
         Options add to the name of a metric (``integer_adm2_egl_1``). Raises HarnessError for a feature that is not
         there, and for an option that libvmaf did not take.
         """
-        return {name: _mean([metrics[each.in_(metrics)] for each in of]) for name, of in self.wanted.items()}
+        return {name: _mean([metrics[each.find_in(metrics)] for each in of]) for name, of in self.wanted.items()}
 
 
 def _mean(numbers: Sequence[Any]) -> Any:
@@ -195,26 +195,24 @@ class ModelParam:
             return None
         low, high = self.score_clip
         outside = sum(not low <= label <= high for label in labels)
+        if not outside:
+            return None
         return (
-            (
-                f"{outside} of {len(labels)} labels are outside score_clip [{low:g}, {high:g}]: they go from "
-                f"{min(labels):g} to {max(labels):g}, and predictions are cut off there; "
-                "give score_clip the scale of the labels, or leave it out"
-            )
-            if outside
-            else None
+            f"{outside} of {len(labels)} labels are outside score_clip [{low:g}, {high:g}]: they go from "
+            f"{min(labels):g} to {max(labels):g}, and predictions are cut off there; "
+            "give score_clip the scale of the labels, or leave it out"
         )
 
 
 def read_feature_param(path: Path) -> FeatureParam:
     """Read a `feature_param` file as data; RecipeError, with line and place, for what is not understood."""
-    values = read_parameters(path, _NAMES)
-    wrong = _wrong(path)
+    values = read_parameters(path, _FILE_NAMES)
+    wrong = _error_maker(path)
     given = values.get("feature_dict")
     if given is None:
         raise RecipeError(path, "lacks feature_dict; is this a feature_param file?")
     if not isinstance(given, dict) or not given:
-        raise wrong(("feature_dict",), f"expected a dictionary of features, got {short(given)}")
+        raise wrong(("feature_dict",), f"expected a dictionary of features, got {short_text(given)}")
     atoms: set[tuple[str, str]] = set()
     for aggregate, listed in given.items():
         place: Place = ("feature_dict", str(aggregate))
@@ -223,10 +221,12 @@ def read_feature_param(path: Path) -> FeatureParam:
         if listed == "all":
             listed = _ATOMS
         if not isinstance(listed, (list, tuple)) or not listed:
-            raise wrong(place, f"expected 'all' or a list of features, got {short(listed)}")
+            raise wrong(place, f"expected 'all' or a list of features, got {short_text(listed)}")
         for index, atom in enumerate(listed):
             if not isinstance(atom, str) or atom not in _ATOMS:
-                raise wrong((*place, index), f"unknown feature {short(atom)}; known are {', '.join(sorted(_ATOMS))}")
+                raise wrong(
+                    (*place, index), f"unknown feature {short_text(atom)}; known are {', '.join(sorted(_ATOMS))}"
+                )
             atoms.add((aggregate, atom))
     name, warnings = _OPTIONS, tuple[str, ...]()
     if _OLD_OPTIONS in values:
@@ -239,7 +239,9 @@ def read_feature_param(path: Path) -> FeatureParam:
     ordered = sorted(atoms, key=lambda atom: feature_name(*atom))
     return FeatureParam(
         atoms=tuple(ordered),
-        options=tuple(_of_family(options.get(aggregate, {}), atom) for aggregate, atom in ordered) if options else (),
+        options=tuple(_options_of_family(options.get(aggregate, {}), atom) for aggregate, atom in ordered)
+        if options
+        else (),
         warnings=warnings,
     )
 
@@ -250,57 +252,59 @@ def read_model_param(path: Path) -> ModelParam:
     Raises RecipeError, with line and place, for what is not understood, HarnessError for a pickle that is no such set.
     """
     if path.suffix != ".pkl":
-        values = read_parameters(path, _NAMES)
-        return _model_param(values, _wrong(path), path)
+        values = read_parameters(path, _FILE_NAMES)
+        return _parse_model_param(values, _error_maker(path), path)
     from vmaf_harness.model.pickles import read
 
     values = read(path)
     if not isinstance(values, dict):
         raise RecipeError(path, "expected a pickled dictionary with model_type and model_param_dict")
-    return _model_param(
-        values, lambda place, problem: RecipeError(path, problem, place=".".join(map(str, place))), path
-    )
+
+    def wrong(place: Place, problem: str) -> HarnessError:
+        return RecipeError(path, problem, place=".".join(map(str, place)))
+
+    return _parse_model_param(values, wrong, path)
 
 
-def model_param(model_type: str, param_dict: Mapping[str, Any]) -> ModelParam:
+def build_model_param(model_type: str, param_dict: Mapping[str, Any]) -> ModelParam:
     """The same from values; HarnessError, naming the parameter, for what is not understood."""
 
     def wrong(place: Place, problem: str) -> HarnessError:
         return HarnessError(f"{'.'.join(map(str, place))}: {problem}")
 
-    return _model_param({"model_type": model_type, "model_param_dict": dict(param_dict)}, wrong, None)
+    return _parse_model_param({"model_type": model_type, "model_param_dict": dict(param_dict)}, wrong, None)
 
 
-_Wrong = Callable[[Place, str], HarnessError]
+_MakeError = Callable[[Place, str], HarnessError]
 
 
-def _wrong(path: Path) -> _Wrong:
+def _error_maker(path: Path) -> _MakeError:
     """Makes errors with the line, for which the file is read once more."""
     return lambda place, problem: read_literals(path).error(place, problem)
 
 
 def _feature_options(
-    field: str, given: object, features: Mapping[str, object], wrong: _Wrong
+    field: str, given: object, features: Mapping[str, object], wrong: _MakeError
 ) -> dict[str, dict[str, Any]]:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise wrong((field,), f"expected a dictionary, got {short(given)}")
+        raise wrong((field,), f"expected a dictionary, got {short_text(given)}")
     for aggregate, options in given.items():
         place: Place = (field, str(aggregate))
         if aggregate not in features:
             raise wrong(place, f"has options, but feature_dict has no {aggregate}")
         if not isinstance(options, dict):
-            raise wrong(place, f"expected a dictionary of options, got {short(options)}")
+            raise wrong(place, f"expected a dictionary of options, got {short_text(options)}")
         for name, value in options.items():
             if (problem := option_problem(name, value)) is not None:
                 raise wrong((*place, str(name)), problem)
     return {aggregate: dict(options) for aggregate, options in given.items() if options}
 
 
-def _of_family(options: Mapping[str, Any], atom: str) -> dict[str, Any]:
+def _options_of_family(options: Mapping[str, Any], atom: str) -> dict[str, Any]:
     """Options go by their first word: ``adm_enhn_gain_limit`` to adm's atoms."""
-    return {name: value for name, value in options.items() if name.startswith(family(atom) + "_")}
+    return {name: value for name, value in options.items() if name.startswith(extractor_family(atom) + "_")}
 
 
 def option_problem(name: object, value: object) -> str | None:
@@ -312,44 +316,48 @@ def option_problem(name: object, value: object) -> str | None:
         return "is of no extractor; options begin with adm_, vif_ or motion_"
     is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
     if not is_text and not isinstance(value, bool) and not is_number(value):
-        return f"expected a number, true or false, or a name, got {short(value)}"
+        return f"expected a number, true or false, or a name, got {short_text(value)}"
     return None
 
 
-def _spelled(value: object) -> str:
+def _option_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) -> ModelParam:
+def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path | None) -> ModelParam:
     for name in ("model_type", "model_param_dict"):
         if name not in values:
             where = f"{path}: " if path else ""
             raise HarnessError(f"{where}lacks {name}; is this a model_param file?")
     model_type, given = values["model_type"], values["model_param_dict"]
     if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
-        raise wrong(("model_type",), f"unknown model type {short(model_type)}; known are {', '.join(MODEL_TYPES)}")
+        raise wrong(("model_type",), f"unknown model type {short_text(model_type)}; known are {', '.join(MODEL_TYPES)}")
     if not isinstance(given, dict):
-        raise wrong(("model_param_dict",), f"expected a dictionary, got {short(given)}")
+        raise wrong(("model_param_dict",), f"expected a dictionary, got {short_text(given)}")
     own = _FOREST_PARAMETERS if model_type == FOREST_TYPE else _SVR_PARAMETERS
     for name in given:
         if name not in own and name not in _COMMON:
-            text = name if isinstance(name, str) else short(name)
+            text = name if isinstance(name, str) else short_text(name)
             close = get_close_matches(text, (*own, *_COMMON), n=1)
             meant = f"is {close[0]} meant?" if close else f"known are {', '.join((*own, *_COMMON))}"
             raise wrong(("model_param_dict", text), f"is no parameter of {model_type}; {meant}")
-    given = {name: _plain(value, ("model_param_dict", name), wrong) for name, value in given.items()}
-    check = _Checked(given, wrong)
+    given = {name: _checked_plain(value, ("model_param_dict", name), wrong) for name, value in given.items()}
+
+    def check(name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
+        value = given.get(name, default)
+        if not fits(value):
+            raise wrong(("model_param_dict", name), f"expected {expected}, got {short_text(value)}")
+        return value
+
     norm_type = check("norm_type", "none", lambda v: v in NORM_TYPES, f"one of {', '.join(NORM_TYPES)}")
     svr = SvrParam()
     if model_type != FOREST_TYPE:
         svr = SvrParam(
             kernel=check("kernel", "rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
             gamma=float(check("gamma", 0.0, lambda v: is_number(v) and v >= 0, "a number from 0")),
-            c=float(check("C", 1.0, lambda v: is_number(v) and 0 < v <= MOST_C, f"a positive number up to {MOST_C}")),
+            c=float(check("C", 1.0, lambda v: is_number(v) and 0 < v <= MAX_C, f"a positive number up to {MAX_C}")),
             nu=float(check("nu", 0.5, lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
-            cache_mb=float(
-                check("cache_size", 200, lambda v: is_number(v) and 0 < v <= _MOST_MB, "a positive number of MB")
-            ),
+            cache_mb=float(check("cache_size", 200, _is_size, "a positive number of MB")),
             degree=check("degree", 3, lambda v: _is_whole(v, 1) and v <= 100, "an integer from 1 to 100"),
             coef0=float(check("coef0", 0.0, is_number, "a number")),
         )
@@ -369,7 +377,7 @@ def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) ->
         param_dict=given,
         norm_type=norm_type,
         custom_ranges=_custom_ranges(given, norm_type, wrong),
-        score_clip=_pair(given.get("score_clip"), ("model_param_dict", "score_clip"), wrong),
+        score_clip=_checked_range(given.get("score_clip"), ("model_param_dict", "score_clip"), wrong),
         score_transform=score_transform,
         num_models=num_models if is_bootstrap else 1,
         svr=svr,
@@ -377,35 +385,26 @@ def _model_param(values: Mapping[str, Any], wrong: _Wrong, path: Path | None) ->
     )
 
 
-class _Checked:
-    """Looks up parameters that must be as described."""
-
-    def __init__(self, given: Mapping[str, Any], wrong: _Wrong) -> None:
-        self._given, self._wrong = given, wrong
-
-    def __call__(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
-        value = self._given.get(name, default)
-        if not fits(value):
-            raise self._wrong(("model_param_dict", name), f"expected {expected}, got {short(value)}")
-        return value
-
-
-def _plain(value: object, place: Place, wrong: _Wrong) -> Any:
+def _checked_plain(value: object, place: Place, wrong: _MakeError) -> Any:
     try:
-        return plain(value)
+        return to_plain(value)
     except ValueError as error:
-        raise wrong(place, f"expected {PLAIN}, got {error}") from None
+        raise wrong(place, f"expected {PLAIN_TYPES}, got {error}") from None
 
 
 def _is_whole(value: object, least: int) -> bool:
     return type(value) is int and least <= value < 1 << 31
 
 
+def _is_size(value: object) -> bool:
+    return is_number(value) and 0 < value <= _MAX_MB
+
+
 def _is_share(value: object) -> bool:
     return type(value) is float and 0 < value <= 1
 
 
-def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _Wrong) -> dict[str, tuple[float, float]]:
+def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _MakeError) -> dict[str, tuple[float, float]]:
     ranges = given.get("custom_clip_0to1_map")
     place: Place = ("model_param_dict", "custom_clip_0to1_map")
     if ranges is None:
@@ -414,21 +413,17 @@ def _custom_ranges(given: Mapping[str, Any], norm_type: str, wrong: _Wrong) -> d
         raise wrong(place, "expected a dictionary feature → [min, max]")
     made = {}
     for name, ends in ranges.items():
-        pair = _pair(ends, (*place, str(name)), wrong)
+        pair = _checked_range(ends, (*place, str(name)), wrong)
         if pair is None:
             raise wrong((*place, str(name)), "expected [min, max]")
         made[str(name)] = pair
     return made if norm_type == "custom_clip_0to1" else {}
 
 
-def _pair(value: Any, place: Place, wrong: _Wrong) -> tuple[float, float] | None:
+def _checked_range(value: Any, place: Place, wrong: _MakeError) -> tuple[float, float] | None:
     if value is None:
         return None
-    if (
-        not isinstance(value, (list, tuple))
-        or len(value) != 2
-        or not all(map(is_number, value))
-        or value[0] >= value[1]
-    ):
-        raise wrong(place, f"expected [min, max], got {short(value)}")
+    is_pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value))
+    if not is_pair or value[0] >= value[1]:
+        raise wrong(place, f"expected [min, max], got {short_text(value)}")
     return float(value[0]), float(value[1])

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Never
 
 from vmaf_harness.errors import ForeignModelError, HarnessError
-from vmaf_workspace.disk.atomic import write_atomically
+from vmaf_workspace.disk.atomic import read_regular, write_atomically
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 _ALLOWED = "a pickle here holds dictionaries, lists, text, numbers and numpy arrays only"
 _PROTOCOL = 4  # the newest that every Python in use reads, whatever runs this
 
@@ -29,23 +29,20 @@ def read(path: Path) -> Any:
     """The object in a pickle of any protocol; text of Python 2 is taken as latin-1.
 
     Nothing that the file names is called. Raises HarnessError, naming it, for a global that is not allowed, and for a
-    file that is missing, no pickle, cut short, or larger than `MOST_BYTES`; ForeignModelError, which is one, for the
+    file that is missing, no pickle, cut short, or larger than `MAX_BYTES`; ForeignModelError, which is one, for the
     scikit-learn objects that a forest of VMAF's own harness is.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = read_regular(path, follow=True, at_most=MAX_BYTES)
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}; name a file that can be read") from error
-    if len(content) > MOST_BYTES:
-        raise HarnessError(f"{path} is larger than {MOST_BYTES} bytes; that is no model, table or parameter set")
     return loads(content, str(path))
 
 
 def loads(content: bytes, name: str) -> Any:
     """The object in these bytes, as `read` does it; *name* is what an error calls them."""
     try:
-        return _Plain().of(_Unpickler(content).load())
+        return _StandInReplacer().of(_Unpickler(content).load())
     except _RefusedError as refused:
         if _is_of_scikit_learn(content):
             raise ForeignModelError(
@@ -96,17 +93,17 @@ def _check_keys(keys: Iterable[object]) -> None:
     for key in keys:
         kind = type(key)
         if kind not in _KEYS or (isinstance(key, int) and key.bit_length() > 64):
-            raise _RefusedError(f"refused {_of_kind(kind)} as a key or in a set")
+            raise _RefusedError(f"refused {_kind_name(kind)} as a key or in a set")
 
 
-def _of_kind(kind: type) -> str:
+def _kind_name(kind: type) -> str:
     return "a large number" if kind is int else f"a {kind.__name__.strip('_').lower()}"
 
 
 _KEYS = frozenset({str, bytes, int, float, bool, type(None)})
 
 
-def _checked(opcode: bytes, keys: slice) -> Callable[[Any], None]:
+def _checking_keys(opcode: bytes, keys: slice) -> Callable[[Any], None]:
     """What an opcode does, after a look at what it will hash: these of the values on the stack since the mark."""
     load: Any = pickle._Unpickler.dispatch[opcode[0]]
 
@@ -131,7 +128,7 @@ def _build(unpickler: Any) -> None:
 
 
 _EVERY, _EVERY_OTHER = slice(None), slice(None, None, 2)
-_HASHING = {
+_HASHING_OPCODES = {
     pickle.SETITEM: slice(-2, -1),
     pickle.SETITEMS: _EVERY_OTHER,
     pickle.DICT: _EVERY_OTHER,
@@ -149,7 +146,7 @@ class _Unpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
-        **{opcode[0]: _checked(opcode, keys) for opcode, keys in _HASHING.items()},
+        **{opcode[0]: _checking_keys(opcode, keys) for opcode, keys in _HASHING_OPCODES.items()},
         pickle.BYTEARRAY8[0]: _read_bytearray,
         pickle.BUILD[0]: _build,
     }
@@ -160,10 +157,10 @@ class _Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a global; a dotted name or an unknown one is refused."""
-        found = _GLOBALS.get((module, name))
+        found = _ALLOWED_GLOBALS.get((module, name))
         if found is None:
             raise _RefusedError(f"refused the global {module}.{name}")
-        return _Call(found, self.spend)
+        return _AllowedCall(found, self.spend)
 
     def spend(self, arguments: tuple[Any, ...]) -> None:
         """Refuse calls that get more than the file has: two bytes can name a megabyte again, for one more copy."""
@@ -181,7 +178,7 @@ def _is_of_scikit_learn(content: bytes) -> bool:
 
     Found out with stand-ins that do nothing; the objects are not made. So it is no proof that loading it is safe.
     """
-    scan = _Names(content)
+    scan = _NameScanner(content)
     try:
         scan.load()
     except Exception:  # a name that is not of them, or a damaged file
@@ -210,7 +207,7 @@ class _Inert:
     def extend(self, items: Any) -> None: ...
 
 
-class _Names(_Unpickler):
+class _NameScanner(_Unpickler):
     """Goes through a pickle for the names in it."""
 
     def __init__(self, content: bytes) -> None:
@@ -220,13 +217,13 @@ class _Names(_Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """A class that does nothing; refused where the name is not of scikit-learn's trees or what they hold."""
         full = f"{module}.{name}"
-        if (module, name) not in _GLOBALS and not _TREES.fullmatch(full) and not _BESIDE_TREES.fullmatch(full):
+        if (module, name) not in _ALLOWED_GLOBALS and not _TREES.fullmatch(full) and not _BESIDE_TREES.fullmatch(full):
             raise _RefusedError(f"refused the global {full}")
         self.names.add(full)
         return _Inert
 
 
-class _Call:
+class _AllowedCall:
     """A function of ours that a pickle may call, and do nothing else to: BUILD would set attributes of a function."""
 
     __slots__ = ("_function", "_spend")
@@ -282,10 +279,10 @@ class _Array:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """(version, shape, dtype, column order, bytes), the version left out in old files."""
         shape, dtype, is_fortran, data = state[-4:]
-        self.value = _shaped(dtype, data, shape, "F" if is_fortran else "C")
+        self.value = _make_array(dtype, data, shape, "F" if is_fortran else "C")
 
 
-def _shaped(dtype: object, data: object, shape: object, order: object) -> Any:
+def _make_array(dtype: object, data: object, shape: object, order: object) -> Any:
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or order not in ("C", "F"):
         raise _RefusedError("refused an array that is not plain")
     if len(shape) > 32 or any(not isinstance(length, int) or not 0 <= length < 1 << 62 for length in shape):
@@ -301,11 +298,11 @@ def _reconstruct(*_: object) -> _Array:
 
 
 def _scalar(dtype: object, data: object = b"") -> _Array:
-    return _Array(_shaped(dtype, data, (), "C")[()])
+    return _Array(_make_array(dtype, data, (), "C")[()])
 
 
 def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:
-    return _Array(_shaped(dtype, data, shape, order))
+    return _Array(_make_array(dtype, data, shape, order))
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
@@ -329,21 +326,21 @@ def _frozenset(items: Iterable[object] = ()) -> frozenset[object]:
     return frozenset(_set(items))
 
 
-def _ordered(pairs: Iterable[tuple[object, object]] = ()) -> dict[object, object]:
+def _ordered_dict(pairs: Iterable[tuple[object, object]] = ()) -> dict[object, object]:
     listed = [(key, value) for key, value in pairs]
     _check_keys(key for key, _ in listed)
     return dict(listed)
 
 
-def _not_called(*_: object) -> Never:
+def _refuse_ndarray(*_: object) -> Never:
     raise _RefusedError("refused to call numpy.ndarray")
 
 
 _SIZED = (str, bytes, bytearray, list, tuple, set, frozenset)
-_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): _ordered,
+_ALLOWED_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): _ordered_dict,
     ("_codecs", "encode"): _encode,
-    ("numpy", "ndarray"): _not_called,
+    ("numpy", "ndarray"): _refuse_ndarray,
     ("numpy", "dtype"): _Dtype,
     **{(module, name): made for module in ("builtins", "__builtin__") for name, made in
        (("set", _set), ("frozenset", _frozenset), ("bytes", _bytes))},
@@ -353,7 +350,7 @@ _GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
 }  # fmt: skip
 
 
-class _Plain:
+class _StandInReplacer:
     """Puts what the stand-ins became into the containers, each object once, however often it is referred to."""
 
     def __init__(self) -> None:
@@ -376,7 +373,7 @@ class _Plain:
             made = self._made[id(value)] = tuple(map(self.of, value))
         elif kind is _Array:
             made = value.value
-        elif kind in (_Call, _Dtype, type):
+        elif kind in (_AllowedCall, _Dtype, type):
             raise _RefusedError("refused a global that is not data")
         else:
             made = value  # a set, whose items are plain, or a byte array

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.metrics import AGGREGATES, atom_of
 from vmaf_harness.measure.scoring import Outcome, PairScore, Spread
 from vmaf_harness.measure.store import Result
 from vmaf_harness.model.parameters import FeatureParam, option_problem
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
-from vmaf_harness.recipe.plain_data import short
-from vmaf_harness.statistics import POOLS
+from vmaf_harness.recipe.plain_data import short_text
+from vmaf_harness.statistics import POOLS, pool_all
 
 if TYPE_CHECKING:
     from vmaf_harness.model.model import Model
 
 Frames = Mapping[str, Sequence[float]]
-_FEATURE = re.compile(r"(VMAF(?:_integer)?_feature)_(\w+)_score")
 SCORE = "vmaf"  # what the prediction is called among the metrics
 
 
@@ -70,11 +70,7 @@ class Predictor:
         scores = self.scores(columns)
         if wrong := sum(not math.isfinite(score) for score in scores):
             raise HarnessError(f"{self.name}: predicts no number for {wrong} of {len(scores)} frames; is it damaged?")
-        pools = {}
-        for method, pooled in POOLS.items():
-            pools[method] = float("nan")
-            with suppress(StatisticsError):  # a harmonic mean of negative scores
-                pools[method] = pooled(scores)
+        pools = pool_all(scores)
         spread = None
         if self.spreads is not None:
             with suppress(StatisticsError):
@@ -83,7 +79,7 @@ class Predictor:
         return replace(result, pools=pools, means=means), scores, spread
 
 
-def quality(
+def resolve_quality_type(
     quality_type: str, root: Path, *, model: str | None = None, phone_model: bool = False, warn: Callable[[str], None]
 ) -> tuple[Extraction, Predictor | None]:
     """What is extracted for a quality type and model, and who predicts; None where libvmaf itself does.
@@ -93,7 +89,7 @@ def quality(
     that is left open. Raises HarnessError for what is not understood.
     """
     if quality_type == "VMAF" and model:
-        model = _meant(model, root, warn)
+        model = _resolve_model_name(model, root, warn)
     path = Path((model or "").removeprefix("path="))
     if quality_type == "VMAF" and path.suffix in (".pkl", ".onnx", ".json"):
         if path.suffix == ".onnx":
@@ -104,30 +100,30 @@ def quality(
             tiny = read_tiny(path)
             for note in tiny.notes:
                 warn(note)
-            predictor = Predictor(name=_named(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
+            predictor = Predictor(name=_version_name(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
             return predictor.features.extraction, predictor
-        if path.suffix == ".pkl" or _is_ours(path):
-            predictor = _of_model(path, phone_model)
+        if path.suffix == ".pkl" or _is_predicted_here(path):
+            predictor = _model_predictor(path, phone_model)
             return predictor.features.extraction, predictor
     return extraction(quality_type, model=model, phone_model=phone_model), None
 
 
-def features_of(model: Model, name: str) -> FeatureParam:
+def model_features(model: Model, name: str) -> FeatureParam:
     """The features of a model; HarnessError for those that libvmaf does not extract. *name* is what errors call it."""
     atoms = []
     for index, feature in enumerate(model.feature_names):
-        found = _FEATURE.fullmatch(feature)
-        if found is None:
+        found = atom_of(feature)
+        if found is None or found[0] not in AGGREGATES:
             raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
-        atoms.append((found[1], found[2]))
+        atoms.append(found)
         for option, value in (model.feature_opts_dicts[index] if model.feature_opts_dicts else {}).items():
             if (problem := option_problem(option, value)) is not None:
-                raise HarnessError(f"{name}: model_dict.feature_opts_dicts: {short(option)}: {problem}")
+                raise HarnessError(f"{name}: model_dict.feature_opts_dicts: {short_text(option)}: {problem}")
     options = model.feature_opts_dicts or ()
     return FeatureParam(atoms=tuple(atoms), options=options if any(options) else ())
 
 
-def _meant(name: str, root: Path, warn: Callable[[str], None]) -> str:
+def _resolve_model_name(name: str, root: Path, warn: Callable[[str], None]) -> str:
     """The path of a model that a bare name means: a file here, else one of `model/`, else libvmaf's, as it was given.
 
     Raises HarnessError for a name that none of them has: libvmaf would say so again for each asset.
@@ -151,7 +147,7 @@ def _meant(name: str, root: Path, warn: Callable[[str], None]) -> str:
     return name
 
 
-def _of_model(path: Path, phone_model: bool) -> Predictor:
+def _model_predictor(path: Path, phone_model: bool) -> Predictor:
     from vmaf_harness.model.files import read_model
     from vmaf_harness.model.model import group_hash
 
@@ -167,18 +163,18 @@ def _of_model(path: Path, phone_model: bool) -> Predictor:
         return {name: getattr(interval, name).tolist() for name in ("mean", "sd", "low", "high")}
 
     return Predictor(
-        name=_named(path, digest) + ("-phone" if phone_model else ""),
-        features=features_of(model, str(path)),
+        name=_version_name(path, digest) + ("-phone" if phone_model else ""),
+        features=model_features(model, str(path)),
         scores=lambda frames: model.predict(frames, transform=transform).tolist(),
         spreads=spreads if len(model.members) > 1 else None,
     )
 
 
-def _named(path: Path, sha256: str) -> str:
+def _version_name(path: Path, sha256: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', path.stem)[:80]}-{sha256[:8]}"
 
 
-def _is_ours(path: Path) -> bool:
+def _is_predicted_here(path: Path) -> bool:
     """Whether libvmaf does not compute a JSON: models under 0, 1, …, or features that it does not offer to models.
 
     What cannot be read is for others to complain of.

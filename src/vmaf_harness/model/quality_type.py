@@ -8,19 +8,19 @@ import re
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.extraction import Extraction, ModelFile
-from vmaf_harness.measure.metrics import Wanted
+from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction, ModelFile
+from vmaf_harness.measure.metrics import RequestedMetric
 
 DEFAULT_MODEL = "vmaf_v0.6.1"
 QUALITY_TYPES = ("VMAF", "PSNR", "SSIM", "MS_SSIM")
 
 # Those that libvmaf may bring (libvmaf/src/model.c); each build has some of them, so each is tried.
-_V1 = ("3d0h", "5d0h", "1d5h_2160", "3d0h_2160")
+_V1_VIEWING = ("3d0h", "5d0h", "1d5h_2160", "3d0h_2160")
 BUILT_IN = (
     *("vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1", "vmaf_4k_v0.6.1neg"),
     *("vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg", "vmaf_float_4k_v0.6.1"),
-    *(f"vmaf_v1.0.16_{size}" for size in _V1),
-    *(f"vmaf_v1.0.16_hfr_{size}" for size in _V1),
+    *(f"vmaf_v1.0.16_{size}" for size in _V1_VIEWING),
+    *(f"vmaf_v1.0.16_hfr_{size}" for size in _V1_VIEWING),
 )
 
 # quality type -> (libvmaf's feature, its metric in the log that is the score)
@@ -29,7 +29,6 @@ _FEATURES = {
     "SSIM": ("float_ssim", "float_ssim"),
     "MS_SSIM": ("float_ms_ssim", "float_ms_ssim"),
 }
-_FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 
 
 def extraction(quality_type: str, *, model: str | None = None, phone_model: bool = False) -> Extraction:
@@ -40,7 +39,7 @@ def extraction(quality_type: str, *, model: str | None = None, phone_model: bool
     not understood.
     """
     if quality_type == "VMAF":
-        return _vmaf(model or DEFAULT_MODEL, phone_model)
+        return _vmaf_extraction(model or DEFAULT_MODEL, phone_model)
     if quality_type not in _FEATURES:
         raise HarnessError(f"unknown quality type {quality_type!r}; known are {', '.join(QUALITY_TYPES)}")
     if model or phone_model:
@@ -48,10 +47,10 @@ def extraction(quality_type: str, *, model: str | None = None, phone_model: bool
     feature, score = _FEATURES[quality_type]
     # The empty model keeps libvmaf from computing v0.6.1 as well.
     options = (("model", ""), ("feature", f"name={feature}"))
-    return Extraction(type=quality_type, version=_FEATURE_VERSION, options=options, score=score)
+    return Extraction(type=quality_type, version=FEATURE_VERSION, options=options, score=score)
 
 
-def _vmaf(model: str, phone_model: bool) -> Extraction:
+def _vmaf_extraction(model: str, phone_model: bool) -> Extraction:
     transform = ":enable_transform=true" if phone_model else ""
     suffix = "-phone" if phone_model else ""
     path = model.removeprefix("path=")
@@ -64,10 +63,9 @@ def _vmaf(model: str, phone_model: bool) -> Extraction:
                 f"{name} is a collection of models, which ffmpeg's filter does not load; give the path of its .json"
             )
         version = name.removeprefix("vmaf_").removeprefix("v") + suffix
-        return Extraction(
-            type="VMAF", version=version, options=(("model", f"version={name}{transform}"),), score="vmaf"
-        )
-    file, wanted = _model_file(Path(path))
+        options = (("model", f"version={name}{transform}"),)
+        return Extraction(type="VMAF", version=version, options=options, score="vmaf")
+    file, wanted = _read_model_file(Path(path))
     stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)[:80]
     return Extraction(
         type="VMAF",
@@ -91,9 +89,9 @@ def writes_files(content: bytes) -> bool:
         return False
 
 
-def _model_file(path: Path) -> tuple[ModelFile, tuple[Wanted, ...]]:
+def _read_model_file(path: Path) -> tuple[ModelFile, tuple[RequestedMetric, ...]]:
     """A JSON model, read as everywhere, and the metrics that libvmaf makes of its features where they have options."""
-    from vmaf_harness.model.files import model_of_json  # and numpy, for a model alone
+    from vmaf_harness.model.files import parse_json_model  # and with it numpy, for which nobody else waits
 
     if path.suffix in (".pkl", ".model", ".onnx"):
         raise HarnessError(f"{path}: libvmaf reads no {path.suffix}; give the .json of the same model")
@@ -103,8 +101,8 @@ def _model_file(path: Path) -> tuple[ModelFile, tuple[Wanted, ...]]:
         raise HarnessError(f"{path}: {error.strerror}; give a built-in version or the path of a .json model") from error
     if writes_files(content):
         raise HarnessError(f"{path}: {WRITES_FILES}")
-    model = model_of_json(content, str(path))
+    model = parse_json_model(content, str(path))
     named = zip(model.feature_names, model.feature_opts_dicts or (), strict=False)
-    wanted = (Wanted.of(name, own) for name, own in named)
+    wanted = (RequestedMetric.of(name, own) for name, own in named)
     # Of an extractor that nobody here knows, the names cannot be told.
     return ModelFile(content, hashlib.sha256(content).hexdigest()), tuple(each for each in wanted if each.extractor)

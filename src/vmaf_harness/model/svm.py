@@ -19,9 +19,9 @@ KERNELS = {
     "poly": ("polynomial", ("degree", "gamma", "coef0")),
     "sigmoid": ("sigmoid", ("gamma", "coef0")),
 }
-_OURS = {theirs: ours for ours, (theirs, _) in KERNELS.items()}
-_MOST_DEGREE = 100
-_CHUNK = 1024  # rows at once: the kernel matrix of 1024 rows and 1000 vectors has 8 MB
+_KERNEL_OF_LIBSVM = {theirs: ours for ours, (theirs, _) in KERNELS.items()}
+_MAX_DEGREE = 100
+_CHUNK_ROWS = 1024  # rows at once: the kernel matrix of 1024 rows and 1000 vectors has 8 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +45,7 @@ class Svm:
         Products of rows are summed feature by feature, as LIBSVM does, and not by a matrix product: distances would
         lose digits where features are large and not rescaled.
         """
-        made = [self._kernel(x[i : i + _CHUNK]) @ self.coefs for i in range(0, len(x), _CHUNK)]
+        made = [self._kernel(x[i : i + _CHUNK_ROWS]) @ self.coefs for i in range(0, len(x), _CHUNK_ROWS)]
         return (np.concatenate(made) if made else np.empty(0)) - self.rho
 
     def text(self) -> str:
@@ -71,18 +71,18 @@ class Svm:
             raise HarnessError(f"{name}: not LIBSVM's text of a model: lacks svm_type, or the line SV")
         if fields["svm_type"] not in ("nu_svr", "epsilon_svr"):
             raise HarnessError(f"{name}: svm_type {fields['svm_type']} is no regression; expected nu_svr")
-        if fields.get("kernel_type") not in _OURS:
-            raise HarnessError(f"{name}: kernel_type {fields.get('kernel_type')}: expected one of {', '.join(_OURS)}")
-        kernel = _OURS[fields["kernel_type"]]
+        if fields.get("kernel_type") not in _KERNEL_OF_LIBSVM:
+            raise HarnessError(
+                f"{name}: kernel_type {fields.get('kernel_type')}: expected one of {', '.join(_KERNEL_OF_LIBSVM)}"
+            )
+        kernel = _KERNEL_OF_LIBSVM[fields["kernel_type"]]
         for field in ("total_sv", "rho", *KERNELS[kernel][1]):
             if field not in fields:
                 raise HarnessError(f"{name}: lacks {field}")
         total = int(_number(fields["total_sv"], f"{name}: total_sv"))
         lines = body.splitlines()
         if len(lines) != total:
-            raise HarnessError(
-                f"{name}: total_sv is {total}, but {len(lines)} support vectors follow; is it cut short?"
-            )
+            raise HarnessError(f"{name}: total_sv is {total}, but {len(lines)} vectors follow; is it cut short?")
         coefs, vectors = np.empty(total), np.zeros((total, n_features))
         first = header.count("\n") + 3
         for row, line in enumerate(lines):
@@ -96,8 +96,8 @@ class Svm:
                 vectors[row, int(index) - 1] = _number(value, place)
         gamma = _number(fields.get("gamma", "0"), f"{name}: gamma")
         degree = _number(fields.get("degree", "3"), f"{name}: degree")
-        if gamma < 0 or not 0 <= degree <= _MOST_DEGREE:
-            raise HarnessError(f"{name}: expected a gamma from 0 and a degree from 0 to {_MOST_DEGREE}")
+        if gamma < 0 or not 0 <= degree <= _MAX_DEGREE:
+            raise HarnessError(f"{name}: expected a gamma from 0 and a degree from 0 to {_MAX_DEGREE}")
         return cls(
             kernel=kernel,
             gamma=gamma,

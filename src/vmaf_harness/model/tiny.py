@@ -15,12 +15,13 @@ from typing import Any
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.parameters import FeatureParam, feature_name
 from vmaf_harness.recipe.plain_data import is_number
+from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.sidecar import REGISTRY, known_sha256, sidecar_of
 
-MOST_BYTES = 1 << 28  # such a model has some kilobytes
+MAX_BYTES = 1 << 28  # such a model has some kilobytes
 _NAME = re.compile(r"(?:VMAF_integer_feature_|integer_)?(?P<atom>\w+?)(?:_score)?")
 _NEGATION = re.compile(r"\b(?:not|no|never|none|without|outside|before)\b|n['’]t\b")
-_KNOWN = re.compile(r"adm|adm2|motion|motion2|(?:adm|vif)_scale[0-3]|vif")
+_KNOWN_ATOMS = re.compile(r"adm|adm2|motion|motion2|(?:adm|vif)_scale[0-3]|vif")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,9 +58,7 @@ class TinyModel:
         except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
             raise HarnessError(f"{self.name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
         if made.size != len(x):
-            raise HarnessError(
-                f"{self.name}: expected a number for each of {len(x)} frames, got the shape {made.shape}"
-            )
+            raise HarnessError(f"{self.name}: expected {len(x)} numbers, one a frame, got the shape {made.shape}")
         if not np.isfinite(made).all():
             raise HarnessError(f"{self.name}: predicts no number for some of {len(x)} frames; is it damaged?")
         scores: list[float] = made.reshape(-1).tolist()
@@ -75,8 +74,8 @@ def read_tiny(path: Path) -> TinyModel:
     """
     sidecar = sidecar_of(path)
     try:
-        content = _content(path)
-        about = json.loads(_content(sidecar))
+        content = _read_content(path)
+        about = json.loads(_read_content(sidecar))
     except (ValueError, RecursionError) as error:
         raise HarnessError(f"{sidecar}: not JSON: {error}") from None
     if not isinstance(about, dict) or about.get("kind") != "fr":
@@ -91,18 +90,17 @@ def read_tiny(path: Path) -> TinyModel:
             f"{path} is not the file that {known[1]} describes: its sha256 is {sha256}, "
             f"not {known[0]}; bring both again"
         )
-    names = _names(about, sidecar)
+    names = _feature_atoms(about, sidecar)
     kind, mean, sd = _standardisation(about, len(names), sidecar)
-    graph, weights = _graph(path, content)
-    session = _session(path, graph)
+    graph, weights = _load_graph(path, content)
+    session = _start_session(path, graph)
     _check_inputs(session, len(names), path, sidecar)
     order = tuple(feature_name(*atom) for atom in names)
     if kind == "input_mean" and mean is not None and sd is not None:
-        why = _why_in_graph(mean, sd, about, graph)
-        is_here = "features are standardised by its input_mean and input_std: neither its graph nor its notes does it"
-        notes.append(
-            f"{path}: {is_here}" if why is None else f"{path}: features are given as they are: {why} standardises them"
-        )
+        why = _standardised_by(mean, sd, about, graph)
+        chosen = "features are standardised by its input_mean and input_std: neither its graph nor its notes does it"
+        chosen = chosen if why is None else f"features are given as they are: {why} standardises them"
+        notes.append(f"{path}: {chosen}")
         mean, sd = (mean, sd) if why is None else (None, None)
     for part in (*weights, json.dumps([order, mean, sd]).encode()):
         digest.update(part)
@@ -119,18 +117,14 @@ def read_tiny(path: Path) -> TinyModel:
     )
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        return read_regular(path, follow=True, at_most=MAX_BYTES)
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}; a Tiny-AI model is an .onnx and a .json of one name") from error
-    if len(content) > MOST_BYTES:
-        raise HarnessError(f"{path} is larger than {MOST_BYTES} bytes; that is no model over features")
-    return content
 
 
-def _names(about: Mapping[str, Any], sidecar: Path) -> list[tuple[str, str]]:
+def _feature_atoms(about: Mapping[str, Any], sidecar: Path) -> list[tuple[str, str]]:
     given = about.get("feature_order", about.get("features"))
     if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
         raise HarnessError(f"{sidecar}: feature_order (or features): expected a list of names, got {given!r}")
@@ -142,7 +136,7 @@ def _names(about: Mapping[str, Any], sidecar: Path) -> list[tuple[str, str]]:
         bare = re.sub(r"^(float_|VMAF_feature_)", "", name) if is_float else name
         found = _NAME.fullmatch(bare)
         atom = found["atom"] if found is not None else ""
-        if not _KNOWN.fullmatch(atom):
+        if not _KNOWN_ATOMS.fullmatch(atom):
             raise HarnessError(f"{sidecar}: feature_order: libvmaf extracts no {name!r} for models")
         atoms.append(("VMAF_feature" if is_float else "VMAF_integer_feature", atom))
     return atoms
@@ -165,7 +159,7 @@ def _standardisation(
     return None, None, None
 
 
-def _why_in_graph(mean: Sequence[float], sd: Sequence[float], about: Mapping[str, Any], graph: Any) -> str | None:
+def _standardised_by(mean: Sequence[float], sd: Sequence[float], about: Mapping[str, Any], graph: Any) -> str | None:
     """What says that the graph standardises by these numbers itself; None where nothing does.
 
     Published models have `input_mean` either way. The numbers are looked for among the graph's constants, and only
@@ -199,13 +193,13 @@ def _constants(graph: Any, n: int) -> Iterator[Any]:
             yield message.floats
 
 
-def _graph(path: Path, content: bytes) -> tuple[Any, list[bytes]]:
+def _load_graph(path: Path, content: bytes) -> tuple[Any, list[bytes]]:
     """The model with all its weights in memory, and those that came from other files."""
     try:
         import onnx
         from onnx.external_data_helper import load_external_data_for_model
     except ImportError as error:
-        raise _missing(path, error) from error
+        raise _missing_library(path, error) from error
     try:
         graph = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's DecodeError, or whatever a damaged file leads it to
@@ -224,11 +218,11 @@ def _graph(path: Path, content: bytes) -> tuple[Any, list[bytes]]:
     return graph, [tensor.raw_data for tensor in elsewhere]
 
 
-def _session(path: Path, graph: Any) -> Any:
+def _start_session(path: Path, graph: Any) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise _missing(path, error) from error
+        raise _missing_library(path, error) from error
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # it logs to stderr on its own what it raises, too
@@ -239,7 +233,7 @@ def _session(path: Path, graph: Any) -> Any:
         raise HarnessError(f"{path}: ONNX Runtime cannot load it: {_first_line(error)}") from error
 
 
-def _missing(path: Path, error: ImportError) -> HarnessError:
+def _missing_library(path: Path, error: ImportError) -> HarnessError:
     return HarnessError(f"{path}: .onnx models need ONNX Runtime: pip install 'vmaf-workspace[onnx]' ({error})")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, which reading parameters need not wait f
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-MOST_KNOTS = 10  # libvmaf reads no more
+MAX_KNOTS = 10  # libvmaf reads no more
 _FIELDS = ("p0", "p1", "p2", "knots", "out_lte_in", "out_gte_in", "enabled")
 
 
@@ -98,8 +98,8 @@ def _flag(value: object, name: str) -> bool:
 def _knots(value: object) -> tuple[tuple[float, float], ...] | None:
     if value is None:
         return None
-    if not isinstance(value, (list, tuple)) or not 2 <= len(value) <= MOST_KNOTS:
-        raise ValueError(f"knots: expected 2 to {MOST_KNOTS} pairs [x, y]")
+    if not isinstance(value, (list, tuple)) or not 2 <= len(value) <= MAX_KNOTS:
+        raise ValueError(f"knots: expected 2 to {MAX_KNOTS} pairs [x, y]")
     knots = []
     for knot in value:
         if not isinstance(knot, (list, tuple)) or len(knot) != 2:

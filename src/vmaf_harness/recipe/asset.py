@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmaf_harness.engine.container import container
+from vmaf_harness.engine.container import detect_container
 from vmaf_harness.errors import HarnessError
 
 NOTYUV = "notyuv"  # anything ffmpeg decodes; size and format come from the file
@@ -98,7 +98,7 @@ def frame_count(video: Video) -> int:
     if video.width_px is None or video.height_px is None:
         raise HarnessError(f"{video.path}: raw video ({video.yuv_fmt}) needs its width and height in the recipe")
     size = _file_bytes(video.path)
-    if (known := container(video.path)) is not None:
+    if (known := detect_container(video.path)) is not None:
         raise HarnessError(f"{video.path} is {known}, no raw video; give it yuv_fmt 'notyuv'")
     one = frame_bytes(video.yuv_fmt, video.width_px, video.height_px)
     count, rest = divmod(size, one)

@@ -15,8 +15,8 @@ from typing import Any
 from vmaf_harness.errors import RecipeError
 from vmaf_harness.recipe import fields, precedence
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
-from vmaf_harness.recipe.positions import Place, place_text
-from vmaf_harness.recipe.precedence import OTHER, Fields, Remarks
+from vmaf_harness.recipe.positions import Place, format_place
+from vmaf_harness.recipe.precedence import UPSTREAM, Fields, Placed, Remarks
 from vmaf_harness.recipe.source import Literals, read_literals
 
 
@@ -84,8 +84,8 @@ def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
     """
-    with _uncollected():
-        return _Reader(read_literals(_searched(path, search)), search).recipe()
+    with _without_garbage_collector():
+        return _Reader(read_literals(_find_recipe(path, search)), search).recipe()
 
 
 def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
@@ -93,8 +93,8 @@ def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
 
     Raises RecipeError, with the line and the place, for whatever is not understood.
     """
-    with _uncollected():
-        return _Reader(read_literals(_searched(path, search)), search).references()
+    with _without_garbage_collector():
+        return _Reader(read_literals(_find_recipe(path, search)), search).references()
 
 
 def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
@@ -107,14 +107,14 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
     return {name: value for name, value in literals.values.items() if name in names}
 
 
-def _searched(path: Path, search: Sequence[Path]) -> Path:
+def _find_recipe(path: Path, search: Sequence[Path]) -> Path:
     if path.name != str(path) or path.exists():
         return path
     return next((found for directory in search if (found := directory / path).exists()), path)
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_garbage_collector() -> Iterator[None]:
     """A recipe of 10 000 videos is a million syntax nodes without a cycle among them.
 
     Walking them in vain would take the garbage collector longer than the parser takes to make them.
@@ -139,28 +139,26 @@ class _Reader:
         self._found: dict[str, Path | str] = {}  # path as written -> where it is, or what is wrong with it
 
     def recipe(self) -> Recipe:
-        dataset = self._dataset("dataset_name", *fields.NEEDED)
+        dataset = self._dataset("dataset_name", *fields.REQUIRED_FIELDS)
         references = self._references()
-        distorted = self._videos("dis_videos", fields.DISTORTED)
+        distorted = self._videos("dis_videos", fields.DISTORTED_FIELDS)
         label_kind = self._label_kind(distorted)
-        of_references: list[tuple[Place, Fields]] = [(("ref_videos", i), video) for i, video in references.values()]
-        of_distorted: list[tuple[Place, Fields]] = [(("dis_videos", i), video) for i, video in enumerate(distorted)]
-        precedence.remark_overruled(self._remarks, dataset, [*of_references, *of_distorted])
-        precedence.remark_formats(self._remarks, dataset, of_references)
+        precedence.remark_overruled(self._remarks, dataset, [*references.values(), *distorted])
+        precedence.remark_formats(self._remarks, dataset, [*references.values()])
         precedence.remark_in_references(self._remarks, dataset, references, distorted)
 
         assets: list[Asset] = []
         missing: list[AssetProblem] = []
-        indices: dict[int, int] = {}
-        for index, video in enumerate(distorted):
-            first = indices.setdefault(video["asset_id"], index)
-            if first != index:
-                problem = f"{video['asset_id']} is that of dis_videos[{first}], too; give each its own"
-                raise self._error(("dis_videos", index, "asset_id"), problem)
+        places: dict[int, Place] = {}
+        for place, video in distorted:
+            first = places.setdefault(video["asset_id"], place)
+            if first != place:
+                problem = f"{video['asset_id']} is that of {format_place(first)}, too; give each its own"
+                raise self._error((*place, "asset_id"), problem)
             if video["content_id"] not in references:
                 problem = f"no ref_video has content_id {video['content_id']}; add it to ref_videos"
-                raise self._error(("dis_videos", index, "content_id"), problem)
-            pair = self._pair(dataset, *references[video["content_id"]], index, video, label_kind)
+                raise self._error((*place, "content_id"), problem)
+            pair = self._pair(dataset, references[video["content_id"]], (place, video), label_kind)
             if isinstance(pair, Asset):
                 assets.append(pair)
             else:
@@ -181,30 +179,27 @@ class _Reader:
         found: list[Reference] = []
         missing: list[str] = []
         references = self._references()
-        given: list[tuple[Place, Fields]] = [(("ref_videos", index), video) for index, video in references.values()]
-        precedence.remark_overruled(self._remarks, dataset, given)
-        precedence.remark_formats(self._remarks, dataset, given)
-        for content_id, (index, reference) in references.items():
-            place: Place = ("ref_videos", index)
+        precedence.remark_overruled(self._remarks, dataset, [*references.values()])
+        precedence.remark_formats(self._remarks, dataset, [*references.values()])
+        for content_id, placed in references.items():
+            place, reference = placed
             own, shared = {**dataset, **reference}, {**reference, **dataset}
             if "yuv_fmt" not in own:
                 raise self._error(place, "lacks yuv_fmt, and so does the dataset")
             own["yuv_fmt"] = shared["yuv_fmt"]
             video = self._video(place, own, shared, (reference, dataset), "ref_")
-            path = self._find(reference["path"])
+            path = self._find(placed)
             if isinstance(path, str):
-                missing.append(f"{place_text(place)}.path: {path}")
+                missing.append(path)
                 continue
-            quality_width_px, quality_height_px = self._given_quality_size(
-                dataset, (place, reference), (place, reference), shared
-            )
+            quality_size_px = self._given_quality_size(dataset, placed, placed, shared) or (None, None)
             found.append(
                 Reference(
                     content_id=content_id,
                     content_name=own.get("content_name"),
                     video=Video(path=path, **video),
-                    quality_width_px=quality_width_px,
-                    quality_height_px=quality_height_px,
+                    quality_width_px=quality_size_px[0],
+                    quality_height_px=quality_size_px[1],
                     resampling_type=own.get("resampling_type"),
                     workfile_yuv_type=shared.get("workfile_yuv_type"),
                 )
@@ -220,38 +215,40 @@ class _Reader:
     def _dataset(self, *needed: str) -> Fields:
         """What holds for all videos."""
         values = self._literals.values
-        known = frozenset({*fields.DATASET, *fields.NEEDED})
+        known = frozenset({*fields.DATASET_FIELDS, *fields.REQUIRED_FIELDS})
         for name in _unknown_names(self._literals, known):
             self._check_unknown((name,), name, known, values)
         for name in needed:
             if name not in values:
                 raise RecipeError(self._literals.path, f"lacks {name}; is this a dataset recipe?")
-        return self._checked((), {name: values[name] for name in values if name in fields.DATASET}, fields.DATASET)
+        checks = fields.DATASET_FIELDS
+        return self._checked((), {name: values[name] for name in values if name in checks}, checks)
 
-    def _references(self) -> dict[int, tuple[int, Fields]]:
-        """Index and fields of each reference by content_id."""
-        references: dict[int, tuple[int, Fields]] = {}
-        for index, video in enumerate(self._videos("ref_videos", fields.REFERENCE)):
-            first, _ = references.setdefault(video["content_id"], (index, video))
-            if first != index:
-                problem = f"{video['content_id']} is that of ref_videos[{first}], too; a content has one reference"
-                raise self._error(("ref_videos", index, "content_id"), problem)
+    def _references(self) -> dict[int, Placed]:
+        """The references by content_id."""
+        references: dict[int, Placed] = {}
+        for place, video in self._videos("ref_videos", fields.REFERENCE_FIELDS):
+            first, _ = references.setdefault(video["content_id"], (place, video))
+            if first != place:
+                problem = f"{video['content_id']} is that of {format_place(first)}, too; a content has one reference"
+                raise self._error((*place, "content_id"), problem)
         return references
 
-    def _videos(self, name: str, checks: Mapping[str, fields.Check]) -> list[Fields]:
+    def _videos(self, name: str, checks: Mapping[str, fields.Check]) -> list[Placed]:
         videos = self._literals.values[name]
         if not isinstance(videos, (list, tuple)):
             raise self._error((name,), f"expected a list of dictionaries, got {reprlib.repr(videos)}")
         if not videos:
             raise self._error((name,), "is empty; a recipe needs at least one video here")
-        checked = []
+        checked: list[Placed] = []
         for index, video in enumerate(videos):
+            place: Place = (name, index)
             if not isinstance(video, dict):
-                raise self._error((name, index), f"expected a dictionary, got {reprlib.repr(video)}")
-            for needed in fields.NEEDED[name]:
+                raise self._error(place, f"expected a dictionary, got {reprlib.repr(video)}")
+            for needed in fields.REQUIRED_FIELDS[name]:
                 if needed not in video:
-                    raise self._error((name, index), f"lacks {needed}")
-            checked.append(self._checked((name, index), video, checks))
+                    raise self._error(place, f"lacks {needed}")
+            checked.append((place, self._checked(place, video, checks)))
         return checked
 
     def _checked(self, place: Place, given: Fields, checks: Mapping[str, fields.Check]) -> Fields:
@@ -271,42 +268,35 @@ class _Reader:
         self, place: Place, name: str, known: Mapping[str, fields.Check] | frozenset[str], given: Mapping[Any, object]
     ) -> None:
         """A field of somebody's own is let by, with a word; one that looks like a field of ours misspelled is not."""
-        if (meant := fields.meant(name, known, given)) is not None:
+        if (meant := fields.closest_field(name, known, given)) is not None:
             raise self._error(place, f"is not a supported field; is {meant} meant?")
-        self._remarks.add((name, "own"), place, f"is no field of a recipe: it is ignored here, as in {OTHER}")
+        self._remarks.add((name, "own"), place, f"is no field of a recipe: it is ignored here, as in {UPSTREAM}")
 
-    def _label_kind(self, distorted: Sequence[Fields]) -> str | None:
+    def _label_kind(self, distorted: Sequence[Placed]) -> str | None:
         """The one kind of label that the videos carry; some may carry none."""
-        kind, first = None, 0
-        for index, video in enumerate(distorted):
-            labels = [label for label in fields.LABELS if label in video]
+        kind: str | None = None
+        for place, video in distorted:
+            labels = [label for label in fields.LABEL_FIELDS if label in video]
             if not labels:
                 continue
             label, *others = labels
             if kind is None:
-                kind, first = label, index
+                kind, first = label, format_place(place)
             elif label != kind:
-                problem = f"dis_videos[{first}] is labelled with {kind}; all videos need the same kind of label"
-                raise self._error(("dis_videos", index, label), problem)
+                problem = f"{first} is labelled with {kind}; all videos need the same kind of label"
+                raise self._error((*place, label), problem)
             for other in others:
-                text = f"is not used beside {label}, as in {OTHER}; remove one of them"
-                self._remarks.add((other, "label"), ("dis_videos", index, other), text)
+                text = f"is not used beside {label}, as in {UPSTREAM}; remove one of them"
+                self._remarks.add((other, "label"), (*place, other), text)
         return kind
 
     def _pair(
-        self,
-        dataset: Fields,
-        reference_index: int,
-        reference: Fields,
-        index: int,
-        video: Fields,
-        label_kind: str | None,
+        self, dataset: Fields, by_reference: Placed, by_distorted: Placed, label_kind: str | None
     ) -> Asset | AssetProblem:
-        place: Place = ("dis_videos", index)
-        reference_place: Place = ("ref_videos", reference_index)
+        (reference_place, reference), (place, video) = by_reference, by_distorted
         if "yuv_fmt" not in reference and "yuv_fmt" not in dataset:
             raise self._error(reference_place, "lacks yuv_fmt, and so does the dataset")
-        pair = precedence.of_pair(dataset, reference, video)
+        pair = precedence.pair_fields(dataset, reference, video)
         # Sizes: a video's own, else the dataset's, else those of the other one; so, too, a distorted video's format.
         own = {**reference, **dataset, **video}
         of_distorted = self._video(place, own, pair, (video, dataset), "dis_")
@@ -314,29 +304,28 @@ class _Reader:
         own["yuv_fmt"] = dataset.get("yuv_fmt", own["yuv_fmt"])
         of_reference = self._video(reference_place, own, pair, (reference, dataset), "ref_")
         of_reference["fps"] = dataset.get("fps", reference.get("fps", of_reference["fps"]))
-        by_reference, by_distorted = (reference_place, reference), (place, video)
         precedence.remark_ranges(self._remarks, dataset, by_reference, by_distorted, pair)
-        quality_width_px, quality_height_px = self._quality_size(
-            dataset, by_reference, by_distorted, pair, of_reference, of_distorted
-        )
+        quality_size_px = self._given_quality_size(dataset, by_reference, by_distorted, pair)
+        if quality_size_px is None:
+            quality_size_px = self._common_size(place, of_reference, of_distorted)
         for_reference, for_distorted = (
             given or DEFAULT_RESAMPLING_TYPE for given in precedence.resampling_types(dataset, reference, video)
         )
         if for_reference != for_distorted:
             of_reference["resampling_type"] = for_reference
             text = f"{for_reference!r} for the reference, {for_distorted!r} for the distorted video: "
-            text += f"each is scaled its own way, as in {OTHER}"
+            text += f"each is scaled its own way, as in {UPSTREAM}"
             self._remarks.add("resampling_type", (*place, "resampling_type"), text)
         pairing = video.get("pairing", dataset.get("pairing"))
         if pairing == "time":
             at: Place = (*place, "pairing") if "pairing" in video else ("pairing",)
-            self._remarks.add("pairing", at, f"frames are paired by their times here; {OTHER} pairs them by number")
-        reference_path, distorted_path = self._find(reference["path"]), self._find(video["path"])
-        if isinstance(reference_path, str):
-            problem = f"{place_text(reference_place)}.path: {reference_path}"
-            return AssetProblem(asset_id=video["asset_id"], message=problem)
-        if isinstance(distorted_path, str):
-            return AssetProblem(asset_id=video["asset_id"], message=f"{place_text(place)}.path: {distorted_path}")
+            self._remarks.add("pairing", at, f"frames are paired by their times here; {UPSTREAM} pairs them by number")
+        reference_path, distorted_path = self._find(by_reference), self._find(by_distorted)
+        for path in (reference_path, distorted_path):
+            if isinstance(path, str):
+                return AssetProblem(asset_id=video["asset_id"], message=path)
+        assert isinstance(reference_path, Path)
+        assert isinstance(distorted_path, Path)
         return Asset(
             dataset=dataset["dataset_name"],
             content_id=video["content_id"],
@@ -344,8 +333,8 @@ class _Reader:
             asset_id=video["asset_id"],
             reference=Video(path=reference_path, **of_reference),
             distorted=Video(path=distorted_path, **of_distorted),
-            quality_width_px=quality_width_px,
-            quality_height_px=quality_height_px,
+            quality_width_px=quality_size_px[0],
+            quality_height_px=quality_size_px[1],
             resampling_type=for_distorted,
             workfile_yuv_type=pair.get("workfile_yuv_type"),
             groundtruth=None if label_kind in (None, "os") else video.get(label_kind),
@@ -382,47 +371,35 @@ class _Reader:
             "start_frame": start,
             "end_frame": end,
             "duration_s": duration_s,
-            "filters": precedence.filters(*with_filters),
+            "filters": precedence.video_filters(*with_filters),
         }
 
     def _given_quality_size(
-        self, dataset: Fields, reference: tuple[Place, Fields], distorted: tuple[Place, Fields], pair: Fields
-    ) -> tuple[int, int] | tuple[None, None]:
+        self, dataset: Fields, reference: Placed, distorted: Placed, pair: Fields
+    ) -> tuple[int, int] | None:
         if "quality_width" in pair and "quality_height" in pair:
             return pair["quality_width"], pair["quality_height"]
         for one in ("quality_width", "quality_height"):
             if one in pair:
                 precedence.remark_lone_size(self._remarks, dataset, reference, distorted, one)
-        return None, None
+        return None
 
-    def _quality_size(
-        self,
-        dataset: Fields,
-        reference: tuple[Place, Fields],
-        distorted: tuple[Place, Fields],
-        pair: Fields,
-        of_reference: Fields,
-        of_distorted: Fields,
-    ) -> tuple[int, int]:
-        width_px, height_px = self._given_quality_size(dataset, reference, distorted, pair)
-        if width_px is not None and height_px is not None:
-            return width_px, height_px
-        sizes = {
-            (video["width_px"], video["height_px"])
-            for video in (of_reference, of_distorted)
-            if video["width_px"] is not None
-        }
+    def _common_size(self, place: Place, *videos: Fields) -> tuple[int, int]:
+        """The quality size of a pair that is given none."""
+        sizes = {(video["width_px"], video["height_px"]) for video in videos if video["width_px"] is not None}
         if len(sizes) != 1:
             why = "the sizes of both videos come from their files" if not sizes else "its size is not its reference's"
-            raise self._error(distorted[0], f"lacks quality_width and quality_height: {why}; give both")
+            raise self._error(place, f"lacks quality_width and quality_height: {why}; give both")
         return sizes.pop()
 
-    def _find(self, written: str) -> Path | str:
-        """Where the file is, or what is wrong with its path."""
-        found = self._found.get(written)
-        if found is None:
-            found = self._found[written] = self._look_for(written)
-        return found
+    def _find(self, placed: Placed) -> Path | str:
+        """Where the file is, or what is wrong with its path, and where that is written."""
+        place, video = placed
+        written = video["path"]
+        if written not in self._found:
+            self._found[written] = self._look_for(written)
+        found = self._found[written]
+        return found if isinstance(found, Path) else f"{format_place(place)}.path: {found}"
 
     def _look_for(self, written: str) -> Path | str:
         reasons = []
@@ -442,7 +419,7 @@ class _Reader:
 def _check_names(literals: Literals, known: frozenset[str]) -> None:
     """A name that is no field is fine where it helps to build one; otherwise it is a field that we do not know."""
     for name in _unknown_names(literals, known):
-        raise literals.error((name,), fields.unknown_field(name, known))
+        raise literals.error((name,), fields.unknown_field_problem(name, known))
 
 
 def _unknown_names(literals: Literals, known: frozenset[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from vmaf_harness.recipe.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
 from vmaf_harness.recipe.plain_data import is_number
 
-LABELS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
+LABEL_FIELDS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
 
 
 class WrongValueError(Exception):
@@ -22,52 +22,30 @@ class WrongValueError(Exception):
 Check = Callable[[object], Any]
 
 
-def _integer(value: object) -> int:
-    if type(value) is not int or value.bit_length() > 63:  # the names of directories have an end
-        raise WrongValueError("expected an integer")
-    return value
+def _check(expected: str, fits: Callable[[Any], bool], made: Callable[[Any], Any] = lambda value: value) -> Check:
+    def check(value: object) -> Any:
+        if not fits(value):
+            raise WrongValueError(f"expected {expected}")
+        return made(value)
+
+    return check
 
 
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 31:
-        raise WrongValueError("expected an integer from 0")
-    return value
+def _or_none(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
 
 
-def _pixels(value: object) -> int:
-    if type(value) is not int or not 1 <= value < 1 << 31:
-        raise WrongValueError("expected a positive integer")
-    return value
-
-
-def _number(value: object) -> float:
-    if not is_number(value):
-        raise WrongValueError("expected a number")
-    return float(value)
-
-
-def _positive(value: object) -> float:
-    try:
-        number = _number(value)
-    except WrongValueError:
-        number = 0.0
-    if number <= 0:
-        raise WrongValueError("expected a positive number")
-    return number
-
-
-def _number_or_none(value: object) -> float | None:
-    return None if value is None else _number(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise WrongValueError("expected text")
-    return value
+_integer = _check("an integer", lambda v: type(v) is int and v.bit_length() <= 63)  # names of directories have an end
+_count = _check("an integer from 0", lambda v: type(v) is int and 0 <= v < 1 << 31)
+_pixels = _check("a positive integer", lambda v: type(v) is int and 1 <= v < 1 << 31)
+_number = _check("a number", is_number, float)
+_positive = _check("a positive number", lambda v: is_number(v) and v > 0, float)
+_deviation = _or_none(_check("a number from 0", lambda v: is_number(v) and v >= 0, float))
+_text = _check("text", lambda v: isinstance(v, str) and v != "" and "\0" not in v)
 
 
 def _directory_name(value: object) -> str:
-    name = _text(value)  # becomes a directory of the result store, so it must not lead out of it
+    name: str = _text(value)  # becomes a directory of the result store, so it must not lead out of it
     if name.startswith(".") or "/" in name or "\\" in name or not _is_encoded(name) or len(os.fsencode(name)) > 200:
         raise WrongValueError("expected a name without slashes, without a leading dot, of at most 200 bytes")
     return name
@@ -82,29 +60,17 @@ def _is_encoded(name: str) -> bool:
 
 
 def _one_of(known: Sequence[str]) -> Check:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or value not in known:
-            raise WrongValueError(f"expected one of {', '.join(known)}")
-        return value
-
-    return check
+    return _check(f"one of {', '.join(known)}", lambda v: isinstance(v, str) and v in known)
 
 
 _QUOTED = re.compile(r"\\.|'[^']*'", re.DOTALL)
 
 
 def _filter_arguments(value: object) -> str:
-    arguments = _text(value)  # becomes part of a filter graph, so it must not begin another filter
+    arguments: str = _text(value)  # becomes part of a filter graph, so it must not begin another filter
     if any(mark in _QUOTED.sub("", arguments) for mark in ",;[]'\\"):
         raise WrongValueError("expected the arguments of one ffmpeg filter, with , ; [ ] quoted or escaped")
     return arguments
-
-
-def _deviation(value: object) -> float | None:
-    number = _number_or_none(value)
-    if number is not None and number < 0:
-        raise WrongValueError("expected a number from 0")
-    return number
 
 
 def _no_indices(value: object) -> tuple[()]:
@@ -136,7 +102,7 @@ def _score(value: object) -> float:
     if value is None or value != value:
         return math.nan
     try:
-        return _number(value)
+        return float(_number(value))
     except WrongValueError:
         wrong = reprlib.repr(value)
         raise WrongValueError(f"expected numbers (None or NaN where one is missing), not {wrong},") from None
@@ -157,14 +123,14 @@ _SHARED: Mapping[str, Check] = {
     **{f"{name}_cmd": _filter_arguments for name in FILTERS},
 }
 _PAIRING = {"pairing": _one_of(PAIRINGS)}
-DATASET: Mapping[str, Check] = {
+DATASET_FIELDS: Mapping[str, Check] = {
     **_SHARED,
     **_PAIRING,
     "dataset_name": _directory_name,
     "ref_score": _number,
     "label_source": _text,
 }
-REFERENCE: Mapping[str, Check] = {
+REFERENCE_FIELDS: Mapping[str, Check] = {
     **_SHARED,
     "content_id": _integer,
     "content_name": _text,
@@ -172,16 +138,16 @@ REFERENCE: Mapping[str, Check] = {
     "ref_start_frame": _count,
     "ref_end_frame": _count,
 }
-DISTORTED: Mapping[str, Check] = {
+DISTORTED_FIELDS: Mapping[str, Check] = {
     **_SHARED,
     **_PAIRING,
     "content_id": _integer,
     "asset_id": _integer,
     "content_name": _text,
     "path": _text,
-    "dmos": _number_or_none,
-    "mos": _number_or_none,
-    "groundtruth": _number_or_none,
+    "dmos": _or_none(_number),
+    "mos": _or_none(_number),
+    "groundtruth": _or_none(_number),
     "os": _scores,
     "groundtruth_std": _deviation,
     "rebuf_indices": _no_indices,
@@ -193,19 +159,19 @@ DISTORTED: Mapping[str, Check] = {
     "enc_height": _pixels,
     "enc_bitdepth": _pixels,
 }
-NEEDED: Mapping[str, tuple[str, ...]] = {
+REQUIRED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "ref_videos": ("content_id", "path"),
     "dis_videos": ("content_id", "asset_id", "path"),
 }
 
 
-def unknown_field(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
+def unknown_field_problem(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
     """What to say of a field that is not supported."""
-    close = meant(name, known)
+    close = closest_field(name, known)
     return "is not a supported field; " + (f"is {close} meant?" if close else "remove it, or check its spelling")
 
 
-def meant(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:
+def closest_field(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:
     """The known field that *name* looks like; one that is *given* beside it is not what was meant."""
     from difflib import get_close_matches
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.subjective import DEFAULT_MODEL
 
-_NAMES = {"dmos": "DMOS", "mos": "MOS", "groundtruth": "groundtruth"}
+_KIND_NAMES = {"dmos": "DMOS", "mos": "MOS", "groundtruth": "groundtruth"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Labels:
         if self.source is not None:
             return f"scores of the model {self.source} (no opinions)"
         if self.kind != "os":
-            return _NAMES[self.kind]
+            return _KIND_NAMES[self.kind]
         if self.subjective_model in ("MOS", "DMOS"):
             return f"{self.subjective_model} of raw scores"
         return f"raw scores by {self.subjective_model}"
@@ -46,16 +46,16 @@ class Labels:
 
 
 def labels_of(recipe: Recipe, subjective_model: str | None) -> Labels:
-    """The labels that `subjective.labelled` gives the assets of *recipe*."""
+    """The labels that `subjective.label_assets` gives the assets of *recipe*."""
     model = (subjective_model or DEFAULT_MODEL) if recipe.label_kind == "os" else None
     source = recipe.label_source if recipe.label_kind not in (None, "os") else None
     return Labels(kind=recipe.label_kind, source=source, subjective_model=model)
 
 
-def labels_in(about: Mapping[str, object]) -> Labels | None:
+def labels_from_dict(about: Mapping[str, object]) -> Labels | None:
     """The same from what `as_dict` left in a file; None where it says nothing."""
     kind, *rest = (about.get(name) for name in ("label", "label_source", "subjective_model"))
-    if kind not in (*_NAMES, "os"):
+    if kind not in (*_KIND_NAMES, "os"):
         return None
     source, model = (each if isinstance(each, str) else None for each in rest)
     return Labels(kind=str(kind), source=source, subjective_model=model)

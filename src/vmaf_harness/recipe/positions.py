@@ -7,67 +7,48 @@ import ast
 Place = tuple[str | int, ...]  # ("dis_videos", 3, "crf")
 
 
-def place_text(place: Place) -> str:
+def format_place(place: Place) -> str:
     """``dis_videos[3].crf`` of its parts."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
-def place_of(statement: ast.stmt, target: ast.AST) -> str | None:
-    """Where in an assignment a node stands, such as ``dis_videos[3].path``; looked up only for an error."""
-    match statement:
-        case ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as node):
-            pass
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node):
-            pass
-        case _:
-            return None
-    place: list[str | int] = [name]
-    while True:
-        children: list[tuple[str | int, ast.expr]] = []
-        if isinstance(node, ast.Dict):
-            children = [
-                (str(key.value), item)
-                for key, item in zip(node.keys, node.values, strict=True)
-                if isinstance(key, ast.Constant)
-            ]
-        elif isinstance(node, (ast.List, ast.Tuple)):
-            children = list(enumerate(node.elts))
-        for part, child in children:
-            if any(inner is target for inner in ast.walk(child)):
-                place.append(part)
-                node = child
-                break
-        else:
-            return place_text(tuple(place))
-
-
-def line_of(tree: ast.Module, place: Place) -> int | None:
-    """The line of a value: as deep as the file spells it out, else of its assignment."""
-    found: ast.expr | None = None
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=node) if name == place[0]:
-                found = node
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node) if name == place[0]:
-                found = node
-            case _:
-                pass
-    if found is None:
+def place_of_node(statement: ast.stmt, target: ast.AST) -> str | None:
+    """Where in an assignment a node stands, such as ``dis_videos[3].path``."""
+    if (bound := _bound(statement)) is None:
         return None
-    line = found.lineno
+    name, node = bound
+    place: list[str | int] = [name]
+    while inner := [(part, child) for part, child in _items(node) if any(each is target for each in ast.walk(child))]:
+        part, node = inner[0]
+        place.append(part)
+    return format_place(tuple(place))
+
+
+def line_of_place(tree: ast.Module, place: Place) -> int | None:
+    """The line of a value: as deep as the file spells it out, else of its assignment."""
+    bound = [found for statement in tree.body if (found := _bound(statement)) is not None and found[0] == place[0]]
+    if not bound:
+        return None
+    node = bound[-1][1]
     for part in place[1:]:
-        if isinstance(found, (ast.List, ast.Tuple)) and isinstance(part, int) and part < len(found.elts):
-            found = found.elts[part]
-        elif isinstance(found, ast.Dict):
-            spelled = {
-                key.value: item
-                for key, item in zip(found.keys, found.values, strict=True)
-                if isinstance(key, ast.Constant)
-            }
-            if part not in spelled:
-                break
-            found = spelled[part]
-        else:
-            break
-        line = found.lineno
-    return line
+        node = dict(_items(node)).get(part, node)
+    return node.lineno
+
+
+def _bound(statement: ast.stmt) -> tuple[str, ast.expr] | None:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=node):
+            return name, node
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node):
+            return name, node
+    return None
+
+
+def _items(node: ast.expr) -> list[tuple[str | int, ast.expr]]:
+    """What a list or a dictionary holds, by position or key."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return list(enumerate(node.elts))
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return [(str(key.value), item) for key, item in pairs if isinstance(key, ast.Constant)]
+    return []

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from vmaf_harness.errors import RecipeError
-from vmaf_harness.recipe.positions import Place, line_of, place_of, place_text
+from vmaf_harness.recipe.positions import Place, format_place, line_of_place, place_of_node
 from vmaf_workspace.errors import WorkspaceError
 
 _T = TypeVar("_T")
-_MOST = 1_000_000  # characters or items
-_MOST_BITS = 10_000  # 3 010 decimal digits; Python writes 4 300
-_ENDLESS = re.compile(rb"0[xXoObB][0-9a-fA-F_]{2000}")
+_MAX_ITEMS = 1_000_000  # characters or items
+_MAX_BITS = 10_000  # 3 010 decimal digits; Python writes 4 300
+_LONG_NUMBER = re.compile(rb"0[xXoObB][0-9a-fA-F_]{2000}")
 ALLOWED = "literals, names bound above, +, string formatting, os.path.join and VmafConfig.*_path"
 
 
@@ -37,7 +37,7 @@ class Literals:
 
     def error(self, place: Place, problem: str) -> RecipeError:
         """An error at this place, with the line where that value is written."""
-        return RecipeError(self.path, problem, line=line_of(self.tree, place), place=place_text(place))
+        return RecipeError(self.path, problem, line=line_of_place(self.tree, place), place=format_place(place))
 
 
 def read_literals(path: Path) -> Literals:
@@ -63,7 +63,7 @@ def read_literals(path: Path) -> Literals:
         try:
             reader.read(statement)
         except _RefusedError as refused:
-            place = place_of(statement, refused.node)
+            place = place_of_node(statement, refused.node)
             raise RecipeError(path, refused.problem, line=refused.node.lineno, place=place) from refused.__cause__
         except RecursionError as error:
             raise RecipeError(path, "nested too deeply", line=statement.lineno) from error
@@ -75,10 +75,10 @@ def _check_spellable(path: Path, source: bytes, tree: ast.Module) -> None:
 
     Decimal ones of more than 4300 digits are no Python; hexadecimal, octal and binary ones have no limit.
     """
-    if not _ENDLESS.search(source):  # to walk every tree would cost as much as reading it
+    if not _LONG_NUMBER.search(source):  # to walk every tree would cost as much as reading it
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > _MOST_BITS:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > _MAX_BITS:
             raise RecipeError(path, "a number of thousands of digits", line=node.lineno)
 
 
@@ -100,33 +100,20 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[object, object], object]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
-_OF_PATHS: tuple[Callable[..., object], ...] = (
-    os.path.join,
-    os.path.dirname,
-    os.path.basename,
-    os.path.abspath,
-    os.path.realpath,
-    os.path.normpath,
-)
 _FUNCTIONS: dict[str, Callable[..., object]] = {
-    **{f"os.path.{function.__name__}": function for function in _OF_PATHS},
+    **{f"os.path.{name}": getattr(os.path, name)
+       for name in ("join", "dirname", "basename", "abspath", "realpath", "normpath")},
     "float": float,  # float('nan') among raw scores
     "int": int,
     "str": str,
-}
+}  # fmt: skip
 _CONSTANTS = {"math.nan": float("nan"), "math.inf": float("inf"), "numpy.nan": float("nan"), "numpy.inf": float("inf")}
 _CONFIG_CLASSES = frozenset({"VmafConfig", "VmafPrivateConfig"})
 _CONFIG_METHODS = frozenset(
-    {
-        "workspace_path",
-        "workdir_path",
-        "encode_path",
-        "encode_store_path",
-        "file_result_store_path",
-        "root_path",
-        "resource_path",
-        "test_resource_path",
-    }
+    (
+        *("workspace_path", "workdir_path", "encode_path", "encode_store_path", "file_result_store_path"),
+        *("root_path", "resource_path", "test_resource_path"),
+    )
 )
 # Widths of four digits and more are refused: '%999999999d' is a string of a gigabyte.
 _PERCENT = re.compile(r"%(?:%|(?:\(\w+\))?[#0\- +]*\d{0,3}(?:\.\d{0,3})?[sdifgeEGxX])")
@@ -257,7 +244,7 @@ class _Reader:
                 items.extend(more)
             else:
                 items.append(self.value(item))
-        return _bounded(node, items)
+        return _check_size(node, items)
 
     def _unary(self, node: ast.UnaryOp) -> object:
         value = self.value(node.operand)
@@ -272,7 +259,7 @@ class _Reader:
         operate = _ARITHMETIC.get(type(op))
         left_type = type(left)
         if operate is operator.add and left_type is type(right) and left_type in (str, list, tuple):
-            return _bounded(node, operate(left, right))
+            return _check_size(node, operate(left, right))
         if operate is operator.mod and isinstance(left, str):
             inserted = right if isinstance(right, tuple) else right.values() if isinstance(right, dict) else (right,)
             if "%" in _PERCENT.sub("", left) or any(type(item) not in _PLAIN for item in inserted):
@@ -280,7 +267,7 @@ class _Reader:
         elif operate is None or left_type not in _NUMBERS or type(right) not in _NUMBERS:
             _refuse(node)
         try:
-            return _bounded(node, operate(left, right))
+            return _check_size(node, operate(left, right))
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise _RefusedError(node, f"cannot be evaluated: {error}") from error
 
@@ -290,10 +277,10 @@ class _Reader:
             if isinstance(part, ast.FormattedValue):
                 spec = self._joined(part.format_spec) if isinstance(part.format_spec, ast.JoinedStr) else ""
                 conversion = chr(part.conversion) if part.conversion > 0 else None
-                text += _formatted(part.value, self.value(part.value), spec, conversion)
+                text += _format_value(part.value, self.value(part.value), spec, conversion)
             else:
                 text += str(self.value(part))
-        return _bounded(node, text)
+        return _check_size(node, text)
 
     def _call(self, node: ast.Call) -> object:
         function = node.func
@@ -306,10 +293,8 @@ class _Reader:
         if owner.rpartition(".")[2] in _CONFIG_CLASSES and method in _CONFIG_METHODS:
             called = functools.partial(self._config_path, node, method)
         if called is None:
-            shown = ast.unparse(function)
-            raise _RefusedError(
-                node, f"calls {shown}(): a recipe is read as data, never executed; allowed are {ALLOWED}"
-            )
+            text = f"calls {ast.unparse(function)}(): a recipe is read as data, never executed; allowed are {ALLOWED}"
+            raise _RefusedError(node, text)
         if node.keywords:
             raise _RefusedError(node, f"{ast.unparse(function)}() takes no keywords here")
         arguments = [self.value(argument) for argument in node.args]
@@ -318,7 +303,7 @@ class _Reader:
         elif any(type(argument) not in _PLAIN for argument in arguments):
             _refuse(node)
         try:
-            return _bounded(node, called(*arguments))
+            return _check_size(node, called(*arguments))
         except (TypeError, ValueError, OverflowError, OSError) as error:
             raise _RefusedError(node, f"cannot be evaluated: {error}") from error
 
@@ -348,10 +333,10 @@ class _Reader:
                 if name == "":
                     name, automatic = str(automatic), automatic + 1
                 value = positional[int(name)] if name.isdecimal() else named[name]  # no '{0.__class__}': not a key
-                text += _formatted(node, value, spec or "", conversion)
+                text += _format_value(node, value, spec or "", conversion)
         except (LookupError, ValueError) as error:
             raise _RefusedError(node, f"format() lacks a value, or asks for more than a plain one: {error}") from error
-        return _bounded(node, text)
+        return _check_size(node, text)
 
     def _attribute(self, node: ast.Attribute | ast.Name) -> object:
         name = self._dotted(node)
@@ -381,12 +366,12 @@ def _refuse(node: ast.expr | ast.stmt, why: str = "") -> NoReturn:
     raise _RefusedError(node, f"{text}: {why or f'not data; allowed are {ALLOWED}'}")
 
 
-def _bounded(node: ast.expr | ast.stmt, value: _T) -> _T:
+def _check_size(node: ast.expr | ast.stmt, value: _T) -> _T:
     """Refuse what doubles line by line (``a = a + a``) before it fills the memory."""
     if isinstance(value, int):
         too_much = value.bit_length() > 64
     else:
-        too_much = isinstance(value, (str, list, tuple)) and len(value) > _MOST
+        too_much = isinstance(value, (str, list, tuple)) and len(value) > _MAX_ITEMS
     if too_much:
         raise _RefusedError(node, "grows beyond any recipe")
     return value
@@ -398,7 +383,7 @@ def _check_texts(node: ast.expr, arguments: Sequence[object]) -> None:
             _refuse(node, f"expected text, got {reprlib.repr(argument)}")
 
 
-def _formatted(node: ast.expr, value: object, spec: str, conversion: str | None) -> str:
+def _format_value(node: ast.expr, value: object, spec: str, conversion: str | None) -> str:
     if type(value) not in _PLAIN or not _FORMAT_SPEC.fullmatch(spec) or conversion not in (None, "s", "r"):
         raise _RefusedError(node, "only plain values with a plain width are formatted")
     try:

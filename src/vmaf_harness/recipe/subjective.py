@@ -24,26 +24,15 @@ from vmaf_harness.recipe.dataset import Recipe
 DEFAULT_MODEL = "MLE_CO_AP2"  # ITU-T P.910 Annex E: observers weighed by bias and inconsistency
 OWN_MODELS = ("MOS", "DMOS")
 SUREAL_MODELS = (
-    "MLE_CO_AP2",
-    "MLE_CO_AP",
-    "MLE_CO",
-    "MLE",
-    "DMOS_MLE",
-    "DMOS_MLE_CO",
-    "SR_MOS",  # ITU-R BT.500: observers rejected
-    "SR_DMOS",
-    "BR_MOS",
-    "BR_SR_MOS",  # ITU-T P.913 12.4: bias removed, then observers rejected
-    "ZS_MOS",
-    "ZS_SR_MOS",
-    "ZS_SR_DMOS",
-    "LS",
-    "LIVE_DMOS",
+    *("MLE_CO_AP2", "MLE_CO_AP", "MLE_CO", "MLE", "DMOS_MLE", "DMOS_MLE_CO"),
+    *("SR_MOS", "SR_DMOS"),  # ITU-R BT.500: observers rejected
+    *("BR_MOS", "BR_SR_MOS"),  # ITU-T P.913 12.4: bias removed, then observers rejected
+    *("ZS_MOS", "ZS_SR_MOS", "ZS_SR_DMOS", "LS", "LIVE_DMOS"),
 )
 MODELS = OWN_MODELS + SUREAL_MODELS
 
 
-def labelled(
+def label_assets(
     recipe: Recipe, model: str | None = None, *, warn: Callable[[str], None] = lambda _: None
 ) -> tuple[Asset, ...]:
     """The recipe's assets with `groundtruth` (and its standard error, where the model gives one) from their raw scores.
@@ -60,9 +49,7 @@ def labelled(
         if model is None:
             return recipe.assets
         if recipe.label_kind is None:
-            raise HarnessError(
-                f"{recipe.path}: {model} needs raw scores ('os'), and this recipe has no label; add them"
-            )
+            raise HarnessError(f"{recipe.path}: {model} needs raw scores ('os'), and there is no label; add them")
         warn(f"{recipe.path}: {model} is not used: this recipe has labels of its own ({recipe.label_kind})")
         return recipe.assets
     unlabelled = [asset for asset in recipe.assets if asset.raw_scores is None]
@@ -70,15 +57,15 @@ def labelled(
     if not scored:
         return recipe.assets
     for asset in scored:
-        if not _given(asset):
+        if not _all_scores(asset):
             raise HarnessError(f"{recipe.path}: asset {asset.asset_id} has no score at all; remove its 'os', or it")
     model = model or DEFAULT_MODEL
     if model == "MOS":
         labels = [mean_opinion_score(asset) for asset in scored]
     elif model == "DMOS":
-        labels = _differential(recipe, scored)
+        labels = _differential_scores(recipe, scored)
     else:
-        labels = _by_sureal(recipe, scored, model)
+        labels = _sureal_scores(recipe, scored, model)
     decimals = _decimals(scored, recipe.ref_score)
     by_id = {asset.asset_id: asset for asset in unlabelled}
     for asset, (score, standard_error) in zip(scored, labels, strict=True):
@@ -97,7 +84,7 @@ def _decimals(assets: Sequence[Asset], ref_score: float | None) -> int:
     Sums in another order give 2.4 and 2.3999999999999995, which are two ranks to SROCC: 0.8768 instead of 0.9115 on
     9 assets.
     """
-    largest = max(abs(score) for score in (ref_score or 0.0, *(s for asset in assets for s in _given(asset))))
+    largest = max(abs(score) for score in (ref_score or 0.0, *(s for asset in assets for s in _all_scores(asset))))
     return 11 - math.floor(math.log10(largest)) if largest else 12
 
 
@@ -106,16 +93,16 @@ def mean_opinion_score(asset: Asset) -> tuple[float, float | None]:
 
     Repeated scores of an observer count one by one; missing ones (NaN) do not count.
     """
-    scores = _given(asset)
+    scores = _all_scores(asset)
     error = statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None
     return statistics.fmean(scores), error
 
 
-def _given(asset: Asset) -> list[float]:
+def _all_scores(asset: Asset) -> list[float]:
     return [score for _, scores in asset.raw_scores or () for score in scores if not math.isnan(score)]
 
 
-def _differential(recipe: Recipe, assets: Sequence[Asset]) -> list[tuple[float, float | None]]:
+def _differential_scores(recipe: Recipe, assets: Sequence[Asset]) -> list[tuple[float, float | None]]:
     """DMOS = MOS − MOS of the hidden reference + `ref_score` (hidden reference removal, ITU-T P.913)."""
     ref_score = _ref_score(recipe, "DMOS")
     of_reference: dict[int, float] = {}
@@ -143,7 +130,7 @@ def _ref_score(recipe: Recipe, model: str) -> float:
     return recipe.ref_score
 
 
-def _by_sureal(recipe: Recipe, assets: Sequence[Asset], model: str) -> list[tuple[float, float | None]]:
+def _sureal_scores(recipe: Recipe, assets: Sequence[Asset], model: str) -> list[tuple[float, float | None]]:
     if importlib.util.find_spec("sureal") is None:
         raise HarnessError(
             f"the subjective model {model} comes from the library sureal, which is not installed: "
@@ -161,7 +148,7 @@ def _by_sureal(recipe: Recipe, assets: Sequence[Asset], model: str) -> list[tupl
                 "content_id": asset.content_id,
                 "asset_id": asset.asset_id,
                 "path": str(asset.distorted.path),
-                "os": _one_form(recipe, asset, assets[0]),
+                "os": _scores_by_observer(recipe, asset, assets[0]),
             }
             for asset in assets
         ],
@@ -188,7 +175,7 @@ def _by_sureal(recipe: Recipe, assets: Sequence[Asset], model: str) -> list[tupl
     ]
 
 
-def _one_form(recipe: Recipe, asset: Asset, first: Asset) -> dict[int | str, list[float]]:
+def _scores_by_observer(recipe: Recipe, asset: Asset, first: Asset) -> dict[int | str, list[float]]:
     """Scores by observer. Positions in lists name the same people only where all lists have the same length."""
     scores, others = asset.raw_scores or (), first.raw_scores or ()
     if isinstance(scores[0][0], int) != isinstance(others[0][0], int):

@@ -19,18 +19,20 @@ from typing import TYPE_CHECKING, Any
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.statistics import LinearFit, LogisticFit, Statistics, linear_fit
 from vmaf_workspace.disk.atomic import replacing
+from vmaf_workspace.wording import count_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
     from matplotlib.text import Text
 
 SIZE_INCHES = (7.1, 6.0)
 SIZE_WITHOUT_LEGEND_INCHES = (5.55, 6.0)
 FRAMES_SIZE_INCHES = (9.0, 4.2)
 DPI = 150
-LEGEND_FITS = 25  # contents; the names of more would be longer than the axes are high
+MAX_LEGEND_CONTENTS = 25  # contents; the names of more would be longer than the axes are high
 TEXT, FAINT, CURVE = "#24292f", "#d8dce2", "#2f6fb7"
 _DASHED: dict[str, Any] = {"color": TEXT, "linewidth": 1, "linestyle": (0, (6, 4)), "alpha": 0.55}
 _SOLID: dict[str, Any] = {"color": TEXT, "linewidth": 1.8, "alpha": 0.75}
@@ -46,7 +48,7 @@ class PlotError(HarnessError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pairs:
+class PlotData:
     """Labels and predictions of assets, one by one, and what a plot says of them.
 
     `is_one_scale`: predictions are meant to be labels, as VMAF's are; a matter of what they are, never of how near they
@@ -70,7 +72,7 @@ class Pairs:
     spreads: Sequence[tuple[float, float] | None] = ()
 
 
-def scatter_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | None = None) -> None:
+def scatter_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] | None = None) -> None:
     """Write a PNG of predictions over labels, one point an asset and one colour a content.
 
     On one scale both axes have the same limits and unit, and the dashed line is the identity, prediction = label,
@@ -82,16 +84,16 @@ def scatter_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | No
     is nothing to draw, for a size outside 1 to 100 inches, where the file cannot be written, and for whatever goes
     wrong in matplotlib.
     """
-    bars = [(label - sd, label + sd, y) for label, y, sd in _with(pairs, pairs.deviations)]
-    tall = [(label, low, high) for label, _, (low, high) in _with(pairs, pairs.spreads)]
-    key: list[Entry] = []
+    bars = [(label - sd, label + sd, y) for label, y, sd in _with_bars(pairs, pairs.deviations)]
+    tall = [(label, low, high) for label, _, (low, high) in _with_bars(pairs, pairs.spreads)]
+    key: list[LegendEntry] = []
     line: LinearFit | None = None
     if pairs.is_one_scale:
         key.append(("identity: prediction = label", _DASHED))
-    elif (line := _line(pairs)) is not None:
-        key.append((f"straight line, no identity: {_agreement(line)}", _DASHED))
+    elif (line := _fitted_line(pairs)) is not None:
+        key.append((f"straight line, no identity: {_fit_text(line)}", _DASHED))
     if pairs.fit is not None:
-        key.append((f"logistic curve: {_agreement(pairs.fit)}", _SOLID))
+        key.append((f"logistic curve: {_fit_text(pairs.fit)}", _SOLID))
     key += [(pairs.bar, _LABEL_BAR)] if bars else []
     key += [("95 % of the bootstrap", _SPREAD_BAR)] if tall else []
 
@@ -119,7 +121,7 @@ def scatter_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | No
     _points_plot(path, points, pairs, (pairs.label, pairs.prediction), key, draw, size_inches)
 
 
-def residual_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | None = None) -> bool:
+def residual_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] | None = None) -> bool:
     """Write a PNG of the errors, prediction − label, over the labels; otherwise as `scatter_plot`.
 
     On one scale the errors are the differences themselves, nothing is fitted. Predictions on another scale than the
@@ -130,7 +132,7 @@ def residual_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | N
     mapping: LogisticFit | LinearFit | None = None
     by, of = "", pairs.prediction
     if not pairs.is_one_scale:
-        mapping = pairs.fit or _line(pairs)
+        mapping = pairs.fit or _fitted_line(pairs)
         if mapping is None:
             return False
         by = "on the curve" if pairs.fit is not None else "on the line"
@@ -139,10 +141,10 @@ def residual_plot(path: Path, pairs: Pairs, size_inches: tuple[float, float] | N
     def mapped(prediction: float) -> float:
         return prediction if mapping is None else mapping.map(prediction)
 
-    errors = [(label, mapped(y) - label, sd) for label, y, sd in _with(pairs, pairs.deviations)]
+    errors = [(label, mapped(y) - label, sd) for label, y, sd in _with_bars(pairs, pairs.deviations)]
     bars = [(label, error - sd, error + sd) for label, error, sd in errors]
-    tall = [(label, *(mapped(end) - label for end in ends)) for label, _, ends in _with(pairs, pairs.spreads)]
-    key: list[Entry] = [("no error" if mapping is None else f"no error; {by} {_agreement(mapping)}", _DASHED)]
+    tall = [(label, *(mapped(end) - label for end in ends)) for label, _, ends in _with_bars(pairs, pairs.spreads)]
+    key: list[LegendEntry] = [("no error" if mapping is None else f"no error; {by} {_fit_text(mapping)}", _DASHED)]
     key += [(pairs.bar, _LABEL_BAND)] if bars else []
     key += [("95 % of the bootstrap", _SPREAD_BAR)] if tall else []
 
@@ -171,19 +173,13 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
     """
     if not any(map(math.isfinite, scores)):
         raise PlotError(f"nothing to draw in {path}: no frame has a score")
-    with _drawn(path):
+    with _matplotlib_defaults(path):
         width, height = FRAMES_SIZE_INCHES
         figure = _figure(width, height)
         axes = figure.add_axes((0.8 / width, 0.65 / height, (width - 2.4) / width, (height - 1.55) / height))
         shown = {name: value for name, value in pooled.items() if math.isfinite(value)}
-        axes.plot(
-            range(len(scores)),
-            scores,
-            color=CURVE,
-            linewidth=1.4,
-            marker="o" if len(scores) <= 60 else "",
-            markersize=3,
-        )
+        marker = "o" if len(scores) <= 60 else ""
+        axes.plot(range(len(scores)), scores, color=CURVE, linewidth=1.4, marker=marker, markersize=3)
         axes.set_xlim(-0.5, len(scores) - 0.5)
         low, high = _limits([*filter(math.isfinite, scores), *shown.values()])
         axes.set_ylim(low, high)
@@ -192,17 +188,10 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
         for name, value in sorted(shown.items(), key=lambda item: item[1]):
             axes.axhline(value, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.45, zorder=1)
             at = max(value, at + least)
-            axes.text(
-                1.01,
-                at,
-                f"{name.replace('_', ' ')} {value:.2f}",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=8.5,
-                color=TEXT,
-            )
+            text, beside = f"{name.replace('_', ' ')} {value:.2f}", axes.get_yaxis_transform()
+            axes.text(1.01, at, text, transform=beside, va="center", fontsize=8.5, color=TEXT)
         _write_heading(figure, title, f"{len(scores)} frames", 1.0, 0.8)
-        _dress(figure, axes, ("frame", score), 1.0, (width - 2.4, height - 1.55))
+        _style_axes(figure, axes, ("frame", score), 1.0, (width - 2.4, height - 1.55))
         _write(figure, path)
 
 
@@ -222,7 +211,7 @@ def check_directory(path: Path) -> None:
 def why_no_plot() -> str | None:
     """Why nothing can be drawn here, found out by drawing; None where it can."""
     try:
-        with _drawn(None):
+        with _matplotlib_defaults(None):
             _figure(1, 1).canvas.draw()
     except PlotError as error:
         return str(error)
@@ -230,11 +219,11 @@ def why_no_plot() -> str | None:
 
 
 Point = tuple[float, float, int]  # x, y, content
-Entry = tuple[str, dict[str, Any]]  # of a legend: text, and how the line is drawn
+LegendEntry = tuple[str, dict[str, Any]]  # of a legend: text, and how the line is drawn
 
 
 @contextmanager
-def _drawn(path: Path | None) -> Iterator[None]:
+def _matplotlib_defaults(path: Path | None) -> Iterator[None]:
     """Import and use matplotlib here, under its own defaults; whatever goes wrong is a PlotError of one line.
 
     A user's matplotlibrc may ask for TeX, for fonts that are not there, or for other formats and sizes; `MPLBACKEND`
@@ -259,11 +248,11 @@ def _drawn(path: Path | None) -> Iterator[None]:
         except PlotError:
             raise
         except ImportError as error:
-            raise PlotError(f"{what}: {_line_of(error)}; pip install 'vmaf-workspace[harness]'") from error
+            raise PlotError(f"{what}: {_one_line(error)}; pip install 'vmaf-workspace[harness]'") from error
         except OSError as error:
-            raise PlotError(f"{what}: {error.strerror or _line_of(error)}") from error
+            raise PlotError(f"{what}: {error.strerror or _one_line(error)}") from error
         except Exception as error:  # of a library that reads the user's files and fonts: no plot is worth a traceback
-            raise PlotError(f"{what}: matplotlib fails: {_line_of(error)}") from error
+            raise PlotError(f"{what}: matplotlib fails: {_one_line(error)}") from error
         finally:
             logger.setLevel(level)
 
@@ -283,11 +272,11 @@ def _matplotlib() -> Any:
     return matplotlib
 
 
-def _line_of(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _with(pairs: Pairs, bars: Sequence[Any]) -> list[tuple[float, float, Any]]:
+def _with_bars(pairs: PlotData, bars: Sequence[Any]) -> list[tuple[float, float, Any]]:
     """Label, prediction and bar of the assets that have one; none are given at all where *bars* is empty."""
     return [
         (label, prediction, bar)
@@ -296,7 +285,7 @@ def _with(pairs: Pairs, bars: Sequence[Any]) -> list[tuple[float, float, Any]]:
     ]
 
 
-def _line(pairs: Pairs) -> LinearFit | None:
+def _fitted_line(pairs: PlotData) -> LinearFit | None:
     both = [
         (x, y) for x, y in zip(pairs.labels, pairs.predictions, strict=True) if math.isfinite(x) and math.isfinite(y)
     ]
@@ -309,9 +298,9 @@ def _line(pairs: Pairs) -> LinearFit | None:
 def _points_plot(
     path: Path,
     given: Sequence[Point],
-    pairs: Pairs,
+    pairs: PlotData,
     names_of_axes: tuple[str, str],
-    key: Sequence[Entry],
+    key: Sequence[LegendEntry],
     draw: Callable[[Axes, list[float], list[float]], None],
     size_inches: tuple[float, float] | None,
 ) -> None:
@@ -321,11 +310,12 @@ def _points_plot(
     x, y = [point[0] for point in points], [point[1] for point in points]
     contents = sorted({content for _, _, content in points})
     names = [pairs.content_names.get(content, f"content {content}") for content in contents]
+    names = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
     colours = _colours(len(contents))
     colour_of = dict(zip(contents, colours, strict=True))
 
     rows = math.ceil(len(key) / 2)
-    wants_legend = 1 < len(contents) <= LEGEND_FITS
+    wants_legend = 1 < len(contents) <= MAX_LEGEND_CONTENTS
     usual = SIZE_INCHES if wants_legend else SIZE_WITHOUT_LEGEND_INCHES
     usual = (usual[0], usual[1] + _ROW_INCHES * rows)
     width, height = size_inches or usual
@@ -336,79 +326,64 @@ def _points_plot(
     # Margins in inches, so that the axes are square at the default sizes; constrained layout cuts labels off there.
     left, bottom, right = 0.8 * scale, 0.65 * scale, (1.85 if has_legend else 0.3) * scale
     top = (0.9 + _ROW_INCHES * rows) * scale
-    with _drawn(path):
+    with _matplotlib_defaults(path):
         figure = _figure(width, height)
-        axes = figure.add_axes(
-            (
-                left / width,
-                bottom / height,
-                max(0.2, width - left - right) / width,
-                max(0.2, height - bottom - top) / height,
-            ),
-            anchor="NW",
-        )
-        axes.scatter(
-            x,
-            y,
-            s=max(12.0, min(48.0, 6000 / len(points))) * scale,
-            c=[colour_of[content] for _, _, content in points],
-            edgecolors="white",
-            linewidths=0.5 * scale,
-            alpha=0.9,
-            zorder=3,
-        )
+        within = max(0.2, width - left - right) / width, max(0.2, height - bottom - top) / height
+        axes = figure.add_axes((left / width, bottom / height, *within), anchor="NW")
+        dot: dict[str, Any] = {"s": max(12.0, min(48.0, 6000 / len(points))) * scale, "linewidths": 0.5 * scale}
+        shades = [colour_of[content] for _, _, content in points]
+        axes.scatter(x, y, c=shades, edgecolors="white", alpha=0.9, zorder=3, **dot)
         draw(axes, x, y)
-        none = f"{len(points)} asset{'s' if len(points) > 1 else ''}, no statistics"
-        _write_heading(figure, pairs.title, _numbers(pairs) or none, scale, left)
-        _dress(figure, axes, names_of_axes, scale, (width - left - right, height - bottom - top))
-        if key:
-            _draw_key(figure, key, scale, left)
-        if has_legend:
-            _draw_legend(figure, axes, names, colours, scale, right - 0.1 * scale)
+        numbers = _statistics_text(pairs) or f"{count_text(len(points), 'asset')}, no statistics"
+        _write_heading(figure, pairs.title, numbers, scale, left)
+        _style_axes(figure, axes, names_of_axes, scale, (width - left - right, height - bottom - top))
+        from matplotlib.lines import Line2D
+
+        def dots(size: float) -> list[Line2D]:
+            return [Line2D([], [], linestyle="", marker="o", markersize=0.7 * size, color=each) for each in colours]
+
+        if key:  # what lines and bars are, in two columns between heading and axes
+            lines = [Line2D([], [], **style) for _, style in key]
+            place: dict[str, Any] = {"bbox_to_anchor": (left / width, 1 - 0.8 * scale / height), "ncols": 2}
+            place |= {"borderaxespad": 0, "borderpad": 0, "labelspacing": 0.35}
+            texts = [text for text, _ in key]
+            _draw_legend(figure, lambda _: lines, texts, 8.5 * scale, width - left - 0.05, **place)
+        if has_legend:  # contents, right of the axes
+            place = {"bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3, "handletextpad": 0.1}
+            _draw_legend(axes, dots, names, 8.5 * scale, right - 0.1 * scale, **place)
         _write(figure, path)
 
 
 _ROW_INCHES = 0.18  # of the legend of lines, which is above the axes: in them it would hide points
 
 
-def _draw_key(figure: Figure, key: Sequence[Entry], scale: float, left: float) -> None:
-    """What lines and bars are, in two columns between heading and axes."""
-    from matplotlib.lines import Line2D
-
-    width, height = figure.get_size_inches()
+def _draw_legend(
+    owner: Figure | Axes,
+    handles: Callable[[float], list[Line2D]],
+    names: list[str],
+    size: float,
+    inches: float,
+    **placed: Any,
+) -> None:
+    """Draw a legend with letters of this *size*, smaller where it would be wider than *inches*."""
 
     def drawn(size: float) -> Legend:
-        legend = figure.legend(
-            [Line2D([], [], **style) for _, style in key],
-            [text for text, _ in key],
-            loc="upper left",
-            bbox_to_anchor=(left / width, 1 - 0.8 * scale / height),
-            ncols=2,
-            borderaxespad=0,
-            borderpad=0,
-            labelspacing=0.35,
-            fontsize=size,
-            frameon=False,
-            labelcolor=TEXT,
+        legend = owner.legend(
+            handles(size), names, loc="upper left", fontsize=size, frameon=False, labelcolor=TEXT, **placed
         )
         for text in legend.get_texts():
-            text.set_parse_math(False)
+            text.set_parse_math(False)  # a $ in a name is a $
         return legend
 
-    _fitted_legend(figure, drawn, 8.5 * scale, width - left - 0.05)
-
-
-def _fitted_legend(figure: Figure, drawn: Callable[[float], Legend], size: float, inches: float) -> None:
-    """Draw a legend with letters of this *size*, smaller where it would be wider; its gaps shrink with them."""
     legend = drawn(size)
-    wide = legend.get_window_extent(_renderer(figure)).width / DPI
+    wide = legend.get_window_extent(_renderer(legend.figure)).width / DPI
     if wide > inches:
         legend.remove()
         drawn(size * inches / wide)
 
 
-def _renderer(figure: Figure) -> Any:
-    return figure.canvas.get_renderer()  # type: ignore[attr-defined] # of Agg's canvas
+def _renderer(figure: Any) -> Any:
+    return figure.canvas.get_renderer()  # Agg's canvas has one
 
 
 def _fit_into(figure: Figure, text: Text, inches: float) -> None:
@@ -437,7 +412,7 @@ def _write_heading(figure: Figure, title: str, numbers: str, scale: float, left:
         _fit_into(figure, line, width - left - 0.05)
 
 
-def _dress(figure: Figure, axes: Axes, names: tuple[str, str], scale: float, inches: tuple[float, float]) -> None:
+def _style_axes(figure: Figure, axes: Axes, names: tuple[str, str], scale: float, inches: tuple[float, float]) -> None:
     for axis, name, length in zip((axes.xaxis, axes.yaxis), names, inches, strict=True):
         axis.set_label_text(_shortened(name, 80), color=TEXT, fontsize=11 * scale, parse_math=False)
         _fit_into(figure, axis.label, length)
@@ -464,7 +439,7 @@ def _limits(values: list[float]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _numbers(pairs: Pairs) -> str:
+def _statistics_text(pairs: PlotData) -> str:
     """Statistics without a fit; RMSE of two scales has no unit."""
     found = pairs.statistics
     if found is None:
@@ -476,7 +451,7 @@ def _numbers(pairs: Pairs) -> str:
     return "    ".join(part for part in (f"n = {found.n}", correlations, raw) if part)
 
 
-def _agreement(fit: LogisticFit | LinearFit) -> str:
+def _fit_text(fit: LogisticFit | LinearFit) -> str:
     plcc = f"PLCC {fit.plcc:.4f}, " if isinstance(fit, LogisticFit) and math.isfinite(fit.plcc) else ""
     return f"{plcc}RMSE {fit.rmse:.3f}"
 
@@ -484,34 +459,6 @@ def _agreement(fit: LogisticFit | LinearFit) -> str:
 def _shortened(text: str, most: int) -> str:
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _draw_legend(
-    figure: Figure, axes: Axes, names: list[str], colours: list[tuple[float, float, float]], scale: float, inches: float
-) -> None:
-    """Contents, right of the axes, in *inches* of width."""
-    from matplotlib.lines import Line2D
-
-    shown = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
-
-    def drawn(size: float) -> Legend:
-        dots = [Line2D([], [], linestyle="", marker="o", markersize=0.7 * size, color=colour) for colour in colours]
-        legend = axes.legend(
-            dots,
-            shown,
-            loc="upper left",
-            bbox_to_anchor=(1.0, 1.0),
-            borderaxespad=0.3,
-            fontsize=size,
-            frameon=False,
-            labelcolor=TEXT,
-            handletextpad=0.1,
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a $ in a name is a $
-        return legend
-
-    _fitted_legend(figure, drawn, 8.5 * scale, inches)
 
 
 def _write(figure: Figure, path: Path) -> None:

@@ -9,16 +9,16 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from vmaf_harness.recipe.labels import labels_in
-from vmaf_harness.statistics import agreement_line
+from vmaf_harness.recipe.labels import labels_from_dict
+from vmaf_harness.statistics import statistics_text
 from vmaf_harness.training.card import SUFFIX
 
 # Of files that do not say it themselves: older than the field.
-_KINDS = {"training": "training", "cross-validation": "cross-validated", "tuning": "cross-validated"}
+_OLD_KINDS = {"training": "training", "cross-validation": "cross-validated", "tuning": "cross-validated"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class SummaryEntry:
     """A model, or a run, with its statistics; `n` is 0 where it has none.
 
     `kind` is ``training`` where they are of what the model was fitted to, and ``cross-validated`` where each content
@@ -32,15 +32,15 @@ class Entry:
     statistics: dict[str, Any]
 
 
-def entries(root: Path) -> list[Entry]:
+def read_entries(root: Path) -> list[SummaryEntry]:
     """Models by name, then runs, the oldest first; files that are not ours are passed over."""
     cards = sorted((root / "model").glob(f"*{SUFFIX}"))
     output = root / "output"
     runs = sorted((output / name for name in glob("*/statistics.json", root_dir=output)), key=_mtime_ns)
-    return [entry for path in (*cards, *runs) for entry in _read(path, root)]
+    return [entry for path in (*cards, *runs) for entry in _read_entry(path, root)]
 
 
-def _read(path: Path, root: Path) -> Iterator[Entry]:
+def _read_entry(path: Path, root: Path) -> Iterator[SummaryEntry]:
     try:
         about = json.loads(path.read_bytes())
         dataset = about["dataset"]
@@ -49,12 +49,12 @@ def _read(path: Path, root: Path) -> Iterator[Entry]:
         if about.get("pool", "mean") != "mean":
             kind = f"{kind}, {about['pool']}"
         numbers = {"n": 0} | (about["statistics"] or {})
-        labels = labels_in(dataset if isinstance(dataset, dict) else about)
-        of = about.get("statistics_kind", _KINDS.get(kind, "training" if "model_type" in about else None))
-        agreement_line(name, numbers)  # as it will be said: not of text, nor of what no float holds
+        labels = labels_from_dict(dataset if isinstance(dataset, dict) else about)
+        of = about.get("statistics_kind", _OLD_KINDS.get(kind, "training" if "model_type" in about else None))
+        statistics_text(name, numbers)  # as it will be said: not of text, nor of what no float holds
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, StopIteration, RecursionError):
         return
-    yield Entry(
+    yield SummaryEntry(
         path=str(path.relative_to(root)),
         what=f"{name}, {kind}",
         kind=of if isinstance(of, str) else None,

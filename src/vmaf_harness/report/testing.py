@@ -12,11 +12,18 @@ from statistics import fmean
 from typing import Any
 
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.notes import noted
+from vmaf_harness.measure.notes import relevant_notes
 from vmaf_harness.measure.scoring import Outcome, Spread
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
-from vmaf_harness.statistics import LogisticFit, Statistics, agreement, agreement_line, curve, statistics
+from vmaf_harness.statistics import (
+    LogisticFit,
+    Statistics,
+    statistics,
+    statistics_json,
+    statistics_text,
+    try_logistic_fit,
+)
 from vmaf_workspace.wording import printable
 
 VERSION = 1  # of statistics.json
@@ -57,13 +64,13 @@ class ScoredDataset:
     @cached_property
     def fit(self) -> LogisticFit | None:
         """The logistic curve; None where there is none."""
-        return curve([label for _, label, _ in self.labelled], [score for _, _, score in self.labelled])
+        return try_logistic_fit([label for _, label, _ in self.labelled], [score for _, _, score in self.labelled])
 
     @cached_property
     def agreement(self) -> dict[str, Any]:
         """Statistics and curve, as JSON has them."""
         labelled = self.labelled
-        return agreement([label for _, label, _ in labelled], [score for _, _, score in labelled], self.fit)
+        return statistics_json([label for _, label, _ in labelled], [score for _, _, score in labelled], self.fit)
 
     @property
     def what(self) -> str:
@@ -94,7 +101,7 @@ def statistics_line(dataset: ScoredDataset) -> str:
     """
     if dataset.statistics is None:
         return f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
-    line = agreement_line(f"{printable(dataset.recipe.name)}, {dataset.what}", dataset.agreement, dataset.kind)
+    line = statistics_text(f"{printable(dataset.recipe.name)}, {dataset.what}", dataset.agreement, dataset.kind)
     return f"{line}; labels: {printable(str(dataset.labels))}" if dataset.labels.source else line
 
 
@@ -117,31 +124,20 @@ def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
     # Names that are not UTF-8 are written as they are.
     with scores.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        spread_of = (
-            [each.name for each in fields(Spread)] if any(o.spread is not None for o in dataset.outcomes) else []
-        )
-        head = [
-            "asset_id",
-            "content_id",
-            "distorted",
-            "label",
-            "label_std",
-            "score",
-            "n_frames",
-            "extraction_s",
-            "error",
-            "notes",
-        ]
+        has_spreads = any(outcome.spread is not None for outcome in dataset.outcomes)
+        spread_of = [each.name for each in fields(Spread)] if has_spreads else []
+        head = ["asset_id", "content_id", "distorted", "label", "label_std", "score", "n_frames", "extraction_s"]
+        head += ["error", "notes"]
         table.writerow([*head, *(f"bootstrap_{name}" for name in spread_of)])
         for outcome in dataset.outcomes:
             asset, result = outcome.asset, outcome.result
-            numbers = (
-                (f"{result.pools[dataset.pool]:.6f}", result.n_frames, result.extraction_s) if result else ("", "", "")
-            )
+            numbers: tuple[object, ...] = ("", "", "")
+            if result is not None:
+                numbers = (f"{result.pools[dataset.pool]:.6f}", result.n_frames, result.extraction_s)
             error = str(outcome.error or "").partition("\n")[0]
             spread = [f"{getattr(outcome.spread, name):.6f}" if outcome.spread else "" for name in spread_of]
             label = (asset.groundtruth, asset.groundtruth_std)
-            notes = noted(asset, result.notes) if result else []
+            notes = relevant_notes(asset, result.notes) if result else []
             told = "; ".join(f"{note.kind}: {note.side}: {note.text}" for note in notes)
             row = [asset.asset_id, asset.content_id, asset.distorted.path, *label, *numbers, error, told]
             table.writerow([*row, *spread])
@@ -184,20 +180,19 @@ def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[floa
     labelled = dataset.labelled
     if not labelled:
         return []
-    from vmaf_harness.report.plot import Pairs, residual_plot, scatter_plot
+    from vmaf_harness.report.plot import PlotData, residual_plot, scatter_plot
 
     stem = f"{dataset.recipe.name}_{dataset.what.replace(', ', '_')}"
     scatter, residual = directory / f"{stem}.png", directory / f"{stem}_residuals.png"
     assets = [outcome.asset for outcome, _, _ in labelled]
     spreads = [outcome.spread for outcome, _, _ in labelled]
-    pairs = Pairs(
+    pairs = PlotData(
         title=f"{dataset.recipe.name}: {dataset.what}",
         labels=[label for _, label, _ in labelled],
         predictions=[score for _, _, score in labelled],
         content_ids=[asset.content_id for asset in assets],
         statistics=dataset.statistics,
-        is_one_scale=dataset.extraction.type
-        == "VMAF",  # made to predict labels; PSNR and SSIM have scales of their own
+        is_one_scale=dataset.extraction.type == "VMAF",  # which predicts labels; PSNR and SSIM have their own scales
         label=str(dataset.labels),
         prediction=dataset.what,
         kind=dataset.kind,
@@ -211,6 +206,6 @@ def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[floa
     return [scatter, residual] if residual_plot(residual, pairs, size_inches) else [scatter]
 
 
-def shown(text: object) -> str:
+def printable_lines(text: object) -> str:
     """A message, line by line as a terminal can print it."""
     return "\n".join(map(printable, str(text).split("\n")))

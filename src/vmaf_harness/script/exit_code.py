@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO, cast
 
 from vmaf_harness.engine.jobs import Stopped, stop_on_signals
-from vmaf_harness.report.testing import shown
+from vmaf_harness.report.testing import printable_lines
 from vmaf_workspace.commands.lasting_stderr import Lasting, drop
 from vmaf_workspace.errors import FAILED, WorkspaceError
 
@@ -26,13 +26,13 @@ def exit_code(run: Callable[[], int], *, after_stop: str = "") -> int:
                 sys.stdout.flush()
                 return code
         except WorkspaceError as error:
-            print(shown(error), file=sys.stderr)
+            print(printable_lines(error), file=sys.stderr)
             return error.exit_code
         except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
             drop(sys.stdout)
             return FAILED
         except OSError as error:
-            print(shown(error), file=sys.stderr)
+            print(printable_lines(error), file=sys.stderr)
             try:
                 sys.stdout.flush()
             except OSError:  # it is stdout that failed: it would again when Python ends, with an exit code of its own

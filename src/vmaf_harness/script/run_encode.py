@@ -16,9 +16,9 @@ from pathlib import Path
 
 from vmaf_harness.encode.encoders import find_encoders
 from vmaf_harness.encode.ladder import OWN_HEIGHT, read_ladder
-from vmaf_harness.encode.ladder_run import Outcome, encode_all, plan_ladder, stored
-from vmaf_harness.encode.plan import Encode, arguments, grouped
-from vmaf_harness.encode.recipe import Labels, check_may_write, output_path, recipe_text, write_recipe
+from vmaf_harness.encode.ladder_run import EncodeOutcome, encode_all, plan_ladder, stored_outcomes
+from vmaf_harness.encode.plan import Encode, encode_command, group_by_reference
+from vmaf_harness.encode.recipe import GroundTruth, check_may_write, output_path, recipe_text, write_recipe
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.engine.binary import Engine, find_engine
 from vmaf_harness.errors import HarnessError
@@ -26,7 +26,7 @@ from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import RunOptions, note_lines, score_assets
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.dataset import read_recipe, read_references
-from vmaf_harness.report.testing import shown
+from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.script.progress import Progress
 from vmaf_workspace.cli import given
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
     if not ladder.encodes:
         raise HarnessError("nothing to encode: no reference is as tall as a rung of the ladder")
     if options.dry_run:
-        _show(stored(ladder.encodes, store), engine)
+        _show(stored_outcomes(ladder.encodes, store), engine)
         return FAILED if problems else DONE
     with Run(root) as run:
         with Progress(len(ladder.encodes), what="encoded") as progress:
@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
         if output.parent == root / "dataset":
             store.ensure()
         write_recipe(output, root, outcomes, command, labels)
-    print(shown(output))
+    print(printable_lines(output))
     _warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
     for outcome in failed:
         _warn(f"failed: {outcome.encode.path.name}")
@@ -112,8 +112,13 @@ def _run(options: argparse.Namespace, command: str) -> int:
 
 
 def _labels(
-    outcomes: Sequence[Outcome], output: Path, root: Path, run: Run, teacher: Extraction, options: argparse.Namespace
-) -> Labels:
+    outcomes: Sequence[EncodeOutcome],
+    output: Path,
+    root: Path,
+    run: Run,
+    teacher: Extraction,
+    options: argparse.Namespace,
+) -> GroundTruth:
     """Scores of a model in place of opinions; they are stored as those of `run_testing`, which finds them there."""
     unlabelled = run.workdir(output.name)
     # Its dataset has the name that the final recipe gives it, and so have the results that are stored.
@@ -134,27 +139,27 @@ def _labels(
         f"The ground truth is what a model, {teacher.executor_id}, says of each encode (mean of all frames). "
         "These are not opinion scores: nobody has watched these videos."
     )
-    return Labels(about=about, source=teacher.executor_id, by_asset=by_asset)
+    return GroundTruth(about=about, source=teacher.executor_id, by_asset=by_asset)
 
 
-def _show(outcomes: Sequence[Outcome], engine: Engine) -> None:
+def _show(outcomes: Sequence[EncodeOutcome], engine: Engine) -> None:
     """Print the commands of a dry run; a real one writes to hidden names first, and verifies."""
     to_do: list[Encode] = [outcome.encode for outcome in outcomes if outcome.encoded is None]
-    for group in grouped(to_do):
+    for group in group_by_reference(to_do):
         encodes = [to_do[index] for index in group]
-        command = arguments(engine.path, encodes, [encode.path for encode in encodes])
-        print(shown(shlex.join(map(str, command))))
+        command = encode_command(engine.path, encodes, [encode.path for encode in encodes])
+        print(printable_lines(shlex.join(map(str, command))))
     _warn(f"{len(to_do)} to encode, {len(outcomes) - len(to_do)} there already; dry run: nothing was changed")
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: EncodeOutcome) -> str:
     name = printable(outcome.encode.path.name)
     encoded = outcome.encoded
     return f"{name}: failed" if encoded is None else f"{name}: {encoded.bitrate_bps / 1000:.1f} kbit/s"
 
 
 def _warn(message: str) -> None:
-    print(shown(message), file=sys.stderr, flush=True)
+    print(printable_lines(message), file=sys.stderr, flush=True)
 
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:

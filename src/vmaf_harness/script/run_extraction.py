@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmaf_harness.model.parameters import read_feature_param
-from vmaf_harness.report.testing import shown
+from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.script.training_inputs import add_flags, extracted_of, is_partial, read_assets, warn
 from vmaf_harness.training.feature_table import write_table
@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     with Run(location.path) as run:
         extracted = extracted_of(assets, features, run, options)
         for path in write_table(extracted, run.output()):
-            print(shown(path))
+            print(printable_lines(path))
         cached = sum(outcome.cached for outcome in extracted.outcomes)
         warn(f"{len(extracted.assets)} assets, {cached} of them stored before; {len(features.atoms)} features")
     return FAILED if is_partial(recipe, extracted) else DONE

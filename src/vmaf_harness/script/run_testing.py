@@ -13,18 +13,18 @@ from pathlib import Path
 
 from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.scoring import Outcome, RunOptions, note_lines, score_assets, with_pool
-from vmaf_harness.model.predictor import quality
+from vmaf_harness.measure.scoring import Outcome, RunOptions, check_pool, note_lines, score_assets
+from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import QUALITY_TYPES
 from vmaf_harness.recipe.asset import PAIRINGS
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_harness.recipe.labels import labels_of
-from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, labelled
+from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, label_assets
 from vmaf_harness.report.plot import PlotError, check_directory
 from vmaf_harness.report.testing import (
     ScoredDataset,
+    printable_lines,
     score_line,
-    shown,
     spread_line,
     statistics_line,
     write_features,
@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     location = locate(options.workspace)
     for warning in location.warnings:
         _warn(warning)
-    wanted, predictor = quality(
+    wanted, predictor = resolve_quality_type(
         options.quality_type,
         location.path,
         model=options.vmaf_model,
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
         _warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
         raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was scored; see --keep-going")
-    assets = labelled(recipe, options.subj_model, warn=_warn)
+    assets = label_assets(recipe, options.subj_model, warn=_warn)
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
     if options.save_plot and not options.suppress_plot:
@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         if predictor is not None:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction
-        outcomes = [with_pool(outcome, options.pool) for outcome in outcomes]
+        outcomes = [check_pool(outcome, options.pool) for outcome in outcomes]
         dataset = ScoredDataset(
             recipe=recipe,
             labels=labels_of(recipe, options.subj_model),
@@ -164,7 +164,7 @@ def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> boo
 
 
 def _warn(message: str) -> None:
-    print(shown(message), file=sys.stderr, flush=True)
+    print(printable_lines(message), file=sys.stderr, flush=True)
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vmaf_harness.report.testing import shown
+from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.script.progress import Progress
 from vmaf_harness.script.training_inputs import (
@@ -26,13 +26,13 @@ from vmaf_harness.script.training_inputs import (
     warn,
 )
 from vmaf_harness.script.training_outputs import KINDS, Made, add_plot_flags, check_plots, summary_line, write_outputs
-from vmaf_harness.statistics import agreement, agreement_line, curve
+from vmaf_harness.statistics import statistics_json, statistics_text, try_logistic_fit
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 
 if TYPE_CHECKING:
     from vmaf_harness.training.cross_validation import Fold
-    from vmaf_harness.training.feature_table import Extracted
+    from vmaf_harness.training.feature_table import ExtractedFeatures
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,27 +52,29 @@ def _run(options: argparse.Namespace) -> int:
         labels = [float(label or 0.0) for label in extracted.table.labels]
         per_fold: list[dict[str, Any]] = []
         for index, fold in enumerate(folds):
-            found = agreement([labels[row] for row in fold.rows], [predictions[row] for row in fold.rows])
+            found = statistics_json([labels[row] for row in fold.rows], [predictions[row] for row in fold.rows])
             # No curve: a fold has few assets, and each would get one of its own.
             name = f"fold {index + 1}, contents {', '.join(map(str, fold.contents))}"
-            print(agreement_line(name, found, KINDS["cross-validation"]))
+            print(statistics_text(name, found, KINDS["cross-validation"]))
             per_fold.append({"contents": list(fold.contents), **found})
-        fit = curve(labels, predictions)
-        found = agreement(labels, predictions, fit)
+        fit = try_logistic_fit(labels, predictions)
+        found = statistics_json(labels, predictions, fit)
         what = f"{inputs.parameters.model_type}, {len(folds)} folds"
-        print(shown(summary_line(inputs, what, found, KINDS["cross-validation"])), flush=True)
+        print(printable_lines(summary_line(inputs, what, found, KINDS["cross-validation"])), flush=True)
         about = {"folds": per_fold, "statistics": found}
         made = Made(kind="cross-validation", predictions=predictions, fit=fit, about=about)
         is_whole = write_outputs(run, options, inputs, extracted, made)
     return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
 
 
-def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], options: argparse.Namespace) -> list[float]:
-    from vmaf_harness.training.checkpoints import Checkpoints, key_of
+def _validated(
+    inputs: Inputs, extracted: ExtractedFeatures, folds: Sequence[Fold], options: argparse.Namespace
+) -> list[float]:
+    from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.cross_validation import cross_validate
 
     others = {"folds": [asdict(fold) for fold in folds]}
-    key = key_of(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
+    key = checkpoint_key(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn)
     done = 0
     with Progress(len(folds), what="folds") as progress:

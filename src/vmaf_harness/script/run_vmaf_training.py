@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.report.testing import shown
+from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.script.progress import Progress
 from vmaf_harness.script.training_inputs import (
@@ -38,9 +38,9 @@ from vmaf_harness.script.training_outputs import (
     warn_of_model,
     write_outputs,
 )
-from vmaf_harness.statistics import agreement, curve
-from vmaf_harness.training.card import SUFFIX, card, is_of_run
-from vmaf_harness.training.feature_table import Extracted, content_hash
+from vmaf_harness.statistics import statistics_json, try_logistic_fit
+from vmaf_harness.training.card import SUFFIX, card_bytes, is_of_run
+from vmaf_harness.training.feature_table import ExtractedFeatures, content_hash
 from vmaf_harness.training.replacement import Replacement
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
@@ -88,9 +88,9 @@ def _run(options: argparse.Namespace) -> int:
         model = _fitted(inputs, extracted, options)
         labels = [float(label or 0.0) for label in extracted.table.labels]
         predictions = model.predict(extracted.table.features).tolist()
-        fit = curve(labels, predictions)
-        found = agreement(labels, predictions, fit)
-        about = card(
+        fit = try_logistic_fit(labels, predictions)
+        found = statistics_json(labels, predictions, fit)
+        about = card_bytes(
             path.name.removesuffix(".pkl"),
             inputs.recipe,
             extracted,
@@ -102,39 +102,39 @@ def _run(options: argparse.Namespace) -> int:
             found=found,
         )
         written = replacement.write(lambda check: write_model(path, model, extra={SUFFIX: about}, check=check))
-        print(shown(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
-        print(shown(path), flush=True)
+        print(printable_lines(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
+        print(printable_lines(path), flush=True)
         warn_of_model(model, labels, predictions)
         about_run = {"model": path.name, "statistics": found}
         made = Made(kind="training", predictions=predictions, fit=fit, about=about_run)
         is_whole = write_outputs(run, options, inputs, extracted, made)
         cached = sum(outcome.cached for outcome in extracted.outcomes)
         assets = f"{len(extracted.assets)} assets, {cached} of them stored before"
-        warn(f"{assets}; {len(written)} files of the model written{replacement.said}")
+        warn(f"{assets}; {len(written)} files of the model written{replacement.summary}")
     return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
 
 
 def _replacement(path: Path, inputs: Inputs, options: argparse.Namespace) -> Replacement:
     """What the model may replace; RefusedError, before anything is extracted, where that is another one."""
-    from vmaf_harness.model.files import group_files, settle
+    from vmaf_harness.model.files import finish_write, group_files
 
-    settle(path)  # what a writer that was killed had begun
+    finish_write(path)  # what a writer that was killed had begun
     found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at or "")
     labels = {"labels": inputs.labels, "seed": options.seed}
     found.begin(may_be_same=is_of_run(path, inputs.recipe, inputs.features, inputs.parameters, **labels))
     return found
 
 
-def _fitted(inputs: Inputs, extracted: Extracted, options: argparse.Namespace) -> Model:
+def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: argparse.Namespace) -> Model:
     """Fit, members of a bootstrap model each to a checkpoint."""
     from vmaf_harness.model.svm import Svm
-    from vmaf_harness.training.checkpoints import Checkpoints, key_of
+    from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.fit import fit
 
     table, total = extracted.table, inputs.parameters.num_models
     if total == 1:
         return fit(table, inputs.features, inputs.parameters, seed=options.seed)
-    key = key_of(table, inputs.features, inputs.parameters, seed=options.seed)
+    key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed)
     checkpoints = Checkpoints(inputs.root, "training", inputs.recipe.name, key, warn=warn)
     done: dict[int, Svm] = {}
     for index in range(total):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.report.testing import shown
+from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.script.progress import Progress
 from vmaf_harness.script.training_inputs import (
@@ -37,15 +37,15 @@ from vmaf_harness.script.training_inputs import (
 )
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.training.feature_table import write_table
-from vmaf_harness.training.replacement import Check, Replacement
+from vmaf_harness.training.replacement import CheckContents, Replacement
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
 
 if TYPE_CHECKING:
-    from vmaf_harness.training.feature_table import Extracted
-    from vmaf_harness.training.tuning import Tried
+    from vmaf_harness.training.feature_table import ExtractedFeatures
+    from vmaf_harness.training.tuning import Trial
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,10 +59,10 @@ def _run(options: argparse.Namespace) -> int:
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
     candidates = _candidates(inputs, options)
-    from vmaf_harness.training.checkpoints import begun
+    from vmaf_harness.training.checkpoints import has_checkpoints
 
     replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at or "")
-    replacement.begin(may_be_same=begun(inputs.root, "tuning", inputs.recipe.name))
+    replacement.begin(may_be_same=has_checkpoints(inputs.root, "tuning", inputs.recipe.name))
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
         tried = _tuned(inputs, extracted, candidates, options)
@@ -71,11 +71,11 @@ def _run(options: argparse.Namespace) -> int:
         numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
         print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets", flush=True)
         replacement.write(lambda check: _write_set(path, inputs, best, check))
-        print(shown(path), flush=True)
+        print(printable_lines(path), flush=True)
         if options.cache_result:
             _write(run.output(), inputs, extracted, tried)
         assets = f"by cross-validated SROCC of {len(extracted.assets)} assets"
-        warn(f"best of {len(tried)} sets, {assets}; 1 file written{replacement.said}")
+        warn(f"best of {len(tried)} sets, {assets}; 1 file written{replacement.summary}")
     return FAILED if is_partial(inputs.recipe, extracted) else DONE
 
 
@@ -83,7 +83,7 @@ def _there(path: Path) -> list[Path]:
     return [path] if os.path.lexists(path) else []
 
 
-def _write_set(path: Path, inputs: Inputs, best: Tried, check: Check) -> None:
+def _write_set(path: Path, inputs: Inputs, best: Trial, check: CheckContents) -> None:
     from vmaf_harness.model import pickles
     from vmaf_harness.training.tuning import with_parameters
 
@@ -96,30 +96,32 @@ def _write_set(path: Path, inputs: Inputs, best: Tried, check: Check) -> None:
 
 def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, float]]:
     """The sets to try; HarnessError, before the extraction, for those that no model can have."""
-    from vmaf_harness.training.tuning import GRID, check_type, grid, randomized, with_parameters
+    from vmaf_harness.training.tuning import GRID, check_type, grid_candidates, random_candidates, with_parameters
 
     check_type(inputs.parameters)
     values = {name: getattr(options, name) or GRID[name] for name in GRID}
-    candidates = grid(values) if options.random is None else randomized(values, options.random, options.seed)
+    candidates = (
+        grid_candidates(values) if options.random is None else random_candidates(values, options.random, options.seed)
+    )
     for candidate in candidates:
         with_parameters(inputs.parameters, candidate)
     return candidates
 
 
 def _tuned(
-    inputs: Inputs, extracted: Extracted, candidates: Sequence[dict[str, float]], options: argparse.Namespace
-) -> list[Tried]:
-    from vmaf_harness.training.checkpoints import Checkpoints, key_of
+    inputs: Inputs, extracted: ExtractedFeatures, candidates: Sequence[dict[str, float]], options: argparse.Namespace
+) -> list[Trial]:
+    from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.tuning import tune
 
     table, folds = extracted.table, folds_of(extracted.content_ids, options)
     others = {"folds": [asdict(fold) for fold in folds]}
-    key = key_of(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
+    key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
     done = 0
     with Progress(len(candidates), what="tried") as progress:
 
-        def finished(tried: Tried) -> None:
+        def finished(tried: Trial) -> None:
             nonlocal done
             done += 1
             progress.show(done, len(candidates), f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
@@ -138,7 +140,7 @@ def _tuned(
     return found
 
 
-def _write(directory: Path, inputs: Inputs, extracted: Extracted, tried: Sequence[Tried]) -> None:
+def _write(directory: Path, inputs: Inputs, extracted: ExtractedFeatures, tried: Sequence[Trial]) -> None:
     """The feature table, every set that was tried, and the statistics of the best one."""
     sets = directory / "tuning.csv"
     with sets.open("w", encoding="utf-8", newline="") as file:
@@ -155,7 +157,7 @@ def _write(directory: Path, inputs: Inputs, extracted: Extracted, tried: Sequenc
         warn(str(path))
 
 
-def _set(tried: Tried) -> str:
+def _set(tried: Trial) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in tried.parameters.items())
 
 

@@ -19,10 +19,10 @@ from vmaf_harness.model.parameters import FeatureParam, ModelParam, read_feature
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_harness.recipe.labels import Labels, labels_of
-from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, labelled
-from vmaf_harness.report.testing import shown
+from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, label_assets
+from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.progress import Progress
-from vmaf_harness.training.feature_table import Extracted, asset_name, extract
+from vmaf_harness.training.feature_table import ExtractedFeatures, asset_name, extract_features
 from vmaf_workspace.cli import given
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.locate import locate
@@ -143,10 +143,12 @@ def read_assets(options: argparse.Namespace, root: Path) -> tuple[Recipe, Sequen
         warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
         raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was made; see --keep-going")
-    return recipe, labelled(recipe, options.subj_model, warn=warn)
+    return recipe, label_assets(recipe, options.subj_model, warn=warn)
 
 
-def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: argparse.Namespace) -> Extracted:
+def extracted_of(
+    assets: Sequence[Asset], features: FeatureParam, run: Run, options: argparse.Namespace
+) -> ExtractedFeatures:
     """The feature table, with progress on stderr."""
     how = RunOptions(
         cache=options.cache_result,
@@ -156,7 +158,7 @@ def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, opti
     )
     try:
         with Progress(len(assets)) as progress:
-            return extract(
+            return extract_features(
                 assets,
                 features,
                 run,
@@ -173,7 +175,7 @@ def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, opti
         raise
 
 
-def is_partial(recipe: Recipe, extracted: Extracted) -> bool:
+def is_partial(recipe: Recipe, extracted: ExtractedFeatures) -> bool:
     """Whether assets of the recipe were left out."""
     return bool(recipe.missing) or len(extracted.assets) < len(extracted.outcomes)
 
@@ -195,7 +197,7 @@ def writable(path: Path, what: str) -> None:
 
 def warn(message: str) -> None:
     """A line on stderr."""
-    print(shown(message), file=sys.stderr, flush=True)
+    print(printable_lines(message), file=sys.stderr, flush=True)
 
 
 def count(text: str) -> int:

@@ -12,12 +12,12 @@ from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.model.parameters import FOREST_TYPE
-from vmaf_harness.report.plot import Pairs, PlotError, check_directory, residual_plot, scatter_plot
-from vmaf_harness.report.testing import shown
+from vmaf_harness.report.plot import PlotData, PlotError, check_directory, residual_plot, scatter_plot
+from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.training_inputs import Inputs, warn
-from vmaf_harness.statistics import LogisticFit, agreement_line, statistics
+from vmaf_harness.statistics import LogisticFit, statistics, statistics_text
 from vmaf_harness.training.card import VERSION
-from vmaf_harness.training.feature_table import Extracted, write_table
+from vmaf_harness.training.feature_table import ExtractedFeatures, write_table
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import Run
 
@@ -55,11 +55,13 @@ def check_plots(options: argparse.Namespace) -> None:
 
 def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:
     """What was found, in a line; *kind* as in `KINDS`. Labels that a model made are said to be that."""
-    line = agreement_line(f"{inputs.recipe.name}, {name}", found, kind)
+    line = statistics_text(f"{inputs.recipe.name}, {name}", found, kind)
     return f"{line}; labels: {inputs.labels}" if inputs.labels.source else line
 
 
-def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extracted: Extracted, made: Made) -> bool:
+def write_outputs(
+    run: Run, options: argparse.Namespace, inputs: Inputs, extracted: ExtractedFeatures, made: Made
+) -> bool:
     """What the run leaves for people: with `--cache-result` table and statistics, and plots unless suppressed.
 
     Whether all of it is there: a plot that cannot be drawn is a line on stderr, and the others are not tried then.
@@ -80,7 +82,7 @@ def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extract
             warn(f"no plot: {error}")
             is_whole = False
     for path in written:
-        print(shown(path), file=sys.stdout if path.suffix == ".png" else sys.stderr)
+        print(printable_lines(path), file=sys.stdout if path.suffix == ".png" else sys.stderr)
     return is_whole
 
 
@@ -108,11 +110,11 @@ def write_statistics(directory: Path, kind: str, inputs: Inputs, about: Mapping[
     return path
 
 
-def _plots(directory: Path, inputs: Inputs, extracted: Extracted, made: Made) -> list[Path]:
+def _plots(directory: Path, inputs: Inputs, extracted: ExtractedFeatures, made: Made) -> list[Path]:
     name = inputs.recipe.name
     scatter, residual = directory / f"{name}_{made.kind}.png", directory / f"{name}_{made.kind}_residuals.png"
     labels = [float(label or 0.0) for label in extracted.table.labels]
-    pairs = Pairs(
+    pairs = PlotData(
         title=f"{name}: {inputs.parameters.model_type}, {made.kind}",
         labels=labels,
         predictions=made.predictions,

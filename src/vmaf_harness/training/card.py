@@ -15,17 +15,17 @@ from vmaf_harness.model.parameters import FeatureParam, ModelParam
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
-from vmaf_harness.training.feature_table import Extracted, content_hash
+from vmaf_harness.training.feature_table import ExtractedFeatures, content_hash
 
 VERSION = 1  # of the card, and of statistics.json
 SUFFIX = ".card.json"
 _LIBRARIES = ("numpy", "scikit-learn", "vmaf-workspace")
 
 
-def card(
+def card_bytes(
     name: str,
     recipe: Recipe,
-    extracted: Extracted,
+    extracted: ExtractedFeatures,
     features: FeatureParam,
     parameters: ModelParam,
     *,
@@ -34,7 +34,7 @@ def card(
     seed: int,
     found: Mapping[str, Any],
 ) -> bytes:
-    """The `.card.json` of a model called *name*; *found* is its `agreement` with what it was fitted to."""
+    """The `.card.json` of a model called *name*; *found* are its `statistics_json` with what it was fitted to."""
     about = {
         "version": VERSION,
         "model": name,
@@ -83,7 +83,7 @@ def is_of_run(
 
 
 def is_of_training(model: str, root: Path, dataset: str, assets: Sequence[Asset]) -> bool:
-    """Whether *model*, as `predictor.quality` takes it, was fitted to exactly these assets and labels, by its card.
+    """Whether *model*, as `resolve_quality_type` takes it, was fitted to exactly these assets and labels, by its card.
 
     Statistics of such a test are those of training, and flatter the model. Videos are hashed only where the card names
     a dataset of this name with as many assets.

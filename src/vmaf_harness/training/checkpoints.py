@@ -32,10 +32,10 @@ class Checkpoints:
     """The finished parts of one run in the workspace *root*; nothing is made before the first one."""
 
     def __init__(self, root: Path, kind: str, dataset: str, key: str, *, warn: Callable[[str], None]) -> None:
-        """*kind* and *dataset* are for people; *key* is what `key_of` says. *warn* gets a line for a damaged part."""
+        """*kind* and *dataset* are for people; *key* is a `checkpoint_key`. *warn* gets a line for a damaged part."""
         self._root, self._warn = root, warn
         self._about = {"format": FORMAT, "kind": kind, "dataset": dataset, "key": key}
-        self.directory = root / "checkpoints_dir" / f"{kind}-{_as_name(dataset)}-{key[:32]}"
+        self.directory = root / "checkpoints_dir" / f"{kind}-{_name_part(dataset)}-{key[:32]}"
 
     def get(self, part: str) -> Any:
         """What was put under this name; None where there is nothing whole."""
@@ -72,16 +72,16 @@ class Checkpoints:
         return self.directory / f"{part}.pkl"
 
 
-def begun(root: Path, kind: str, dataset: str) -> bool:
+def has_checkpoints(root: Path, kind: str, dataset: str) -> bool:
     """Whether some run of this kind and dataset has left checkpoints."""
-    return any((root / "checkpoints_dir").glob(f"{kind}-{escape(_as_name(dataset))}-*"))
+    return any((root / "checkpoints_dir").glob(f"{kind}-{escape(_name_part(dataset))}-*"))
 
 
-def _as_name(dataset: str) -> str:
+def _name_part(dataset: str) -> str:
     return re.sub(r"[^\w.-]", "_", dataset)[:80].lstrip(".")
 
 
-def key_of(
+def checkpoint_key(
     table: Table,
     features: FeatureParam,
     parameters: ModelParam,

@@ -43,7 +43,7 @@ def folds_by_content(content_ids: Sequence[int], n_folds: int, seed: int) -> lis
     dealt: list[list[int]] = [[] for _ in range(n_folds)]
     for content in sorted(shuffled, key=lambda content: -sizes[content]):
         min(dealt, key=lambda fold: sum(sizes[each] for each in fold)).append(content)
-    return [_fold(contents, content_ids) for contents in dealt]
+    return [_fold_of_contents(contents, content_ids) for contents in dealt]
 
 
 def leave_one_source_out(content_ids: Sequence[int]) -> list[Fold]:
@@ -51,7 +51,7 @@ def leave_one_source_out(content_ids: Sequence[int]) -> list[Fold]:
     contents = sorted(set(content_ids))
     if len(contents) < 2:
         raise HarnessError(f"to leave one source out, at least two contents are needed, got {len(contents)}")
-    return [_fold([content], content_ids) for content in contents]
+    return [_fold_of_contents([content], content_ids) for content in contents]
 
 
 def cross_validate(
@@ -91,14 +91,14 @@ def cross_validate(
         if checkpoints is not None:
             texts = model.texts()
             about = {"model": model.as_dict(texts), "texts": texts}  # the model as its .pkl and .pkl.model have it
-            checkpoints.put(_part(index), {"rows": rows, "predictions": predictions, **about})
+            checkpoints.put(_part_name(index), {"rows": rows, "predictions": predictions, **about})
         if finished is not None:
             finished(index, folds[index])
 
     made = np.full(len(table.assets), np.nan)
     to_fit = []
     for index, fold in enumerate(folds):
-        kept = _kept(checkpoints.get(_part(index)), fold) if checkpoints is not None else None
+        kept = _stored_predictions(checkpoints.get(_part_name(index)), fold) if checkpoints is not None else None
         if kept is None:
             to_fit.append(index)
         else:
@@ -108,17 +108,17 @@ def cross_validate(
     return result
 
 
-def _fold(contents: Sequence[int], content_ids: Sequence[int]) -> Fold:
+def _fold_of_contents(contents: Sequence[int], content_ids: Sequence[int]) -> Fold:
     wanted = set(contents)
     rows = tuple(row for row, content in enumerate(content_ids) if content in wanted)
     return Fold(contents=tuple(sorted(contents)), rows=rows)
 
 
-def _part(index: int) -> str:
+def _part_name(index: int) -> str:
     return f"fold-{index:04d}"
 
 
-def _kept(part: Any, fold: Fold) -> list[float] | None:
+def _stored_predictions(part: Any, fold: Fold) -> list[float] | None:
     if not isinstance(part, dict) or part.get("rows") != list(fold.rows):
         return None
     predictions: object = part.get("predictions")

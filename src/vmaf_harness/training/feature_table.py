@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.common_form import RULE
+from vmaf_harness.measure.common_form import FORM_VERSION
 from vmaf_harness.measure.scoring import Outcome, RunOptions, note_lines, score_assets
-from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, directory
+from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, store_directory
 from vmaf_harness.model import pickles
 from vmaf_harness.model.parameters import FeatureParam
 from vmaf_harness.recipe.asset import Asset, Video
@@ -29,7 +29,7 @@ TABLE = "features.pkl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extracted:
+class ExtractedFeatures:
     """A feature table, the assets of its rows, and how the extraction ended for every asset, those left out too."""
 
     table: Table
@@ -47,7 +47,7 @@ class Extracted:
         return dict(next(outcome.result.versions for outcome in self.outcomes if outcome.result is not None))
 
 
-def extract(
+def extract_features(
     assets: Sequence[Asset],
     features: FeatureParam,
     run: Run,
@@ -55,7 +55,7 @@ def extract(
     *,
     warn: Callable[[str], None],
     progress: Callable[[int, int, Outcome], None],
-) -> Extracted:
+) -> ExtractedFeatures:
     """Extract *features* of *assets*: a row an asset in the order given, a column a feature by its name in a model.
 
     What is stored is read where *how* says `cache`. *warn* gets a line for each asset that failed; with `keep_going`
@@ -70,12 +70,11 @@ def extract(
         warn(line)
     rows = [outcome for outcome in outcomes if outcome.result is not None]
     if len(rows) < len(outcomes) and not how.keep_going:
-        raise HarnessError(
-            f"assets without features: {len(outcomes) - len(rows)}, so nothing was made; see --keep-going"
-        )
+        raise HarnessError(f"assets without features: {len(outcomes) - len(rows)}; nothing was made; see --keep-going")
     if not rows:
         raise HarnessError("no asset has features")
-    return Extracted(table=_table(rows, features), assets=tuple(row.asset for row in rows), outcomes=outcomes)
+    measured = tuple(row.asset for row in rows)
+    return ExtractedFeatures(table=_build_table(rows, features), assets=measured, outcomes=outcomes)
 
 
 def content_hash(assets: Sequence[Asset], root: Path) -> str:
@@ -84,36 +83,24 @@ def content_hash(assets: Sequence[Asset], root: Path) -> str:
     Names and paths do not count. Hashes of files that the result store of the workspace *root* remembers are not
     computed again. Raises HarnessError where a video cannot be read.
     """
-    hashes = ContentHashes(directory(root) / CONTENT_HASHES)
-    hashes.learn({video.path: None for asset in assets for video in (asset.reference, asset.distorted)})
+    hashes = ContentHashes(store_directory(root) / CONTENT_HASHES)
+    hashes.hash_files({video.path: None for asset in assets for video in (asset.reference, asset.distorted)})
 
     def about(video: Video) -> list[object]:
         size_px, frames = [video.width_px, video.height_px], [video.start_frame, video.end_frame, video.duration_s]
-        return [
-            hashes.of(video.path),
-            video.yuv_fmt,
-            size_px,
-            video.fps,
-            frames,
-            [list(each) for each in video.filters],
-            *([] if video.resampling_type is None else [video.resampling_type]),
-        ]
+        scaled = [] if video.resampling_type is None else [video.resampling_type]
+        return [hashes.of(video.path), video.yuv_fmt, size_px, video.fps, frames, video.filters, *scaled]
 
     digest = hashlib.sha256()
     for asset in assets:
-        compared: list[object] = [
-            asset.quality_width_px,
-            asset.quality_height_px,
-            asset.resampling_type,
-            asset.workfile_yuv_type,
-        ]
-        compared += [RULE, asset.pairing or "index"]
+        compared: list[object] = [asset.quality_width_px, asset.quality_height_px]
+        compared += [asset.resampling_type, asset.workfile_yuv_type, FORM_VERSION, asset.pairing or "index"]
         ids = [asset.content_id, asset.asset_id, asset.groundtruth]
         digest.update(json.dumps([ids, about(asset.reference), about(asset.distorted), compared]).encode() + b"\n")
     return digest.hexdigest()
 
 
-def write_table(extracted: Extracted, directory: Path) -> list[Path]:
+def write_table(extracted: ExtractedFeatures, directory: Path) -> list[Path]:
     """Write the table into *directory*: `features.pkl`, a dictionary of lists and arrays, and `features.csv`."""
     return write_columns(directory, extracted.assets, extracted.table.labels, extracted.table.features)
 
@@ -137,7 +124,7 @@ def write_columns(
     return [pickled, text]
 
 
-def _table(rows: Sequence[Outcome], features: FeatureParam) -> Table:
+def _build_table(rows: Sequence[Outcome], features: FeatureParam) -> Table:
     import numpy as np
 
     from vmaf_harness.training.fit import Table

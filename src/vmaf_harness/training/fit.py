@@ -25,8 +25,8 @@ from vmaf_harness.model.parameters import FOREST_TYPE, FeatureParam, ModelParam,
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_workspace.disk.workers import cores
 
-_Made = TypeVar("_Made")
-_MOST_ITERATIONS = 10_000_000  # LIBSVM's own limit, which scikit-learn took out: without it some fits never end
+_Result = TypeVar("_Result")
+_MAX_ITERATIONS = 10_000_000  # LIBSVM's own limit, which scikit-learn took out: without it some fits never end
 _OLD_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}  # scikit-learn's names before 1.0
 _SHOWN = 5  # assets that an error names
 
@@ -77,15 +77,15 @@ def fit(
     or not a number somewhere, a label that is missing, labels that are all equal, parameters that scikit-learn refuses
     or no fit is found with.
     """
-    columns = _columns(table, features.feature_names)
+    columns = _checked_columns(table, features.feature_names)
     slopes, intercepts = _rescaling(columns, features.feature_names, parameters)
     xy = columns if slopes is None or intercepts is None else slopes * columns + intercepts
     x, y = np.ascontiguousarray(xy[:, 1:]), np.ascontiguousarray(xy[:, 0])
     members: tuple[Svm | Forest, ...]
     if parameters.model_type == FOREST_TYPE:
-        members = (_forest(x, y, parameters.forest, seed),)
+        members = (_fit_forest(x, y, parameters.forest, seed),)
     else:
-        members = _members(x, y, parameters, threads, dict(done or {}), finished)
+        members = _fit_members(x, y, parameters, threads, dict(done or {}), finished)
     return Model(
         model_type=parameters.model_type,
         feature_names=features.feature_names,
@@ -100,7 +100,7 @@ def fit(
     )
 
 
-def _columns(table: Table, names: Sequence[str]) -> Floats:
+def _checked_columns(table: Table, names: Sequence[str]) -> Floats:
     """Labels and features side by side, checked; shape (rows, 1 + features)."""
     n = len(table.assets)
     if n < 2:
@@ -114,11 +114,10 @@ def _columns(table: Table, names: Sequence[str]) -> Floats:
     for name, column in zip(("the labels", *names), found, strict=True):
         if column.shape != (n,):
             raise TrainingError(f"{name}: {n} numbers are needed, one of each asset, got the shape {column.shape}")
-    _refuse(table, ~np.isfinite(labels), "there is no label for", "give each asset one, or leave it out")
+    _refuse_rows(table, ~np.isfinite(labels), "there is no label for", "give each asset one, or leave it out")
     for name, column in zip(names, found[1:], strict=True):
-        _refuse(
-            table, ~np.isfinite(column), f"feature {name} is no number for", "measure again, or leave the asset out"
-        )
+        no_number = f"feature {name} is no number for"
+        _refuse_rows(table, ~np.isfinite(column), no_number, "measure again, or leave the asset out")
         if column.min() == column.max():
             raise TrainingError(
                 f"feature {name} is {column[0]} in all {n} assets: a constant tells a model nothing; "
@@ -129,7 +128,7 @@ def _columns(table: Table, names: Sequence[str]) -> Floats:
     return np.stack(found, axis=1)
 
 
-def _refuse(table: Table, wrong: NDArray[np.bool_], what: str, remedy: str) -> None:
+def _refuse_rows(table: Table, wrong: NDArray[np.bool_], what: str, remedy: str) -> None:
     indices = np.flatnonzero(wrong)
     if len(indices):
         more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
@@ -157,7 +156,7 @@ def _rescaling(columns: Floats, names: Sequence[str], parameters: ModelParam) ->
     return 1.0 / (high - low), -low / (high - low)
 
 
-def _members(
+def _fit_members(
     x: Floats,
     y: Floats,
     parameters: ModelParam,
@@ -178,12 +177,15 @@ def _members(
     rounds = [to_fit[:1], to_fit[1:]] if is_residue and to_fit[:1] == [0] else [to_fit]
     for indices in rounds:
         predicted = members[0].predict(x) if is_residue and 0 in members else None
-        in_threads(partial(_member, x, y, predicted, parameters.svr), indices, threads, keep)
+        in_threads(partial(_fit_member, x, y, predicted, parameters.svr), indices, threads, keep)
     return tuple(members[index] for index in range(parameters.num_models))
 
 
 def in_threads(
-    work: Callable[[int], _Made], indices: Sequence[int], threads: int | None, finished: Callable[[int, _Made], None]
+    work: Callable[[int], _Result],
+    indices: Sequence[int],
+    threads: int | None,
+    finished: Callable[[int, _Result], None],
 ) -> None:
     """`work` of each index; *finished* gets what each made, as it comes, in this thread. The first error ends it.
 
@@ -199,7 +201,7 @@ def in_threads(
         return
     _import_svr()  # once, before threads wait for each other's import
     waiting: SimpleQueue[int] = SimpleQueue()
-    made: SimpleQueue[tuple[int, _Made | None, BaseException | None]] = SimpleQueue()
+    made: SimpleQueue[tuple[int, _Result | None, BaseException | None]] = SimpleQueue()
     ended = threading.Event()
     for index in indices:
         waiting.put(index)
@@ -223,15 +225,15 @@ def in_threads(
             index, result, error = made.get()
             if error is not None:
                 raise error
-            finished(index, cast(_Made, result))
+            finished(index, cast(_Result, result))
     except BaseException as error:
         ended.set()
         is_stop = not isinstance(error, Exception)
-        atexit.register(_leave, running, getattr(error, "exit_code", 130) if is_stop else None)
+        atexit.register(_leave_fits, running, getattr(error, "exit_code", 130) if is_stop else None)
         raise
 
 
-def _leave(running: Sequence[threading.Thread], exit_code: int | None) -> None:
+def _leave_fits(running: Sequence[threading.Thread], exit_code: int | None) -> None:
     """When Python ends, it would free under a fit what that is fitted to: wait for it, or after a stop exit before."""
     alive = [thread for thread in running if thread.is_alive()]
     if alive and exit_code is not None:
@@ -243,17 +245,17 @@ def _leave(running: Sequence[threading.Thread], exit_code: int | None) -> None:
         thread.join()
 
 
-def _member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrParam, index: int) -> Svm:
+def _fit_member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrParam, index: int) -> Svm:
     n = len(y)
     if index == 0:
-        return _svm(x, y, parameters)
+        return _fit_svm(x, y, parameters)
     drawn = np.random.RandomState(index).choice(range(n), size=n, replace=True)
     if predicted is None:
-        return _svm(x[drawn], y[drawn], parameters)
-    return _svm(x, predicted + (y - predicted)[drawn], parameters)
+        return _fit_svm(x[drawn], y[drawn], parameters)
+    return _fit_svm(x, predicted + (y - predicted)[drawn], parameters)
 
 
-def _svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
+def _fit_svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
     # LIBSVM reads gamma 0 as 1 / features; scikit-learn would take it at its word and predict a constant.
     gamma = parameters.gamma or 1.0 / x.shape[1]
     svr = _import_svr()(
@@ -264,7 +266,7 @@ def _svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
         cache_size=parameters.cache_mb,
         degree=parameters.degree,
         coef0=parameters.coef0,
-        max_iter=max(_MOST_ITERATIONS, 100 * len(y)),
+        max_iter=max(_MAX_ITERATIONS, 100 * len(y)),
     )
     svr.fit(x, y)
     if svr.fit_status_:
@@ -293,7 +295,7 @@ def _import_svr() -> Any:
     return NuSVR
 
 
-def _forest(x: Floats, y: Floats, parameters: Mapping[str, Any], seed: int) -> Forest:
+def _fit_forest(x: Floats, y: Floats, parameters: Mapping[str, Any], seed: int) -> Forest:
     from sklearn.ensemble import RandomForestRegressor
 
     given = {"random_state": seed, **{name: value for name, value in parameters.items() if value is not None}}

@@ -19,12 +19,14 @@ from typing import TypeVar
 from vmaf_harness.training.card import SUFFIX
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
+from vmaf_workspace.wording import count_text
 
-_Written = TypeVar("_Written")
-Check = Callable[[Mapping[str, bytes]], None]  # gets what would be written, by name; raises where that may not be
+_Result = TypeVar("_Result")
+# Gets what would be written, by name; raises where that may not be.
+CheckContents = Callable[[Mapping[str, bytes]], None]
 
 
-class NotHeldError(RefusedError):
+class NoSnapshotError(RefusedError):
     """Something would be replaced that no snapshot was taken of."""
 
 
@@ -49,40 +51,40 @@ class Replacement:
         if may_be_same or not self._files(self._path):
             return
         if not self._overwrite:
-            raise NotHeldError(self._refusal(len(self._files(self._path))))
-        self._take()
+            raise NoSnapshotError(self._refusal(len(self._files(self._path))))
+        self._take_snapshot()
 
-    def write(self, write: Callable[[Check], _Written]) -> _Written:
+    def write(self, write: Callable[[CheckContents], _Result]) -> _Result:
         """What *write* gives, which calls its argument under the lock of the directory, with all that it will write."""
         try:
             return write(self._check)
-        except NotHeldError:
+        except NoSnapshotError:
             if not self._overwrite:
                 raise
-        self._take()
+        self._take_snapshot()
         return write(self._check)
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """What was replaced, for the last line: how much, and what brings it back."""
         if not self._replaced:
             return ""
         from vmaf_workspace.snapshot.manifest import short_id
 
-        files = f"{self._replaced} {'file' if self._replaced == 1 else 'files'}"
         which = f"--snapshot {short_id(self._snapshot or '')} --only {shlex.quote(escape(group_of(self._below())))}"
         at = f" --at {shlex.quote(self._at)}" if self._at else ""
+        files = count_text(self._replaced, "file")
         return f", over {files} that were there: `ws.restore-models {which} --overwrite{at}` brings them back"
 
     def _check(self, new: Mapping[str, bytes]) -> None:
-        there = {path.name: _content(path) for path in self._files(self._path)}
+        there = {path.name: _content_of(path) for path in self._files(self._path)}
         differ = [name for name, content in there.items() if name not in new or not _is_same(content, new[name])]
         lacking = [name for name in differ if self._held.get(name) != there[name][0]]
         if lacking:
-            raise NotHeldError(self._refusal(len(differ)))
+            raise NoSnapshotError(self._refusal(len(differ)))
         self._replaced = len(differ)
 
-    def _take(self) -> None:
+    def _take_snapshot(self) -> None:
         """Take a snapshot that holds what is there now; RefusedError where none can."""
         from vmaf_workspace import guard
         from vmaf_workspace.snapshot.backup import backup
@@ -123,12 +125,12 @@ class Replacement:
 
     def _refusal(self, n: int) -> str:
         return (
-            f"{self._path} is there already ({n} {'file' if n == 1 else 'files'}), so nothing was written\n"
+            f"{self._path} is there already ({count_text(n, 'file')}), so nothing was written\n"
             "--overwrite replaces it, after a snapshot of it; or give another name"
         )
 
 
-def _content(path: Path) -> tuple[str, bytes | None]:
+def _content_of(path: Path) -> tuple[str, bytes | None]:
     """What tells a file's content, and that of a card itself, which has the date of its run in it."""
     if path.is_symlink():
         return f"-> {os.readlink(path)}", None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model.parameters import SVR_TYPES, FeatureParam, ModelParam, model_param
+from vmaf_harness.model.parameters import SVR_TYPES, FeatureParam, ModelParam, build_model_param
 from vmaf_harness.statistics import statistics
 from vmaf_harness.training.checkpoints import Checkpoints
 from vmaf_harness.training.cross_validation import Fold, cross_validate
@@ -24,7 +24,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class Trial:
     """A set of parameters, and how the predictions of all folds together follow the labels; NaN where they do not."""
 
     parameters: Mapping[str, float]
@@ -34,14 +34,17 @@ class Tried:
     note: str | None = None
 
 
-def grid(values: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+_KEPT = ("srocc", "plcc", "rmse", "note")
+
+
+def grid_candidates(values: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
     """Every combination, as scikit-learn's ParameterGrid orders them."""
     from sklearn.model_selection import ParameterGrid
 
     return [dict(each) for each in ParameterGrid({name: list(of) for name, of in values.items()})]
 
 
-def randomized(values: Mapping[str, Sequence[float]], n: int, seed: int) -> list[dict[str, float]]:
+def random_candidates(values: Mapping[str, Sequence[float]], n: int, seed: int) -> list[dict[str, float]]:
     """*n* sets between the least and the greatest value of each, drawn by scikit-learn's ParameterSampler.
 
     gamma and C are drawn from a log-uniform distribution, nu from a uniform one. Raises HarnessError where gamma
@@ -74,8 +77,8 @@ def tune(
     *,
     threads: int | None = None,
     checkpoints: Checkpoints | None = None,
-    finished: Callable[[Tried], None] | None = None,
-) -> list[Tried]:
+    finished: Callable[[Trial], None] | None = None,
+) -> list[Trial]:
     """Cross-validate each candidate; best first: by SROCC, then by RMSE, then in the order given.
 
     A candidate replaces these parameters of *parameters*. One that no model can be fitted with comes last, with a
@@ -88,20 +91,19 @@ def tune(
         raise HarnessError("there is no set of parameters to try")
     sets = [with_parameters(parameters, candidate) for candidate in candidates]
     labels = [float(label or 0.0) for label in table.labels]
-    made: dict[int, Tried] = {}
+    made: dict[int, Trial] = {}
     for index, candidate in enumerate(candidates):
-        kept = checkpoints.get(_part(candidate)) if checkpoints is not None else None
-        if isinstance(kept, dict) and set(kept) == {"srocc", "plcc", "rmse", "note"}:
-            made[index] = Tried(parameters=candidate, **kept)
+        kept = checkpoints.get(_part_name(candidate)) if checkpoints is not None else None
+        if isinstance(kept, dict) and set(kept) == set(_KEPT):
+            made[index] = Trial(parameters=candidate, **kept)
 
-    def of(index: int) -> Tried:
-        return _tried(candidates[index], table, labels, folds, features, sets[index])
+    def of(index: int) -> Trial:
+        return _try_candidate(candidates[index], table, labels, folds, features, sets[index])
 
-    def keep(index: int, tried: Tried) -> None:
+    def keep(index: int, tried: Trial) -> None:
         made[index] = tried
         if checkpoints is not None:
-            numbers = {"srocc": tried.srocc, "plcc": tried.plcc, "rmse": tried.rmse, "note": tried.note}
-            checkpoints.put(_part(candidates[index]), numbers)
+            checkpoints.put(_part_name(candidates[index]), {name: getattr(tried, name) for name in _KEPT})
         if finished is not None:
             finished(tried)
 
@@ -121,26 +123,26 @@ def check_type(parameters: ModelParam) -> None:
 
 def with_parameters(parameters: ModelParam, candidate: Mapping[str, float]) -> ModelParam:
     """The same parameters but for those of *candidate*; HarnessError for one that is out of its range."""
-    return model_param(parameters.model_type, {**parameters.param_dict, **candidate})
+    return build_model_param(parameters.model_type, {**parameters.param_dict, **candidate})
 
 
 _FILE_NAME = str.maketrans({"{": None, "}": None, '"': None, " ": None, ":": "=", ",": "_"})
 
 
-def _part(candidate: Mapping[str, float]) -> str:
+def _part_name(candidate: Mapping[str, float]) -> str:
     return "set-" + json.dumps(dict(candidate), sort_keys=True).translate(_FILE_NAME)
 
 
-def _tried(
+def _try_candidate(
     candidate: Mapping[str, float],
     table: Table,
     labels: Sequence[float],
     folds: Sequence[Fold],
     features: FeatureParam,
     parameters: ModelParam,
-) -> Tried:
+) -> Trial:
     try:
         found = statistics(labels, cross_validate(table, folds, features, parameters, threads=1))
     except TrainingError as error:
-        return Tried(parameters=candidate, srocc=math.nan, plcc=math.nan, rmse=math.nan, note=str(error))
-    return Tried(parameters=candidate, srocc=found.srocc, plcc=found.plcc, rmse=found.rmse, note=found.note)
+        return Trial(parameters=candidate, srocc=math.nan, plcc=math.nan, rmse=math.nan, note=str(error))
+    return Trial(parameters=candidate, srocc=found.srocc, plcc=found.plcc, rmse=found.rmse, note=found.note)

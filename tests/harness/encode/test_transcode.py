@@ -21,7 +21,7 @@ from clips import N_FRAMES, Clips, ffmpeg, ffmpegs_below, program, start, wait_u
 
 from vmaf_harness.encode.encoders import find_encoders
 from vmaf_harness.encode.ladder import Rung, read_ladder
-from vmaf_harness.encode.plan import MOST_PIXELS, grouped
+from vmaf_harness.encode.plan import MAX_PIXELS, group_by_reference
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script.run_encode import main as run_encode
@@ -177,11 +177,11 @@ def test_rungs_of_a_reference_share_an_ffmpeg_as_far_as_memory_goes(
     ladder = ("--crf", "30", "32", "34", "36", "--preset", "ultrafast", "--dry-run")
     assert run_encode([str(references()), "out", *ladder]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
-    monkeypatch.setattr("vmaf_harness.encode.plan.MOST_PIXELS", 2 * 176 * 144)
+    monkeypatch.setattr("vmaf_harness.encode.plan.MAX_PIXELS", 2 * 176 * 144)
     assert run_encode([str(references()), "out", *ladder]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert grouped([]) == []
-    assert MOST_PIXELS >= 4096 * 2304, "one rung of 4K fits"
+    assert group_by_reference([]) == []
+    assert MAX_PIXELS >= 4096 * 2304, "one rung of 4K fits"
 
 
 def test_an_encode_does_not_depend_on_those_made_along_with_it(references: Callable[..., Path], tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import pytest
 from clips import N_FRAMES, Clips, container, ffmpeg, ffmpegs_below, program, raw, wait_until
 
 from vmaf_harness.engine.binary import Engine
-from vmaf_harness.engine.ffmpeg import Processes, StoppedError, quoted
+from vmaf_harness.engine.ffmpeg import Processes, StoppedError, escape_option
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.common_form import common_form
 from vmaf_harness.measure.header import read_headers
-from vmaf_harness.measure.measurement import Job, arguments, measure
+from vmaf_harness.measure.measurement import MeasurementJob, measure, measure_command
 
 ODD_NAMES = [
     b"a b",
@@ -44,12 +44,12 @@ ODD_NAMES = [
 
 
 def test_the_score_is_the_one_of_ffmpegs_own_log(
-    engine: Engine, clips: Clips, job: Callable[..., Job], tmp_path: Path
+    engine: Engine, clips: Clips, job: Callable[..., MeasurementJob], tmp_path: Path
 ) -> None:
     with Processes() as processes:
         measured = measure(job(), processes)
     log = tmp_path / "own.json"
-    graph = f"[0:v][1:v]libvmaf=log_fmt=json:log_path={quoted(str(log))}"
+    graph = f"[0:v][1:v]libvmaf=log_fmt=json:log_path={escape_option(str(log))}"
     inputs = ("-i", clips.mp4("x264"), "-i", clips.mp4("reference"))
     ffmpeg(engine, *inputs, "-filter_complex", graph, "-f", "null", "-")
     own = json.loads(log.read_bytes())
@@ -59,7 +59,9 @@ def test_the_score_is_the_one_of_ffmpegs_own_log(
 
 
 @pytest.mark.parametrize("encoder", ["x264", "x265", "av1"])
-def test_a_container_scores_as_the_same_frames_in_a_yuv(clips: Clips, job: Callable[..., Job], encoder: str) -> None:
+def test_a_container_scores_as_the_same_frames_in_a_yuv(
+    clips: Clips, job: Callable[..., MeasurementJob], encoder: str
+) -> None:
     with Processes() as processes:
         of_container = measure(job(distorted=container(clips.mp4(encoder))), processes)
         of_yuv = measure(job(raw(clips.yuv("reference")), raw(clips.yuv(encoder))), processes)
@@ -69,7 +71,7 @@ def test_a_container_scores_as_the_same_frames_in_a_yuv(clips: Clips, job: Calla
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_are_names_and_nothing_else(
-    clips: Clips, job: Callable[..., Job], tmp_path: Path, name: bytes
+    clips: Clips, job: Callable[..., MeasurementJob], tmp_path: Path, name: bytes
 ) -> None:
     odd = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
     odd.mkdir()
@@ -85,12 +87,12 @@ def test_odd_names_are_names_and_nothing_else(
 @pytest.mark.parametrize("text", ["a:b", "it's", "a\\b", "a,b;c[d]", "version=x:enable_transform=true", "a b"])
 def test_a_quoted_option_arrives_as_it_was(engine: Engine, tmp_path: Path, text: str) -> None:
     log = tmp_path / text
-    graph = f"[0]split[a][b];[a][b]libvmaf=model=:feature=name=psnr:log_fmt=json:log_path={quoted(str(log))}"
+    graph = f"[0]split[a][b];[a][b]libvmaf=model=:feature=name=psnr:log_fmt=json:log_path={escape_option(str(log))}"
     ffmpeg(engine, "-f", "lavfi", "-i", "color=s=64x64:d=0.04", "-filter_complex", graph, "-f", "null", "-")
     assert log.exists()
 
 
-def test_frame_ranges_are_inclusive_and_paired_by_index(clips: Clips, job: Callable[..., Job]) -> None:
+def test_frame_ranges_are_inclusive_and_paired_by_index(clips: Clips, job: Callable[..., MeasurementJob]) -> None:
     with Processes() as processes:
         whole = measure(job(extraction_of="PSNR"), processes)
         ranges = {"start_frame": 3, "end_frame": 7}
@@ -105,13 +107,15 @@ def test_frame_ranges_are_inclusive_and_paired_by_index(clips: Clips, job: Calla
     assert part.frames["psnr_y"] == whole.frames["psnr_y"][3:8]
 
 
-def test_a_duration_without_a_rate_trims_by_time(clips: Clips, job: Callable[..., Job]) -> None:
+def test_a_duration_without_a_rate_trims_by_time(clips: Clips, job: Callable[..., MeasurementJob]) -> None:
     videos = [container(clips.mp4(name), duration_s=5 / 29.97) for name in ("reference", "x264")]
     with Processes() as processes:
         assert measure(job(*videos, extraction_of="PSNR"), processes).n_frames == 5
 
 
-def test_crop_and_pad_come_before_scaling_and_other_filters_after(clips: Clips, job: Callable[..., Job]) -> None:
+def test_crop_and_pad_come_before_scaling_and_other_filters_after(
+    clips: Clips, job: Callable[..., MeasurementJob]
+) -> None:
     filters = (("crop", "88:72:0:0"), ("pad", "iw+8:ih+8:4:4"), ("gblur", "sigma=2"))
     made = job(container(clips.mp4("reference"), filters=filters), container(clips.mp4("x264"), filters=filters))
     headers = read_headers((made.asset.reference, made.asset.distorted), made.engine)
@@ -120,7 +124,7 @@ def test_crop_and_pad_come_before_scaling_and_other_filters_after(clips: Clips, 
         order = [each.partition("=")[0] for each in chain]
         scaled = ["setparams", "crop", "pad", "scale", "format"]
         assert order == [*scaled, "gblur", "scale", "format", "setparams"]
-    graph = str(arguments(made, form)[list(arguments(made, form)).index("-filter_complex") + 1])
+    graph = str(measure_command(made, form)[list(measure_command(made, form)).index("-filter_complex") + 1])
     assert graph.count("crop=88:72:0:0,pad=iw+8:ih+8:4:4,scale@") == 2
     with Processes() as processes:
         assert measure(made, processes).n_frames == N_FRAMES
@@ -140,14 +144,16 @@ def test_the_header_of_a_video_is_read_again_only_after_the_video_has_changed(
     assert first.width_px != 64
 
 
-def test_both_videos_are_scaled_to_the_quality_size(clips: Clips, job: Callable[..., Job], engine: Engine) -> None:
+def test_both_videos_are_scaled_to_the_quality_size(
+    clips: Clips, job: Callable[..., MeasurementJob], engine: Engine
+) -> None:
     with Processes() as processes:
         made = job(quality_width_px=320, quality_height_px=240, resampling_type="lanczos")
         assert measure(made, processes).means["vmaf"] != measure(job(), processes).means["vmaf"]
 
 
 def test_without_a_quality_size_the_reference_gives_it(
-    clips: Clips, job: Callable[..., Job], engine: Engine, tmp_path: Path
+    clips: Clips, job: Callable[..., MeasurementJob], engine: Engine, tmp_path: Path
 ) -> None:
     small = tmp_path / "small.mp4"
     ffmpeg(engine, "-i", clips.mp4("x264"), "-vf", "scale=88:72", "-c:v", "libx264", small)
@@ -157,7 +163,7 @@ def test_without_a_quality_size_the_reference_gives_it(
     assert asked.frames == named.frames
 
 
-def test_kept_work_files_are_the_frames_that_were_compared(clips: Clips, job: Callable[..., Job]) -> None:
+def test_kept_work_files_are_the_frames_that_were_compared(clips: Clips, job: Callable[..., MeasurementJob]) -> None:
     made = job(extraction_of="PSNR")
     kept = replace(made, keep_workfiles=True)
     with Processes() as processes:
@@ -166,7 +172,7 @@ def test_kept_work_files_are_the_frames_that_were_compared(clips: Clips, job: Ca
     assert (made.directory / "distorted.yuv").read_bytes() == clips.yuv("x264").read_bytes()
 
 
-def test_scratch_goes_once_it_is_measured(job: Callable[..., Job]) -> None:
+def test_scratch_goes_once_it_is_measured(job: Callable[..., MeasurementJob]) -> None:
     made = job()
     with Processes() as processes:
         measure(made, processes)
@@ -177,7 +183,7 @@ def test_scratch_goes_once_it_is_measured(job: Callable[..., Job]) -> None:
 
 
 def test_videos_of_different_length_are_an_error_with_both_counts(
-    clips: Clips, job: Callable[..., Job], engine: Engine, tmp_path: Path
+    clips: Clips, job: Callable[..., MeasurementJob], engine: Engine, tmp_path: Path
 ) -> None:
     short = tmp_path / "short.mp4"
     ffmpeg(engine, "-i", clips.mp4("x264"), "-frames:v", "5", "-c:v", "libx264", short)
@@ -188,7 +194,7 @@ def test_videos_of_different_length_are_an_error_with_both_counts(
 
 
 def test_raw_videos_of_different_length_are_an_error_with_both_counts(
-    clips: Clips, job: Callable[..., Job], tmp_path: Path
+    clips: Clips, job: Callable[..., MeasurementJob], tmp_path: Path
 ) -> None:
     short = tmp_path / "short.yuv"
     short.write_bytes(clips.yuv("x264").read_bytes()[: 10 * 176 * 144 * 3 // 2])
@@ -197,7 +203,7 @@ def test_raw_videos_of_different_length_are_an_error_with_both_counts(
 
 
 def test_a_partial_last_frame_is_an_error_before_anything_is_measured(
-    clips: Clips, job: Callable[..., Job], tmp_path: Path
+    clips: Clips, job: Callable[..., MeasurementJob], tmp_path: Path
 ) -> None:
     torn = tmp_path / "torn.yuv"
     torn.write_bytes(clips.yuv("x264").read_bytes()[:-7])
@@ -205,21 +211,21 @@ def test_a_partial_last_frame_is_an_error_before_anything_is_measured(
         measure(job(raw(clips.yuv("reference")), raw(torn)), processes)
 
 
-def test_a_range_beyond_the_end_of_a_container_is_an_error(clips: Clips, job: Callable[..., Job]) -> None:
+def test_a_range_beyond_the_end_of_a_container_is_an_error(clips: Clips, job: Callable[..., MeasurementJob]) -> None:
     videos = [container(clips.mp4(name), end_frame=47) for name in ("reference", "x264")]
     with Processes() as processes, pytest.raises(HarnessError, match=rf"48 frames are asked for.* gives {N_FRAMES}"):
         measure(job(*videos), processes)
 
 
 def test_a_range_that_begins_after_the_end_of_both_says_that_no_frame_is_left(
-    clips: Clips, job: Callable[..., Job]
+    clips: Clips, job: Callable[..., MeasurementJob]
 ) -> None:
     videos = [container(clips.mp4(name), start_frame=400) for name in ("reference", "x264")]
     with Processes() as processes, pytest.raises(HarnessError, match=r"no frame of .* is left .* start_frame"):
         measure(job(*videos), processes)
 
 
-def test_pictures_too_small_for_a_quality_type_are_said_to_be_so(job: Callable[..., Job]) -> None:
+def test_pictures_too_small_for_a_quality_type_are_said_to_be_so(job: Callable[..., MeasurementJob]) -> None:
     made = job(quality_width_px=64, quality_height_px=48, extraction_of="MS_SSIM")
     with Processes() as processes, pytest.raises(EngineError, match="too small for MS-SSIM") as caught:
         measure(made, processes)
@@ -227,7 +233,7 @@ def test_pictures_too_small_for_a_quality_type_are_said_to_be_so(job: Callable[.
 
 
 def test_a_log_that_was_not_written_is_an_error_although_ffmpeg_exits_0(
-    engine: Engine, job: Callable[..., Job], tmp_path: Path
+    engine: Engine, job: Callable[..., MeasurementJob], tmp_path: Path
 ) -> None:
     made = job()
     silent = program("ffmpeg", tmp_path, f'"{engine.path}" "$@"; rm vmaf.json')
@@ -239,7 +245,7 @@ def test_a_log_that_was_not_written_is_an_error_although_ffmpeg_exits_0(
 # A failure is shown
 
 
-def failing_measurement(made: Job, directory: Path, text: str) -> Path:
+def failing_measurement(made: MeasurementJob, directory: Path, text: str) -> Path:
     """An ffmpeg that reads headers, and fails so where it is to measure."""
     return program(
         "ffmpeg", directory, f'case "$*" in *filter_complex*) ;; *) exec "{made.engine}" "$@";; esac\n{text}'
@@ -247,7 +253,7 @@ def failing_measurement(made: Job, directory: Path, text: str) -> Path:
 
 
 def test_a_failed_engine_is_shown_with_arguments_exit_code_last_lines_and_log(
-    job: Callable[..., Job], tmp_path: Path
+    job: Callable[..., MeasurementJob], tmp_path: Path
 ) -> None:
     made = job()
     failing = failing_measurement(
@@ -266,7 +272,9 @@ def test_a_failed_engine_is_shown_with_arguments_exit_code_last_lines_and_log(
     assert log.read_text().startswith("line 1\n")
 
 
-def test_errors_come_before_the_statistics_at_the_end_of_a_log(job: Callable[..., Job], tmp_path: Path) -> None:
+def test_errors_come_before_the_statistics_at_the_end_of_a_log(
+    job: Callable[..., MeasurementJob], tmp_path: Path
+) -> None:
     text = "echo 'Error opening filter' >&2\nfor i in $(seq 20); do echo $i packets, 0 decode errors >&2; done; exit 7"
     made = job()
     failing = failing_measurement(made, tmp_path, text)
@@ -277,7 +285,9 @@ def test_errors_come_before_the_statistics_at_the_end_of_a_log(job: Callable[...
     assert "10 packets" not in said
 
 
-def test_an_engine_that_reads_no_header_is_shown_with_what_it_said(job: Callable[..., Job], tmp_path: Path) -> None:
+def test_an_engine_that_reads_no_header_is_shown_with_what_it_said(
+    job: Callable[..., MeasurementJob], tmp_path: Path
+) -> None:
     failing = program("ffmpeg", tmp_path, "echo no such library >&2; exit 7")
     with Processes() as processes, pytest.raises(EngineError) as caught:
         measure(replace(job(), engine=str(failing)), processes)
@@ -287,7 +297,7 @@ def test_an_engine_that_reads_no_header_is_shown_with_what_it_said(job: Callable
     assert "no such library" in said
 
 
-def test_an_unreadable_video_is_shown_with_what_ffmpeg_said(job: Callable[..., Job], tmp_path: Path) -> None:
+def test_an_unreadable_video_is_shown_with_what_ffmpeg_said(job: Callable[..., MeasurementJob], tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video at all")
     with Processes() as processes, pytest.raises(EngineError, match="Invalid data found"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from vmaf_harness.engine.ffmpeg import Processes
-from vmaf_harness.engine.jobs import Stopped, run_jobs, shares, stop_on_signals
+from vmaf_harness.engine.jobs import Stopped, run_jobs, split_cores, stop_on_signals
 from vmaf_harness.errors import HarnessError
 from vmaf_workspace.disk.workers import cores
 
@@ -95,7 +95,7 @@ def test_an_error_while_a_result_is_taken_stops_what_runs(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("n_jobs", "processes"), [(1, None), (2, None), (100, None), (100, 1), (100, 7), (1, 5)])
 def test_cores_are_all_used_and_never_more_processes_than_jobs(n_jobs: int, processes: int | None) -> None:
-    at_once, threads = shares(n_jobs, processes)
+    at_once, threads = split_cores(n_jobs, processes)
     assert 1 <= at_once <= min(n_jobs, processes or cores())
     assert threads >= 1
     assert at_once * threads <= max(cores(), at_once)

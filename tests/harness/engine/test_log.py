@@ -15,9 +15,9 @@ import pytest
 from clips import ffmpeg
 
 from vmaf_harness.engine.binary import Engine
-from vmaf_harness.engine.container import container
-from vmaf_harness.engine.ffmpeg import OPENS_OTHERS, environment
-from vmaf_harness.engine.log import MOST_TOO_SMALL_PX, damage, lines_of, names_others, reason
+from vmaf_harness.engine.container import detect_container
+from vmaf_harness.engine.ffmpeg import INDIRECT_DEMUXERS, environment
+from vmaf_harness.engine.log import MAX_TOO_SMALL_PX, failure_reason, find_damage, indirect_input_problem, read_lines
 
 X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=12:open-gop=1")
 SOUND = {  # name -> how it is encoded
@@ -86,7 +86,7 @@ def said(engine: Engine, tmp_path: Path) -> Callable[..., tuple[int, list[str]]]
                 env=environment(),
                 cwd=tmp_path,
             ).returncode
-        return code, list(lines_of(log))
+        return code, list(read_lines(log))
 
     return run
 
@@ -113,37 +113,34 @@ def lossy(path: Path, to: Path, lost: Sequence[int]) -> Path:
 # Damage
 
 
-@pytest.mark.parametrize("level", LEVELS)
 def test_sound_files_and_copies_cut_out_of_them_raise_no_alarm(
-    sound: Path, said: Callable[..., tuple[int, list[str]]], level: str
+    sound: Path, said: Callable[..., tuple[int, list[str]]]
 ) -> None:
     names = sorted(path.name for path in sound.iterdir())
     assert len(names) > 3 * 12
-    alarms = {name: damage(said(sound / name, level=level)[1]) for name in names}
+    alarms = {name: find_damage(said(sound / name)[1]) for name in names}
     assert not [(name, found) for name, found in alarms.items() if found]
 
 
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", [name for name in SOUND if name not in ("vp9.webm", "raw.y4m")])
 def test_files_with_wrong_bytes_are_damaged(
-    name: str, level: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
+    name: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
-    _, lines = said(noisy(sound / name, tmp_path / name), level=level)
-    found = damage(lines)
+    _, lines = said(noisy(sound / name, tmp_path / name))
+    found = find_damage(lines)
     assert found.of(0) > 0
     assert found.unnamed == 0
     assert found.first[0]
 
 
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", ["x264.ts", "x265.ts", "mpeg2.ts"])
 def test_one_lost_packet_of_a_transport_stream_is_damage(
-    name: str, level: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
+    name: str, sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
     n_packets = (sound / name).stat().st_size // 188
-    code, lines = said(lossy(sound / name, tmp_path / name, [n_packets // 2]), level=level)
+    code, lines = said(lossy(sound / name, tmp_path / name, [n_packets // 2]))
     assert code == 0, "ffmpeg does not mind"
-    assert damage(lines).of(0) > 0
+    assert find_damage(lines).of(0) > 0
 
 
 @pytest.mark.parametrize("name", ["x264.mkv", "x264.flv", "mjpeg.avi", "ffv1.mkv", "vp9.webm"])
@@ -153,7 +150,7 @@ def test_a_file_that_ends_within_a_frame_is_damaged(
     short = tmp_path / name
     data = (sound / name).read_bytes()
     short.write_bytes(data[: len(data) * 2 // 3])
-    assert damage(said(short)[1]).of(0) > 0
+    assert find_damage(said(short)[1]).of(0) > 0
 
 
 def test_a_recording_that_begins_within_a_group_of_pictures_is_sound_from_its_first_picture_on(
@@ -166,7 +163,7 @@ def test_a_recording_that_begins_within_a_group_of_pictures_is_sound_from_its_fi
         assert code == 0
         missed = [line for line in lines if "[error]" in line]
         assert missed, "ffmpeg misses what came before"
-        assert not damage([line for line in lines if "orrupt" not in line]), name
+        assert not find_damage([line for line in lines if "orrupt" not in line]), name
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -176,7 +173,7 @@ def test_of_two_inputs_the_damaged_one_is_named(
     for bad, good in (("x264.mp4", "x265.mp4"), ("mpeg2.ts", "x264.mp4"), ("mpeg4.avi", "ffv1.mkv")):
         inputs = [sound / good, sound / good]
         inputs[place] = noisy(sound / bad, tmp_path / bad)
-        found = damage(said(*inputs)[1])
+        found = find_damage(said(*inputs)[1])
         assert found.of(place) > 0
         assert found.of(1 - place) == 0
         assert found.unnamed == 0
@@ -186,10 +183,10 @@ def test_of_two_inputs_by_one_codec_no_sound_one_is_blamed(
     sound: Path, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
     bad = noisy(sound / "x264.mp4", tmp_path / "bad.mp4")
-    found = damage(said(sound / "x264.mkv", bad)[1])
+    found = find_damage(said(sound / "x264.mkv", bad)[1])
     assert found.of(0) == 0
     assert found.of(1) + found.unnamed > 0
-    assert damage(said(bad)[1]).unnamed == 0, "alone it is known whose they are"
+    assert find_damage(said(bad)[1]).unnamed == 0, "alone it is known whose they are"
 
 
 def test_sound_that_is_damaged_is_no_damage_of_the_picture(
@@ -203,13 +200,13 @@ def test_sound_that_is_damaged_is_no_damage_of_the_picture(
     of_sound = [index for index, pid in enumerate(pids) if pid == 0x101]
     _, lines = said(lossy(both, tmp_path / "lossy.ts", of_sound[5:8]))
     assert any("corrupt" in line.lower() for line in lines)
-    assert not damage(lines)
+    assert not find_damage(lines)
     of_picture = [index for index, pid in enumerate(pids) if pid == 0x100]
-    assert damage(said(lossy(both, tmp_path / "lossy.ts", of_picture[40:42]))[1])
+    assert find_damage(said(lossy(both, tmp_path / "lossy.ts", of_picture[40:42]))[1])
 
 
 def test_what_showinfo_and_encoders_say_is_passed_over() -> None:
-    assert not damage(
+    assert not find_damage(
         [
             "[Parsed_showinfo_0 @ 0x1] [error] n: 0 corrupt",
             "[vist#0:0/h264 @ 0x2] [dec:h264 @ 0x3] [verbose] Starting thread...",
@@ -221,7 +218,7 @@ def test_what_showinfo_and_encoders_say_is_passed_over() -> None:
 
 def test_repeated_words_count_as_often_as_they_were_said() -> None:
     said = ["[libdav1d @ 0x2] [error] Error parsing OBU data", "    Last message repeated 4 times"]
-    assert damage(said).of(0) == 5
+    assert find_damage(said).of(0) == 5
 
 
 # Files that name other files
@@ -241,7 +238,7 @@ def test_files_that_name_others_are_refused_by_demuxer(
     for name, demuxer in others.items():
         path = tmp_path / name
         _, lines = said(video, path)
-        refused = names_others(lines, [video, path])
+        refused = indirect_input_problem(lines, [video, path])
         if demuxer == "dash" and refused is None:
             assert any("Invalid data" in line for line in lines), "this ffmpeg has no dash"
             continue
@@ -253,14 +250,26 @@ def test_files_that_name_others_are_refused_by_demuxer(
 
 def test_files_of_their_own_are_not_refused(sound: Path, said: Callable[..., tuple[int, list[str]]]) -> None:
     for name in SOUND:
-        assert names_others(said(sound / name)[1], [sound / name]) is None
+        assert indirect_input_problem(said(sound / name)[1], [sound / name]) is None
 
 
 def test_the_demuxers_are_names_that_an_ffmpeg_has(engine: Engine) -> None:
     listed = subprocess.run([engine.path, "-hide_banner", "-demuxers"], capture_output=True, text=True, check=True)
     names = {name for line in listed.stdout.splitlines() for name in line[5:].split(" ")[0].split(",")}
-    assert {"hls", "concat", "image2", "imf", "sdp", "lavfi", "avisynth", "webm_dash_manifest"} <= OPENS_OTHERS & names
-    assert not {"mov", "matroska", "mpegts", "avi", "yuv4mpegpipe", "image2pipe", "png_pipe", "rawvideo"} & OPENS_OTHERS
+    assert {
+        "hls",
+        "concat",
+        "image2",
+        "imf",
+        "sdp",
+        "lavfi",
+        "avisynth",
+        "webm_dash_manifest",
+    } <= INDIRECT_DEMUXERS & names
+    assert (
+        not {"mov", "matroska", "mpegts", "avi", "yuv4mpegpipe", "image2pipe", "png_pipe", "rawvideo"}
+        & INDIRECT_DEMUXERS
+    )
 
 
 # Reasons
@@ -305,7 +314,7 @@ def test_the_cause_is_one_line_that_names_the_file_and_what_to_do(
     graph = "[0:V:0]split[a][b];[1:V:0][a]hstack[c];[c][b]hstack"
     code, lines = said(*inputs, graph=graph, level=level)
     assert code
-    why = reason(lines, inputs, code=code)
+    why = failure_reason(lines, inputs, code=code)
     assert why is not None
     assert why.startswith(str(odd / name))
     assert words in why
@@ -326,7 +335,7 @@ def test_a_file_that_may_not_be_read_is_told(
             done = subprocess.run(command, capture_output=True, text=True, check=False, user=nobody)
         except PermissionError:
             pytest.skip("nobody may not start this ffmpeg, and root may read everything")
-        why = reason(done.stderr.splitlines(), [closed], code=done.returncode)
+        why = failure_reason(done.stderr.splitlines(), [closed], code=done.returncode)
     assert why == f"{closed}: Permission denied; give yourself the right to read it"
 
 
@@ -334,13 +343,16 @@ def test_an_mp4_that_a_recipe_calls_raw_is_told(sound: Path, said: Callable[...,
     raw = ("-f", "rawvideo", "-pixel_format", "yuv420p", "-video_size", "1280x720")
     video = sound / "x264.mp4"
     code, lines = said((*raw, video))
-    assert reason(lines, [video], code=code) == f"{video} is MP4 or QuickTime, no raw video; give it yuv_fmt 'notyuv'"
+    assert (
+        failure_reason(lines, [video], code=code)
+        == f"{video} is MP4 or QuickTime, no raw video; give it yuv_fmt 'notyuv'"
+    )
 
 
 def test_raw_video_that_ends_within_a_frame_is_told(odd: Path, said: Callable[..., tuple[int, list[str]]]) -> None:
     raw = ("-f", "rawvideo", "-pixel_format", "yuv420p10le", "-video_size", "320x180", odd / "raw.yuv")
     code, lines = said(raw)
-    why = reason(lines, [odd / "raw.yuv"], code=code)
+    why = failure_reason(lines, [odd / "raw.yuv"], code=code)
     assert why is not None
     assert "ends within a frame (86400 bytes are left)" in why
 
@@ -348,7 +360,7 @@ def test_raw_video_that_ends_within_a_frame_is_told(odd: Path, said: Callable[..
 @pytest.mark.parametrize(
     ("size", "feature", "words"),
     [
-        (f"{MOST_TOO_SMALL_PX}x64", "model=version=vmaf_v0.6.1", "(16x64) are too small for VMAF, which needs 17 "),
+        (f"{MAX_TOO_SMALL_PX}x64", "model=version=vmaf_v0.6.1", "(16x64) are too small for VMAF, which needs 17 "),
         ("64x8", "model=version=vmaf_v0.6.1", "(64x8) are too small for VMAF"),
         ("64x64", "model=:feature=name=float_ms_ssim", "too small for MS-SSIM"),
         ("64x64", "model=version=vmaf_v1.0.16_3d0h", "216 pixels"),
@@ -366,7 +378,7 @@ def test_what_libvmaf_cannot_measure_is_told(
     ffmpeg(engine, *source, "-c:v", "ffv1", video)
     for _ in range(5):  # libvmaf and ffmpeg write at once, and now and then one tears the other's line
         code, lines = said(video, video, graph=f"[0:V:0][1:V:0]libvmaf={feature}:n_threads=1")
-        why = reason(lines, [video, video], code=code)
+        why = failure_reason(lines, [video, video], code=code)
         if why is not None:
             break
     assert why is not None
@@ -376,7 +388,7 @@ def test_what_libvmaf_cannot_measure_is_told(
 def test_the_smallest_pictures_that_are_said_to_be_enough_are(
     engine: Engine, said: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
-    least = MOST_TOO_SMALL_PX + 1
+    least = MAX_TOO_SMALL_PX + 1
     video = tmp_path / "v.mkv"
     source = ("-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.12", "-vf", f"scale={least}:{least}", "-pix_fmt", "yuv420p")
     ffmpeg(engine, *source, "-c:v", "ffv1", video)
@@ -398,24 +410,24 @@ def test_a_full_disk_and_parts_that_an_ffmpeg_lacks_are_told(
     command = [engine.path, "-hide_banner", "-nostdin", "-v", "level+verbose", "-y", "-i", source, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode
-    why = reason(done.stderr.splitlines(), [sound / "x264.mp4"], code=done.returncode)
+    why = failure_reason(done.stderr.splitlines(), [sound / "x264.mp4"], code=done.returncode)
     assert why is not None
     assert words in why
 
 
 def test_a_log_without_a_known_cause_gives_none(sound: Path, said: Callable[..., tuple[int, list[str]]]) -> None:
-    assert reason(said(sound / "x264.mp4")[1], [sound / "x264.mp4"]) is None
-    assert reason(["line 1", "line 2"], [], code=7) is None
+    assert failure_reason(said(sound / "x264.mp4")[1], [sound / "x264.mp4"]) is None
+    assert failure_reason(["line 1", "line 2"], [], code=7) is None
 
 
 # Signatures
 
 
 def test_containers_are_known_by_their_first_bytes(sound: Path, engine: Engine, tmp_path: Path) -> None:
-    found = {name: container(sound / name) for name in SOUND}
+    found = {name: detect_container(sound / name) for name in SOUND}
     assert None not in found.values(), found
     assert len(set(found.values())) == 6
     raw = tmp_path / "raw.yuv"
     ffmpeg(engine, "-i", sound / "x264.mp4", "-pix_fmt", "yuv420p", raw)
-    assert container(raw) is None
-    assert container(tmp_path / "missing") is None
+    assert detect_container(raw) is None
+    assert detect_container(tmp_path / "missing") is None

@@ -25,7 +25,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.common_form import common_form
 from vmaf_harness.measure.header import read_headers
 from vmaf_harness.measure.measurement import Measurement
-from vmaf_harness.measure.pixel_format import planar, samples
+from vmaf_harness.measure.pixel_format import parse_pixel_format, planar_format
 from vmaf_harness.recipe.asset import Asset, Video
 
 N = 6  # frames
@@ -63,7 +63,7 @@ class Pair:
 
     @property
     def pix_fmt(self) -> str:
-        return planar(self.chroma, self.depth)
+        return planar_format(self.chroma, self.depth)
 
 
 def table() -> Iterator[Pair]:
@@ -109,7 +109,7 @@ def planes(engine: Engine, video: Video, pix_fmt: str) -> list[NDArray[np.uint16
         command: list[str | Path] = [engine.path, "-v", "error", "-i", video.path, "-f", "rawvideo", "-"]
         data = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
         assert read_headers([video], engine.path)[0].pix_fmt == pix_fmt
-    about = samples(pix_fmt)
+    about = parse_pixel_format(pix_fmt)
     flat = np.frombuffer(data, dtype="<u2" if about.depth > 8 else np.uint8).astype(np.uint16)
     width = WIDTH_PX if about.chroma == "444" else WIDTH_PX // 2
     height = HEIGHT_PX // 2 if about.chroma == "420" else HEIGHT_PX
@@ -308,7 +308,7 @@ def test_nothing_is_left_to_negotiation(
         asset = Asset(dataset="d", content_id=0, asset_id=0, reference=pair[0], distorted=pair[1])
         headers = read_headers(pair, engine.path)
         form = common_form(asset, *headers)
-        assert samples(form.pix_fmt).kind == "yuv"
+        assert parse_pixel_format(form.pix_fmt).kind == "yuv"
         graph = f"[0:v]{','.join(form.distorted)}[d];[1:v]{','.join(form.reference)}[r];"
         graph += "[d][r]libvmaf=model=:feature=name=psnr"
         command: list[str | Path] = [
@@ -364,9 +364,9 @@ def test_samples_are_what_ffmpeg_says_of_every_pixel_format(engine: Engine) -> N
     for name, (components, depth) in told.items():
         if name.startswith(("bayer", "xyz")):
             with pytest.raises(HarnessError, match="neither YUV, nor gray, nor RGB"):
-                samples(name)
+                parse_pixel_format(name)
             continue
-        found = samples(name)
+        found = parse_pixel_format(name)
         assert found.has_alpha == (components in (2, 4)), name
         assert found.depth == max(8, min(depth, 16)), name
         assert (found.kind == "gray") == (components < 3 and name != "pal8"), name

@@ -12,7 +12,7 @@ from clips import N_FRAMES
 
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.measure.measurement import Job, measure
+from vmaf_harness.measure.measurement import MeasurementJob, measure
 from vmaf_harness.model.files import read_model
 from vmaf_harness.model.inspection import why_not_in_libvmaf
 from vmaf_harness.model.quality_type import extraction
@@ -22,7 +22,9 @@ from vmaf_harness.model.quality_type import extraction
     ("quality_type", "score"),
     [("VMAF", "vmaf"), ("PSNR", "psnr_y"), ("SSIM", "float_ssim"), ("MS_SSIM", "float_ms_ssim")],
 )
-def test_each_quality_type_has_its_score_in_the_log(job: Callable[..., Job], quality_type: str, score: str) -> None:
+def test_each_quality_type_has_its_score_in_the_log(
+    job: Callable[..., MeasurementJob], quality_type: str, score: str
+) -> None:
     made = job(extraction_of=quality_type, quality_width_px=352, quality_height_px=288)  # MS-SSIM needs 176 lines
     with Processes() as processes:
         measured = measure(made, processes)
@@ -50,14 +52,14 @@ def test_built_in_models_are_named_by_their_version(
     assert dict(made.options)["model"] == option
 
 
-def test_a_json_model_scores_as_the_built_in_one(job: Callable[..., Job], model: Path) -> None:
+def test_a_json_model_scores_as_the_built_in_one(job: Callable[..., MeasurementJob], model: Path) -> None:
     with Processes() as processes:
         built_in = measure(job(), processes)
         from_file = measure(replace(job(), extraction=extraction("VMAF", model=str(model))), processes)
     assert from_file.frames["vmaf"] == built_in.frames["vmaf"]
 
 
-def test_the_phone_model_scores_higher(job: Callable[..., Job]) -> None:
+def test_the_phone_model_scores_higher(job: Callable[..., MeasurementJob]) -> None:
     with Processes() as processes:
         plain = measure(job(), processes)
         phone = measure(replace(job(), extraction=extraction("VMAF", phone_model=True)), processes)
@@ -78,7 +80,7 @@ def test_a_json_model_is_known_by_its_content(model: Path, tmp_path: Path) -> No
 
 
 def test_a_model_changed_during_a_run_is_used_as_it_was_when_it_was_named(
-    job: Callable[..., Job], model: Path, tmp_path: Path
+    job: Callable[..., MeasurementJob], model: Path, tmp_path: Path
 ) -> None:
     mine = tmp_path / "mine.json"
     mine.write_bytes(model.read_bytes())
@@ -148,7 +150,7 @@ def test_a_model_that_lacks_a_number_is_not_given_to_libvmaf_which_would_read_on
 
 @pytest.mark.parametrize("name", ["vmaf_v0.6.1neg", "vmaf_v1.0.16_3d0h", "vmaf_v0.6.1mfz"])
 def test_options_of_published_models_are_found_in_the_names_of_the_log(
-    job: Callable[..., Job], model: Path, tmp_path: Path, name: str
+    job: Callable[..., MeasurementJob], model: Path, tmp_path: Path, name: str
 ) -> None:
     path = model.parent / f"{name}.json"
     if name == "vmaf_v0.6.1mfz":  # as published, but for the numbers of its machine
@@ -165,7 +167,7 @@ def test_options_of_published_models_are_found_in_the_names_of_the_log(
 
 
 def test_an_option_of_a_model_that_libvmaf_does_not_know_is_an_error_before_its_score_counts(
-    job: Callable[..., Job], model: Path, tmp_path: Path
+    job: Callable[..., MeasurementJob], model: Path, tmp_path: Path
 ) -> None:
     data = json.loads(model.read_bytes())
     names = data["model_dict"]["feature_names"]
@@ -205,7 +207,7 @@ def test_a_model_that_would_make_libvmaf_write_files_is_refused(
     assert not (nowhere / "maps").exists()
 
 
-def test_an_unknown_built_in_version_is_an_error_that_names_it(job: Callable[..., Job]) -> None:
+def test_an_unknown_built_in_version_is_an_error_that_names_it(job: Callable[..., MeasurementJob]) -> None:
     made = replace(job(), extraction=extraction("VMAF", model="vmaf_v9.9.9"))
     with Processes() as processes, pytest.raises(EngineError, match=r"has no model vmaf_v9\.9\.9"):
         measure(made, processes)

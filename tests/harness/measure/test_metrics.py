@@ -12,8 +12,8 @@ import pytest
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.measurement import Job, measure
-from vmaf_harness.measure.metrics import OPTIONS, Wanted, check, metric_name
+from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.measure.metrics import OPTIONS, RequestedMetric, check_metrics, metric_name
 from vmaf_harness.model.parameters import FeatureParam
 
 ADM2 = "VMAF_integer_feature_adm2_score"
@@ -26,7 +26,7 @@ def of_kind(extractor: str, options: Mapping[str, Any]) -> FeatureParam:
     return FeatureParam(atoms=((aggregate, ATOM[extractor.removeprefix("float_")]),), options=(options,))
 
 
-def measured(job: Callable[..., Job], features: FeatureParam) -> dict[str, list[float]]:
+def measured(job: Callable[..., MeasurementJob], features: FeatureParam) -> dict[str, list[float]]:
     with Processes() as processes:
         return features.columns(measure(replace(job(), extraction=features.extraction), processes).frames)
 
@@ -50,7 +50,7 @@ def other_than(option: str, default: Any) -> Any:
 
 @pytest.mark.parametrize("extractor", ["adm", "float_adm", "vif", "float_vif", "motion", "float_motion"])
 def test_every_option_that_is_listed_is_taken_and_at_its_default_changes_nothing(
-    job: Callable[..., Job], extractor: str
+    job: Callable[..., MeasurementJob], extractor: str
 ) -> None:
     known = {name: default for name, (_, default) in OPTIONS[extractor].items() if name != "debug"}
     changed = {name: other_than(name, default) for name, default in known.items()}
@@ -78,13 +78,13 @@ def test_every_option_that_is_listed_is_taken_and_at_its_default_changes_nothing
     ],
 )
 def test_an_option_that_libvmaf_ignores_is_an_error(
-    job: Callable[..., Job], extractor: str, options: dict[str, Any], said: str
+    job: Callable[..., MeasurementJob], extractor: str, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(HarnessError, match=said):
         measured(job, of_kind(extractor, options))
 
 
-def test_a_misspelt_option_beside_the_right_one_is_not_taken_for_it(job: Callable[..., Job]) -> None:
+def test_a_misspelt_option_beside_the_right_one_is_not_taken_for_it(job: Callable[..., MeasurementJob]) -> None:
     kind = "VMAF_integer_feature"
     options = ({"vif_enhn_gain_limit": 1.0}, {"vif_enhn_gain_limt": 1.0})
     features = FeatureParam(atoms=((kind, "vif_scale0"), (kind, "vif_scale1")), options=options)
@@ -92,7 +92,7 @@ def test_a_misspelt_option_beside_the_right_one_is_not_taken_for_it(job: Callabl
         measured(job, features)
 
 
-def test_features_with_options_of_their_own_are_told_apart(job: Callable[..., Job]) -> None:
+def test_features_with_options_of_their_own_are_told_apart(job: Callable[..., MeasurementJob]) -> None:
     kind, limit = "VMAF_integer_feature", {"vif_enhn_gain_limit": 1.0}
     scales = [(kind, f"vif_scale{scale}") for scale in range(4)]
     mixed = measured(job, FeatureParam(atoms=tuple(scales), options=(limit, {}, limit, {})))
@@ -103,7 +103,9 @@ def test_features_with_options_of_their_own_are_told_apart(job: Callable[..., Jo
         assert limited[name] != plain[name]
 
 
-def test_an_option_that_no_name_shows_is_for_all_features_of_an_extractor_or_for_none(job: Callable[..., Job]) -> None:
+def test_an_option_that_no_name_shows_is_for_all_features_of_an_extractor_or_for_none(
+    job: Callable[..., MeasurementJob],
+) -> None:
     kind, skips = "VMAF_integer_feature", {"adm_skip_aim": True}
     atoms = ((kind, "adm2"), (kind, "aim"))
     everywhere = FeatureParam(atoms=atoms, options=(skips, skips))
@@ -113,7 +115,7 @@ def test_an_option_that_no_name_shows_is_for_all_features_of_an_extractor_or_for
         measured(job, FeatureParam(atoms=atoms, options=(skips, {})))
 
 
-def test_every_atom_of_both_kinds_is_measured_as_upstream_defines_it(job: Callable[..., Job]) -> None:
+def test_every_atom_of_both_kinds_is_measured_as_upstream_defines_it(job: Callable[..., MeasurementJob]) -> None:
     from vmaf_harness.model.parameters import _ATOMS
 
     for kind in ("VMAF_feature", "VMAF_integer_feature"):
@@ -143,21 +145,21 @@ def test_metrics_are_found_by_the_names_that_the_log_gives_them() -> None:
     assert metric_name("Cambi_feature_cambi_score") == "cambi"
     known = ["integer_adm2_egl_1", "integer_adm_scale0_egl_1", "integer_adm_num", "integer_adm_egl_1", "adm2"]
     limit = {"adm_enhn_gain_limit": 1}
-    assert Wanted.of(ADM2, limit).in_(known) == "integer_adm2_egl_1"
-    assert Wanted.of("VMAF_integer_feature_adm_score", limit).in_(known) == "integer_adm_egl_1"
-    assert Wanted("VMAF_feature_adm2_score").in_(known) == "adm2"
+    assert RequestedMetric.of(ADM2, limit).find_in(known) == "integer_adm2_egl_1"
+    assert RequestedMetric.of("VMAF_integer_feature_adm_score", limit).find_in(known) == "integer_adm_egl_1"
+    assert RequestedMetric("VMAF_feature_adm2_score").find_in(known) == "adm2"
     with pytest.raises(HarnessError, match="libvmaf gives no motion2; it gives integer_adm2_egl_1"):
-        check([Wanted("VMAF_feature_motion2_score")], known)
+        check_metrics([RequestedMetric("VMAF_feature_motion2_score")], known)
     assert FeatureParam(atoms=(("VMAF_feature", "adm2"),)).columns({"adm2": [1.0], "motion2": [0.0]}) == {
         "VMAF_feature_adm2_score": [1.0]
     }
 
 
 def test_an_option_that_is_newer_than_the_list_counts_where_a_name_shows_it() -> None:
-    newer = Wanted.of(ADM2, {"adm_enhn_gain_limit": 1.0, "adm_new_thing": 2.5})
-    assert newer.in_(["integer_adm2", "integer_adm2_egl_1_nt_2.5"]) == "integer_adm2_egl_1_nt_2.5"
+    newer = RequestedMetric.of(ADM2, {"adm_enhn_gain_limit": 1.0, "adm_new_thing": 2.5})
+    assert newer.find_in(["integer_adm2", "integer_adm2_egl_1_nt_2.5"]) == "integer_adm2_egl_1_nt_2.5"
     with pytest.raises(HarnessError, match="did not take adm_new_thing"):
-        newer.in_(["integer_adm2", "integer_adm2_egl_1"])
+        newer.find_in(["integer_adm2", "integer_adm2_egl_1"])
 
 
 def test_what_libvmaf_computes_is_stored_as_before_where_the_numbers_are_as_before() -> None:

@@ -12,10 +12,10 @@ from clips import Clips, Measured, container, ffmpeg, recipe
 
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.frames import first_apart, listed
+from vmaf_harness.measure.frames import first_mispaired, read_frames
 from vmaf_harness.measure.measurement import Measurement
-from vmaf_harness.measure.notes import Note, lines
-from vmaf_harness.measure.store import directory
+from vmaf_harness.measure.notes import Note, summarize_notes
+from vmaf_harness.measure.store import store_directory
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.script import run_extraction, run_testing
 from vmaf_harness.tasks import score
@@ -137,14 +137,14 @@ def test_a_start_a_factor_and_another_clock_are_no_wrong_pairs(
 
 def test_frames_are_apart_from_half_an_interval_on() -> None:
     even = [n * 0.04 for n in range(10)]
-    assert first_apart(even, even) is None
-    assert first_apart(even, [3.0 + each * 1.001 for each in even]) is None
+    assert first_mispaired(even, even) is None
+    assert first_mispaired(even, [3.0 + each * 1.001 for each in even]) is None
     late = [each + (0.0201 if index == 4 else 0.0) for index, each in enumerate(even)]
-    found = first_apart(even, late)
+    found = first_mispaired(even, late)
     assert found is not None
     assert (found[0], round(found[1], 6)) == (4, 0.0201)
-    assert first_apart(even, [each + (0.0199 if n == 4 else 0.0) for n, each in enumerate(even)]) is None
-    assert first_apart(even, [*even[:9], float("nan")]) is None
+    assert first_mispaired(even, [each + (0.0199 if n == 4 else 0.0) for n, each in enumerate(even)]) is None
+    assert first_mispaired(even, [*even[:9], float("nan")]) is None
 
 
 def test_words_of_another_thread_within_showinfos_lines_change_nothing() -> None:
@@ -155,7 +155,7 @@ def test_words_of_another_thread_within_showinfos_lines_change_nothing() -> None
         log.append(("[h264 @ 0x2] some words" if n == 1 else "") + head + frame.format(n))
         torn = "color_range:[h264 @ 0x2] [verbose] words" if n == 2 else "color_range:pc color_space:unknown"
         log.append(head + torn)
-    found = listed(log, ("a",))["a"]
+    found = read_frames(log, ("a",))["a"]
     assert found.times_s == [0.0, 0.04, 0.08, 0.12]
     assert found.first is not None
     assert (found.first.range, found.change) == ("pc", None)
@@ -282,7 +282,9 @@ def test_the_same_thing_is_said_once_for_many_assets() -> None:
 
     depth = Note(kind="depth", side="distorted", text="10 bits")
     apart = Note(kind="pairing", side="distorted", text="apart")
-    told = lines([(asset("a"), [depth]), (asset("b"), [depth, apart]), (asset("c", pairing="index"), [depth, apart])])
+    told = summarize_notes(
+        [(asset("a"), [depth]), (asset("b"), [depth, apart]), (asset("c", pairing="index"), [depth, apart])]
+    )
     assert told == ["depth: a and 2 more: 10 bits", "pairing: b: apart"]
 
 
@@ -326,7 +328,7 @@ def test_results_of_an_older_rule_are_not_served_and_are_counted(
     made = recipe(tmp_path, "reference.mp4", ["reference.mp4"])
     arguments = ["VMAF", str(made), "--cache-result", "--suppress-plot"]
     assert run_testing.main(arguments) == 0
-    (entry,) = directory(vmaf_workspace).glob("*/*/*/*.json")
+    (entry,) = store_directory(vmaf_workspace).glob("*/*/*/*.json")
     old = entry.with_name("0" * 64 + ".json")
     old.write_bytes(entry.read_bytes().replace(b'{"format": 2,', b'{"format": 1,'))
     (found,) = [each for each in stored_results(vmaf_workspace) if each.store == "file_result_store"]

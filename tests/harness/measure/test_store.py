@@ -22,7 +22,7 @@ from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Measurement
-from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, FileResultStore, directory
+from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, FileResultStore, store_directory
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import Asset
 from vmaf_workspace.errors import RefusedError
@@ -76,7 +76,7 @@ def test_a_result_is_found_again(store: Callable[..., FileResultStore], pair: As
     assert (found.pools["min"], found.pools["median"]) == (50.0, 60.0)
     assert found.means == {"vmaf": 70.000001, "integer_motion2": 1.0}
     assert store().frames(pair) == MEASURED.frames
-    assert path.relative_to(directory(path.parents[5])).parts[:3] == ("VMAF_V0.6.1", "d", "0")
+    assert path.relative_to(store_directory(path.parents[5])).parts[:3] == ("VMAF_V0.6.1", "d", "0")
     assert warnings == []
 
 
@@ -456,7 +456,7 @@ def test_many_files_are_hashed_at_once_and_missing_ones_passed_over(tmp_path: Pa
     for video in videos[1:]:
         video.write_bytes(video.name.encode())
     hashes = ContentHashes(tmp_path / CONTENT_HASHES)
-    hashes.learn(videos)
+    hashes.hash_files(videos)
     assert len({hashes.of(video) for video in videos[1:]}) == 49
     with pytest.raises(HarnessError):
         hashes.of(videos[0])

@@ -18,11 +18,11 @@ from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.measurement import Job, measure
+from vmaf_harness.measure.measurement import MeasurementJob, measure
 from vmaf_harness.model.files import json_bytes, read_model, write_model
 from vmaf_harness.model.model import Model
-from vmaf_harness.model.parameters import FeatureParam, feature_name, model_param
-from vmaf_harness.model.predictor import features_of
+from vmaf_harness.model.parameters import FeatureParam, build_model_param, feature_name
+from vmaf_harness.model.predictor import model_features
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.model.svm import Svm
 from vmaf_harness.model.transform import ScoreTransform
@@ -60,7 +60,7 @@ class Measured:
         self.labels = 12 + 80 * detail + motion + 3 * np.sin(50 * detail)
 
     def frames(self, extraction: Extraction, distorted: Video | None = None) -> dict[str, list[float]]:
-        job = Job(
+        job = MeasurementJob(
             engine=self._engine.path,
             asset=asset(container(self._clips.mp4("reference")), distorted or container(self._clips.mp4("x264"))),
             extraction=extraction,
@@ -79,7 +79,7 @@ class Measured:
 
     def model(self, kind: str, model_type: str = "LIBSVMNUSVR", **parameters: Any) -> Model:
         given = {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9, "score_clip": [0.0, 100.0], **parameters}
-        return fit(self.table, features(kind), model_param(model_type, given), threads=1)
+        return fit(self.table, features(kind), build_model_param(model_type, given), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def measured(engine: Engine, clips: Clips, tmp_path_factory: pytest.TempPathFact
 
 
 def inputs(model: Model, metrics: Mapping[str, list[float]]) -> dict[str, Any]:
-    return features_of(model, "it").columns(metrics)
+    return model_features(model, "it").columns(metrics)
 
 
 def differ(ours: Any, theirs: Any) -> float:

@@ -22,9 +22,9 @@ from sklearn.svm import NuSVR
 
 from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_harness.model import pickles
-from vmaf_harness.model.files import group_files, read_model, settle, write_model
+from vmaf_harness.model.files import finish_write, group_files, read_model, write_model
 from vmaf_harness.model.model import Model
-from vmaf_harness.model.parameters import FeatureParam, model_param
+from vmaf_harness.model.parameters import FeatureParam, build_model_param
 from vmaf_harness.model.svm import Svm
 from vmaf_harness.training.fit import Table, fit
 
@@ -41,12 +41,12 @@ def table(seed: int = 0, n: int = 30) -> Table:
 def model(seed: int = 0, members: int = 1, **parameters: Any) -> Model:
     kind = "LIBSVMNUSVR" if members == 1 else "BOOTSTRAP_LIBSVMNUSVR"
     given = {"norm_type": "clip_0to1", "num_models": members, **parameters}
-    return fit(table(seed), FEATURES, model_param(kind, given), threads=1)
+    return fit(table(seed), FEATURES, build_model_param(kind, given), threads=1)
 
 
 def forest() -> Model:
     return fit(
-        table(), FEATURES, model_param("RANDOMFOREST", {"n_estimators": 7, "random_state": 0, "max_depth": None})
+        table(), FEATURES, build_model_param("RANDOMFOREST", {"n_estimators": 7, "random_state": 0, "max_depth": None})
     )
 
 
@@ -249,7 +249,7 @@ def test_a_field_given_twice_in_a_json_is_refused(nowhere: Path) -> None:
 
 def test_a_bootstrap_of_two_assets_has_members_without_vectors_and_is_read_as_written(nowhere: Path) -> None:
     two = table().rows([0, 1])
-    given = model_param("BOOTSTRAP_LIBSVMNUSVR", {"norm_type": "clip_0to1", "num_models": 8, "C": 4.0})
+    given = build_model_param("BOOTSTRAP_LIBSVMNUSVR", {"norm_type": "clip_0to1", "num_models": 8, "C": 4.0})
     made = fit(two, FEATURES, given)
     drawn = [member for member in made.members if isinstance(member, Svm)]
     assert {len(member.coefs) for member in drawn} == {0, 2}  # a row drawn twice is no rise
@@ -333,8 +333,8 @@ def test_a_writer_killed_at_any_step_leaves_the_new_group_to_be_read(nowhere: Pa
         for path in (at / "m.pkl", at / "m.json", at / "m.bootstrap.json"):
             assert read_model(path).texts()[0] == new.texts()[0]
         assert (at / ".m.whole").exists()  # who only reads, writes nothing
-        settle(at / "m.pkl")
-        settle(at / "m.pkl")
+        finish_write(at / "m.pkl")
+        finish_write(at / "m.pkl")
         assert names(at) == names(nowhere / "target")
         assert all((at / name).read_bytes() == (nowhere / "target" / name).read_bytes() for name in names(at))
 
@@ -384,7 +384,7 @@ def test_kill_9_at_any_time_leaves_one_of_the_two_whole(nowhere: Path) -> None:
             writer.send_signal(signal.SIGKILL)
             writer.wait()
         assert read_model(nowhere / "m.pkl").texts() in texts
-        settle(nowhere / "m.pkl")
+        finish_write(nowhere / "m.pkl")
         assert read_model(nowhere / "m.pkl").texts() in texts
         assert read_model(nowhere / "m.bootstrap.json").texts() == read_model(nowhere / "m.pkl").texts()
 

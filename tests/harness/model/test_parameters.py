@@ -15,7 +15,7 @@ from vmaf_harness.model import pickles
 from vmaf_harness.model.parameters import (
     FeatureParam,
     SvrParam,
-    model_param,
+    build_model_param,
     read_feature_param,
     read_model_param,
 )
@@ -255,17 +255,17 @@ def test_every_parameter_of_a_forest_is_taken_as_scikit_learn_takes_it() -> None
         "ccp_alpha": 0.0,
         "max_samples": 0.9,
     }
-    assert model_param("RANDOMFOREST", given).forest == given
+    assert build_model_param("RANDOMFOREST", given).forest == given
 
 
 def test_defaults_are_those_of_upstream() -> None:
-    param = model_param("LIBSVMNUSVR", {})
+    param = build_model_param("LIBSVMNUSVR", {})
     assert (param.norm_type, param.score_clip, param.score_transform) == ("none", None, None)
     assert param.svr == SvrParam(kernel="rbf", gamma=0.0, c=1.0, nu=0.5, cache_mb=200.0)
-    assert model_param("BOOTSTRAP_LIBSVMNUSVR", {}).num_models == 101
-    assert model_param("RESIDUEBOOTSTRAP_LIBSVMNUSVR", {"num_models": 21}).num_models == 21
+    assert build_model_param("BOOTSTRAP_LIBSVMNUSVR", {}).num_models == 101
+    assert build_model_param("RESIDUEBOOTSTRAP_LIBSVMNUSVR", {"num_models": 21}).num_models == 21
     ranges = {"norm_type": "custom_clip_0to1", "custom_clip_0to1_map": {"VMAF_feature_adm2_score": [0, 1]}}
-    assert model_param("LIBSVMNUSVR", ranges).custom_ranges == {"VMAF_feature_adm2_score": (0.0, 1.0)}
+    assert build_model_param("LIBSVMNUSVR", ranges).custom_ranges == {"VMAF_feature_adm2_score": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_defaults_are_those_of_upstream() -> None:
 )
 def test_parameters_that_are_not_understood_are_named(model_type: Any, given: dict[str, Any], problem: str) -> None:
     with pytest.raises(HarnessError, match=problem):
-        model_param(model_type, given)
+        build_model_param(model_type, given)
 
 
 def test_an_unknown_parameter_is_reported_with_its_line(nowhere: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vmaf_harness.recipe.dataset import Recipe
-from vmaf_harness.recipe.labels import Labels, labels_in, labels_of
+from vmaf_harness.recipe.labels import Labels, labels_from_dict, labels_of
 
 
 def a_recipe(kind: str | None, source: str | None = None) -> Recipe:
@@ -32,7 +32,7 @@ def test_an_axis_says_what_labels_are_and_a_file_keeps_it(
 ) -> None:
     labels = labels_of(a_recipe(kind, source), model)
     assert str(labels) == said
-    assert labels_in(labels.as_dict()) == (labels if kind else None)
+    assert labels_from_dict(labels.as_dict()) == (labels if kind else None)
 
 
 def test_only_labels_from_raw_scores_have_standard_errors_for_certain() -> None:
@@ -42,4 +42,4 @@ def test_only_labels_from_raw_scores_have_standard_errors_for_certain() -> None:
 
 @pytest.mark.parametrize("about", [{}, {"label": 3}, {"label": "stars"}, {"label": ["mos"]}])
 def test_a_file_that_says_nothing_of_labels_has_none(about: dict[str, object]) -> None:
-    assert labels_in(about) is None
+    assert labels_from_dict(about) is None

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.asset import Asset, RawScores, Video
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
-from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, OWN_MODELS, SUREAL_MODELS, _one_form, labelled
+from vmaf_harness.recipe.subjective import (
+    DEFAULT_MODEL,
+    MODELS,
+    OWN_MODELS,
+    SUREAL_MODELS,
+    _scores_by_observer,
+    label_assets,
+)
 
 NAN = math.nan
 # Two contents, whose references are asset 0 and asset 2, and one observer (the last) who likes everything.
@@ -49,7 +56,7 @@ def in_lists(panel: list[tuple[int, str, list[int]]]) -> list[tuple[int, str, Ra
 
 
 def labels(recipe: Recipe, model: str | None) -> list[float]:
-    found = [asset.groundtruth for asset in labelled(recipe, model)]
+    found = [asset.groundtruth for asset in label_assets(recipe, model)]
     assert None not in found
     return [float(label) for label in found if label is not None]
 
@@ -67,13 +74,13 @@ def test_dmos_is_the_distance_from_the_reference_s_mos_below_ref_score() -> None
 
 def test_repeated_scores_count_one_by_one_and_missing_ones_do_not() -> None:
     scores: RawScores = (("a", (1.0, 2.0)), ("b", (NAN,)), ("c", (6.0,)))
-    asset = labelled(recipe_of([(0, "d0", scores)]), "MOS")[0]
+    asset = label_assets(recipe_of([(0, "d0", scores)]), "MOS")[0]
     assert asset.groundtruth == 3.0
     assert asset.groundtruth_std == pytest.approx(statistics.stdev([1, 2, 6]) / math.sqrt(3))
 
 
 def test_a_single_score_has_no_standard_error() -> None:
-    asset = labelled(recipe_of([(0, "d0", (("a", (4.0,)),))]), "MOS")[0]
+    asset = label_assets(recipe_of([(0, "d0", (("a", (4.0,)),))]), "MOS")[0]
     assert (asset.groundtruth, asset.groundtruth_std) == (4.0, None)
 
 
@@ -105,7 +112,7 @@ def test_an_asset_without_scores_stays_without_a_label_and_in_its_place() -> Non
         label_kind="os",
         ref_score=5.0,
     )
-    found = labelled(recipe, "DMOS")
+    found = label_assets(recipe, "DMOS")
     assert [asset.asset_id for asset in found] == [0, 9, 1]
     assert [asset.groundtruth is None for asset in found] == [False, True, False]
 
@@ -113,15 +120,15 @@ def test_an_asset_without_scores_stays_without_a_label_and_in_its_place() -> Non
 def test_labels_that_a_recipe_has_are_kept_and_a_model_for_them_is_named_as_unused() -> None:
     recipe = recipe_of([(0, "d0", ())], label_kind="dmos")
     warned: list[str] = []
-    assert labelled(recipe, warn=warned.append) is recipe.assets
+    assert label_assets(recipe, warn=warned.append) is recipe.assets
     assert warned == []
-    assert labelled(recipe, "MOS", warn=warned.append) is recipe.assets
+    assert label_assets(recipe, "MOS", warn=warned.append) is recipe.assets
     assert warned == ["x.py: MOS is not used: this recipe has labels of its own (dmos)"]
 
 
 def test_a_model_for_a_recipe_without_any_label_is_refused() -> None:
     with pytest.raises(HarnessError, match="MOS needs raw scores"):
-        labelled(recipe_of([(0, "d0", ())], label_kind=None), "MOS")
+        label_assets(recipe_of([(0, "d0", ())], label_kind=None), "MOS")
 
 
 def test_lists_and_dictionaries_of_scores_do_not_mix() -> None:
@@ -129,7 +136,7 @@ def test_lists_and_dictionaries_of_scores_do_not_mix() -> None:
     recipe = recipe_of([])
     for asset, first in ((one, other), (other, one)):
         with pytest.raises(HarnessError, match="asset 0 are a list, and those of asset 1 a dictionary"):
-            _one_form(recipe, asset, first)
+            _scores_by_observer(recipe, asset, first)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_scores_that_a_model_is_not_defined_for_are_refused(
     panel: list[tuple[int, str, RawScores]], ref_score: float | None, model: str, said: str
 ) -> None:
     with pytest.raises(HarnessError) as caught:
-        labelled(recipe_of(panel, ref_score=ref_score), model)
+        label_assets(recipe_of(panel, ref_score=ref_score), model)
     assert said in str(caught.value)
 
 
@@ -171,12 +178,12 @@ def test_without_sureal_the_error_names_the_extra_and_the_models_that_need_nothi
         f"import sys; sys.path.insert(0, {source!r})\n"
         "from pathlib import Path\n"
         "from vmaf_harness.recipe.asset import Asset, Video\nfrom vmaf_harness.recipe.dataset import Recipe\n"
-        "from vmaf_harness.recipe.subjective import labelled\n"
+        "from vmaf_harness.recipe.subjective import label_assets\n"
         "v = Video(path=Path('r'), yuv_fmt='notyuv')\n"
         "a = Asset(dataset='d', content_id=0, asset_id=0, reference=v, distorted=v, raw_scores=((0, (1.0,)),))\n"
         "r = Recipe(name='d', path=Path('x.py'), assets=(a,), missing=(), label_kind='os', ref_score=5.0)\n"
-        "assert labelled(r, 'MOS')[0].groundtruth == 1.0\n"
-        "labelled(r)\n"
+        "assert label_assets(r, 'MOS')[0].groundtruth == 1.0\n"
+        "label_assets(r)\n"
     )
     ran = subprocess.run([sys.executable, "-S", "-E", "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
@@ -287,7 +294,7 @@ def test_videos_that_a_panel_liked_equally_have_equal_labels(ref_score: float) -
 def test_lists_of_different_length_are_refused_where_observers_must_be_told_apart() -> None:
     recipe = recipe_of([*in_lists(PANEL), *in_lists([(0, "d9", [1, 2])])])
     with pytest.raises(HarnessError, match="asset 5 has 2 observers and asset 0 has 6, in lists"):
-        labelled(recipe)
+        label_assets(recipe)
     assert labels(recipe, "MOS")[5] == 1.5
 
 
@@ -295,7 +302,7 @@ def test_lists_of_different_length_are_refused_where_observers_must_be_told_apar
 def test_what_sureal_cannot_compute_is_an_error_with_a_way_out() -> None:
     repeated = [(c, name, tuple((i, (*s, 3.0)) for i, s in scores)) for c, name, scores in in_lists(PANEL)]
     with pytest.raises(HarnessError, match=r"LS cannot be computed from these scores: .*; try MOS or DMOS"):
-        labelled(recipe_of(repeated), "LS")
+        label_assets(recipe_of(repeated), "LS")
 
 
 def test_every_model_is_listed_once() -> None:

@@ -19,8 +19,16 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from vmaf_harness.report import plot
-from vmaf_harness.report.plot import Pairs, PlotError, _colours, frames_plot, residual_plot, scatter_plot, why_no_plot
-from vmaf_harness.statistics import curve, linear_fit, logistic_fit, statistics
+from vmaf_harness.report.plot import (
+    PlotData,
+    PlotError,
+    _colours,
+    frames_plot,
+    residual_plot,
+    scatter_plot,
+    why_no_plot,
+)
+from vmaf_harness.statistics import linear_fit, logistic_fit, statistics, try_logistic_fit
 
 Pixels = npt.NDArray[np.int_]
 GREY = 40  # texts, lines and grid have no hue: red, green and blue differ by less
@@ -38,10 +46,10 @@ def hues(image: Pixels) -> int:
     return int((counts >= 20).sum())
 
 
-def pairs(labels: Sequence[float], predictions: Sequence[float], ids: Sequence[int] = (), **more: Any) -> Pairs:
+def pairs(labels: Sequence[float], predictions: Sequence[float], ids: Sequence[int] = (), **more: Any) -> PlotData:
     found = statistics(labels, predictions) if len(labels) > 1 and all(map(math.isfinite, labels)) else None
     known: dict[str, Any] = {"title": "t", "content_ids": ids or [0] * len(labels), "statistics": found}
-    return Pairs(labels=labels, predictions=predictions, **(known | more))
+    return PlotData(labels=labels, predictions=predictions, **(known | more))
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
@@ -169,7 +177,7 @@ def test_nothing_that_is_written_leaves_the_picture(tmp_path: Path, monkeypatch:
             label="scores of the model " + "m" * 90,
             prediction="M" * 90,
             kind="cross-validated",
-            fit=curve(labels, labels),
+            fit=try_logistic_fit(labels, labels),
             deviations=[1.0] * 30,
             spreads=[(x - 1, x + 1) for x in labels],
             content_names=dict.fromkeys(range(6), "W" * 40),
@@ -255,9 +263,9 @@ def test_threads_draw_the_same_picture_at_the_same_time(tmp_path: Path) -> None:
 
 def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.report.plot import Pairs, scatter_plot\n"
+        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.report.plot import PlotData, scatter_plot\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "two = Pairs(title='t', labels=[1.0, 2.0], predictions=[1.0, 2.0], content_ids=[0, 1], statistics=None)\n"
+        "two = PlotData(title='t', labels=[1.0, 2.0], predictions=[1.0, 2.0], content_ids=[0, 1], statistics=None)\n"
         f"scatter_plot(Path({str(tmp_path / 'p.png')!r}), two)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
@@ -315,7 +323,7 @@ def test_residuals_are_the_errors_in_the_colours_of_their_contents(
     labels = [float(i) for i in range(30)]
     predictions = [label + (3 if i % 3 else -3) for i, label in enumerate(labels)]
     path = tmp_path / "r.png"
-    fit = curve(labels, predictions)
+    fit = try_logistic_fit(labels, predictions)
     assert fit is not None
     assert residual_plot(path, pairs(labels, predictions, [i % 3 for i in range(30)], fit=fit))
     assert hues(pixels(path)) >= 3
@@ -382,8 +390,8 @@ a line that is none
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from vmaf_harness.report.plot import Pairs, frames_plot, scatter_plot
-two = Pairs(title="t", labels=[-1.0, 2.0], predictions=[-1.0, 2.0], content_ids=[0, 1], statistics=None)
+from vmaf_harness.report.plot import PlotData, frames_plot, scatter_plot
+two = PlotData(title="t", labels=[-1.0, 2.0], predictions=[-1.0, 2.0], content_ids=[0, 1], statistics=None)
 scatter_plot(Path(sys.argv[1], "p.png"), two)
 frames_plot(Path(sys.argv[1], "f.png"), [1.0, 2.0], "t", {"mean": 1.5}, "VMAF")
 print(os.environ.get("MPLBACKEND"))

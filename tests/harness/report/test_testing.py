@@ -19,9 +19,9 @@ from clips import ENCODERS, N_FRAMES, Clips, ffmpeg, program, recipe, start
 
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.measure.scoring import score_pair
-from vmaf_harness.measure.store import directory
+from vmaf_harness.measure.store import store_directory
 from vmaf_harness.model.quality_type import extraction
-from vmaf_harness.report.summary import entries
+from vmaf_harness.report.summary import read_entries
 from vmaf_harness.script import run_cleaning_cache, run_testing
 from vmaf_workspace.live.lock import Run
 
@@ -99,7 +99,7 @@ def test_what_was_pooled_otherwise_than_usual_says_so_everywhere(
     assert {path.name for path in outputs(vmaf_workspace, "*.png")} == {
         f"some_PSNR_V1.0{more}.png" for more in ("", "_perc5")
     }
-    assert sorted(entry.what for entry in entries(vmaf_workspace)) == ["some, PSNR_V1.0", "some, PSNR_V1.0, perc5"]
+    assert sorted(entry.what for entry in read_entries(vmaf_workspace)) == ["some, PSNR_V1.0", "some, PSNR_V1.0, perc5"]
 
 
 def test_a_name_cannot_send_escapes_to_the_terminal(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
@@ -224,7 +224,7 @@ def test_frames_are_pooled_as_asked_from_the_store_too(
     printed = capsys.readouterr()
     assert scores(printed.out) == measured
     assert "3 of them stored before" in printed.err
-    entry = json.loads(next(directory(vmaf_workspace).glob("*/*/*/*.json")).read_bytes().splitlines()[1])
+    entry = json.loads(next(store_directory(vmaf_workspace).glob("*/*/*/*.json")).read_bytes().splitlines()[1])
     assert len(entry["frames"]["psnr_y"]) == N_FRAMES
 
 
@@ -279,7 +279,7 @@ def test_odd_names_are_scored(videos: Path, vmaf_workspace: Path, capsys: Printe
 
 def test_nothing_is_stored_without_cache_result(dataset: Path, vmaf_workspace: Path) -> None:
     run_testing.main(["PSNR", str(dataset), "--suppress-plot"])
-    assert not directory(vmaf_workspace).exists()
+    assert not store_directory(vmaf_workspace).exists()
 
 
 def test_a_stored_dataset_starts_no_ffmpeg_at_all(
@@ -332,7 +332,7 @@ def test_a_model_path_leads_nowhere_in_the_workspace(
     up = os.path.relpath(tmp_path / "m.json", Path.cwd())
     deep = f"../{Path.cwd().name}/{up}"
     assert run_testing.main(["VMAF", str(dataset), "--vmaf-model", deep, "--cache-result", "--suppress-plot"]) == 0
-    assert {path.name for path in directory(vmaf_workspace).iterdir() if path.is_dir()} == {
+    assert {path.name for path in store_directory(vmaf_workspace).iterdir() if path.is_dir()} == {
         extraction("VMAF", model=deep).executor_id
     }
 
@@ -343,7 +343,7 @@ def test_an_entry_cut_short_is_named_once_and_measured_again(
     arguments = ["PSNR", str(dataset), "--cache-result", "--print-result", "--suppress-plot"]
     run_testing.main(arguments)
     before = scores(capsys.readouterr().out)
-    entry = next(directory(vmaf_workspace).glob("*/*/*/*.json"))
+    entry = next(store_directory(vmaf_workspace).glob("*/*/*/*.json"))
     entry.write_bytes(entry.read_bytes()[:100])
     assert run_testing.main(arguments) == 0
     printed = capsys.readouterr()
@@ -384,7 +384,7 @@ def test_without_keep_going_what_is_done_is_stored(
     assert run_testing.main(arguments) == 1
     begun = counted()
     assert "fail" in begun
-    stored = len(list(directory(vmaf_workspace).glob("*/*/*/*.json")))
+    stored = len(list(store_directory(vmaf_workspace).glob("*/*/*/*.json")))
     assert stored == len(begun) - 1
     assert run_testing.main([*arguments, "--keep-going"]) == 1
     assert counted() == sorted(["av1", "x264", "x265", "fail", "fail"])
@@ -541,7 +541,7 @@ def test_the_results_of_one_dataset_and_type_go_and_no_others(
     for each in (dataset, other):
         for quality_type in ("PSNR", "SSIM"):
             run_testing.main([quality_type, str(each), "--cache-result", "--suppress-plot"])
-    store = directory(vmaf_workspace)
+    store = store_directory(vmaf_workspace)
     capsys.readouterr()
 
     def stored() -> dict[str, int]:
@@ -608,7 +608,7 @@ def test_a_run_whose_whole_output_ends_early_scores_all_and_fails(dataset: Path,
     done = subprocess.run([*command, "--cache-result", "--suppress-plot"], stdout=writer, stderr=writer, timeout=60)
     os.close(writer)
     assert done.returncode == 1
-    assert len(list(directory(vmaf_workspace).glob("*/*/*/*.json"))) == 3
+    assert len(list(store_directory(vmaf_workspace).glob("*/*/*/*.json"))) == 3
 
 
 def test_help_needs_no_engine_and_no_heavy_import() -> None:

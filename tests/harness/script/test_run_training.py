@@ -20,11 +20,11 @@ from trainable import LABELS, SIX, Trainable, write_features, write_model, write
 
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.store import directory
+from vmaf_harness.measure.store import store_directory
 from vmaf_harness.model import pickles
 from vmaf_harness.model.files import read_model
 from vmaf_harness.report import plot
-from vmaf_harness.report.summary import entries
+from vmaf_harness.report.summary import read_entries
 from vmaf_harness.script import run_testing, run_vmaf_cross_validation, run_vmaf_training
 from vmaf_harness.tasks import score
 from vmaf_workspace.report.models import trained_models
@@ -117,7 +117,7 @@ def test_plots_go_where_they_are_wanted(small: Trainable, tmp_path: Path) -> Non
 def test_nothing_is_stored_unasked(small: Trainable, vmaf_workspace: Path) -> None:
     shutil.rmtree(vmaf_workspace / "result_store_dir")
     assert run_vmaf_training.main([*small.inputs, "m", "--suppress-plot"]) == 0
-    assert not list(directory(vmaf_workspace).glob("VMAF*"))
+    assert not list(store_directory(vmaf_workspace).glob("VMAF*"))
     assert not list(vmaf_workspace.glob("output/*/features.*"))
 
 
@@ -204,7 +204,7 @@ def test_who_made_the_labels_is_kept_and_said(
     assert about.items() <= card["dataset"].items()
     runs = [json.loads(path.read_bytes()) for path in vmaf_workspace.glob("output/*/statistics.json")]
     assert [about.items() <= run.items() for run in runs] == [True] * 3
-    found = entries(vmaf_workspace)
+    found = read_entries(vmaf_workspace)
     assert {entry.labels for entry in found} == {said.removeprefix("; labels: ")}
     assert sorted(str(entry.kind) for entry in found) == ["None", "cross-validated", "training", "training"]
     (model,) = trained_models(vmaf_workspace)
@@ -464,12 +464,12 @@ def test_a_misspelt_option_ends_the_training_before_anything_is_stored(
 ) -> None:
     with small.features.open("a") as file:
         file.write("feature_optional_dict = {'VMAF_integer_feature': {'adm_enhn_gain_limt': 1.0}}\n")
-    stored = sorted(directory(vmaf_workspace).rglob("*.json"))
+    stored = sorted(store_directory(vmaf_workspace).rglob("*.json"))
     assert train(small) == 1
     err = capsys.readouterr().err
     assert "libvmaf did not take adm_enhn_gain_limt for adm" in err
     assert "is adm_enhn_gain_limit meant?" in err
-    assert sorted(directory(vmaf_workspace).rglob("*.json")) == stored
+    assert sorted(store_directory(vmaf_workspace).rglob("*.json")) == stored
     assert not list((vmaf_workspace / "model").glob("m*"))
 
 
@@ -562,7 +562,7 @@ def test_a_feature_that_is_no_number_names_the_asset_and_is_measured_again(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Printed,
 ) -> None:
-    for stored in directory(vmaf_workspace).glob("VMAF_integer_feature_V1.0/t_dataset/3/*.json"):
+    for stored in store_directory(vmaf_workspace).glob("VMAF_integer_feature_V1.0/t_dataset/3/*.json"):
         first, rest = stored.read_text().split("\n", 1)
         summary = json.loads(first)
         if summary["asset_id"] == 7:
@@ -623,7 +623,7 @@ def test_a_place_that_takes_no_model_is_said_before_the_extraction(
     shutil.rmtree(vmaf_workspace / "result_store_dir")
     assert train(small, output) == 1
     assert said in capsys.readouterr().err
-    assert not list(directory(vmaf_workspace).glob("VMAF*"))
+    assert not list(store_directory(vmaf_workspace).glob("VMAF*"))
 
 
 def test_a_tampered_model_param_is_not_run(small: Trainable, capsys: Printed) -> None:

@@ -13,21 +13,21 @@ import pytest
 from clips import start, wait_until
 from trainable import LABELS, Trainable, write_features, write_model, write_recipe
 
-from vmaf_harness.model.parameters import FeatureParam, ModelParam, model_param
+from vmaf_harness.model.parameters import FeatureParam, ModelParam, build_model_param
 from vmaf_harness.script import run_vmaf_cross_validation, run_vmaf_training, run_vmaf_tuning
-from vmaf_harness.training.checkpoints import Checkpoints, key_of
+from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
 from vmaf_harness.training.fit import Table
 
 FEATURES = FeatureParam(atoms=(("VMAF_integer_feature", "adm2"), ("VMAF_integer_feature", "motion2")))
 ADM, MOTION = FEATURES.feature_names
 TABLE = Table(features={ADM: [0.1, 0.2, 0.4], MOTION: [1.0, 5.0, 2.0]}, labels=[1.0, 2.0, 3.0], assets=["a", "b", "c"])
-PARAMETERS = model_param("LIBSVMNUSVR", {"norm_type": "none"})
+PARAMETERS = build_model_param("LIBSVMNUSVR", {"norm_type": "none"})
 
 
 def key(
     table: Table = TABLE, features: FeatureParam = FEATURES, parameters: ModelParam = PARAMETERS, seed: int = 0
 ) -> str:
-    return key_of(table, features, parameters, seed=seed)
+    return checkpoint_key(table, features, parameters, seed=seed)
 
 
 def test_a_part_comes_back_as_it_was_put(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_the_name_of_a_dataset_leads_nowhere(tmp_path: Path) -> None:
         lambda: key(TABLE.rows([0, 2, 1])),
         lambda: key(features=FeatureParam(atoms=FEATURES.atoms[:1])),
         lambda: key(features=replace(FEATURES, options=({"adm_enhn_gain_limit": 1.0}, {}))),
-        lambda: key(parameters=model_param("LIBSVMNUSVR", {"norm_type": "normalize"})),
-        lambda: key(parameters=model_param("BOOTSTRAP_LIBSVMNUSVR", {"norm_type": "none"})),
+        lambda: key(parameters=build_model_param("LIBSVMNUSVR", {"norm_type": "normalize"})),
+        lambda: key(parameters=build_model_param("BOOTSTRAP_LIBSVMNUSVR", {"norm_type": "none"})),
     ],
 )
 def test_other_data_or_parameters_have_another_key(other: Callable[[], str]) -> None:

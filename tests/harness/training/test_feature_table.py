@@ -20,16 +20,16 @@ from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script import run_extraction
-from vmaf_harness.training.feature_table import Extracted, content_hash, extract, write_table
+from vmaf_harness.training.feature_table import ExtractedFeatures, content_hash, extract_features, write_table
 from vmaf_workspace.live.lock import Run
 
 
 def extracted(
     assets: Sequence[Asset], features: FeatureParam, root: Path, *, cache: bool = False, keep_going: bool = False
-) -> Extracted:
+) -> ExtractedFeatures:
     how = RunOptions(cache=cache, keep_going=keep_going)
     with Run(root) as run:
-        return extract(assets, features, run, how, warn=lambda _: None, progress=lambda *_: None)
+        return extract_features(assets, features, run, how, warn=lambda _: None, progress=lambda *_: None)
 
 
 def test_the_table_has_a_row_an_asset_and_a_column_a_feature(small: Trainable, vmaf_workspace: Path) -> None:

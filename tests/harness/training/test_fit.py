@@ -16,7 +16,7 @@ import pytest
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.files import read_model, write_model
 from vmaf_harness.model.model import Model
-from vmaf_harness.model.parameters import FeatureParam, model_param
+from vmaf_harness.model.parameters import FeatureParam, build_model_param
 from vmaf_harness.model.svm import Svm
 from vmaf_harness.training.fit import Table, TrainingError, fit
 
@@ -36,7 +36,9 @@ def table(labels: Any = None, **columns: Any) -> Table:
 
 
 def fitted(model_type: str = "LIBSVMNUSVR", rows: Table | None = None, **parameters: Any) -> Model:
-    return fit(rows or table(), FEATURES, model_param(model_type, {"norm_type": "clip_0to1", **parameters}), threads=1)
+    return fit(
+        rows or table(), FEATURES, build_model_param(model_type, {"norm_type": "clip_0to1", **parameters}), threads=1
+    )
 
 
 def svms(model: Model) -> list[Svm]:
@@ -113,7 +115,7 @@ def test_bootstrap_members_are_fits_of_the_drawn_rows() -> None:
     rows, model = table(), fitted(BOOTSTRAP, num_models=4)
     assert svms(model)[0].text() == svms(fitted())[0].text()
     rescaled = matrix(rows).T * np.array(model.slopes) + np.array(model.intercepts)
-    none = model_param("LIBSVMNUSVR", {"norm_type": "none"})
+    none = build_model_param("LIBSVMNUSVR", {"norm_type": "none"})
     for index, member in enumerate(svms(model)[1:], 1):
         drawn = np.random.RandomState(index).choice(range(60), size=60, replace=True)
         columns = dict(zip(FEATURES.feature_names, rescaled[drawn, 1:].T, strict=True))
@@ -126,7 +128,7 @@ def test_residue_members_are_fits_of_drawn_errors_of_model_0() -> None:
     rescaled = matrix(rows).T * np.array(model.slopes) + np.array(model.intercepts)
     first, *others = svms(model)
     predicted = first.predict(rescaled[:, 1:])
-    none = model_param("LIBSVMNUSVR", {"norm_type": "none"})
+    none = build_model_param("LIBSVMNUSVR", {"norm_type": "none"})
     for index, member in enumerate(others, 1):
         drawn = np.random.RandomState(index).choice(range(60), size=60, replace=True)
         labels = predicted + (rescaled[:, 0] - predicted)[drawn]
@@ -137,7 +139,7 @@ def test_residue_members_are_fits_of_drawn_errors_of_model_0() -> None:
 
 @pytest.mark.parametrize("model_type", [BOOTSTRAP, RESIDUE])
 def test_threads_make_no_difference_to_the_bytes(model_type: str, nowhere: Path) -> None:
-    parameters = model_param(model_type, {"norm_type": "normalize", "num_models": 7})
+    parameters = build_model_param(model_type, {"norm_type": "normalize", "num_models": 7})
     made = []
     for threads in (1, 2, 5):
         model = fit(table(), FEATURES, parameters, threads=threads)
@@ -147,7 +149,7 @@ def test_threads_make_no_difference_to_the_bytes(model_type: str, nowhere: Path)
 
 @pytest.mark.parametrize("model_type", [BOOTSTRAP, RESIDUE])
 def test_what_was_fitted_before_is_not_fitted_again_and_ends_in_the_same_bytes(model_type: str, nowhere: Path) -> None:
-    parameters = model_param(model_type, {"norm_type": "clip_0to1", "num_models": 6})
+    parameters = build_model_param(model_type, {"norm_type": "clip_0to1", "num_models": 6})
     seen: list[tuple[int, Svm]] = []
     whole = fit(table(), FEATURES, parameters, finished=lambda i, m: seen.append((i, m)))
     assert sorted(index for index, _ in seen) == list(range(6))
@@ -164,7 +166,7 @@ def test_what_was_fitted_before_is_not_fitted_again_and_ends_in_the_same_bytes(m
 
 def test_finished_members_are_told_in_the_thread_that_asked() -> None:
     threads = set()
-    parameters = model_param(BOOTSTRAP, {"norm_type": "clip_0to1", "num_models": 4})
+    parameters = build_model_param(BOOTSTRAP, {"norm_type": "clip_0to1", "num_models": 4})
     fit(table(), FEATURES, parameters, threads=2, finished=lambda *_: threads.add(threading.current_thread()))
     assert threads == {threading.current_thread()}
 
@@ -176,7 +178,7 @@ def test_an_error_of_whoever_is_told_stops_the_fit() -> None:
         told.append(index)
         raise HarnessError("the disk is full")
 
-    parameters = model_param(BOOTSTRAP, {"norm_type": "clip_0to1", "num_models": 50})
+    parameters = build_model_param(BOOTSTRAP, {"norm_type": "clip_0to1", "num_models": 50})
     with pytest.raises(HarnessError, match="the disk is full"):
         fit(table(), FEATURES, parameters, threads=2, finished=full)
     assert len(told) == 1
@@ -187,7 +189,7 @@ import sys
 import numpy as np
 import sklearn.svm
 from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
-from vmaf_harness.model.parameters import FeatureParam, model_param
+from vmaf_harness.model.parameters import FeatureParam, build_model_param
 from vmaf_harness.script.exit_code import exit_code
 from vmaf_harness.training.fit import Table, fit
 from vmaf_harness.training.tuning import tune
@@ -199,11 +201,11 @@ given = {"C": 1e6, "gamma": 1.0, "num_models": 4}
 def run():
     print("fitting", flush=True)
     if sys.argv[1] == "cross-validation":
-        cross_validate(table, folds, features, model_param("LIBSVMNUSVR", given))
+        cross_validate(table, folds, features, build_model_param("LIBSVMNUSVR", given))
     elif sys.argv[1] == "tuning":
-        tune(table, folds, features, model_param("LIBSVMNUSVR", given), [{"nu": 0.4}, {"nu": 0.6}, {"nu": 0.8}])
+        tune(table, folds, features, build_model_param("LIBSVMNUSVR", given), [{"nu": 0.4}, {"nu": 0.6}, {"nu": 0.8}])
     else:
-        fit(table, features, model_param(sys.argv[1], given))
+        fit(table, features, build_model_param(sys.argv[1], given))
     return 0
 sys.exit(exit_code(run))
 """
@@ -239,7 +241,7 @@ def test_a_fit_that_is_never_found_ends_with_an_error() -> None:
     columns = {name: draw(size=n) for name in FEATURES.feature_names}
     noise = Table(features=columns, labels=draw(size=n), assets=["a"] * n)
     with pytest.raises(TrainingError, match="no fit is found in 10000000 steps; a smaller C or gamma"):
-        fit(noise, FEATURES, model_param("LIBSVMNUSVR", {"C": 1e6, "gamma": 1.0}))
+        fit(noise, FEATURES, build_model_param("LIBSVMNUSVR", {"C": 1e6, "gamma": 1.0}))
 
 
 def test_a_forest_is_grown_as_its_parameters_say(nowhere: Path) -> None:
@@ -253,7 +255,7 @@ def test_a_forest_is_grown_as_its_parameters_say(nowhere: Path) -> None:
 
 
 def test_a_forest_without_a_state_takes_the_seed() -> None:
-    parameters = model_param("RANDOMFOREST", {"n_estimators": 5})
+    parameters = build_model_param("RANDOMFOREST", {"n_estimators": 5})
     one, same, other = (fit(table(), FEATURES, parameters, seed=seed).predict(table().features) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)

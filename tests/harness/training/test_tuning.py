@@ -13,15 +13,15 @@ from trainable import Trainable, write_model
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model import pickles
-from vmaf_harness.model.parameters import FeatureParam, model_param, read_model_param
+from vmaf_harness.model.parameters import FeatureParam, build_model_param, read_model_param
 from vmaf_harness.script import run_vmaf_training, run_vmaf_tuning
 from vmaf_harness.statistics import statistics
 from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
 from vmaf_harness.training.fit import Table
-from vmaf_harness.training.tuning import grid, randomized, tune, with_parameters
+from vmaf_harness.training.tuning import grid_candidates, random_candidates, tune, with_parameters
 
 FEATURES = FeatureParam(atoms=(("VMAF_integer_feature", "adm2"), ("VMAF_integer_feature", "vif_scale0")))
-SVR = model_param("LIBSVMNUSVR", {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9})
+SVR = build_model_param("LIBSVMNUSVR", {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9})
 FOLDS = folds_by_content([i % 6 for i in range(36)], 3, 0)
 
 
@@ -34,7 +34,7 @@ def table() -> Table:
 
 
 def test_the_best_set_predicts_unseen_contents_best() -> None:
-    candidates = grid({"gamma": [0.001, 0.1, 5.0], "C": [1.0, 8.0], "nu": [0.5]})
+    candidates = grid_candidates({"gamma": [0.001, 0.1, 5.0], "C": [1.0, 8.0], "nu": [0.5]})
     tried = tune(table(), FOLDS, FEATURES, SVR, candidates)
     assert len(tried) == len(candidates) == 6
     assert [each.srocc for each in tried] == sorted((each.srocc for each in tried), reverse=True)
@@ -48,28 +48,28 @@ def test_the_best_set_predicts_unseen_contents_best() -> None:
 
 
 def test_threads_change_nothing() -> None:
-    candidates = grid({"gamma": [0.05, 0.5], "C": [1.0, 4.0]})
+    candidates = grid_candidates({"gamma": [0.05, 0.5], "C": [1.0, 4.0]})
     one = tune(table(), FOLDS, FEATURES, SVR, candidates, threads=1)
     assert one == tune(table(), FOLDS, FEATURES, SVR, candidates, threads=3)
 
 
 def test_drawn_sets_lie_between_the_ends_and_depend_on_the_seed_alone() -> None:
     ends = {"gamma": (0.01, 1.0), "C": (2.0,), "nu": (0.2, 0.9)}
-    drawn = randomized(ends, 50, 4)
-    assert drawn == randomized(ends, 50, 4) != randomized(ends, 50, 5)
+    drawn = random_candidates(ends, 50, 4)
+    assert drawn == random_candidates(ends, 50, 4) != random_candidates(ends, 50, 5)
     assert all(0.01 <= each["gamma"] <= 1 and each["C"] == 2 and 0.2 <= each["nu"] <= 0.9 for each in drawn)
     assert 10 < sum(each["gamma"] < 0.1 for each in drawn) < 40  # log-uniform
 
 
 def test_nothing_is_drawn_from_the_logarithm_of_zero() -> None:
     with pytest.raises(HarnessError, match="gamma: 0 has no logarithm"):
-        randomized({"gamma": (0, 1.0)}, 3, 0)
+        random_candidates({"gamma": (0, 1.0)}, 3, 0)
 
 
 @pytest.mark.parametrize(
     ("parameters", "candidates", "said"),
     [
-        (model_param("RANDOMFOREST", {}), [{"gamma": 0.1}], "has no gamma, C and nu to be tuned"),
+        (build_model_param("RANDOMFOREST", {}), [{"gamma": 0.1}], "has no gamma, C and nu to be tuned"),
         (SVR, [{"nu": 1.5}], "nu: expected a number above 0, at most 1, got 1.5"),
         (SVR, [{"C": -1.0}], "C: expected a positive number"),
         (SVR, [], "there is no set of parameters to try"),
@@ -85,7 +85,7 @@ def test_where_no_set_gives_a_model_the_reason_is_said() -> None:
     name = FEATURES.feature_names[0]
     constant = Table(features={**rows.features, name: [0.5] * 36}, labels=rows.labels, assets=rows.assets)
     with pytest.raises(HarnessError, match=r"none of 2 sets of parameters gives a model: .* is 0\.5 in all"):
-        tune(constant, FOLDS, FEATURES, SVR, grid({"gamma": [0.1, 0.2]}))
+        tune(constant, FOLDS, FEATURES, SVR, grid_candidates({"gamma": [0.1, 0.2]}))
 
 
 # The script
