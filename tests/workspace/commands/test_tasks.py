@@ -84,8 +84,8 @@ def test_help_names_the_same_flags_both_ways_and_no_short_ones(name: str, projec
     command = next(command for command in COMMANDS if command.name == name)
     for done in (invoke("--help", f"ws.{name}"), ws(name, "--help")):
         assert done.code == 0
-        for flag in command.flags:
-            assert f"--{flag.rstrip('_').replace('_', '-')}" in done.out
+        for parameter in command.parameters.values():
+            assert parameter.flag in done.out
         assert " -f" not in done.out
         assert " -y" not in done.out
 
@@ -414,7 +414,7 @@ def test_where_invoke_is_dry_a_task_does_nothing_or_says_that_it_cannot(project:
     write(root / "model" / "m.json")
     before = everything(root)
     env = subprocess_env(INVOKE_RUN_DRY="1", VMAF_BACKUPS=str(project / "bk"))
-    acts = [command.name for command in COMMANDS if not command.reads and "dry_run" not in command.flags]
+    acts = [command.name for command in COMMANDS if not command.reads and "dry_run" not in command.parameters]
     assert set(acts) == {"setup", "backup-models", "verify", "run"}
     for name in acts:
         for done in both(name, env=env):
