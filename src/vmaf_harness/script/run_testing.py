@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +12,9 @@ from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import Outcome, RunOptions, note_lines, score_assets, with_pool
 from vmaf_harness.model.predictor import quality
-from vmaf_harness.model.quality_type import QUALITY_TYPES
-from vmaf_harness.recipe.asset import PAIRINGS
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_harness.recipe.labels import labels_of
-from vmaf_harness.recipe.subjective import DEFAULT_MODEL, MODELS, labelled
+from vmaf_harness.recipe.subjective import labelled
 from vmaf_harness.report.plot import PlotError, check_directory
 from vmaf_harness.report.testing import (
     ScoredDataset,
@@ -31,35 +26,34 @@ from vmaf_harness.report.testing import (
     write_plots,
     write_tables,
 )
-from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.options import Testing
 from vmaf_harness.script.progress import Progress
-from vmaf_harness.statistics import POOLS
+from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
-from vmaf_workspace.cli import given
+from vmaf_workspace.commands.command import Command, located
+from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.locate import locate
 from vmaf_workspace.wording import count_text, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
-    options = _parsed(argv)
-    return exit_code(lambda: _run(options))
+    """Run the script; its exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
+    return script(Command("run_testing", run), argv, about=__doc__ or "")
 
 
-def _run(options: argparse.Namespace) -> int:
-    location = locate(options.workspace)
-    for warning in location.warnings:
-        _warn(warning)
+@stoppable()
+def run(options: Testing) -> int:
+    """As `main`, with *options* that were read."""
+    root = located(options.workspace).path
     wanted, predictor = quality(
         options.quality_type,
-        location.path,
+        root,
         model=options.vmaf_model,
         phone_model=options.vmaf_phone_model,
         warn=_warn,
     )
-    recipe = read_recipe(Path(options.test_dataset), search=[location.path / "dataset"])
+    recipe = read_recipe(options.dataset, search=[root / "dataset"])
     for warning in recipe.warnings:
         _warn(warning)
     for problem in recipe.missing:
@@ -70,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
     if options.save_plot and not options.suppress_plot:
-        check_directory(Path(options.save_plot))
+        check_directory(options.save_plot)
     how = RunOptions(
         cache=options.cache_result,
         processes=options.processes,
@@ -80,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         scheduler=options.scheduler,
         frames=predictor is not None,
     )
-    with Run(location.path, keep_workfiles=options.keep_workfiles) as run:
+    with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with Progress(len(assets), pool=options.pool) as progress:
                 outcomes = score_assets(assets, wanted, run, how, warn=_warn, progress=progress)
@@ -97,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
             extraction=wanted,
             pool=options.pool,
             outcomes=outcomes,
-            kind=_kind(options, location.path, recipe, outcomes),
+            kind=_kind(options, root, recipe, outcomes),
         )
         for outcome in outcomes:
             if outcome.error is not None:
@@ -122,14 +116,14 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if dataset.failed or not is_whole else DONE
 
 
-def _kind(options: argparse.Namespace, root: Path, recipe: Recipe, outcomes: Sequence[Outcome]) -> str:
+def _kind(options: Testing, root: Path, recipe: Recipe, outcomes: Sequence[Outcome]) -> str:
     """What the statistics are called, where they are of what the model was fitted to."""
     assets = [outcome.asset for outcome in outcomes if outcome.result is not None]
     of_training = options.vmaf_model and is_of_training(options.vmaf_model, root, recipe.name, assets)
     return "training" if of_training else ""
 
 
-def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> bool:
+def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
     """Tables and plots, into the run's output; whether all plots are there.
 
     A run that found everything stored does without tables where they cannot be written, and without plots that would
@@ -148,7 +142,7 @@ def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> boo
     is_whole = True
     if draws:
         try:
-            drawn = write_plots(dataset, Path(options.save_plot or run.output()), options.plot_wh)
+            drawn = write_plots(dataset, options.save_plot or run.output(), options.plot_wh)
             written += drawn
             if len(drawn) == 1:
                 _warn(
@@ -165,54 +159,6 @@ def _write(dataset: ScoredDataset, run: Run, options: argparse.Namespace) -> boo
 
 def _warn(message: str) -> None:
     print(shown(message), file=sys.stderr, flush=True)
-
-
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="run_testing", description=__doc__, allow_abbrev=False)
-    add = parser.add_argument
-    add("quality_type", choices=QUALITY_TYPES, help="what is measured")
-    add("test_dataset", help="the recipe, a *_dataset.py; it is read, not executed")
-    add(
-        "--vmaf-model",
-        metavar="MODEL",
-        help="name of one in model/, built-in version (vmaf_v0.6.1, the default), or path of .json, .pkl, .onnx",
-    )
-    add("--vmaf-phone-model", action="store_true", help="apply the model's score transform, for small screens")
-    add("--subj-model", metavar="NAME", choices=MODELS, help=f"makes labels from raw scores (default: {DEFAULT_MODEL})")
-    add("--cache-result", action="store_true", help="read stored results, store new ones; features in output/")
-    add("--parallelize", action="store_true", help="accepted; one ffmpeg a core runs anyway (--processes 1: one)")
-    add("--processes", type=_count, metavar="N", help="ffmpegs at once (default: one a core)")
-    add("--print-result", action="store_true", help="print the score of each asset")
-    add("--save-plot", metavar="DIR", help="where the plots go (default: the run's directory in output/)")
-    add("--plot-wh", type=_size, metavar="WxH", help="size of a plot in inches, such as 5x5")
-    add("--suppress-plot", action="store_true", help="draw nothing")
-    add("--pool", choices=tuple(POOLS), default="mean", help="how scores of frames become one (default: %(default)s)")
-    add("--pair-by", choices=PAIRINGS, help="pair frames by their time, or by their index also where times differ")
-    add("--refuse-damaged", action="store_true", help="no score for a damaged distorted video (default: a warning)")
-    add("--keep-going", action="store_true", help="score the other assets where one is missing or fails")
-    add("--keep-workfiles", action="store_true", help="keep logs and decoded YUVs in workdir/")
-    add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
-    add("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers share the workspace's mount")
-    options = parser.parse_args(argv)
-    if options.vmaf_model is not None and not options.vmaf_model.strip():  # a variable that is not set
-        parser.error("--vmaf-model is blank; name a model, or leave the flag out for vmaf_v0.6.1")
-    if options.quality_type != "VMAF" and (options.vmaf_model or options.vmaf_phone_model):
-        parser.error(f"--vmaf-model and --vmaf-phone-model are for VMAF, not for {options.quality_type}")
-    return options
-
-
-def _count(text: str) -> int:
-    with suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
-
-
-def _size(text: str) -> tuple[float, float]:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", text)
-    if match is None or not all(0 < float(side) <= 100 for side in match.groups()):
-        raise argparse.ArgumentTypeError(f"expected inches as WxH, such as 5x5, got {text!r}")
-    return float(match[1]), float(match[2])
 
 
 if __name__ == "__main__":

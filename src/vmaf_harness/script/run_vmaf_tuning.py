@@ -6,28 +6,21 @@ alone, after a snapshot of it.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import math
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import shown
-from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.options import Tuning
 from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
-    add_flags,
-    add_folds,
-    add_inputs,
-    add_overwrite,
-    count,
     extracted_of,
     folds_of,
     is_partial,
@@ -38,6 +31,8 @@ from vmaf_harness.script.training_inputs import (
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.training.feature_table import write_table
 from vmaf_harness.training.replacement import Check, Replacement
+from vmaf_workspace.commands.command import Command
+from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.groups import writing
 from vmaf_workspace.live.lock import Run
@@ -49,19 +44,20 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    options = _parsed(argv)
-    return exit_code(lambda: _run(options))
+    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
+    return script(Command("run_vmaf_tuning", run), argv, about=__doc__ or "")
 
 
-def _run(options: argparse.Namespace) -> int:
+@stoppable()
+def run(options: Tuning) -> int:
+    """As `main`, with *options* that were read."""
     inputs = read_inputs(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
     candidates = _candidates(inputs, options)
     from vmaf_harness.training.checkpoints import begun
 
-    replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at or "")
+    replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at)
     replacement.begin(may_be_same=begun(inputs.root, "tuning", inputs.recipe.name))
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
@@ -94,12 +90,13 @@ def _write_set(path: Path, inputs: Inputs, best: Tried, check: Check) -> None:
         pickles.write_bytes(path, content)
 
 
-def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, float]]:
+def _candidates(inputs: Inputs, options: Tuning) -> list[dict[str, float]]:
     """The sets to try; HarnessError, before the extraction, for those that no model can have."""
     from vmaf_harness.training.tuning import GRID, check_type, grid, randomized, with_parameters
 
     check_type(inputs.parameters)
-    values = {name: getattr(options, name) or GRID[name] for name in GRID}
+    given = {"gamma": options.gamma, "C": options.cost, "nu": options.nu}
+    values = {name: given[name] or GRID[name] for name in GRID}
     candidates = grid(values) if options.random is None else randomized(values, options.random, options.seed)
     for candidate in candidates:
         with_parameters(inputs.parameters, candidate)
@@ -107,7 +104,7 @@ def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, f
 
 
 def _tuned(
-    inputs: Inputs, extracted: Extracted, candidates: Sequence[dict[str, float]], options: argparse.Namespace
+    inputs: Inputs, extracted: Extracted, candidates: Sequence[dict[str, float]], options: Tuning
 ) -> list[Tried]:
     from vmaf_harness.training.checkpoints import Checkpoints, key_of
     from vmaf_harness.training.tuning import tune
@@ -169,28 +166,6 @@ def _output_path(given: str, root: Path) -> Path:
         path = root / "model_param" / path.name
     writable(path, "the parameters")
     return path
-
-
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="run_vmaf_tuning", description=__doc__, allow_abbrev=False)
-    add_inputs(parser)
-    add = parser.add_argument
-    add("output_param", help="the set that is written, a .pkl; a bare name goes to model_param/ of the workspace")
-    add("--gamma", type=_number, nargs="+", metavar="GAMMA", help="values to try (default: 0.01 to 0.5)")
-    add("--C", type=_number, nargs="+", metavar="C", help="values to try (default: 1 to 16)")
-    add("--nu", type=_number, nargs="+", metavar="NU", help="values to try (default: 0.5 and 0.9)")
-    add("--random", type=count, metavar="N", help="draw N sets between these values, instead of trying all")
-    add_overwrite(parser, "a set")
-    add_flags(parser)
-    add_folds(parser)
-    return parser.parse_args(argv)
-
-
-def _number(text: str) -> float:
-    with suppress(ValueError):
-        if math.isfinite(float(text)):
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vmaf_harness.model.parameters import FOREST_TYPE
 from vmaf_harness.report.plot import Pairs, PlotError, check_directory, residual_plot, scatter_plot
 from vmaf_harness.report.testing import shown
+from vmaf_harness.script.options import CrossValidation, Training
 from vmaf_harness.script.training_inputs import Inputs, warn
 from vmaf_harness.statistics import LogisticFit, agreement_line, statistics
 from vmaf_harness.training.card import VERSION
@@ -40,17 +40,10 @@ class Made:
     about: Mapping[str, Any]
 
 
-def add_plot_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command that draws."""
-    add = parser.add_argument
-    add("--save-plot", metavar="DIR", help="where the plots go (default: the run's directory in output/)")
-    add("--suppress-plot", action="store_true", help="draw nothing")
-
-
-def check_plots(options: argparse.Namespace) -> None:
+def check_plots(options: CrossValidation | Training) -> None:
     """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
     if options.save_plot and not options.suppress_plot:
-        check_directory(Path(options.save_plot))
+        check_directory(options.save_plot)
 
 
 def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:
@@ -59,7 +52,9 @@ def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str)
     return f"{line}; labels: {inputs.labels}" if inputs.labels.source else line
 
 
-def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extracted: Extracted, made: Made) -> bool:
+def write_outputs(
+    run: Run, options: CrossValidation | Training, inputs: Inputs, extracted: Extracted, made: Made
+) -> bool:
     """What the run leaves for people: with `--cache-result` table and statistics, and plots unless suppressed.
 
     Whether all of it is there: a plot that cannot be drawn is a line on stderr, and the others are not tried then.
@@ -71,7 +66,7 @@ def write_outputs(run: Run, options: argparse.Namespace, inputs: Inputs, extract
     is_whole = True
     if not options.suppress_plot:
         try:
-            directory = Path(options.save_plot) if options.save_plot else run.output()
+            directory = options.save_plot or run.output()
             written += _plots(directory, inputs, extracted, made)
         except PlotError as error:
             warn(str(error))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property, partial
 from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
@@ -66,7 +66,7 @@ class Command:
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """Name -> parameter, in the order of the function."""
-        found = self.function.__annotations__
+        found = get_type_hints(self.function, include_extras=True)
         defaults: Mapping[str, Any] = self.function.__kwdefaults__ or {}
         if self._options:
             found = {each.name: each.type for each in fields(self._options)}
@@ -84,7 +84,7 @@ class Command:
 
     @property
     def _options(self) -> Any:
-        return self.function.__annotations__.get("options")
+        return get_type_hints(self.function).get("options")
 
     def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What was *given* as the function takes it; None is the default. Raises UsageError, which names the flag."""
