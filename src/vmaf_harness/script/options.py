@@ -42,8 +42,8 @@ def _subjective_models() -> Collection[str]:
     return MODELS
 
 
-QualityType = Annotated[str, Flag("VMAF, PSNR, SSIM or MS_SSIM", choice(quality_types), positional=True)]
-Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=True)]
+QualityType = Annotated[str, Flag("VMAF, PSNR, SSIM or MS_SSIM", choice(quality_types), positional=1)]
+Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2)]
 VmafModel = Annotated[
     str | None,
     Flag("name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx", metavar="MODEL"),
@@ -54,16 +54,9 @@ Pool = Annotated[
 PairBy = Annotated[
     str | None, Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings))
 ]
-Parallelize = Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")]
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
-SavePlot = Annotated[
-    Path | None, Flag("where plots go, instead of the run's directory in output/", path, metavar="DIR")
-]
-SuppressPlot = Annotated[bool, Flag("draw nothing")]
-Processes = Annotated[int | None, Flag("ffmpegs, and fits, at once, instead of one a core", integer(1), metavar="N")]
-RefuseDamaged = Annotated[bool, Flag("take no damaged distorted video; without this, a warning")]
 _SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
@@ -72,30 +65,46 @@ _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Testing:
+class Measuring:
+    """Of every command that measures a dataset."""
+
+    dataset: Dataset
+    subj_model: SubjModel = None
+    cache_result: Annotated[bool, Flag("read stored results, store new ones; table and numbers in output/")] = False
+    processes: Annotated[
+        int | None, Flag("ffmpegs, and fits, at once, instead of one a core", integer(1), metavar="N")
+    ] = None
+    parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
+    keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
+    refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
+    workspace: Workspace = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Of every command that draws."""
+
+    save_plot: Annotated[
+        Path | None, Flag("where plots go, instead of the run's directory in output/", path, metavar="DIR")
+    ] = None
+    suppress_plot: Annotated[bool, Flag("draw nothing")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Testing(Measuring, Drawing):
     """Of `test`."""
 
     quality_type: QualityType = "VMAF"
-    dataset: Dataset
     vmaf_model: VmafModel = None
     vmaf_phone_model: Annotated[bool, Flag("apply the model's score transform, for small screens")] = False
-    subj_model: SubjModel = None
     pool: Pool = "mean"
     pair_by: PairBy = None
-    cache_result: Annotated[bool, Flag("read stored results, store new ones; features in output/")] = False
     print_result: Annotated[bool, Flag("print the score of each asset")] = False
-    save_plot: SavePlot = None
     plot_wh: Annotated[
         tuple[float, float] | None, Flag("size of a plot in inches, such as 5x5", inches, metavar="WxH")
     ] = None
-    suppress_plot: SuppressPlot = False
-    processes: Processes = None
-    parallelize: Parallelize = False
-    refuse_damaged: RefuseDamaged = False
-    keep_going: Annotated[bool, Flag("score the other assets where one is missing or fails")] = False
     keep_workfiles: Annotated[bool, Flag("keep logs and decoded YUVs in workdir/")] = False
     scheduler: Annotated[str | None, Flag(_SCHEDULER, metavar="ADDRESS")] = None
-    workspace: Workspace = ""
 
     def __post_init__(self) -> None:
         if self.quality_type != "VMAF" and (self.vmaf_model or self.vmaf_phone_model):
@@ -106,8 +115,8 @@ class Testing:
 class Encoding:
     """Of `encode`."""
 
-    ref_dataset: Annotated[Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=True)]
-    output_dataset: Annotated[str, Flag("the recipe that is written; a bare name goes to dataset/", positional=True)]
+    ref_dataset: Annotated[Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1)]
+    output_dataset: Annotated[str, Flag("the recipe that is written; a bare name goes to dataset/", positional=2)]
     codec: Annotated[Sequence[str], Flag("encoders of ffmpeg, such as 'libx264 libsvtav1'", several=True)] = (
         "libx264",
     )
@@ -129,25 +138,17 @@ class Encoding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extraction:
+class Extraction(Measuring):
     """Of `extract`, and of every command that trains."""
 
-    dataset: Dataset
-    feature_param: Annotated[Path, Flag("the file that says which features (feature_dict)", path, positional=True)]
-    subj_model: SubjModel = None
-    cache_result: Annotated[bool, Flag("read stored results, store new ones; table and numbers in output/")] = False
-    processes: Processes = None
-    parallelize: Parallelize = False
-    keep_going: Annotated[bool, Flag("leave out assets that are missing or fail")] = False
-    refuse_damaged: RefuseDamaged = False
-    workspace: Workspace = ""
+    feature_param: Annotated[Path, Flag("the file that says which features (feature_dict)", path, positional=3)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting(Extraction):
     """Of every command that fits models."""
 
-    model_param: Annotated[Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=True)]
+    model_param: Annotated[Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4)]
     seed: Annotated[int, _SEED] = 0
 
 
@@ -160,11 +161,8 @@ class Folds(Fitting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossValidation(Folds):
+class CrossValidation(Folds, Drawing):
     """Of `cross-validate`."""
-
-    save_plot: SavePlot = None
-    suppress_plot: SuppressPlot = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,19 +174,17 @@ class Replacing(Fitting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(Replacing):
+class Training(Replacing, Drawing):
     """Of `train`."""
 
-    output_model: Annotated[str, Flag("the model that is written; a bare name goes to model/", positional=True)]
-    save_plot: SavePlot = None
-    suppress_plot: SuppressPlot = False
+    output_model: Annotated[str, Flag("the model that is written; a bare name goes to model/", positional=5)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning(Replacing, Folds):
     """Of `tune`."""
 
-    output_param: Annotated[str, Flag(_BARE_SET, positional=True)]
+    output_param: Annotated[str, Flag(_BARE_SET, positional=5)]
     gamma: Annotated[Sequence[float], Flag("values to try, such as '0.02 0.05'", number, several=True)] = ()
     cost: Annotated[Sequence[float], Flag("values of C to try, such as '1 4'", number, several=True, also="C")] = ()
     nu: Annotated[Sequence[float], Flag("values to try, such as '0.5 0.9'", number, several=True)] = ()

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 @stoppable()
 def run(
     *,
-    quality_type: Annotated[str, Flag(_WHOSE, choice(quality_types), positional=True)],
+    quality_type: Annotated[str, Flag(_WHOSE, choice(quality_types), positional=1)],
     dataset: Dataset,
     workspace: Workspace = "",
 ) -> int:

@@ -26,7 +26,7 @@ from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.dataset import read_recipe, read_references
 from vmaf_harness.report.testing import shown
 from vmaf_harness.script.options import Encoding
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script
@@ -49,7 +49,7 @@ def run(options: Encoding) -> int:
     check_may_write(output, root)
     references = read_references(options.ref_dataset, search=[root / "dataset"])
     for warning in references.warnings:
-        _warn(warning)
+        warn(warning)
     engine = find_engine()
     rungs = read_ladder(
         find_encoders(list(dict.fromkeys(options.codec)), engine),
@@ -59,11 +59,11 @@ def run(options: Encoding) -> int:
         presets=options.preset,
         options=options.option,
     )
-    store = EncodeResultStore(root, warn=_warn)
+    store = EncodeResultStore(root, warn=warn)
     ladder = plan_ladder(references, rungs, engine, store)
     problems = [*references.missing, *ladder.problems]
     for line in (*problems, *ladder.left_out):
-        _warn(line)
+        warn(line)
     if problems and not options.keep_going:
         raise HarnessError(f"{len(problems)} references cannot be encoded, so nothing was; see --keep-going")
     if not ladder.encodes:
@@ -85,12 +85,12 @@ def run(options: Encoding) -> int:
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         missing = sum(outcome.encoded is None for outcome in outcomes)
         for outcome in failed:
-            _warn(f"{outcome.encode.path.name}: {outcome.error}")
+            warn(f"{outcome.encode.path.name}: {outcome.error}")
         cached = sum(outcome.cached for outcome in outcomes)
         made = len(outcomes) - missing
         summary = f"{made} encodes, {cached} of them there before" + (f", {missing} not made" if missing else "")
         if missing == len(outcomes) or (missing and not options.keep_going):
-            _warn(f"{summary}; no recipe is written")
+            warn(f"{summary}; no recipe is written")
             return FAILED
         labels, unlabelled = None, 0
         if teacher is not None:
@@ -100,9 +100,9 @@ def run(options: Encoding) -> int:
             store.ensure()
         write_recipe(output, root, outcomes, _command_line(options), labels)
     print(shown(output))
-    _warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
+    warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
     for outcome in failed:
-        _warn(f"failed: {outcome.encode.path.name}")
+        warn(f"failed: {outcome.encode.path.name}")
     return FAILED if problems or missing or unlabelled else DONE
 
 
@@ -120,12 +120,12 @@ def _labels(
     recipe = read_recipe(unlabelled)
     how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going)
     with Progress(len(recipe.assets)) as progress:
-        scored = score_assets(recipe.assets, teacher, run, how, warn=_warn, progress=progress)
+        scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
     for outcome in scored:
         if outcome.error is not None:
-            _warn(str(outcome.error))
+            warn(str(outcome.error))
     for line in note_lines(scored):
-        _warn(line)
+        warn(line)
     by_asset = {o.asset.asset_id: round(o.result.pools["mean"], 6) for o in scored if o.result is not None}
     if len(by_asset) < len(scored) and not options.keep_going:
         raise HarnessError(f"{len(scored) - len(by_asset)} encodes have no label, so no recipe is written")
@@ -143,17 +143,13 @@ def _show(outcomes: Sequence[Outcome], engine: Engine) -> None:
         encodes = [to_do[index] for index in group]
         command = arguments(engine.path, encodes, [encode.path for encode in encodes])
         print(shown(shlex.join(map(str, command))))
-    _warn(f"{len(to_do)} to encode, {len(outcomes) - len(to_do)} there already; dry run: nothing was changed")
+    warn(f"{len(to_do)} to encode, {len(outcomes) - len(to_do)} there already; dry run: nothing was changed")
 
 
 def _line(outcome: Outcome) -> str:
     name = printable(outcome.encode.path.name)
     encoded = outcome.encoded
     return f"{name}: failed" if encoded is None else f"{name}: {encoded.bitrate_bps / 1000:.1f} kbit/s"
-
-
-def _warn(message: str) -> None:
-    print(shown(message), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from vmaf_harness.model.parameters import read_feature_param
 from vmaf_harness.report.testing import shown
+from vmaf_harness.script.assets import read_assets
 from vmaf_harness.script.options import Extraction
+from vmaf_harness.script.progress import warn
 from vmaf_harness.script.stop import stoppable
-from vmaf_harness.script.training_inputs import extracted_of, is_partial, read_assets, warn
+from vmaf_harness.script.training_inputs import extracted_of, is_partial
 from vmaf_harness.training.feature_table import write_table
 from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script

@@ -9,25 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmaf_harness.engine.jobs import Stopped
-from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import Outcome, RunOptions, note_lines, score_assets, with_pool
 from vmaf_harness.model.predictor import quality
-from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
-from vmaf_harness.recipe.subjective import labelled
-from vmaf_harness.report.plot import PlotError, check_directory
+from vmaf_harness.report.plot import PlotError
 from vmaf_harness.report.testing import (
     ScoredDataset,
     score_line,
-    shown,
     spread_line,
     statistics_line,
     write_features,
     write_plots,
     write_tables,
 )
+from vmaf_harness.script.assets import check_plots, read_assets
 from vmaf_harness.script.options import Testing
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
 from vmaf_workspace.commands.command import Command, located
@@ -51,20 +49,12 @@ def run(options: Testing) -> int:
         root,
         model=options.vmaf_model,
         phone_model=options.vmaf_phone_model,
-        warn=_warn,
+        warn=warn,
     )
-    recipe = read_recipe(options.dataset, search=[root / "dataset"])
-    for warning in recipe.warnings:
-        _warn(warning)
-    for problem in recipe.missing:
-        _warn(f"asset {problem.asset_id}: {problem.message}")
-    if recipe.missing and not options.keep_going:
-        raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was scored; see --keep-going")
-    assets = labelled(recipe, options.subj_model, warn=_warn)
+    recipe, assets = read_assets(options, root)
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
-    if options.save_plot and not options.suppress_plot:
-        check_directory(options.save_plot)
+    check_plots(options)
     how = RunOptions(
         cache=options.cache_result,
         processes=options.processes,
@@ -77,7 +67,7 @@ def run(options: Testing) -> int:
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with Progress(len(assets), pool=options.pool) as progress:
-                outcomes = score_assets(assets, wanted, run, how, warn=_warn, progress=progress)
+                outcomes = score_assets(assets, wanted, run, how, warn=warn, progress=progress)
         except Stopped:
             shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
             raise
@@ -95,9 +85,9 @@ def run(options: Testing) -> int:
         )
         for outcome in outcomes:
             if outcome.error is not None:
-                _warn(str(outcome.error))
+                warn(str(outcome.error))
         for note in note_lines(outcomes):
-            _warn(note)
+            warn(note)
         if options.print_result or len(assets) == 1:
             for outcome, score in dataset.scored:
                 print(score_line(dataset, outcome, score))
@@ -138,27 +128,23 @@ def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
         if not all(outcome.cached for outcome in dataset.outcomes):
             raise
         draws = draws and bool(options.save_plot)
-        _warn(f"{'no table' if draws else 'no table and no plot'} is written: {error}")
+        warn(f"{'no table' if draws else 'no table and no plot'} is written: {error}")
     is_whole = True
     if draws:
         try:
             drawn = write_plots(dataset, options.save_plot or run.output(), options.plot_wh)
             written += drawn
             if len(drawn) == 1:
-                _warn(
+                warn(
                     f"no plot of the errors: {dataset.extraction.type} has a scale of its own, and a line from there "
                     "to the labels needs at least eight assets that differ"
                 )
         except PlotError as error:
-            _warn(str(error))
+            warn(str(error))
             is_whole = False
     for path in written:
         print(printable(str(path)), file=sys.stderr if path.suffix != ".png" else sys.stdout)
     return is_whole
-
-
-def _warn(message: str) -> None:
-    print(shown(message), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.report.testing import shown
+from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import CrossValidation
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
@@ -20,9 +21,8 @@ from vmaf_harness.script.training_inputs import (
     folds_of,
     is_partial,
     read_inputs,
-    warn,
 )
-from vmaf_harness.script.training_outputs import KINDS, Made, check_plots, summary_line, write_outputs
+from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, write_outputs
 from vmaf_harness.statistics import agreement, agreement_line, curve
 from vmaf_workspace.commands.command import Command
 from vmaf_workspace.commands.parser import script
@@ -74,13 +74,10 @@ def _validated(inputs: Inputs, extracted: Extracted, folds: Sequence[Fold], opti
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn)
-    done = 0
     with Progress(len(folds), what="folds") as progress:
 
         def finished(index: int, fold: Fold) -> None:
-            nonlocal done
-            done += 1
-            progress.show(done, len(folds), f"fold {index + 1}: {len(fold.rows)} assets predicted")
+            progress.step(f"fold {index + 1}: {len(fold.rows)} assets predicted")
 
         predictions = cross_validate(
             extracted.table,

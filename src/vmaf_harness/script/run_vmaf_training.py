@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import shown
+from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Training
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
     is_partial,
     read_inputs,
-    warn,
     writable,
 )
 from vmaf_harness.script.training_outputs import (
     KINDS,
     Made,
-    check_plots,
     summary_line,
     warn_of_model,
     write_outputs,
@@ -144,14 +143,11 @@ def _fitted(inputs: Inputs, extracted: Extracted, options: Training) -> Model:
                 done[index] = Svm.of_text(text, len(inputs.features.feature_names), f"checkpoint {index}")
     if done:
         warn(f"{len(done)} of {total} models are taken from {checkpoints.directory}")
-    count = len(done)
-    with Progress(total, what="fitted") as progress:
+    with Progress(total, what="fitted", done=len(done)) as progress:
 
         def finished(index: int, member: Svm) -> None:
-            nonlocal count
             checkpoints.put(f"{index:04d}", member.text())
-            count += 1
-            progress.show(count, total, f"model {index}: {len(member.coefs)} support vectors")
+            progress.step(f"model {index}: {len(member.coefs)} support vectors")
 
         model = fit(
             table,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import shown
 from vmaf_harness.script.options import Tuning
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
@@ -25,7 +25,6 @@ from vmaf_harness.script.training_inputs import (
     folds_of,
     is_partial,
     read_inputs,
-    warn,
     writable,
 )
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
@@ -113,13 +112,10 @@ def _tuned(
     others = {"folds": [asdict(fold) for fold in folds]}
     key = key_of(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
-    done = 0
     with Progress(len(candidates), what="tried") as progress:
 
         def finished(tried: Tried) -> None:
-            nonlocal done
-            done += 1
-            progress.show(done, len(candidates), f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
+            progress.step(f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
 
         found = tune(
             table,

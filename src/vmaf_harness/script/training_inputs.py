@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +15,11 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import RunOptions
 from vmaf_harness.model.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
 from vmaf_harness.recipe.asset import Asset
-from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels, labels_of
-from vmaf_harness.recipe.subjective import labelled
-from vmaf_harness.report.testing import shown
+from vmaf_harness.script.assets import read_assets
 from vmaf_harness.script.options import Extraction, Fitting, Folds
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.training.feature_table import Extracted, asset_name, extract
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.live.lock import Run
@@ -85,18 +83,6 @@ def read_inputs(options: Fitting) -> Inputs:
     return Inputs(root=root, recipe=recipe, labels=labels, assets=assets, features=features, parameters=parameters)
 
 
-def read_assets(options: Extraction, root: Path) -> tuple[Recipe, Sequence[Asset]]:
-    """The recipe and its labelled assets; HarnessError where videos are missing, unless `--keep-going`."""
-    recipe = read_recipe(options.dataset, search=[root / "dataset"])
-    for warning in recipe.warnings:
-        warn(warning)
-    for problem in recipe.missing:
-        warn(f"asset {problem.asset_id}: {problem.message}")
-    if recipe.missing and not options.keep_going:
-        raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was made; see --keep-going")
-    return recipe, labelled(recipe, options.subj_model, warn=warn)
-
-
 def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction) -> Extracted:
     """The feature table, with progress on stderr."""
     how = RunOptions(
@@ -142,11 +128,6 @@ def writable(path: Path, what: str) -> None:
         probe.unlink()
     except OSError as error:
         raise HarnessError(f"{path}: cannot write {what} there: {error.strerror}; nothing was extracted") from error
-
-
-def warn(message: str) -> None:
-    """A line on stderr."""
-    print(shown(message), file=sys.stderr, flush=True)
 
 
 def _model_param_path(given: Path, root: Path) -> Path:

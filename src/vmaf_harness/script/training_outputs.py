@@ -11,10 +11,11 @@ from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.model.parameters import FOREST_TYPE
-from vmaf_harness.report.plot import Pairs, PlotError, check_directory, residual_plot, scatter_plot
+from vmaf_harness.report.plot import Pairs, PlotError, residual_plot, scatter_plot
 from vmaf_harness.report.testing import shown
 from vmaf_harness.script.options import CrossValidation, Training
-from vmaf_harness.script.training_inputs import Inputs, warn
+from vmaf_harness.script.progress import warn
+from vmaf_harness.script.training_inputs import Inputs
 from vmaf_harness.statistics import LogisticFit, agreement_line, statistics
 from vmaf_harness.training.card import VERSION
 from vmaf_harness.training.feature_table import Extracted, write_table
@@ -38,12 +39,6 @@ class Made:
     predictions: Sequence[float]
     fit: LogisticFit | None
     about: Mapping[str, Any]
-
-
-def check_plots(options: CrossValidation | Training) -> None:
-    """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
-    if options.save_plot and not options.suppress_plot:
-        check_directory(options.save_plot)
 
 
 def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:

@@ -78,6 +78,12 @@ class Command:
         }
 
     @property
+    def places(self) -> list[Parameter]:
+        """Those that are positional, in their order."""
+        places = [each for each in self.parameters.values() if each.about.positional]
+        return sorted(places, key=lambda each: each.about.positional)
+
+    @property
     def summary(self) -> str:
         """What it does, in a line; nothing under `python -OO`."""
         return (self.function.__doc__ or "").partition("\n")[0]
@@ -106,7 +112,7 @@ class Command:
     def words(self, options: Any) -> list[str]:
         """The command line that stands for *options*: what is positional in order, then flags that are no default."""
         words: list[str] = []
-        for parameter in sorted(self.parameters.values(), key=lambda each: not each.about.positional):
+        for parameter in (*self.places, *(each for each in self.parameters.values() if not each.about.positional)):
             value = getattr(options, parameter.name)
             texts = [str(each) for each in value] if isinstance(value, (list, tuple)) else [str(value)]
             if parameter.about.positional:

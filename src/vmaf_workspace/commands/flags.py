@@ -142,7 +142,7 @@ class Flag:
 
     help: str
     kind: Kind = text
-    positional: bool = False
+    positional: int = 0  # from 1: words without a flag fill places in the order of these numbers
     several: bool = False
     quoted: bool = False
     metavar: str = ""

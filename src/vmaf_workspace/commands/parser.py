@@ -33,12 +33,11 @@ def given(
     What is positional may be given as a flag, too; of fewer words than places, those with a default stay out. Where
     *strict*, as in upstream's scripts, each place wants its word. Raises UsageError, SystemExit for --help.
     """
-    places = [each for each in command.parameters.values() if each.about.positional]
-    names = " ".join(each.name for each in places)
+    places = command.places
+    names = "".join(f"{each.name} " for each in places)
     parser = Parser(
         prog=prog,
-        usage=command.usage
-        or f"%(prog)s {names}{' ' * bool(names)}[flags]",  # after flags of several, a word is theirs
+        usage=command.usage or f"%(prog)s {names}[flags]",  # after flags of several, a word is theirs
         description=about or command.summary,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from vmaf_workspace.snapshot.verify import Verified
 
 
-def id_text(snapshot_id: str) -> str:
-    """An id as it is shown: its time, and enough of its hash to name it."""
-    return short(snapshot_id)
-
-
 def taken_json(taken: Taken, root: str, url: str) -> str:
     """`ws.backup-models --json`."""
     return object_json(
@@ -47,11 +42,11 @@ def taken_lines(taken: Taken, url: str) -> None:
     stored = f"{bytes_text(taken.stored_bytes)} of it new" if taken.stored_objects else "nothing of it new"
     what = f"{count_text(taken.files, 'file')}, {bytes_text(taken.apparent_bytes)}, {stored}"
     new = ", a new backup location: no snapshot was there before" if taken.is_first else ""
-    print(f"snapshot {id_text(taken.id)}: {what}; in {printable(url)}{new}")
+    print(f"snapshot {short(taken.id)}: {what}; in {printable(url)}{new}")
     if taken.dated_later is not None:
         print(
-            f"warning: snapshot {id_text(taken.dated_later)} is dated later, as a clock was or is wrong, so it may be\n"
-            f"taken for the latest; --snapshot {id_text(taken.id)} names this one. "
+            f"warning: snapshot {short(taken.dated_later)} is dated later, as a clock was or is wrong, so it may be\n"
+            f"taken for the latest; --snapshot {short(taken.id)} names this one. "
             f"Once nothing in the other is missed,\nmove {printable(url)}/{manifest_name(taken.dated_later)} away",
             file=sys.stderr,
         )
@@ -100,14 +95,14 @@ def snapshots_lines(snapshots: Sequence[Listed], url: str) -> None:
         }
         state = ", ".join(word for word, is_so in states.items() if is_so)
         if found is None:
-            rows.append((id_text(listed.id), "-", "-", "-", *(() if is_one else ("-",)), "DAMAGED"))
+            rows.append((short(listed.id), "-", "-", "-", *(() if is_one else ("-",)), "DAMAGED"))
             continue
         age, size = age_text(int(found.time_s * 1e9)), bytes_text(found.apparent_bytes)
         about = "; ".join(text for text in (state, printable(found.note)) if text)
         of = () if is_one else (_owner(found),)
-        rows.append((id_text(listed.id), age, str(len(found.files)), size, *of, about))
+        rows.append((short(listed.id), age, str(len(found.files)), size, *of, about))
     table(("|SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", *(() if is_one else ("OF",)), "NOTE"), rows)
-    listing("damaged:", [(id_text(each.id), each.problem) for each in snapshots if each.problem is not None])
+    listing("damaged:", [(short(each.id), each.problem) for each in snapshots if each.problem is not None])
 
 
 def _owner(snapshot: Snapshot) -> str:
@@ -177,7 +172,7 @@ def restored_json(
 def restored_lines(plan: Restoring, done: Restored | None, lacking: Sequence[tuple[str, str]]) -> None:
     """Print what a restore would do, or did; *lacking*: models that the snapshot lacks, each with an older that has."""
     place = printable(str(plan.root))
-    name = id_text(plan.snapshot.id)
+    name = short(plan.snapshot.id)
     if done is None:
         listing("would be restored:", [(file.path, "new") for file in plan.new])
         listing("would be replaced, with --overwrite:", [(path, "differs") for path in plan.conflicts])
@@ -190,13 +185,13 @@ def restored_lines(plan: Restoring, done: Restored | None, lacking: Sequence[tup
     what = f"{count_text(done.files, 'file')}, {bytes_text(done.apparent_bytes)}; {there} there already"
     print(f"restored {what}; in {place}, from snapshot {name}")
     if done.safety is not None:
-        print(f"what was replaced is in snapshot {id_text(done.safety)}")
+        print(f"what was replaced is in snapshot {short(done.safety)}")
     listing("not as the snapshot has it:", done.left, file=sys.stderr)
     _lacking_lines(lacking)
 
 
 def _lacking_lines(lacking: Sequence[tuple[str, str]]) -> None:
-    rows = [(model, f"--snapshot {id_text(snapshot_id)} has it") for model, snapshot_id in lacking]
+    rows = [(model, f"--snapshot {short(snapshot_id)} has it") for model, snapshot_id in lacking]
     listing("not in this snapshot, or not all of it, and in an older one:", rows, file=sys.stderr)
 
 
@@ -221,11 +216,11 @@ def difference_lines(found: Difference, older: str, newer: str | None) -> None:
     lines += [(b.path, "~", f"{bytes_text(a.size)} -> {bytes_text(b.size)}") for a, b in found.changed]
     for path, sign, size in sorted(lines):
         print(f"{sign} {printable(path)}  ({size})")
-    to = "now" if newer is None else id_text(newer)
+    to = "now" if newer is None else short(newer)
     counts = (
         f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed, {found.same} the same"
     )
-    print(f"{id_text(older)} to {to}: {counts}")
+    print(f"{short(older)} to {to}: {counts}")
 
 
 def verdicts_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *, dry_run: bool) -> str:
@@ -244,14 +239,14 @@ def verdicts_lines(verdicts: Sequence[Verdict]) -> None:
         found = verdict.listed.snapshot
         age = "-" if found is None else age_text(int(found.time_s * 1e9))
         goes = "GOES" + (", and the last copy of what is named below" if verdict.last_copies else "")
-        rows.append((id_text(verdict.listed.id), age, printable("; ".join(verdict.reasons)) or goes))
+        rows.append((short(verdict.listed.id), age, printable("; ".join(verdict.reasons)) or goes))
     if rows:
         table(("|SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)
     last = [(name, verdict) for verdict in verdicts for name in verdict.last_copies]
     what = {True: "stays; --drop-last-copies would drop it", False: "GOES"}
     listing(
         "only one of these snapshots has, or has all of:",
-        [(name, f"{id_text(verdict.listed.id)} {what[verdict.is_kept]}") for name, verdict in last],
+        [(name, f"{short(verdict.listed.id)} {what[verdict.is_kept]}") for name, verdict in last],
     )
 
 
