@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property, partial
+from inspect import unwrap
 from io import TextIOWrapper
 from typing import Annotated, Any, get_type_hints
 
@@ -67,7 +68,7 @@ class Command:
     def parameters(self) -> dict[str, Parameter]:
         """Name -> parameter, in the order of the function."""
         found = get_type_hints(self.function, include_extras=True)
-        defaults: Mapping[str, Any] = self.function.__kwdefaults__ or {}
+        defaults: Mapping[str, Any] = unwrap(self.function).__kwdefaults__ or {}  # a decorator has none
         if self._options:
             found = {each.name: each.type for each in fields(self._options)}
             defaults = {each.name: each.default for each in fields(self._options)}

@@ -453,7 +453,7 @@ def test_a_cause_of_every_day_is_one_line(
     cause, summary = capsys.readouterr().err.splitlines()
     assert cause.startswith(f"content 0: {tmp_path / name} ")
     assert words in cause
-    assert summary.startswith("1 references cannot be encoded")
+    assert summary.startswith("run_encode: 1 references cannot be encoded")
 
 
 # What is there already

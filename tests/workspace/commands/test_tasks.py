@@ -277,6 +277,29 @@ def test_json_of_an_error_carries_its_exit_code(name: str, project: Path) -> Non
         assert done.json["error"] in done.err
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [("--max-size", "5"), ("--dataset", " "), ("--store", "none"), ("--max-files", "-1")],
+    ids=" ".join,
+)
+def test_json_of_a_flag_that_cannot_be_read_is_the_same_both_ways(
+    flags: tuple[str, ...], project: Path, root: Path
+) -> None:
+    by_invoke, by_script = both("purge-cache", "--json", *flags)
+    assert (by_invoke.code, by_script.code) == (2, 2)
+    assert by_invoke.json == by_script.json
+    assert by_script.json["error"].startswith(f"{flags[0]}: ")
+
+
+def test_json_of_a_refused_configuration_is_one_object(project: Path, root: Path) -> None:
+    (project / "invoke.yaml").write_text("ws: {path: relative}\nrun: {dry: true}\n")
+    for name, code in (("where", 2), ("setup", 3)):
+        for done in both(name, "--json"):
+            assert (done.code, done.json["exit_code"]) == (code, code), done
+    done = ws("purge-cache", "--json", "--forse")
+    assert (done.code, done.json["exit_code"]) == (2, 2)
+
+
 def test_results_go_to_stdout_and_what_failed_to_stderr(project: Path, root: Path) -> None:
     age(ended_run(root, size=1000))
     write(root / "workdir" / "young")
