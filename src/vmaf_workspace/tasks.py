@@ -18,7 +18,6 @@ from vmaf_workspace.commands.configuration import configured
 from vmaf_workspace.commands.flags import shell_words
 from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.errors import DONE
-from vmaf_workspace.live.session import after_dashes
 
 
 class AfterDashes(str):
@@ -56,6 +55,8 @@ def _task(command: Command) -> Task[Any]:
 
 def _remainder(c: Context) -> list[str]:
     """The words after `--`. Invoke joins them with blanks; the process's own still have their quoting."""
+    from vmaf_workspace.live.session import after_dashes
+
     words = after_dashes(sys.argv)
     text = getattr(c, "remainder", " ".join(words))  # Invoke before 3.0 does not say
     return words if " ".join(words) == text else shlex.split(text)
