@@ -16,7 +16,7 @@ FLOORS = (
     *(f"vmaf_workspace.{name}" for name in ("migration", "report", "commands", "tasks", "cli", "__main__")),
     "vmaf_workspace.pytest_plugin",
     *(f"vmaf_harness.{name}" for name in ("errors", "statistics", "engine", "recipe", "measure", "model", "encode")),
-    *(f"vmaf_harness.{name}" for name in ("training", "report", "demo", "script", "training_tasks", "tasks")),
+    *(f"vmaf_harness.{name}" for name in ("training", "report", "script", "demo", "commands", "tasks", "cli")),
 )
 
 

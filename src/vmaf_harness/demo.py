@@ -8,10 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.plot import why_no_plot
+from vmaf_harness.script import run_encode, run_testing, run_vmaf_cross_validation, run_vmaf_training, run_vmaf_tuning
+from vmaf_harness.script.options import CrossValidation, Encoding, Testing, Training, Tuning
 from vmaf_workspace.commands import workspace
+from vmaf_workspace.commands.command import Command
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
 from vmaf_workspace.disk.atomic import replacing
 from vmaf_workspace.errors import DONE, FAILED
@@ -21,11 +25,6 @@ NAME = "demo"
 FRAMES = 48  # of each clip: two seconds, which is enough to see
 CLIPS = ("bigbuckbunny", "bikes", "carphone_pristine")  # 1280×720, 640×272, 176×144
 PAIR = ("carphone_pristine", "carphone_distorted")  # of equal length; the model has not seen the second
-LADDER = (
-    *("--codec", "libx264", "libx265", "libsvtav1"),
-    *("--crf", "libx264=26", "libx264=38", "libx265=30", "libx265=42", "libsvtav1=45", "libsvtav1=60"),
-    *("--preset", "libx264=veryfast", "libx265=ultrafast", "libsvtav1=11"),
-)
 TEACHER = "version=vmaf_v0.6.1neg"  # its scores are the labels: nobody has watched these encodes
 FEATURES = """feature_dict = {
     "VMAF_integer_feature": ["adm2", "motion2", "vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3"],
@@ -34,7 +33,6 @@ FEATURES = """feature_dict = {
 MODEL = """model_type = "BOOTSTRAP_LIBSVMNUSVR"
 model_param_dict = {"norm_type": "clip_0to1", "score_clip": [0.0, 100.0], "num_models": 11}
 """
-SEARCHED = ("--gamma", "0.05", "0.2", "--C", "4", "16", "--nu", "0.5", "0.9")
 _RULE = "\n== {}"
 _CLEANED = "; cleaned again: that cost nothing"
 
@@ -51,9 +49,10 @@ def run_demo(root: Path, clips: Sequence[Path] = ()) -> int:
     print(_RULE.format("Clips into dataset/"), flush=True)
     references = make_references(root, clips, said=lambda line: print(line, flush=True))
     recipe = references.with_name(f"{NAME}_dataset.py")
-    for step, arguments in _steps(references, recipe, root, draws=problem is None):
-        print(_RULE.format(f"{step} {shlex.join(arguments)}"), flush=True)
-        code = _main(step)([*arguments, "--workspace", str(root)])
+    for name, function, options in _steps(references, recipe, root, draws=problem is None):
+        words = Command(name, function).words(options)
+        print(_RULE.format(shlex.join(["vmaf-harness", name, *words])), flush=True)
+        code = function(options)
         if code != DONE:
             return code
     print(f"(the labels are the scores of {TEACHER}, nobody's opinions)", flush=True)
@@ -66,29 +65,43 @@ def run_demo(root: Path, clips: Sequence[Path] = ()) -> int:
     return code if problem is None else code or FAILED
 
 
-def _steps(references: Path, recipe: Path, root: Path, *, draws: bool) -> Iterator[tuple[str, list[str]]]:
+def _steps(
+    references: Path, recipe: Path, root: Path, *, draws: bool
+) -> Iterator[tuple[str, Callable[[Any], int], Any]]:
+    """Name, function and options of each step."""
     features, model = recipe.with_name(f"{NAME}_features.py"), recipe.with_name(f"{NAME}_model.py")
     features.write_text(FEATURES, encoding="utf-8")
     model.write_text(MODEL, encoding="utf-8")
-    stored, plots = "--cache-result", ["--save-plot", str(recipe.parent)] if draws else ["--suppress-plot"]
-    tuned = str(root / "model_param" / f"{NAME}.pkl")
-    inputs = [str(recipe), str(features)]
-    yield "run_encode", [str(references), str(recipe), *LADDER, "--label-with", TEACHER]
-    by_source = "--leave-one-source-out"
-    yield "run_vmaf_tuning", [*inputs, str(model), f"{NAME}.pkl", *SEARCHED, by_source, stored, "--overwrite"]
-    yield "run_vmaf_cross_validation", [*inputs, tuned, by_source, stored, *plots]
-    yield "run_vmaf_training", [*inputs, tuned, NAME, stored, *plots, "--overwrite"]
-    yield "run_testing", ["VMAF", str(recipe), stored, "--suppress-plot"]
-    trained = str(root / "model" / f"{NAME}.json")
-    by_libvmaf = ["--vmaf-model", trained, "--print-result", "--keep-workfiles", *plots]
-    yield "run_testing", ["VMAF", str(recipe), *by_libvmaf]
-
-
-def _main(script: str) -> Callable[[list[str]], int]:
-    from importlib import import_module
-
-    main: Callable[[list[str]], int] = import_module(f"vmaf_harness.script.{script}").main
-    return main
+    tuned = root / "model_param" / f"{NAME}.pkl"
+    of_all: dict[str, Any] = {"dataset": recipe, "workspace": str(root)}
+    plots: dict[str, Any] = {"save_plot": recipe.parent} if draws else {"suppress_plot": True}
+    fitting: dict[str, Any] = {**of_all, "feature_param": features, "cache_result": True}
+    yield (
+        "encode",
+        run_encode.run,
+        Encoding(
+            ref_dataset=references,
+            output_dataset=str(recipe),
+            codec=("libx264", "libx265", "libsvtav1"),
+            crf=("libx264=26", "libx264=38", "libx265=30", "libx265=42", "libsvtav1=45", "libsvtav1=60"),
+            preset=("libx264=veryfast", "libx265=ultrafast", "libsvtav1=11"),
+            label_with=TEACHER,
+            workspace=str(root),
+        ),
+    )
+    searched: dict[str, Any] = {"gamma": (0.05, 0.2), "cost": (4.0, 16.0), "nu": (0.5, 0.9)}
+    found = Tuning(
+        **fitting, model_param=model, output_param=NAME, **searched, leave_one_source_out=True, overwrite=True
+    )
+    yield "tune", run_vmaf_tuning.run, found
+    validated = CrossValidation(**fitting, model_param=tuned, leave_one_source_out=True, **plots)
+    yield "cross-validate", run_vmaf_cross_validation.run, validated
+    trained = Training(**fitting, model_param=tuned, output_model=NAME, overwrite=True, **plots)
+    yield "train", run_vmaf_training.run, trained
+    yield "test", run_testing.run, Testing(**of_all, cache_result=True, suppress_plot=True)
+    by_libvmaf = str(root / "model" / f"{NAME}.json")
+    tested = Testing(**of_all, vmaf_model=by_libvmaf, print_result=True, keep_workfiles=True, **plots)
+    yield "test", run_testing.run, tested
 
 
 def _files(directory: Path) -> list[Path]:
@@ -109,26 +122,21 @@ def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
     reference, distorted = (str(recipe.with_name(f"{clip}.mp4")) for clip in PAIR)
     json, pkl = root / "model" / f"{NAME}.json", root / "model" / f"{NAME}.pkl"
     print(_RULE.format("Use the model"), flush=True)
-    invoke, here = _invoke(), ["--workspace", str(root)]
+    program, here = _program(), ["--workspace", str(root)]
     pair = ["--reference", reference, "--distorted", distorted]
     graph = f"libvmaf=model={escape_option(f'path={json}')}"
     for command in (
-        [*invoke, "harness.score", *pair, "--vmaf-model", str(json), *here],
-        [*invoke, "harness.test", "--dataset", str(recipe), "--vmaf-model", str(pkl), "--print-result", *here],
+        [*program, "score", *pair, "--vmaf-model", str(json), *here],
+        [*program, "test", str(recipe), "--vmaf-model", str(pkl), "--print-result", *here],
         [ffmpeg, "-i", distorted, "-i", reference, "-lavfi", graph, "-f", "null", "-"],
     ):
         print(shlex.join(command))
 
 
-def _invoke() -> list[str]:
-    """The `invoke` that runs the tasks of this moment from any directory."""
-    beside = Path(sys.executable).with_name("invoke")  # of a virtual environment that need not be active
-    program = str(beside) if beside.exists() else "invoke"
-    loaded = getattr(sys.modules.get("tasks"), "__file__", None)
-    if loaded is None:  # called from Python: Invoke will look for a tasks.py where it is started
-        return [program]
-    directory = Path(loaded).absolute().parent
-    return [program, "--search-root", str(directory.parent if Path(loaded).stem == "__init__" else directory)]
+def _program() -> list[str]:
+    """The console script of this Python, from any directory and where no virtual environment is active."""
+    beside = Path(sys.executable).with_name("vmaf-harness")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "vmaf_harness.cli"]
 
 
 def make_references(root: Path, given: Sequence[Path] = (), *, said: Callable[[str], None]) -> Path:

@@ -20,7 +20,7 @@ from clips import ffmpegs_below, wait_until
 from vmaf_harness.model.files import read_model
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
 
-INVOKE = Path(sys.executable).with_name("invoke")
+INVOKE, HARNESS = (Path(sys.executable).with_name(name) for name in ("invoke", "vmaf-harness"))
 TASKS = """
 from invoke.collection import Collection
 from vmaf_harness.tasks import harness
@@ -154,7 +154,7 @@ def test_the_demo_scores_real_clips_and_leaves_no_scratch(
     assert read_model(vmaf_workspace / "model" / "demo.pkl").members
     assert "ws.clean-scratch" in done.stdout.splitlines()[0]
     commands = [shlex.split(line) for line in done.stdout.split("== Use the model\n")[1].splitlines()]
-    assert [command[0] for command in commands[:2]] == [str(INVOKE)] * 2
+    assert [command[0] for command in commands[:2]] == [str(HARNESS)] * 2
     for command in commands[:2]:  # wherever they are pasted, and whatever the workspace is there
         env = {"HOME": str(tmp_path / "home")}
         scored = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/", env=env)

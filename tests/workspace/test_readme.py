@@ -28,7 +28,7 @@ def contract_table() -> str:
 def tasks_table() -> str:
     lines = ["| task | does | flags |", "|---|---|---|"]
     for command in COMMANDS:
-        flags = " ".join(f"`--{name.rstrip('_').replace('_', '-')}`" for name in command.flags)
+        flags = " ".join(f"`{parameter.flag}`" for parameter in command.parameters.values())
         lines.append(f"| `ws.{command.name}` | {(command.function.__doc__ or '').splitlines()[0]} | {flags} |")
     return "\n".join(lines)
 

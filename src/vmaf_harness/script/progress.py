@@ -1,4 +1,4 @@
-"""Says on stderr how far a run is: a bar on a terminal, a line an asset elsewhere."""
+"""Says on stderr what a person should know, and how far a run is: a bar on a terminal, a line an asset elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vmaf_harness.measure.scoring import Outcome
+from vmaf_harness.report.testing import printable_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -15,12 +16,17 @@ if TYPE_CHECKING:
 _DAY_S = 86400.0  # rich forgets what is older than 30 s, which one asset may take: then nothing is said of the rest
 
 
+def warn(message: object) -> None:
+    """A message, each line of it as a terminal can print it."""
+    print(printable_lines(message), file=sys.stderr, flush=True)
+
+
 class Progress:
     """Called with (done, all, outcome) as assets are scored; on a terminal a bar is there from the beginning."""
 
-    def __init__(self, total: int, *, pool: str = "mean", what: str = "scored") -> None:
-        """Nothing is shown yet; *what* is what has happened to the things that are done."""
-        self._total, self._pool, self._what = total, pool, what
+    def __init__(self, total: int, *, pool: str = "mean", what: str = "scored", done: int = 0) -> None:
+        """Nothing is printable_lines yet; *what* is what has happened to the things that are *done*."""
+        self._total, self._done, self._pool, self._what = total, done, pool, what
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -52,6 +58,11 @@ class Progress:
         result = outcome.result
         score = f"{result.pools[self._pool]:.6f}" if result is not None else "failed"
         self.show(done, total, f"asset {outcome.asset.asset_id}: {score}")
+
+    def step(self, line: str) -> None:
+        """Show that one more is done."""
+        self._done += 1
+        self.show(self._done, self._total, line)
 
     def show(self, done: int, total: int, line: str) -> None:
         """Say how far it is; the line is for where there is no terminal."""

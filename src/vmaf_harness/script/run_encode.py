@@ -7,15 +7,13 @@ are not made again.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from vmaf_harness.encode.encoders import find_encoders
-from vmaf_harness.encode.ladder import OWN_HEIGHT, read_ladder
+from vmaf_harness.encode.ladder import read_ladder
 from vmaf_harness.encode.ladder_run import EncodeOutcome, encode_all, plan_ladder, stored_outcomes
 from vmaf_harness.encode.plan import Encode, encode_command, group_by_reference
 from vmaf_harness.encode.recipe import GroundTruth, check_may_write, output_path, recipe_text, write_recipe
@@ -27,48 +25,45 @@ from vmaf_harness.measure.scoring import RunOptions, note_lines, score_assets
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.dataset import read_recipe, read_references
 from vmaf_harness.report.testing import printable_lines
-from vmaf_harness.script.exit_code import exit_code
-from vmaf_harness.script.progress import Progress
-from vmaf_workspace.cli import given
+from vmaf_harness.script.options import Encoding
+from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.stop import stoppable
+from vmaf_workspace.commands.command import Command, located
+from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.locate import locate
 from vmaf_workspace.wording import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code: 0 done, 1 where an encode failed, 2 usage, 3 refused, 130 after Ctrl-C."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    options = _parsed(given)
-    command = shlex.join(["run_encode", *given])
-    return exit_code(lambda: _run(options, command), after_stop="; what was encoded stays, and is not encoded again")
+    """Run the script; its exit code: 0 done, 1 where an encode failed, 2 usage, 3 refused, 130 after Ctrl-C."""
+    return script(Command("run_encode", run), argv, about=__doc__ or "")
 
 
-def _run(options: argparse.Namespace, command: str) -> int:
-    location = locate(options.workspace)
-    root = location.path
-    for warning in location.warnings:
-        _warn(warning)
+@stoppable("; what was encoded stays, and is not encoded again")
+def run(options: Encoding) -> int:
+    """As `main`, with *options* that were read."""
+    root = located(options.workspace).path
     teacher = extraction("VMAF", model=options.label_with) if options.label_with else None
     output = output_path(options.output_dataset, root)
     check_may_write(output, root)
-    references = read_references(Path(options.ref_dataset), search=[root / "dataset"])
+    references = read_references(options.ref_dataset, search=[root / "dataset"])
     for warning in references.warnings:
-        _warn(warning)
+        warn(warning)
     engine = find_engine()
     rungs = read_ladder(
-        find_encoders(list(dict.fromkeys(options.codec or ["libx264"])), engine),
+        find_encoders(list(dict.fromkeys(options.codec)), engine),
         crfs=options.crf,
         bitrates=options.bitrate,
         heights=options.height,
         presets=options.preset,
         options=options.option,
     )
-    store = EncodeResultStore(root, warn=_warn)
+    store = EncodeResultStore(root, warn=warn)
     ladder = plan_ladder(references, rungs, engine, store)
     problems = [*references.missing, *ladder.problems]
     for line in (*problems, *ladder.left_out):
-        _warn(line)
+        warn(line)
     if problems and not options.keep_going:
         raise HarnessError(f"{len(problems)} references cannot be encoded, so nothing was; see --keep-going")
     if not ladder.encodes:
@@ -90,12 +85,12 @@ def _run(options: argparse.Namespace, command: str) -> int:
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         missing = sum(outcome.encoded is None for outcome in outcomes)
         for outcome in failed:
-            _warn(f"{outcome.encode.path.name}: {outcome.error}")
+            warn(f"{outcome.encode.path.name}: {outcome.error}")
         cached = sum(outcome.cached for outcome in outcomes)
         made = len(outcomes) - missing
         summary = f"{made} encodes, {cached} of them there before" + (f", {missing} not made" if missing else "")
         if missing == len(outcomes) or (missing and not options.keep_going):
-            _warn(f"{summary}; no recipe is written")
+            warn(f"{summary}; no recipe is written")
             return FAILED
         labels, unlabelled = None, 0
         if teacher is not None:
@@ -103,21 +98,20 @@ def _run(options: argparse.Namespace, command: str) -> int:
             unlabelled = made - len(labels.by_asset)
         if output.parent == root / "dataset":
             store.ensure()
-        write_recipe(output, root, outcomes, command, labels)
+        write_recipe(output, root, outcomes, _command_line(options), labels)
     print(printable_lines(output))
-    _warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
+    warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
     for outcome in failed:
-        _warn(f"failed: {outcome.encode.path.name}")
+        warn(f"failed: {outcome.encode.path.name}")
     return FAILED if problems or missing or unlabelled else DONE
 
 
+def _command_line(options: Encoding) -> str:
+    return shlex.join(["run_encode", *Command("run_encode", run).words(options)])
+
+
 def _labels(
-    outcomes: Sequence[EncodeOutcome],
-    output: Path,
-    root: Path,
-    run: Run,
-    teacher: Extraction,
-    options: argparse.Namespace,
+    outcomes: Sequence[EncodeOutcome], output: Path, root: Path, run: Run, teacher: Extraction, options: Encoding
 ) -> GroundTruth:
     """Scores of a model in place of opinions; they are stored as those of `run_testing`, which finds them there."""
     unlabelled = run.workdir(output.name)
@@ -126,12 +120,12 @@ def _labels(
     recipe = read_recipe(unlabelled)
     how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going)
     with Progress(len(recipe.assets)) as progress:
-        scored = score_assets(recipe.assets, teacher, run, how, warn=_warn, progress=progress)
+        scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
     for outcome in scored:
         if outcome.error is not None:
-            _warn(str(outcome.error))
+            warn(str(outcome.error))
     for line in note_lines(scored):
-        _warn(line)
+        warn(line)
     by_asset = {o.asset.asset_id: round(o.result.pools["mean"], 6) for o in scored if o.result is not None}
     if len(by_asset) < len(scored) and not options.keep_going:
         raise HarnessError(f"{len(scored) - len(by_asset)} encodes have no label, so no recipe is written")
@@ -149,53 +143,13 @@ def _show(outcomes: Sequence[EncodeOutcome], engine: Engine) -> None:
         encodes = [to_do[index] for index in group]
         command = encode_command(engine.path, encodes, [encode.path for encode in encodes])
         print(printable_lines(shlex.join(map(str, command))))
-    _warn(f"{len(to_do)} to encode, {len(outcomes) - len(to_do)} there already; dry run: nothing was changed")
+    warn(f"{len(to_do)} to encode, {len(outcomes) - len(to_do)} there already; dry run: nothing was changed")
 
 
 def _line(outcome: EncodeOutcome) -> str:
     name = printable(outcome.encode.path.name)
     encoded = outcome.encoded
     return f"{name}: failed" if encoded is None else f"{name}: {encoded.bitrate_bps / 1000:.1f} kbit/s"
-
-
-def _warn(message: str) -> None:
-    print(printable_lines(message), file=sys.stderr, flush=True)
-
-
-def _parsed(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="run_encode",
-        usage="%(prog)s ref_dataset output_dataset --codec ENCODER ... --crf CRF ... [further flags]",  # in this order
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("ref_dataset", help="the recipe whose ref_videos are encoded; it is read, not executed")
-    add("output_dataset", help="the recipe that is written; a bare name goes to dataset/ of the workspace")
-
-    def several(flag: str, metavar: str, text: str) -> None:
-        add(flag, metavar=metavar, help=text, nargs="+", action="extend", default=[])
-
-    several("--codec", "ENCODER", "encoders of ffmpeg, such as libx264 libsvtav1 (default: libx264)")
-    several("--crf", "[ENCODER=]CRF", "constant qualities; the quantiser where that is what it has")
-    several("--bitrate", "[ENCODER=]RATE", "average bitrates, such as 500k 1.5M")
-    several("--height", "PIXELS", f"heights, the width follows (default: {OWN_HEIGHT})")
-    several("--preset", "[ENCODER=]PRESET", "speeds: -preset, or what the encoder has for it")
-    several("--option", "ENCODER:NAME=VALUE", "any other option of an encoder")
-    add("--label-with", metavar="MODEL", help="label with a model's scores, such as version=vmaf_v0.6.1; no opinions")
-    add("--processes", type=_count, metavar="N", help="ffmpegs at once (default: enough to keep the cores busy)")
-    add("--keep-going", action="store_true", help="make the other encodes where a reference is missing or one fails")
-    add("--dry-run", action="store_true", help="print the ffmpeg commands, change nothing")
-    add("--workspace", type=given, metavar="PATH", help="instead of VMAF_WORKSPACE or the checkout's")
-    return parser.parse_args(argv)
-
-
-def _count(text: str) -> int:
-    with suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
 
 
 if __name__ == "__main__":

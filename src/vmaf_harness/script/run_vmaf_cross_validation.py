@@ -5,28 +5,27 @@ A run that was killed half-way goes on where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.report.testing import printable_lines
-from vmaf_harness.script.exit_code import exit_code
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.assets import check_plots
+from vmaf_harness.script.options import CrossValidation
+from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
-    add_flags,
-    add_folds,
-    add_inputs,
     extracted_of,
     folds_of,
     is_partial,
     read_inputs,
-    warn,
 )
-from vmaf_harness.script.training_outputs import KINDS, Made, add_plot_flags, check_plots, summary_line, write_outputs
+from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, write_outputs
 from vmaf_harness.statistics import statistics_json, statistics_text, try_logistic_fit
+from vmaf_workspace.commands.command import Command
+from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 
@@ -36,12 +35,13 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    options = _parsed(argv)
-    return exit_code(lambda: _run(options))
+    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
+    return script(Command("run_vmaf_cross_validation", run), argv, about=__doc__ or "")
 
 
-def _run(options: argparse.Namespace) -> int:
+@stoppable()
+def run(options: CrossValidation) -> int:
+    """As `main`, with *options* that were read."""
     inputs = read_inputs(options)
     check_plots(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _validated(
-    inputs: Inputs, extracted: ExtractedFeatures, folds: Sequence[Fold], options: argparse.Namespace
+    inputs: Inputs, extracted: ExtractedFeatures, folds: Sequence[Fold], options: CrossValidation
 ) -> list[float]:
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.cross_validation import cross_validate
@@ -76,13 +76,10 @@ def _validated(
     others = {"folds": [asdict(fold) for fold in folds]}
     key = checkpoint_key(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn)
-    done = 0
     with Progress(len(folds), what="folds") as progress:
 
         def finished(index: int, fold: Fold) -> None:
-            nonlocal done
-            done += 1
-            progress.show(done, len(folds), f"fold {index + 1}: {len(fold.rows)} assets predicted")
+            progress.step(f"fold {index + 1}: {len(fold.rows)} assets predicted")
 
         predictions = cross_validate(
             extracted.table,
@@ -96,15 +93,6 @@ def _validated(
         )
     warn(checkpoints.kept)
     return predictions
-
-
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="run_vmaf_cross_validation", description=__doc__, allow_abbrev=False)
-    add_inputs(parser)
-    add_flags(parser)
-    add_folds(parser)
-    add_plot_flags(parser)
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ A bootstrap model that was killed half-way goes on where it stopped. A model of 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,25 +14,20 @@ from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
-from vmaf_harness.script.exit_code import exit_code
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.assets import check_plots
+from vmaf_harness.script.options import Training
+from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
-    add_flags,
-    add_inputs,
-    add_overwrite,
     extracted_of,
     is_partial,
     read_inputs,
-    seed,
-    warn,
     writable,
 )
 from vmaf_harness.script.training_outputs import (
     KINDS,
     Made,
-    add_plot_flags,
-    check_plots,
     summary_line,
     warn_of_model,
     write_outputs,
@@ -42,6 +36,8 @@ from vmaf_harness.statistics import statistics_json, try_logistic_fit
 from vmaf_harness.training.card import SUFFIX, card_bytes, is_of_run
 from vmaf_harness.training.feature_table import ExtractedFeatures, content_hash
 from vmaf_harness.training.replacement import Replacement
+from vmaf_workspace.commands.command import Command
+from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
@@ -51,9 +47,8 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    options = _parsed(argv)
-    return exit_code(lambda: _run(options))
+    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
+    return script(Command("run_vmaf_training", run), argv, about=__doc__ or "")
 
 
 def model_path(given: str, root: Path) -> Path:
@@ -76,7 +71,9 @@ def model_path(given: str, root: Path) -> Path:
     return final
 
 
-def _run(options: argparse.Namespace) -> int:
+@stoppable()
+def run(options: Training) -> int:
+    """As `main`, with *options* that were read."""
     inputs = read_inputs(options)
     path = model_path(options.output_model, inputs.root)
     check_plots(options)
@@ -114,18 +111,20 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
 
 
-def _replacement(path: Path, inputs: Inputs, options: argparse.Namespace) -> Replacement:
+def _replacement(path: Path, inputs: Inputs, options: Training) -> Replacement:
     """What the model may replace; RefusedError, before anything is extracted, where that is another one."""
     from vmaf_harness.model.files import finish_write, group_files
 
     finish_write(path)  # what a writer that was killed had begun
-    found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at or "")
-    labels = {"labels": inputs.labels, "seed": options.seed}
-    found.begin(may_be_same=is_of_run(path, inputs.recipe, inputs.features, inputs.parameters, **labels))
+    found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at)
+    is_same = is_of_run(
+        path, inputs.recipe, inputs.features, inputs.parameters, labels=inputs.labels, seed=options.seed
+    )
+    found.begin(may_be_same=is_same)
     return found
 
 
-def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: argparse.Namespace) -> Model:
+def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training) -> Model:
     """Fit, members of a bootstrap model each to a checkpoint."""
     from vmaf_harness.model.svm import Svm
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
@@ -144,14 +143,11 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: argparse.Name
                 done[index] = Svm.of_text(text, len(inputs.features.feature_names), f"checkpoint {index}")
     if done:
         warn(f"{len(done)} of {total} models are taken from {checkpoints.directory}")
-    count = len(done)
-    with Progress(total, what="fitted") as progress:
+    with Progress(total, what="fitted", done=len(done)) as progress:
 
         def finished(index: int, member: Svm) -> None:
-            nonlocal count
             checkpoints.put(f"{index:04d}", member.text())
-            count += 1
-            progress.show(count, total, f"model {index}: {len(member.coefs)} support vectors")
+            progress.step(f"model {index}: {len(member.coefs)} support vectors")
 
         model = fit(
             table,
@@ -164,18 +160,6 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: argparse.Name
         )
     warn(checkpoints.kept)
     return model
-
-
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="run_vmaf_training", description=__doc__, allow_abbrev=False)
-    add_inputs(parser)
-    add = parser.add_argument
-    add("output_model", help="the model that is written; a bare name goes to model/ of the workspace")
-    add_overwrite(parser, "a model")
-    add_flags(parser)
-    add_plot_flags(parser)
-    add("--seed", type=seed, default=0, help="of a random forest without random_state (default: %(default)s)")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

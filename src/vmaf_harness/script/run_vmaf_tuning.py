@@ -6,38 +6,32 @@ alone, after a snapshot of it.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import math
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
-from vmaf_harness.script.exit_code import exit_code
-from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.options import Tuning
+from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
-    add_flags,
-    add_folds,
-    add_inputs,
-    add_overwrite,
-    count,
     extracted_of,
     folds_of,
     is_partial,
     read_inputs,
-    warn,
     writable,
 )
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.training.feature_table import write_table
 from vmaf_harness.training.replacement import CheckContents, Replacement
+from vmaf_workspace.commands.command import Command
+from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.live.lock import Run
@@ -49,19 +43,20 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    options = _parsed(argv)
-    return exit_code(lambda: _run(options))
+    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
+    return script(Command("run_vmaf_tuning", run), argv, about=__doc__ or "")
 
 
-def _run(options: argparse.Namespace) -> int:
+@stoppable()
+def run(options: Tuning) -> int:
+    """As `main`, with *options* that were read."""
     inputs = read_inputs(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
     candidates = _candidates(inputs, options)
     from vmaf_harness.training.checkpoints import has_checkpoints
 
-    replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at or "")
+    replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at)
     replacement.begin(may_be_same=has_checkpoints(inputs.root, "tuning", inputs.recipe.name))
     with Run(inputs.root) as run:
         extracted = extracted_of(inputs.assets, inputs.features, run, options)
@@ -94,12 +89,13 @@ def _write_set(path: Path, inputs: Inputs, best: Trial, check: CheckContents) ->
         pickles.write_bytes(path, content)
 
 
-def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, float]]:
+def _candidates(inputs: Inputs, options: Tuning) -> list[dict[str, float]]:
     """The sets to try; HarnessError, before the extraction, for those that no model can have."""
     from vmaf_harness.training.tuning import GRID, check_type, grid_candidates, random_candidates, with_parameters
 
     check_type(inputs.parameters)
-    values = {name: getattr(options, name) or GRID[name] for name in GRID}
+    given = {"gamma": options.gamma, "C": options.cost, "nu": options.nu}
+    values = {name: given[name] or GRID[name] for name in GRID}
     candidates = (
         grid_candidates(values) if options.random is None else random_candidates(values, options.random, options.seed)
     )
@@ -109,7 +105,7 @@ def _candidates(inputs: Inputs, options: argparse.Namespace) -> list[dict[str, f
 
 
 def _tuned(
-    inputs: Inputs, extracted: ExtractedFeatures, candidates: Sequence[dict[str, float]], options: argparse.Namespace
+    inputs: Inputs, extracted: ExtractedFeatures, candidates: Sequence[dict[str, float]], options: Tuning
 ) -> list[Trial]:
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.tuning import tune
@@ -118,13 +114,10 @@ def _tuned(
     others = {"folds": [asdict(fold) for fold in folds]}
     key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
-    done = 0
     with Progress(len(candidates), what="tried") as progress:
 
         def finished(tried: Trial) -> None:
-            nonlocal done
-            done += 1
-            progress.show(done, len(candidates), f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
+            progress.step(f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
 
         found = tune(
             table,
@@ -171,28 +164,6 @@ def _output_path(given: str, root: Path) -> Path:
         path = root / "model_param" / path.name
     writable(path, "the parameters")
     return path
-
-
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="run_vmaf_tuning", description=__doc__, allow_abbrev=False)
-    add_inputs(parser)
-    add = parser.add_argument
-    add("output_param", help="the set that is written, a .pkl; a bare name goes to model_param/ of the workspace")
-    add("--gamma", type=_number, nargs="+", metavar="GAMMA", help="values to try (default: 0.01 to 0.5)")
-    add("--C", type=_number, nargs="+", metavar="C", help="values to try (default: 1 to 16)")
-    add("--nu", type=_number, nargs="+", metavar="NU", help="values to try (default: 0.5 and 0.9)")
-    add("--random", type=count, metavar="N", help="draw N sets between these values, instead of trying all")
-    add_overwrite(parser, "a set")
-    add_flags(parser)
-    add_folds(parser)
-    return parser.parse_args(argv)
-
-
-def _number(text: str) -> float:
-    with suppress(ValueError):
-        if math.isfinite(float(text)):
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
 
 
 if __name__ == "__main__":

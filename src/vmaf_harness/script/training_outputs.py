@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,11 @@ from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.model.parameters import FOREST_TYPE
-from vmaf_harness.report.plot import PlotData, PlotError, check_directory, residual_plot, scatter_plot
+from vmaf_harness.report.plot import PlotData, PlotError, residual_plot, scatter_plot
 from vmaf_harness.report.testing import printable_lines
-from vmaf_harness.script.training_inputs import Inputs, warn
+from vmaf_harness.script.options import CrossValidation, Training
+from vmaf_harness.script.progress import warn
+from vmaf_harness.script.training_inputs import Inputs
 from vmaf_harness.statistics import LogisticFit, statistics, statistics_text
 from vmaf_harness.training.card import VERSION
 from vmaf_harness.training.feature_table import ExtractedFeatures, write_table
@@ -40,19 +41,6 @@ class Made:
     about: Mapping[str, Any]
 
 
-def add_plot_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command that draws."""
-    add = parser.add_argument
-    add("--save-plot", metavar="DIR", help="where the plots go (default: the run's directory in output/)")
-    add("--suppress-plot", action="store_true", help="draw nothing")
-
-
-def check_plots(options: argparse.Namespace) -> None:
-    """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
-    if options.save_plot and not options.suppress_plot:
-        check_directory(Path(options.save_plot))
-
-
 def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:
     """What was found, in a line; *kind* as in `KINDS`. Labels that a model made are said to be that."""
     line = statistics_text(f"{inputs.recipe.name}, {name}", found, kind)
@@ -60,7 +48,7 @@ def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str)
 
 
 def write_outputs(
-    run: Run, options: argparse.Namespace, inputs: Inputs, extracted: ExtractedFeatures, made: Made
+    run: Run, options: CrossValidation | Training, inputs: Inputs, extracted: ExtractedFeatures, made: Made
 ) -> bool:
     """What the run leaves for people: with `--cache-result` table and statistics, and plots unless suppressed.
 
@@ -73,7 +61,7 @@ def write_outputs(
     is_whole = True
     if not options.suppress_plot:
         try:
-            directory = Path(options.save_plot) if options.save_plot else run.output()
+            directory = options.save_plot or run.output()
             written += _plots(directory, inputs, extracted, made)
         except PlotError as error:
             warn(str(error))

@@ -1,129 +1,179 @@
-"""What a command is: a function whose keyword flags are strings or booleans, and which returns its exit code.
+"""What a command is: a function with typed keyword parameters, which returns its exit code.
 
-Invoke's tasks and `vmaf-ws` are both made from these. The first line of the function's docstring is its entry in the
-list of tasks, so it states the consequence.
+Invoke's tasks, `vmaf-ws`, `vmaf-harness` and the scripts of the harness are all made from these. What a flag means
+stands once, beside its parameter. The first line of the function's docstring is its entry in the list of tasks, so it
+states the consequence.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property, partial
+from inspect import unwrap
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
+from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
-from vmaf_workspace.errors import FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
 from vmaf_workspace.wording import printable
 
-COMMON = {  # the help of flags that mean the same in every command
-    "workspace": "the workspace, instead of VMAF_WORKSPACE or the checkout's",
-    "at": "the backup location: a directory or an fsspec URL, instead of ws.backups or VMAF_BACKUPS",
-    "yes": "do not ask",
-    "dry_run": "print the plan, change nothing",
-    "plan": "write the plan to this file, change nothing",
-    "apply": "remove what the plan in this file lists and is unchanged since",
-    "json": "print one JSON object",
-}
+# Flags that mean the same in every command.
+Workspace = Annotated[str, Flag("the workspace, instead of VMAF_WORKSPACE or the checkout's")]
+At = Annotated[str, Flag("the backup location: a directory or an fsspec URL, instead of ws.backups or VMAF_BACKUPS")]
+Yes = Annotated[bool, Flag("do not ask")]
+DryRun = Annotated[bool, Flag("print the plan, change nothing")]
+Json = Annotated[bool, Flag("print one JSON object")]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A function, the name of its task, and the help of those of its flags that COMMON does not say.
+class Parameter:
+    """One parameter of a command: *default* is `MISSING` where it has to be given."""
 
-    *reads*: it changes nothing, so Invoke's `--dry` may run it. *several* are flags whose text is more than one word.
+    name: str
+    about: Flag
+    default: Any
+    is_switch: bool
+
+    @property
+    def flag(self) -> str:
+        """`--from` of `from_`, which Python needs."""
+        return f"--{self.name.rstrip('_').replace('_', '-')}"
+
+    @property
+    def help(self) -> str:
+        """What it does, and its default where that says something."""
+        says = isinstance(self.default, (str, int)) and self.default
+        return self.about.help + (f" (default: {self.default})" if says else "")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A function and the name that people call it by.
+
+    Its parameters are keywords with an annotation that holds a `Flag`, or the fields of the one frozen dataclass that
+    it takes. *reads*: it changes nothing, so Invoke's `--dry` may run it.
     """
 
     name: str
     function: Callable[..., int]
-    own_help: dict[str, str] = field(default_factory=dict)
     reads: bool = False
-    several: frozenset[str] = frozenset()
+    usage: str = ""
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """Name -> parameter, in the order of the function."""
+        found = get_type_hints(self.function, include_extras=True)
+        defaults: Mapping[str, Any] = unwrap(self.function).__kwdefaults__ or {}  # a decorator has none
+        if self._options:
+            found = {each.name: each.type for each in fields(self._options)}
+            defaults = {each.name: each.default for each in fields(self._options)}
+        return {
+            name: Parameter(name, kind.__metadata__[0], defaults.get(name, MISSING), kind.__origin__ is bool)
+            for name, kind in found.items()
+            if name != "return"
+        }
 
     @property
-    def flags(self) -> dict[str, str | bool]:
-        """Parameter name -> default: False for a switch, "" for a value."""
-        return {name: p.default for name, p in inspect.signature(self.function).parameters.items()}
+    def places(self) -> list[Parameter]:
+        """Those that are positional, in their order."""
+        places = [each for each in self.parameters.values() if each.about.positional]
+        return sorted(places, key=lambda each: each.about.positional)
 
     @property
-    def help(self) -> dict[str, str]:
-        """Parameter name -> what it does."""
-        return {name: (COMMON | self.own_help)[name] for name in self.flags}
+    def summary(self) -> str:
+        """What it does, in a line; nothing under `python -OO`."""
+        return (self.function.__doc__ or "").partition("\n")[0]
+
+    @property
+    def _options(self) -> Any:
+        return get_type_hints(self.function).get("options")
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What was *given* as the function takes it; None is the default. Raises UsageError, which names the flag."""
+        return {
+            name: _switched(self.parameters[name], value)
+            if self.parameters[name].is_switch
+            else self.parameters[name].about.value(self.parameters[name].flag, value)
+            for name, value in given.items()
+            if value is not None
+        }
+
+    def bound(self, values: Mapping[str, Any]) -> Callable[[], int]:
+        """The call with these *values*. Raises UsageError where one is missing, or does not go with another."""
+        for name, parameter in self.parameters.items():
+            if parameter.default is MISSING and name not in values:
+                raise UsageError(f"{parameter.flag} is missing: {parameter.about.help}")
+        return partial(self.function, self._options(**values)) if self._options else partial(self.function, **values)
+
+    def words(self, options: Any) -> list[str]:
+        """The command line that stands for *options*: what is positional in order, then flags that are no default."""
+        words: list[str] = []
+        for parameter in (*self.places, *(each for each in self.parameters.values() if not each.about.positional)):
+            value = getattr(options, parameter.name)
+            texts = [str(each) for each in value] if isinstance(value, (list, tuple)) else [str(value)]
+            if parameter.about.positional:
+                words += texts
+            elif value != parameter.default:
+                words += [parameter.flag, *([] if parameter.is_switch else texts)]
+        return words
 
 
-def as_flags(command: Command, given: Mapping[str, Any]) -> dict[str, str | bool]:
-    """What was *given*, as the function takes it: None is the default; numbers and paths are text, lists are words.
-
-    Raises UsageError for what is none of these, and for a blank text: a shell variable that is not set must not mean
-    "everything".
-    """
-    return {name: _as_flag(command, name, value) for name, value in given.items()}
+def _switched(parameter: Parameter, given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise UsageError(f"{parameter.flag}: expected True or False, got {given!r}")
+    return given
 
 
-def _as_flag(command: Command, name: str, value: Any) -> str | bool:
-    flag = f"--{name.rstrip('_').replace('_', '-')}"  # `from_`, for Python
-    default = command.flags.get(name, "")
-    if value is None:
-        return default
-    if isinstance(default, bool) or isinstance(value, bool):
-        if not (isinstance(default, bool) and isinstance(value, bool)):
-            kind = "True or False" if isinstance(default, bool) else "a value"
-            raise UsageError(f"{flag}: expected {kind}, got {value!r}")
-        return value
-    if isinstance(value, (list, tuple, set, frozenset)):
-        words = [_as_text(flag, word) for word in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
-        if name in command.several:
-            return shlex.join(words)
-        if len(words) != 1:
-            raise UsageError(f"{flag}: expected one value, got {len(words)}")
-        return words[0]
-    return _as_text(flag, value)
-
-
-def _as_text(flag: str, value: Any) -> str:
-    if isinstance(value, (os.PathLike, bytes)):
-        value = os.fsdecode(value)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise UsageError(f"{flag}: expected text, a number or a path, got {value!r}")
-    if not value.strip():
-        raise UsageError(f"{flag}: blank; leave the flag out, or give it a value")
-    return value
-
-
-def dry(command: Command, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """*flags* for a call that must change nothing, as Invoke's `--dry` asks; RefusedError where that cannot be had."""
-    if "dry_run" in command.flags:
-        return {**flags, "dry_run": True}
+def dry(command: Command, values: Mapping[str, Any]) -> dict[str, Any]:
+    """*values* for a call that must change nothing, as Invoke's `--dry` asks; RefusedError where that cannot be had."""
+    if "dry_run" in command.parameters:
+        return {**values, "dry_run": True}
     if not command.reads:
         raise RefusedError(
             f"{command.name} acts and has no dry run, so nothing was done; leave --dry (`run.dry`, INVOKE_RUN_DRY) out"
         )
-    return dict(flags)
+    return dict(values)
 
 
-def run(command: Command, flags: dict[str, Any]) -> int:
-    """Call *command*; an error is printed and becomes its exit code, as does Ctrl-C; a full log changes neither."""
+Configure = Callable[[Command, dict[str, Any]], dict[str, Any]]  # adds to values what a configuration has
+
+
+def run(command: Command, given: Mapping[str, Any], configure: Configure | None = None) -> int:
+    """Call *command* with what was *given*; an error is printed and becomes its exit code, as does Ctrl-C.
+
+    A full or closed log changes neither the work nor the exit code.
+    """
+    return ended(command.name, lambda: called(command, given, configure), json=given.get("json") is True)
+
+
+def called(command: Command, given: Mapping[str, Any], configure: Configure | None = None) -> int:
+    """As `run`, but errors are raised."""
+    values = command.values(given)
+    return command.bound(configure(command, values) if configure else values)()
+
+
+def ended(name: str, call: Callable[[], int], *, json: bool = False) -> int:
+    """The exit code of *call*, whose errors are printed under *name*, with *json* as an object too."""
     _stand_in_for_closed_streams()
     with lasting_stderr():
-        return _run(command, flags)
+        return _ended(name, call, json=json)
 
 
-def _run(command: Command, flags: dict[str, Any]) -> int:
+def _ended(name: str, call: Callable[[], int], *, json: bool) -> int:
     code: int | None = None
     if isinstance(sys.stdout, TextIOWrapper):  # a name that the terminal's encoding lacks must not end a task half-way
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = command.function(**flags)
+        code = _code(call)
         sys.stdout.flush()
         return code
     except WorkspaceError as error:
-        return _failed(command, flags, error, error.exit_code)
+        return _failed(name, error, error.exit_code, json=json)
     except BrokenPipeError:  # `| head`: nobody reads on, so nobody would see whether the rest was done
         drop(sys.stdout)
         return FAILED
@@ -132,12 +182,19 @@ def _run(command: Command, flags: dict[str, Any]) -> int:
             sys.stdout.flush()
         except OSError:
             drop(sys.stdout)
-            ended = "stopped where" if code is None else f"ended with {code}, but"
-            error = OSError(f"{ended} its output could not be written ({error.strerror})")
-        return _failed(command, flags, error, FAILED)
+            end = "stopped where" if code is None else f"ended with {code}, but"
+            error = OSError(f"{end} its output could not be written ({error.strerror})")
+        return _failed(name, error, FAILED, json=json)
     except KeyboardInterrupt:
         print("interrupted; what was begun is finished by the next call", file=sys.stderr)
         return INTERRUPTED
+
+
+def _code(call: Callable[[], int]) -> int:
+    try:
+        return call()
+    except SystemExit as done:  # argparse's, when help is printed
+        return int(done.code or DONE)
 
 
 class Configured(str):
@@ -163,13 +220,13 @@ def _stand_in_for_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # stays open
 
 
-def _failed(command: Command, flags: dict[str, Any], error: Exception, code: int) -> int:
-    print("\n".join(map(printable, f"{command.name}: {error}".split("\n"))), file=sys.stderr)
-    if flags.get("json"):
+def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
+    print("\n".join(map(printable, f"{name}: {error}".split("\n"))), file=sys.stderr)
+    if json:
         from vmaf_workspace.commands import tables
 
         try:
-            print(tables.object_json(command.name, error=str(error), exit_code=code), flush=True)
+            print(tables.object_json(name, error=str(error), exit_code=code), flush=True)
         except OSError:  # where stdout is what failed
             drop(sys.stdout)
     return code

@@ -1,4 +1,4 @@
-"""What people write after a flag, as values: times, sizes, counts. Each raises UsageError, which names the flag.
+"""What a flag is, and how what people write after it becomes a value; what is none raises UsageError, which names it.
 
 A number without a unit is refused: other tools take it for seconds, hours, days or bytes. So is `m`, which is minutes
 in some and months in restic, whose words ours are.
@@ -6,7 +6,15 @@ in some and months in restic, whose words ours are.
 
 from __future__ import annotations
 
+import math
+import os
 import re
+import shlex
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from vmaf_workspace.errors import UsageError
 
@@ -22,6 +30,18 @@ SECONDS = {
 UNITS = "s, min, h, d, w, mo (31 days), y (366 days)"
 BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]+)?"
+
+Kind = Callable[[str, str], Any]  # text, flag -> value
+
+
+def text(text: str, flag: str) -> str:  # noqa: ARG001  # a kind like the others
+    """What was written."""
+    return text
+
+
+def path(text: str, flag: str) -> Path:  # noqa: ARG001
+    """A path, with `~` as a shell has it: after `--dataset=` no shell expands it."""
+    return Path(os.path.expanduser(text))
 
 
 def seconds(text: str, flag: str) -> float:
@@ -39,6 +59,11 @@ def seconds(text: str, flag: str) -> float:
     return sum(float(number) * SECONDS[unit] for number, unit in found)
 
 
+def seconds_or_0(text: str, flag: str) -> float:
+    """As `seconds`; a bare 0, which is the same in every unit, too."""
+    return 0.0 if text.strip() == "0" else seconds(text, flag)
+
+
 def size_bytes(text: str, flag: str) -> int:
     """Bytes of `500M`, `1.5GiB` or `100B`; each letter is 1024 times the one before."""
     match = re.fullmatch(rf"({_NUMBER})\s*(?:([KMGT])(?:I?B)?|(B))?", text.strip().upper())
@@ -49,13 +74,111 @@ def size_bytes(text: str, flag: str) -> int:
     return int(float(match[1]) * BYTES[match[2] or ""])
 
 
-def count(text: str, flag: str, *, of: str) -> int:
-    """A number of *of*."""
-    if not text.strip().isdecimal():
-        raise UsageError(f"{flag}: expected a number of {of}, got {text!r}")
-    return int(text)
+def integer(least: int, most: int | None = None) -> Kind:
+    """An integer from *least* on, to *most*."""
+
+    def kind(text: str, flag: str) -> int:
+        number = int(text) if re.fullmatch(r"\s*[0-9]{1,18}\s*", text) else -1
+        if number < least or (most is not None and number > most):
+            expected = f"of {least} or more" if most is None else f"from {least} to {most}"
+            raise UsageError(f"{flag}: expected an integer {expected}, got {text!r}")
+        return number
+
+    return kind
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Names of subdirectories, separated by blanks or commas, each once, without a slash at its end."""
-    return tuple(dict.fromkeys(name.rstrip("/") for name in text.replace(",", " ").split()))
+def number(text: str, flag: str) -> float:
+    """A finite number."""
+    with suppress(ValueError):
+        if math.isfinite(float(text)):
+            return float(text)
+    raise UsageError(f"{flag}: expected a number, got {text!r}")
+
+
+def inches(text: str, flag: str) -> tuple[float, float]:
+    """Width and height of a plot, each up to 100 inches: `5x5`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", text)
+    if match is None or not all(0 < float(side) <= 100 for side in match.groups()):
+        raise UsageError(f"{flag}: expected inches as WxH, such as 5x5, got {text!r}")
+    return float(match[1]), float(match[2])
+
+
+def choice(known: Callable[[], Collection[str]]) -> Kind:
+    """One of *known*, which is called when there is something to check: the module that knows may load slowly."""
+
+    def kind(text: str, flag: str) -> str:
+        if text not in known():
+            raise UsageError(f"{flag}: expected one of {', '.join(known())}, got {text!r}")
+        return text
+
+    return kind
+
+
+def subdirectory(*known: str) -> Kind:
+    """One of *known*, also with a slash at its end, as shells complete it."""
+    return lambda text, flag: choice(lambda: known)(text.rstrip("/"), flag)
+
+
+def listed(text: str) -> list[str]:
+    """The words of *text*, separated by blanks or commas."""
+    return text.replace(",", " ").split()
+
+
+def shell_words(text: str, flag: str) -> list[str]:
+    """The words of *text* as a shell parts them."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error} in {text!r}; quote it as for a shell") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """What a parameter's annotation says beside its type: `Annotated[int, Flag("how many", integer(1))]`.
+
+    *several* values stand in one text, parted by blanks or commas; where *quoted*, as a shell parts them. *also* is
+    another name of it on a command line. A parameter without a default has to be given.
+    """
+
+    help: str
+    kind: Kind = text
+    positional: int = 0  # from 1: words without a flag fill places in the order of these numbers
+    several: bool = False
+    quoted: bool = False
+    metavar: str = ""
+    also: str = ""
+
+    def value(self, name: str, given: Any) -> Any:
+        """What was *given* for the flag *name*, as its function takes it: text, a number, a path, or a list of these.
+
+        Raises UsageError for what is none of these, and for a blank text: a shell variable that is not set must not
+        mean "everything".
+        """
+        is_list = isinstance(given, (list, tuple, set, frozenset))
+        words = [_word(name, word) for word in (given if is_list else [given])]
+        if isinstance(given, (set, frozenset)):
+            words.sort()
+        if self.kind is shell_words and is_list:
+            return words
+        if self.several and not self.quoted:
+            words = [part for word in words for part in listed(word)]
+        elif self.several and not is_list:
+            words = shell_words(words[0], name)
+        if self.positional and words and words[0].startswith("-"):
+            raise UsageError(f"{name}: {words[0]!r} looks like a flag; write ./{words[0]} for a file")
+        if len(words) != 1 and not (self.several and words):
+            raise UsageError(f"{name}: expected one value, got {len(words)}")
+        values = tuple(self.kind(word, name) for word in words)
+        return values if self.several else values[0]
+
+
+def _word(name: str, given: Any) -> str:
+    if isinstance(given, (os.PathLike, bytes)):
+        given = os.fsdecode(given)
+    elif isinstance(given, (int, float)) and not isinstance(given, bool):
+        given = str(given)
+    if not isinstance(given, str):
+        raise UsageError(f"{name}: expected text, a number or a path, got {given!r}")
+    if not given.strip():
+        raise UsageError(f"{name}: blank; leave the flag out, or give it a value")
+    return given

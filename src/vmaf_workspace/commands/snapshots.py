@@ -1,24 +1,37 @@
-"""The tasks of snapshots: parse, call, print."""
+"""The tasks of snapshots: call, print."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: what they hold is read at every start.
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from vmaf_workspace.commands import flags
-from vmaf_workspace.commands.command import Command, located
+from vmaf_workspace.commands.command import At, Command, Json, Workspace, Yes, located
+from vmaf_workspace.commands.flags import Flag, integer, seconds, subdirectory
 from vmaf_workspace.commands.question import agreed, answer
 from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.groups import BACKED_UP
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
     from vmaf_workspace.snapshot.manifest import Snapshot
     from vmaf_workspace.snapshot.wipe import Holders, WipePlan
 
+_WITHIN = "keep all taken within this time before the newest of each workspace: 12h, 30d, 8w, 6mo"
+_DROPPED = "also drop models, or parts of them, that no kept snapshot of their workspace has"
+_EMPTIED = "empty this subdirectory alone: model, model_param or checkpoints_dir"
 
-def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: bool = False, json: bool = False) -> int:
+
+def backup_models(
+    *,
+    workspace: Workspace = "",
+    at: At = "",
+    note: Annotated[str, Flag("a line of text that `ws.snapshots` shows")] = "",
+    pin: Annotated[bool, Flag("keep this snapshot whatever `ws.forget` is told")] = False,
+    json: Json = False,
+) -> int:
     """Take a snapshot of model/, model_param/ and checkpoints_dir/; changes nothing in them."""
     from vmaf_workspace import guard
     from vmaf_workspace.commands import snapshot_tables
@@ -36,7 +49,7 @@ def backup_models(*, workspace: str = "", at: str = "", note: str = "", pin: boo
     return DONE
 
 
-def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
+def snapshots(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int:
     """List the snapshots of the backup location; changes nothing."""
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import spinner
@@ -51,12 +64,12 @@ def snapshots(*, workspace: str = "", at: str = "", json: bool = False) -> int:
 
 def verify(
     *,
-    workspace: str = "",
-    at: str = "",
-    snapshot: str = "",
-    quick: bool = False,
-    restore: bool = False,
-    json: bool = False,
+    workspace: Workspace = "",
+    at: At = "",
+    snapshot: Annotated[str, Flag("check this one alone: latest, or the beginning of its id")] = "",
+    quick: Annotated[bool, Flag("only that everything is there and has its size")] = False,
+    restore: Annotated[bool, Flag("also restore it into a temporary directory and load every model")] = False,
+    json: Json = False,
 ) -> int:
     """Check every hash of every snapshot (or one); changes nothing."""
     from vmaf_workspace.commands import snapshot_tables
@@ -78,14 +91,14 @@ def verify(
 
 def restore_models(
     *,
-    workspace: str = "",
-    at: str = "",
-    snapshot: str = "",
-    into: str = "",
-    only: str = "",
-    overwrite: bool = False,
-    dry_run: bool = False,
-    json: bool = False,
+    workspace: Workspace = "",
+    at: At = "",
+    snapshot: Annotated[str, Flag("restore this one instead of the latest: the beginning of its id")] = "",
+    into: Annotated[str, Flag("restore into this directory instead of the workspace")] = "",
+    only: Annotated[str, Flag("only the models that match this pattern, such as 'model/vmaf_v2*'")] = "",
+    overwrite: Annotated[bool, Flag("replace what is there and different, after a snapshot of it")] = False,
+    dry_run: Annotated[bool, Flag("say what would be restored, change nothing")] = False,
+    json: Json = False,
 ) -> int:
     """Bring models back from a snapshot, as files of yours; what is there and different stays, unless --overwrite."""
     from vmaf_workspace import guard
@@ -126,7 +139,14 @@ def restore_models(
     return code
 
 
-def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str = "", json: bool = False) -> int:
+def diff(
+    *,
+    workspace: Workspace = "",
+    at: At = "",
+    snapshot: Annotated[str, Flag("this one instead of the latest: the beginning of its id")] = "",
+    against: Annotated[str, Flag("compare with this snapshot instead of what is there now")] = "",
+    json: Json = False,
+) -> int:
     """Show how a snapshot (the latest) differs from what is there now, or from another; changes nothing."""
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import spinner
@@ -151,17 +171,17 @@ def diff(*, workspace: str = "", at: str = "", snapshot: str = "", against: str 
 
 def forget(
     *,
-    workspace: str = "",
-    at: str = "",
-    keep_last: str = "",
-    keep_daily: str = "",
-    keep_weekly: str = "",
-    keep_monthly: str = "",
-    keep_within: str = "",
-    drop_last_copies: bool = False,
-    yes: bool = False,
-    dry_run: bool = False,
-    json: bool = False,
+    workspace: Workspace = "",
+    at: At = "",
+    keep_last: Annotated[int, Flag("keep so many of the newest, of each workspace", integer(0))] = 0,
+    keep_daily: Annotated[int, Flag("keep the newest of so many days that have one", integer(0))] = 0,
+    keep_weekly: Annotated[int, Flag("keep the newest of so many weeks", integer(0))] = 0,
+    keep_monthly: Annotated[int, Flag("keep the newest of so many months", integer(0))] = 0,
+    keep_within: Annotated[float, Flag(_WITHIN, seconds)] = 0.0,
+    drop_last_copies: Annotated[bool, Flag(_DROPPED)] = False,
+    yes: Yes = False,
+    dry_run: Annotated[bool, Flag("say what would go and what stays, and why; change nothing")] = False,
+    json: Json = False,
 ) -> int:
     """Remove snapshots from the list, but those to keep and the last copy of a model: costs older states of models."""
     from vmaf_workspace.commands import snapshot_tables
@@ -169,11 +189,7 @@ def forget(
     from vmaf_workspace.wording import count_text, printable
 
     keep = retention.RetentionPolicy(
-        last=flags.count(keep_last, "--keep-last", of="snapshots") if keep_last else 0,
-        daily=flags.count(keep_daily, "--keep-daily", of="snapshots") if keep_daily else 0,
-        weekly=flags.count(keep_weekly, "--keep-weekly", of="snapshots") if keep_weekly else 0,
-        monthly=flags.count(keep_monthly, "--keep-monthly", of="snapshots") if keep_monthly else 0,
-        within_s=flags.seconds(keep_within, "--keep-within") if keep_within else 0.0,
+        last=keep_last, daily=keep_daily, weekly=keep_weekly, monthly=keep_monthly, within_s=keep_within
     )
     _, location = _root_and_location(workspace, at)
     verdicts = retention.plan_forget(
@@ -203,7 +219,13 @@ def forget(
     return DONE
 
 
-def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: bool = False) -> int:
+def prune(
+    *,
+    workspace: Workspace = "",
+    at: At = "",
+    dry_run: Annotated[bool, Flag("say what would be freed")] = False,
+    json: Json = False,
+) -> int:
     """Free what no snapshot names any more; costs nothing."""
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import progress
@@ -218,18 +240,17 @@ def prune(*, workspace: str = "", at: str = "", dry_run: bool = False, json: boo
 
 def wipe_models(
     *,
-    workspace: str = "",
-    at: str = "",
-    only: str = "",
-    without_snapshot: bool = False,
-    yes: bool = False,
-    dry_run: bool = False,
-    json: bool = False,
+    workspace: Workspace = "",
+    at: At = "",
+    only: Annotated[Sequence[str], Flag(_EMPTIED, subdirectory(*BACKED_UP), several=True)] = BACKED_UP,
+    without_snapshot: Annotated[bool, Flag("also where no snapshot holds it: it is gone for good then")] = False,
+    yes: Annotated[bool, Flag("do not ask for the name; not enough where no snapshot holds it")] = False,
+    dry_run: Annotated[bool, Flag("say what would go and which snapshot holds it, change nothing")] = False,
+    json: Json = False,
 ) -> int:
     """Empty model/, model_param/ and checkpoints_dir/: costs work, so a verified snapshot must hold all of it."""
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
-    from vmaf_workspace.groups import BACKED_UP
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
     from vmaf_workspace.snapshot import wipe
@@ -237,12 +258,8 @@ def wipe_models(
     from vmaf_workspace.snapshot.manifest import short_id
 
     root = located(workspace).path
-    subdirs = flags.names(only) if only else BACKED_UP
-    if not set(subdirs) <= set(BACKED_UP):
-        wrong = ", ".join(sorted(set(subdirs) - set(BACKED_UP)))
-        raise UsageError(f"--only: {wrong!r} holds no models; expected {', '.join(BACKED_UP)}")
     with tables.spinner("reading the models"):
-        found = wipe.plan_wipe(root, subdirs)
+        found = wipe.plan_wipe(root, tuple(dict.fromkeys(only)))
     with ExitStack() as until_removed:
         if found.plan.entries:
             refuse_live_runs(root, "wipe the models of")
@@ -290,73 +307,18 @@ def wipe_models(
 
 
 COMMANDS = (
-    Command(
-        "backup-models",
-        backup_models,
-        {
-            "note": "a line of text that `ws.snapshots` shows",
-            "pin": "keep this snapshot whatever `ws.forget` is told",
-        },
-    ),
+    Command("backup-models", backup_models),
     Command("snapshots", snapshots, reads=True),
-    Command(
-        "verify",
-        verify,
-        {
-            "snapshot": "check this one alone: latest, or the beginning of its id",
-            "quick": "only that everything is there and has its size",
-            "restore": "also restore it into a temporary directory and load every model",
-        },
-    ),
-    Command(
-        "restore-models",
-        restore_models,
-        {
-            "snapshot": "restore this one instead of the latest: the beginning of its id",
-            "into": "restore into this directory instead of the workspace",
-            "only": "only the models that match this pattern, such as 'model/vmaf_v2*'",
-            "overwrite": "replace what is there and different, after a snapshot of it",
-            "dry_run": "say what would be restored, change nothing",
-        },
-    ),
-    Command(
-        "diff",
-        diff,
-        {
-            "snapshot": "this one instead of the latest: the beginning of its id",
-            "against": "compare with this snapshot instead of what is there now",
-        },
-        reads=True,
-    ),
-    Command(
-        "forget",
-        forget,
-        {
-            "keep_last": "keep so many of the newest, of each workspace",
-            "keep_daily": "keep the newest of so many days that have one",
-            "keep_weekly": "keep the newest of so many weeks",
-            "keep_monthly": "keep the newest of so many months",
-            "keep_within": "keep all taken within this time before the newest of each workspace: 12h, 30d, 8w, 6mo",
-            "drop_last_copies": "also drop models, or parts of them, that no kept snapshot of their workspace has",
-            "dry_run": "say what would go and what stays, and why; change nothing",
-        },
-    ),
-    Command("prune", prune, {"dry_run": "say what would be freed"}),
-    Command(
-        "wipe-models",
-        wipe_models,
-        {
-            "only": "empty this subdirectory alone: model, model_param or checkpoints_dir",
-            "without_snapshot": "also where no snapshot holds it: it is gone for good then",
-            "yes": "do not ask for the name; not enough where no snapshot holds it",
-            "dry_run": "say what would go and which snapshot holds it, change nothing",
-        },
-        several=frozenset({"only"}),
-    ),
+    Command("verify", verify),
+    Command("restore-models", restore_models),
+    Command("diff", diff, reads=True),
+    Command("forget", forget),
+    Command("prune", prune),
+    Command("wipe-models", wipe_models),
 )
 
 
-def _root_and_location(workspace: str, at: str, *, warn: bool = False) -> tuple[Path, Location]:
+def _root_and_location(workspace: str, at: str, *, warn: bool = False) -> "tuple[Path, Location]":
     from vmaf_workspace.snapshot.locate import disk_warning, open_location
 
     root = located(workspace).path
@@ -366,7 +328,7 @@ def _root_and_location(workspace: str, at: str, *, warn: bool = False) -> tuple[
     return root, found
 
 
-def _warn_of_future(location: Location, root: Path, latest: Snapshot | None) -> None:
+def _warn_of_future(location: "Location", root: Path, latest: "Snapshot | None") -> None:
     """Name the snapshots of *root* that are dated in the future; *latest* is what counts as it, if asked."""
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot.manifest import manifest_name, short_id
@@ -388,7 +350,7 @@ def _warn_of_future(location: Location, root: Path, latest: Snapshot | None) -> 
         )
 
 
-def _note_reliance(location: Location, snapshot_id: str, root: Path, contents: list[str]) -> None:
+def _note_reliance(location: "Location", snapshot_id: str, root: Path, contents: list[str]) -> None:
     """Have forget keep the snapshot that is relied on now; a read-only place, where this cannot be noted, will do."""
     from vmaf_workspace.snapshot import store
 
@@ -403,7 +365,7 @@ def _note_reliance(location: Location, snapshot_id: str, root: Path, contents: l
         )
 
 
-def _verified_holders(location: Location, root: Path, found: WipePlan, *, offer: bool) -> Holders:
+def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, offer: bool) -> "Holders":
     """Verified snapshots of all that would go; one is taken now where there is none and a person wants it."""
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import progress, spinner
@@ -434,7 +396,7 @@ def _verified_holders(location: Location, root: Path, found: WipePlan, *, offer:
     return held
 
 
-def _names_typed(found: WipePlan) -> bool:
+def _names_typed(found: "WipePlan") -> bool:
     """Whether a person typed the name of each subdirectory that would be emptied."""
     from vmaf_workspace import wording
 

@@ -1,17 +1,26 @@
-"""What each task does: parse, call, print."""
+"""What each task does: call, print."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: what they hold is read at every start.
 
-import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from vmaf_workspace.commands import flags
 from vmaf_workspace.commands import snapshots as of_snapshots
-from vmaf_workspace.commands.command import Command, located
+from vmaf_workspace.commands.command import At, Command, DryRun, Json, Workspace, Yes, located
+from vmaf_workspace.commands.flags import (
+    Flag,
+    choice,
+    integer,
+    path,
+    seconds,
+    seconds_or_0,
+    shell_words,
+    size_bytes,
+    subdirectory,
+)
 from vmaf_workspace.commands.question import agreed
 from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
@@ -19,10 +28,13 @@ from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import locate
 from vmaf_workspace.wording import print_path, printable
 
-MIN_AGE = "1h"  # a harness without locks writes more often than this while it runs
+MIN_AGE_S = 3600.0  # a harness without locks writes more often than this while it runs
+_FRESH = "where no lock is seen, keep what changed within this time: 15min, 1h, 2d; 0 keeps nothing"
+Plan = Annotated[Path | None, Flag("write the plan to this file, change nothing", path)]
+Apply = Annotated[Path | None, Flag("remove what the plan in this file lists and is unchanged since", path)]
 
 
-def where(*, workspace: str = "", json: bool = False) -> int:
+def where(*, workspace: Workspace = "", json: Json = False) -> int:
     """Print the workspace's path, and on stderr what decided it; changes nothing."""
     location = located(workspace)
     if json:
@@ -35,7 +47,7 @@ def where(*, workspace: str = "", json: bool = False) -> int:
     return DONE
 
 
-def setup(*, workspace: str = "", json: bool = False) -> int:
+def setup(*, workspace: Workspace = "", json: Json = False) -> int:
     """Make the eight subdirectories, their placeholders and our marker; existing files stay as they are."""
     from vmaf_workspace import setup as _setup
     from vmaf_workspace import wording
@@ -55,7 +67,12 @@ def setup(*, workspace: str = "", json: bool = False) -> int:
     return DONE
 
 
-def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> int:
+def status(
+    *,
+    workspace: Workspace = "",
+    stores: Annotated[bool, Flag("also the stored results by executor and dataset")] = False,
+    json: Json = False,
+) -> int:
     """Show what is in the workspace, what its loss would cost, and who uses it; changes nothing."""
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
@@ -79,14 +96,14 @@ def status(*, workspace: str = "", stores: bool = False, json: bool = False) -> 
 
 def clean_scratch(
     *,
-    workspace: str = "",
-    only: str = "",
-    min_age: str = MIN_AGE,
-    force: bool = False,
-    dry_run: bool = False,
-    plan: str = "",
-    apply: str = "",
-    json: bool = False,
+    workspace: Workspace = "",
+    only: Annotated[str, Flag("clean this subdirectory alone: workdir or output", subdirectory(*SCRATCH))] = "",
+    min_age: Annotated[float | None, Flag(f"{_FRESH} (default: 1h)", seconds_or_0)] = None,
+    force: Annotated[bool, Flag("also take what is fresh or held open; never what holds a lock")] = False,
+    dry_run: DryRun = False,
+    plan: Plan = None,
+    apply: Apply = None,
+    json: Json = False,
 ) -> int:
     """Empty workdir/ and output/: costs nothing, live runs are kept."""
     from vmaf_workspace.commands import tables
@@ -94,14 +111,12 @@ def clean_scratch(
     from vmaf_workspace.removal.plan import load_plan
 
     location = located(workspace)
-    if apply and (only or force or min_age != MIN_AGE):
-        raise UsageError("--apply removes what the plan lists; a selection goes to the call that makes the plan")
-    subdirs = (only.rstrip("/"),) if only else SCRATCH
-    if not set(subdirs) <= set(SCRATCH):
-        raise UsageError(f"--only: {only!r} is not scratch; expected {' or '.join(SCRATCH)}")
-    min_age_s = 0.0 if min_age.strip() == "0" else flags.seconds(min_age, "--min-age")
     if apply:
-        found = load_plan(Path(apply), operation=candidates.CLEAN, root=location.path, subdirs=frozenset(subdirs))
+        _refuse_selection(only, force, min_age is not None)
+    subdirs = (only,) if only else SCRATCH
+    min_age_s = MIN_AGE_S if min_age is None else min_age
+    if apply:
+        found = load_plan(apply, operation=candidates.CLEAN, root=location.path, subdirs=frozenset(subdirs))
     else:
         with tables.spinner("looking for scratch"):
             found = candidates.plan_clean(location.path, only=subdirs, min_age_s=min_age_s, force=force)
@@ -110,19 +125,23 @@ def clean_scratch(
 
 def purge_cache(
     *,
-    workspace: str = "",
-    store: str = "",
-    executor: str = "",
-    dataset: str = "",
-    older_than: str = "",
-    max_size: str = "",
-    max_files: str = "",
-    with_encodes: bool = False,
-    yes: bool = False,
-    dry_run: bool = False,
-    plan: str = "",
-    apply: str = "",
-    json: bool = False,
+    workspace: Workspace = "",
+    store: Annotated[str | None, Flag(f"only this store: {' or '.join(STORES)}", choice(lambda: STORES))] = None,
+    executor: Annotated[str | None, Flag("only results of this executor, a pattern such as 'VMAF_V*'")] = None,
+    dataset: Annotated[str | None, Flag("only results of this dataset, a pattern")] = None,
+    older_than: Annotated[float | None, Flag("what was not used for this time: 12h, 30d", seconds)] = None,
+    max_size: Annotated[
+        int | None, Flag("least recently used first, until the rest fits: 500M, 10G", size_bytes)
+    ] = None,
+    max_files: Annotated[
+        int | None, Flag("least recently used first, until so many files are left", integer(0))
+    ] = None,
+    with_encodes: Annotated[bool, Flag("empty encode/ as well: hours of encoding")] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    plan: Plan = None,
+    apply: Apply = None,
+    json: Json = False,
 ) -> int:
     """Delete cached results (all, or as selected): costs time, the next run computes them again."""
     from vmaf_workspace.commands import tables
@@ -130,24 +149,22 @@ def purge_cache(
     from vmaf_workspace.removal.plan import load_plan
 
     location = located(workspace)
-    if apply and (store or executor or dataset or older_than or max_size or max_files):
-        raise UsageError("--apply removes what the plan lists; a selection goes to the call that makes the plan")
-    if store and store not in STORES:
-        raise UsageError(f"--store: expected {' or '.join(STORES)}, got {store!r}")
+    if apply:
+        _refuse_selection(store, executor, dataset, older_than is not None, max_size is not None, max_files is not None)
     selection = candidates.Selection(
-        store=store or None,
-        executor=executor or None,
-        dataset=dataset or None,
-        older_than_s=flags.seconds(older_than, "--older-than") if older_than else None,
-        max_disk_bytes=flags.size_bytes(max_size, "--max-size") if max_size else None,
-        max_files=flags.count(max_files, "--max-files", of="files") if max_files else None,
+        store=store,
+        executor=executor,
+        dataset=dataset,
+        older_than_s=older_than,
+        max_disk_bytes=max_size,
+        max_files=max_files,
         with_encodes=with_encodes,
     )
     if selection.with_encodes and selection.is_by_name:
         raise UsageError("--with-encodes takes encode/ too, which has no store, executor or dataset: name one or other")
     if apply:
         subdirs = candidates.CACHES if with_encodes else candidates.CACHES - {"encode"}
-        found = load_plan(Path(apply), operation=candidates.PURGE, root=location.path, subdirs=subdirs)
+        found = load_plan(apply, operation=candidates.PURGE, root=location.path, subdirs=subdirs)
     else:
         with tables.spinner("looking at the caches"):
             found = candidates.plan_purge(location.path, selection)
@@ -156,15 +173,19 @@ def purge_cache(
 
 
 def migrate(
-    *, to: str = "", from_: str = "", workspace: str = "", dry_run: bool = False, yes: bool = False, json: bool = False
+    *,
+    to: Annotated[str, Flag("where it goes: a directory that is new or empty")],
+    from_: Annotated[str, Flag("the workspace that moves, instead of VMAF_WORKSPACE or the checkout's")] = "",
+    workspace: Annotated[str, Flag("the same as --from")] = "",
+    dry_run: Annotated[bool, Flag("say what would be moved and how, change nothing")] = False,
+    yes: Yes = False,
+    json: Json = False,
 ) -> int:
     """Move the whole workspace to another place or disk: copied, compared, then removed; nothing is lost."""
     from vmaf_workspace.commands import tables
     from vmaf_workspace.migration import execution as _migrate
     from vmaf_workspace.migration.plan import plan_migration
 
-    if not to.strip():
-        raise UsageError("--to is missing; name a directory that is new or empty")
     source, target = located(from_ or workspace).path, locate(to).path
     with tables.spinner("reading the workspace"):
         moved = plan_migration(source, target)
@@ -190,7 +211,7 @@ def migrate(
     return code
 
 
-def models(*, workspace: str = "", at: str = "", json: bool = False) -> int:
+def models(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int:
     """Show every model: trained, shipped, built in and Tiny-AI; whether it is whole and loads; changes nothing."""
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import models
@@ -205,7 +226,7 @@ def models(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     return DONE
 
 
-def doctor(*, workspace: str = "", at: str = "", json: bool = False) -> int:
+def doctor(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int:
     """Look for what is wrong with engine, variables, disk, models, backups; each with its remedy; changes nothing."""
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import doctor as _doctor
@@ -221,11 +242,18 @@ def doctor(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     return code
 
 
-def run_session(*, workspace: str = "", command: str = "") -> int:
+def run_session(
+    *,
+    workspace: Workspace = "",
+    command: Annotated[
+        Sequence[str],
+        Flag("the command and its arguments as one text, quoted as for a shell, instead of after --", shell_words),
+    ] = (),
+) -> int:
     """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
     from vmaf_workspace.live import session
 
-    ended = session.run_in_workspace(located(workspace).path, shlex.split(command))
+    ended = session.run_in_workspace(located(workspace).path, command)
     for place in ended.elsewhere:
         print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
     return ended.code
@@ -234,58 +262,24 @@ def run_session(*, workspace: str = "", command: str = "") -> int:
 COMMANDS = (
     Command("where", where, reads=True),
     Command("setup", setup),
-    Command(
-        "status",
-        status,
-        {"stores": "also the stored results by executor and dataset"},
-        reads=True,
-    ),
-    Command(
-        "clean-scratch",
-        clean_scratch,
-        {
-            "only": "clean this subdirectory alone: workdir or output",
-            "min_age": "where no lock is seen, keep what changed within this time: 15min, 1h, 2d; 0 keeps nothing",
-            "force": "also take what is fresh or held open; never what holds a lock",
-        },
-    ),
-    Command(
-        "purge-cache",
-        purge_cache,
-        {
-            "store": f"only this store: {' or '.join(STORES)}",
-            "executor": "only results of this executor, a pattern such as 'VMAF_V*'",
-            "dataset": "only results of this dataset, a pattern",
-            "older_than": "what was not used for this time: 12h, 30d",
-            "max_size": "least recently used first, until the rest fits: 500M, 10G",
-            "max_files": "least recently used first, until so many files are left",
-            "with_encodes": "empty encode/ as well: hours of encoding",
-        },
-    ),
+    Command("status", status, reads=True),
+    Command("clean-scratch", clean_scratch),
+    Command("purge-cache", purge_cache),
     *of_snapshots.COMMANDS,
-    Command(
-        "migrate",
-        migrate,
-        {
-            "to": "where it goes: a directory that is new or empty",
-            "from_": "the workspace that moves, instead of VMAF_WORKSPACE or the checkout's",
-            "workspace": "the same as --from",
-            "dry_run": "say what would be moved and how, change nothing",
-        },
-    ),
+    Command("migrate", migrate),
     Command("models", models, reads=True),
     Command("doctor", doctor, reads=True),
-    Command(
-        "run",
-        run_session,
-        {"command": "the command and its arguments as one text, quoted as for a shell, instead of after --"},
-        several=frozenset({"command"}),
-    ),
+    Command("run", run_session, usage="%(prog)s [-h] [--workspace WORKSPACE] -- PROGRAM ..."),
 )
 
 
+def _refuse_selection(*given: object) -> None:
+    if any(given):
+        raise UsageError("--apply removes what the plan lists; a selection goes to the call that makes the plan")
+
+
 def _show_and_execute(
-    plan: Any, *, dry_run: bool, save_to: str, json: bool, question: str | None = None, yes: bool = False
+    plan: Any, *, dry_run: bool, save_to: Path | None, json: bool, question: str | None = None, yes: bool = False
 ) -> int:
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
@@ -297,14 +291,14 @@ def _show_and_execute(
     if dry_run or save_to:
         code = FAILED if any(kept.failed for kept in plan.kept) else DONE  # as the removal itself would end
         if save_to:
-            save_plan(plan, Path(save_to))
+            save_plan(plan, save_to)
         elif question is not None and plan.entries:
             refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if json:
             print(tables.removal_json(plan, None, code))
         else:
             tables.print_plan(plan)
-            name = wording.printable(save_to)
+            name = wording.printable(str(save_to))
             end = f"written to {name}; `--apply {name}` removes it" if save_to else "dry run: nothing was changed"
             print(f"{tables.plan_summary(plan)} in {wording.printable(plan.root)}; {end}")
         return code

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from clips import N_FRAMES, Clips, ffmpeg, ffmpegs_below, program, start, wait_until
 
+from vmaf_harness.commands import encode
 from vmaf_harness.encode.encoders import find_encoders
 from vmaf_harness.encode.ladder import Rung, read_ladder
 from vmaf_harness.encode.plan import MAX_PIXELS, group_by_reference
@@ -26,7 +27,7 @@ from vmaf_harness.engine.binary import Engine
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script.run_encode import main as run_encode
 from vmaf_harness.script.run_testing import main as run_testing
-from vmaf_harness.tasks import encode as task
+from vmaf_workspace.commands.command import Command, run
 from vmaf_workspace.errors import UsageError
 
 PRESETS = {"libx264": "ultrafast", "libx265": "ultrafast", "libsvtav1": "12", "libvpx-vp9": "8"}
@@ -452,7 +453,7 @@ def test_a_cause_of_every_day_is_one_line(
     cause, summary = capsys.readouterr().err.splitlines()
     assert cause.startswith(f"content 0: {tmp_path / name} ")
     assert words in cause
-    assert summary.startswith("1 references cannot be encoded")
+    assert summary.startswith("run_encode: 1 references cannot be encoded")
 
 
 # What is there already
@@ -958,22 +959,25 @@ def test_a_reference_that_is_there_twice_is_encoded_once_and_said(
     assert len(encodes(vmaf_workspace)) == 1
 
 
-def test_the_task_takes_several_values_in_a_flag(references: Callable[..., Path], vmaf_workspace: Path) -> None:
-    code = task(
-        ref_dataset=str(references()),
-        output_dataset="out",
-        codec="libx264 libsvtav1",
-        crf="30, libsvtav1=50",
-        preset="libx264=ultrafast libsvtav1=12",
-        height="72",
-    )
-    assert code == 0
+def test_the_task_takes_several_values_in_a_flag(
+    references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = Command("encode", encode)
+    given = {
+        "ref_dataset": str(references()),
+        "output_dataset": "out",
+        "codec": "libx264 libsvtav1",
+        "crf": "30, libsvtav1=50",
+        "preset": "libx264=ultrafast libsvtav1=12",
+        "height": "72",
+    }
+    assert run(task, given) == 0
     assert {tuple(name.split("_")[1:5]) for name in encodes(vmaf_workspace)} == {
         ("libx264", "crf30", "88x72", "ultrafast"),
         ("libsvtav1", "crf50", "88x72", "12"),
     }
-    with pytest.raises(UsageError, match="--output-dataset is missing"):
-        task(ref_dataset="some.py")
+    assert run(task, {"ref_dataset": "some.py"}) == 2
+    assert "--output-dataset is missing" in capsys.readouterr().err
 
 
 def test_what_a_person_wrote_is_not_written_over(

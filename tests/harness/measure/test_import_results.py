@@ -291,9 +291,12 @@ def test_purge_selects_entries_of_both_kinds_by_executor_and_dataset(root: Path,
 def test_the_task_reports_and_fails_where_something_was_left(root: Path, recipe: Recipe) -> None:
     entry(root, text_of(0))
     entry(root, text_of(1)[:50])
-    code = "import sys; from vmaf_harness.tasks import COMMANDS; from vmaf_workspace.commands.command import run; " + (
-        "sys.exit(run(next(c for c in COMMANDS if c.name == 'import-results'), "
-        "dict(dataset=sys.argv[1], workspace=sys.argv[2], json=True)))"
+    code = (
+        "import sys; from vmaf_harness.commands import COMMANDS; from vmaf_workspace.commands.command import run; "
+        + (
+            "sys.exit(run(next(c for c in COMMANDS if c.name == 'import-results'), "
+            "dict(dataset=sys.argv[1], workspace=sys.argv[2], json=True)))"
+        )
     )
     command: list[str | Path] = [sys.executable, "-c", code, recipe.path, root]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

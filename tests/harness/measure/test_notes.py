@@ -6,10 +6,12 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clips import Clips, Measured, container, ffmpeg, recipe
 
+from vmaf_harness.commands import score
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.frames import first_mispaired, read_frames
@@ -18,7 +20,6 @@ from vmaf_harness.measure.notes import Note, summarize_notes
 from vmaf_harness.measure.store import store_directory
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.script import run_extraction, run_testing
-from vmaf_harness.tasks import score
 from vmaf_workspace.locate import locate
 from vmaf_workspace.report.doctor import Level, examine
 from vmaf_workspace.report.status import stored_results
@@ -291,9 +292,9 @@ def test_the_same_thing_is_said_once_for_many_assets() -> None:
 def test_pairing_by_number_may_be_meant(
     phone: tuple[Path, Path], vmaf_workspace: Path, capsys: Printed, tmp_path: Path
 ) -> None:
-    pair = {"reference": str(phone[0]), "distorted": str(phone[1])}
+    pair: dict[str, Any] = {"reference": str(phone[0]), "distorted": str(phone[1])}
     told = []
-    for pair_by in ("", "index", "time"):
+    for pair_by in (None, "index", "time"):
         assert score(**pair, pair_by=pair_by, json=True) == 0
         told.append(json.loads(capsys.readouterr().out))
     assert [[note["kind"] for note in each["notes"]] for each in told] == [["pairing"], [], []]

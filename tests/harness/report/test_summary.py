@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vmaf_harness.tasks import report
+from vmaf_harness.commands import report
 
 CARD = {"dataset": {"name": "some"}, "model_type": "LIBSVMNUSVR", "statistics": {"n": 9, "srocc": 0.5}}
 

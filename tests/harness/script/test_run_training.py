@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clips import program, start
 from matplotlib.figure import Figure
 from trainable import LABELS, SIX, Trainable, write_features, write_model, write_recipe
 
+from vmaf_harness.commands import score
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.store import store_directory
@@ -26,7 +28,6 @@ from vmaf_harness.model.files import read_model
 from vmaf_harness.report import plot
 from vmaf_harness.report.summary import read_entries
 from vmaf_harness.script import run_testing, run_vmaf_cross_validation, run_vmaf_training
-from vmaf_harness.tasks import score
 from vmaf_workspace.report.models import trained_models
 
 Printed = pytest.CaptureFixture[str]
@@ -764,12 +765,12 @@ def test_what_cannot_be_drawn_is_a_line_after_everything_else(
 def test_a_score_is_printed_whole_before_a_plot_fails(
     small: Trainable, tmp_path: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch, json_flag: bool
 ) -> None:
-    pair = {"reference": str(small.directory / "3.mp4"), "distorted": str(small.videos(3)[0])}
+    pair: dict[str, Any] = {"reference": str(small.directory / "3.mp4"), "distorted": str(small.videos(3)[0])}
     assert score(**pair, json=json_flag) == 0
     whole = capsys.readouterr().out
     code = (
-        f"import sys\nfrom vmaf_harness.tasks import score\n"
-        f"sys.exit(score(**{pair!r}, json={json_flag}, save_plot={str(tmp_path / 'plots')!r}))"
+        f"import sys\nfrom vmaf_harness.commands import score\nfrom pathlib import Path\n"
+        f"sys.exit(score(**{pair!r}, json={json_flag}, save_plot=Path({str(tmp_path / 'plots')!r})))"
     )
     environ = {**os.environ, **broken_matplotlib(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)

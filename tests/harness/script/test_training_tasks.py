@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from trainable import Trainable
 
+from vmaf_harness.commands import COMMANDS
 from vmaf_harness.demo import make_references
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.dataset import read_references
-from vmaf_harness.tasks import COMMANDS
 from vmaf_workspace.commands.command import run
 
 BY_NAME = {command.name: command for command in COMMANDS}
@@ -30,7 +30,7 @@ def inputs(small: Trainable) -> dict[str, str]:
 
 def test_each_flag_has_its_help() -> None:
     for command in COMMANDS:
-        assert set(command.flags) == set(command.help), command.name
+        assert all(parameter.help for parameter in command.parameters.values()), command.name
 
 
 def test_a_model_is_tuned_validated_trained_tested_and_reported(

@@ -190,7 +190,7 @@ import numpy as np
 import sklearn.svm
 from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
 from vmaf_harness.model.parameters import FeatureParam, build_model_param
-from vmaf_harness.script.exit_code import exit_code
+from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.fit import Table, fit
 from vmaf_harness.training.tuning import tune
 features = FeatureParam(atoms=(("VMAF_feature", "adm2"), ("VMAF_feature", "vif_scale0")))
@@ -207,7 +207,7 @@ def run():
     else:
         fit(table, features, build_model_param(sys.argv[1], given))
     return 0
-sys.exit(exit_code(run))
+sys.exit(stoppable()(run)())
 """
 
 

@@ -84,8 +84,8 @@ def test_help_names_the_same_flags_both_ways_and_no_short_ones(name: str, projec
     command = next(command for command in COMMANDS if command.name == name)
     for done in (invoke("--help", f"ws.{name}"), ws(name, "--help")):
         assert done.code == 0
-        for flag in command.flags:
-            assert f"--{flag.rstrip('_').replace('_', '-')}" in done.out
+        for parameter in command.parameters.values():
+            assert parameter.flag in done.out
         assert " -f" not in done.out
         assert " -y" not in done.out
 
@@ -277,6 +277,29 @@ def test_json_of_an_error_carries_its_exit_code(name: str, project: Path) -> Non
         assert done.json["error"] in done.err
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [("--max-size", "5"), ("--dataset", " "), ("--store", "none"), ("--max-files", "-1")],
+    ids=" ".join,
+)
+def test_json_of_a_flag_that_cannot_be_read_is_the_same_both_ways(
+    flags: tuple[str, ...], project: Path, root: Path
+) -> None:
+    by_invoke, by_script = both("purge-cache", "--json", *flags)
+    assert (by_invoke.code, by_script.code) == (2, 2)
+    assert by_invoke.json == by_script.json
+    assert by_script.json["error"].startswith(f"{flags[0]}: ")
+
+
+def test_json_of_a_refused_configuration_is_one_object(project: Path, root: Path) -> None:
+    (project / "invoke.yaml").write_text("ws: {path: relative}\nrun: {dry: true}\n")
+    for name, code in (("where", 2), ("setup", 3)):
+        for done in both(name, "--json"):
+            assert (done.code, done.json["exit_code"]) == (code, code), done
+    done = ws("purge-cache", "--json", "--forse")
+    assert (done.code, done.json["exit_code"]) == (2, 2)
+
+
 def test_results_go_to_stdout_and_what_failed_to_stderr(project: Path, root: Path) -> None:
     age(ended_run(root, size=1000))
     write(root / "workdir" / "young")
@@ -414,7 +437,7 @@ def test_where_invoke_is_dry_a_task_does_nothing_or_says_that_it_cannot(project:
     write(root / "model" / "m.json")
     before = everything(root)
     env = subprocess_env(INVOKE_RUN_DRY="1", VMAF_BACKUPS=str(project / "bk"))
-    acts = [command.name for command in COMMANDS if not command.reads and "dry_run" not in command.flags]
+    acts = [command.name for command in COMMANDS if not command.reads and "dry_run" not in command.parameters]
     assert set(acts) == {"setup", "backup-models", "verify", "run"}
     for name in acts:
         for done in both(name, env=env):

@@ -22,7 +22,7 @@ BEGINNINGS = {
 }
 BACKUPS = "bk"
 DROP = "drop_last_copies"  # forget's flag for giving up what only a going snapshot holds, where there is one
-CAN_DROP = any(DROP in command.flags for command in COMMANDS if command.name == "forget")
+CAN_DROP = any(DROP in command.parameters for command in COMMANDS if command.name == "forget")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

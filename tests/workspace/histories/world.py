@@ -6,7 +6,6 @@ of one image are two directories that take turns at one path, each with a host n
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import shutil
@@ -29,8 +28,6 @@ EVENTS = {
     f"os.{word}" for word in ["rename", "remove", "rmdir", "mkdir", "link", "symlink", "utime", "chmod", "truncate"]
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-cli._parser = functools.cache(cli._parser)  # it takes as long as a whole backup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,32 @@
+"""What every command that measures a dataset begins with: its labelled assets, and a place for its plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.recipe.asset import Asset
+from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_harness.recipe.subjective import label_assets
+from vmaf_harness.report.plot import check_directory
+from vmaf_harness.script.options import Drawing, Measuring
+from vmaf_harness.script.progress import warn
+
+
+def read_assets(options: Measuring, root: Path) -> tuple[Recipe, Sequence[Asset]]:
+    """The recipe and its labelled assets; HarnessError where videos are missing, unless `--keep-going`."""
+    recipe = read_recipe(options.dataset, search=[root / "dataset"])
+    for warning in recipe.warnings:
+        warn(warning)
+    for problem in recipe.missing:
+        warn(f"asset {problem.asset_id}: {problem.message}")
+    if recipe.missing and not options.keep_going:
+        raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was made; see --keep-going")
+    return recipe, label_assets(recipe, options.subj_model, warn=warn)
+
+
+def check_plots(options: Drawing) -> None:
+    """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
+    if options.save_plot and not options.suppress_plot:
+        check_directory(options.save_plot)

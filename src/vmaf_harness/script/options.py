@@ -1,0 +1,194 @@
+"""The flags of the commands that score, encode and train: one line each, the same in Invoke, `vmaf-harness` and here.
+
+What several commands have stands once, in what they inherit. This is read at every start, so nothing slow is imported,
+and no comparison is made for each class, which takes 4 ms in all.
+"""
+
+# Without `from __future__ import annotations`: what they hold is read at every start.
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from vmaf_workspace.commands.command import Workspace
+from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path
+from vmaf_workspace.errors import UsageError
+
+
+def quality_types() -> Collection[str]:
+    """What can be measured."""
+    from vmaf_harness.model.quality_type import QUALITY_TYPES
+
+    return QUALITY_TYPES
+
+
+def pools() -> Collection[str]:
+    """How scores of frames become one."""
+    from vmaf_harness.statistics import POOLS
+
+    return POOLS
+
+
+def pairings() -> Collection[str]:
+    """How frames of two videos are paired."""
+    from vmaf_harness.recipe.asset import PAIRINGS
+
+    return PAIRINGS
+
+
+def _subjective_models() -> Collection[str]:
+    from vmaf_harness.recipe.subjective import MODELS
+
+    return MODELS
+
+
+QualityType = Annotated[str, Flag("VMAF, PSNR, SSIM or MS_SSIM", choice(quality_types), positional=1)]
+Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2)]
+VmafModel = Annotated[
+    str | None,
+    Flag("name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx", metavar="MODEL"),
+]
+Pool = Annotated[
+    str, Flag("how scores of frames become one: mean, harmonic_mean, min, median, perc5, perc10, perc20", choice(pools))
+]
+PairBy = Annotated[
+    str | None, Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings))
+]
+SubjModel = Annotated[
+    str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
+]
+_SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
+_WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
+_LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
+_SCHEDULER = "Dask scheduler whose workers share the workspace's mount"
+_BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Measuring:
+    """Of every command that measures a dataset."""
+
+    dataset: Dataset
+    subj_model: SubjModel = None
+    cache_result: Annotated[bool, Flag("read stored results, store new ones; table and numbers in output/")] = False
+    processes: Annotated[
+        int | None, Flag("ffmpegs, and fits, at once, instead of one a core", integer(1), metavar="N")
+    ] = None
+    parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
+    keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
+    refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
+    workspace: Workspace = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Drawing:
+    """Of every command that draws."""
+
+    save_plot: Annotated[
+        Path | None, Flag("where plots go, instead of the run's directory in output/", path, metavar="DIR")
+    ] = None
+    suppress_plot: Annotated[bool, Flag("draw nothing")] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Testing(Measuring, Drawing):
+    """Of `test`."""
+
+    quality_type: QualityType = "VMAF"
+    vmaf_model: VmafModel = None
+    vmaf_phone_model: Annotated[bool, Flag("apply the model's score transform, for small screens")] = False
+    pool: Pool = "mean"
+    pair_by: PairBy = None
+    print_result: Annotated[bool, Flag("print the score of each asset")] = False
+    plot_wh: Annotated[
+        tuple[float, float] | None, Flag("size of a plot in inches, such as 5x5", inches, metavar="WxH")
+    ] = None
+    keep_workfiles: Annotated[bool, Flag("keep logs and decoded YUVs in workdir/")] = False
+    scheduler: Annotated[str | None, Flag(_SCHEDULER, metavar="ADDRESS")] = None
+
+    def __post_init__(self) -> None:
+        if self.quality_type != "VMAF" and (self.vmaf_model or self.vmaf_phone_model):
+            raise UsageError(f"--vmaf-model and --vmaf-phone-model are for VMAF, not for {self.quality_type}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Encoding:
+    """Of `encode`."""
+
+    ref_dataset: Annotated[Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1)]
+    output_dataset: Annotated[str, Flag("the recipe that is written; a bare name goes to dataset/", positional=2)]
+    codec: Annotated[Sequence[str], Flag("encoders of ffmpeg, such as 'libx264 libsvtav1'", several=True)] = (
+        "libx264",
+    )
+    crf: Annotated[
+        Sequence[str],
+        Flag("constant qualities: '22 28', or for one encoder 'libx264=28 libsvtav1=45'", several=True),
+    ] = ()
+    bitrate: Annotated[Sequence[str], Flag("average bitrates, such as '500k 1.5M'", several=True)] = ()
+    height: Annotated[Sequence[str], Flag("heights, such as '360 720 source'; the width follows", several=True)] = ()
+    preset: Annotated[Sequence[str], Flag("speeds, such as 'libx264=fast libsvtav1=8'", several=True)] = ()
+    option: Annotated[
+        Sequence[str], Flag("other options of an encoder, such as libx264:tune=psnr", several=True, quoted=True)
+    ] = ()
+    label_with: Annotated[str | None, Flag(_LABELS, metavar="MODEL")] = None
+    processes: Annotated[int | None, Flag("ffmpegs at once", integer(1), metavar="N")] = None
+    keep_going: Annotated[bool, Flag("make the other encodes where one fails")] = False
+    dry_run: Annotated[bool, Flag("print the ffmpeg commands, change nothing")] = False
+    workspace: Workspace = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Extraction(Measuring):
+    """Of `extract`, and of every command that trains."""
+
+    feature_param: Annotated[Path, Flag("the file that says which features (feature_dict)", path, positional=3)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Fitting(Extraction):
+    """Of every command that fits models."""
+
+    model_param: Annotated[Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4)]
+    seed: Annotated[int, _SEED] = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Folds(Fitting):
+    """Of every command that cross-validates."""
+
+    folds: Annotated[int, Flag("folds, each of whole contents", integer(1), metavar="N")] = 5
+    leave_one_source_out: Annotated[bool, Flag("a fold for each content, instead of --folds")] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CrossValidation(Folds, Drawing):
+    """Of `cross-validate`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Replacing(Fitting):
+    """Of every command that writes under a name."""
+
+    overwrite: Annotated[bool, Flag(_WRITTEN_OVER)] = False
+    at: Annotated[str, Flag("where that snapshot goes, instead of ws.backups or VMAF_BACKUPS", metavar="URL")] = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Training(Replacing, Drawing):
+    """Of `train`."""
+
+    output_model: Annotated[str, Flag("the model that is written; a bare name goes to model/", positional=5)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Tuning(Replacing, Folds):
+    """Of `tune`."""
+
+    output_param: Annotated[str, Flag(_BARE_SET, positional=5)]
+    gamma: Annotated[Sequence[float], Flag("values to try, such as '0.02 0.05'", number, several=True)] = ()
+    cost: Annotated[Sequence[float], Flag("values of C to try, such as '1 4'", number, several=True, also="C")] = ()
+    nu: Annotated[Sequence[float], Flag("values to try, such as '0.5 0.9'", number, several=True)] = ()
+    random: Annotated[
+        int | None, Flag("draw this many sets between the values, instead of trying all", integer(1), metavar="N")
+    ] = None
