@@ -178,7 +178,9 @@ class FileResultStore:
     def _place(self, asset: Asset) -> Path:
         for name in (self._extraction.executor_id, asset.dataset):
             if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > 255:
-                raise RefusedError(f"{name!r} cannot name a directory of the result store; rename the dataset")
+                raise RefusedError(
+                    f"{name!r} cannot be the name of a directory in the result store; rename the dataset"
+                )
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
 
     def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:

@@ -102,7 +102,9 @@ def check_name(path: Path) -> None:
     """Raise HarnessError where the files of a group cannot be called after this `.pkl`."""
     stem = _stem(path)
     if not stem or stem.startswith(".") or stem.endswith((".bootstrap", ".card")):
-        raise HarnessError(f"a model cannot be called {stem!r}: parts of models are called so; name it otherwise")
+        raise HarnessError(
+            f"a model cannot be called {stem!r}: that is how parts of models are called; name it otherwise"
+        )
     if len(os.fsencode(stem)) > _MAX_NAME_BYTES:
         raise HarnessError(
             f"a model cannot be called {stem!r}: its files would have longer names than file systems take; "

@@ -153,7 +153,9 @@ class Model:
 
     def _rescaled(self, features: Mapping[str, ArrayLike]) -> Floats:
         if self.chroma_correction_parameter:
-            raise HarnessError("only libvmaf predicts models with a chroma_correction_parameter; give it the .json")
+            raise HarnessError(
+                "models with a chroma_correction_parameter are predicted by libvmaf only; give it the .json"
+            )
         columns = []
         for name in self.feature_names:
             if name not in features:

@@ -82,7 +82,9 @@ class Svm:
         total = int(_number(fields["total_sv"], f"{name}: total_sv"))
         lines = body.splitlines()
         if len(lines) != total:
-            raise HarnessError(f"{name}: total_sv is {total}, but {len(lines)} vectors follow; is it cut short?")
+            raise HarnessError(
+                f"{name}: total_sv is {total}, but {len(lines)} support vectors follow; is it cut short?"
+            )
         coefs, vectors = np.empty(total), np.zeros((total, n_features))
         first = header.count("\n") + 3
         for row, line in enumerate(lines):

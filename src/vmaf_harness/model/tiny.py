@@ -58,7 +58,9 @@ class TinyModel:
         except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
             raise HarnessError(f"{self.name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
         if made.size != len(x):
-            raise HarnessError(f"{self.name}: expected {len(x)} numbers, one a frame, got the shape {made.shape}")
+            raise HarnessError(
+                f"{self.name}: expected a number for each of {len(x)} frames, got the shape {made.shape}"
+            )
         if not np.isfinite(made).all():
             raise HarnessError(f"{self.name}: predicts no number for some of {len(x)} frames; is it damaged?")
         scores: list[float] = made.reshape(-1).tolist()

@@ -49,7 +49,9 @@ def label_assets(
         if model is None:
             return recipe.assets
         if recipe.label_kind is None:
-            raise HarnessError(f"{recipe.path}: {model} needs raw scores ('os'), and there is no label; add them")
+            raise HarnessError(
+                f"{recipe.path}: {model} needs raw scores ('os'), and this recipe has no label; add them"
+            )
         warn(f"{recipe.path}: {model} is not used: this recipe has labels of its own ({recipe.label_kind})")
         return recipe.assets
     unlabelled = [asset for asset in recipe.assets if asset.raw_scores is None]

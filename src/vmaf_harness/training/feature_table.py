@@ -70,7 +70,8 @@ def extract_features(
         warn(line)
     rows = [outcome for outcome in outcomes if outcome.result is not None]
     if len(rows) < len(outcomes) and not how.keep_going:
-        raise HarnessError(f"assets without features: {len(outcomes) - len(rows)}; nothing was made; see --keep-going")
+        lacking = len(outcomes) - len(rows)
+        raise HarnessError(f"assets without features: {lacking}, so nothing was made; see --keep-going")
     if not rows:
         raise HarnessError("no asset has features")
     measured = tuple(row.asset for row in rows)
