@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         text = (command.function.__doc__ or "").partition("\n")[0]  # `python -OO` has none
-        usage = "%(prog)s [-h] [--workspace WORKSPACE] -- PROGRAM ..." if command.name == "run" else None
+        usage = "%(prog)s [-h] [--workspace WORKSPACE] [--prove] -- PROGRAM ..." if command.name == "run" else None
         sub = commands.add_parser(command.name, help=text, description=text, usage=usage, allow_abbrev=False)
         sub.set_defaults(command_=command)
         for name, default in command.flags.items():

@@ -221,10 +221,18 @@ def doctor(*, workspace: str = "", at: str = "", json: bool = False) -> int:
     return code
 
 
-def run_session(*, workspace: str = "", command: str = "") -> int:
+def run_session(
+    *, workspace: str = "", prove: bool = False, in_place: bool = False, leftovers: str = "", command: str = ""
+) -> int:
     """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
     from vmaf_workspace.live import session
 
+    if prove:
+        from vmaf_workspace.proof.command import prove_command
+
+        return prove_command(shlex.split(command), base=workspace, in_place=in_place, leftovers=leftovers or "show")
+    if in_place or leftovers:
+        raise UsageError("--in-place and --leftovers are for --prove")
     ended = session.run_in(located(workspace).path, shlex.split(command))
     for place in ended.elsewhere:
         print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
@@ -278,7 +286,12 @@ COMMANDS = (
     Command(
         "run",
         run_session,
-        {"command": "the command and its arguments as one text, quoted as for a shell, instead of after --"},
+        {
+            "prove": "run tests twice, at the default workspace and at an overridden one, and fail for what they leak",
+            "in_place": "with --prove: at the default one in this checkout, not in a throw-away copy of it",
+            "leftovers": "with --prove: show, or fail for, what is left in workdir/ and output/",
+            "command": "the command and its arguments as one text, quoted as for a shell, instead of after --",
+        },
         several=frozenset({"command"}),
     ),
 )

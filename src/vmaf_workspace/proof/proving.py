@@ -252,11 +252,11 @@ def _nothing_changed(
     """A failure where something changed outside the workspace that was meant."""
     after = watch.look(before.root)
     for title, old, new in (
-        ("at the default place", before.workspace, after.workspace),
-        ("elsewhere in the checkout, where git does not ignore it", before.elsewhere, after.elsewhere),
+        ("of the workspace at its default place", before.workspace, after.workspace),
+        ("outside any workspace, that git does not ignore", before.elsewhere, after.elsewhere),
     ):
         found = [c for c in watch.changes(old, new) if but is None or not c.path.is_relative_to(but)]
-        if title.startswith("at") and not default_too:
+        if title.startswith("of") and not default_too:
             continue
         found = [c for c in found if c.how != "made" or not _holds(c.path, found)]
         if found:
@@ -264,7 +264,7 @@ def _nothing_changed(
                 _line(f"{change.how} {change.path.relative_to(before.root)}", change.path, record) for change in found
             ]
             proof.failures.append(
-                "\n".join([f"{count_text(len(found), 'change')} {title}, {before.root}:", *_few(lines)])
+                "\n".join([f"{count_text(len(found), 'change')} in {before.root}, {title}:", *_few(lines)])
             )
 
 

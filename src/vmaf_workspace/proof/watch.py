@@ -12,7 +12,7 @@ from pathlib import Path
 from vmaf_workspace.errors import WorkspaceError
 
 DEFAULT_PLACES = ("workspace", "python/vmaf/workspace", "compat/python-vmaf/workspace")  # upstream's and the fork's
-NOT_WATCHED = frozenset({"__pycache__", ".pytest_cache", ".nox", ".tox", ".git"})  # the tools' own
+NOT_WATCHED = frozenset({"__pycache__", ".pytest_cache", ".nox", ".tox", ".venv", ".git"})  # the tools' own
 Mark = tuple[int, int, int]  # of an entry: what changes when it does
 
 
