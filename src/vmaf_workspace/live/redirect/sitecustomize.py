@@ -17,43 +17,47 @@ import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.abc import Loader as AnyLoader
     from importlib.machinery import ModuleSpec
-    from typing import Any, Optional
+    from typing import Any
 
 MODULE = "vmaf.config"
 
 
 class Redirect:
-    """Finds `vmaf.config` as it would have been found, to be changed once it has run."""
+    """Finds `vmaf.config` as it would have been found, to be run by somebody else."""
 
-    def __init__(self, workspace: Optional[str], witness: Optional[Witness] = None) -> None:  # noqa: UP045  # Python 3.8
-        """*workspace* is an absolute path; without one the module stays as it is, and *witness* is told of it."""
-        self.workspace, self.witness = workspace, witness
+    def __init__(self, run: Callable[[AnyLoader, types.ModuleType], None]) -> None:
+        """*run* is given the loader that was found, which has not run yet, and the module."""
+        self.run, self.busy = run, False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec that others find, with our loader around theirs."""
-        if fullname != MODULE:
+        if fullname != MODULE or self.busy:  # asked by another one of this class, which this one asks itself
             return None
-        for finder in sys.meta_path:
-            find = None if finder is self else getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
-            if spec is not None:
-                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                    spec.loader = Loader(spec.loader, self)  # type: ignore[assignment]  # not its class, its verbs
-                return spec
-        return None
+        self.busy = True
+        try:
+            for finder in sys.meta_path:
+                find = None if finder is self else getattr(finder, "find_spec", None)
+                spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
+                if spec is not None:
+                    if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                        spec.loader = Loader(spec.loader, self.run)  # type: ignore[assignment]  # its verbs, not its class
+                    return spec
+            return None
+        finally:
+            self.busy = False
 
 
 class Loader:
-    """Another loader, and what comes after it."""
+    """Another loader, and who runs the module with it."""
 
-    def __init__(self, loader: AnyLoader, found_by: Redirect) -> None:
-        """*loader* runs the module; its paths then lead where *found_by* says."""
-        self.loader, self.found_by = loader, found_by
+    def __init__(self, loader: AnyLoader, run: Callable[[AnyLoader, types.ModuleType], None]) -> None:
+        """*run* is called in place of *loader*."""
+        self.loader, self.run = loader, run
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
@@ -63,12 +67,8 @@ class Loader:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run the module, then redirect it."""
-        self.loader.exec_module(module)
-        if self.found_by.workspace:
-            redirect(module, self.found_by.workspace)
-        if self.found_by.witness:
-            self.found_by.witness.saw_config(module)
+        """Have the module run."""
+        self.run(self.loader, module)
 
 
 def redirect(module: types.ModuleType, workspace: str, others: Sequence[str] = ()) -> None:
@@ -245,8 +245,16 @@ def begin() -> None:
             pass
         else:
             sys.addaudithook(witness.hook)
+
+    def run(loader: AnyLoader, module: types.ModuleType) -> None:
+        loader.exec_module(module)
+        if workspace:
+            redirect(module, workspace)
+        if witness:
+            witness.saw_config(module)
+
     if workspace or witness:
-        sys.meta_path.insert(0, Redirect(workspace, witness))
+        sys.meta_path.insert(0, Redirect(run))
     if workspace and hooks and os.environ.get("VMAF_WORKSPACE_MADE"):
         note(workspace, os.environ["VMAF_WORKSPACE_MADE"])
 
