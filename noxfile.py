@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).parent / "src"))  # this checkout's own, which is not installed beside Nox
 from vmaf_workspace.nox import workspace_session
 
 nox.needs_version = ">=2025.2.9"
