@@ -255,7 +255,7 @@ def _nothing_changed(
         ("of the workspace at its default place", before.workspace, after.workspace),
         ("outside any workspace, that git does not ignore", before.elsewhere, after.elsewhere),
     ):
-        found = [c for c in watch.changes(old, new) if but is None or not c.path.is_relative_to(but)]
+        found = [c for c in watch.changes(old, new, after.tracked) if but is None or not c.path.is_relative_to(but)]
         if title.startswith("of") and not default_too:
             continue
         found = [c for c in found if c.how != "made" or not _holds(c.path, found)]
@@ -350,6 +350,8 @@ def _take_away(proof: Proof, before: watch.Seen, record: Record) -> None:
 
 def _line(text: str, path: Path, record: Record) -> str:
     test = record.writer(path)
+    if not test and not record.saw(path):
+        test = "a program that is no Python, or somebody else meanwhile"
     return f"  {printable(text)}" + (f"  by {printable(test)}" if test else "")
 
 

@@ -26,11 +26,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The entries of a checkout at one moment; what git does not show is not among *elsewhere*."""
+    """The entries of a checkout at one moment; what git does not show is not among *elsewhere*.
+
+    Those of *tracked* were there before, as git has them.
+    """
 
     root: Path
     workspace: Mapping[Path, Mark]
     elsewhere: Mapping[Path, Mark]
+    tracked: frozenset[Path]
 
 
 def default_places(root: Path) -> list[Path]:
@@ -41,8 +45,10 @@ def default_places(root: Path) -> list[Path]:
 def look(root: Path) -> Seen:
     """What is in the checkout *root* now; outside git only its default places are seen. Changes nothing."""
     workspace = {path: mark for place in default_places(root) for path, mark in entries(place).items()}
-    elsewhere = {path: _mark(path) for path in _shown_by_git(root) if path not in workspace}
-    return Seen(root=root, workspace=workspace, elsewhere=elsewhere)
+    shown = {path: new for path, new in _shown_by_git(root) if path not in workspace}
+    elsewhere = {path: _mark(path) for path in shown}
+    tracked = frozenset(path for path, new in shown.items() if not new)
+    return Seen(root=root, workspace=workspace, elsewhere=elsewhere, tracked=tracked)
 
 
 def entries(place: Path) -> dict[Path, Mark]:
@@ -56,16 +62,18 @@ def entries(place: Path) -> dict[Path, Mark]:
     return found
 
 
-def changes(before: Mapping[Path, Mark], after: Mapping[Path, Mark]) -> list[Change]:
-    """What became of the entries, by path."""
+def changes(
+    before: Mapping[Path, Mark], after: Mapping[Path, Mark], tracked: frozenset[Path] = frozenset()
+) -> list[Change]:
+    """What became of the entries, by path; those of *tracked* are no new ones, as git did not show them before."""
     found = []
     for path in sorted(before.keys() | after.keys()):
-        if path not in before:
+        if path not in before and path not in tracked:
             found.append(Change(path=path, how="made"))
         elif path not in after:  # of git's: what is as committed again is not shown any more
             found.append(Change(path=path, how="changed" if os.path.lexists(path) else "removed"))
-        elif before[path] != after[path]:
-            found.append(Change(path=path, how="changed"))
+        elif before.get(path) != after[path]:
+            found.append(Change(path=path, how="changed" if os.path.lexists(path) else "removed"))
     return found
 
 
@@ -97,14 +105,14 @@ def paths(listing: bytes) -> list[str]:
     return [os.fsdecode(path) for path in listing.split(b"\0") if path]
 
 
-def _shown_by_git(root: Path) -> Iterator[Path]:
-    """What differs from the last commit, or is new and not ignored."""
+def _shown_by_git(root: Path) -> Iterator[tuple[Path, bool]]:
+    """What differs from the last commit, or is new and not ignored; and whether it is new."""
     if top(root) is None:
         return
     for line in paths(git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")):
         path = line[3:].rstrip("/")
         if not NOT_WATCHED & set(path.split("/")):
-            yield root / path
+            yield root / path, line.startswith("??")
 
 
 def _mark(path: Path) -> Mark:
