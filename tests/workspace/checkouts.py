@@ -25,6 +25,18 @@ class VmafConfig(object):
         return cls.root_path("workspace", "workdir", *parts)
 
     @classmethod
+    def encode_path(cls, *parts):
+        return cls.workspace_path("encode", *parts)
+
+    @classmethod
+    def encode_store_path(cls, *parts):
+        return cls.workspace_path("result_store_dir", "encode_store", *parts)
+
+    @classmethod
+    def file_result_store_path(cls, *parts):
+        return cls.workspace_path("result_store_dir", "file_result_store", *parts)
+
+    @classmethod
     def model_path(cls, *parts):
         return cls.root_path("model", *parts)
 """

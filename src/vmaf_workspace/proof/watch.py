@@ -70,9 +70,7 @@ def changes(
     for path in sorted(before.keys() | after.keys()):
         if path not in before and path not in tracked:
             found.append(Change(path=path, how="made"))
-        elif path not in after:  # of git's: what is as committed again is not shown any more
-            found.append(Change(path=path, how="changed" if os.path.lexists(path) else "removed"))
-        elif before.get(path) != after[path]:
+        elif before.get(path) != after.get(path):  # of git's: what is as committed again is not shown any more
             found.append(Change(path=path, how="changed" if os.path.lexists(path) else "removed"))
     return found
 
