@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
+import sys
 from pathlib import Path
 
 import nox
+
+sys.path.insert(0, str(Path(__file__).parent / "src"))  # this checkout's own, which is not installed beside Nox
+from vmaf_workspace.nox import workspace_session
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -43,28 +46,14 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "tests", "--ignore=tests/harness", *ALL, *session.posargs)
 
 
-@nox.session
-@nox.parametrize("override", [nox.param(False, id="default"), nox.param(True, id="override")])
-def workspace(session: nox.Session, override: bool) -> None:
-    """Run the harness tests in the default and in an overridden workspace.
-
-    The default one is that of a throw-away checkout. The overridden one is reached through a symlink with spaces and
-    other letters in its name, and lies on another file system where there is one.
-    """
+def install_harness(session: nox.Session) -> None:
+    """Install the harness from where the session runs, with all that its tests use."""
     session.install("-e.[harness,distributed]", *TEST)
     # Where there is no compiler for it, the tests that need it are skipped, and say so.
     session.install(*nox.project.dependency_groups(PYPROJECT, "libsvm"), success_codes=range(256))
-    pytest = ["pytest", "tests/harness", *ALL, *session.posargs]
-    if not override:
-        session.run(*pytest, "--vmaf-workspace-at=default", env={"VMAF_WORKSPACE": None})
-        return
-    shm = Path("/dev/shm")  # noqa: S108  # another file system, in memory; nothing in it is predictable
-    with tempfile.TemporaryDirectory(prefix="vmaf-ws-", dir=shm if shm.is_dir() else None) as elsewhere:
-        link = Path(session.create_tmp()).resolve() / "a workspace über Eck"
-        link.unlink(missing_ok=True)
-        link.symlink_to(elsewhere)
-        session.run(*pytest, f"--vmaf-workspace-base={link}", env={"VMAF_WORKSPACE": None})
-        link.unlink()
+
+
+workspace_session(command=("pytest", "tests/harness", *ALL), install=install_harness)
 
 
 @nox.session(venv_backend="uv")

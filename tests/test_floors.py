@@ -12,8 +12,8 @@ SRC = Path(__file__).parents[1] / "src"
 # stands earlier. `vmaf_workspace` knows nothing of `vmaf_harness`.
 FLOORS = (
     *(f"vmaf_workspace.{name}" for name in ("errors", "contract", "wording", "disk", "sidecar", "locate", "config")),
-    *(f"vmaf_workspace.{name}" for name in ("guard", "groups", "identity", "setup", "live", "removal", "snapshot")),
-    *(f"vmaf_workspace.{name}" for name in ("migration", "report", "commands", "tasks", "cli", "__main__")),
+    *(f"vmaf_workspace.{name}" for name in ("guard", "groups", "identity", "setup", "live", "proof", "nox", "removal")),
+    *(f"vmaf_workspace.{name}" for name in ("snapshot", "migration", "report", "commands", "tasks", "cli", "__main__")),
     "vmaf_workspace.pytest_plugin",
     *(f"vmaf_harness.{name}" for name in ("errors", "statistics", "engine", "recipe", "measure", "model", "encode")),
     *(f"vmaf_harness.{name}" for name in ("training", "report", "script", "demo", "commands", "tasks", "cli")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from vmaf_workspace.contract import ENCODE_STORE, FILE_RESULT_STORE
 from vmaf_workspace.errors import RefusedError, WorkspaceError
@@ -89,3 +90,26 @@ class VmafConfig:
             f"no directory for {os.path.join('', *components)!r} ({looked}); "
             f"set {RESOURCE_VARIABLE} to the directory that holds it (the workspace is {VARIABLE}, another thing)"
         )
+
+
+FIVE = ("workspace_path", "workdir_path", "encode_path", "encode_store_path", "file_result_store_path")
+
+
+def adopt(theirs: Any) -> None:
+    """Give a harness's own `VmafConfig` the five paths of the workspace from here; all else stays its own.
+
+    Two lines at the end of its `vmaf/config.py`, which cannot fall behind what else that module comes to offer:
+
+        from vmaf_workspace.config import adopt
+        adopt(VmafConfig)
+
+    Where the module has a constant `WORKSPACE`, that stays what it was at import. Raises WorkspaceError, and changes
+    nothing, where *theirs* lacks one of the five: then it is another class.
+    """
+    missing = [name for name in FIVE if not callable(getattr(theirs, name, None))]
+    if missing:
+        raise WorkspaceError(
+            f"{theirs!r} has no {', '.join(missing)}; give adopt() the class VmafConfig of vmaf.config"
+        )
+    for name in FIVE:
+        setattr(theirs, name, getattr(VmafConfig, name))

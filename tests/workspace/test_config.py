@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmaf_workspace import config
-from vmaf_workspace.config import VmafConfig, below
+from vmaf_workspace.config import FIVE, VmafConfig, adopt, below
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.locate import RESOURCE_VARIABLE, VARIABLE
 
@@ -97,3 +97,35 @@ def test_resources_come_from_the_variable_then_from_the_checkout(
     assert VmafConfig.resource_path("x.py") == str(nowhere / "compat/python-vmaf/resource/x.py")
     with pytest.raises(WorkspaceError, match="python/test/resource"):
         VmafConfig.test_resource_path("yuv")
+
+
+def theirs() -> type:
+    """A class of the names that `vmaf.config.VmafConfig` has upstream and in the fork."""
+    others = ("root_path", "model_path", "resource_path", "test_resource_path", "tools_resource_path")
+
+    def path(name: str) -> classmethod[type, ..., str]:
+        return classmethod(lambda _, *parts: "/".join(("/theirs", name, *parts)))
+
+    return type("VmafConfig", (), {name: path(name) for name in (*FIVE, *others)})
+
+
+def test_adopt_replaces_the_five_paths_of_a_harness_and_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = theirs()
+    rest = {name: getattr(config, name)("a") for name in vars(config) if name.endswith("_path") and name not in FIVE}
+    adopt(config)
+    for root in ("/one", "/other"):
+        monkeypatch.setenv(VARIABLE, root)
+        assert {name: getattr(config, name)("a") for name in FIVE} == {
+            method.__name__: f"{root}{place}/a" for method, place in METHODS.items()
+        }
+    assert len(rest) == 5
+    assert {name: getattr(config, name)("a") for name in rest} == rest
+
+
+def test_adopt_of_another_class_says_what_it_lacks_and_changes_nothing() -> None:
+    config = theirs()
+    del config.encode_path  # type: ignore[attr-defined]
+    before = dict(vars(config))
+    with pytest.raises(WorkspaceError, match="has no encode_path; give"):
+        adopt(config)
+    assert dict(vars(config)) == before

@@ -245,6 +245,15 @@ def doctor(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int
 def run_session(
     *,
     workspace: Workspace = "",
+    prove: Annotated[
+        bool, Flag("run tests twice, at the default workspace and at an overridden one, and fail for what they leak")
+    ] = False,
+    in_place: Annotated[
+        bool, Flag("with --prove: at the default one in this checkout, not in a throw-away copy of it")
+    ] = False,
+    leftovers: Annotated[
+        str, Flag("with --prove: show, or fail for, what is left in workdir/ and output/", choice(lambda: ("show", "fail")))
+    ] = "",
     command: Annotated[
         Sequence[str],
         Flag("the command and its arguments as one text, quoted as for a shell, instead of after --", shell_words),
@@ -253,6 +262,12 @@ def run_session(
     """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
     from vmaf_workspace.live import session
 
+    if prove:
+        from vmaf_workspace.proof.command import prove_command
+
+        return prove_command(list(command), base=workspace, in_place=in_place, leftovers=leftovers or "show")
+    if in_place or leftovers:
+        raise UsageError("--in-place and --leftovers are for --prove")
     ended = session.run_in_workspace(located(workspace).path, command)
     for place in ended.elsewhere:
         print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
@@ -269,7 +284,7 @@ COMMANDS = (
     Command("migrate", migrate),
     Command("models", models, reads=True),
     Command("doctor", doctor, reads=True),
-    Command("run", run_session, usage="%(prog)s [-h] [--workspace WORKSPACE] -- PROGRAM ..."),
+    Command("run", run_session, usage="%(prog)s [-h] [--workspace WORKSPACE] [--prove] -- PROGRAM ..."),
 )
 
 

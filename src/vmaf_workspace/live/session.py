@@ -55,35 +55,14 @@ def run_in_workspace(root: Path, command: Sequence[str], *, environ: Mapping[str
     Raises UsageError for a command that is empty or cannot be started, RefusedError where it could not be redirected.
     """
     environ = dict(os.environ if environ is None else environ)
-    if not command:
-        raise UsageError("no command; give it after `--`: ws.run -- python -m vmaf.script.run_testing …")
-    program = shutil.which(command[0], path=environ.get("PATH"))
-    if program is None:
-        raise UsageError(f"cannot find {command[0]!r}; is it installed, and on PATH?")
-    checkouts = _checkouts(environ)
-    deaf = [checkout for checkout in checkouts if ignores_variable(checkout)]
-    pythons = list(_find_pythons(program, command, environ))
-    flag = next((flag for _, flag in pythons if flag), None)
-    installed = _installed_packages(pythons, environ) if flag or special_characters(root) else []
-    if flag and deaf:
+    program = found_program(command, environ)
+    deaf = refuse_what_is_not_led(command, program, environ)
+    if special_characters(root) and (unsafe := shells(command, program, environ)):
         raise RefusedError(
-            f"the harness in {deaf[0].root} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
-            f"it would write to {deaf[0].workspace}; leave {flag} out"
+            f"the harness in {unsafe[0]} puts paths into a shell's commands as they are, and {str(root)!r} holds "
+            f"{special_characters(root)!r}:\nit could write to, or run, something else; "
+            f"`ws.migrate --to` a path without them, or set {VARIABLE} to one"
         )
-    if flag and (unled := [package for package in installed if not _reads_the_variable(package)]):
-        raise RefusedError(
-            f"the harness in {unled[0]} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
-            f"it would write to a workspace of its own; leave {flag} out"
-        )
-    if special_characters(root):
-        in_reach = [package for checkout in checkouts for package in harness_packages(checkout)] + installed
-        for package in in_reach if "vmaf_harness" not in shlex.join(command) else ():
-            if runs_shell_commands(package):
-                raise RefusedError(
-                    f"the harness in {package} puts paths into a shell's commands as they are, and {str(root)!r} holds "
-                    f"{special_characters(root)!r}:\nit could write to, or run, something else; "
-                    f"`ws.migrate --to` a path without them, or set {VARIABLE} to one"
-                )
     began_ns = time.time_ns()
     with session(root, shlex.join(command)) as lock, recording_scratch(root) as made:
         env = redirected_environment(root, environ) | {MADE_VARIABLE: made}
@@ -91,10 +70,58 @@ def run_in_workspace(root: Path, command: Sequence[str], *, environ: Mapping[str
             child = subprocess.Popen([*command], executable=program, env=env, pass_fds=(lock,))
         except OSError as error:
             raise UsageError(f"cannot start {program}: {error.strerror}") from error
-        with prompt_signals(), _forwarding_signals(child):
-            code = child.wait()
-    elsewhere = [checkout.workspace for checkout in deaf if _was_written(checkout.workspace, root, began_ns)]
-    return ProgramEnd(SIGNALLED - code if code < 0 else code, tuple(elsewhere))
+        code = code_of(child)
+    elsewhere = [checkout.workspace for checkout in deaf if was_written(checkout.workspace, root, began_ns)]
+    return ProgramEnd(code, tuple(elsewhere))
+
+
+def found_program(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    """The path of the program of *command*; UsageError where there is none."""
+    if not command:
+        raise UsageError("no command; give it after `--`: ws.run -- python -m vmaf.script.run_testing …")
+    program = shutil.which(command[0], path=environ.get("PATH"))
+    if program is None:
+        raise UsageError(f"cannot find {command[0]!r}; is it installed, and on PATH?")
+    return program
+
+
+def refuse_what_is_not_led(command: Sequence[str], program: str, environ: Mapping[str, str]) -> list[Checkout]:
+    """The checkouts in reach whose harness does not read the variable; RefusedError where *command* cannot lead it."""
+    deaf = [checkout for checkout in _checkouts(environ) if ignores_variable(checkout)]
+    pythons = list(_find_pythons(program, command, environ))
+    flag = next((flag for _, flag in pythons if flag), None)
+    if flag and deaf:
+        raise RefusedError(
+            f"the harness in {deaf[0].root} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
+            f"it would write to {deaf[0].workspace}; leave {flag} out"
+        )
+    unled = (
+        [package for package in _installed_packages(pythons, environ) if not _reads_the_variable(package)]
+        if flag
+        else []
+    )
+    if unled:
+        raise RefusedError(
+            f"the harness in {unled[0]} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
+            f"it would write to a workspace of its own; leave {flag} out"
+        )
+    return deaf
+
+
+def shells(command: Sequence[str], program: str, environ: Mapping[str, str]) -> list[Path]:
+    """The harnesses in reach of *command* that put paths into a shell's commands as they are."""
+    if "vmaf_harness" in shlex.join(command):
+        return []
+    in_reach = [package for checkout in _checkouts(environ) for package in harness_packages(checkout)]
+    in_reach += _installed_packages(list(_find_pythons(program, command, environ)), environ)
+    return [package for package in in_reach if runs_shell_commands(package)]
+
+
+def code_of(child: subprocess.Popen[bytes]) -> int:
+    """How *child* ends, as a shell counts it; signals that come meanwhile are handed on to it."""
+    with prompt_signals(), _forwarding_signals(child):
+        code = child.wait()
+    return SIGNALLED - code if code < 0 else code
 
 
 def redirected_environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -205,7 +232,7 @@ def _is_at_a_terminal() -> bool:
         os.close(fd)
 
 
-def _was_written(workspace: Path, root: Path, since_ns: int) -> bool:
+def was_written(workspace: Path, root: Path, since_ns: int) -> bool:
     """Whether an entry right below the subdirectories of *workspace* is new; not where it is *root* itself."""
     if os.path.realpath(workspace) == os.path.realpath(root):
         return False

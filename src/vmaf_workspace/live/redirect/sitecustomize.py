@@ -17,7 +17,7 @@ import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.abc import Loader as AnyLoader
     from importlib.machinery import ModuleSpec
     from typing import Any
@@ -26,34 +26,38 @@ MODULE = "vmaf.config"
 
 
 class Redirect:
-    """Finds `vmaf.config` as it would have been found, to be changed once it has run."""
+    """Finds `vmaf.config` as it would have been found, to be run by somebody else."""
 
-    def __init__(self, workspace: str) -> None:
-        """*workspace* is an absolute path."""
-        self.workspace = workspace
+    def __init__(self, run: Callable[[AnyLoader, types.ModuleType], None]) -> None:
+        """*run* is given the loader that was found, which has not run yet, and the module."""
+        self.run, self.busy = run, False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec that others find, with our loader around theirs."""
-        if fullname != MODULE:
+        if fullname != MODULE or self.busy:  # asked by another one of this class, which this one asks itself
             return None
-        for finder in sys.meta_path:
-            find = None if finder is self else getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
-            if spec is not None:
-                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                    spec.loader = Loader(spec.loader, self.workspace)  # type: ignore[assignment]  # not its class, its verbs
-                return spec
-        return None
+        self.busy = True
+        try:
+            for finder in sys.meta_path:
+                find = None if finder is self else getattr(finder, "find_spec", None)
+                spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
+                if spec is not None:
+                    if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                        spec.loader = Loader(spec.loader, self.run)  # type: ignore[assignment]  # its verbs, not its class
+                    return spec
+            return None
+        finally:
+            self.busy = False
 
 
 class Loader:
-    """Another loader, and what comes after it."""
+    """Another loader, and who runs the module with it."""
 
-    def __init__(self, loader: AnyLoader, workspace: str) -> None:
-        """*loader* runs the module; its paths then lead to *workspace*."""
-        self.loader, self.workspace = loader, workspace
+    def __init__(self, loader: AnyLoader, run: Callable[[AnyLoader, types.ModuleType], None]) -> None:
+        """*run* is called in place of *loader*."""
+        self.loader, self.run = loader, run
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
@@ -63,14 +67,13 @@ class Loader:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run the module, then redirect it."""
-        self.loader.exec_module(module)
-        redirect(module, self.workspace)
+        """Have the module run."""
+        self.run(self.loader, module)
 
 
-def redirect(module: types.ModuleType, workspace: str) -> None:
-    """Let every path that *module* gives below its own workspace be one below *workspace*."""
-    places: set[str] = set()
+def redirect(module: types.ModuleType, workspace: str, others: Sequence[str] = ()) -> None:
+    """Let every path that *module* gives below its own workspace, or one of *others*, be one below *workspace*."""
+    places = set(others)
     found = module.__file__ or ""
     for file in (found, os.path.realpath(found)):
         package = os.path.dirname(os.path.abspath(file))
@@ -160,6 +163,64 @@ def record_made_scratch(workspace: str, record: str) -> None:
     sys.addaudithook(hook)
 
 
+class Witness:
+    """Tells a proof what this Python imported as `vmaf.config`, and what it wrote where, in which test.
+
+    Below *directory*, `tops` holds the directories that are watched, `record` what was seen: four texts each, all with
+    a NUL after them.
+    """
+
+    def __init__(self, directory: str) -> None:
+        """*directory* is the proof's."""
+        self.record = os.path.join(directory, "record")
+        with open(os.path.join(directory, "tops"), "rb") as file:
+            self.tops = [os.fsdecode(top) for top in file.read().split(b"\0") if top]
+        self.seen: set[str] = set()
+
+    def say(self, kind: str, path: str, detail: str = "") -> None:
+        """Write one line of the record; nothing of the harness fails for it."""
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+        line = b"".join(os.fsencode(text) + b"\0" for text in (kind, test, path, detail))
+        try:
+            fd = os.open(self.record, os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(fd, line)
+            finally:
+                os.close(fd)
+        except OSError:
+            pass
+
+    def saw_config(self, module: types.ModuleType) -> None:
+        """Say which `vmaf.config` this is, and which workspace it gives."""
+        given: Any = getattr(getattr(module, "VmafConfig", None), "workspace_path", None)
+        try:
+            place = given() if given else getattr(module, "WORKSPACE", "")
+        except Exception:  # the harness's own, which it will meet itself
+            place = ""
+        self.say("config", os.path.abspath(module.__file__ or ""), str(place))
+
+    def hook(self, event: str, args: tuple[Any, ...]) -> None:
+        """Say what is made, written, moved or removed below what is watched, each path once."""
+        if event == "open":
+            if not isinstance(args[2], int) or not args[2] & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+                return
+            paths = args[:1]
+        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.truncate"):
+            paths = args[:1]
+        elif event in ("os.rename", "os.link", "os.symlink"):
+            paths = args[:2]
+        else:
+            return
+        try:
+            for given in paths:
+                path = os.path.abspath(os.fsdecode(given))
+                if path not in self.seen and any(is_below(path, top) for top in self.tops):
+                    self.seen.add(path)
+                    self.say("wrote", path)
+        except (OSError, TypeError, ValueError):  # a descriptor, or a current directory that is gone
+            pass
+
+
 def run_hidden_sitecustomize() -> None:
     """Run the `sitecustomize` that this one hides, as if it had been found."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -172,9 +233,32 @@ def run_hidden_sitecustomize() -> None:
     spec.loader.exec_module(module)
 
 
+def begin() -> None:
+    """Do what the environment asks for."""
+    workspace, proof = os.environ.get("VMAF_WORKSPACE"), os.environ.get("VMAF_WORKSPACE_PROOF")
+    hooks = hasattr(sys, "addaudithook")  # Python 3.8
+    witness = None
+    if proof and hooks:
+        try:
+            witness = Witness(proof)
+        except OSError:  # the proof is over
+            pass
+        else:
+            sys.addaudithook(witness.hook)
+
+    def run(loader: AnyLoader, module: types.ModuleType) -> None:
+        loader.exec_module(module)
+        if workspace:
+            redirect(module, workspace)
+        if witness:
+            witness.saw_config(module)
+
+    if workspace or witness:
+        sys.meta_path.insert(0, Redirect(run))
+    if workspace and hooks and os.environ.get("VMAF_WORKSPACE_MADE"):
+        record_made_scratch(workspace, os.environ["VMAF_WORKSPACE_MADE"])
+
+
 if __name__ == "sitecustomize":
-    if os.environ.get("VMAF_WORKSPACE"):
-        sys.meta_path.insert(0, Redirect(os.environ["VMAF_WORKSPACE"]))
-        if os.environ.get("VMAF_WORKSPACE_MADE") and hasattr(sys, "addaudithook"):  # Python 3.8
-            record_made_scratch(os.environ["VMAF_WORKSPACE"], os.environ["VMAF_WORKSPACE_MADE"])
+    begin()
     run_hidden_sitecustomize()

@@ -1,0 +1,360 @@
+"""One proof: a command of tests, run by the caller in an environment that is given, and what it left and where."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from vmaf_workspace.contract import KEPT_NAMES, SCRATCH
+from vmaf_workspace.disk.unlink import remove_tree
+from vmaf_workspace.errors import InUseError, UsageError
+from vmaf_workspace.live.lock import live_sessions
+from vmaf_workspace.live.session import REDIRECT, found_program, refuse_what_is_not_led, shells, was_written
+from vmaf_workspace.locate import VARIABLE, find_checkout
+from vmaf_workspace.proof import watch
+from vmaf_workspace.proof.place import (
+    AT,
+    AWKWARD,
+    BASE,
+    PROOF,
+    WITHOUT_BLANKS,
+    Place,
+    environment,
+    override_place,
+    passed_by_tox,
+)
+from vmaf_workspace.proof.throwaway import build_of, throwaway
+from vmaf_workspace.wording import bytes_text, count_text, printable
+
+PLACES = ("default", "override")
+At = Literal["default", "override"]
+Leftovers = Literal["show", "fail"]
+LISTED = 20
+BUILD_VARIABLE = "VMAF_BUILD_DIR"
+
+
+@dataclass(slots=True, kw_only=True)
+class Proof:
+    """What the command is to be run with, and, when it has ended, what it proved: nothing but *failures* fails.
+
+    *changed* are variables over the caller's own; None takes one away. *directory* is where it is to be run.
+    """
+
+    at: At
+    directory: Path
+    changed: dict[str, str | None]
+    root: Path
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def environ(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """*environ* with what is changed."""
+        whole: dict[str, str | None] = {**environ, **self.changed}
+        return {name: value for name, value in whole.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the Pythons that were run told of themselves."""
+
+    configs: tuple[tuple[Path, str], ...]  # the file of each `vmaf.config`, and the workspace that it gave
+    writers: Mapping[Path, str]  # the test that wrote a path first; blank outside pytest
+    given: int  # workspaces that the fixture, or `--vmaf-workspace-for-all`, gave
+
+    def writer(self, path: Path) -> str:
+        """The test that wrote *path*, or the nearest directory above it that a test made; blank where none is known."""
+        return next((test for place in (path, *path.parents) if (test := self.writers.get(place))), "")
+
+    def saw(self, path: Path) -> bool:
+        """Whether one of them was seen to make *path*, or something below it."""
+        return any(path == written or path in written.parents for written in self.writers)
+
+
+@contextmanager
+def proving(
+    *,
+    at: At,
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    here: Path,
+    copy: Path,
+    base: Path | None = None,
+    in_place: bool = False,
+    leftovers: Leftovers = "show",
+    prepare: Callable[[Path], None] = lambda _: None,
+) -> Iterator[Proof]:
+    """Prove *command* at its `default` place or at an `override`; the block runs it, and the verdict is there after it.
+
+    *here* is a directory of the checkout. The default place is that of a throw-away copy at *copy*, or with *in_place*
+    the real one, where what was made is taken away again. The override lies below *base*, else on another file system.
+    *prepare* is called with the directory that the command is to be run in, before anything is looked at.
+    Raises RefusedError where the command cannot be redirected.
+    """
+    if at not in PLACES or leftovers not in ("show", "fail"):
+        raise UsageError(f"expected default or override, and show or fail; got {at!r} and {leftovers!r}")
+    here = Path(os.path.realpath(here))
+    checkout = find_checkout(here, anybodys=True)
+    root = watch.top(here) or (checkout.root if checkout else here)
+    with tempfile.TemporaryDirectory(prefix="vmaf-proof-", ignore_cleanup_errors=True) as told:
+        prove = _at_override if at == "override" else _in_place if in_place else _in_a_copy
+        yield from prove(
+            _Asked(
+                command=command,
+                environ=environ,
+                here=here,
+                root=root,
+                copy=copy,
+                base=base,
+                leftovers=leftovers,
+                prepare=prepare,
+                told=Path(told),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    here: Path
+    root: Path
+    copy: Path
+    base: Path | None
+    leftovers: Leftovers
+    prepare: Callable[[Path], None]
+    told: Path
+
+    def watched(self, *tops: Path) -> dict[str, str | None]:
+        """The variables that every proof sets; what is written below *tops* is recorded."""
+        places = dict.fromkeys(os.path.realpath(top) for top in tops) | dict.fromkeys(map(str, tops))
+        (self.told / "tops").write_bytes(b"".join(os.fsencode(place) + b"\0" for place in places))
+        (self.told / "record").touch()
+        return {**passed_by_tox(self.environ), PROOF: str(self.told)}
+
+
+def _at_override(asked: _Asked) -> Iterator[Proof]:
+    asked.prepare(asked.here)
+    program = found_program(asked.command, asked.environ)
+    refuse_what_is_not_led(asked.command, program, asked.environ)
+    unsafe = shells(asked.command, program, asked.environ)
+    with override_place(asked.root, base=asked.base, name=WITHOUT_BLANKS if unsafe else AWKWARD) as place:
+        changed = environment(asked.environ, place) | asked.watched(asked.root, place.workspace)
+        proof = Proof(at="override", directory=asked.here, changed=changed, root=asked.root)
+        where = ", on another file system" if place.other_file_system else ""
+        proof.notes.append(
+            f"the workspace is {place.workspace}, a link{where}; home and temporary directory are others"
+        )
+        if unsafe:
+            proof.notes.append(f"its name has no blanks: {unsafe[0]} puts paths into a shell's commands as they are")
+        before, began_ns = watch.look(asked.root), time.time_ns()
+        try:
+            yield proof
+        finally:
+            record = _read(asked.told, place)
+            _nothing_changed(proof, before, record, default_too=True)
+            _was_led(proof, record, place, began_ns)
+            _left(proof, {}, place.real, asked.leftovers, record)
+
+
+def _in_a_copy(asked: _Asked) -> Iterator[Proof]:
+    with throwaway(asked.root, asked.copy) as copy:
+        changed = _default_environment(asked) | asked.watched(asked.root, copy)
+        kept = changed["PYTHONPATH"] or ""
+        inside = [_moved(Path(p), asked.root, copy) if p else "" for p in kept.split(os.pathsep)]
+        changed["PYTHONPATH"] = os.pathsep.join(map(str, inside))
+        proof = Proof(
+            at="default", directory=copy / asked.here.relative_to(asked.root), changed=changed, root=asked.root
+        )
+        asked.prepare(proof.directory)
+        proof.notes.append(f"the checkout is a throw-away copy of {asked.root}, with its uncommitted changes")
+        before, in_copy = watch.look(asked.root), watch.look(copy)
+        try:
+            yield proof
+        finally:
+            record = _read(asked.told)
+            _nothing_changed(proof, before, record, default_too=True, but=copy)
+            _nothing_changed(proof, in_copy, record, default_too=False)
+            for file in dict.fromkeys(file for file, _ in record.configs):
+                if asked.root in file.parents and copy not in file.parents:
+                    proof.failures.append(
+                        f"the tests imported {file}, of the real checkout and not of the copy: install it from where "
+                        "the session runs, or give in_place"
+                    )
+            for place in watch.default_places(copy):
+                _left(proof, in_copy.workspace, place, asked.leftovers, record)
+
+
+def _in_place(asked: _Asked) -> Iterator[Proof]:
+    for place in watch.default_places(asked.root):
+        if users := live_sessions(place):
+            raise InUseError(f"{place} is in use by {count_text(len(users), 'session')}; wait, or leave in_place out")
+    asked.prepare(asked.here)
+    changed = _default_environment(asked) | asked.watched(asked.root)
+    proof = Proof(at="default", directory=asked.here, changed=changed, root=asked.root)
+    proof.notes.append(f"the checkout is {asked.root} itself; what is made in its workspace is taken away again")
+    before = watch.look(asked.root)
+    try:
+        yield proof
+    finally:
+        record = _read(asked.told)
+        _nothing_changed(proof, before, record, default_too=False)
+        for place in watch.default_places(asked.root):
+            _left(proof, before.workspace, place, asked.leftovers, record)
+        _take_away(proof, before, record)
+
+
+def _default_environment(asked: _Asked) -> dict[str, str | None]:
+    rest = asked.environ.get("PYTHONPATH")
+    changed: dict[str, str | None] = {VARIABLE: None, BASE: None, AT: "default"}
+    changed["PYTHONPATH"] = f"{REDIRECT}{os.pathsep}{rest}" if rest else str(REDIRECT)  # to be told what it wrote
+    build = asked.environ.get(BUILD_VARIABLE) or build_of(asked.root)
+    if build:
+        changed[BUILD_VARIABLE] = str(asked.here / build)
+    return changed
+
+
+def _moved(path: Path, root: Path, copy: Path) -> Path:
+    """*path* in *copy* where it lies in *root* and the copy has it; a relative one counts from where it is run."""
+    if path.is_absolute() and path.is_relative_to(root) and (inside := copy / path.relative_to(root)).exists():
+        return inside
+    return path
+
+
+def _read(told: Path, place: Place | None = None) -> Record:
+    """What was told in the directory *told*, of *place* by its real path; a line that has no end is left out."""
+    texts = [os.fsdecode(text) for text in (told / "record").read_bytes().split(b"\0")[:-1]]
+    lines = zip(*(texts[n::4] for n in range(4)), strict=False)
+    configs: list[tuple[Path, str]] = []
+    writers: dict[Path, str] = {}
+    given = 0
+    for kind, test, path, detail in lines:
+        if kind == "config":
+            configs.append((Path(path), detail))
+        elif kind == "wrote":
+            written = Path(path)
+            if place is not None and written.is_relative_to(place.workspace):
+                written = place.real / written.relative_to(place.workspace)
+            writers.setdefault(written, test)
+        elif kind == "given":
+            given += 1
+    return Record(configs=tuple(configs), writers=writers, given=given)
+
+
+def _nothing_changed(
+    proof: Proof, before: watch.Seen, record: Record, *, default_too: bool, but: Path | None = None
+) -> None:
+    """A failure where something changed outside the workspace that was meant."""
+    after = watch.look(before.root)
+    for title, old, new in (
+        ("of the workspace at its default place", before.workspace, after.workspace),
+        ("outside any workspace, that git does not ignore", before.elsewhere, after.elsewhere),
+    ):
+        found = [c for c in watch.changes(old, new, after.tracked) if but is None or not c.path.is_relative_to(but)]
+        if title.startswith("of") and not default_too:
+            continue
+        found = [c for c in found if c.how != "made" or not _holds(c.path, found)]
+        if found:
+            lines = [
+                _line(f"{change.how} {change.path.relative_to(before.root)}", change.path, record) for change in found
+            ]
+            proof.failures.append(
+                "\n".join([f"{count_text(len(found), 'change')} in {before.root}, {title}:", *_few(lines)])
+            )
+
+
+def _holds(path: Path, found: Sequence[watch.Change]) -> bool:
+    """Whether *path* is a directory that was made for something else that was, which says it all."""
+    return any(path in change.path.parents for change in found)
+
+
+def _was_led(proof: Proof, record: Record, place: Place, began_ns: int) -> None:
+    """A failure where nothing shows that the tests ever heard of the override, or wrote beside it."""
+    led = [file for file, workspace in record.configs if os.path.realpath(workspace or "/") == str(place.real)]
+    made = [path for path in watch.entries(place.real) if path != place.real]
+    if led:
+        files = ", ".join(sorted({str(file) for file in led}))
+        proof.notes.append(f"{files} gave the override, in {count_text(len(led), 'interpreter')}")
+    elif record.given:
+        proof.notes.append(f"{count_text(record.given, 'workspace')} below the override given by the fixture")
+    elif made:
+        proof.notes.append(f"{count_text(len(made), 'entry')} made in the override")
+    else:
+        proof.failures.append(
+            "the override never reached the tests, so they passed at their default place, if anywhere: no Python that "
+            f"was run imported `vmaf.config` with {VARIABLE} set, and nothing was written there. A container, sudo, "
+            "ssh, `python -I`, `-E` or `-S`, or a tox environment with a passenv or setenv of its own drops it: "
+            f"hand on {VARIABLE}, {PROOF} and PYTHONPATH"
+        )
+    for file in dict.fromkeys(file for file, _ in record.configs):
+        for other in (file.parent / "workspace", file.parents[2] / "workspace"):
+            if proof.root not in other.parents and was_written(other, place.real, began_ns):
+                proof.failures.append(f"something was written to {other}, the default place of {file.parent}")
+
+
+def _left(proof: Proof, before: Mapping[Path, watch.Mark], root: Path, leftovers: Leftovers, record: Record) -> None:
+    """Count by kind what is new in the scratch of the workspace *root*, and say which test left it."""
+    for name in SCRATCH:
+        found = [
+            path
+            for path in watch.entries(root / name)
+            if path not in before and path != root / name and path.name not in KEPT_NAMES
+        ]
+        if not found:
+            continue
+        size = sum(os.lstat(path).st_size for path in found if not path.is_dir() or path.is_symlink())
+        counted = ", ".join(count_text(n, kind) for kind, n in sorted(watch.kinds(found).items()))
+        tops = [path for path in found if path.parent == root / name]
+        lines = [_line(str(path.relative_to(root)), path, record) for path in tops]
+        text = "\n".join([f"left in {name}/: {counted}; {bytes_text(size)}", *_few(lines)])
+        (proof.failures if leftovers == "fail" else proof.notes).append(text)
+
+
+def _take_away(proof: Proof, before: watch.Seen, record: Record) -> None:
+    """Remove what was made at the default place; what may be another's work, or was there before, is named."""
+    after = watch.look(before.root)
+    found = watch.changes(before.workspace, after.workspace)
+    altered = [change for change in found if change.how != "made"]
+    made = [change.path for change in found if change.how == "made"]
+    tops = [path for path in made if path.parent not in made]
+    stays = [path for path in tops if not record.saw(path)]
+    for path in tops:
+        if path in stays:
+            continue
+        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if path.is_dir() and not path.is_symlink():
+                proof.failures += [f"cannot take away {path}/{name}: {why}" for name, why in remove_tree(fd, path.name)]
+            else:
+                os.unlink(path.name, dir_fd=fd)
+        finally:
+            os.close(fd)
+    gone = len([path for path in made if not os.path.lexists(path)])
+    if gone:
+        names = [_line(str(path.relative_to(before.root)), path, record) for path in tops if path not in stays]
+        proof.notes.append(
+            "\n".join([f"{count_text(gone, 'entry')} made at the default place, taken away:", *_few(names)])
+        )
+    if stays:
+        names = [f"  {printable(str(path))}" for path in stays]
+        proof.failures.append("\n".join(["new, and perhaps another program's work, so it stays:", *_few(names)]))
+    if altered:
+        names = [_line(f"{change.how} {change.path}", change.path, record) for change in altered]
+        proof.failures.append("\n".join(["was there before the tests, and is not as it was:", *_few(names)]))
+
+
+def _line(text: str, path: Path, record: Record) -> str:
+    test = record.writer(path)
+    if not test and not record.saw(path):
+        test = "a program that is no Python, or somebody else meanwhile"
+    return f"  {printable(text)}" + (f"  by {printable(test)}" if test else "")
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    more = [f"  … and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+    return [*lines[:LISTED], *more]
