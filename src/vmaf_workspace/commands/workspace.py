@@ -252,7 +252,8 @@ def run_session(
         bool, Flag("with --prove: at the default one in this checkout, not in a throw-away copy of it")
     ] = False,
     leftovers: Annotated[
-        str, Flag("with --prove: show, or fail for, what is left in workdir/ and output/", choice(lambda: ("show", "fail")))
+        str,
+        Flag("with --prove: show, or fail for, what is left in workdir/ and output/", choice(lambda: ("show", "fail"))),
     ] = "",
     command: Annotated[
         Sequence[str],
