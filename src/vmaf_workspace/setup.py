@@ -16,6 +16,7 @@ from vmaf_workspace.contract import (
     CACHE_TAG,
     CACHE_TAG_TEXT,
     KEPT_NAMES,
+    LOST_AND_FOUND,
     MARKER,
     PLACEHOLDER,
     PLACEHOLDER_TEXT,
@@ -150,7 +151,8 @@ def _check_may_become_ours(root: Path) -> None:
         return
     if MARKER in names and set(os.listdir(marker)) & set(BY_NAME):
         raise RefusedError(f"{root} is marked as a place for another workspace's subdirectory, so it is none itself")
-    foreign = sorted(name for name in names if name not in BY_NAME and name not in (PLACEHOLDER, MARKER))
+    ours = {*BY_NAME, PLACEHOLDER, MARKER, *([LOST_AND_FOUND] if os.path.ismount(root) else [])}
+    foreign = sorted(set(names) - ours)
     if foreign:
         shown = ", ".join(repr(name) for name in foreign[:3]) + (", …" if len(foreign) > 3 else "")
         raise RefusedError(
