@@ -103,11 +103,11 @@ def explained(root: Path) -> Iterator[None]:
             ) from error
         if error.errno in CANNOT_WRITE:
             raise WorkspaceError(
-                f"cannot write into the workspace {root} ({error.strerror}: {error.filename})\n"
+                f"cannot write into the workspace {root} ({error.strerror}: {error.filename or root})\n"
                 f"it is where {VARIABLE}, or the checkout without it, puts the workspace (`ws.where` says which)\n"
                 f"make it writable, or set {VARIABLE} to a directory that is"
             ) from error
-        if error.errno in CANNOT_LOCK:
+        if error.errno in CANNOT_LOCK and error.filename is None:  # of a descriptor: a call with a path locks nothing
             raise WorkspaceError(
                 f"cannot lock in the workspace {root} ({error.strerror}), so nobody could tell who uses it\n"
                 "its file system has no locks: Lustre needs the mount option `flock`, NFS before version 4 lockd\n"

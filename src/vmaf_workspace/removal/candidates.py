@@ -333,7 +333,6 @@ def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
 def _entry(path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
     return Entry(
         path=path,
-        device=about.st_dev,
         inode=about.st_ino,
         newest_ns=usage.newest_ns,
         files=usage.files,

@@ -14,7 +14,7 @@ from vmaf_workspace.disk.atomic import read_whole, write_whole
 from vmaf_workspace.disk.path_text import here, stored
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 
-VERSION = 1
+VERSION = 2  # 1 named devices
 MOST = 1 << 94  # ns in 2^63 s, and more: XFS and Btrfs hold times past 2262, inodes take all of 64 bits
 MAY_BE_NEGATIVE = frozenset({"newest_ns"})  # before 1970
 
@@ -23,11 +23,11 @@ MAY_BE_NEGATIVE = frozenset({"newest_ns"})  # before 1970
 class Entry:
     """One thing that goes: a whole run directory in scratch, a file elsewhere.
 
-    It is the same thing later if device, inode, newest mtime, number of files and size are the same.
+    It is the same thing later if inode, newest mtime, number of files and size are the same. Its device is not asked:
+    that has another number after the next boot, and what is mounted in its place is seen by itself.
     """
 
     path: str  # below the workspace, as this process names it; in a saved plan as `names.stored` has it
-    device: int
     inode: int
     newest_ns: int
     files: int

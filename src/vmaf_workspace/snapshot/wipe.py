@@ -157,7 +157,6 @@ def _signature_now(path: Path) -> Signature | None:
 def _entry(path: str, about: os.stat_result) -> Entry:
     return Entry(
         path=path,
-        device=about.st_dev,
         inode=about.st_ino,
         newest_ns=max(0, about.st_mtime_ns),  # before 1970 is 0, as a scan has it
         files=1,
