@@ -162,6 +162,7 @@ def migrate(
     from vmaf_workspace.commands import tables
     from vmaf_workspace.migration import execution as _migrate
     from vmaf_workspace.migration.plan import plan_migration
+    from vmaf_workspace.wording import listing
 
     if not to.strip():
         raise UsageError("--to is missing; name a directory that is new or empty")
@@ -172,6 +173,8 @@ def migrate(
         _migrate.refuse_users(moved)
     elif not moved.was_done:
         question = f"{'Go on to move' if moved.is_begun else 'Move'} {tables.moved_summary(moved)}?"
+        if not yes:
+            listing("would be left out:", moved.left_out, file=sys.stderr)
         if not yes and not agreed(question, "moved"):
             print("nothing was moved", file=sys.stderr)
             return FAILED

@@ -168,7 +168,7 @@ def _difference(entry: Entry, about: os.stat_result, usage: Usage) -> str | None
 
 
 def _renamed_aside(fd: int, name: str, seen: os.stat_result) -> str | None:
-    """The hidden name that *name* has now, or its own where it cannot have another; None where it is not what was seen."""
+    """The hidden name that *name* has now, or its own where it cannot have another; None where another was *seen*."""
     aside = name if name.startswith(ASIDE) else f"{ASIDE}{os.urandom(8).hex()}"
     if aside != name:
         try:

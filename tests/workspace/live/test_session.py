@@ -550,3 +550,26 @@ def test_an_installed_harness_is_found_outside_its_checkout(
         assert done.code == 3, done
         assert f"with {flag} takes no redirection" in done.err
     assert not (harness / "workspace").exists()
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6"])
+def test_a_python_too_old_to_be_led_stops_before_it_writes_elsewhere_and_is_silent_otherwise(
+    version: str, root: Path, tmp_path: Path
+) -> None:
+    pyenv = Path(os.environ.get("PYENV_ROOT", os.path.expanduser("~root/.pyenv")), "versions")
+    found = pyenv.glob(f"{version}.*/bin/python")
+    python = next(map(str, found), None) or shutil.which(f"python{version}")
+    if python is None or run([python, "-c", ""]).code != 0:
+        pytest.skip(f"there is no Python {version}")
+    (tmp_path / "vmaf").mkdir()
+    (tmp_path / "vmaf" / "__init__.py").touch()
+    (tmp_path / "vmaf" / "config.py").write_text("print('imported')\n")
+    env = subprocess_env(PYTHONPATH=str(tmp_path))
+    silent = ws("run", "--workspace", root, "--", python, "-c", "print(1)", env=env)
+    assert (silent.code, silent.out) == (0, "1\n"), silent
+    assert "sitecustomize" not in silent.err
+    stopped = ws("run", "--workspace", root, "--", python, "-c", "import vmaf.config", env=env)
+    assert stopped.code != 0
+    assert "too old for ws.run" in stopped.err
+    (tmp_path / "vmaf" / "config.py").write_text("print('VMAF_WORKSPACE')\n")
+    assert ws("run", "--workspace", root, "--", python, "-c", "import vmaf.config", env=env).code == 0
