@@ -17,7 +17,8 @@ from vmaf_workspace.disk.atomic import read_whole
 from vmaf_workspace.disk.kernel_copy import copy_in_kernel
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.live.lock import Holder, about_this_process, take
+from vmaf_workspace.live.lock import Holder, Pulse, about_this_process, perhaps_held, take
+from vmaf_workspace.live.mounts import mount_of
 from vmaf_workspace.snapshot.location import (
     NOBODYS,
     PART,
@@ -162,7 +163,10 @@ class LocalDirectory:
 
     @contextmanager
     def announced(self, kind: str, command: str) -> Iterator[None]:
-        """A file in `running/` whose lock the kernel frees when this process dies; in place only once locked."""
+        """A file in `running/` whose lock the kernel frees when this process dies; in place only once locked.
+
+        Where locks may not be seen, its time is renewed. Not elsewhere: it takes a thread, and who has one cannot fork.
+        """
         name = f"running/{kind}-{os.urandom(8).hex()}.json"
         path = f"{self._top}/{name}"
         with explained(self.url, "write there", missing_is_an_answer=False):
@@ -171,7 +175,7 @@ class LocalDirectory:
             fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                os.write(fd, about_this_process(command, time.time()))
+                os.write(fd, about_this_process(command, time.time(), fd=fd))
                 os.rename(part, path)
             except BaseException:
                 os.close(fd)
@@ -179,28 +183,34 @@ class LocalDirectory:
                     os.unlink(part)
                 raise
         self._own.add(name)
+        pulse = Pulse({name: fd})
         try:
+            if mount_of(fd).doubt:
+                pulse.start()
             yield
         finally:
+            pulse.stop()
             self._own.discard(name)
             with suppress(OSError):
                 os.unlink(path)
             os.close(fd)
 
     def others(self, kind: str) -> list[Holder]:
-        """By trying each lock; the file of a dead one is removed."""
+        """By trying each lock; the file of a dead one is removed. Where locks may not be seen, its age tells."""
         found = []
         for name in self.sizes("running"):
             if name in self._own or not RUNNING.fullmatch(name):
                 continue
             with explained(self.url, "look who is at work there"):
                 state = take(f"{self._top}/{name}")
-            if isinstance(state, Holder):
-                found += [state] if os.path.basename(name).startswith(f"{kind}-") else []
-            elif state is not None:
-                with suppress(OSError):
-                    os.unlink(f"{self._top}/{name}")
-                os.close(state)
+            if isinstance(state, int):
+                fd, state = state, perhaps_held(state)
+                if state is None:
+                    with suppress(OSError):
+                        os.unlink(f"{self._top}/{name}")
+                os.close(fd)
+            if state is not None and os.path.basename(name).startswith(f"{kind}-"):
+                found.append(state)
         return found
 
     def clear(self) -> None:
