@@ -121,6 +121,7 @@ CACHE_TAG_TEXT = (
     "Signature: 8a477f597d28d172789f06886806bc55\n# Made by vmaf-workspace: what is in here can be made again.\n"
 )
 KEPT_NAMES = frozenset({PLACEHOLDER, CACHE_TAG, MARKER})  # removal empties a subdirectory and keeps these
+LOST_AND_FOUND = "lost+found"  # what a disk of its own has at its top: the system's, and nobody's work
 
 
 def executor_and_dataset(parts: Sequence[str]) -> tuple[str, str] | None:

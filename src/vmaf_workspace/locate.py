@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,7 +168,18 @@ def _absolute(text: str, what: str) -> Path:
             f"quotes (for a directory of that very name: {'./' + text!r})"
         )
     try:
-        path = Path(text).expanduser()
-    except RuntimeError:
+        path = Path(_with_home(text)).expanduser()
+    except (RuntimeError, KeyError):
         raise UsageError(f"{what}: {text!r} names no user's home directory; write the path out") from None
     return path if path.is_absolute() else current_directory() / path
+
+
+def _with_home(text: str) -> str:
+    """*text* with the home of record for its `~` where HOME is blank or relative, which is no home.
+
+    KeyError where this user has no entry. The default place goes by the same.
+    """
+    home = os.environ.get("HOME")
+    if home is None or os.path.isabs(home) or text.split("/", 1)[0] != "~":
+        return text
+    return pwd.getpwuid(os.getuid()).pw_dir + text[1:]

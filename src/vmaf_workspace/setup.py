@@ -16,6 +16,7 @@ from vmaf_workspace.contract import (
     CACHE_TAG,
     CACHE_TAG_TEXT,
     KEPT_NAMES,
+    LOST_AND_FOUND,
     MARKER,
     PLACEHOLDER,
     PLACEHOLDER_TEXT,
@@ -102,11 +103,11 @@ def write_errors_explained(root: Path) -> Iterator[None]:
             ) from error
         if error.errno in CANNOT_WRITE:
             raise WorkspaceError(
-                f"cannot write into the workspace {root} ({error.strerror}: {error.filename})\n"
+                f"cannot write into the workspace {root} ({error.strerror}: {error.filename or root})\n"
                 f"it is where {VARIABLE}, or the checkout without it, puts the workspace (`ws.where` says which)\n"
                 f"make it writable, or set {VARIABLE} to a directory that is"
             ) from error
-        if error.errno in CANNOT_LOCK:
+        if error.errno in CANNOT_LOCK and error.filename is None:  # of a descriptor: a call with a path locks nothing
             raise WorkspaceError(
                 f"cannot lock in the workspace {root} ({error.strerror}), so nobody could tell who uses it\n"
                 "its file system has no locks: Lustre needs the mount option `flock`, NFS before version 4 lockd\n"
@@ -150,7 +151,8 @@ def _check_may_become_ours(root: Path) -> None:
         return
     if MARKER in names and set(os.listdir(marker)) & set(BY_NAME):
         raise RefusedError(f"{root} is marked as a place for another workspace's subdirectory, so it is none itself")
-    foreign = sorted(name for name in names if name not in BY_NAME and name not in (PLACEHOLDER, MARKER))
+    ours = {*BY_NAME, PLACEHOLDER, MARKER, *([LOST_AND_FOUND] if os.path.ismount(root) else [])}
+    foreign = sorted(set(names) - ours)
     if foreign:
         shown = ", ".join(repr(name) for name in foreign[:3]) + (", …" if len(foreign) > 3 else "")
         raise RefusedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -272,3 +273,12 @@ def test_a_user_without_a_home_is_told_what_to_set_and_backs_up_where_that_is_sa
             write(place / "ws" / "model" / "m.json")
             os.chown(place / "ws" / "model" / "m.json", 23456, 23456)
     assert len(os.listdir(place / "b" / "snapshots")) == 1
+
+
+@pytest.mark.parametrize("home", ["", " ", "rel"])
+def test_a_tilde_is_never_the_root_or_the_current_directory_where_home_is_blank_or_relative(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv(VARIABLE, "~/ws")
+    assert locate().path == Path(pwd.getpwuid(os.getuid()).pw_dir) / "ws"

@@ -129,6 +129,12 @@ def ws(*args: str | os.PathLike[str], **options: Any) -> Ended:
     return run([sys.executable, "-m", "vmaf_workspace.cli", *args], **options)
 
 
+def ws_later(seconds: float, *args: str | os.PathLike[str]) -> Ended:
+    """The same with its clock ahead by *seconds*: what is there now is so old by every time that a file has."""
+    ahead = f"import time; a, b = time.time, time.time_ns; time.time = lambda: a() + {seconds}"
+    return python(f"{ahead}; time.time_ns = lambda: b() + int({seconds} * 1e9)\n{CLI}", *args)
+
+
 CLI = "import sys; from vmaf_workspace.cli import main; sys.exit(main(sys.argv[1:]))"
 
 

@@ -185,6 +185,7 @@ def migrate(
     from vmaf_workspace.commands import tables
     from vmaf_workspace.migration import execution as _migrate
     from vmaf_workspace.migration.plan import plan_migration
+    from vmaf_workspace.wording import print_list
 
     source, target = located(from_ or workspace).path, locate(to).path
     with tables.spinner("reading the workspace"):
@@ -193,6 +194,8 @@ def migrate(
         _migrate.refuse_users(moved)
     elif not moved.was_done:
         question = f"{'Go on to move' if moved.is_begun else 'Move'} {tables.migration_summary(moved)}?"
+        if not yes:
+            print_list("would be left out:", moved.left_out, file=sys.stderr)
         if not yes and not agreed(question, "moved"):
             print("nothing was moved", file=sys.stderr)
             return FAILED

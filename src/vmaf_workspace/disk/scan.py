@@ -30,6 +30,7 @@ class Usage:
     apparent_bytes: int = 0  # sum of st_size of the files
     disk_bytes: int = 0  # allocated, directories included: what `du` says
     newest_ns: int = 0  # newest modification time in the tree, directories included
+    changed_ns: int = 0  # newest change time in it, which nobody can set to an older one
     links: list[list[int]] = field(default_factory=list)  # of each inode with a link from elsewhere
     problems: list[tuple[str, str]] = field(default_factory=list)  # (path below the tree, what is wrong with it)
     mounts: list[str] = field(default_factory=list)  # paths below the tree where another file system is mounted
@@ -40,7 +41,7 @@ class Usage:
         """Count *other* in."""
         for each in fields(self):
             one, two = getattr(self, each.name), getattr(other, each.name)
-            setattr(self, each.name, max(one, two) if each.name == "newest_ns" else one + two)
+            setattr(self, each.name, max(one, two) if each.name in ("newest_ns", "changed_ns") else one + two)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for a pipe."""
@@ -86,6 +87,7 @@ def usage_of(
             if seen is not None:
                 seen.add(key)
     usage.newest_ns = max(usage.newest_ns, about.st_mtime_ns)
+    usage.changed_ns = max(usage.changed_ns, about.st_ctime_ns)
     usage.links = [[*key, count, known, size] for key, (count, known, size) in links.items() if known > count]
     return usage
 
@@ -162,7 +164,7 @@ class _Walk:
         """Count what lies right in the directory *fd*; the names of its directories."""
         usage, links = self.usage, self.links
         files = apparent = blocks = 0
-        newest = usage.newest_ns
+        newest, changed = usage.newest_ns, usage.changed_ns
         below: list[str] = []
         with os.scandir(fd) as entries:
             for entry in entries:
@@ -172,6 +174,8 @@ class _Walk:
                     continue  # a live run removes what it no longer needs
                 if about.st_mtime_ns > newest:
                     newest = about.st_mtime_ns
+                if about.st_ctime_ns > changed:
+                    changed = about.st_ctime_ns
                 if stat.S_ISDIR(about.st_mode):
                     below.append(entry.name)
                     if entry.name == MARKER:
@@ -193,7 +197,7 @@ class _Walk:
         usage.files += files
         usage.apparent_bytes += apparent
         usage.disk_bytes += blocks * BLOCK
-        usage.newest_ns = newest
+        usage.newest_ns, usage.changed_ns = newest, changed
         return below
 
 

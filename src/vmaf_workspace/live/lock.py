@@ -207,6 +207,16 @@ def is_holder_gone(fd: int, *, min_age_s: float = MIN_AGE_S) -> bool:
     return not lock_doubt(fd) or max(time.time() - os.fstat(fd).st_mtime, 0.0) >= min_age_s
 
 
+def perhaps_held(fd: int) -> Holder | None:
+    """Who may still hold the lock on *fd*, free as it looks: who began lately, and whose lock would not be seen here.
+
+    Between containers on one local disk locks are seen, so there nobody need wait after a kill.
+    """
+    holder, mount = _read_holder(fd), mount_of(fd)
+    is_seen = not mount.lock_doubt and holder is not None and holder.file_system in ("", mount.kind)
+    return None if is_seen or is_holder_gone(fd) else holder
+
+
 def try_lock(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | None:
     """Try for the lock file *path*: a descriptor that holds it, the Holder that has it, or None where there is none.
 
@@ -430,13 +440,8 @@ def _exclude_others(fd: int, root: Path) -> None:
 
 
 def _refuse_one_elsewhere(fd: int, root: Path) -> None:
-    """Raise InUseError where a cleaner that began lately, and has not ended, may hold a lock that is not seen here.
-
-    Between containers on one local disk locks are seen, so there the next clean need not wait after a kill.
-    """
-    holder, mount = _read_holder(fd), mount_of(fd)
-    is_seen = not mount.lock_doubt and holder is not None and holder.file_system in ("", mount.kind)
-    if holder is not None and not is_seen and not is_holder_gone(fd):
+    """Raise InUseError where a cleaner may be at work whose lock is not seen here."""
+    if (holder := perhaps_held(fd)) is not None:
         raise InUseError(
             f"another task may be removing in {root}: {holder}, and whether it still does, nobody can tell "
             f"({lock_doubt(fd)}); wait for it to end, or remove {root / MARKER / CLEANER} if it has"

@@ -2,7 +2,7 @@
 
 The program and all that it starts get `VMAF_WORKSPACE`. Where its harness does not read that (upstream's computes its
 paths in `vmaf.config`), a `sitecustomize` of ours, first on PYTHONPATH, changes `vmaf.config` as soon as it is imported
-(`redirect/sitecustomize.py`). An interpreter told to heed neither environment nor site (`-I`, `-E`, `-S`) imports no
+(`redirect/`). An interpreter told to heed neither environment nor site (`-I`, `-E`, `-S`) imports no
 `sitecustomize`, so that is refused where it can be seen, and what the harness wrote elsewhere is named afterwards.
 """
 

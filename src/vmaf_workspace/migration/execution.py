@@ -11,8 +11,9 @@ command goes on:
 Across file systems, after 1:
 2. everything is copied into a hidden directory beside the target, synced, and both are read and compared;
 3. the journal beside the copy is told what exactly was compared, and the copy is renamed to the target: the switch;
-4. the source is renamed aside, and unless it still is exactly what was compared, both renames are taken back; where
-   the copy no longer is that either, as people used it after a kill, both stay, and a person has to choose;
+4. the source is renamed aside (of a mount point, what lies in it), and unless it still is exactly what was compared,
+   both renames are taken back; where the copy no longer is that either, as people used it after a kill, both stay, and
+   a person has to choose;
 5. the journal says that the source goes; it is removed; then as 4 above.
 Until the switch the source is the workspace, afterwards the target is; at no time is neither whole.
 What may move where, and how far an earlier call came, is looked up in `migration.plan`.
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, MARKER, PLACEHOLDER, SUBDIRS, Loss
+from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, LOST_AND_FOUND, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.disk.atomic import write_into
 from vmaf_workspace.disk.scan import open_directory, open_directory_below
 from vmaf_workspace.disk.trust import why_untrusted
@@ -49,6 +50,7 @@ from vmaf_workspace.migration.plan import (
     read_journal,
     staging_of,
     state_of,
+    staying_behind,
     trash_of,
 )
 from vmaf_workspace.migration.tree import Tree, read_tree
@@ -154,7 +156,7 @@ def _make_links_portable(source: Path) -> None:
     is no way out of the tree. One that is another by now stays as it is.
     """
 
-    tree = read_tree(str(source), without=(MARKER,))
+    tree = read_tree(str(source), without=staying_behind(source))
     with open_directory(source) as top:
         for path, (link, about) in tree.links.items():
             directory, _, name = path.rpartition("/")
@@ -279,7 +281,7 @@ def _copy_and_switch(
         sync_file_system(place)
         return True
 
-    tree = read_tree(str(source), without=(MARKER,))
+    tree = read_tree(str(source), without=staying_behind(source))
     stage = staging_of(target)
     why = "which is a symlink" if stage.is_symlink() else why_untrusted(stage, top=source)
     if why is not None:  # its name can be guessed
@@ -327,18 +329,18 @@ def _remove_source(source: Path, target: Path, progress: StartProgress | None) -
             is_old = (
                 state_of(read_journal(source), source, target) is not None
             )  # otherwise it is a new one, which stays
-            if is_old and not os.path.lexists(aside):
+            if is_old and (aside.parent == source or not os.path.lexists(aside)):
                 _refuse_users(source, "remove what was migrated from")
                 try:
-                    os.rename(source, aside)
+                    _put_aside(source, aside)
                 except OSError as error:
                     return [(str(source), f"cannot be renamed ({error.strerror}), so it stays; {target} is whole")]
             if os.path.lexists(aside):
                 try:
                     _check_again(source, target, journal)
                 except WorkspaceError:
-                    if not os.path.lexists(source):
-                        os.rename(aside, source)
+                    if os.path.lexists(aside) and _is_vacated(source, aside):
+                        _take_back(source, aside)
                     raise
             _write_journal(target, journal | {"state": MigrationState.REMOVING})
     if progress:
@@ -359,9 +361,9 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
     is_target_same = there.digest() == journal.get("copy")
     if is_source_same and (is_target_same or not _lacking(there, here)):
         return
-    if not is_target_same or _lacking(here, there) or os.path.lexists(source):
+    if not is_target_same or _lacking(here, there) or not _is_vacated(source, aside):
         old, lacking = (
-            source if not os.path.lexists(source) else aside,
+            source if _is_vacated(source, aside) else aside,
             (*_lacking(here, there), *_lacking(there, here)),
         )
         missing = f", and only one of them has {lacking[0]!r}" if lacking else ""
@@ -371,12 +373,39 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
             "remove the other one, whole, then give the same command again"
         )
     _refuse_users(target, "take back")
-    os.rename(aside, source)
+    _take_back(source, aside)
     os.rename(target, staging_of(target))
     raise InUseError(
         f"{source} changed while it was copied, and stays the workspace; wait until nobody writes there,\n"
         "then give the same command again: what was copied is not copied twice"
     )
+
+
+def _put_aside(source: Path, aside: Path) -> None:
+    """Let nobody find the workspace at *source*; of a mount point entry by entry, the marker with the journal last."""
+    if aside.parent != source:
+        os.rename(source, aside)
+        return
+    aside.mkdir(exist_ok=True)
+    for name in sorted(set(os.listdir(source)) - {aside.name, LOST_AND_FOUND}, key=lambda name: name == MARKER):
+        os.rename(source / name, aside / name)
+
+
+def _take_back(source: Path, aside: Path) -> None:
+    """The reverse: the marker, and with it the journal, first."""
+    if aside.parent != source:
+        os.rename(aside, source)
+        return
+    for name in sorted(os.listdir(aside), key=lambda name: name != MARKER):
+        os.rename(aside / name, source / name)
+    aside.rmdir()
+
+
+def _is_vacated(source: Path, aside: Path) -> bool:
+    """Whether nothing is at *source* but what was put aside there: nobody has begun another workspace."""
+    if aside.parent != source:
+        return not os.path.lexists(source)
+    return not set(os.listdir(source)) - {aside.name, LOST_AND_FOUND}
 
 
 def _lacking(one: Tree, other: Tree) -> list[str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, MARKER
+from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, LOST_AND_FOUND, MARKER
 from vmaf_workspace.disk.json_file import read_object
-from vmaf_workspace.disk.scan import open_directory, usage_of
+from vmaf_workspace.disk.scan import mount_id, open_directory, usage_of
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.guard import LARGEST
@@ -63,7 +63,7 @@ def plan_migration(source: Path, target: Path) -> Migration:
 
     begun = read_journal(target)
     place = source if os.path.lexists(source) else trash_of(source)
-    tree = read_tree(str(place), without=(MARKER,)) if os.path.isdir(place) else Tree()
+    tree = read_tree(str(place), without=staying_behind(place)) if os.path.isdir(place) else Tree()
     lost: list[tuple[str, str]] = []
     if is_copy and state_of(begun, source, target) is None:
         _check_room(tree, target)
@@ -87,7 +87,7 @@ def is_skeleton(directory: Path) -> bool:
     """Whether *directory* holds nothing but what `ws.setup` or a checkout puts into an empty workspace."""
     try:
         names = set(os.listdir(directory))
-        if names - {*BY_NAME, *KEPT_NAMES}:
+        if names - {*BY_NAME, *KEPT_NAMES, *staying_behind(directory)}:
             return False
         for name in names & set(BY_NAME):
             place = directory / name  # one with a marker is where a subdirectory of another workspace leads to
@@ -114,8 +114,26 @@ def state_of(journal: dict[str, Any], source: Path, target: Path) -> MigrationSt
 
 
 def trash_of(directory: Path) -> Path:
-    """Where *directory* is while it goes; a name of its own, so that the next call finds it."""
-    return directory.with_name(f"{TRASH}{_hash(directory)}")
+    """Where *directory* is while it goes; a name of its own, so that the next call finds it.
+
+    What lies in a mount point goes into it: the mount point itself can be neither renamed nor removed.
+    """
+    name = f"{TRASH}{_hash(directory)}"
+    return directory / name if is_mount(directory) else directory.with_name(name)
+
+
+def staying_behind(source: Path) -> tuple[str, ...]:
+    """What right below *source* is not moved: our marker, and what the system made in a disk's top."""
+    return (MARKER, LOST_AND_FOUND) if is_mount(source) else (MARKER,)
+
+
+def is_mount(directory: Path) -> bool:
+    """Whether something is mounted at *directory*, a bind mount of the same disk included."""
+    try:
+        with open_directory(directory.parent) as above, open_directory(directory) as top:
+            return mount_id(above) != mount_id(top)
+    except OSError:  # not there, or no directory
+        return False
 
 
 def staging_of(target: Path) -> Path:
@@ -129,6 +147,8 @@ def _hash(path: Path) -> str:
 
 def is_same_file_system(source: Path, target: Path) -> bool:
     """Whether *source*, or where it was, and what will hold *target* are one file system: a rename may do."""
+    if is_mount(source):
+        return False
     place = source if os.path.lexists(source) else source.parent
     nearest = next(place for place in target.parents if os.path.lexists(place))
     return os.lstat(place).st_dev == os.stat(nearest).st_dev
@@ -154,14 +174,8 @@ def _check(source: Path, target: Path) -> None:
         _check_target(target)
         if not guard.check(source):
             raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
-        with open_directory(source.parent) as fd:
-            mounts = usage_of(source.name, dir_fd=fd).mounts
+        mounts = [place for place in _mounts(source) if place != "."]
         if mounts:
-            if mounts == ["."]:
-                raise RefusedError(
-                    f"{source} is a mount point, which cannot be removed as a migration removes its source;\n"
-                    "mount that disk where it should be, and name the place with VMAF_WORKSPACE"
-                )
             raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
         stage = read_journal(staging_of(target))
         if stage and state_of(stage, source, target) is None:
@@ -181,7 +195,7 @@ def _check_target(target: Path) -> None:
         return
     if not target.is_dir():
         raise RefusedError(f"{target} is a file; name a directory that is new or empty")
-    if os.path.ismount(target):
+    if is_mount(target):
         raise RefusedError(f"{target} is a mount point; name a directory below it, such as {target / 'workspace'}")
     guard.check_marker(target)
     if os.path.lexists(target / MARKER) and not guard.is_marked(target):
@@ -191,6 +205,11 @@ def _check_target(target: Path) -> None:
         )
     if not is_skeleton(target):
         raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
+
+
+def _mounts(source: Path) -> list[str]:
+    with open_directory(source.parent) as fd:
+        return usage_of(source.name, dir_fd=fd).mounts
 
 
 def _nearest(target: Path) -> Path:

@@ -112,7 +112,7 @@ def _sitecustomize() -> Any:
     """The module of the redirection, which is no part of a package; run once, under a name of its own."""
     name = "vmaf_workspace_redirect"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, REDIRECT / "sitecustomize.py")
+        spec = importlib.util.spec_from_file_location(name, REDIRECT / "vmaf_workspace_redirect.py")
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -68,14 +68,14 @@ def plan_clean(
     """What of the scratch of *root* belongs to no live run; a missing workspace gives an empty plan.
 
     A run is live while its lock is held. Of a harness without locks, and where a free lock proves nothing, a directory
-    counts as live while it changed within *min_age_s* or a process has something open in it; *force* takes those, never
-    what holds a lock.
+    counts as live while it changed, or was put there with older times, within *min_age_s*, or a process has something
+    open in it; *force* takes those, never what holds a lock.
     Raises RefusedError where *root* is not ours.
     """
     entries: list[Entry] = []
     kept: list[Kept] = []
     if guard.check(root):
-        for subdir, name, found in _scratch(root, only, min_age_s=min_age_s, force=force):
+        for subdir, name, found in _scratch(root, only, min_age_s=min_age_s, force=force, by_change=True):
             path = f"{subdir}/{name}"
             if isinstance(found, Kept):
                 kept.append(found)
@@ -181,8 +181,18 @@ def open_entries(directory: str) -> dict[str, int]:
 
 
 def _scratch(
-    root: Path, subdirs: tuple[str, ...], *, min_age_s: float, force: bool, newest_ns: Mapping[str, int] | None = None
+    root: Path,
+    subdirs: tuple[str, ...],
+    *,
+    min_age_s: float,
+    force: bool,
+    newest_ns: Mapping[str, int] | None = None,
+    by_change: bool = False,
 ) -> Iterator[tuple[str, str, Usage | Kept]]:
+    """Each entry, with its measure or with why it stays. *by_change*: what was put there lately is young, too,
+
+    whatever times it brought along. That spares it from a clean; it is no sign of a run that others have to wait for.
+    """
     now_ns = time.time_ns()
     session = min(
         live_sessions(root, min_age_s=0.0 if force else min_age_s).values(),
@@ -211,6 +221,7 @@ def _scratch(
                 min_age_s=min_age_s,
                 force=force,
                 newest_ns=newest_ns,
+                by_change=by_change,
                 session=session,
                 made=made,
             )
@@ -253,6 +264,7 @@ def _judge(
     min_age_s: float,
     force: bool,
     newest_ns: Mapping[str, int] | None,
+    by_change: bool,
     session: Holder | None,
     made: Mapping[str, int],
 ) -> Usage | Kept:
@@ -273,11 +285,13 @@ def _judge(
         return usage
     if state is None and _has_rested(fd, name, usage, made.get(f"{subdir}/{name}")):
         return usage
-    age_s = (now_ns - usage.newest_ns) / 1e9
+    dated_ns = max(usage.newest_ns, usage.changed_ns if by_change else 0)
+    age_s = (now_ns - dated_ns) / 1e9
     if max(age_s, 0.0) < min_age_s:
-        when = f"changed {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s"
+        how = "changed" if dated_ns == usage.newest_ns else "given older times, as `cp -a` and `tar` do,"
+        when = f"{how} {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s"
         if age_s < -COARSEST_NS / 1e9:
-            date = time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.newest_ns / 1e9))
+            date = time.strftime("%Y-%m-%d %H:%M", time.localtime(dated_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
         lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
         return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", use=Use.LIKELY)
@@ -287,7 +301,7 @@ def _judge(
 def _is_newer(fd: int, name: str, usage: Usage, session: Holder) -> bool:
     """Whether it may be of this session; of what `cp -p` or `tar` made the change time alone says so."""
     since_ns = session.since_s * 1e9
-    changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
+    changed_ns = max(usage.changed_ns, os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns)
     return usage.newest_ns > since_ns - COARSEST_NS or changed_ns > since_ns - TICK_NS
 
 
@@ -295,7 +309,7 @@ def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
     """Whether nothing of it changed after *since_ns*, when the session that made it ended; None is never."""
     if since_ns is None:
         return False
-    changed_ns = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns
+    changed_ns = max(usage.changed_ns, os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns)
     return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
 
 

@@ -124,10 +124,11 @@ def _remove_entry(
             if state is not None:
                 lock = state  # ours until it has another name: it cannot be run under this one again
         usage = usage_of(name, dir_fd=fd)
-        changed = _change_since_plan(entry, os.stat(name, dir_fd=fd, follow_symlinks=False), usage)
+        about = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        changed = _change_since_plan(entry, about, usage)
         if changed:
             return {"changed": changed}
-        aside = _rename_to_trash(fd, name, entry)
+        aside = _rename_to_trash(fd, name, about)
         if aside is None:
             return {"changed": "another file of this name is there now"}
         if lock >= 0 and aside != name:  # NFS and FUSE only hide a file that is open, and its directory could not go
@@ -147,7 +148,7 @@ def _remove_entry(
 
 
 def _change_since_plan(entry: Entry, about: os.stat_result, usage: Usage) -> str | None:
-    if (about.st_dev, about.st_ino) != (entry.device, entry.inode):
+    if about.st_ino != entry.inode:
         return "another file of this name is there now"
     if stat.S_ISDIR(about.st_mode) != entry.is_directory:
         return "its kind changed"
@@ -164,8 +165,8 @@ def _change_since_plan(entry: Entry, about: os.stat_result, usage: Usage) -> str
     return None
 
 
-def _rename_to_trash(fd: int, name: str, entry: Entry) -> str | None:
-    """The hidden name that *entry* has now, or its own where it cannot have another; None where it is not that one."""
+def _rename_to_trash(fd: int, name: str, seen: os.stat_result) -> str | None:
+    """The hidden name that *name* has now, or its own where it cannot have another; None where another was *seen*."""
     aside = name if name.startswith(TRASH) else f"{TRASH}{os.urandom(8).hex()}"
     if aside != name:
         try:
@@ -177,7 +178,7 @@ def _rename_to_trash(fd: int, name: str, entry: Entry) -> str | None:
             # below an overlay, as containers have, which cannot be renamed.
             aside = name
     about = os.stat(aside, dir_fd=fd, follow_symlinks=False)
-    if (about.st_dev, about.st_ino) != (entry.device, entry.inode):  # replaced in the instant before the rename
+    if not os.path.samestat(about, seen):  # replaced in the instant before the rename
         if stat.S_ISDIR(about.st_mode):
             os.rename(aside, name, src_dir_fd=fd, dst_dir_fd=fd)  # fails where a newer one is, unless that is empty
         else:

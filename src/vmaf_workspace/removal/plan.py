@@ -16,7 +16,7 @@ from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8, read_o
 from vmaf_workspace.disk.scan import Usage
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 
-VERSION = 1
+VERSION = 2  # 1 named devices
 MOST = 1 << 94  # ns in 2^63 s, and more: XFS and Btrfs hold times past 2262, inodes take all of 64 bits
 MAY_BE_NEGATIVE = frozenset({"newest_ns"})  # before 1970
 
@@ -25,11 +25,11 @@ MAY_BE_NEGATIVE = frozenset({"newest_ns"})  # before 1970
 class Entry:
     """One thing that goes: a whole run directory in scratch, a file elsewhere.
 
-    It is the same thing later if device, inode, newest mtime, number of files and size are the same.
+    It is the same thing later if inode, newest mtime, number of files and size are the same. Its device is not asked:
+    that has another number after the next boot, and what is mounted in its place is seen by itself.
     """
 
     path: str  # below the workspace, as this process names it; in a saved plan as `paths_to_utf8` has it
-    device: int
     inode: int
     newest_ns: int
     files: int
@@ -43,7 +43,6 @@ class Entry:
         """What lies at *path*: *about* is its `lstat`, *usage* what it takes."""
         return cls(
             path=path,
-            device=about.st_dev,
             inode=about.st_ino,
             newest_ns=usage.newest_ns,
             files=usage.files,

@@ -209,7 +209,7 @@ def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict
             with suppress(OSError):  # replaced meanwhile: the next look tells
                 work.links[path] = os.readlink(os.path.join(work.root, path))
                 taken[path] = (signature(about), "")
-        elif seen == signature(about)[:-1] and work.trust.holds(sha256, about.st_size):
+        elif seen == signature(about) and work.trust.holds(sha256, about.st_size):
             taken[path] = (signature(about), sha256)
             _advance(work, about.st_size)
         else:

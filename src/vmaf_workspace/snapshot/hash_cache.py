@@ -21,7 +21,7 @@ from vmaf_workspace.locate import user_directory
 from vmaf_workspace.snapshot.tree import Signature
 
 VERSION = 2
-Seen = tuple[int, ...]  # a signature without its device, whose number may be another one after the next boot
+Seen = tuple[int, ...]  # a signature, as it was read
 RACY_S = 2.0  # a file this fresh may change again within the same tick of its time stamp
 
 
@@ -39,7 +39,7 @@ def read(root: Path, url: str) -> dict[str, tuple[Seen, str]]:
 def write(root: Path, url: str, files: dict[str, tuple[Signature, str]]) -> None:
     """Keep *files* for the next time, but those too fresh to be told from a later version."""
     racy_ns = time.time_ns() - int(RACY_S * 1e9)
-    kept = {path: (seen[:-1], sha) for path, (seen, sha) in files.items() if max(seen[1], seen[2]) < racy_ns}
+    kept = {path: (seen, sha) for path, (seen, sha) in files.items() if max(seen[1], seen[2]) < racy_ns}
     with suppress(OSError, WorkspaceError):
         path = _file(root, url)
         path.parent.mkdir(parents=True, exist_ok=True)

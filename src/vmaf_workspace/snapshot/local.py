@@ -16,7 +16,8 @@ from vmaf_workspace.disk.content import LARGE, copy_file, file_sha256, read_smal
 from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.live.lock import Holder, create_locked, try_lock
+from vmaf_workspace.live.lock import Heartbeat, Holder, create_locked, perhaps_held, try_lock
+from vmaf_workspace.live.mounts import mount_of
 from vmaf_workspace.snapshot.location import (
     NO_INODES,
     PART,
@@ -142,33 +143,43 @@ class LocalDirectory:
 
     @contextmanager
     def announced(self, kind: str, command: str) -> Iterator[None]:
-        """A file in `running/` whose lock the kernel frees when this process dies; in place only once locked."""
+        """A file in `running/` whose lock the kernel frees when this process dies; in place only once locked.
+
+        Where locks may not be seen, its time is renewed. Not elsewhere: it takes a thread, and who has one cannot fork.
+        """
         name = f"running/{kind}-{os.urandom(8).hex()}.json"
         with ExitStack() as held:
             with self._part_of(name, "write there") as part:
-                held.callback(os.close, create_locked(part, command, time.time(), mode=0o644))
+                fd = create_locked(part, command, time.time(), mode=0o644)
+                held.callback(os.close, fd)
             self._own.add(name)
+            pulse = Heartbeat({name: fd})
             try:
+                if mount_of(fd).lock_doubt:
+                    pulse.start()
                 yield
             finally:
+                pulse.stop()
                 self._own.discard(name)
                 with suppress(OSError):
                     os.unlink(f"{self._top}/{name}")
 
     def others_at_work(self, kind: str) -> list[Holder]:
-        """By trying each lock; the file of a dead one is removed."""
+        """By trying each lock; the file of a dead one is removed. Where locks may not be seen, its age tells."""
         found = []
         for name in self.sizes("running"):
             if name in self._own or not RUNNING.fullmatch(name):
                 continue
             with location_errors_explained(self.url, "look who is at work there"):
                 state = try_lock(f"{self._top}/{name}")
-            if isinstance(state, Holder):
-                found += [state] if os.path.basename(name).startswith(f"{kind}-") else []
-            elif state is not None:
-                with suppress(OSError):
-                    os.unlink(f"{self._top}/{name}")
-                os.close(state)
+            if isinstance(state, int):
+                fd, state = state, perhaps_held(state)
+                if state is None:
+                    with suppress(OSError):
+                        os.unlink(f"{self._top}/{name}")
+                os.close(fd)
+            if state is not None and os.path.basename(name).startswith(f"{kind}-"):
+                found.append(state)
         return found
 
     def remove_leftovers(self) -> None:

@@ -12,6 +12,7 @@ Killed before 3, nothing has changed; after it, `finish_restore` does the rest.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
@@ -60,6 +61,8 @@ from vmaf_workspace.snapshot.tree import (
     signature,
     unreadable_error,
 )
+
+NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})  # what symlink(2) says where there are none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +298,15 @@ def _stage(
         file = files[n]
         to = f"{places[file.path.split('/')[0]]}/{n}"
         if file.link is not None:
-            os.symlink(file.link, to)
+            try:
+                os.symlink(file.link, to)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                raise WorkspaceError(
+                    f"{file.path!r} is a symlink, and the file system of {plan.root} keeps none ({error.strerror}); "
+                    "nothing was restored\n--into a directory on another disk, or --only what is no link"
+                ) from error
         else:
             try:
                 sha256, size = location.fetch(object_name(file.sha256), to)

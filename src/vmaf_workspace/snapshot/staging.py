@@ -174,7 +174,7 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
         raise TypeError(f"{step['path']!r}: what was there is not told by numbers")
     if sha256 is not None and not isinstance(sha256, str):
         raise TypeError(f"{step['path']!r}: a hash of {str(sha256)[:80]!r}")
-    return step
+    return step if was is None else {**step, "was": was[:4]}  # the fifth, of an older version, is a device
 
 
 def put_in_place(
@@ -290,12 +290,12 @@ def _apply_step(directory: str, step: dict[str, Any], fd: int, *, check: bool) -
         if there is None:
             if staged is not None and not _link(staged, name, fd):  # a rename would replace what came this instant
                 if _lstat(name, fd) is not None:
-                    return [(step["path"], "appeared since the restore was planned, so it stays")]
+                    return [(step["path"], _twin(name, fd) or "appeared since the restore was planned, so it stays")]
                 os.rename(staged, name, dst_dir_fd=fd)
         elif copied is not None and os.path.samestat(there, copied):
             pass  # killed between its new name and the end of the old one
         elif step["was"] is None or signature(there) != tuple(step["was"]):
-            return [(step["path"], CHANGED)]
+            return [(step["path"], _twin(name, fd) or CHANGED)]
         elif staged is None:
             os.unlink(name, dir_fd=fd)
         else:
@@ -303,6 +303,20 @@ def _apply_step(directory: str, step: dict[str, Any], fd: int, *, check: bool) -
     except OSError as error:
         return [(step["path"], error.strerror or str(error))]
     return []
+
+
+def _twin(name: str, fd: int) -> str:
+    """Why *name* cannot be had in the directory *fd* where a file is found by it that bears another; else blank."""
+    names = os.listdir(fd)
+    if name in names:
+        return ""
+    there = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    other = next((other for other in names if _is(there, _lstat(other, fd))), "")
+    return f"the file system takes this name and {other!r} for one, so only that is there; --into another one has both"
+
+
+def _is(one: os.stat_result, other: os.stat_result | None) -> bool:
+    return other is not None and os.path.samestat(one, other)
 
 
 def _is_done(step: dict[str, Any], name: str, fd: int) -> bool:

@@ -18,7 +18,8 @@ STOPPED = "left of a wipe that was stopped: `ws.wipe-models` finishes it, `ws.re
 SPECIAL = "a FIFO, socket or device: it has no content to keep"
 OUR_NAME = "a directory by a name of ours, which no snapshot holds and no wipe removes; give it another name"
 
-Signature = tuple[int, int, int, int, int]  # size, mtime, ctime (ns), inode, device: equal means not changed
+# Size, mtime, ctime (ns), inode: equal means not changed. No device: it has another number after the next boot.
+Signature = tuple[int, int, int, int]
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ def directory_of(path: str) -> str:
 
 def signature(about: os.stat_result) -> Signature:
     """What tells that a file is the same, unread."""
-    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
 
 
 def is_in_trash(path: str) -> bool:

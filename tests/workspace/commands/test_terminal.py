@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from trees import ended_run, everything, left, stored, workspace, write, ws
 
 from vmaf_workspace.contract import SUBDIRS
 from vmaf_workspace.snapshot.manifest import short_id
+
+SHM = Path("/dev/shm")  # noqa: S108 - memory, as a second file system
 
 
 @pytest.fixture
@@ -189,3 +192,15 @@ def test_a_purge_shows_first_what_took_longest_to_compute(root: Path) -> None:
     done = ws("purge-cache", "--dry-run")
     lines = [line for line in done.out.splitlines() if "/VMAF_V1/" in line]
     assert [line.split()[0].split("/")[-2] for line in lines] == ["set1", "set2", "set0", "NFLX"]
+
+
+def test_what_a_move_would_lose_is_shown_at_its_question(root: Path, tmp_path: Path) -> None:
+    if not SHM.is_dir() or os.stat(SHM).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip(f"{SHM} is no other file system here")
+    os.mkfifo(root / "dataset" / "pipe")
+    with tempfile.TemporaryDirectory(dir=SHM) as place, terminal("migrate", "--to", f"{place}/moved") as child:
+        child.expect_exact("dataset/pipe")
+        child.expect(r"Move .*\? \[y/N\] ")
+        child.sendline("n")
+        assert ended(child)[0] == 1
+    assert (root / "dataset" / "pipe").exists()

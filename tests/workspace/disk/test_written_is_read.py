@@ -227,7 +227,6 @@ def loaded(path: Path, root: Path) -> Plan:
         {"newest_ns": YEAR_2300_S * 10**9},
         {"newest_ns": -(1 << 93)},  # Btrfs holds 2^63 s
         {"inode": (1 << 64) - 1},  # of network file systems and FUSE
-        {"device": (1 << 64) - 1},
         {"apparent_bytes": (1 << 63) - 1},
         {"path": "workdir/" + os.fsdecode(b"\xff" * 255) + "/"},
     ],

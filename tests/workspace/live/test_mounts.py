@@ -20,6 +20,7 @@ from vmaf_workspace.live import lock
 from vmaf_workspace.live.lock import CLEANER, RUN_FILE, SESSIONS, Run, live_sessions, removal_lock
 from vmaf_workspace.live.mounts import Mount, mount_at
 from vmaf_workspace.removal.candidates import live_runs, plan_clean
+from vmaf_workspace.snapshot.local import LocalDirectory
 
 HOUR_S = 3600.0
 SESSION = """
@@ -194,3 +195,16 @@ def test_what_is_known_of_a_mount_decides_what_a_free_lock_proves(line: str, dou
 def test_a_mount_that_nobody_knows_proves_nothing() -> None:
     assert Mount().lock_doubt
     assert os.path.exists("/proc/self/mountinfo")
+
+
+def test_a_backup_whose_lock_is_not_seen_is_not_taken_for_a_dead_one(twice: tuple[Path, Path]) -> None:
+    for here, there in (twice, twice[::-1]):
+        with LocalDirectory(here / "bk").announced("backup", "the first"):
+            other = LocalDirectory(there / "bk")
+            assert [holder.command for holder in other.others_at_work("backup")] == ["the first"]
+            assert other.others_at_work("prune") == []
+            assert len(other.names("running")) == 1
+            for name in other.names("running"):
+                age(there / "bk" / "running" / name)
+            assert other.others_at_work("backup") == []  # killed hours ago
+            assert other.names("running") == []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from trees import (
+    HOUR_S,
     Ended,
     age,
     in_a_mount_namespace,
@@ -26,6 +27,7 @@ from trees import (
     workspace,
     write,
     ws,
+    ws_later,
 )
 
 from vmaf_workspace.contract import MARKER
@@ -339,14 +341,13 @@ def test_a_clean_keeps_what_is_newer_than_the_session_and_takes_what_is_older(ro
     age(write(root / "workdir" / "old" / "log"))
     age(write(root / "workdir" / "old" / "log").parent)
     with session(root, root / "workdir" / "new"):
-        for flags in ((), ("--force",), ("--min-age", "0s")):
+        for flags in (("--min-age", "0s"), (), ("--force",)):
             done = ws("clean-scratch", "--json", "--workspace", root, *flags)
             assert done.code == 0
             assert left(root) == ["new"], flags
         assert [kept["locked"] for kept in done.json["kept"]] == [True]
         assert "session" in done.json["kept"][0]["why"]
-    age(root / "workdir" / "new")
-    assert ws("clean-scratch", "--workspace", root).code == 0
+    assert ws_later(2 * HOUR_S, "clean-scratch", "--workspace", root).code == 0
     assert left(root) == []
 
 
@@ -493,7 +494,7 @@ def test_the_tasks_work_on_what_a_checkouts_own_harness_left(
     age(left_by_it)
     status = ws("status", "--stores", "--json")
     assert (status.code, status.json["workspace"], len(status.json["stores"])) == (0, str(left_by_it), 2), status
-    assert ws("clean-scratch").code == 0
+    assert ws("clean-scratch", "--min-age", "0").code == 0
     assert left(left_by_it) == []
     assert ws("purge-cache", "--yes", "--executor", "SSIM*").code == 0
     assert [row["executor"] for row in ws("status", "--stores", "--json").json["stores"]] == ["VMAF_V0.6.1"]
@@ -549,3 +550,26 @@ def test_an_installed_harness_is_found_outside_its_checkout(
         assert done.code == 3, done
         assert f"with {flag} takes no redirection" in done.err
     assert not (harness / "workspace").exists()
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.6"])
+def test_a_python_too_old_to_be_led_stops_before_it_writes_elsewhere_and_is_silent_otherwise(
+    version: str, root: Path, tmp_path: Path
+) -> None:
+    pyenv = Path(os.environ.get("PYENV_ROOT", os.path.expanduser("~root/.pyenv")), "versions")
+    found = pyenv.glob(f"{version}.*/bin/python")
+    python = next(map(str, found), None) or shutil.which(f"python{version}")
+    if python is None or run([python, "-c", ""]).code != 0:
+        pytest.skip(f"there is no Python {version}")
+    (tmp_path / "vmaf").mkdir()
+    (tmp_path / "vmaf" / "__init__.py").touch()
+    (tmp_path / "vmaf" / "config.py").write_text("print('imported')\n")
+    env = subprocess_env(PYTHONPATH=str(tmp_path))
+    silent = ws("run", "--workspace", root, "--", python, "-c", "print(1)", env=env)
+    assert (silent.code, silent.out) == (0, "1\n"), silent
+    assert "sitecustomize" not in silent.err
+    stopped = ws("run", "--workspace", root, "--", python, "-c", "import vmaf.config", env=env)
+    assert stopped.code != 0
+    assert "too old for ws.run" in stopped.err
+    (tmp_path / "vmaf" / "config.py").write_text("print('VMAF_WORKSPACE')\n")
+    assert ws("run", "--workspace", root, "--", python, "-c", "import vmaf.config", env=env).code == 0

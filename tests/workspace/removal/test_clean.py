@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from trees import (
     CLI,
+    HOUR_S,
     age,
     clean,
     du,
@@ -26,13 +27,14 @@ from trees import (
     workspace,
     write,
     ws,
+    ws_later,
 )
 
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER, SUBDIRS
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.live.lock import RUN_FILE, Run
-from vmaf_workspace.removal.candidates import plan_clean
+from vmaf_workspace.removal.candidates import live_runs, plan_clean
 from vmaf_workspace.removal.execution import execute
 
 
@@ -53,7 +55,7 @@ def test_it_empties_both_scratch_directories_keeps_their_placeholders_and_touche
         age(write(root / s.name / "run" / "frames.yuv", 1000).parent)
     others = [root / s.name for s in SUBDIRS if s.name not in ("workdir", "output")]
     before = [everything(other) for other in others]
-    report = clean(root)
+    report = clean(root, min_age_s=0)
     assert (report.removed, report.files, report.freed_apparent_bytes) == (2, 2, 2000)
     for subdir in ("workdir", "output"):
         assert sorted(os.listdir(root / subdir)) == sorted([PLACEHOLDER, CACHE_TAG])
@@ -70,9 +72,10 @@ def test_twice_in_a_row_the_second_time_there_is_nothing(root: Path) -> None:
 def test_the_freed_total_tells_which_went(root: Path) -> None:
     for name, size in {"one": 1, "ten": 10, "hundred": 100, "thousand": 1000}.items():
         write(root / "workdir" / name / "frames.yuv", size)
-        if name in ("one", "hundred"):
-            age(root / "workdir" / name)
-    assert clean(root).freed_apparent_bytes == 101
+        if name in ("ten", "thousand"):
+            age(root / "workdir" / name, -2 * HOUR_S)
+    done = ws_later(2 * HOUR_S, "clean-scratch", "--json", "--workspace", root)
+    assert done.json["removed"]["apparent_bytes"] == 101
     assert left(root) == ["ten", "thousand"]
 
 
@@ -86,7 +89,7 @@ def test_freed_bytes_are_what_du_says_less(root: Path) -> None:
 
 def test_a_file_whose_other_link_stays_is_not_freed_and_one_whose_links_all_go_is_freed_once(root: Path) -> None:
     age(ended_run(root))
-    clean(root)  # now the cleaners' own lock file is there
+    clean(root, min_age_s=0)  # now the cleaners' own lock file is there
     kept = write(root / "model" / "kept", 100_000)
     for number in range(4):
         write(root / "workdir" / f"run{number}" / "own", 10_000)
@@ -95,7 +98,7 @@ def test_a_file_whose_other_link_stays_is_not_freed_and_one_whose_links_all_go_i
             os.link(root / "workdir" / "run0" / "own", root / "workdir" / f"run{number}" / "first")
         age(root / "workdir" / f"run{number}")
     before = du(root)
-    report = clean(root)
+    report = clean(root, min_age_s=0)
     assert report.removed == 4
     assert report.freed_disk_bytes == before - du(root)
     assert kept.stat().st_nlink == 1
@@ -114,7 +117,7 @@ def test_a_link_that_every_child_sees_before_any_removes_it_is_freed_once(root: 
 import sys, time
 from pathlib import Path
 import vmaf_workspace.removal.execution as remove
-from vmaf_workspace.removal.candidates import plan_clean
+from vmaf_workspace.removal.candidates import live_runs, plan_clean
 measure = remove.usage_of
 def slowly(*args, **kwargs):
     usage = measure(*args, **kwargs)
@@ -189,19 +192,47 @@ def test_without_a_lock_what_changed_lately_is_kept_and_force_takes_it(root: Pat
     ("min_age", "goes"), [("0s", True), ("90s", True), ("15min", True), ("1h", False), ("2d", False)]
 )
 def test_min_age_is_the_age_that_counts(min_age: str, goes: bool, root: Path) -> None:
-    age(write(root / "workdir" / "theirs" / "a").parent, 1800)
-    done = ws("clean-scratch", "--min-age", min_age, "--workspace", root)
+    write(root / "workdir" / "theirs" / "a")
+    done = ws_later(1800, "clean-scratch", "--min-age", min_age, "--workspace", root)
     assert done.code == 0
     assert (left(root) == []) == goes
 
 
+@pytest.mark.parametrize("tool", [["cp", "-a"], ["rsync", "-a"], ["tar"]], ids=lambda words: words[0])
+def test_what_was_put_there_lately_is_kept_whatever_times_it_brought_along(
+    tool: list[str], root: Path, tmp_path: Path
+) -> None:
+    """A directory of theirs, a file put deep into one that was there, and a file right below the top."""
+    source, target = tmp_path / "theirs", root / "workdir"
+    write(source / "new" / "frames.yuv")
+    write(source / "there" / "deep" / "log")
+    write(source / "plot.png")
+    (target / "there" / "deep").mkdir(parents=True)
+    age(source, 72 * HOUR_S)
+    if tool == ["tar"]:
+        with subprocess.Popen(["tar", "-C", source, "-c", "."], stdout=subprocess.PIPE) as packed:
+            subprocess.run(["tar", "-C", target, "-x"], stdin=packed.stdout, check=True)
+    elif shutil.which(tool[0]) is None:
+        pytest.skip(f"there is no {tool[0]}")
+    else:
+        subprocess.run([*tool, f"{source}/.", target], check=True)
+    done = ws("clean-scratch", "--workspace", root)
+    assert done.code == 0
+    assert left(root) == ["new", "plot.png", "there"]
+    assert done.out.count("given older times") == 3
+    assert "--force" in done.out
+    assert live_runs(root) == []  # nobody has to wait for what was only copied
+    assert ws_later(2 * HOUR_S, "clean-scratch", "--workspace", root).code == 0
+    assert left(root) == []
+
+
 def test_many_entries_are_judged_as_few_are(root: Path) -> None:
     for number in range(60):
-        age(write(root / "workdir" / f"old{number}" / "frames.yuv", 1).parent)
-        write(root / "workdir" / f"young{number}" / "frames.yuv", 1000)
+        write(root / "workdir" / f"old{number}" / "frames.yuv", 1)
+        age(write(root / "workdir" / f"young{number}" / "frames.yuv", 1000), -2 * HOUR_S)
         age(ended_run(root, f"ended{number}", size=100, subdir="output"))
     with live_run(root, "workdir", "output") as child:
-        done = ws("clean-scratch", "--json", "--workspace", root)
+        done = ws_later(2 * HOUR_S, "clean-scratch", "--json", "--workspace", root)
         assert done.code == 0
         assert done.json["removed"]["entries"] == 120
         kept = done.json["kept"]
@@ -256,7 +287,7 @@ def test_what_a_process_has_open_by_another_path_is_kept(root: Path, tmp_path: P
 root, other = map(Path, sys.argv[1:])
 mount("--bind", root, other)
 held = subprocess.Popen(["sleep", "60"], stdin=open(other / "workdir" / "held" / "log"))
-code, out, err = ws("clean-scratch", "--workspace", root)
+code, out, err = ws("clean-scratch", "--min-age", "0", "--workspace", root)
 moved = ws("migrate", "--yes", "--workspace", root, "--to", f"{root}.moved")[0]
 held.kill()
 print(code, moved, f"open in process {held.pid}" in out, (root / "workdir" / "held").is_dir())
@@ -444,7 +475,7 @@ def test_something_mounted_between_plan_and_execution_is_left(root: Path, tmp_pa
     write(tmp_path / "outside" / "file", 1000)
     (ended_run(root) / "deep").mkdir()
     code = """
-from vmaf_workspace.removal.candidates import plan_clean
+from vmaf_workspace.removal.candidates import live_runs, plan_clean
 from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.disk.unlink import remove_tree
 root, outside = map(Path, sys.argv[1:])
@@ -476,7 +507,7 @@ def test_one_path_that_fails_is_named_the_others_go_and_the_exit_code_says_so(ro
         os.chown(root / "workdir" / "ten" / "sub", 65534, -1)
     if (root / "workdir" / "ten" / "sub").stat().st_uid == os.getuid():
         pytest.skip("a directory of another user cannot be made")
-    done = python(CLI, "clean-scratch", "--json", "--workspace", root, prefix=prefix)
+    done = python(CLI, "clean-scratch", "--min-age", "0", "--json", "--workspace", root, prefix=prefix)
     (stuck,) = left(root)  # renamed aside, the next clean tries again; the report has the name that people know
     assert done.code == 1
     assert done.json["exit_code"] == 1
@@ -484,7 +515,7 @@ def test_one_path_that_fails_is_named_the_others_go_and_the_exit_code_says_so(ro
     assert [(f["path"], f["problem"]) for f in done.json["failures"]] == [
         ("workdir/ten/sub/frames.yuv", f"Permission denied; what is left is in workdir/{stuck}")
     ]
-    assert clean(root).freed_apparent_bytes == 10
+    assert clean(root, min_age_s=0).freed_apparent_bytes == 10
     assert left(root) == []
 
 
@@ -596,7 +627,7 @@ try:
     sys.exit("no overlay of a kind that refuses")
 except OSError as error:
     assert error.errno == 18, error
-print(*ws("clean-scratch", "--workspace", top / "seen" / "ws")[::2], sorted(os.listdir(workdir)))
+print(*ws("clean-scratch", "--min-age", "0", "--workspace", top / "seen" / "ws")[::2], sorted(os.listdir(workdir)))
 """
     done = in_a_mount_namespace(code, tmp_path)
     if "no overlay" in done.err:
@@ -606,11 +637,11 @@ print(*ws("clean-scratch", "--workspace", top / "seen" / "ws")[::2], sorted(os.l
 
 
 def test_runs_without_locks_go_by_the_youngest_of_their_files_not_by_their_name(root: Path) -> None:
-    write(root / "output" / "plot.png", 10)
-    age(write(root / "output" / "old.png", 100))
-    assert clean(root).freed_apparent_bytes == 100
+    age(write(root / "output" / "plot.png", 10), -2 * HOUR_S)
+    write(root / "output" / "old.png", 100)
+    done = ws_later(2 * HOUR_S, "clean-scratch", "--json", "--workspace", root)
+    assert done.json["removed"]["apparent_bytes"] == 100
     assert left(root, "output") == ["plot.png"]
-    assert time.time() - (root / "output" / "plot.png").stat().st_mtime < 60
 
 
 # A workspace in the scratch of another.
@@ -631,7 +662,7 @@ def test_a_workspace_in_the_scratch_of_another_is_kept_and_named_even_with_force
     inner = nested(root)
     before = everything(inner)
     for flags in ((), ("--force",)):
-        done = ws("clean-scratch", "--json", "--workspace", root, *flags)
+        done = ws("clean-scratch", "--min-age", "0", "--json", "--workspace", root, *flags)
         assert done.code == 1
         (kept,) = done.json["kept"]
         assert kept["path"] == "output/vmaf/"
@@ -640,8 +671,8 @@ def test_a_workspace_in_the_scratch_of_another_is_kept_and_named_even_with_force
     with Run(inner) as live:
         live.workdir()
         before = everything(inner)
-        assert ws("clean-scratch", "--workspace", root).code == 0
-        assert ws("clean-scratch", "--force", "--workspace", root).code == 1
+        assert ws("clean-scratch", "--min-age", "0", "--workspace", root).code == 0
+        assert ws("clean-scratch", "--min-age", "0", "--force", "--workspace", root).code == 1
         assert everything(inner) == before
 
 
@@ -684,7 +715,7 @@ def test_a_workspace_nested_at_any_depth_keeps_its_entry(depth: int, tmp_path: P
     model = write(top / "/".join("d" * depth) / "model" / "m.pkl")
     write(model.parent.parent / ".vmaf-workspace" / "workspace.json")
     age(top)
-    report = clean(root)
+    report = clean(root, min_age_s=0)
     assert [(kept.path, kept.failed) for kept in report.kept] == [("workdir/old/", True)]
     assert model.exists()
 
@@ -695,6 +726,6 @@ def test_an_entry_that_could_not_be_looked_through_is_kept(tmp_path: Path) -> No
     write(model.parent.parent / ".vmaf-workspace" / "workspace.json")
     age(root / "workdir" / "old")
     code = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n" + CLI
-    done = python(code, "clean-scratch", "--workspace", root)
+    done = python(code, "clean-scratch", "--min-age", "0", "--workspace", root)
     assert (done.code, model.exists()) == (1, True), done
     assert "nobody can tell" in done.err

@@ -77,11 +77,11 @@ def is_rest(path: Path) -> bool:
     return path.name not in KEPT_NAMES and not path.is_dir()
 
 
-@pytest.mark.parametrize("command", [["clean-scratch"], ["purge-cache", "--yes"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["clean-scratch", "--min-age", "0"], ["purge-cache", "--yes"]], ids=" ".join)
 def test_killed_at_any_step_the_next_call_finishes_the_job_and_nothing_else_is_lost(
     command: list[str], tmp_path: Path
 ) -> None:
-    emptied = ("workdir", "output") if command == ["clean-scratch"] else ("result_store_dir",)
+    emptied = ("workdir", "output") if command[0] == "clean-scratch" else ("result_store_dir",)
     spared = [subdir.name for subdir in SUBDIRS if subdir.name not in emptied]
     for step in range(1, 60):
         root = filled(tmp_path / str(step))
@@ -90,7 +90,7 @@ def test_killed_at_any_step_the_next_call_finishes_the_job_and_nothing_else_is_l
         assert code in (0, -signal.SIGKILL)
         assert [everything(root / name) for name in spared] == before
         ensure(root)  # a run may start at once
-        again = plan_clean(root) if command == ["clean-scratch"] else plan_purge(root, Selection())
+        again = plan_clean(root, min_age_s=0) if command[0] == "clean-scratch" else plan_purge(root, Selection())
         report = execute(again)
         assert report.is_complete, report
         assert not [file for subdir in emptied for file in (root / subdir).rglob("*") if is_rest(file)]
@@ -107,7 +107,8 @@ def test_killed_half_way_what_was_not_begun_is_whole_and_what_was_is_hidden(tmp_
         for name in "abc":
             write(root / "workdir" / f"run{number}" / name, 10)
         age(root / "workdir" / f"run{number}")
-    assert killed_at(9, tmp_path / "steps", "clean-scratch", "--workspace", root).returncode == -signal.SIGKILL
+    done = killed_at(9, tmp_path / "steps", "clean-scratch", "--min-age", "0", "--workspace", root)
+    assert done.returncode == -signal.SIGKILL
     visible = [name for name in left(root) if not name.startswith(TRASH)]
     assert 0 < len(visible) < 6 or len(left(root)) > len(visible)
     for name in visible:
@@ -116,11 +117,11 @@ def test_killed_half_way_what_was_not_begun_is_whole_and_what_was_is_hidden(tmp_
 
 def test_ctrl_c_in_the_middle_ends_with_130_and_the_next_call_finishes(tmp_path: Path) -> None:
     root = filled(tmp_path / "ws")
-    done = killed_at(5, tmp_path / "steps", "clean-scratch", "--workspace", root, by=signal.SIGINT)
+    done = killed_at(5, tmp_path / "steps", "clean-scratch", "--min-age", "0", "--workspace", root, by=signal.SIGINT)
     assert done.returncode == 130
     assert b"interrupted" in done.stderr
     assert b"Traceback" not in done.stderr
-    assert clean(root).is_complete
+    assert clean(root, min_age_s=0).is_complete
     assert left(root) == left(root, "output") == []
 
 
@@ -311,7 +312,7 @@ def test_what_changed_since_the_plan_is_left_and_reported(change: Callable[[Path
     write(entry / "deep" / "frames.yuv", 10)
     age(write(root / "workdir" / "other" / "frames.yuv", 100).parent)
     age(entry)
-    plan = plan_clean(root)
+    plan = plan_clean(root, min_age_s=0)
     change(entry)
     before = everything(entry)
     report = execute(plan)
@@ -353,7 +354,7 @@ from pathlib import Path
 from vmaf_workspace.removal.candidates import plan_clean
 from vmaf_workspace.removal.execution import execute
 root, kind = Path(sys.argv[1]), sys.argv[2]
-plan, rename = plan_clean(root), os.rename
+plan, rename = plan_clean(root, min_age_s=0), os.rename
 def swapped(name, aside, **fds):
     if name == "entry":
         rename(root / "workdir" / "entry", root / "dataset" / "was")
@@ -380,7 +381,8 @@ def test_two_cleans_at_once_either_exclude_each_other_or_both_finish(root: Path)
     for number in range(200):
         write(root / "workdir" / f"run{number}" / "frames.yuv", 10)
     age(root / "workdir")
-    command = [sys.executable, "-m", "vmaf_workspace.cli", "clean-scratch", "--json", "--workspace", str(root)]
+    program = [sys.executable, "-m", "vmaf_workspace.cli", "clean-scratch"]
+    command = [*program, "--min-age", "0", "--json", "--workspace", str(root)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [child.communicate(timeout=60) for child in both]
     codes = sorted(child.returncode for child in both)
@@ -473,7 +475,8 @@ def test_sigterm_ends_a_clean_and_its_children_and_the_next_finishes(root: Path)
             write(root / "workdir" / f"run{number}" / str(name))
     age(root / "workdir")
     child = subprocess.Popen(
-        [sys.executable, "-m", "vmaf_workspace.cli", "clean-scratch", "--workspace", root], start_new_session=True
+        [sys.executable, "-m", "vmaf_workspace.cli", "clean-scratch", "--min-age", "0", "--workspace", root],
+        start_new_session=True,
     )
     while len(left(root)) == 300 and child.poll() is None:
         time.sleep(0.001)
@@ -482,5 +485,5 @@ def test_sigterm_ends_a_clean_and_its_children_and_the_next_finishes(root: Path)
     ended_at_s = time.monotonic()
     while any(is_alive(int(pid)) for pid in run(["pgrep", "-s", str(child.pid)]).out.split()):
         assert time.monotonic() - ended_at_s < 5
-    assert ws("clean-scratch", "--workspace", root).code == 0
+    assert ws("clean-scratch", "--min-age", "0", "--workspace", root).code == 0
     assert left(root) == []

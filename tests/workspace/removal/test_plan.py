@@ -200,7 +200,6 @@ UNREADABLE: dict[str, Callable[[Data, Data], None]] = {
     "path is a number": entry_field("path", 5),
     "files is a text": entry_field("files", "5"),
     "disk_bytes is null": entry_field("disk_bytes", None),
-    "device is a list": entry_field("device", []),
     "disk_bytes is more than a disk has": entry_field("disk_bytes", 10**400),
     "cost_s is no float": entry_field("cost_s", 10**400),
     "newest_ns is before all time": entry_field("newest_ns", -(10**400)),
@@ -281,7 +280,7 @@ def test_a_forged_force_takes_no_lock(root: Path, tmp_path: Path) -> None:
         data = json.loads((tmp_path / "p").read_text())
         about = (root / "workdir" / name).stat()
         data["plan"]["force"] = True
-        data["plan"]["entries"][0] |= {"path": f"workdir/{name}/", "inode": about.st_ino, "device": about.st_dev}
+        data["plan"]["entries"][0] |= {"path": f"workdir/{name}/", "inode": about.st_ino}
         (tmp_path / "p").write_text(json.dumps(data))
         done = ws("clean-scratch", "--apply", tmp_path / "p", "--workspace", root)
         assert name in left(root)

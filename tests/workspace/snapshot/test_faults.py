@@ -14,7 +14,19 @@ from typing import Any
 
 import pytest
 from snapshot_trees import bring_back, content_of, models, object_of, place, take
-from trees import age, everything, in_a_mount_namespace, process, python, run, without_root_powers, workspace, write, ws
+from trees import (
+    CLI,
+    age,
+    everything,
+    in_a_mount_namespace,
+    process,
+    python,
+    run,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
 
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, group_of
@@ -523,3 +535,21 @@ def test_local_backups_import_no_fsspec(tmp_path: Path) -> None:
     for command in ("backup-models", "verify", "snapshots", "diff"):
         done = run([sys.executable, "-c", code, command, "--workspace", root, "--at", tmp_path / "b"])
         assert done.code == 0, done
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
+def test_a_restore_check_without_the_packages_that_load_models_says_what_brings_them(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    """As in an installation without the extra, whose entry point is there all the same."""
+    root = workspace(tmp_path / "ws")
+    write(root / "model" / "m.json", 2)
+    age(root / "model")
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    assert ws("backup-models", *at).code == 0
+    base = f"import sys; sys.modules['numpy'] = None; {CLI}"
+    done = python(base, "verify", "--restore", *at, *flags)
+    assert done.code == 1
+    assert "pip install 'vmaf-workspace[harness]'" in done.err
+    assert "Traceback" not in done.err
+    assert python(base, "verify", *at, *flags).code == 0
