@@ -30,6 +30,7 @@ from vmaf_workspace.wording import print_path, printable
 
 MIN_AGE_S = 3600.0  # a harness without locks writes more often than this while it runs
 _FRESH = "where no lock is seen, keep what changed within this time: 15min, 1h, 2d; 0 keeps nothing"
+LEFTOVERS = ("show", "fail")
 Plan = Annotated[Path | None, Flag("write the plan to this file, change nothing", path)]
 Apply = Annotated[Path | None, Flag("remove what the plan in this file lists and is unchanged since", path)]
 
