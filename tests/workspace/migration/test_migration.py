@@ -505,7 +505,7 @@ def migrated(step, source, target, steps=Path(sys.argv[1])):
 """
 EVERY_STEP = """
 sys.path[:0] = sys.argv[4:]
-from test_migrate import content, small
+from test_migration import content, small
 import time
 from vmaf_workspace import guard
 from vmaf_workspace.errors import InUseError
@@ -584,7 +584,7 @@ def test_a_workspace_that_came_to_the_old_place_since_the_kill_stays(tmp_path: P
     whole = content(small(tmp_path / "like"))
     code = """
 sys.path[:0] = sys.argv[4:]
-from test_migrate import small
+from test_migration import small
 for step in range(60, 400):
     root, target = small(Path(sys.argv[2], f"from{step}")), Path(sys.argv[3], f"to{step}")
     if migrated(step, root, target) == 0 or (target.exists() and not root.exists()):
