@@ -193,9 +193,9 @@ def process(code: str, *args: str | os.PathLike[str], prefix: Sequence[str] = ()
         yield child
     finally:
         child.send_signal(signal.SIGKILL)
+        child.wait()  # before its input ends: what it started in a container would end well, not be killed
         child.stdin.close()
         child.stdout.close()
-        child.wait()
 
 
 LIVE_RUN = """

@@ -188,7 +188,7 @@ REFUSED = {
     "a subdirectory of another task": plan_field("subdirs", ["model", "workdir"]),
 }
 UNREADABLE: dict[str, Callable[[Data, Data], None]] = {
-    "version": lambda data, _: data.__setitem__("version", 2),
+    "version": lambda data, _: data.__setitem__("version", 1),
     "no version": lambda data, _: data.pop("version"),
     "no plan": lambda data, _: data.pop("plan"),
     "plan is a list": lambda data, _: data.__setitem__("plan", []),

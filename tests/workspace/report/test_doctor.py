@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -257,13 +258,14 @@ def test_what_processes_that_were_killed_left_is_named_with_what_finishes_it(roo
     assert ".m.whole" in the_one(found, "model/").found
 
 
-def test_what_runs_that_were_killed_left_in_scratch_is_named(root: Path) -> None:
+def test_what_runs_that_were_killed_left_in_scratch_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for subdir in ("workdir", "output"):
         age(ended_run(root, "killed", subdir=subdir), 3 * 86400)
     ended_run(root, "ended well", subdir="output")  # for people to read
     (root / "workdir" / "upstream's").mkdir()
     os.mkfifo(root / "workdir" / "upstream's" / "ref.fifo")
-    age(root / "workdir" / "upstream's")
+    now_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + 2 * 3600 * 10**9)  # a change time cannot be set back
     found = wrong(root)
     assert "2 left by runs that are over" in the_one(found, "workdir/").found
     assert "1 left by runs that are over, such as 'output/killed'" in the_one(found, "output/").found

@@ -90,7 +90,7 @@ def mounted(name):
 DYING = '''
 import os, signal, sys
 from vmaf_workspace.snapshot import restore
-restore.swap = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+restore.put_in_place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 from vmaf_workspace.cli import main
 sys.exit(main(sys.argv[1:]))
 '''
