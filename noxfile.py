@@ -32,6 +32,14 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
 
 
+@nox.session(default=False)
+def fix(session: nox.Session) -> None:
+    """Format, and mend what ruff can."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", "--fix", *session.posargs)
+    session.run("ruff", "format")
+
+
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strictly."""
