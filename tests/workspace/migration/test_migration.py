@@ -505,7 +505,7 @@ def migrated(step, source, target, steps=Path(sys.argv[1])):
 """
 EVERY_STEP = """
 sys.path[:0] = sys.argv[4:]
-from test_migrate import content, small
+from test_migration import content, small
 import time
 from vmaf_workspace import guard
 from vmaf_workspace.errors import InUseError
@@ -584,7 +584,7 @@ def test_a_workspace_that_came_to_the_old_place_since_the_kill_stays(tmp_path: P
     whole = content(small(tmp_path / "like"))
     code = """
 sys.path[:0] = sys.argv[4:]
-from test_migrate import small
+from test_migration import small
 for step in range(60, 400):
     root, target = small(Path(sys.argv[2], f"from{step}")), Path(sys.argv[3], f"to{step}")
     if migrated(step, root, target) == 0 or (target.exists() and not root.exists()):
@@ -804,6 +804,24 @@ def test_a_copy_in_which_two_names_became_one_is_refused_naming_both(names: tupl
         copy.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
     for name in (one, other):
         assert repr(name.split("/")[0]) in str(error.value)
+
+
+def test_what_a_killed_copy_left_goes_deeper_than_calls_may_be_and_whatever_it_allows(tmp_path: Path) -> None:
+    write(tmp_path / "source" / "kept" / "a")
+    write(tmp_path / "target" / "kept" / "gone")
+    write(tmp_path / "target" / "/".join("d" * 200) / "gone")
+    (tmp_path / "target" / "d" / "d").chmod(0)
+    code = """
+import sys
+from vmaf_workspace.migration import copy
+from vmaf_workspace.migration.tree import read_tree
+tree = read_tree(sys.argv[1])
+sys.setrecursionlimit(150)
+copy.copy(tree, *sys.argv[1:])
+"""
+    done = python(code, tmp_path / "source", tmp_path / "target", prefix=without_root_powers())
+    assert (done.code, sorted(os.listdir(tmp_path / "target"))) == (0, ["kept"]), done
+    assert os.listdir(tmp_path / "target" / "kept") == ["a"]
 
 
 def test_a_copy_that_holds_more_than_its_source_is_none(tmp_path: Path) -> None:
