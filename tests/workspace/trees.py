@@ -175,6 +175,15 @@ def without_root_powers() -> list[str]:
     return prefix
 
 
+def as_somebody_with_few_processes() -> list[str]:
+    """A prefix under which the limit of processes counts, as it does not for root, and files may be used."""
+    powers = "+dac_override,+fowner"
+    prefix = ["setpriv", "--reuid=65533", f"--inh-caps={powers}", f"--ambient-caps={powers}"]
+    if os.getuid() or shutil.which("setpriv") is None or run([*prefix, "true"]).code != 0:
+        pytest.skip("only root can become a user who has few processes")
+    return [*prefix, f"--bounding-set=-all,{powers}"]
+
+
 @contextmanager
 def process(code: str, *args: str | os.PathLike[str], prefix: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     """A child that runs *code*; entered once it has printed a line, killed at the end."""
