@@ -118,9 +118,11 @@ class Ended:
         return json.loads(self.out)
 
 
-def run(command: Sequence[str | os.PathLike[str]], *, stdin: int = subprocess.DEVNULL, **options: Any) -> Ended:
-    """Run *command* without a terminal."""
-    done = subprocess.run(command, stdin=stdin, capture_output=True, timeout=60, check=False, **options)
+def run(
+    command: Sequence[str | os.PathLike[str]], *, stdin: int = subprocess.DEVNULL, timeout: float = 60, **options: Any
+) -> Ended:
+    """Run *command* without a terminal; what takes longer than *timeout* seconds hangs."""
+    done = subprocess.run(command, stdin=stdin, capture_output=True, timeout=timeout, check=False, **options)
     return Ended(done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
 
 

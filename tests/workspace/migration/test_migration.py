@@ -564,7 +564,8 @@ def test_killed_at_any_step_one_tree_is_whole_and_the_same_command_goes_on(
     across: bool, tmp_path: Path, disk: Path
 ) -> None:
     to = disk if across else tmp_path
-    done = python(KILLED_AT + EVERY_STEP, tmp_path / "steps", tmp_path, to, *map(Path, sys.path))
+    steps = (tmp_path / "steps", tmp_path, to, *map(Path, sys.path))
+    done = python(KILLED_AT + EVERY_STEP, *steps, timeout=400)  # some 140 kills, each with its second call
     assert done.code == 0, done
     assert int(done.out) > (40 if across else 12), "the kills came at no step worth it"
 
