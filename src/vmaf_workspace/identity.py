@@ -264,7 +264,8 @@ def _read(root: Path) -> _Marker | None:
 
 def _migrated_from(root: Path) -> tuple[Place, ...]:
     """Where a workspace was that an older version migrated, and that was not backed up since."""
-    journal, place = read_object(root / MARKER / MIGRATION, at_most=LARGEST, top=root), Place.of(root)
+    journal = paths_from_utf8(read_object(root / MARKER / MIGRATION, at_most=LARGEST, top=root))
+    place = Place.of(root)
     if journal.get("to") != place.path or "from" not in journal:
         return ()
     return (replace(place, path=str(journal["from"])),)

@@ -25,6 +25,7 @@ from vmaf_workspace.contract import (
 )
 from vmaf_workspace.disk.atomic import write_into
 from vmaf_workspace.disk.git_index import tracked_content
+from vmaf_workspace.disk.scan import files_below
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.identity import WORKSPACE, Owner, ensure_identity, take_turn
 from vmaf_workspace.locate import VARIABLE
@@ -86,7 +87,11 @@ def ensure(root: Path) -> None:
 def removable_subdirs(root: Path) -> list[str]:
     """The subdirectories of *root* that hold a file which a clean or a purge would take; empty directories are none."""
     losable = [subdir.name for subdir in SUBDIRS if subdir.loss in (Loss.NOTHING, Loss.TIME)]
-    return [f"{name}/" for name in losable if any(set(files) - KEPT_NAMES for _, _, files in os.walk(root / name))]
+    return [
+        f"{name}/"
+        for name in losable
+        if any(os.path.basename(path) not in KEPT_NAMES for path in files_below(root / name))
+    ]
 
 
 @contextmanager

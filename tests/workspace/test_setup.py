@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import everything, python, without_root_powers, workspace, write
+from trees import everything, in_a_mount_namespace, python, without_root_powers, workspace, write
 
 from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, PLACEHOLDER_TEXT, SUBDIRS, Loss
 from vmaf_workspace.errors import RefusedError
@@ -273,3 +273,44 @@ def test_placeholders_that_git_tracks_come_back_as_git_has_them(tmp_path: Path) 
         text = theirs if subdir is not SUBDIRS[-1] else PLACEHOLDER_TEXT
         assert (root / subdir.name / PLACEHOLDER).read_text() == text
     assert [line for line in git("status", "--porcelain").splitlines() if not line.startswith("??")] == []
+
+
+def test_nothing_that_a_partial_clone_lacks_is_fetched(tmp_path: Path) -> None:
+    """Its remote may name a program to run, and its server may be far away."""
+    top, root = tmp_path / "up", tmp_path / "up" / "workspace"
+    write(top / "python" / "vmaf" / "config.py")
+    subprocess.run(["git", "init", "-q", top], check=True)
+    remote = {"url": f"{tmp_path}/other", "promisor": "true", "uploadpack": f"touch {tmp_path}/run; false"}
+    for name, value in remote.items():
+        subprocess.run(["git", "-C", top, "config", f"remote.origin.{name}", value], check=True)
+    subprocess.run(["git", "-C", top, "config", "core.repositoryFormatVersion", "1"], check=True)
+    subprocess.run(["git", "-C", top, "config", "extensions.partialClone", "origin"], check=True)
+    subprocess.run(["git", "init", "-q", tmp_path / "other"], check=True)
+    lacked = f"100644,{'12' * 20},workspace/output/{PLACEHOLDER}"
+    subprocess.run(["git", "-C", top, "update-index", "--add", "--cacheinfo", lacked], check=True)
+    setup(root)
+    assert (root / "output" / PLACEHOLDER).read_text() == PLACEHOLDER_TEXT
+    assert not (tmp_path / "run").exists()
+
+
+def test_lost_and_found_is_nobodys_at_the_top_of_a_disk_and_somebodys_elsewhere(tmp_path: Path) -> None:
+    code = """
+disk = Path(sys.argv[1]) / "disk"
+disk.mkdir()
+mount("-t", "tmpfs", "none", disk)
+(disk / "lost+found").mkdir(mode=0o700)
+(disk / "lost+found" / "#12").write_text("found")
+for task in ("setup", "clean-scratch", "status"):
+    print(ws(task, "--workspace", disk)[0], (disk / "lost+found" / "#12").read_text())
+(disk / "below" / "lost+found").mkdir(parents=True)
+print(ws("setup", "--workspace", disk / "below")[0], os.listdir(disk / "below"))
+"""
+    done = in_a_mount_namespace(code, tmp_path)
+    assert done.out.splitlines() == ["0 found", "0 found", "0 found", "3 ['lost+found']"], done
+
+
+def test_a_tree_deeper_than_calls_may_be_is_looked_through(tmp_path: Path) -> None:
+    write(tmp_path / "ws" / "output" / "/".join("d" * 200) / "theirs", 7)
+    code = "import sys; from pathlib import Path; from vmaf_workspace.setup import removable_subdirs as found"
+    code += "\nsys.setrecursionlimit(150); print(found(Path(sys.argv[1])))"
+    assert python(code, tmp_path / "ws").out == "['output/']\n"

@@ -118,9 +118,11 @@ class Ended:
         return json.loads(self.out)
 
 
-def run(command: Sequence[str | os.PathLike[str]], *, stdin: int = subprocess.DEVNULL, **options: Any) -> Ended:
-    """Run *command* without a terminal."""
-    done = subprocess.run(command, stdin=stdin, capture_output=True, timeout=60, check=False, **options)
+def run(
+    command: Sequence[str | os.PathLike[str]], *, stdin: int = subprocess.DEVNULL, timeout: float = 60, **options: Any
+) -> Ended:
+    """Run *command* without a terminal; what takes longer than *timeout* seconds hangs."""
+    done = subprocess.run(command, stdin=stdin, capture_output=True, timeout=timeout, check=False, **options)
     return Ended(done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
 
 
@@ -173,6 +175,15 @@ def without_root_powers() -> list[str]:
     if shutil.which("setpriv") is None or run([*prefix, "true"]).code != 0:
         pytest.skip("root reads what modes forbid, and setpriv is missing or may not drop that power")
     return prefix
+
+
+def as_somebody_with_few_processes() -> list[str]:
+    """A prefix under which the limit of processes counts, as it does not for root, and files may be used."""
+    powers = "+dac_override,+fowner"
+    prefix = ["setpriv", "--reuid=65533", f"--inh-caps={powers}", f"--ambient-caps={powers}"]
+    if os.getuid() or shutil.which("setpriv") is None or run([*prefix, "true"]).code != 0:
+        pytest.skip("only root can become a user who has few processes")
+    return [*prefix, f"--bounding-set=-all,{powers}"]
 
 
 @contextmanager

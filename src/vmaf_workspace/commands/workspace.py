@@ -28,7 +28,6 @@ from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import locate
 from vmaf_workspace.wording import print_path, printable
 
-MIN_AGE_S = 3600.0  # a harness without locks writes more often than this while it runs
 _FRESH = "where no lock is seen, keep what changed within this time: 15min, 1h, 2d; 0 keeps nothing"
 LEFTOVERS = ("show", "fail")
 Plan = Annotated[Path | None, Flag("write the plan to this file, change nothing", path)]
@@ -108,6 +107,7 @@ def clean_scratch(
 ) -> int:
     """Empty workdir/ and output/: costs nothing, live runs are kept."""
     from vmaf_workspace.commands import tables
+    from vmaf_workspace.live.lock import MIN_AGE_S
     from vmaf_workspace.removal import candidates
     from vmaf_workspace.removal.plan import load_plan
 
@@ -257,7 +257,7 @@ def run_session(
     ] = False,
     leftovers: Annotated[
         str,
-        Flag("with --prove: show, or fail for, what is left in workdir/ and output/", choice(lambda: ("show", "fail"))),
+        Flag("with --prove: show, or fail for, what is left in workdir/ and output/", choice(lambda: LEFTOVERS)),
     ] = "",
     command: Annotated[
         Sequence[str],

@@ -15,7 +15,7 @@ def tracked_content(root: Path, paths: Sequence[str]) -> dict[str, bytes]:
     """Those of *paths*, below *root*, that the index of the enclosing checkout has, with their content.
 
     Empty outside any checkout, without git, and where git does not trust the checkout's owner. A blob is read as it is:
-    no filter, hook or monitor of the checkout is run for it.
+    no filter, hook or monitor of the checkout is run for it, nor is one that a partial clone lacks fetched.
     """
     real = Path(os.path.realpath(root))
     top = next((place for place in (real, *real.parents) if os.path.lexists(place / ".git")), None)
@@ -23,7 +23,7 @@ def tracked_content(root: Path, paths: Sequence[str]) -> dict[str, bytes]:
         return {}
     below = real.relative_to(top)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    git = ["git", "-C", str(top), "cat-file"]
+    git = ["git", "-C", str(top), "-c", "protocol.allow=never", "cat-file"]  # a remote may name programs to run
     found = {}
     for path in paths:
         try:

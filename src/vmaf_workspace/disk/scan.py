@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -285,14 +285,18 @@ def open_directory(directory: str | Path, *, dir_fd: int | None = None, follow: 
 @contextmanager
 def open_directory_below(top: int, below: str, *, make: bool = False) -> Iterator[int]:
     """A descriptor of the directory *below* the descriptor *top*, reached through no symlink; with *make*, made."""
-    with ExitStack() as held:
-        fd = top
+    fd = os.dup(top)
+    try:
         for name in filter(None, below.split("/")):
             if make:
                 with suppress(FileExistsError):
                     os.mkdir(name, dir_fd=fd)
-            fd = held.enter_context(open_directory(name, dir_fd=fd))
+            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
+            os.close(fd)  # one is held, however deep it goes
+            fd = child
         yield fd
+    finally:
+        os.close(fd)
 
 
 def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:

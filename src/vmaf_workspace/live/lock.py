@@ -25,10 +25,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8
 from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.unlink import TRASH, remove_tree
 from vmaf_workspace.errors import InUseError, WorkspaceError
@@ -155,8 +157,10 @@ class Heartbeat:
     def start(self) -> None:
         """Begin, unless begun already."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._renew, name="renews run.json", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._renew, name="renews run.json", daemon=True)
+            with suppress(RuntimeError):  # no more threads are to be had; what needs them says so itself
+                thread.start()
+                self._thread = thread
 
     def stop(self) -> None:
         """Touch nothing any more: the descriptors may be closed."""
@@ -518,7 +522,7 @@ def about_this_process(command: str, since_s: float, *, fd: int | None = None, e
         "namespace": _pid_namespace(),
         "file_system": "" if fd is None else mount_of(fd).kind,
     }
-    return json.dumps(about | ({"ended": True} if ended else {})).encode() + b"\n"
+    return json.dumps(paths_to_utf8(about | ({"ended": True} if ended else {}))).encode() + b"\n"
 
 
 def _say_ended(fd: int, command: str, since_s: float) -> None:
@@ -544,20 +548,30 @@ def _read_holder(fd: int) -> Holder | None:
 def holder_of(content: bytes) -> Holder | None:
     """Who wrote this, as `about_this_process` has it; None for anything else."""
     try:
-        about = json.loads(content)
+        about = paths_from_utf8(json.loads(content))
         holder = Holder(
             pid=int(about["pid"]),
-            host=str(about["host"]),
-            command=str(about["command"]),
+            host=_writable_text(about["host"]),
+            command=_writable_text(about["command"]),
             since_s=float(about["since_s"]),
-            namespace=str(about.get("namespace", "")),
-            file_system=str(about.get("file_system", "")),
+            namespace=_writable_text(about.get("namespace", "")),
+            file_system=_writable_text(about.get("file_system", "")),
             ended=about.get("ended") is True,
         )
         time.localtime(holder.since_s)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return holder
+
+
+def _writable_text(said: Any) -> str:
+    """*said* as this process can write it down: what its locale lacks, or no encoding has, is escaped."""
+    text = str(said)
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode("ascii", "backslashreplace").decode("ascii")
+    return text
 
 
 def unknown_holder() -> Holder:

@@ -89,7 +89,7 @@ def _mount_by_id(number: int, _second: int) -> Mount:
 def _mounts(mountinfo: Path) -> list[tuple[str, str, Mount]]:
     """The number, the place and the kind of each mount; the format is that of proc(5)."""
     try:
-        lines = os.fsdecode(mountinfo.read_bytes()).splitlines()
+        lines = os.fsdecode(mountinfo.read_bytes()).split("\n")  # `splitlines` knows other ends, which names may have
     except OSError:
         return []
     found = []

@@ -40,7 +40,13 @@ def prompt_signals() -> Iterator[None]:
         os.close(reader)
 
     waker = threading.Thread(target=wake, name="signals", daemon=True)
-    waker.start()
+    try:
+        waker.start()
+    except RuntimeError:  # no more threads are to be had: signals are heard as they are without us
+        os.close(reader)
+        os.close(writer)
+        yield
+        return
     handler = signal.signal(WAKING, lambda *_: None)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:

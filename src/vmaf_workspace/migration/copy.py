@@ -203,22 +203,24 @@ def _in_batches(
 def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
     """What a killed copy left and the source has no longer; directories are opened up, so that more can be put in."""
     known = {*tree.files, *tree.links}
-    for directory, names, files in os.walk(target, topdown=False):
-        below = os.path.relpath(directory, target)
-        below = "" if below == "." else f"{below}/"
-        if below.split("/")[0] in without:
-            continue
+    pending, directories = [""], []
+    while pending:
+        below = pending.pop()
         with suppress(OSError):  # where there are no modes
-            os.chmod(directory, 0o700)
-        for name in names + files:
-            path, place = f"{below}{name}", f"{directory}/{name}"
-            if not below and name in without:
-                continue
-            is_directory = name in names and not os.path.islink(place)
-            if is_directory and path not in tree.directories:
-                os.rmdir(place)
-            elif not is_directory and path not in known:
-                os.unlink(place)
+            os.chmod(_join(target, below), 0o700)
+        with os.scandir(_join(target, below)) as entries:
+            for entry in entries:
+                path = f"{below}/{entry.name}" if below else entry.name
+                if not below and entry.name in without:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
+                    directories.append(path)
+                elif path not in known:
+                    os.unlink(entry.path)
+    for path in reversed(directories):
+        if path not in tree.directories:
+            os.rmdir(_join(target, path))
 
 
 def _copy_linked(tree: Tree, source: str, target: str, names: list[str], *, modes: bool) -> None:

@@ -33,6 +33,7 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, LOST_AND_FOUND, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.disk.atomic import write_into
+from vmaf_workspace.disk.json_file import paths_to_utf8
 from vmaf_workspace.disk.scan import open_directory, open_directory_below
 from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
@@ -146,7 +147,7 @@ def refuse_users(planned: Migration) -> None:
 def _write_journal(root: Path, journal: dict[str, Any]) -> None:
     with suppress(FileExistsError):
         os.mkdir(root / MARKER)
-    write_into(root / MARKER, JOURNAL, lambda _: json.dumps(journal).encode() + b"\n", sync=True)
+    write_into(root / MARKER, JOURNAL, lambda _: json.dumps(paths_to_utf8(journal)).encode() + b"\n", sync=True)
 
 
 def _make_links_portable(source: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, LOST_AND_FOUND, MARKER
-from vmaf_workspace.disk.json_file import read_object
+from vmaf_workspace.disk.json_file import paths_from_utf8, read_object
 from vmaf_workspace.disk.scan import mount_id, open_directory, usage_of
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
@@ -100,7 +100,8 @@ def is_skeleton(directory: Path) -> bool:
 
 def read_journal(root: Path) -> dict[str, Any]:
     """What the journal of the last migration in *root* says; empty where there is none, or a stranger's."""
-    return read_object(root / MARKER / JOURNAL, at_most=LARGEST, top=root)
+    journal: dict[str, Any] = paths_from_utf8(read_object(root / MARKER / JOURNAL, at_most=LARGEST, top=root))
+    return journal
 
 
 def state_of(journal: dict[str, Any], source: Path, target: Path) -> MigrationState | None:

@@ -52,8 +52,8 @@ class Tree:
         lines = [f"d {path}" for path in self.directories]
         lines += [f"f {path}\0{a.st_ino} {a.st_size} {a.st_mtime_ns} {a.st_ctime_ns}" for path, a in self.files.items()]
         lines += [f"l {path}\0{target}" for path, (target, _) in self.links.items()]
-        for line in sorted(lines):
-            digest.update(line.encode("utf-8", "surrogateescape") + b"\0\0")
+        for line in sorted(map(os.fsencode, lines)):  # the same in every locale
+            digest.update(line + b"\0\0")
         return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from snapshot_trees import bring_back, content_of, models, place, take
-from trees import age, ended_run, left, python, run, subprocess_env, workspace, write, ws
+from trees import age, ended_run, left, process, python, run, subprocess_env, workspace, write, ws
 
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.disk.atomic import read_regular, write_atomically
@@ -30,6 +30,15 @@ from vmaf_workspace.snapshot.manifest import MOST, Directory, File, new_manifest
 from vmaf_workspace.snapshot.verify import verify
 
 YEAR_2300_S = 10413792000
+NAMED_RUN = """
+import sys
+from pathlib import Path
+from vmaf_workspace.live.lock import Run
+with Run(Path(sys.argv[1]), command=sys.argv[2]) as run:
+    run.workdir()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
 NAME = st.binary(min_size=1, max_size=255).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b".."))
 PATHS = st.lists(NAME, min_size=1, max_size=4).map(lambda parts: os.fsdecode(b"/".join(parts)))
 BIG = st.integers(-(1 << 96), 1 << 96) | st.sampled_from([0, -1, MOST - 1, MOST, -MOST, -MOST - 1, 1 << 53])
@@ -208,6 +217,41 @@ main(sys.argv[1:])
     assert (root / staging.JOURNAL).exists()
     staging.finish_interrupted(root, "a test")
     assert content_of(root) == before
+
+
+def test_a_run_that_began_in_one_locale_is_named_and_kept_in_another(latin1: dict[str, str], tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    command = "mod\u00e8le \u6a21.pkl"
+    where = ("clean-scratch", "--json", "--workspace", root)
+    for writes, reads in ((latin1, {"LC_ALL": "C.UTF-8"}), ({"LC_ALL": "C.UTF-8"}, latin1)):
+        with process(NAMED_RUN, root, command, prefix=["env", *(f"{k}={v}" for k, v in writes.items())]):
+            plan = ws(*where, "--plan", tmp_path / "p", env=subprocess_env(**reads))
+            done = ws(*where, env=subprocess_env(**reads))
+        assert (plan.code, done.code) == (0, 0), (plan, done)
+        (kept,) = done.json["kept"]
+        why = kept["why"].encode("latin-1", "surrogateescape").decode() if reads is latin1 else kept["why"]
+        assert command in why, done
+
+
+def test_a_migration_that_is_stopped_in_one_locale_is_known_in_another(latin1: dict[str, str], tmp_path: Path) -> None:
+    root = with_odd_names(tmp_path / "mod\u00e8le")
+    code = """
+import os, sys
+from pathlib import Path
+from vmaf_workspace.migration.execution import _write_journal
+from vmaf_workspace.migration.plan import read_journal, state_of
+from vmaf_workspace.migration.tree import read_tree
+root, target = Path(sys.argv[1]), Path(f"{sys.argv[1]}-2")
+if len(sys.argv) > 2:
+    _write_journal(root, {"from": str(root), "to": str(target), "state": "compared"})
+print(state_of(read_journal(root), root, target), read_tree(str(root), without=(".vmaf-workspace",)).digest())
+"""
+    said = {python(code, root, "write", env=subprocess_env(**latin1)).out}
+    said |= {python(code, root, env=subprocess_env(LC_ALL="C.UTF-8")).out}
+    said |= {python(code, root, "write", env=subprocess_env(LC_ALL="C.UTF-8")).out}
+    said |= {python(code, root, env=subprocess_env(**latin1)).out}
+    (one,) = said
+    assert one.startswith("compared "), one
 
 
 def plan_of(root: Path) -> Plan:

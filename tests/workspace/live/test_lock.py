@@ -18,6 +18,7 @@ from trees import (
     CLI,
     LIVE_RUN,
     age,
+    as_somebody_with_few_processes,
     clean,
     ended_run,
     in_a_mount_namespace,
@@ -35,6 +36,7 @@ from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.live.lock import RUN_FILE, STARTING, Holder, Run, open_paths, removal_lock, session, try_lock
 from vmaf_workspace.removal.candidates import live_runs, plan_clean
+from vmaf_workspace.removal.plan import save_plan
 
 
 def test_a_run_makes_nothing_until_a_directory_is_asked_for(tmp_path: Path) -> None:
@@ -229,6 +231,37 @@ def test_a_lock_that_is_held_counts_whatever_the_file_says(strange: Callable[[Pa
         assert "unknown" in kept.why
         assert clean(root, force=True).removed == 0
     assert clean(root, force=True).removed == 1
+
+
+def test_a_holder_whose_name_no_file_can_have_is_named_all_the_same(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    path = write(root / "workdir" / "theirs" / RUN_FILE)
+    path.write_text('{"pid": 7, "host": "\\ud800", "command": "a\\udfff", "since_s": 1}')
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        plan = plan_clean(root)
+        (kept,) = plan.kept
+        assert kept.locked
+        assert r"process 7 on \ud800 (a\udfff)" in kept.why
+        save_plan(plan, tmp_path / "p")
+        assert clean(root, force=True).removed == 0
+
+
+def test_a_run_and_what_hears_its_signals_need_no_thread(tmp_path: Path) -> None:
+    code = """
+import resource, sys, threading
+from pathlib import Path
+from vmaf_workspace.live.lock import Run
+from vmaf_workspace.live.signals import prompt_signals
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+with Run(Path(sys.argv[1])) as run, prompt_signals():
+    run.workdir()
+    run.output()
+    print(threading.active_count())
+"""
+    root = workspace(tmp_path / "ws")
+    done = python(code, root, prefix=as_somebody_with_few_processes())
+    assert (done.code, done.out, left(root)) == (0, "1\n", []), done
 
 
 def test_a_lock_on_a_file_that_may_only_be_read_is_seen(tmp_path: Path) -> None:

@@ -195,6 +195,14 @@ def test_what_is_known_of_a_mount_decides_what_a_free_lock_proves(line: str, dou
     assert bool(mount_at(Path("/mnt"), mountinfo=table).lock_doubt) == doubtful
 
 
+@pytest.mark.parametrize("end", ["\v", "\f", "\x1c", "\x85", "\u2028", "\r"])
+def test_a_mount_in_whose_name_python_sees_the_end_of_a_line_is_known(end: str, tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    lines = ["1 0 8:1 / / rw - ext4 /dev/sda rw", f"2 1 0:9 / /mnt/a{end}b rw - fuse.sshfs host:/x rw", ""]
+    table.write_bytes("\n".join(lines).encode())
+    assert mount_at(Path(f"/mnt/a{end}b/ws"), mountinfo=table).kind == "fuse.sshfs"
+
+
 def test_a_mount_that_nobody_knows_proves_nothing() -> None:
     assert Mount().lock_doubt
     assert os.path.exists("/proc/self/mountinfo")

@@ -32,7 +32,7 @@ from trees import (
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.live.lock import SESSIONS, live_sessions, stale_sessions
-from vmaf_workspace.live.session import after_dashes
+from vmaf_workspace.live.session import REDIRECT, after_dashes
 
 # A stand-in for another harness, of upstream's shape: a package whose paths are computed at import, by a class whose
 # results are in default arguments before anything else can be said.
@@ -183,6 +183,18 @@ def test_the_sitecustomize_that_ours_hides_runs_all_the_same(harness: Path, root
     code = "import sitecustomize; print(there); from vmaf.script.paths import default; print(default())"
     done = ws("run", "--workspace", root, "--", sys.executable, "-c", code, env=subprocess_env(PYTHONPATH=path))
     assert done.out.splitlines() == [str(tmp_path / "site" / "sitecustomize.py"), f"{root}/workdir"]
+
+
+def test_where_two_installations_lead_one_program_what_they_hide_runs_once(
+    harness: Path, root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(REDIRECT, tmp_path / "other")
+    write(tmp_path / "site" / "sitecustomize.py").write_text("print('hidden')")
+    places = (REDIRECT, tmp_path / "other", tmp_path / "site", harness / "python")
+    env = subprocess_env(PYTHONPATH=os.pathsep.join(map(str, places)), VMAF_WORKSPACE=str(root))
+    code = "from vmaf.script.paths import default; print(default())"
+    done = run([sys.executable, "-c", code], env=env)
+    assert (done.out.splitlines(), done.err) == (["hidden", f"{root}/workdir"], ""), done
 
 
 def test_the_redirection_imports_nothing_heavy(root: Path) -> None:

@@ -564,7 +564,8 @@ def test_killed_at_any_step_one_tree_is_whole_and_the_same_command_goes_on(
     across: bool, tmp_path: Path, disk: Path
 ) -> None:
     to = disk if across else tmp_path
-    done = python(KILLED_AT + EVERY_STEP, tmp_path / "steps", tmp_path, to, *map(Path, sys.path))
+    steps = (tmp_path / "steps", tmp_path, to, *map(Path, sys.path))
+    done = python(KILLED_AT + EVERY_STEP, *steps, timeout=400)  # some 140 kills, each with its second call
     assert done.code == 0, done
     assert int(done.out) > (40 if across else 12), "the kills came at no step worth it"
 
@@ -804,6 +805,24 @@ def test_a_copy_in_which_two_names_became_one_is_refused_naming_both(names: tupl
         copy.compare(tree, str(tmp_path / "source"), str(tmp_path / "target"))
     for name in (one, other):
         assert repr(name.split("/")[0]) in str(error.value)
+
+
+def test_what_a_killed_copy_left_goes_deeper_than_calls_may_be_and_whatever_it_allows(tmp_path: Path) -> None:
+    write(tmp_path / "source" / "kept" / "a")
+    write(tmp_path / "target" / "kept" / "gone")
+    write(tmp_path / "target" / "/".join("d" * 200) / "gone")
+    (tmp_path / "target" / "d" / "d").chmod(0)
+    code = """
+import sys
+from vmaf_workspace.migration import copy
+from vmaf_workspace.migration.tree import read_tree
+tree = read_tree(sys.argv[1])
+sys.setrecursionlimit(150)
+copy.copy(tree, *sys.argv[1:])
+"""
+    done = python(code, tmp_path / "source", tmp_path / "target", prefix=without_root_powers())
+    assert (done.code, sorted(os.listdir(tmp_path / "target"))) == (0, ["kept"]), done
+    assert os.listdir(tmp_path / "target" / "kept") == ["a"]
 
 
 def test_a_copy_that_holds_more_than_its_source_is_none(tmp_path: Path) -> None:

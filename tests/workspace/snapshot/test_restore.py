@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, reforged, take
-from trees import age, everything, in_a_mount_namespace, live_run, python, workspace, write, ws
+from trees import CLI, age, everything, in_a_mount_namespace, live_run, python, workspace, write, ws
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
@@ -384,6 +384,18 @@ def test_a_directory_that_is_there_keeps_what_it_allows(tmp_path: Path) -> None:
     (root / "model_param" / "tuned" / "p.pkl").unlink()
     assert bring_back(root, tmp_path / "b").files == 1
     assert modes(root, "model_param/tuned") == [0o700]
+
+
+def test_directories_deeper_than_there_are_descriptors_come_back(tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    write(root / "model" / "/".join("d" * 100) / "deep.pkl", 7)
+    age(root / "model")
+    take(root, tmp_path / "b")
+    before = content_of(root)
+    shutil.rmtree(root / "model" / "d")
+    few = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n" + CLI
+    done = python(few, "restore-models", "--workspace", root, "--at", tmp_path / "b")
+    assert (done.code, content_of(root)) == (0, before), done
 
 
 def test_only_brings_back_no_other_directories(tmp_path: Path) -> None:

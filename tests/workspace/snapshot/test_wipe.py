@@ -15,7 +15,19 @@ from pathlib import Path
 import pexpect
 import pytest
 from snapshot_trees import bring_back, content_of, damage, models, place, take
-from trees import age, everything, left, live_run, python, run, without_root_powers, workspace, write, ws
+from trees import (
+    age,
+    as_somebody_with_few_processes,
+    everything,
+    left,
+    live_run,
+    python,
+    run,
+    without_root_powers,
+    workspace,
+    write,
+    ws,
+)
 
 from vmaf_workspace.contract import PLACEHOLDER
 from vmaf_workspace.snapshot import store, wipe
@@ -349,15 +361,6 @@ def test_a_wipe_that_was_stopped_is_finished_by_the_same_command(how: str, tmp_p
     assert (done.code, content_of(root)) == (0, {}), done
     bring_back(root, tmp_path / "b")
     assert content_of(root) == was
-
-
-def as_somebody_with_few_processes() -> list[str]:
-    """A prefix under which the limit of processes counts, as it does not for root, and files may be used."""
-    powers = "+dac_override,+fowner"
-    prefix = ["setpriv", "--reuid=65533", f"--inh-caps={powers}", f"--ambient-caps={powers}"]
-    if os.getuid() or shutil.which("setpriv") is None or run([*prefix, "true"]).code != 0:
-        pytest.skip("only root can become a user who has few processes")
-    return [*prefix, f"--bounding-set=-all,{powers}"]
 
 
 @pytest.mark.parametrize(("kind", "most"), [("RLIMIT_NPROC", 1), ("RLIMIT_NPROC", 4), ("RLIMIT_NOFILE", 16)])

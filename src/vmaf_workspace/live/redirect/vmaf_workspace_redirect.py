@@ -222,9 +222,12 @@ class Witness:
 
 
 def run_hidden_sitecustomize() -> None:
-    """Run the `sitecustomize` that this one hides, as if it had been found."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    rest = [place for place in sys.path if os.path.abspath(place) != here]
+    """Run the `sitecustomize` that ours hides, as if it had been found.
+
+    Ours may be on the path more than once: of two installations, where one's `ws.run` starts the other's.
+    """
+    name = os.path.basename(__file__)
+    rest = [place for place in sys.path if not os.path.exists(os.path.join(place, name))]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", rest)
     if spec is None or spec.loader is None:
         return
