@@ -381,8 +381,9 @@ def _was_at_default(proof: Proof, record: Record, checkout: Path) -> None:
     for file in files:
         if checkout not in file.parents and not {"site-packages", "dist-packages"} & set(file.parts):
             whose = "the real checkout" if proof.root in file.parents else "another checkout"
+            meant = "the copy" if checkout != proof.root else str(checkout)
             proof.failures.append(
-                f"the tests imported {file}, of {whose} and not of {checkout}: install it from where the session runs, "
+                f"the tests imported {file}, of {whose} and not of {meant}: install it from where the session runs, "
                 "or give in_place"
             )
     gave = [(file, workspace) for file, workspace in record.configs if workspace]
