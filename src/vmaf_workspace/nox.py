@@ -20,6 +20,8 @@ try:
     import nox
     from nox.command import CommandFailed
 except ModuleNotFoundError as error:
+    if error.name != "nox":  # it is there, and lacks something itself
+        raise
     raise ModuleNotFoundError(
         "vmaf_workspace.nox needs Nox beside it, in one environment: `pipx inject nox vmaf-workspace`, "
         "`uv tool run --with vmaf-workspace nox`, or a noxfile that begins with\n"

@@ -73,7 +73,7 @@ def vmaf_workspace(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: 
     base = _base(request.config.option, request.config)
     at = request.config.option.vmaf_workspace_at or _said(AT, request.config)
     with tempfile.TemporaryDirectory(prefix="ws-", dir=base or tmp_path, ignore_cleanup_errors=True) as place:
-        moved.tell_given(Path(place), _said(PROOF, request.config))
+        moved.tell_given(Path(place), _said(PROOF, request.config), at=at or PLACES[0])
         if at == "default":
             checkout = Path(place) / "checkout"
             (checkout / "compat" / "python-vmaf").mkdir(parents=True)
@@ -93,6 +93,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep what a proof says: a test may change its environment."""
     if PROOF in os.environ:
         config.stash[_SAID] = {name: os.environ.get(name, "") for name in (AT, BASE, PROOF)}
+        from vmaf_workspace.proof import moved
+
+        moved.tell(os.environ[PROOF], b"pytest", detail=os.fsencode(os.environ.get(VARIABLE, "")))
 
 
 _SAID: pytest.StashKey[dict[str, str]] = pytest.StashKey()

@@ -6,6 +6,7 @@ import os
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,32 +100,70 @@ def test_resources_come_from_the_variable_then_from_the_checkout(
         VmafConfig.test_resource_path("yuv")
 
 
-def theirs() -> type:
-    """A class of the names that `vmaf.config.VmafConfig` has upstream and in the fork."""
-    others = ("root_path", "model_path", "resource_path", "test_resource_path", "tools_resource_path")
+# What `vmaf.config` offers upstream and in the fork: names and signatures.
+THEIRS = """
+import os
+PYTHON_ROOT = "/theirs/python"
+ROOT = "/theirs"
+VMAF_RESOURCE_ROOT = "https://example.org/resource"
+WORKSPACE = "/theirs/workspace"
+RESOURCE = "/theirs/resource"
 
-    def path(name: str) -> classmethod[type, ..., str]:
-        return classmethod(lambda _, *parts: "/".join(("/theirs", name, *parts)))
+def download_reactively(local, remote):
+    return local
 
-    return type("VmafConfig", (), {name: path(name) for name in (*FIVE, *others)})
+class VmafExternalConfig(object):
+    {external}
+
+class VmafConfig(object):
+    {paths}
+    @classmethod
+    def test_resource_path(cls, *components, bypass_download=False):
+        return os.path.join(ROOT, "test_resource_path", *components, str(bypass_download))
+
+class DisplayConfig(object):
+    @staticmethod
+    def show(**kwargs):
+        return kwargs
+"""
+TOOLS = ("ffmpeg", "matlab", "matlab_runtime", "cvx", "psnr", "moment", "ssim", "ms_ssim", "vmaf", "vmafexec")
+PATHS = ("root_path", "model_path", "resource_path", "tools_resource_path")
 
 
-def test_adopt_replaces_the_five_paths_of_a_harness_and_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = theirs()
-    rest = {name: getattr(config, name)("a") for name in vars(config) if name.endswith("_path") and name not in FIVE}
+def theirs() -> dict[str, Any]:
+    """The names of such a module, as it is after its own code has run."""
+    method = "@classmethod\n    def {0}(cls, *components):\n        return os.path.join(ROOT, '{0}', *components)\n    "
+    names = ("ffmpeg_env", *(f"{name}_path" for name in TOOLS))
+    external = "".join(method.format(name) for name in (*names, *(f"get_and_assert_{name}" for name in TOOLS)))
+    module: dict[str, Any] = {"__name__": "vmaf.config"}
+    exec(THEIRS.format(external=external, paths="".join(map(method.format, (*FIVE, *PATHS)))), module)  # noqa: S102
+    return module
+
+
+def test_adopt_replaces_the_five_paths_of_a_harness_and_leaves_every_other_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = theirs()
+    config = module["VmafConfig"]
+    before = dict(module)
+    classes = {name: dict(vars(value)) for name, value in module.items() if isinstance(value, type)}
     adopt(config)
     for root in ("/one", "/other"):
         monkeypatch.setenv(VARIABLE, root)
-        assert {name: getattr(config, name)("a") for name in FIVE} == {
-            method.__name__: f"{root}{place}/a" for method, place in METHODS.items()
+        assert {name: getattr(config, name)("a", "b") for name in FIVE} == {
+            method.__name__: f"{root}{place}/a/b" for method, place in METHODS.items()
         }
-    assert len(rest) == 5
-    assert {name: getattr(config, name)("a") for name in rest} == rest
+    assert module == before
+    for name, of_the_class in classes.items():
+        changed = {each for each, value in vars(module[name]).items() if of_the_class.get(each) is not value}
+        assert changed == (set(FIVE) if name == "VmafConfig" else set())
+    assert config.model_path("m.json") == "/theirs/model_path/m.json"
+    assert config.test_resource_path("yuv", bypass_download=True) == "/theirs/test_resource_path/yuv/True"
 
 
 def test_adopt_of_another_class_says_what_it_lacks_and_changes_nothing() -> None:
-    config = theirs()
-    del config.encode_path  # type: ignore[attr-defined]
+    config = theirs()["VmafConfig"]
+    del config.encode_path
     before = dict(vars(config))
     with pytest.raises(WorkspaceError, match="has no encode_path; give"):
         adopt(config)

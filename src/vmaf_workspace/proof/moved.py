@@ -35,7 +35,7 @@ def session(base: str | None) -> Callable[[], None]:
     # A worker's lies in its controller's, which ends a worker before that could take its own away.
     place = Path(os.path.realpath(tempfile.mkdtemp(prefix="vmaf-ws-", dir=os.environ.get(ALL) or base)))
     workspace = place / "workspace"
-    tell_given(place, os.environ.get(PROOF, ""))
+    tell_given(place, os.environ.get(PROOF, ""), at="override")
     before = {name: os.environ.get(name) for name in (VARIABLE, "PYTHONPATH", ALL)}
     moving = harness(workspace)
     moving.__enter__()
@@ -101,11 +101,16 @@ def harness(workspace: Path) -> Iterator[None]:
             again()
 
 
-def tell_given(place: Path, proof: str) -> None:
-    """Say to *proof*, the directory of one, or blank, that a test was given a workspace of its own."""
+def tell_given(place: Path, proof: str, *, at: str) -> None:
+    """Say to *proof*, the directory of one, or blank, that a test was given a workspace of its own in *place*."""
+    tell(proof, b"given", os.fsencode(os.path.realpath(place)), at.encode())
+
+
+def tell(proof: str, kind: bytes, path: bytes = b"", detail: bytes = b"") -> None:
+    """Add a line to the record of *proof*, as the Pythons that are redirected do."""
     if proof:
         with suppress(OSError), open(os.path.join(proof, "record"), "ab", buffering=0) as file:
-            file.write(b"\0".join((b"given", b"", os.fsencode(place), b"", b"")))
+            file.write(b"\0".join((kind, b"", path, detail, b"")))
 
 
 def _sitecustomize() -> Any:

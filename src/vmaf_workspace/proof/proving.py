@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vmaf_workspace.contract import KEPT_NAMES, SCRATCH
+from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, SCRATCH
 from vmaf_workspace.disk.unlink import remove_tree
 from vmaf_workspace.errors import InUseError, UsageError
 from vmaf_workspace.live.lock import live_sessions
@@ -65,7 +65,8 @@ class Record:
 
     configs: tuple[tuple[Path, str], ...]  # the file of each `vmaf.config`, and the workspace that it gave
     writers: Mapping[Path, str]  # the test that wrote a path first; blank outside pytest
-    given: int  # workspaces that the fixture, or `--vmaf-workspace-for-all`, gave
+    given: tuple[tuple[Path, str], ...]  # what the fixture, or `--vmaf-workspace-for-all`, gave, and at which place
+    sessions: tuple[str, ...]  # of pytest with our plugin: what VMAF_WORKSPACE was for each
 
     def writer(self, path: Path) -> str:
         """The test that wrote *path*, or the nearest directory above it that a test made; blank where none is known."""
@@ -144,12 +145,13 @@ def _at_override(asked: _Asked) -> Iterator[Proof]:
     refuse_what_is_not_led(asked.command, program, asked.environ)
     unsafe = shells(asked.command, program, asked.environ)
     with override_place(asked.root, base=asked.base, name=WITHOUT_BLANKS if unsafe else AWKWARD) as place:
-        changed = environment(asked.environ, place) | asked.watched(asked.root, place.workspace)
+        changed = environment(asked.environ, place) | asked.watched(asked.root, *watch.users_place(), place.workspace)
         proof = Proof(at="override", directory=asked.here, changed=changed, root=asked.root)
         where = ", on another file system" if place.other_file_system else ""
         proof.notes.append(
             f"the workspace is {place.workspace}, a link{where}; home and temporary directory are others"
         )
+        _say_what_is_not_watched(proof)
         if unsafe:
             proof.notes.append(f"its name has no blanks: {unsafe[0]} puts paths into a shell's commands as they are")
         before, began_ns = watch.look(asked.root), time.time_ns()
@@ -159,12 +161,13 @@ def _at_override(asked: _Asked) -> Iterator[Proof]:
             record = _read(asked.told, place)
             _nothing_changed(proof, before, record, default_too=True)
             _was_led(proof, record, place, began_ns)
+            _nothing_beside(proof, place, record)
             _left(proof, {}, place.real, asked.leftovers, record)
 
 
 def _in_a_copy(asked: _Asked) -> Iterator[Proof]:
     with throwaway(asked.root, asked.copy) as copy:
-        changed = _default_environment(asked) | asked.watched(asked.root, copy)
+        changed = _default_environment(asked) | asked.watched(asked.root, *watch.users_place(), copy)
         kept = changed["PYTHONPATH"] or ""
         inside = [_moved(Path(p), asked.root, copy) if p else "" for p in kept.split(os.pathsep)]
         changed["PYTHONPATH"] = os.pathsep.join(map(str, inside))
@@ -180,12 +183,7 @@ def _in_a_copy(asked: _Asked) -> Iterator[Proof]:
             record = _read(asked.told)
             _nothing_changed(proof, before, record, default_too=True, but=copy)
             _nothing_changed(proof, in_copy, record, default_too=False)
-            for file in dict.fromkeys(file for file, _ in record.configs):
-                if asked.root in file.parents and copy not in file.parents:
-                    proof.failures.append(
-                        f"the tests imported {file}, of the real checkout and not of the copy: install it from where "
-                        "the session runs, or give in_place"
-                    )
+            _was_at_default(proof, record, copy)
             for place in watch.default_places(copy):
                 _left(proof, in_copy.workspace, place, asked.leftovers, record)
 
@@ -195,15 +193,17 @@ def _in_place(asked: _Asked) -> Iterator[Proof]:
         if users := live_sessions(place):
             raise InUseError(f"{place} is in use by {count_text(len(users), 'session')}; wait, or leave in_place out")
     asked.prepare(asked.here)
-    changed = _default_environment(asked) | asked.watched(asked.root)
+    changed = _default_environment(asked) | asked.watched(asked.root, *watch.users_place())
     proof = Proof(at="default", directory=asked.here, changed=changed, root=asked.root)
     proof.notes.append(f"the checkout is {asked.root} itself; what is made in its workspace is taken away again")
+    _say_what_is_not_watched(proof)
     before = watch.look(asked.root)
     try:
         yield proof
     finally:
         record = _read(asked.told)
         _nothing_changed(proof, before, record, default_too=False)
+        _was_at_default(proof, record, asked.root)
         for place in watch.default_places(asked.root):
             _left(proof, before.workspace, place, asked.leftovers, record)
         _take_away(proof, before, record)
@@ -232,7 +232,8 @@ def _read(told: Path, place: Place | None = None) -> Record:
     lines = zip(*(texts[n::4] for n in range(4)), strict=False)
     configs: list[tuple[Path, str]] = []
     writers: dict[Path, str] = {}
-    given = 0
+    given: list[tuple[Path, str]] = []
+    sessions: list[str] = []
     for kind, test, path, detail in lines:
         if kind == "config":
             configs.append((Path(path), detail))
@@ -242,8 +243,15 @@ def _read(told: Path, place: Place | None = None) -> Record:
                 written = place.real / written.relative_to(place.workspace)
             writers.setdefault(written, test)
         elif kind == "given":
-            given += 1
-    return Record(configs=tuple(configs), writers=writers, given=given)
+            given.append((Path(path), detail))
+        elif kind == "pytest":
+            sessions.append(detail)
+    return Record(configs=tuple(configs), writers=writers, given=tuple(given), sessions=tuple(sessions))
+
+
+def _say_what_is_not_watched(proof: Proof) -> None:
+    if not os.path.lexists(proof.root / ".git"):
+        proof.notes.append(f"{proof.root} is not git's, so only the default places of its workspace are watched")
 
 
 def _nothing_changed(
@@ -251,21 +259,72 @@ def _nothing_changed(
 ) -> None:
     """A failure where something changed outside the workspace that was meant."""
     after = watch.look(before.root)
-    for title, old, new in (
-        ("of the workspace at its default place", before.workspace, after.workspace),
-        ("outside any workspace, that git does not ignore", before.elsewhere, after.elsewhere),
-    ):
-        found = [c for c in watch.changes(old, new, after.tracked) if but is None or not c.path.is_relative_to(but)]
-        if title.startswith("of") and not default_too:
+    found = _but(watch.changes(before.elsewhere, after.elsewhere, after.tracked), but)
+    lines = [_line(f"{c.how} {_named(c.path, before.root)}", c.path, record) for c in found if c.how != "used"]
+    lines += _hidden_from_git(before, after, record, but)
+    if before.head != after.head:
+        lines.append(f"  another commit, {after.head[:12]}, which hides from git what is in it")
+    if lines:
+        many = count_text(len(lines), "change")
+        proof.failures.append(
+            "\n".join([f"{many} in {before.root}, outside any workspace, that git does not ignore:", *_few(lines)])
+        )
+    places = watch.users_place()
+    found = watch.changes(before.users, after.users)
+    if default_too:
+        places += watch.default_places(before.root)
+        found += _but(watch.changes(before.workspace, after.workspace), but)
+    told = {change.path.parent for change in found if change.how != "used"}
+    passing = [path for path in record.writers if but is None or not path.is_relative_to(but)]
+    passing = [path for path in passing if _came_and_went(path, before, places)]
+    passing = [path for path in passing if path.parent not in passing]
+    told |= {path.parent for path in passing}
+    lines = [_line(f"{c.how} {_named(c.path, before.root)}", c.path, record) for c in found if c.how != "used"]
+    lines += [_line(f"made and removed again {_named(path, before.root)}", path, record) for path in passing]
+    lines += [
+        _line(f"made and removed again something in {_named(c.path, before.root)}", c.path, record)
+        for c in found
+        if c.how == "used" and c.path not in told
+    ]
+    if lines:
+        many = count_text(len(lines), "change")
+        proof.failures.append(
+            "\n".join([f"{many} in {before.root}, of the workspace at its default place:", *_few(lines)])
+        )
+
+
+def _came_and_went(path: Path, before: watch.Seen, places: Sequence[Path]) -> bool:
+    """Whether *path*, which a test wrote, was not there before and is not now, in one of *places*."""
+    if path in before.workspace or path in before.users or "__pycache__" in path.parts:
+        return False
+    return not {path, *path.parents}.isdisjoint(places) and not os.path.lexists(path)
+
+
+def _but(found: Sequence[watch.Change], but: Path | None) -> list[watch.Change]:
+    """*found* without what lies in *but*, and without directories that were made for something that is told."""
+    found = [c for c in found if but is None or not c.path.is_relative_to(but)]
+    return [c for c in found if c.how != "made" or not _holds(c.path, found)]
+
+
+def _named(path: Path, root: Path) -> str:
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _hidden_from_git(before: watch.Seen, after: watch.Seen, record: Record, but: Path | None) -> list[str]:
+    """Each new `.gitignore` that ignores itself, and so hides from git what is beside it; caches' own are let be."""
+    lines = []
+    for path in record.writers:
+        if path.name != ".gitignore" or not path.is_relative_to(before.root) or path in after.elsewhere:
             continue
-        found = [c for c in found if c.how != "made" or not _holds(c.path, found)]
-        if found:
-            lines = [
-                _line(f"{change.how} {change.path.relative_to(before.root)}", change.path, record) for change in found
-            ]
-            proof.failures.append(
-                "\n".join([f"{count_text(len(found), 'change')} in {before.root}, {title}:", *_few(lines)])
-            )
+        if path in after.workspace or (but is not None and path.is_relative_to(but)) or not path.is_file():
+            continue
+        of_a_tool = watch.NOT_WATCHED & set(path.relative_to(before.root).parts)
+        if of_a_tool or any((path.parent / name).exists() for name in (CACHE_TAG, "pyvenv.cfg")):
+            continue
+        if watch.ignores_itself(before.root, path):
+            hides = f"made {_named(path, before.root)}, which hides from git what is beside it"
+            lines.append(_line(hides, path, record))
+    return lines
 
 
 def _holds(path: Path, found: Sequence[watch.Change]) -> bool:
@@ -276,14 +335,27 @@ def _holds(path: Path, found: Sequence[watch.Change]) -> bool:
 def _was_led(proof: Proof, record: Record, place: Place, began_ns: int) -> None:
     """A failure where nothing shows that the tests ever heard of the override, or wrote beside it."""
     led = [file for file, workspace in record.configs if os.path.realpath(workspace or "/") == str(place.real)]
+    given = [path for path, at in record.given if at == "override" and path.is_relative_to(place.real)]
     made = [path for path in watch.entries(place.real) if path != place.real]
+    made += [path for path in record.writers if place.real in path.parents and path not in made]
     if led:
         files = ", ".join(sorted({str(file) for file in led}))
         proof.notes.append(f"{files} gave the override, in {count_text(len(led), 'interpreter')}")
+    elif given:
+        proof.notes.append(f"{count_text(len(given), 'workspace')} below the override given by the fixture")
     elif record.given:
-        proof.notes.append(f"{count_text(record.given, 'workspace')} below the override given by the fixture")
+        path, at = record.given[0]
+        proof.failures.append(
+            f"the fixture gave no workspace below the override, but {path} ({at}); leave --vmaf-workspace-at and "
+            "--vmaf-workspace-base to the proof"
+        )
     elif made:
         proof.notes.append(f"{count_text(len(made), 'entry')} made in the override")
+    elif any(os.path.realpath(said or "/") == str(place.real) for said in record.sessions):
+        proof.failures.append(
+            f"{VARIABLE} reached pytest, and none of the tests that ran asked for a workspace: no fixture "
+            "vmaf_workspace, no import of `vmaf.config`, nothing written; so nothing is proved: select others, or all"
+        )
     else:
         proof.failures.append(
             "the override never reached the tests, so they passed at their default place, if anywhere: no Python that "
@@ -291,10 +363,65 @@ def _was_led(proof: Proof, record: Record, place: Place, began_ns: int) -> None:
             "ssh, `python -I`, `-E` or `-S`, or a tox environment with a passenv or setenv of its own drops it: "
             f"hand on {VARIABLE}, {PROOF} and PYTHONPATH"
         )
+    watched = watch.default_places(proof.root)
     for file in dict.fromkeys(file for file, _ in record.configs):
-        for other in (file.parent / "workspace", file.parents[2] / "workspace"):
-            if proof.root not in other.parents and was_written(other, place.real, began_ns):
+        for other in _own_defaults(file):
+            if other not in watched and was_written(other, place.real, began_ns):
                 proof.failures.append(f"something was written to {other}, the default place of {file.parent}")
+
+
+def _own_defaults(config: Path) -> tuple[Path, Path]:
+    """Where the harness with the `vmaf.config` of this file has its workspace unless told: the fork's, upstream's."""
+    return config.parent / "workspace", config.parent.parent.parent / "workspace"
+
+
+def _was_at_default(proof: Proof, record: Record, checkout: Path) -> None:
+    """A failure where the tests had another harness than that of *checkout*, or not its default place."""
+    files = dict.fromkeys(file for file, _ in record.configs)
+    for file in files:
+        if checkout not in file.parents and not {"site-packages", "dist-packages"} & set(file.parts):
+            whose = "the real checkout" if proof.root in file.parents else "another checkout"
+            meant = "the copy" if checkout != proof.root else str(checkout)
+            proof.failures.append(
+                f"the tests imported {file}, of {whose} and not of {meant}: install it from where the session runs, "
+                "or give in_place"
+            )
+    gave = [(file, workspace) for file, workspace in record.configs if workspace]
+    at_default = any(
+        Path(os.path.realpath(workspace)) in map(Path, map(os.path.realpath, _own_defaults(file)))
+        or Path(os.path.realpath(workspace)) in map(Path, map(os.path.realpath, watch.default_places(checkout)))
+        for file, workspace in gave
+    )
+    if record.given and not any(at == "default" for _, at in record.given):
+        proof.failures.append(
+            f"the fixture gave {record.given[0][0]}, an override, and never the default place; leave "
+            "--vmaf-workspace-at and --vmaf-workspace-for-all to the proof"
+        )
+    elif gave and not record.given and not at_default:
+        file, workspace = gave[0]
+        proof.failures.append(
+            f"{file} gave {workspace}, which is not its default place: something between here and the tests sets "
+            f"{VARIABLE}, such as tox's setenv or an .env file; so the default place was never tried"
+        )
+
+
+def _nothing_beside(proof: Proof, place: Place, record: Record) -> None:
+    """A failure where something was written around the override: one directory up, or by a path cut at a blank."""
+    lines = []
+    beside = {place.workspace.parent: {place.workspace.name}, place.real.parent: {"w", "h", "t"}}
+    for directory, ours in beside.items():
+        lines += [_line(f"made {directory / name}", directory / name, record) for name in _names(directory) - ours]
+    if not place.workspace.is_symlink():
+        lines.append(_line(f"replaced {place.workspace}, which was a link", place.workspace, record))
+    users = place.home / ".local" / "share" / "vmaf-workspace" / "workspace"
+    if users.exists():
+        lines.append(_line(f"made {users}, the default place outside any checkout", users, record))
+    if lines:
+        proof.failures.append("\n".join([f"{count_text(len(lines), 'change')} beside the override:", *_few(lines)]))
+
+
+def _names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
 
 
 def _left(proof: Proof, before: Mapping[Path, watch.Mark], root: Path, leftovers: Leftovers, record: Record) -> None:
@@ -319,7 +446,7 @@ def _take_away(proof: Proof, before: watch.Seen, record: Record) -> None:
     """Remove what was made at the default place; what may be another's work, or was there before, is named."""
     after = watch.look(before.root)
     found = watch.changes(before.workspace, after.workspace)
-    altered = [change for change in found if change.how != "made"]
+    altered = [change for change in found if change.how not in ("made", "used")]
     made = [change.path for change in found if change.how == "made"]
     tops = [path for path in made if path.parent not in made]
     stays = [path for path in tops if not record.saw(path)]

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.proof.watch import git, paths, top
+from vmaf_workspace.proof.watch import DEFAULT_PLACES, git, paths, top
 
 BUILDS = ("libvmaf/build", "core/build", "build")  # where a compiled libvmaf lies, which git ignores
 
@@ -19,7 +19,8 @@ BUILDS = ("libvmaf/build", "core/build", "build")  # where a compiled libvmaf li
 def throwaway(root: Path, place: Path) -> Iterator[Path]:
     """A copy of the checkout *root* at *place*, removed afterwards, as is one that a killed call left there.
 
-    What git ignores is not in it, but for a link to a compiled build. Raises RefusedError where *root* is no checkout
+    What git ignores is not in it, but for a link to a compiled build; a linked directory of its workspace is an empty
+    one there, as the link would lead the tests to the real one. Raises RefusedError where *root* is no checkout
     of git's or *place* is something else, InUseError where another call uses *place*.
     """
     if top(root) != root:
@@ -53,6 +54,10 @@ def _lay_over(root: Path, place: Path) -> None:
     new = paths(git(root, "ls-files", "--others", "--exclude-standard", "-z"))
     for path in changed + new:
         source, target = root / path, place / path
+        if source.is_symlink() and source.is_dir() and _of_a_workspace(Path(path)):
+            _parents(target, place)
+            target.mkdir(exist_ok=True)
+            continue
         if source.is_dir() and not source.is_symlink():  # another repository's, or a submodule
             continue
         if os.path.lexists(target) and not (target.is_dir() and not target.is_symlink()):
@@ -66,6 +71,10 @@ def _lay_over(root: Path, place: Path) -> None:
     if build is not None and not os.path.lexists(target := place / build.relative_to(root)):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(build)
+
+
+def _of_a_workspace(path: Path) -> bool:
+    return any(Path(place) in (path, path.parent) for place in DEFAULT_PLACES)
 
 
 def _parents(target: Path, place: Path) -> None:

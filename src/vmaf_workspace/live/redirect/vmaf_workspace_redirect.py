@@ -200,23 +200,41 @@ class Witness:
         self.say("config", os.path.abspath(module.__file__ or ""), str(place))
 
     def hook(self, event: str, args: tuple[Any, ...]) -> None:
-        """Say what is made, written, moved or removed below what is watched, each path once."""
+        """Say what is made, written, moved or removed below what is watched, each path once.
+
+        Python asks before it is done: what will not come about, as in a directory that is not there, is not told.
+        """
+        descriptors: tuple[Any, ...] = ()
         if event == "open":
             if not isinstance(args[2], int) or not args[2] & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
                 return
             paths = args[:1]
-        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.truncate"):
+        elif event == "os.truncate":
             paths = args[:1]
-        elif event in ("os.rename", "os.link", "os.symlink"):
-            paths = args[:2]
+        elif event in ("os.mkdir", "os.remove", "os.rmdir"):
+            paths, descriptors = args[:1], args[-1:]
+        elif event == "os.rename":
+            paths, descriptors = args[:2], args[2:]
+        elif event in ("os.link", "os.symlink"):
+            paths, descriptors = args[1:2], args[2:]
         else:
             return
+        if any(descriptor != -1 for descriptor in descriptors):
+            return  # a name in a directory that is open, as rmtree has it: in which one is not told
         try:
             for given in paths:
                 path = os.path.abspath(os.fsdecode(given))
-                if path not in self.seen and any(is_below(path, top) for top in self.tops):
-                    self.seen.add(path)
-                    self.say("wrote", path)
+                if path in self.seen or not any(is_below(path, top) for top in self.tops):
+                    continue
+                there = os.path.lexists(path)
+                if event in ("os.mkdir", "os.link", "os.symlink"):
+                    there = not there
+                elif event in ("open", "os.rename"):
+                    there = True
+                if not there or not os.path.isdir(os.path.dirname(path)):
+                    continue
+                self.seen.add(path)
+                self.say("wrote", path)
         except (OSError, TypeError, ValueError):  # a descriptor, or a current directory that is gone
             pass
 
