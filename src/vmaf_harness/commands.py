@@ -20,10 +20,10 @@ from vmaf_harness.script.options import (
     Training,
     Tuning,
     VmafModel,
-    quality_types,
 )
+from vmaf_harness.script.options import quality_type as as_quality_type
 from vmaf_workspace.commands.command import Command, Json, Workspace, located
-from vmaf_workspace.commands.flags import Flag, choice, path
+from vmaf_workspace.commands.flags import Flag, path
 from vmaf_workspace.errors import DONE, FAILED
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def score(
     reference: Annotated[str, Flag("the reference video, one that ffmpeg can open")],
     distorted: Annotated[str, Flag("the distorted video")],
     vmaf_model: VmafModel = None,
-    quality_type: Annotated[str, Flag("VMAF, PSNR, SSIM or MS_SSIM", choice(quality_types))] = "VMAF",
+    quality_type: Annotated[str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type)] = "VMAF",
     pool: Pool = "mean",
     pair_by: PairBy = None,
     save_plot: Annotated[Path | None, Flag("draw the score of each frame into this directory", path)] = None,

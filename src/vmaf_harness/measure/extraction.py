@@ -39,6 +39,12 @@ class Extraction:
         return f"{self.type}_V{self.version}"
 
     @property
+    def extractors(self) -> tuple[str, ...]:
+        """The extractors of libvmaf that are asked for by name, beside those of a model."""
+        asked = dict(self.options).get("feature", "")
+        return tuple(part.removeprefix("name=").partition(":")[0] for part in asked.split("|") if part)
+
+    @property
     def identity(self) -> dict[str, object]:
         """All of it that changes a number, as JSON carries it."""
         return {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -321,8 +321,13 @@ def _read_log(log: Path, took_s: float) -> Measurement | None:
         data: dict[str, Any] = json.loads(log.read_bytes())
         rows = [frame["metrics"] for frame in data["frames"]]
         pooled = data["pooled_metrics"]
-        frames = {metric: [float(row[metric]) for row in rows] for metric in (rows[0] if rows else {})}
-        means = {metric: float(pooled[metric]["mean"]) for metric in frames}
+        frames = {metric: [_number(row[metric]) for row in rows] for metric in (rows[0] if rows else {})}
+        means = {metric: _number(pooled[metric]["mean"]) for metric in frames}
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
+
+
+def _number(value: Any) -> float:
+    """A number of libvmaf's log, which has null for what is infinite or none: PSNR-HVS of equal frames."""
+    return nan if value is None else float(value)

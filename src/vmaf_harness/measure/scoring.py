@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmaf_harness.engine.binary import find_engine
+from vmaf_harness.engine.binary import check_extractors, find_engine
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.engine.jobs import run_jobs, split_cores
 from vmaf_harness.errors import HarnessError
@@ -83,6 +83,7 @@ def score_assets(
         store.save_hashes()
     if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
         return outcomes
+    check_extractors(engine, extraction.extractors)
     # The longest first, so that none is left alone at the end.
     to_do.sort(key=lambda index: -_input_bytes(assets[index]))
     at_once, threads = split_cores(len(to_do), how.processes)
@@ -197,6 +198,7 @@ def score_pair(
         pairing=pairing,
     )
     engine = find_engine()
+    check_extractors(engine, extraction.extractors)
     with write_errors_explained(run.root), Processes() as processes:
         job = MeasurementJob(
             engine=engine.path,

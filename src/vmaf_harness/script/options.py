@@ -16,11 +16,15 @@ from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number,
 from vmaf_workspace.errors import UsageError
 
 
-def quality_types() -> Collection[str]:
-    """What can be measured."""
-    from vmaf_harness.model.quality_type import QUALITY_TYPES
+def quality_type(text: str, flag: str) -> str:
+    """The name of a quality type, which people may write in any case."""
+    from vmaf_harness.errors import HarnessError
+    from vmaf_harness.model.quality_type import named_type
 
-    return QUALITY_TYPES
+    try:
+        return named_type(text)
+    except HarnessError as error:
+        raise UsageError(f"{flag}: {error}") from error
 
 
 def pools() -> Collection[str]:
@@ -43,7 +47,8 @@ def _subjective_models() -> Collection[str]:
     return MODELS
 
 
-QualityType = Annotated[str, Flag("VMAF, PSNR, SSIM or MS_SSIM", choice(quality_types), positional=1)]
+_TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
+QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1)]
 Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2)]
 VmafModel = Annotated[
     str | None,
@@ -108,8 +113,14 @@ class Testing(Measuring, Drawing):
     scheduler: Annotated[str | None, Flag(_SCHEDULER, metavar="ADDRESS")] = None
 
     def __post_init__(self) -> None:
-        if self.quality_type != "VMAF" and (self.vmaf_model or self.vmaf_phone_model):
-            raise UsageError(f"--vmaf-model and --vmaf-phone-model are for VMAF, not for {self.quality_type}")
+        if self.vmaf_model or self.vmaf_phone_model:
+            from vmaf_harness.errors import HarnessError
+            from vmaf_harness.model.quality_type import check_takes_model
+
+            try:
+                check_takes_model(self.quality_type, self.vmaf_model, self.vmaf_phone_model)
+            except HarnessError as error:
+                raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

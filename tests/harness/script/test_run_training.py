@@ -531,7 +531,10 @@ BAD = {
     "unknown norm": (lambda s: write_model(s.model, norm_type="zscore"), "norm_type: expected one of none"),
     "unknown parameter": (lambda s: write_model(s.model, Gamma=1), "is gamma meant?"),
     "unknown feature": (lambda s: write_features(s.features, "VMAF_feature", ("adm22",)), "unknown feature 'adm22'"),
-    "unknown aggregate": (lambda s: write_features(s.features, "VMAF_features", "all"), "unknown features; known are"),
+    "unknown aggregate": (
+        lambda s: write_features(s.features, "VMAF_features", "all"),
+        "unknown features; is VMAF_feature meant?",
+    ),
     "constant feature": (make_constant, "a constant tells a model nothing"),
     "one asset": (
         lambda s: s.dataset.write_text(re.sub(r"(?m)^    .*'asset_id': (?!0,).*\n", "", s.dataset.read_text())),
