@@ -178,12 +178,13 @@ def score_pair(
     quality_size_px: tuple[int, int] | None = None,
     resampling_type: str = DEFAULT_RESAMPLING_TYPE,
     pairing: str | None = None,
+    least_depth: int | None = None,
 ) -> PairScore:
     """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's.
 
-    *pairing* is ``index`` or ``time``, as in `Asset`. Nothing is stored. Raises HarnessError where a file is missing or
-    the two have not the same number of frames, and for whatever else `measure` does, EngineError where ffmpeg is
-    missing or fails.
+    *pairing* is ``index`` or ``time``, and *least_depth* in bits, as in `Asset`. Nothing is stored. Raises HarnessError
+    where a file is missing or the two have not the same number of frames, and for whatever else `measure` does,
+    EngineError where ffmpeg is missing or fails.
     """
     width_px, height_px = quality_size_px or (None, None)
     asset = Asset(
@@ -196,6 +197,7 @@ def score_pair(
         quality_height_px=height_px,
         resampling_type=resampling_type,
         pairing=pairing,
+        least_depth=least_depth,
     )
     engine = find_engine()
     check_extractors(engine, extraction.extractors)

@@ -146,16 +146,12 @@ class Model:
         return made
 
     def _rescaled(self, features: Mapping[str, ArrayLike]) -> Floats:
-        if self.chroma_correction_parameter:
-            raise HarnessError(
-                "models with a chroma_correction_parameter are predicted by libvmaf only; give it the .json"
-            )
         columns = []
         for name in self.feature_names:
             if name not in features:
                 raise HarnessError(f"the model needs the feature {name}; given are {', '.join(features)}")
             columns.append(np.asarray(features[name], dtype=np.float64))
-        x = np.stack(columns, axis=1)
+        x = chroma_corrected(np.stack(columns, axis=1), self.feature_names, self.chroma_correction_parameter)
         if self.slopes is None or self.intercepts is None:
             return x
         rescaled: Floats = np.array(self.slopes[1:]) * x + np.array(self.intercepts[1:])
@@ -173,6 +169,23 @@ class Model:
         if self.score_clip is not None:
             scores = np.clip(scores, self.score_clip[0], self.score_clip[1])
         return scores
+
+
+def chroma_corrected(x: Floats, names: Sequence[str], parameter: float | None) -> Floats:
+    """Features by row, with loss of chroma told from detail where libvmaf found none in chroma: p (1 − adm3) for 0.
+
+    As libvmaf does it (`libvmaf/src/predict.c`), where *parameter* is not 0. HarnessError where the one or the other of
+    these two features is missing or there several times, which libvmaf does not answer for.
+    """
+    if not parameter:
+        return x
+    found = [[index for index, name in enumerate(names) if part in name] for part in ("speed_chroma", "adm3")]
+    if any(len(indices) != 1 for indices in found):
+        raise HarnessError("chroma_correction_parameter needs one feature of speed_chroma and one of adm3")
+    (chroma,), (detail,) = found
+    corrected = x.copy()
+    corrected[:, chroma] = np.where(x[:, chroma] == 0.0, parameter * (1.0 - x[:, detail]), x[:, chroma])
+    return corrected
 
 
 def group_hash(texts: Sequence[str]) -> str:

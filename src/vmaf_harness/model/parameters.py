@@ -60,7 +60,10 @@ _FOREST_PARAMETERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "max_samples": (lambda v: _is_whole(v, 1) or _is_share(v), "an integer from 1, or a share up to 1.0"),
 }
 # Parameters of every model. dis1st_thr works on a feature (Moment's dis1st) that no model here has.
-_COMMON = ("norm_type", "custom_clip_0to1_map", "score_clip", "score_transform", "num_models", "dis1st_thr")
+_COMMON = (
+    *("norm_type", "custom_clip_0to1_map", "score_clip", "score_transform", "num_models", "dis1st_thr"),
+    "chroma_correction_parameter",  # here only: VMAF's own harness has it in models, not in parameter files
+)
 
 
 def feature_name(aggregate: str, atom: str) -> str:
@@ -171,7 +174,8 @@ class ModelParam:
     """How a model is fitted, and what is done to its scores.
 
     `param_dict` is what the file said, kept with the model. `custom_ranges` are the ends that ``custom_clip_0to1``
-    takes instead of a feature's own least and greatest value. `num_models` counts model 0.
+    takes instead of a feature's own least and greatest value. `num_models` counts model 0. With a
+    `chroma_correction_parameter`, no loss of chroma counts as that of detail (`model.chroma_corrected`).
     """
 
     model_type: str
@@ -183,6 +187,7 @@ class ModelParam:
     num_models: int
     svr: SvrParam
     forest: Mapping[str, Any]
+    chroma_correction_parameter: float | None = None
 
     def outside_clip(self, labels: Sequence[float]) -> str | None:
         """What a person should know of labels that no prediction can reach; None where all lie in `score_clip`."""
@@ -378,6 +383,12 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
         for name, (fits, expected) in _FOREST_PARAMETERS.items():
             if given.get(name) is not None:
                 check(name, None, fits, expected)
+    chroma = check(
+        "chroma_correction_parameter",
+        None,
+        lambda v: v is None or (is_number(v) and 0 < v < 200),
+        "a number from 0 to 200",
+    )
     transform = given.get("score_transform")
     try:
         score_transform = ScoreTransform.of(transform) if transform is not None else None
@@ -392,6 +403,7 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
         score_transform=score_transform,
         num_models=num_models if is_bootstrap else 1,
         svr=svr,
+        chroma_correction_parameter=None if chroma is None else float(chroma),
         forest={name: value for name, value in given.items() if name in _FOREST_PARAMETERS},
     )
 

@@ -235,8 +235,9 @@ def _vmaf_extraction(model: str, phone_model: bool) -> Extraction:
             )
         version = _version(name) + suffix
         options = (("model", f"version={name}{transform}"),)
-        return Extraction(type="VMAF", version=version, options=options, score="vmaf")
-    file, wanted = _read_model_file(Path(path))
+        is_v1 = bool(re.match(r"vmaf_v1\.", name))
+        return Extraction(type="VMAF", version=version, options=options, score="vmaf", has_v1_features=is_v1)
+    file, wanted, has_cambi = _read_model_file(Path(path))
     stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem)[:80]
     return Extraction(
         type="VMAF",
@@ -244,6 +245,7 @@ def _vmaf_extraction(model: str, phone_model: bool) -> Extraction:
         options=(("model", f"path={file.name}{transform}"),),
         score="vmaf",
         model=file,
+        has_v1_features=has_cambi,
         wanted=wanted,
     )
 
@@ -264,8 +266,8 @@ def writes_files(content: bytes) -> bool:
         return False
 
 
-def _read_model_file(path: Path) -> tuple[ModelFile, tuple[RequestedMetric, ...]]:
-    """A JSON model, read as everywhere, and the metrics that libvmaf makes of its features where they have options."""
+def _read_model_file(path: Path) -> tuple[ModelFile, tuple[RequestedMetric, ...], bool]:
+    """A JSON model, read as everywhere, the metrics of its features that have options, and whether it has CAMBI."""
     from vmaf_harness.model.files import parse_json_model  # and with it numpy, for which nobody else waits
 
     if path.suffix in (".pkl", ".model", ".onnx"):
@@ -280,4 +282,6 @@ def _read_model_file(path: Path) -> tuple[ModelFile, tuple[RequestedMetric, ...]
     named = zip(model.feature_names, model.feature_opts_dicts or (), strict=False)
     wanted = (RequestedMetric.of(name, own) for name, own in named)
     # Of an extractor that nobody here knows, the names cannot be told.
-    return ModelFile(content, hashlib.sha256(content).hexdigest()), tuple(each for each in wanted if each.extractor)
+    known = tuple(each for each in wanted if each.extractor)
+    has_cambi = any(RequestedMetric(name).extractor == "cambi" for name in model.feature_names)
+    return ModelFile(content, hashlib.sha256(content).hexdigest()), known, has_cambi

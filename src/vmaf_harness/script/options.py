@@ -27,6 +27,11 @@ def quality_type(text: str, flag: str) -> str:
         raise UsageError(f"{flag}: {error}") from error
 
 
+def bit_depth(text: str, flag: str) -> int:
+    """Bits of a sample that video is compared in."""
+    return int(choice(lambda: ("8", "10", "12", "16"))(text, flag))
+
+
 def pools() -> Collection[str]:
     """How scores of frames become one."""
     from vmaf_harness.statistics import POOLS
@@ -63,6 +68,8 @@ PairBy = Annotated[
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
+_DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
+BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
@@ -82,6 +89,7 @@ class Measuring:
     ] = None
     parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
+    bit_depth: BitDepth = None
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
     workspace: Workspace = ""
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.forest import Forest
 from vmaf_harness.model.formula import Curve, Line, curve_values
-from vmaf_harness.model.model import Model, Regressor
+from vmaf_harness.model.model import Model, Regressor, chroma_corrected
 from vmaf_harness.model.parameters import (
     CURVE_TYPE,
     LINE_TYPE,
@@ -87,6 +87,7 @@ def fit(
     or no fit is found with.
     """
     columns = _checked_columns(table, features.feature_names)
+    columns[:, 1:] = chroma_corrected(columns[:, 1:], features.feature_names, parameters.chroma_correction_parameter)
     slopes, intercepts = _rescaling(columns, features.feature_names, parameters)
     xy = columns if slopes is None or intercepts is None else slopes * columns + intercepts
     x, y = np.ascontiguousarray(xy[:, 1:]), np.ascontiguousarray(xy[:, 0])
@@ -109,6 +110,7 @@ def fit(
         feature_opts_dicts=features.feature_opts_dicts,
         score_clip=parameters.score_clip,
         score_transform=parameters.score_transform,
+        chroma_correction_parameter=parameters.chroma_correction_parameter,
         param_dict=parameters.param_dict,
     )
 
