@@ -133,6 +133,7 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     check_metrics(job.extraction.wanted, measurement.frames)
     notes = [*form.notes, *_shape_notes(job.asset, log), *_timing_notes(job.asset, frames), *damaged]
+    notes += _encode_notes(job, form, distorted, encode)
     return replace(measurement, notes=tuple(notes))
 
 
@@ -140,7 +141,8 @@ def encode_options(job: MeasurementJob, form: CommonForm, distorted: Header) -> 
     """What CAMBI has to be told of how the distorted video was encoded, where that is not what is compared.
 
     The recipe's word, else the file's own. CAMBI takes the compared size for an encode that is larger in a direction,
-    and so it is told none then. A video that a recipe crops or pads has no size of its own for what is left.
+    and so it is told none then, nor the size of a file that is too small for it, of which no recipe speaks. A video
+    that a recipe crops or pads has no size of its own for what is left.
     """
     asset = job.asset
     if not job.extraction.has_cambi:
@@ -149,6 +151,8 @@ def encode_options(job: MeasurementJob, form: CommonForm, distorted: Header) -> 
     if width_px is None or height_px is None:
         is_cut = any(name in ("crop", "pad") for name, _ in asset.distorted.filters)
         of_file = (form.width_px, form.height_px) if is_cut else (distorted.width_px, distorted.height_px)
+        if not takes_encode(*of_file) and width_px is None and height_px is None:
+            of_file = form.width_px, form.height_px
         width_px, height_px = width_px or of_file[0], height_px or of_file[1]
     depth = asset.encode_depth or parse_pixel_format(distorted.pix_fmt).depth
     told: dict[str, int] = {}
@@ -158,6 +162,18 @@ def encode_options(job: MeasurementJob, form: CommonForm, distorted: Header) -> 
     if is_smaller and (width_px, height_px) != (form.width_px, form.height_px):
         told |= {"enc_height": height_px, "enc_width": width_px}
     return told
+
+
+def _encode_notes(job: MeasurementJob, form: CommonForm, distorted: Header, encode: Mapping[str, int]) -> list[Note]:
+    """The note of a file that is smaller than CAMBI can be told of, so that it looks at the picture scaled up."""
+    is_smaller = distorted.width_px < form.width_px and distorted.height_px < form.height_px
+    if not job.extraction.has_cambi or not is_smaller or "enc_width" in encode:
+        return []
+    if takes_encode(distorted.width_px, distorted.height_px) or job.asset.encode_width_px is not None:
+        return []
+    size = f"{distorted.width_px}×{distorted.height_px}"
+    text = f"{size} is too small for CAMBI to be told of; it looks at {form.width_px}×{form.height_px}"
+    return [Note(kind="encode", side="distorted", text=text)]
 
 
 def _without_encode(measurement: Measurement, encode: Mapping[str, int], what: str) -> Measurement:
@@ -177,11 +193,16 @@ def _without_encode(measurement: Measurement, encode: Mapping[str, int], what: s
     return replace(measurement, frames=frames, means={plain(name): mean for name, mean in measurement.means.items()})
 
 
+def takes_encode(width_px: int, height_px: int) -> bool:
+    """Whether CAMBI can be told of an encode of this size."""
+    return width_px >= _ENCODE_PX[0] and height_px >= _ENCODE_PX[1] and max(width_px, height_px) >= _CAMBI_PX
+
+
 def too_small(extraction: Extraction, form: CommonForm, encode: Mapping[str, int]) -> str | None:
     """Why libvmaf does not compute CAMBI or SpEED at this size, as far as the size says; None where it does."""
     size_px = (encode.get("enc_width", form.width_px), encode.get("enc_height", form.height_px))
-    is_tiny = "enc_width" in encode and (size_px[0] < _ENCODE_PX[0] or size_px[1] < _ENCODE_PX[1])
-    if extraction.has_cambi and (is_tiny or max(size_px) < _CAMBI_PX):
+    is_tiny = not takes_encode(*size_px) if "enc_width" in encode else max(size_px) < _CAMBI_PX
+    if extraction.has_cambi and is_tiny:
         return (
             f"{size_px[0]}×{size_px[1]} is too small for CAMBI: the longer side needs {_CAMBI_PX} pixels, and what was "
             f"scaled up {_ENCODE_PX[0]}×{_ENCODE_PX[1]}; VMAF v0 (vmaf_v0.6.1) takes it"

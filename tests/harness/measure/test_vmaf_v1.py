@@ -106,6 +106,20 @@ def test_what_the_recipe_says_of_the_encode_wins_and_changes_banding(
     assert measured(engine, other, extraction("CAMBI"), tmp_path).frames["cambi"] != of_file
 
 
+def test_a_file_too_small_for_cambi_is_looked_at_scaled_up_and_that_is_said(
+    engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    tiny = tmp_path / "tiny.mp4"
+    ffmpeg(engine, "-i", pair.reference.path, "-vf", "scale=176:98", "-c:v", "libx264", tiny)
+    given = replace(pair, distorted=container(tiny))
+    found = measured(engine, given, extraction("CAMBI"), tmp_path)
+    assert [note.text for note in found.notes if note.kind == "encode"] == [
+        "176×98 is too small for CAMBI to be told of; it looks at 640×360"
+    ]
+    with pytest.raises(HarnessError, match="200×160 is too small for CAMBI"):
+        measured(engine, replace(given, encode_width_px=200, encode_height_px=160), extraction("CAMBI"), tmp_path)
+
+
 def test_the_encode_and_the_depth_are_part_of_the_key(engine: Engine, pair: Asset, tmp_path: Path) -> None:
     for quality_type, differ in (("CAMBI", True), ("PSNR", False)):
         store = FileResultStore(tmp_path, extraction(quality_type), engine, warn=print)
