@@ -33,6 +33,7 @@ _RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after whic
 _TIME_ROUNDING_S = 0.0015
 _SIDES = ("distorted", "reference")  # inputs 0 and 1
 _ENCODE_WORDS = {"enc_bitdepth": "encbd", "enc_height": "ench", "enc_width": "encw"}  # in the names of CAMBI's metrics
+_OPTIONLESS = ("cambi_source", "cambi_full_reference")
 _CAMBI_PX, _ENCODE_PX = 216, (180, 150)  # libvmaf/src/feature/cambi.c
 _SPEED_PX = 80  # 5 × 5 blocks after 4 halvings (libvmaf/src/feature/speed.c)
 _SPEED_PRESCALE = 0.6  # of the models for phones
@@ -183,7 +184,8 @@ def _without_encode(measurement: Measurement, encode: Mapping[str, int], what: s
     def plain(metric: str) -> str:
         if not metric.startswith("cambi"):
             return metric
-        if lacking := sorted(word for word in words if f"_{word}" not in metric):
+        lacking = sorted(word for word in words if f"_{word}" not in metric)
+        if lacking and not metric.startswith(_OPTIONLESS):  # the names of which no option changes
             raise EngineError(f"{what}: libvmaf's CAMBI was not told {', '.join(lacking)}, only {metric}")
         for word in words:
             metric = metric.replace(f"_{word}", "", 1)

@@ -106,6 +106,16 @@ def test_what_the_recipe_says_of_the_encode_wins_and_changes_banding(
     assert measured(engine, other, extraction("CAMBI"), tmp_path).frames["cambi"] != of_file
 
 
+def test_banding_that_the_reference_has_not_is_that_of_the_encode_as_it_was(
+    engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    found = measured(engine, pair, extraction("CAMBI_FR"), tmp_path).frames
+    assert found["cambi"] == measured(engine, pair, extraction("CAMBI"), tmp_path).frames["cambi"]
+    other = replace(pair, encode_width_px=640, encode_height_px=360, encode_depth=10)
+    assert measured(engine, other, extraction("CAMBI_FR"), tmp_path).frames["cambi"] != found["cambi"]
+    assert set(found) == {"cambi", "cambi_source", "cambi_full_reference"}
+
+
 def test_a_file_too_small_for_cambi_is_looked_at_scaled_up_and_that_is_said(
     engine: Engine, pair: Asset, tmp_path: Path
 ) -> None:
