@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vmaf_harness.script.options import (
+    BitDepth,
     CrossValidation,
     Dataset,
     Encoding,
@@ -20,10 +21,10 @@ from vmaf_harness.script.options import (
     Training,
     Tuning,
     VmafModel,
-    quality_types,
 )
+from vmaf_harness.script.options import quality_type as as_quality_type
 from vmaf_workspace.commands.command import Command, Json, Workspace, located
-from vmaf_workspace.commands.flags import Flag, choice, path
+from vmaf_workspace.commands.flags import Flag, path
 from vmaf_workspace.errors import DONE, FAILED
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def score(
     reference: Annotated[str, Flag("the reference video, one that ffmpeg can open")],
     distorted: Annotated[str, Flag("the distorted video")],
     vmaf_model: VmafModel = None,
-    quality_type: Annotated[str, Flag("VMAF, PSNR, SSIM or MS_SSIM", choice(quality_types))] = "VMAF",
+    quality_type: Annotated[str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type)] = "VMAF",
     pool: Pool = "mean",
     pair_by: PairBy = None,
+    bit_depth: BitDepth = None,
     save_plot: Annotated[Path | None, Flag("draw the score of each frame into this directory", path)] = None,
     workspace: Workspace = "",
     json: Json = False,
@@ -56,7 +58,7 @@ def score(
         check_directory(save_plot)
     try:
         with stop_on_signals(), Run(root) as run:
-            pair = score_pair(Path(reference), Path(distorted), wanted, run, pairing=pair_by)
+            pair = score_pair(Path(reference), Path(distorted), wanted, run, pairing=pair_by, least_depth=bit_depth)
     except Stopped as stopped:
         print(f"stopped by {stopped}", file=sys.stderr)
         return stopped.exit_code

@@ -102,7 +102,10 @@ def test_a_video_scored_against_itself_is_perfect_in_psnr(project: Path, clips: 
     [
         (("--reference", "a.mp4"), "--distorted is missing"),
         (("--reference", "a.mp4", "--distorted", "b.mp4", "--pool", "maximum"), "--pool: expected one of mean"),
-        (("--reference", "a.mp4", "--distorted", "b.mp4", "--quality-type", "vmaf"), "--quality-type: expected one of"),
+        (
+            ("--reference", "a.mp4", "--distorted", "b.mp4", "--quality-type", "VNAF"),
+            "--quality-type: unknown quality type",
+        ),
     ],
 )
 def test_score_names_a_flag_it_cannot_use(project: Path, arguments: tuple[str, ...], said: str) -> None:

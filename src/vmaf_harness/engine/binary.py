@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +29,7 @@ _PROBE_FILTERS = (
     "format=yuv420p,showinfo=checksum=0,settb=1,setpts=N,split[a][b];[a][b]"
 )
 _ALL_FEATURES = "model=version=vmaf_v0.6.1:feature=name=psnr\\|name=float_adm\\|name=float_vif\\|name=float_motion"
+_EVERYWHERE = frozenset({"psnr", "float_adm", "float_vif", "float_motion", "adm", "vif", "motion"})
 _FEWEST_FEATURES = "model=:feature=name=psnr"
 
 
@@ -50,6 +51,29 @@ class Engine:
     def versions(self) -> dict[str, str]:
         """What a stored result depends on."""
         return {"ffmpeg": self.ffmpeg, "libvmaf": self.libvmaf}
+
+
+def check_extractors(engine: Engine, names: Iterable[str]) -> None:
+    """Raise EngineError where the libvmaf of *engine* lacks one of these extractors, by which it would fail each time.
+
+    Tried on one frame, in 0.1 s; not at all where every engine has them.
+    """
+    asked = sorted(set(names) - _EVERYWHERE)
+    if not asked or _extracts(engine, asked):
+        return
+    if lacking := [name for name in asked if not _extracts(engine, [name])]:
+        raise EngineError(
+            f"{engine.path}: its libvmaf ({engine.libvmaf}) has no {' and no '.join(lacking)}; "
+            f"install imageio-ffmpeg, whose libvmaf has, or set {VARIABLE} to another ffmpeg"
+        )
+
+
+def _extracts(engine: Engine, names: Iterable[str]) -> bool:
+    features = "\\|".join(f"name={name}" for name in names)
+    graph = f"[0]format=yuv420p,split[a][b];[a][b]libvmaf=model=:feature={features}"
+    source = ("-f", "lavfi", "-i", "testsrc2=s=640x360:d=0.04")  # more than the least size of any
+    done = run_probe([engine.path, "-nostdin", "-v", "error", *source, "-filter_complex", graph, "-f", "null", "-"])
+    return done.returncode == 0
 
 
 def find_engine() -> Engine:

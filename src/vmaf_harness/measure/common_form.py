@@ -61,7 +61,8 @@ def common_form(asset: Asset, reference: Header, distorted: Header) -> CommonFor
       makes YUV of RGB), to the range of its partner. Two RGB videos are converted by BT.709 to limited range.
     - *Gray* has its samples taken as luma, between chroma without colour.
     - *Depth and chroma* are the greater of the two, in bits (8, 10, 12, 16) and as 4:2:0, 4:2:2 or 4:4:4, unless the
-      recipe names ``workfile_yuv_type``. Limited samples are shifted (8 bits ×4 are 10), full ones stretched.
+      recipe names ``workfile_yuv_type``; never fewer bits than `Asset.least_depth`. Limited samples are shifted (8 bits
+      ×4 are 10), full ones stretched.
     - *Range* is the reference's; the distorted video is converted. Where nobody says, it is limited.
     - *Alpha* is left out, not blended. *Rotation* of the container is applied. The *shape of a pixel* (SAR) moves no
       sample: the picture is scaled to the quality size, by default the reference's.
@@ -77,7 +78,7 @@ def common_form(asset: Asset, reference: Header, distorted: Header) -> CommonFor
     form = CommonForm(
         width_px=asset.quality_width_px or reference.width_px,
         height_px=asset.quality_height_px or reference.height_px,
-        pix_fmt=asset.workfile_yuv_type or _larger_format(*formats),
+        pix_fmt=_deep_enough(asset.workfile_yuv_type or _larger_format(*formats), asset.least_depth),
         range=of_reference.range or of_distorted.range or LIMITED,
     )
     notes = [*_conversion_notes(of_reference, of_distorted, form, asset)]
@@ -114,6 +115,11 @@ def _larger_format(one: str, other: str) -> str:
     """The planar format that holds both of two."""
     both = [parse_pixel_format(one), parse_pixel_format(other)]
     return planar_format(max(each.chroma for each in both), max(each.depth for each in both))  # "420" < "422" < "444"
+
+
+def _deep_enough(pix_fmt: str, least_depth: int | None) -> str:
+    form = parse_pixel_format(pix_fmt)
+    return pix_fmt if form.depth >= (least_depth or 0) else planar_format(form.chroma, least_depth or 0)
 
 
 def _filter_chain(side: _Side, partner: _Side, form: CommonForm, asset: Asset) -> tuple[str, ...]:
@@ -190,7 +196,9 @@ def _conversion_notes(reference: _Side, distorted: _Side, form: CommonForm, asse
         )
         yield Note(kind="transfer", text=text, side="distorted")
     depth = parse_pixel_format(form.pix_fmt).depth
-    is_open = asset.quality_width_px is not None and asset.workfile_yuv_type is None  # a recipe that does not say
+    is_open = (
+        asset.quality_width_px is not None and asset.workfile_yuv_type is None and asset.least_depth is None
+    )  # a recipe that does not say
     if depth > _UPSTREAM_DEPTH and is_open and not (asset.reference.is_raw or asset.distorted.is_raw):
         text = f"compared in {depth} bits; VMAF's own harness cuts to 8: workfile_yuv_type = 'yuv420p' gives its number"
         yield Note(kind="depth", text=text, side="distorted")

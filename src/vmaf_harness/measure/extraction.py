@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmaf_harness.measure.metrics import RequestedMetric
@@ -31,12 +32,38 @@ class Extraction:
     options: tuple[tuple[str, str], ...]  # of the libvmaf filter, unescaped
     score: str
     model: ModelFile | None = None
+    has_v1_features: bool = False  # of the model: CAMBI and SpEED
     wanted: tuple[RequestedMetric, ...] = ()  # metrics that the log must have, each with its options in its name
 
     @property
     def executor_id(self) -> str:
         """The directory of its results in the store, as upstream shapes it: `TYPE_V` and the version."""
         return f"{self.type}_V{self.version}"
+
+    @property
+    def extractors(self) -> tuple[str, ...]:
+        """The extractors of libvmaf that are asked for by name, beside those of a model."""
+        asked = dict(self.options).get("feature", "")
+        return tuple(part.removeprefix("name=").partition(":")[0] for part in asked.split("|") if part)
+
+    @property
+    def has_cambi(self) -> bool:
+        """Whether CAMBI is computed, which looks at the size and depth that a video was encoded at."""
+        return self.has_v1_features or "cambi" in self.extractors
+
+    def options_for(self, encode: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+        """The options, with what CAMBI is told of how the distorted video was encoded (`enc_width`, …)."""
+
+        def told(name: str, value: str) -> str:
+            if name == "model" and self.has_v1_features:
+                return value + "".join(f":cambi.{option}={number}" for option, number in encode.items())
+            if name != "feature":
+                return value
+            own = "".join(f":{option}={number}" for option, number in encode.items())
+            parts = value.split("|")
+            return "|".join(part + own if part.split(":")[0] == "name=cambi" else part for part in parts)
+
+        return tuple((name, told(name, value)) for name, value in self.options)
 
     @property
     def identity(self) -> dict[str, object]:

@@ -25,6 +25,7 @@ _FORMAT = re.compile(
     r"(?:.*SAR (?P<sar>\d+:\d+))?"
 )
 _ROTATION = re.compile(r"^ +(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees", re.MULTILINE)
+_RATE = re.compile(r", (\d+(?:\.\d+)?) fps\b")  # two digits after the point
 _FIELD_ORDER = re.compile(r"(?:top|bottom) (?:coded )?first")
 _NO_COLOUR = re.compile(
     r"progressive|(?:top|bottom) .*|\d+ bpc|(?:top|bottom)?left|center|top|bottom|(?:premultiplied|straight).*"
@@ -36,8 +37,8 @@ class Header:
     """What a video is said to decode to, as it is shown: turned where the container says so.
 
     `range` is ``tv`` or ``pc``, None where nobody says; `matrix`, `primaries` and `transfer` are ffmpeg's names, or
-    ``unknown``. `sar` is the shape of a pixel. `videos` counts the video streams, cover pictures left out.
-    `is_interlaced` where the fields of a frame are of two moments.
+    ``unknown``. `fps` is None where nobody says. `sar` is the shape of a pixel. `videos` counts the video streams,
+    cover pictures left out. `is_interlaced` where the fields of a frame are of two moments.
     """
 
     width_px: int
@@ -49,6 +50,7 @@ class Header:
     transfer: str = UNTAGGED
     sar: Fraction = Fraction(1)
     videos: int = 1
+    fps: float | None = None
     is_interlaced: bool = False
 
     @property
@@ -134,7 +136,7 @@ def _file_key(video: Video, engine: str) -> _FileKey | None:
 def _raw_header(video: Video) -> Header:
     assert video.width_px is not None
     assert video.height_px is not None
-    return Header(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt)
+    return Header(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt, fps=video.fps)
 
 
 def _parse_header(said: str, number: int) -> Header | None:
@@ -164,6 +166,7 @@ def _parse_header(said: str, number: int) -> Header | None:
         pix_fmt=pix_fmt,
         sar=sar,
         videos=len(streams),
+        fps=float(rate[1]) if (rate := _RATE.search(streams[0][3])) else None,
         is_interlaced=is_interlaced,
         **colour,
     )

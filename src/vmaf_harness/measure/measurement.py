@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import isfinite
+from math import ceil, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,11 @@ _RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after whic
 # Containers round times to whole milliseconds, which must not make a frame come before its partner.
 _TIME_ROUNDING_S = 0.0015
 _SIDES = ("distorted", "reference")  # inputs 0 and 1
+_ENCODE_WORDS = {"enc_bitdepth": "encbd", "enc_height": "ench", "enc_width": "encw"}  # in the names of CAMBI's metrics
+_OPTIONLESS = ("cambi_source", "cambi_full_reference")
+_CAMBI_PX, _ENCODE_PX = 216, (180, 150)  # libvmaf/src/feature/cambi.c
+_SPEED_PX = 80  # 5 × 5 blocks after 4 halvings (libvmaf/src/feature/speed.c)
+_SPEED_PRESCALE = 0.6  # of the models for phones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,8 @@ def measure(job: MeasurementJob, processes: Processes) -> Measurement:
 def _attempt(job: MeasurementJob, processes: Processes, reference: Header, distorted: Header) -> Measurement:
     """Measure by what the headers say; once more by what the first frames are, where those differ from it."""
     form = common_form(job.asset, reference, distorted)
-    command = measure_command(job, form)
+    encode = encode_options(job, form, distorted)
+    command = measure_command(job, form, encode)
     log = job.directory / "ffmpeg.log"
     began = time.perf_counter()
     code = processes.run(command, cwd=job.directory, log=log)
@@ -105,6 +111,9 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
             )
     if job.asset.pairing == "time":
         _check_lengths(job.asset, frames)
+    # Where ffmpeg fails, or exits 0 without a whole log.
+    if (code or not _is_whole(job.directory / "vmaf.json")) and (small := too_small(job.extraction, form, encode)):
+        raise HarnessError(f"{what}: {small}")
     if code:
         raise EngineError(f"{what}: {_failure_text(job, command, code, log, 'ffmpeg failed')}")
     counts = _frame_counts(log)
@@ -112,6 +121,8 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
     if counts is not None and job.asset.pairing != "time":
         _check_counts(job.asset, counts, damaged)
     measurement = _read_log(job.directory / "vmaf.json", took_s)
+    if measurement is not None and encode:
+        measurement = _without_encode(measurement, encode, what)
     compared = None if counts is None else counts[0]
     if measurement is None or compared is None or measurement.n_frames != compared:
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
@@ -123,13 +134,103 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     check_metrics(job.extraction.wanted, measurement.frames)
     notes = [*form.notes, *_shape_notes(job.asset, log), *_timing_notes(job.asset, frames), *damaged]
+    notes += _encode_notes(job, form, distorted, encode)
     return replace(measurement, notes=tuple(notes))
 
 
-def measure_command(job: MeasurementJob, form: CommonForm) -> list[str | Path]:
+def encode_options(job: MeasurementJob, form: CommonForm, distorted: Header) -> dict[str, int]:
+    """What CAMBI has to be told of how the distorted video was encoded, where that is not what is compared.
+
+    The recipe's word, else the file's own. CAMBI takes the compared size for an encode that is larger in a direction,
+    and so it is told none then, nor the size of a file that is too small for it, of which no recipe speaks. A video
+    that a recipe crops or pads has no size of its own for what is left.
+    """
+    asset = job.asset
+    if not job.extraction.has_cambi:
+        return {}
+    width_px, height_px = asset.encode_width_px, asset.encode_height_px
+    if width_px is None or height_px is None:
+        is_cut = any(name in ("crop", "pad") for name, _ in asset.distorted.filters)
+        of_file = (form.width_px, form.height_px) if is_cut else (distorted.width_px, distorted.height_px)
+        if not takes_encode(*of_file) and width_px is None and height_px is None:
+            of_file = form.width_px, form.height_px
+        width_px, height_px = width_px or of_file[0], height_px or of_file[1]
+    depth = asset.encode_depth or parse_pixel_format(distorted.pix_fmt).depth
+    told: dict[str, int] = {}
+    if depth != parse_pixel_format(form.pix_fmt).depth:
+        told["enc_bitdepth"] = depth
+    is_smaller = width_px <= form.width_px and height_px <= form.height_px
+    if is_smaller and (width_px, height_px) != (form.width_px, form.height_px):
+        told |= {"enc_height": height_px, "enc_width": width_px}
+    return told
+
+
+def _encode_notes(job: MeasurementJob, form: CommonForm, distorted: Header, encode: Mapping[str, int]) -> list[Note]:
+    """The note of a file that is smaller than CAMBI can be told of, so that it looks at the picture scaled up."""
+    is_smaller = distorted.width_px < form.width_px and distorted.height_px < form.height_px
+    if not job.extraction.has_cambi or not is_smaller or "enc_width" in encode:
+        return []
+    if takes_encode(distorted.width_px, distorted.height_px) or job.asset.encode_width_px is not None:
+        return []
+    size = f"{distorted.width_px}×{distorted.height_px}"
+    text = f"{size} is too small for CAMBI to be told of; it looks at {form.width_px}×{form.height_px}"
+    return [Note(kind="encode", side="distorted", text=text)]
+
+
+def _without_encode(measurement: Measurement, encode: Mapping[str, int], what: str) -> Measurement:
+    """The metrics of CAMBI by the names that they have for every video; EngineError where it was not told."""
+    words = {f"{_ENCODE_WORDS[name]}_{number}" for name, number in encode.items()}
+
+    def plain(metric: str) -> str:
+        if not metric.startswith("cambi"):
+            return metric
+        lacking = sorted(word for word in words if f"_{word}" not in metric)
+        if lacking and not metric.startswith(_OPTIONLESS):  # the names of which no option changes
+            raise EngineError(f"{what}: libvmaf's CAMBI was not told {', '.join(lacking)}, only {metric}")
+        for word in words:
+            metric = metric.replace(f"_{word}", "", 1)
+        return metric
+
+    frames = {plain(metric): column for metric, column in measurement.frames.items()}
+    return replace(measurement, frames=frames, means={plain(name): mean for name, mean in measurement.means.items()})
+
+
+def takes_encode(width_px: int, height_px: int) -> bool:
+    """Whether CAMBI can be told of an encode of this size."""
+    return width_px >= _ENCODE_PX[0] and height_px >= _ENCODE_PX[1] and max(width_px, height_px) >= _CAMBI_PX
+
+
+def too_small(extraction: Extraction, form: CommonForm, encode: Mapping[str, int]) -> str | None:
+    """Why libvmaf does not compute CAMBI or SpEED at this size, as far as the size says; None where it does."""
+    size_px = (encode.get("enc_width", form.width_px), encode.get("enc_height", form.height_px))
+    is_tiny = not takes_encode(*size_px) if "enc_width" in encode else max(size_px) < _CAMBI_PX
+    if extraction.has_cambi and is_tiny:
+        return (
+            f"{size_px[0]}×{size_px[1]} is too small for CAMBI: the longer side needs {_CAMBI_PX} pixels, and what was "
+            f"scaled up {_ENCODE_PX[0]}×{_ENCODE_PX[1]}; VMAF v0 (vmaf_v0.6.1) takes it"
+        )
+    of_chroma = extraction.has_v1_features or "speed_chroma" in extraction.extractors
+    if not of_chroma and "speed_temporal" not in extraction.extractors:
+        return None
+    chroma = parse_pixel_format(form.pix_fmt).chroma if of_chroma else "444"
+    across, down = 1 if chroma == "444" else 2, 2 if chroma == "420" else 1
+    given = re.search(r"speed_prescale=([\d.]+)", dict(extraction.options).get("feature", ""))
+    scale = float(given[1]) if given else _SPEED_PRESCALE if "5d0h" in extraction.version else 1.0
+    # The plane, rounded up, is scaled and rounded.
+    least = [by * (ceil((_SPEED_PX - 0.5) / scale) - 1) + 1 for by in (across, down)]
+    if form.width_px >= least[0] and form.height_px >= least[1]:
+        return None
+    return (
+        f"{form.width_px}×{form.height_px} is too small for SpEED: it needs at least {least[0]}×{least[1]} pixels "
+        f"({form.pix_fmt}); give a quality size, or take VMAF v0 (vmaf_v0.6.1)"
+    )
+
+
+def measure_command(job: MeasurementJob, form: CommonForm, encode: Mapping[str, int] | None = None) -> list[str | Path]:
     """The command for one asset, to be started in `job.directory`, so that no path is part of a filter graph."""
     asset = job.asset
-    options = [("log_fmt", "json"), ("log_path", "vmaf.json"), ("n_threads", str(job.threads)), *job.extraction.options]
+    options = [("log_fmt", "json"), ("log_path", "vmaf.json"), ("n_threads", str(job.threads))]
+    options += job.extraction.options_for(encode or {})
     if asset.pairing == "time":
         options.append(("shortest", "1"))  # else libvmaf goes on with what is left of the reference
     libvmaf = ":".join(f"{name}={escape_option(value)}" for name, value in options)
@@ -321,8 +422,17 @@ def _read_log(log: Path, took_s: float) -> Measurement | None:
         data: dict[str, Any] = json.loads(log.read_bytes())
         rows = [frame["metrics"] for frame in data["frames"]]
         pooled = data["pooled_metrics"]
-        frames = {metric: [float(row[metric]) for row in rows] for metric in (rows[0] if rows else {})}
-        means = {metric: float(pooled[metric]["mean"]) for metric in frames}
+        frames = {metric: [_number(row[metric]) for row in rows] for metric in (rows[0] if rows else {})}
+        means = {metric: _number(pooled[metric]["mean"]) for metric in frames}
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Measurement(frames=frames, means=means, extraction_s=round(took_s, 3)) if frames else None
+
+
+def _is_whole(log: Path) -> bool:
+    return _read_log(log, 0.0) is not None
+
+
+def _number(value: Any) -> float:
+    """A number of libvmaf's log, which has null for what is infinite or none: PSNR-HVS of equal frames."""
+    return nan if value is None else float(value)

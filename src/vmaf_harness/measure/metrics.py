@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from itertools import combinations
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.features import find_feature
 
 Value = bool | int | float | str
 
@@ -87,36 +88,18 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str | None, Value]]] = {
     "speed_temporal": _SPEED | {"speed_use_ref_diff": ("urd", False)},
 }
 
-# aggregate -> the prefix of libvmaf's extractors, and of the metrics in its log
-AGGREGATES = {"VMAF_feature": ("float_", ""), "VMAF_integer_feature": ("", "integer_")}
-ANSNR = ("ansnr", "anpsnr")  # of the float kind only, which stands for both
-
 
 def atom_of(name: str) -> tuple[str, str] | None:
-    """Aggregate and atom of a feature's name in a model, such as ``VMAF_integer_feature_adm2_score``; else None."""
+    """Kind and atom of a feature's name in a model, such as ``VMAF_integer_feature_adm2_score``; else None."""
     found = re.fullmatch(r"(\w+?_feature)_(\w+)_score", name)
     return (found[1], found[2]) if found else None
 
 
 def metric_name(name: str) -> str:
     """What libvmaf's log calls a feature of a model, unless options add to its name."""
-    aggregate, atom = atom_of(name) or ("", name)
-    return f"float_{atom}" if aggregate and atom in ANSNR else AGGREGATES.get(aggregate, ("", ""))[1] + atom
-
-
-def extractor_family(atom: str) -> str:
-    """How libvmaf's extractor of an atom is called, without the prefix of its kind: adm, vif, motion or ansnr."""
-    if atom in ANSNR:
-        return "ansnr"
-    return "adm" if atom.startswith(("adm", "aim")) else "vif" if atom.startswith("vif") else "motion"
-
-
-def extractor_name(aggregate: str, atom: str) -> str:
-    """The extractor of libvmaf that gives a feature of a model; blank where that is not known."""
-    if aggregate in AGGREGATES:
-        return "float_ansnr" if atom in ANSNR else AGGREGATES[aggregate][0] + extractor_family(atom)
-    found = re.match(r"cambi|speed_chroma|speed_temporal", atom)
-    return found[0] if found else ""
+    kind, atom = atom_of(name) or ("", name)
+    found = find_feature(kind, atom)
+    return found.metric if found else atom
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +117,8 @@ class RequestedMetric:
     @property
     def extractor(self) -> str:
         """The extractor of libvmaf that gives it; blank where that is not known."""
-        found = atom_of(self.name)
-        return extractor_name(*found) if found else ""
+        found = find_feature(*(atom_of(self.name) or ("", "")))
+        return found.extractor if found else ""
 
     @property
     def effect(self) -> tuple[tuple[str, str], ...]:

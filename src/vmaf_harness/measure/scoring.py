@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmaf_harness.engine.binary import find_engine
+from vmaf_harness.engine.binary import check_extractors, find_engine
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.engine.jobs import run_jobs, split_cores
 from vmaf_harness.errors import HarnessError
@@ -83,6 +83,7 @@ def score_assets(
         store.save_hashes()
     if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
         return outcomes
+    check_extractors(engine, extraction.extractors)
     # The longest first, so that none is left alone at the end.
     to_do.sort(key=lambda index: -_input_bytes(assets[index]))
     at_once, threads = split_cores(len(to_do), how.processes)
@@ -177,12 +178,13 @@ def score_pair(
     quality_size_px: tuple[int, int] | None = None,
     resampling_type: str = DEFAULT_RESAMPLING_TYPE,
     pairing: str | None = None,
+    least_depth: int | None = None,
 ) -> PairScore:
     """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's.
 
-    *pairing* is ``index`` or ``time``, as in `Asset`. Nothing is stored. Raises HarnessError where a file is missing or
-    the two have not the same number of frames, and for whatever else `measure` does, EngineError where ffmpeg is
-    missing or fails.
+    *pairing* is ``index`` or ``time``, and *least_depth* in bits, as in `Asset`. Nothing is stored. Raises HarnessError
+    where a file is missing or the two have not the same number of frames, and for whatever else `measure` does,
+    EngineError where ffmpeg is missing or fails.
     """
     width_px, height_px = quality_size_px or (None, None)
     asset = Asset(
@@ -195,8 +197,10 @@ def score_pair(
         quality_height_px=height_px,
         resampling_type=resampling_type,
         pairing=pairing,
+        least_depth=least_depth,
     )
     engine = find_engine()
+    check_extractors(engine, extraction.extractors)
     with write_errors_explained(run.root), Processes() as processes:
         job = MeasurementJob(
             engine=engine.path,

@@ -195,6 +195,10 @@ class FileResultStore:
             "resampling_type": asset.resampling_type,
             "workfile_yuv_type": asset.workfile_yuv_type,
         }
+        if self._extraction.has_cambi:
+            made_of["encode"] = [asset.encode_width_px, asset.encode_height_px, asset.encode_depth]
+        if asset.least_depth is not None:
+            made_of["least_depth"] = asset.least_depth
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(), made_of
 
     def _video(self, video: Video) -> dict[str, Any]:

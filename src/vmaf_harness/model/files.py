@@ -36,7 +36,7 @@ from vmaf_harness.model.model import (
     group_hash,
     num_models,
 )
-from vmaf_harness.model.parameters import FOREST_TYPE
+from vmaf_harness.model.parameters import SVR_TYPES
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.sidecar import onnx_of
 
@@ -156,7 +156,7 @@ def _read_pkl(path: Path) -> Model:
     head = _read_part(path, "")
     info = check_model_info(pickles.loads(head, str(path)), str(path))
     info.setdefault("param_dict", {})
-    if info["model_dict"]["model_type"] == FOREST_TYPE:
+    if info["model_dict"]["model_type"] not in SVR_TYPES:
         return build_model(info, [], str(path))
     texts, infos = [], [(info, str(path))]
     for index in range(num_models(info)):
@@ -212,7 +212,7 @@ def parse_json_model(content: bytes, name: str) -> Model:
             raise HarnessError(f"{whose}: a collection has models under 0, 1, … without a gap")
         info = check_model_info(data[key] if key else data, whose)
         model = info["model_dict"]
-        if model["model_type"] == FOREST_TYPE or not isinstance(model.get("model"), str):
+        if model["model_type"] not in SVR_TYPES or not isinstance(model.get("model"), str):
             raise HarnessError(f"{whose}: model_dict.model: expected LIBSVM's text")
         infos.append((info, whose))
         texts.append((model["model"], f"{whose}: model_dict.model"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,8 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vmaf_harness.errors import ForeignModelError, HarnessError
+from vmaf_harness.measure.features import NAMES_IN_MODELS, find_feature
+from vmaf_harness.measure.metrics import atom_of
 from vmaf_harness.model.forest import Forest
-from vmaf_harness.model.parameters import DEFAULT_NUM_MODELS, FOREST_TYPE, MODEL_TYPES, SVR_TYPES
+from vmaf_harness.model.formula import Curve, Line
+from vmaf_harness.model.parameters import CURVE_TYPE, DEFAULT_NUM_MODELS, LINE_TYPE, MODEL_TYPES, SVR_TYPES
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_harness.model.transform import ScoreTransform
 from vmaf_harness.recipe.plain_data import PLAIN_TYPES, is_number, short_text, to_plain
@@ -27,18 +29,10 @@ SHARED_FIELDS = (  # of model_dict, by all members of a group; each has its own 
 )
 _FIELDS = (*SHARED_FIELDS, GROUP_HASH)
 # Further kinds of model that VMAF's own harness has (TYPE in python/vmaf/core/*train_test_model.py).
-_UPSTREAM_TYPES = (
-    *("NIQE", "5PL", "LINEARREG", "EXTRATREES", "MOMENTRANDOMFOREST"),
-    *("BOOTSTRAP_RANDOMFOREST", "RESIDUEBOOTSTRAP_RANDOMFOREST"),
-)
+_UPSTREAM_TYPES = (*("NIQE", "MOMENTRANDOMFOREST", "BOOTSTRAP_RANDOMFOREST", "RESIDUEBOOTSTRAP_RANDOMFOREST"),)
+Regressor = Svm | Forest | Line | Curve
 _SHOWN = 3  # features that an error names
 _DELTA = 0.01  # over which libvmaf takes the slope of the score transform (libvmaf/src/predict.c)
-
-# libvmaf knows these features of the integer kind by the name in its log only, and those not at all.
-_AS_IN_LOG = re.compile(r"VMAF_(integer)_feature_(adm_scale\d)_score")
-_NOT_IN_LIBVMAF = re.compile(
-    r"VMAF_(integer_)?feature_(?!(?:adm2|adm3|aim|motion[23]?|(?:adm|vif)_scale\d)_score$)\w+_score"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +55,7 @@ class Model:
 
     model_type: str
     feature_names: tuple[str, ...]
-    members: tuple[Svm | Forest, ...]
+    members: tuple[Regressor, ...]
     slopes: tuple[float, ...] | None = None
     intercepts: tuple[float, ...] | None = None
     feature_dict: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +98,7 @@ class Model:
         """Why libvmaf could not load this model, None where it can."""
         if self.model_type not in SVR_TYPES:
             return f"libvmaf has no {self.model_type}"
-        unknown = [name for name in self.feature_names if _NOT_IN_LIBVMAF.fullmatch(name)]
+        unknown = [name for name in self.feature_names if not _name_in_json(name)]
         if unknown:
             more = [f"{len(unknown) - _SHOWN} more"] if len(unknown) > _SHOWN else []
             return f"libvmaf does not offer {' and '.join([*unknown[:_SHOWN], *more])} to models"
@@ -139,7 +133,7 @@ class Model:
             model["chroma_correction_parameter"] = self.chroma_correction_parameter
         if texts:
             model[GROUP_HASH] = group_hash(texts)
-        model["model"] = first.as_dict() if isinstance(first, Forest) else None
+        model["model"] = None if isinstance(first, Svm) else first.as_dict()
         return {"param_dict": dict(self.param_dict), "model_dict": model}
 
     def as_json_dict(self, texts: Sequence[str], index: int) -> dict[str, Any]:
@@ -147,27 +141,23 @@ class Model:
         if self.why_no_json:
             raise HarnessError(f"the model cannot be written for libvmaf: {self.why_no_json}")
         made = self.as_dict(texts)
-        names = [_AS_IN_LOG.sub(r"\1_\2", name) for name in self.feature_names]
+        names = [_name_in_json(name) for name in self.feature_names]
         made["model_dict"] |= {"feature_names": names, "model": texts[index]}
         return made
 
     def _rescaled(self, features: Mapping[str, ArrayLike]) -> Floats:
-        if self.chroma_correction_parameter:
-            raise HarnessError(
-                "models with a chroma_correction_parameter are predicted by libvmaf only; give it the .json"
-            )
         columns = []
         for name in self.feature_names:
             if name not in features:
                 raise HarnessError(f"the model needs the feature {name}; given are {', '.join(features)}")
             columns.append(np.asarray(features[name], dtype=np.float64))
-        x = np.stack(columns, axis=1)
+        x = chroma_corrected(np.stack(columns, axis=1), self.feature_names, self.chroma_correction_parameter)
         if self.slopes is None or self.intercepts is None:
             return x
         rescaled: Floats = np.array(self.slopes[1:]) * x + np.array(self.intercepts[1:])
         return rescaled
 
-    def _raw(self, member: Svm | Forest, x: Floats) -> Floats:
+    def _raw(self, member: Regressor, x: Floats) -> Floats:
         scores = member.predict(x)
         if self.slopes is None or self.intercepts is None:
             return scores
@@ -179,6 +169,23 @@ class Model:
         if self.score_clip is not None:
             scores = np.clip(scores, self.score_clip[0], self.score_clip[1])
         return scores
+
+
+def chroma_corrected(x: Floats, names: Sequence[str], parameter: float | None) -> Floats:
+    """Features by row, with loss of chroma told from detail where libvmaf found none in chroma: p (1 − adm3) for 0.
+
+    As libvmaf does it (`libvmaf/src/predict.c`), where *parameter* is not 0. HarnessError where the one or the other of
+    these two features is missing or there several times, which libvmaf does not answer for.
+    """
+    if not parameter:
+        return x
+    found = [[index for index, name in enumerate(names) if part in name] for part in ("speed_chroma", "adm3")]
+    if any(len(indices) != 1 for indices in found):
+        raise HarnessError("chroma_correction_parameter needs one feature of speed_chroma and one of adm3")
+    (chroma,), (detail,) = found
+    corrected = x.copy()
+    corrected[:, chroma] = np.where(x[:, chroma] == 0.0, parameter * (1.0 - x[:, detail]), x[:, chroma])
+    return corrected
 
 
 def group_hash(texts: Sequence[str]) -> str:
@@ -248,10 +255,12 @@ def check_model_info(info: object, name: str) -> dict[str, Any]:
 def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name: str) -> Model:
     """The model of checked dictionaries and (text, its name) of each member; HarnessError where they do not fit."""
     model = info["model_dict"]
-    names = tuple(_feature_from_log(each) for each in model["feature_names"])
-    members: tuple[Svm | Forest, ...] = tuple(Svm.of_text(text, len(names), whose) for text, whose in texts)
-    if model["model_type"] == FOREST_TYPE:
-        members = (Forest.of(model.get("model"), len(names), f"{name}: model_dict.model"),)
+    names = tuple(_name_from_json(each) for each in model["feature_names"])
+    members: tuple[Regressor, ...] = tuple(Svm.of_text(text, len(names), whose) for text, whose in texts)
+    if model["model_type"] not in SVR_TYPES:
+        kinds: dict[str, type[Line] | type[Curve]] = {LINE_TYPE: Line, CURVE_TYPE: Curve}
+        kind = kinds.get(model["model_type"], Forest)
+        members = (kind.of(model.get("model"), len(names), f"{name}: model_dict.model"),)
     try:
         transform = ScoreTransform.of(model["score_transform"]) if model.get("score_transform") is not None else None
     except ValueError as error:
@@ -274,9 +283,14 @@ def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name:
     )
 
 
-def _feature_from_log(name: str) -> str:
-    is_short = name.startswith("integer_adm_scale")
-    return f"VMAF_integer_feature_{name.removeprefix('integer_')}_score" if is_short else name
+def _name_in_json(name: str) -> str:
+    """What libvmaf calls a feature of a model; blank where it does not offer it. A name unknown here it may know."""
+    found = find_feature(*(atom_of(name) or ("", "")))
+    return found.name_in_model if found else name
+
+
+def _name_from_json(name: str) -> str:
+    return name if find_feature(*(atom_of(name) or ("", ""))) else NAMES_IN_MODELS.get(name, name)
 
 
 def _are_numbers(value: Any, count: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from vmaf_harness.errors import HarnessError, RecipeError
 from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction
-from vmaf_harness.measure.metrics import AGGREGATES, RequestedMetric, extractor_family, extractor_name, metric_name
+from vmaf_harness.measure.features import FEATURES, NOT_IN_LIBVMAF
+from vmaf_harness.measure.metrics import OPTIONS, RequestedMetric, metric_name
 from vmaf_harness.model.transform import ScoreTransform
 from vmaf_harness.recipe.dataset import read_parameters
 from vmaf_harness.recipe.plain_data import PLAIN_TYPES, is_number, short_text, to_plain
@@ -24,21 +25,16 @@ _OPTIONS, _OLD_OPTIONS = "feature_optional_dict", "feature_option_dict"
 _FILE_NAMES = frozenset({"feature_dict", _OPTIONS, _OLD_OPTIONS, "model_type", "model_param_dict"})
 
 SVR_TYPES = ("LIBSVMNUSVR", "BOOTSTRAP_LIBSVMNUSVR", "RESIDUEBOOTSTRAP_LIBSVMNUSVR")
-FOREST_TYPE = "RANDOMFOREST"
-MODEL_TYPES = (*SVR_TYPES, FOREST_TYPE)
+FOREST_TYPES = ("RANDOMFOREST", "EXTRATREES")
+LINE_TYPE, CURVE_TYPE = "LINEARREG", "5PL"
+MODEL_TYPES = (*SVR_TYPES, *FOREST_TYPES, LINE_TYPE, CURVE_TYPE)
 KERNELS = ("rbf", "linear", "poly", "sigmoid")
 NORM_TYPES = ("none", "clip_0to1", "clip_minus1to1", "normalize", "custom_clip_0to1")
 DEFAULT_NUM_MODELS = 101  # one on all rows and 100 resamples, as VMAF's own harness has it
 
-_SCALED = tuple(f"{name}_scale{scale}" for name in ("adm", "vif") for scale in range(4))
-_PARTS = tuple(f"{name}_{part}" for name in ("adm", "vif") for part in ("num", "den"))
-# What `all` means: the atoms of upstream's VmafFeatureExtractor, 0.2.21 (python/vmaf/core/feature_extractor.py).
-_ATOMS = (
-    *("adm", "adm2", "adm3", "aim", "ansnr", "anpsnr", "motion", "motion2", "motion3", "vif", "vif2"),
-    *(*_SCALED, *_PARTS, *(f"{part}_scale{scale}" for part in _PARTS for scale in range(4))),
-)
-_DERIVED = "vif2"  # the mean of the four scales of vif, of which libvmaf gives no metric
-_DEBUG = re.compile(r"VMAF_(integer_)?feature (adm|vif|(adm|vif)_(num|den)\w*)|VMAF_integer_feature motion")
+OF_ENCODE = ("enc_width", "enc_height", "enc_bitdepth")  # options of CAMBI that differ from video to video
+_BY_FAMILY = re.compile(r"(adm|vif|motion|cambi|speed)_\w+")
+_OTHER_OPTIONS = frozenset(OPTIONS["cambi"]) - {*OF_ENCODE, "full_ref"}  # that one is Cambi_FR_feature
 
 MAX_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
 _MAX_MB = 1_000_000
@@ -64,7 +60,10 @@ _FOREST_PARAMETERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "max_samples": (lambda v: _is_whole(v, 1) or _is_share(v), "an integer from 1, or a share up to 1.0"),
 }
 # Parameters of every model. dis1st_thr works on a feature (Moment's dis1st) that no model here has.
-_COMMON = ("norm_type", "custom_clip_0to1_map", "score_clip", "score_transform", "num_models", "dis1st_thr")
+_COMMON = (
+    *("norm_type", "custom_clip_0to1_map", "score_clip", "score_transform", "num_models", "dis1st_thr"),
+    "chroma_correction_parameter",  # here only: VMAF's own harness has it in models, not in parameter files
+)
 
 
 def feature_name(aggregate: str, atom: str) -> str:
@@ -93,7 +92,7 @@ class FeatureParam:
     @property
     def feature_dict(self) -> dict[str, list[str]]:
         """Atoms by aggregate, as a model keeps them."""
-        return {a: [atom for of, atom in self.atoms if of == a] for a in AGGREGATES if a in dict(self.atoms)}
+        return {kind: [atom for of, atom in self.atoms if of == kind] for kind in FEATURES if kind in dict(self.atoms)}
 
     @property
     def feature_opts_dicts(self) -> tuple[Mapping[str, Any], ...] | None:
@@ -109,23 +108,22 @@ class FeatureParam:
     def wanted(self) -> dict[str, tuple[RequestedMetric, ...]]:
         """The metrics that each feature is made of: one, but for vif2 the four scales of vif."""
         found = {}
-        for index, (aggregate, atom) in enumerate(self.atoms):
-            of = [f"vif_scale{scale}" for scale in range(4)] if atom == _DERIVED else [atom]
+        for index, (kind, atom) in enumerate(self.atoms):
             own = self.options[index] if self.options else {}
-            names = (feature_name(aggregate, each) for each in of)
-            found[feature_name(aggregate, atom)] = tuple(RequestedMetric.of(name, own) for name in names)
+            names = (feature_name(kind, each) for each in FEATURES[kind][atom].mean_of or (atom,))
+            found[feature_name(kind, atom)] = tuple(RequestedMetric.of(name, own) for name in names)
         return found
 
     @property
     def extraction(self) -> Extraction:
         """What libvmaf computes for these features, as the result store keeps it: each set of options once."""
         extractors: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, Any]] = {}
-        for index, (aggregate, atom) in enumerate(self.atoms):
+        for index, (kind, atom) in enumerate(self.atoms):
             own = self.options[index] if self.options else {}
-            alike = (extractor_name(aggregate, atom), RequestedMetric.of(feature_name(aggregate, atom), own).effect)
+            found = FEATURES[kind][atom]
+            alike = (found.extractor, RequestedMetric.of(feature_name(kind, atom), own).effect)
             options = extractors.setdefault(alike, dict(own))
-            if _DEBUG.fullmatch(f"{aggregate} {atom}"):
-                options["debug"] = True
+            options.update(found.needs)
         wanted = self.wanted
         plain = [each for of in wanted.values() for each in of if not each.options]
         described = sorted((name, ":".join((f"name={name}", *(f"{k}={_option_text(v)}" for k, v in options.items()))))
@@ -176,7 +174,8 @@ class ModelParam:
     """How a model is fitted, and what is done to its scores.
 
     `param_dict` is what the file said, kept with the model. `custom_ranges` are the ends that ``custom_clip_0to1``
-    takes instead of a feature's own least and greatest value. `num_models` counts model 0.
+    takes instead of a feature's own least and greatest value. `num_models` counts model 0. With a
+    `chroma_correction_parameter`, no loss of chroma counts as that of detail (`model.chroma_corrected`).
     """
 
     model_type: str
@@ -188,6 +187,7 @@ class ModelParam:
     num_models: int
     svr: SvrParam
     forest: Mapping[str, Any]
+    chroma_correction_parameter: float | None = None
 
     def outside_clip(self, labels: Sequence[float]) -> str | None:
         """What a person should know of labels that no prediction can reach; None where all lie in `score_clip`."""
@@ -216,16 +216,17 @@ def read_feature_param(path: Path) -> FeatureParam:
     atoms: set[tuple[str, str]] = set()
     for aggregate, listed in given.items():
         place: Place = ("feature_dict", str(aggregate))
-        if aggregate not in AGGREGATES:
-            raise wrong(place, f"unknown features; known are {' and '.join(AGGREGATES)}")
+        if aggregate not in FEATURES:
+            raise wrong(place, _kind_problem(aggregate))
+        known = FEATURES[aggregate]
         if listed == "all":
-            listed = _ATOMS
+            listed = tuple(known)
         if not isinstance(listed, (list, tuple)) or not listed:
             raise wrong(place, f"expected 'all' or a list of features, got {short_text(listed)}")
         for index, atom in enumerate(listed):
-            if not isinstance(atom, str) or atom not in _ATOMS:
+            if not isinstance(atom, str) or atom not in known:
                 raise wrong(
-                    (*place, index), f"unknown feature {short_text(atom)}; known are {', '.join(sorted(_ATOMS))}"
+                    (*place, index), f"unknown feature {short_text(atom)}; known are {', '.join(sorted(known))}"
                 )
             atoms.add((aggregate, atom))
     name, warnings = _OPTIONS, tuple[str, ...]()
@@ -239,7 +240,7 @@ def read_feature_param(path: Path) -> FeatureParam:
     ordered = sorted(atoms, key=lambda atom: feature_name(*atom))
     return FeatureParam(
         atoms=tuple(ordered),
-        options=tuple(_options_of_family(options.get(aggregate, {}), atom) for aggregate, atom in ordered)
+        options=tuple(_options_of(FEATURES[kind][atom].extractor, options.get(kind, {})) for kind, atom in ordered)
         if options
         else (),
         warnings=warnings,
@@ -302,9 +303,20 @@ def _feature_options(
     return {aggregate: dict(options) for aggregate, options in given.items() if options}
 
 
-def _options_of_family(options: Mapping[str, Any], atom: str) -> dict[str, Any]:
-    """Options go by their first word: ``adm_enhn_gain_limit`` to adm's atoms."""
-    return {name: value for name, value in options.items() if name.startswith(extractor_family(atom) + "_")}
+def _kind_problem(kind: object) -> str:
+    """What to say of a kind of features that libvmaf has not."""
+    if isinstance(kind, str) and kind in NOT_IN_LIBVMAF:
+        return f"libvmaf does not have these: {NOT_IN_LIBVMAF[kind]}"
+    close = get_close_matches(str(kind), FEATURES, n=1)
+    known = ", ".join(FEATURES)
+    return f"unknown features; {f'is {close[0]} meant?' if close else f'known are {known}'}"
+
+
+def _options_of(extractor: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options go by their first word, ``adm_enhn_gain_limit`` to adm; those without such a word by the extractor."""
+    family = extractor.removeprefix("float_").partition("_")[0] + "_"
+    others = [name for name in OPTIONS.get(extractor, {}) if not _BY_FAMILY.fullmatch(name)]
+    return {name: value for name, value in options.items() if name.startswith(family) or name in others}
 
 
 def option_problem(name: object, value: object) -> str | None:
@@ -312,8 +324,10 @@ def option_problem(name: object, value: object) -> str | None:
 
     Marks in it would begin other extractors, of which some write files.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"(adm|vif|motion)_\w+", name):
-        return "is of no extractor; options begin with adm_, vif_ or motion_"
+    if name in OF_ENCODE:
+        return f"is of a video, not of a feature: give it to each of dis_videos in the recipe ({name})"
+    if not isinstance(name, str) or not (_BY_FAMILY.fullmatch(name) or name in _OTHER_OPTIONS):
+        return "is of no extractor; options begin with adm_, vif_, motion_, cambi_ or speed_"
     is_text = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
     if not is_text and not isinstance(value, bool) and not is_number(value):
         return f"expected a number, true or false, or a name, got {short_text(value)}"
@@ -334,7 +348,9 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
         raise wrong(("model_type",), f"unknown model type {short_text(model_type)}; known are {', '.join(MODEL_TYPES)}")
     if not isinstance(given, dict):
         raise wrong(("model_param_dict",), f"expected a dictionary, got {short_text(given)}")
-    own = _FOREST_PARAMETERS if model_type == FOREST_TYPE else _SVR_PARAMETERS
+    own: Collection[str] = _SVR_PARAMETERS if model_type in SVR_TYPES else ()
+    if model_type in FOREST_TYPES:
+        own = _FOREST_PARAMETERS
     for name in given:
         if name not in own and name not in _COMMON:
             text = name if isinstance(name, str) else short_text(name)
@@ -351,7 +367,7 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
 
     norm_type = check("norm_type", "none", lambda v: v in NORM_TYPES, f"one of {', '.join(NORM_TYPES)}")
     svr = SvrParam()
-    if model_type != FOREST_TYPE:
+    if model_type in SVR_TYPES:
         svr = SvrParam(
             kernel=check("kernel", "rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
             gamma=float(check("gamma", 0.0, lambda v: is_number(v) and v >= 0, "a number from 0")),
@@ -363,10 +379,16 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
         )
     is_bootstrap = model_type in SVR_TYPES[1:]
     num_models = check("num_models", DEFAULT_NUM_MODELS, lambda v: _is_whole(v, 1) and v < 10_000, "an integer from 1")
-    if model_type == FOREST_TYPE:
+    if model_type in FOREST_TYPES:
         for name, (fits, expected) in _FOREST_PARAMETERS.items():
             if given.get(name) is not None:
                 check(name, None, fits, expected)
+    chroma = check(
+        "chroma_correction_parameter",
+        None,
+        lambda v: v is None or (is_number(v) and 0 < v < 200),
+        "a number from 0 to 200",
+    )
     transform = given.get("score_transform")
     try:
         score_transform = ScoreTransform.of(transform) if transform is not None else None
@@ -381,6 +403,7 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
         score_transform=score_transform,
         num_models=num_models if is_bootstrap else 1,
         svr=svr,
+        chroma_correction_parameter=None if chroma is None else float(chroma),
         forest={name: value for name, value in given.items() if name in _FOREST_PARAMETERS},
     )
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError, StatisticsError
-from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.metrics import AGGREGATES, atom_of
+from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction
+from vmaf_harness.measure.features import FEATURES, find_feature
+from vmaf_harness.measure.metrics import atom_of
 from vmaf_harness.measure.scoring import Outcome, PairScore, Spread
 from vmaf_harness.measure.store import Result
-from vmaf_harness.model.parameters import FeatureParam, option_problem
-from vmaf_harness.model.quality_type import BUILT_IN, extraction
+from vmaf_harness.model.parameters import FeatureParam, feature_name, option_problem
+from vmaf_harness.model.quality_type import BUILT_IN, QUALITY_TYPES, check_takes_model, extraction, named_type
 from vmaf_harness.recipe.plain_data import short_text
 from vmaf_harness.statistics import POOLS, pool_all
 
@@ -42,13 +43,16 @@ class Predictor:
 
     name: str
     features: FeatureParam
+    type: str = "VMAF"
+    score: str = SCORE
     scores: Callable[[Frames], list[float]]
     spreads: Callable[[Frames], dict[str, list[float]]] | None = None
 
     @property
     def extraction(self) -> Extraction:
         """What is shown of it: its executor id, and where its features come from."""
-        return Extraction(type="VMAF", version=self.name, options=self.features.extraction.options, score=SCORE)
+        options = self.features.extraction.options
+        return Extraction(type=self.type, version=self.name, options=options, score=self.score)
 
     def predicted(self, outcome: Outcome, pool: str) -> Outcome:
         """The outcome of an extraction with frames, scored; a spread is pooled by *pool*, as the score is."""
@@ -63,7 +67,7 @@ class Predictor:
     def predicted_pair(self, pair: PairScore, pool: str) -> tuple[PairScore, Spread | None]:
         """The same of one pair; its frames get the prediction, too."""
         result, scores, spread = self._pooled(pair.result, pair.frames, pool)
-        return PairScore(result=result, frames={SCORE: scores, **pair.frames}), spread
+        return PairScore(result=result, frames={self.score: scores, **pair.frames}), spread
 
     def _pooled(self, result: Result, frames: Mapping[str, list[float]], pool: str) -> tuple[Result, list[float], Any]:
         columns = self.features.columns(frames)
@@ -75,7 +79,7 @@ class Predictor:
         if self.spreads is not None:
             with suppress(StatisticsError):
                 spread = Spread(**{name: POOLS[pool](values) for name, values in self.spreads(columns).items()})
-        means = {**result.means, SCORE: pools["mean"]}
+        means = {**result.means, self.score: pools["mean"]}
         return replace(result, pools=pools, means=means), scores, spread
 
 
@@ -84,14 +88,30 @@ def resolve_quality_type(
 ) -> tuple[Extraction, Predictor | None]:
     """What is extracted for a quality type and model, and who predicts; None where libvmaf itself does.
 
-    *model* may be all that `features.extraction` takes, and also a name in `model/` of the workspace *root*, or the
-    path of a `.pkl`, of a bootstrap collection in JSON, or of a Tiny-AI `.onnx`. *warn* gets what was chosen where
-    that is left open. Raises HarnessError for what is not understood.
+    *quality_type* is as `named_type` takes it. *model* may be all that `features.extraction` takes, and also a name in
+    `model/` of the workspace *root*, or the path of a `.pkl`, of a bootstrap collection in JSON, or of a Tiny-AI
+    `.onnx`. *warn* gets what was chosen where that is left open. Raises HarnessError for what is not understood.
     """
-    if quality_type == "VMAF" and model:
+    name = named_type(quality_type)
+    found = QUALITY_TYPES[name]
+    check_takes_model(name, model, phone_model)
+    if found.feature is not None:
+        mean_of = found.feature if FEATURES[found.feature[0]][found.feature[1]].mean_of else None
+        return extraction(name), _mean_predictor(name, mean_of) if mean_of else None
+    phone_model = phone_model or found.phone_model
+    if model:
         model = _resolve_model_name(model, root, warn)
+    wanted, predictor = _resolve_model(name, model, phone_model, warn)
+    if name == "BOOTSTRAP_VMAF" and (predictor is None or predictor.spreads is None):
+        raise HarnessError(f"{model} is no bootstrap model, so it has no interval; say VMAF for it, or train one")
+    return wanted, predictor
+
+
+def _resolve_model(
+    name: str, model: str | None, phone_model: bool, warn: Callable[[str], None]
+) -> tuple[Extraction, Predictor | None]:
     path = Path((model or "").removeprefix("path="))
-    if quality_type == "VMAF" and path.suffix in (".pkl", ".onnx", ".json"):
+    if path.suffix in (".pkl", ".onnx", ".json"):
         if path.suffix == ".onnx":
             from vmaf_harness.model.tiny import read_tiny
 
@@ -105,7 +125,19 @@ def resolve_quality_type(
         if path.suffix == ".pkl" or _is_predicted_here(path):
             predictor = _model_predictor(path, phone_model)
             return predictor.features.extraction, predictor
-    return extraction(quality_type, model=model, phone_model=phone_model), None
+    return extraction(name, model=model, phone_model=phone_model), None
+
+
+def _mean_predictor(name: str, feature: tuple[str, str]) -> Predictor:
+    """Who tells a quality type that is the mean of features of libvmaf."""
+    column = feature_name(*feature)
+    return Predictor(
+        name=FEATURE_VERSION,
+        type=name,
+        score=feature[1],
+        features=FeatureParam(atoms=(feature,)),
+        scores=lambda frames: list(frames[column]),
+    )
 
 
 def model_features(model: Model, name: str) -> FeatureParam:
@@ -113,7 +145,7 @@ def model_features(model: Model, name: str) -> FeatureParam:
     atoms = []
     for index, feature in enumerate(model.feature_names):
         found = atom_of(feature)
-        if found is None or found[0] not in AGGREGATES:
+        if found is None or find_feature(*found) is None:
             raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
         atoms.append(found)
         for option, value in (model.feature_opts_dicts[index] if model.feature_opts_dicts else {}).items():

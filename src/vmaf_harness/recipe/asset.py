@@ -56,6 +56,8 @@ class Asset:
     Both videos are scaled to the quality size before they are compared; None means the reference's own size.
     Frames are paired by their number (`pairing` ``index``) or by their ``time``; None is by number, with a note where
     the times say that this pairs wrong ones.
+    `encode_width_px`, `encode_height_px` and `encode_depth` (bits) are those that the distorted video was encoded at,
+    which CAMBI looks at; None means the distorted file's own. Both videos are compared in `least_depth` bits at least.
     An observer in `raw_scores` is a position where the recipe has a list. `groundtruth` is None where a recipe has raw
     scores, or no label.
     """
@@ -74,6 +76,10 @@ class Asset:
     groundtruth_std: float | None = None
     raw_scores: RawScores | None = None
     pairing: str | None = None
+    encode_width_px: int | None = None
+    encode_height_px: int | None = None
+    encode_depth: int | None = None
+    least_depth: int | None = None
 
 
 def frame_bytes(yuv_fmt: str, width_px: int, height_px: int) -> int:

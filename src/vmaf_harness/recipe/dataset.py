@@ -341,6 +341,9 @@ class _Reader:
             groundtruth_std=video.get("groundtruth_std"),
             raw_scores=video.get("os"),
             pairing=pairing,
+            encode_width_px=video.get("enc_width"),
+            encode_height_px=video.get("enc_height"),
+            encode_depth=video.get("enc_bitdepth"),
         )
 
     def _video(

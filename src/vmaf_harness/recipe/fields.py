@@ -153,11 +153,11 @@ DISTORTED_FIELDS: Mapping[str, Check] = {
     "rebuf_indices": _no_indices,
     "dis_start_frame": _count,
     "dis_end_frame": _count,
-    # Notes in published recipes; no score depends on them:
-    "train_or_test": _text,
-    "enc_width": _pixels,
-    "enc_height": _pixels,
-    "enc_bitdepth": _pixels,
+    "train_or_test": _text,  # a note in published recipes; no score depends on it
+    # What the video was encoded at, which CAMBI looks at; the limits are libvmaf's (cambi.c, 2026-08).
+    "enc_width": _check("an integer from 180 to 7680", lambda v: type(v) is int and 180 <= v <= 7680),
+    "enc_height": _check("an integer from 150 to 7680", lambda v: type(v) is int and 150 <= v <= 7680),
+    "enc_bitdepth": _check("an integer from 6 to 16", lambda v: type(v) is int and 6 <= v <= 16),
 }
 REQUIRED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "ref_videos": ("content_id", "path"),

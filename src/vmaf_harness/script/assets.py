@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
@@ -23,7 +24,8 @@ def read_assets(options: Measuring, root: Path) -> tuple[Recipe, Sequence[Asset]
         warn(f"asset {problem.asset_id}: {problem.message}")
     if recipe.missing and not options.keep_going:
         raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was made; see --keep-going")
-    return recipe, label_assets(recipe, options.subj_model, warn=warn)
+    assets = label_assets(recipe, options.subj_model, warn=warn)
+    return recipe, [replace(asset, least_depth=options.bit_depth) for asset in assets] if options.bit_depth else assets
 
 
 def check_plots(options: Drawing) -> None:

@@ -16,11 +16,20 @@ from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number,
 from vmaf_workspace.errors import UsageError
 
 
-def quality_types() -> Collection[str]:
-    """What can be measured."""
-    from vmaf_harness.model.quality_type import QUALITY_TYPES
+def quality_type(text: str, flag: str) -> str:
+    """The name of a quality type, which people may write in any case."""
+    from vmaf_harness.errors import HarnessError
+    from vmaf_harness.model.quality_type import named_type
 
-    return QUALITY_TYPES
+    try:
+        return named_type(text)
+    except HarnessError as error:
+        raise UsageError(f"{flag}: {error}") from error
+
+
+def bit_depth(text: str, flag: str) -> int:
+    """Bits of a sample that video is compared in."""
+    return int(choice(lambda: ("8", "10", "12", "16"))(text, flag))
 
 
 def pools() -> Collection[str]:
@@ -43,7 +52,8 @@ def _subjective_models() -> Collection[str]:
     return MODELS
 
 
-QualityType = Annotated[str, Flag("VMAF, PSNR, SSIM or MS_SSIM", choice(quality_types), positional=1)]
+_TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
+QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1)]
 Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2)]
 VmafModel = Annotated[
     str | None,
@@ -58,6 +68,8 @@ PairBy = Annotated[
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
+_DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
+BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
@@ -77,6 +89,7 @@ class Measuring:
     ] = None
     parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
+    bit_depth: BitDepth = None
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
     workspace: Workspace = ""
 
@@ -108,8 +121,14 @@ class Testing(Measuring, Drawing):
     scheduler: Annotated[str | None, Flag(_SCHEDULER, metavar="ADDRESS")] = None
 
     def __post_init__(self) -> None:
-        if self.quality_type != "VMAF" and (self.vmaf_model or self.vmaf_phone_model):
-            raise UsageError(f"--vmaf-model and --vmaf-phone-model are for VMAF, not for {self.quality_type}")
+        if self.vmaf_model or self.vmaf_phone_model:
+            from vmaf_harness.errors import HarnessError
+            from vmaf_harness.model.quality_type import check_takes_model
+
+            try:
+                check_takes_model(self.quality_type, self.vmaf_model, self.vmaf_phone_model)
+            except HarnessError as error:
+                raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -7,19 +7,21 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+from vmaf_harness.model.quality_type import QUALITY_TYPES
 from vmaf_harness.recipe.dataset import read_recipe
-from vmaf_harness.script.options import Dataset, quality_types
+from vmaf_harness.script.options import Dataset
+from vmaf_harness.script.options import quality_type as as_quality_type
 from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands import tables
 from vmaf_workspace.commands.command import Command, Workspace, located
-from vmaf_workspace.commands.flags import Flag, choice
+from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.parser import script
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.removal.candidates import Selection, plan_purge, refuse_live_runs
 from vmaf_workspace.removal.execution import execute
 
-_WHOSE = "whose results go, of every version and model: VMAF, PSNR, SSIM or MS_SSIM"
+_WHOSE = "whose results go, of every version and model: VMAF, PSNR, SSIM, CAMBI, …"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 @stoppable()
 def run(
     *,
-    quality_type: Annotated[str, Flag(_WHOSE, choice(quality_types), positional=1)],
+    quality_type: Annotated[str, Flag(_WHOSE, as_quality_type, positional=1)],
     dataset: Dataset,
     workspace: Workspace = "",
 ) -> int:
     """As `main`, with values that were read."""
     root = located(workspace).path
     recipe = read_recipe(dataset, search=[root / "dataset"])
-    executors = f"{quality_type}_V*"  # every version and model
+    found = QUALITY_TYPES[quality_type]
+    executors = f"{quality_type}_V*" if found.feature else found.stored_as  # every version and model
     selection = Selection(store=FILE_RESULT_STORE, executor=executors, dataset=glob.escape(recipe.name))
     plan = plan_purge(root, selection)
     if plan.entries:

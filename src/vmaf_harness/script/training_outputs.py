@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
-from vmaf_harness.model.parameters import FOREST_TYPE
+from vmaf_harness.model.parameters import CURVE_TYPE, LINE_TYPE, SVR_TYPES
 from vmaf_harness.report.plot import PlotData, PlotError, residual_plot, scatter_plot
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import CrossValidation, Training
@@ -78,8 +78,9 @@ def warn_of_model(model: Model, labels: Sequence[float], predictions: Sequence[f
     """Say where a model does not load, and whether it predicts nearly the same for all that it was fitted to."""
     if model.why_no_json:
         warn(f"no .json: {model.why_no_json}")
-    if model.model_type == FOREST_TYPE:
-        warn("this forest does not load in VMAF's own harness, whose forests are scikit-learn objects; it scores here")
+    if model.model_type not in (*SVR_TYPES, CURVE_TYPE):
+        what = "model" if model.model_type == LINE_TYPE else "forest"
+        warn(f"this {what} does not load in VMAF's own harness, whose {what}s are scikit-learn objects; it scores here")
     share = pstdev(predictions) / pstdev(labels)
     if share < _LEAST_SHARE:
         warn(

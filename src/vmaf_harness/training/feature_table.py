@@ -96,6 +96,9 @@ def content_hash(assets: Sequence[Asset], root: Path) -> str:
     for asset in assets:
         compared: list[object] = [asset.quality_width_px, asset.quality_height_px]
         compared += [asset.resampling_type, asset.workfile_yuv_type, FORM_VERSION, asset.pairing or "index"]
+        compared += [] if asset.least_depth is None else [asset.least_depth]
+        encode = [asset.encode_width_px, asset.encode_height_px, asset.encode_depth]
+        compared += encode if any(encode) else []
         ids = [asset.content_id, asset.asset_id, asset.groundtruth]
         digest.update(json.dumps([ids, about(asset.reference), about(asset.distorted), compared]).encode() + b"\n")
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Fits models to feature tables: ν-SVR, alone or with bootstrap members, and random forests."""
+"""Fits models to feature tables: ν-SVR, alone or with bootstrap members, forests of trees, a line, a curve."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ from numpy.typing import NDArray
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.forest import Forest
-from vmaf_harness.model.model import Model
-from vmaf_harness.model.parameters import FOREST_TYPE, FeatureParam, ModelParam, SvrParam
+from vmaf_harness.model.formula import Curve, Line, curve_values
+from vmaf_harness.model.model import Model, Regressor, chroma_corrected
+from vmaf_harness.model.parameters import (
+    CURVE_TYPE,
+    LINE_TYPE,
+    SVR_TYPES,
+    FeatureParam,
+    ModelParam,
+    SvrParam,
+)
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_workspace.disk.workers import cores
 
 _Result = TypeVar("_Result")
 _MAX_ITERATIONS = 10_000_000  # LIBSVM's own limit, which scikit-learn took out: without it some fits never end
 _OLD_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}  # scikit-learn's names before 1.0
+_CURVE_NUMBERS = 5
 _SHOWN = 5  # assets that an error names
 
 
@@ -78,14 +87,19 @@ def fit(
     or no fit is found with.
     """
     columns = _checked_columns(table, features.feature_names)
+    columns[:, 1:] = chroma_corrected(columns[:, 1:], features.feature_names, parameters.chroma_correction_parameter)
     slopes, intercepts = _rescaling(columns, features.feature_names, parameters)
     xy = columns if slopes is None or intercepts is None else slopes * columns + intercepts
     x, y = np.ascontiguousarray(xy[:, 1:]), np.ascontiguousarray(xy[:, 0])
-    members: tuple[Svm | Forest, ...]
-    if parameters.model_type == FOREST_TYPE:
-        members = (_fit_forest(x, y, parameters.forest, seed),)
-    else:
+    members: tuple[Regressor, ...]
+    if parameters.model_type in SVR_TYPES:
         members = _fit_members(x, y, parameters, threads, dict(done or {}), finished)
+    elif parameters.model_type == LINE_TYPE:
+        members = (_fit_line(x, y),)
+    elif parameters.model_type == CURVE_TYPE:
+        members = (_fit_curve(x, y, features.feature_names),)
+    else:
+        members = (_fit_forest(x, y, parameters, seed),)
     return Model(
         model_type=parameters.model_type,
         feature_names=features.feature_names,
@@ -96,6 +110,7 @@ def fit(
         feature_opts_dicts=features.feature_opts_dicts,
         score_clip=parameters.score_clip,
         score_transform=parameters.score_transform,
+        chroma_correction_parameter=parameters.chroma_correction_parameter,
         param_dict=parameters.param_dict,
     )
 
@@ -295,15 +310,39 @@ def _import_svr() -> Any:
     return NuSVR
 
 
-def _fit_forest(x: Floats, y: Floats, parameters: Mapping[str, Any], seed: int) -> Forest:
-    from sklearn.ensemble import RandomForestRegressor
+def _fit_line(x: Floats, y: Floats) -> Line:
+    from sklearn.linear_model import LinearRegression
 
-    given = {"random_state": seed, **{name: value for name, value in parameters.items() if value is not None}}
+    found = LinearRegression().fit(x, y)
+    return Line(coefs=np.array(found.coef_), intercept=float(found.intercept_))
+
+
+def _fit_curve(x: Floats, y: Floats, names: Sequence[str]) -> Curve:
+    if len(names) != 1:
+        raise TrainingError(f"{CURVE_TYPE} is a curve of one feature, and feature_param has {len(names)}; leave one")
+    if len(y) < _CURVE_NUMBERS:
+        raise TrainingError(f"{CURVE_TYPE} has {_CURVE_NUMBERS} numbers to be found, and there are {len(y)} assets")
+    from scipy.optimize import OptimizeWarning, curve_fit
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # b1 and b5 stand for one number, so neither has a deviation
+        try:  # begun and ended as VMAF's own harness does
+            found, _ = curve_fit(curve_values, x[:, 0], y, p0=np.full(_CURVE_NUMBERS, 0.5), maxfev=20_000)
+        except RuntimeError as error:
+            raise TrainingError(f"no curve is found through the labels: {error}") from error
+    return Curve(**dict(zip(("b1", "b2", "b3", "b4", "b5"), map(float, found), strict=True)))
+
+
+def _fit_forest(x: Floats, y: Floats, parameters: ModelParam, seed: int) -> Forest:
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+    kind = ExtraTreesRegressor if parameters.model_type == "EXTRATREES" else RandomForestRegressor
+    given = {"random_state": seed, **{name: value for name, value in parameters.forest.items() if value is not None}}
     given["criterion"] = _OLD_CRITERIA.get(given.get("criterion", ""), given.get("criterion", "squared_error"))
     if given.get("max_features") == "auto":  # its old name in a regression
         given["max_features"] = 1.0
     try:
-        grown = RandomForestRegressor(**given).fit(x, y)
+        grown = kind(**given).fit(x, y)
     except (ValueError, TypeError) as error:  # InvalidParameterError is both
         raise TrainingError(f"scikit-learn refuses the parameters of the forest: {error}") from error
     trees = [estimator.tree_ for estimator in grown.estimators_]

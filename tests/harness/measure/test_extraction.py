@@ -214,10 +214,10 @@ def test_an_unknown_built_in_version_is_an_error_that_names_it(job: Callable[...
 
 
 def test_only_vmaf_has_a_model() -> None:
-    with pytest.raises(HarnessError, match="SSIM has no model"):
+    with pytest.raises(HarnessError, match="not for SSIM, which has no model"):
         extraction("SSIM", model="vmaf_v0.6.1")
 
 
 def test_an_unknown_quality_type_is_an_error() -> None:
-    with pytest.raises(HarnessError, match=r"STRRED.*known are VMAF"):
+    with pytest.raises(HarnessError, match=r"STRRED is a program for MATLAB, .*take SPEED_TEMPORAL"):
         extraction("STRRED")

@@ -12,6 +12,7 @@ import pytest
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.features import FEATURES
 from vmaf_harness.measure.measurement import MeasurementJob, measure
 from vmaf_harness.measure.metrics import OPTIONS, RequestedMetric, check_metrics, metric_name
 from vmaf_harness.model.parameters import FeatureParam
@@ -116,12 +117,12 @@ def test_an_option_that_no_name_shows_is_for_all_features_of_an_extractor_or_for
 
 
 def test_every_atom_of_both_kinds_is_measured_as_upstream_defines_it(job: Callable[..., MeasurementJob]) -> None:
-    from vmaf_harness.model.parameters import _ATOMS
-
     for kind in ("VMAF_feature", "VMAF_integer_feature"):
         found = {
             name.removeprefix(f"{kind}_").removesuffix("_score"): np.array(column)
-            for name, column in measured(job, FeatureParam(atoms=tuple((kind, atom) for atom in _ATOMS))).items()
+            for name, column in measured(
+                job, FeatureParam(atoms=tuple((kind, atom) for atom in FEATURES[kind]))
+            ).items()
         }
         assert len(found) == 39
         for family in ("vif", "adm"):

@@ -20,7 +20,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import MeasurementJob, measure
 from vmaf_harness.model.files import json_bytes, read_model, write_model
-from vmaf_harness.model.model import Model
+from vmaf_harness.model.model import Model, chroma_corrected
 from vmaf_harness.model.parameters import FeatureParam, build_model_param, feature_name
 from vmaf_harness.model.predictor import model_features
 from vmaf_harness.model.quality_type import extraction
@@ -223,11 +223,18 @@ def test_shipped_models_predict_what_libvmaf_has_built_in(measured: Measured, na
     assert differ(ours, metrics["vmaf"]) <= AGREE
 
 
-def test_a_model_whose_features_libvmaf_corrects_is_read_and_left_to_libvmaf() -> None:
+def test_loss_of_chroma_that_is_none_is_told_from_loss_of_detail_as_libvmaf_tells_it() -> None:
     model = read_model(shipped("vmaf_v1.0.16_3d0h.json"))
-    assert len(model.feature_names) == 4
-    with pytest.raises(HarnessError, match="chroma_correction_parameter"):
-        model.predict({name: [0.5] for name in model.feature_names})
+    columns = {name: [0.9] for name in model.feature_names}
+    chroma = next(name for name in columns if "speed_chroma" in name)
+    given = model.predict({**columns, chroma: [120.0 * (1 - 0.9)]})
+    assert model.predict({**columns, chroma: [0.0]}) == pytest.approx(given)
+    assert model.predict({**columns, chroma: [1e-9]}) != pytest.approx(given)
+
+
+def test_a_model_that_corrects_chroma_without_its_two_features_is_named() -> None:
+    with pytest.raises(HarnessError, match="needs one feature of speed_chroma and one of adm3"):
+        chroma_corrected(np.ones((1, 2)), ("VMAF_feature_adm3_score", "VMAF_feature_motion3_score"), 120.0)
 
 
 def test_options_of_features_are_part_of_the_model(measured: Measured, nowhere: Path) -> None:

@@ -116,7 +116,7 @@ def test_each_set_of_options_is_extracted_once() -> None:
         ("model_type = 'LIBSVMNUSVR'", "lacks feature_dict"),
         ("feature_dict = []", r":1: feature_dict: expected a dictionary"),
         ("feature_dict = {}", r"feature_dict: expected a dictionary of features"),
-        ("\nfeature_dict = {\n 'Moment_feature': 'all'}", r":3: feature_dict\.Moment_feature: unknown features"),
+        ("\nfeature_dict = {\n 'Moments_feature': 'all'}", r":3: feature_dict\.Moments_feature: unknown features"),
         ("feature_dict = {'VMAF_feature': 'some'}", r"expected 'all' or a list"),
         ("feature_dict = {'VMAF_feature': []}", r"expected 'all' or a list"),
         ("feature_dict = {'VMAF_feature': [\n'adm2',\n'adm9']}", r":3: feature_dict\.VMAF_feature\[1\]: unknown"),

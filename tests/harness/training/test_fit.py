@@ -336,3 +336,38 @@ def test_rows_are_taken_in_the_order_asked_for() -> None:
 def test_scikit_learn_is_imported_only_to_fit() -> None:
     code = "import sys, vmaf_harness.training.fit, vmaf_harness.model.files; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_line_is_scikit_learns_and_comes_back_from_its_file(tmp_path: Path) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    rows = table()
+    made = fitted("LINEARREG", norm_type="none")
+    x = np.stack([np.asarray(rows.features[name]) for name in FEATURES.feature_names], axis=1)
+    expected = LinearRegression().fit(x, rows.labels).predict(x)
+    assert made.predict(rows.features) == pytest.approx(expected, abs=1e-9)
+    write_model(tmp_path / "m.pkl", made)
+    assert np.array_equal(read_model(tmp_path / "m.pkl").predict(rows.features), made.predict(rows.features))
+
+
+def test_extremely_random_trees_are_scikit_learns(tmp_path: Path) -> None:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    rows = table()
+    made = fitted("EXTRATREES", norm_type="none", n_estimators=5, random_state=1)
+    x = np.stack([np.asarray(rows.features[name]) for name in FEATURES.feature_names], axis=1)
+    expected = ExtraTreesRegressor(n_estimators=5, random_state=1).fit(x, rows.labels).predict(x)
+    assert made.predict(rows.features) == pytest.approx(expected, abs=1e-9)
+    write_model(tmp_path / "m.pkl", made)
+    assert np.array_equal(read_model(tmp_path / "m.pkl").predict(rows.features), made.predict(rows.features))
+
+
+def test_a_curve_of_five_numbers_finds_the_curve_that_labels_lie_on(tmp_path: Path) -> None:
+    x = np.linspace(0, 1, 60)
+    labels = 3.0 + 0.5 - 1 / (1 + np.exp(8 * (x - 0.4))) + 0.7 * x
+    one = FeatureParam(atoms=(("SSIM_feature", "ssim"),))
+    rows = Table(features={one.feature_names[0]: x}, labels=labels, assets=table().assets)
+    made = fit(rows, one, build_model_param("5PL", {"norm_type": "none"}))
+    assert made.predict(rows.features) == pytest.approx(labels, abs=1e-6)
+    write_model(tmp_path / "m.pkl", made)
+    assert np.array_equal(read_model(tmp_path / "m.pkl").predict(rows.features), made.predict(rows.features))

