@@ -3,38 +3,55 @@
 # Without `from __future__ import annotations`: what they hold is read at every start.
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from vmaf_harness.script.options import (
+    Assembling,
     BitDepth,
+    Converting,
     CrossValidation,
     Dataset,
+    DisHeight,
+    DisWidth,
+    DisYuvFmt,
     Encoding,
     Extraction,
+    Height,
     PairBy,
     Pool,
+    RefHeight,
+    RefWidth,
+    RefYuvFmt,
     Testing,
     Training,
     Tuning,
     VmafModel,
+    Width,
+    YuvFmt,
 )
 from vmaf_harness.script.options import quality_type as as_quality_type
 from vmaf_workspace.commands.command import Command, Json, Workspace, located
 from vmaf_workspace.commands.flags import Flag, path
 from vmaf_workspace.errors import DONE, FAILED
 
-if TYPE_CHECKING:
-    from vmaf_harness.measure.extraction import Extraction as Measured
-
 
 def score(
     *,
-    reference: Annotated[str, Flag("the reference video, one that ffmpeg can open")],
+    reference: Annotated[str, Flag("the reference video, one that ffmpeg can open, or raw with --yuv-fmt")],
     distorted: Annotated[str, Flag("the distorted video")],
+    yuv_fmt: YuvFmt = None,
+    width: Width = None,
+    height: Height = None,
+    ref_yuv_fmt: RefYuvFmt = None,
+    ref_width: RefWidth = None,
+    ref_height: RefHeight = None,
+    dis_yuv_fmt: DisYuvFmt = None,
+    dis_width: DisWidth = None,
+    dis_height: DisHeight = None,
     vmaf_model: VmafModel = None,
     quality_type: Annotated[str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type)] = "VMAF",
     pool: Pool = "mean",
@@ -46,55 +63,46 @@ def score(
 ) -> int:
     """Score one distorted video against its reference; nothing is stored."""
     from vmaf_harness.engine.jobs import Stopped, stop_on_signals
-    from vmaf_harness.measure.scoring import pooled_score, score_pair
-    from vmaf_harness.model.predictor import resolve_quality_type
-    from vmaf_workspace.live.lock import Run
+    from vmaf_harness.script.pair import RawForm, plot_frames, scored_pair, video_of
 
-    root = located(workspace).path
-    wanted, predictor = resolve_quality_type(quality_type, root, model=vmaf_model, warn=_warn)
+    common = RawForm(yuv_fmt=yuv_fmt, width_px=width, height_px=height)
+    own = RawForm(yuv_fmt=ref_yuv_fmt, width_px=ref_width, height_px=ref_height)
+    of_reference = video_of(Path(reference), "ref", own, common)
+    own = RawForm(yuv_fmt=dis_yuv_fmt, width_px=dis_width, height_px=dis_height)
+    of_distorted = video_of(Path(distorted), "dis", own, common)
     if save_plot:
         from vmaf_harness.report.plot import check_directory
 
         check_directory(save_plot)
+    root = located(workspace).path
+    asked: dict[str, Any] = {"quality_type": quality_type, "model": vmaf_model, "pool": pool, "pair_by": pair_by}
+    asked |= {"least_depth": bit_depth}
     try:
-        with stop_on_signals(), Run(root) as run:
-            pair = score_pair(Path(reference), Path(distorted), wanted, run, pairing=pair_by, least_depth=bit_depth)
+        with stop_on_signals():
+            scored = scored_pair(of_reference, of_distorted, root=root, **asked)
     except Stopped as stopped:
         print(f"stopped by {stopped}", file=sys.stderr)
         return stopped.exit_code
-    spread = None
-    if predictor is not None:
-        pair, spread = predictor.predicted_pair(pair, pool)
-        wanted = predictor.extraction
-    found = pair.result
-    number = pooled_score(found, pool, distorted)
-    videos = {"reference": reference, "distorted": distorted}
-    for note in found.notes:
-        _warn(f"{note.kind}: {videos[note.side]}: {note.text}")
+    found, spread, name = scored.pair.result, scored.spread, scored.extraction.executor_id
     if json:
         from vmaf_workspace.commands import tables
 
+        videos = {"reference": reference, "distorted": distorted}
         pools = {name: None if isnan(each) else each for name, each in found.pools.items()}  # NaN is no JSON
         notes = [{"kind": each.kind, "video": videos[each.side], "text": each.text} for each in found.notes]
-        fields: dict[str, Any] = {"score": number, "pools": pools, "notes": notes, "frames": pair.frames}
+        fields: dict[str, Any] = {"score": scored.score, "pools": pools, "notes": notes, "frames": scored.pair.frames}
         if spread is not None:
             fields["bootstrap"] = asdict(spread)
-        print(tables.object_json("score", executor_id=wanted.executor_id, pool=pool, **fields))
+        print(tables.object_json("score", executor_id=name, pool=pool, **fields))
     else:
-        print(f"{wanted.type} {number:.6f}")
+        print(f"{scored.extraction.type} {scored.score:.6f}")
         if spread is not None:
             interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
             print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
-        print(f"{pool} of {found.n_frames} frames, {wanted.executor_id}, {found.extraction_s:.1f} s", file=sys.stderr)
+        print(f"{pool} of {found.n_frames} frames, {name}, {found.extraction_s:.1f} s", file=sys.stderr)
     if save_plot:  # after the score, which no plot is worth
-        from vmaf_harness.report.plot import PlotError
-
         sys.stdout.flush()
-        try:
-            _plot_frames(save_plot, Path(distorted), pair.frames[wanted.score], found.pools, wanted)
-        except PlotError as error:
-            _warn(str(error))
-            return FAILED
+        return DONE if plot_frames(save_plot, Path(distorted), scored) else FAILED
     return DONE
 
 
@@ -102,18 +110,6 @@ def _warn(message: str) -> None:
     from vmaf_workspace import wording
 
     print(wording.printable(message), file=sys.stderr)
-
-
-def _plot_frames(
-    directory: Path, distorted: Path, scores: list[float], pools: Mapping[str, float], wanted: "Measured"
-) -> None:
-    from vmaf_harness.report.plot import frames_plot
-    from vmaf_workspace import wording
-
-    path = directory / f"{distorted.stem}_{wanted.executor_id}_frames.png"
-    pooled = {name: pools[name] for name in ("mean", "harmonic_mean", "perc5", "min")}
-    frames_plot(path, scores, distorted.name, pooled, wanted.executor_id)
-    print(wording.printable(str(path)), file=sys.stderr)
 
 
 def encode(options: Encoding) -> int:
@@ -215,6 +211,20 @@ def import_results(
     return code
 
 
+def assemble_results(options: Assembling) -> int:
+    """Put the results of several parts of a video together, as one of all their frames, on stdout."""
+    from vmaf_harness.script.run_result_assembly import run
+
+    return run(options)
+
+
+def convert_model(options: Converting) -> int:
+    """Write the JSON that libvmaf loads of a model in .pkl and .pkl.model; it scores the same."""
+    from vmaf_harness.script.convert_model_from_pkl_to_json import run
+
+    return run(options)
+
+
 def demo(
     *,
     clips: Annotated[
@@ -239,5 +249,7 @@ COMMANDS = (
     Command("tune", tune),
     Command("report", report, reads=True),
     Command("import-results", import_results),
+    Command("assemble-results", assemble_results, reads=True),
+    Command("convert-model", convert_model),
     Command("demo", demo),
 )

@@ -386,7 +386,7 @@ def _open_problem(path: Path, words: dict[str, str]) -> str:
         if os.stat(path).st_size == 0:
             return f"{path} is empty (0 bytes); fetch or make the file again"
     if "no size" in words:
-        return f"{path} is raw video, which says nothing of its size; write a recipe with width, height and yuv_fmt"
+        return f"{path} is raw video, which says nothing of its size; give yuv_fmt, width and height (recipe, or flags)"
     if "no moov" in words and "low score" not in words:
         return f"{path} is cut short (moov atom not found): its recording or copy did not end; fetch or make it again"
     return f"{path} is no video that this ffmpeg can read ({why or 'Invalid data found'}); name a video file"

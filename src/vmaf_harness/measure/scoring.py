@@ -170,8 +170,8 @@ class PairScore:
 
 
 def score_pair(
-    reference: Path,
-    distorted: Path,
+    reference: Path | Video,
+    distorted: Path | Video,
     extraction: Extraction,
     run: Run,
     *,
@@ -180,19 +180,20 @@ def score_pair(
     pairing: str | None = None,
     least_depth: int | None = None,
 ) -> PairScore:
-    """Score one pair of videos that ffmpeg can open, at (width, height), by default the reference's.
+    """Score one pair of videos at (width, height), by default the reference's; a path is of one that ffmpeg can open.
 
     *pairing* is ``index`` or ``time``, and *least_depth* in bits, as in `Asset`. Nothing is stored. Raises HarnessError
     where a file is missing or the two have not the same number of frames, and for whatever else `measure` does,
     EngineError where ffmpeg is missing or fails.
     """
     width_px, height_px = quality_size_px or (None, None)
+    videos = [each if isinstance(each, Video) else Video(path=each, yuv_fmt=NOTYUV) for each in (reference, distorted)]
     asset = Asset(
         dataset="pair",
         content_id=0,
         asset_id=0,
-        reference=Video(path=reference, yuv_fmt=NOTYUV),
-        distorted=Video(path=distorted, yuv_fmt=NOTYUV),
+        reference=videos[0],
+        distorted=videos[1],
         quality_width_px=width_px,
         quality_height_px=height_px,
         resampling_type=resampling_type,

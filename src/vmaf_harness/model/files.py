@@ -136,6 +136,13 @@ def json_bytes(info: Mapping[str, Any]) -> bytes:
     return json.dumps(info, indent=1, allow_nan=False).encode("ascii") + b"\n"
 
 
+def json_model(model: Model) -> bytes:
+    """The JSON of a model, of one with several members the collection of them; HarnessError where there can be none."""
+    texts = model.texts()
+    every = {str(index): model.as_json_dict(texts, index) for index in range(len(texts))}
+    return json_bytes(every if len(texts) > 1 else every["0"])
+
+
 def _part_contents(model: Model) -> dict[str, bytes]:
     """The files of a model by suffix."""
     texts = model.texts()
@@ -147,8 +154,7 @@ def _part_contents(model: Model) -> dict[str, bytes]:
     if model.why_no_json is None:
         parts[".json"] = json_bytes(model.as_json_dict(texts, 0))
         if len(texts) > 1:
-            every = {str(index): model.as_json_dict(texts, index) for index in range(len(texts))}
-            parts[".bootstrap.json"] = json_bytes(every)
+            parts[".bootstrap.json"] = json_model(model)
     return parts
 
 

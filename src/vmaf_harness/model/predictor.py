@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Frames = Mapping[str, Sequence[float]]
 SCORE = "vmaf"  # what the prediction is called among the metrics
+# What libvmaf calls those of a bootstrap model (libvmaf/src/predict.c), by the fields of `Spread`.
+SPREAD_METRICS = {"mean": "bagging", "sd": "stddev", "low": "ci_p95_lo", "high": "ci_p95_hi"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,22 +67,26 @@ class Predictor:
         return replace(outcome, result=result, spread=spread)
 
     def predicted_pair(self, pair: PairScore, pool: str) -> tuple[PairScore, Spread | None]:
-        """The same of one pair; its frames get the prediction, too."""
-        result, scores, spread = self._pooled(pair.result, pair.frames, pool)
-        return PairScore(result=result, frames={self.score: scores, **pair.frames}), spread
+        """The same of one pair; its frames get the prediction, and the spread of it (`SPREAD_METRICS`), too."""
+        result, predicted, spread = self._pooled(pair.result, pair.frames, pool)
+        return PairScore(result=result, frames={**predicted, **pair.frames}), spread
 
-    def _pooled(self, result: Result, frames: Mapping[str, list[float]], pool: str) -> tuple[Result, list[float], Any]:
+    def _pooled(
+        self, result: Result, frames: Mapping[str, list[float]], pool: str
+    ) -> tuple[Result, dict[str, list[float]], Spread | None]:
         columns = self.features.columns(frames)
         scores = self.scores(columns)
         if wrong := sum(not math.isfinite(score) for score in scores):
             raise HarnessError(f"{self.name}: predicts no number for {wrong} of {len(scores)} frames; is it damaged?")
         pools = pool_all(scores)
-        spread = None
+        predicted, spread = {self.score: scores}, None
         if self.spreads is not None:
+            of_frames = self.spreads(columns)
+            predicted |= {f"{self.score}_{SPREAD_METRICS[name]}": values for name, values in of_frames.items()}
             with suppress(StatisticsError):
-                spread = Spread(**{name: POOLS[pool](values) for name, values in self.spreads(columns).items()})
+                spread = Spread(**{name: POOLS[pool](values) for name, values in of_frames.items()})
         means = {**result.means, self.score: pools["mean"]}
-        return replace(result, pools=pools, means=means), scores, spread
+        return replace(result, pools=pools, means=means), predicted, spread
 
 
 def resolve_quality_type(

@@ -102,7 +102,7 @@ def frame_count(video: Video) -> int:
     where its first frame has values that its `yuv_fmt` has not.
     """
     if video.width_px is None or video.height_px is None:
-        raise HarnessError(f"{video.path}: raw video ({video.yuv_fmt}) needs its width and height in the recipe")
+        raise HarnessError(f"{video.path}: raw video ({video.yuv_fmt}) needs its width and height")
     size = _file_bytes(video.path)
     if (known := detect_container(video.path)) is not None:
         raise HarnessError(f"{video.path} is {known}, no raw video; give it yuv_fmt 'notyuv'")
@@ -112,7 +112,7 @@ def frame_count(video: Video) -> int:
         what = f"{count} frames and {rest} bytes left over" if size else "no frame"
         raise HarnessError(
             f"{video.path}: {size} bytes are {what}: a frame of {video.yuv_fmt} at {video.width_px}×{video.height_px} "
-            f"has {one} bytes; the file is cut short, or its width, height or yuv_fmt in the recipe is wrong"
+            f"has {one} bytes; the file is cut short, or its width, height or yuv_fmt is wrong"
         )
     _check_depth(video, one)
     return count

@@ -46,6 +46,20 @@ def pairings() -> Collection[str]:
     return PAIRINGS
 
 
+def raw_formats() -> Collection[str]:
+    """How the samples of raw video may be laid out."""
+    from vmaf_harness.recipe.asset import RAW_FORMATS
+
+    return sorted(RAW_FORMATS)
+
+
+def yuv_formats() -> Collection[str]:
+    """The same, and the word for what ffmpeg can open."""
+    from vmaf_harness.recipe.asset import NOTYUV
+
+    return [*raw_formats(), NOTYUV]
+
+
 def _subjective_models() -> Collection[str]:
     from vmaf_harness.recipe.subjective import MODELS
 
@@ -59,9 +73,8 @@ VmafModel = Annotated[
     str | None,
     Flag("name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx", metavar="MODEL"),
 ]
-Pool = Annotated[
-    str, Flag("how scores of frames become one: mean, harmonic_mean, min, median, perc5, perc10, perc20", choice(pools))
-]
+_POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
+Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools))]
 PairBy = Annotated[
     str | None, Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings))
 ]
@@ -70,6 +83,20 @@ SubjModel = Annotated[
 ]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
+_RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
+_OF_REFERENCE, _OF_DISTORTED = "of the reference, where the two differ", "of the distorted video, where the two differ"
+YuvFmt = Annotated[
+    str | None, Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats))
+]
+Width = Annotated[int | None, Flag("of raw video, in pixels", integer(1))]
+Height = Annotated[int | None, Flag("of raw video, in pixels", integer(1))]
+RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats))]
+RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1))]
+RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1))]
+DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats))]
+DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1))]
+DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1))]
+OUT_FORMATS = ("text", "json", "xml")
 _SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
@@ -132,6 +159,56 @@ class Testing(Measuring, Drawing):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RawPair:
+    """Of the scripts that score one pair of raw videos, in upstream's order."""
+
+    yuv_fmt: Annotated[str, Flag(_RAW, choice(raw_formats), positional=1)]
+    width: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=2)]
+    height: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=3)]
+    reference: Annotated[Path, Flag("the reference video, raw YUV", path, positional=4)]
+    distorted: Annotated[Path, Flag("the distorted video, raw YUV", path, positional=5)]
+    out_fmt: Annotated[str, Flag("text, json or xml, as VMAF's own harness has them", choice(lambda: OUT_FORMATS))] = (
+        "text"
+    )
+    pool: Pool = "mean"
+    workspace: Workspace = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class VmafPair(RawPair):
+    """Of `run_vmaf`."""
+
+    model: VmafModel = None
+    phone_model: Annotated[bool, Flag("apply the model's score transform, for small screens")] = False
+    ci: Annotated[bool, Flag("the confidence interval, too, of a bootstrap model (--model)")] = False
+    save_plot: Annotated[Path | None, Flag("draw the score of each frame into this directory", path, metavar="DIR")] = (
+        None
+    )
+    local_explain: Annotated[bool, Flag("of VMAF's own harness; refused here")] = False
+
+    def __post_init__(self) -> None:
+        if self.local_explain:
+            raise UsageError("--local-explain is not offered here; VMAF's own harness has it (vmaf-ws run -- …)")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Assembling:
+    """Of `assemble-results`."""
+
+    input_file: Annotated[Path, Flag("a text file that names a .json, or .xml, of a result a line", path, positional=1)]
+    pool: Pool = "mean"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Converting:
+    """Of `convert-model`."""
+
+    input_pkl_filepath: Annotated[Path, Flag("the .pkl of the model, its .model beside it", path)]
+    output_json_filepath: Annotated[Path, Flag("the .json that is written", path)]
+    overwrite: Annotated[bool, Flag("replace another file there; without this, exit code 3")] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Encoding:
     """Of `encode`."""
 
@@ -170,6 +247,7 @@ class Fitting(Extraction):
 
     model_param: Annotated[Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4)]
     seed: Annotated[int, _SEED] = 0
+    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", choice(pools))] = "mean"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

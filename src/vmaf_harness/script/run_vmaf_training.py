@@ -96,6 +96,7 @@ def run(options: Training) -> int:
             dataset_sha256=content_hash(extracted.assets, inputs.root),
             labels=inputs.labels,
             seed=options.seed,
+            pool=options.pool,
             found=found,
         )
         written = replacement.write(lambda check: write_model(path, model, extra={SUFFIX: about}, check=check))
@@ -118,7 +119,13 @@ def _replacement(path: Path, inputs: Inputs, options: Training) -> Replacement:
     finish_write(path)  # what a writer that was killed had begun
     found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at)
     is_same = is_of_run(
-        path, inputs.recipe, inputs.features, inputs.parameters, labels=inputs.labels, seed=options.seed
+        path,
+        inputs.recipe,
+        inputs.features,
+        inputs.parameters,
+        labels=inputs.labels,
+        seed=options.seed,
+        pool=options.pool,
     )
     found.begin(may_be_same=is_same)
     return found

@@ -84,7 +84,7 @@ def read_inputs(options: Fitting) -> Inputs:
 
 
 def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction) -> ExtractedFeatures:
-    """The feature table, with progress on stderr."""
+    """The feature table, with progress on stderr; features pooled as commands that fit are told to."""
     how = RunOptions(
         cache=options.cache_result,
         processes=options.processes,
@@ -98,6 +98,7 @@ def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, opti
                 features,
                 run,
                 how,
+                pool=options.pool if isinstance(options, Fitting) else "mean",
                 warn=warn,
                 progress=lambda done, total, outcome: progress.show(
                     done,

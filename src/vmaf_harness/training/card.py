@@ -32,9 +32,13 @@ def card_bytes(
     dataset_sha256: str,
     labels: Labels,
     seed: int,
+    pool: str,
     found: Mapping[str, Any],
 ) -> bytes:
-    """The `.card.json` of a model called *name*; *found* are its `statistics_json` with what it was fitted to."""
+    """The `.card.json` of a model called *name*; *found* are its `statistics_json` with what it was fitted to.
+
+    *pool* is what made one number of a feature's frames.
+    """
     about = {
         "version": VERSION,
         "model": name,
@@ -55,7 +59,8 @@ def card_bytes(
         "libraries": {library: version(library) for library in _LIBRARIES},
         "seed": seed,
         "statistics_kind": "training",
-        "statistics_of": "the assets that the model was fitted to, by the means of their features",
+        "feature_pool": pool,
+        "statistics_of": f"the assets that the model was fitted to, by the {pool} of their features",
         "statistics": found,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -63,7 +68,14 @@ def card_bytes(
 
 
 def is_of_run(
-    path: Path, recipe: Recipe, features: FeatureParam, parameters: ModelParam, *, labels: Labels, seed: int
+    path: Path,
+    recipe: Recipe,
+    features: FeatureParam,
+    parameters: ModelParam,
+    *,
+    labels: Labels,
+    seed: int,
+    pool: str,
 ) -> bool:
     """Whether the model *path*, a `.pkl`, may be of a run of these arguments, as far as its card can tell."""
     try:
@@ -77,6 +89,7 @@ def is_of_run(
             and about["features"] == list(features.feature_names)
             and [about["feature_options"], about["parameters"]] == asked
             and about["seed"] == seed
+            and about.get("feature_pool", "mean") == pool  # a card of before had no other
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -1,4 +1,4 @@
-"""From a recipe to a feature table: each feature's mean over the frames of each asset, measured once by libvmaf."""
+"""From a recipe to a feature table: each feature pooled over the frames of each asset, measured once by libvmaf."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, store_dire
 from vmaf_harness.model import pickles
 from vmaf_harness.model.parameters import FeatureParam
 from vmaf_harness.recipe.asset import Asset, Video
+from vmaf_harness.statistics import pool_all
 from vmaf_workspace.live.lock import Run
 
 if TYPE_CHECKING:
@@ -55,13 +56,15 @@ def extract_features(
     *,
     warn: Callable[[str], None],
     progress: Callable[[int, int, Outcome], None],
+    pool: str = "mean",
 ) -> ExtractedFeatures:
     """Extract *features* of *assets*: a row an asset in the order given, a column a feature by its name in a model.
 
-    What is stored is read where *how* says `cache`. *warn* gets a line for each asset that failed; with `keep_going`
-    those are left out of the table. Raises HarnessError where one failed and the others do not go on, and where none is
-    left.
+    A feature's frames become one number by *pool*; NaN where they have no such pool. What is stored is read where *how*
+    says `cache`. *warn* gets a line for each asset that failed; with `keep_going` those are left out of the table.
+    Raises HarnessError where one failed and the others do not go on, and where none is left.
     """
+    how = replace(how, frames=how.frames or pool != "mean")
     outcomes = score_assets(assets, features.extraction, run, how, warn=warn, progress=progress)
     for outcome in outcomes:
         if outcome.error is not None:
@@ -75,7 +78,7 @@ def extract_features(
     if not rows:
         raise HarnessError("no asset has features")
     measured = tuple(row.asset for row in rows)
-    return ExtractedFeatures(table=_build_table(rows, features), assets=measured, outcomes=outcomes)
+    return ExtractedFeatures(table=_build_table(rows, features, pool), assets=measured, outcomes=outcomes)
 
 
 def content_hash(assets: Sequence[Asset], root: Path) -> str:
@@ -128,17 +131,26 @@ def write_columns(
     return [pickled, text]
 
 
-def _build_table(rows: Sequence[Outcome], features: FeatureParam) -> Table:
+def _build_table(rows: Sequence[Outcome], features: FeatureParam, pool: str) -> Table:
     import numpy as np
 
     from vmaf_harness.training.fit import Table
 
-    means = [features.columns(row.result.means) for row in rows if row.result is not None]
+    pooled = [_pooled(row, features, pool) for row in rows]
     return Table(
-        features={name: np.array([each[name] for each in means]) for name in features.feature_names},
+        features={name: np.array([each[name] for each in pooled]) for name in features.feature_names},
         labels=np.array([row.asset.groundtruth for row in rows], dtype=np.float64),  # None becomes NaN
         assets=[asset_name(row.asset) for row in rows],
     )
+
+
+def _pooled(row: Outcome, features: FeatureParam, pool: str) -> dict[str, float]:
+    """Each feature of one asset; means are libvmaf's own, of values that its log has not rounded yet."""
+    assert row.result is not None
+    if pool == "mean":
+        return features.columns(row.result.means)
+    assert row.frames is not None
+    return {name: pool_all(values)[pool] for name, values in features.columns(row.frames).items()}
 
 
 def asset_name(asset: Asset) -> str:

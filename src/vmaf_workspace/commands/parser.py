@@ -47,7 +47,10 @@ def given(
     for each in command.parameters.values():
         if not (strict and each.about.positional):
             _add(parser, each)
-    found = vars(parser.parse_intermixed_args(_joined(words)))
+    namespace, unknown = parser.parse_known_intermixed_args(_joined(words))
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown, command)}")
+    found = vars(namespace)
     texts = [text for each in places if (text := found.pop(f"word:{each.name}")) is not None]
     free = [each for each in places if found.get(each.name) is None]
     while len(free) > len(texts) and (optional := [each for each in free if each.default is not MISSING]):
@@ -55,6 +58,22 @@ def given(
     if len(texts) > len(free):
         parser.error(f"unrecognized arguments: {' '.join(texts[len(free) :])}")
     return found | {each.name: text for each, text in zip(free, texts, strict=False)}
+
+
+def _meant(unknown: Sequence[str], command: Command) -> str:
+    """Which flag may be meant by one that there is not: a longer or shorter name of it, else a close one."""
+    from difflib import get_close_matches
+
+    known = [each.flag for each in command.parameters.values()]
+    for word in unknown:
+        name = word.partition("=")[0]
+        tail = name.lstrip("-")
+        if not name.startswith("--") or not tail:
+            continue
+        longer = [flag for flag in known if flag.endswith(f"-{tail}") or name.endswith(f"-{flag.lstrip('-')}")]
+        if found := longer or get_close_matches(name, known, n=1):
+            return f"; is {' or '.join(found)} meant?"
+    return ""
 
 
 def _add(parser: Parser, parameter: Parameter) -> None:

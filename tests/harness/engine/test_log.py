@@ -300,7 +300,7 @@ def odd(engine: Engine, sound: Path, tmp_path: Path) -> Path:
         ("cover.m4a", "only sound and a cover picture"),
         ("empty.mp4", "is empty"),
         ("cut.mp4", "is cut short"),
-        ("raw.yuv", "write a recipe with width, height and yuv_fmt"),
+        ("raw.yuv", "give yuv_fmt, width and height (recipe, or flags)"),
         ("text.mp4", "is no video that this ffmpeg can read"),
         ("directory", "Is a directory"),
         ("missing.mp4", "No such file or directory"),

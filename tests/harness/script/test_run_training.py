@@ -785,3 +785,19 @@ def test_a_score_is_printed_whole_before_a_plot_fails(
         assert found["score"] == expected["score"]
     else:
         assert done.stdout == whole
+
+
+# Features pooled otherwise than by their mean
+
+
+def test_features_are_pooled_as_asked_and_the_card_says_so(
+    small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    assert train(small, "mean") == 0
+    assert train(small, "low", "--pool", "perc10") == 0
+    cards = [json.loads((vmaf_workspace / "model" / f"{name}.card.json").read_bytes()) for name in ("mean", "low")]
+    assert [card["feature_pool"] for card in cards] == ["mean", "perc10"]
+    assert cards[1]["statistics_of"].endswith("by the perc10 of their features")
+    assert train(small, "low", "--pool", "perc10") == 0  # the same run again
+    capsys.readouterr()
+    assert train(small, "low") == 3  # another

@@ -25,11 +25,17 @@ from vmaf_workspace.live.lock import Run
 
 
 def extracted(
-    assets: Sequence[Asset], features: FeatureParam, root: Path, *, cache: bool = False, keep_going: bool = False
+    assets: Sequence[Asset],
+    features: FeatureParam,
+    root: Path,
+    *,
+    cache: bool = False,
+    keep_going: bool = False,
+    pool: str = "mean",
 ) -> ExtractedFeatures:
     how = RunOptions(cache=cache, keep_going=keep_going)
     with Run(root) as run:
-        return extract_features(assets, features, run, how, warn=lambda _: None, progress=lambda *_: None)
+        return extract_features(assets, features, run, how, warn=lambda _: None, progress=lambda *_: None, pool=pool)
 
 
 def test_the_table_has_a_row_an_asset_and_a_column_a_feature(small: Trainable, vmaf_workspace: Path) -> None:
@@ -66,6 +72,20 @@ def test_all_takes_every_atom(small: Trainable, vmaf_workspace: Path) -> None:
     table = extracted([asset], read_feature_param(small.features), vmaf_workspace).table
     assert {f"VMAF_integer_feature_adm_scale{scale}_score" for scale in range(4)} < set(table.features)
     assert len(table.features) == 39
+
+
+def test_each_feature_is_the_pool_of_its_frames_and_vif2_of_the_mean_of_its_scales(
+    small: Trainable, vmaf_workspace: Path
+) -> None:
+    write_features(small.features, "VMAF_integer_feature", (*SIX, "vif2"))
+    features = read_feature_param(small.features)
+    made = extracted(read_recipe(small.dataset).assets, features, vmaf_workspace, cache=True, pool="min")
+    for row, outcome in enumerate(made.outcomes):
+        assert outcome.frames is not None
+        scales = zip(*(outcome.frames[f"integer_vif_scale{scale}"] for scale in range(4)), strict=True)
+        expected = {atom: min(outcome.frames[f"integer_{atom}"]) for atom in SIX}
+        for atom, number in {**expected, "vif2": min(sum(four) / 4 for four in scales)}.items():
+            assert made.table.features[f"VMAF_integer_feature_{atom}_score"][row] == number
 
 
 def test_what_is_stored_is_not_measured_again(

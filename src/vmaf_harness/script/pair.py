@@ -1,0 +1,166 @@
+"""One pair of videos scored, as `score`, `run_vmaf` and `run_psnr` name it on a command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.scoring import PairScore, Spread, pooled_score, score_pair
+from vmaf_harness.measure.upstream_form import BOOTSTRAP, UpstreamResult, described, identifier, pooled_by, score_name
+from vmaf_harness.model.predictor import resolve_quality_type
+from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
+from vmaf_harness.report.plot import check_directory, frames_plot
+from vmaf_harness.script.options import RawPair, VmafPair
+from vmaf_harness.script.progress import warn
+from vmaf_workspace.commands.command import located
+from vmaf_workspace.errors import DONE, FAILED, UsageError
+from vmaf_workspace.live.lock import Run
+from vmaf_workspace.wording import printable
+
+_SHOWN_POOLS = ("mean", "harmonic_mean", "perc5", "min")  # in a plot of frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawForm:
+    """What a command line says of raw video; None for what it does not say."""
+
+    yuv_fmt: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredPair:
+    """A pair and its scores: `score` pooled as asked, `extraction` says of what."""
+
+    score: float
+    pair: PairScore
+    extraction: Extraction
+    spread: Spread | None = None
+
+
+def video_of(path: Path, side: Literal["ref", "dis"], own: RawForm, common: RawForm) -> Video:
+    """A video as flags name it, its own before the common ones. Raises UsageError where they do not say enough."""
+    yuv_fmt = own.yuv_fmt or common.yuv_fmt
+    width_px, height_px = own.width_px or common.width_px, own.height_px or common.height_px
+    if yuv_fmt is None and (width_px or height_px):
+        raise UsageError(
+            f"--width and --height are of raw video: {path} needs its --yuv-fmt, too (or --{side}-yuv-fmt)"
+        )
+    if yuv_fmt in (None, NOTYUV):
+        if own.width_px or own.height_px:
+            raise UsageError(f"--{side}-width and --{side}-height are of raw video, and {path} is {NOTYUV}")
+        return Video(path=path, yuv_fmt=NOTYUV)
+    if width_px is None or height_px is None:
+        raise UsageError(f"--yuv-fmt {yuv_fmt} is of raw video: {path} needs its --width and --height, too")
+    return Video(path=path, yuv_fmt=yuv_fmt, width_px=width_px, height_px=height_px)
+
+
+def scored_pair(
+    reference: Video,
+    distorted: Video,
+    *,
+    root: Path,
+    quality_type: str = "VMAF",
+    model: str | None = None,
+    phone_model: bool = False,
+    pool: str = "mean",
+    pair_by: str | None = None,
+    least_depth: int | None = None,
+    needs_spread: bool = False,
+) -> ScoredPair:
+    """Measure a pair, and say on stderr what a person should know of it; nothing is stored.
+
+    Raises HarnessError for all that `score_pair` does, and where *needs_spread* and the model has none.
+    """
+    wanted, predictor = resolve_quality_type(quality_type, root, model=model, phone_model=phone_model, warn=warn)
+    if needs_spread and (predictor is None or predictor.spreads is None):
+        raise HarnessError(
+            f"--ci needs a bootstrap model, and {model or wanted.executor_id} has one member; give --model the .pkl or "
+            ".bootstrap.json of one (libvmaf's own collections, vmaf_b_…, do not load in ffmpeg's filter)"
+        )
+    with Run(root) as run:
+        pair = score_pair(reference, distorted, wanted, run, pairing=pair_by, least_depth=least_depth)
+    spread = None
+    if predictor is not None:
+        pair, spread = predictor.predicted_pair(pair, pool)
+        wanted = predictor.extraction
+    score = pooled_score(pair.result, pool, str(distorted.path))
+    for note in pair.result.notes:
+        warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
+    return ScoredPair(score=score, pair=pair, extraction=wanted, spread=spread)
+
+
+def run_raw_pair(options: RawPair, quality_type: str) -> int:
+    """Score a pair as upstream's scripts do, and print it in their form; the exit code."""
+    raw = RawForm(yuv_fmt=options.yuv_fmt, width_px=options.width, height_px=options.height)
+    reference, distorted = (
+        video_of(options.reference, "ref", RawForm(), raw),
+        video_of(options.distorted, "dis", RawForm(), raw),
+    )
+    of_vmaf = options if isinstance(options, VmafPair) else None
+    save_plot = of_vmaf.save_plot if of_vmaf else None
+    if save_plot:
+        check_directory(save_plot)
+    found = scored_pair(
+        reference,
+        distorted,
+        root=located(options.workspace).path,
+        quality_type=quality_type,
+        model=of_vmaf.model if of_vmaf else None,
+        phone_model=of_vmaf is not None and of_vmaf.phone_model,
+        pool=options.pool,
+        needs_spread=of_vmaf is not None and of_vmaf.ci,
+    )
+    asset = Asset(dataset="cmd", content_id=0, asset_id=0, reference=reference, distorted=distorted)
+    result = upstream_result(found, asset, pool=options.pool, has_interval=of_vmaf is not None and of_vmaf.ci)
+    texts = {"json": result.json, "xml": result.xml}
+    text = texts[options.out_fmt]() if options.out_fmt in texts else result.text(described(asset))
+    print(text if options.out_fmt in texts else "\n".join(map(printable, text.split("\n"))), flush=True)
+    return DONE if save_plot is None or plot_frames(save_plot, options.distorted, found) else FAILED
+
+
+def upstream_result(found: ScoredPair, asset: Asset, *, pool: str, has_interval: bool = False) -> UpstreamResult:
+    """The scores under the names of VMAF's own harness; with *has_interval* also those of a bootstrap's members."""
+    kind = BOOTSTRAP if has_interval else found.extraction.type
+    extraction, score = found.extraction, found.extraction.score
+    names = {metric: score_name(metric, extraction) for metric in found.pair.frames}
+    kept = {metric: name for metric, name in names.items() if has_interval or not name.startswith(f"{BOOTSTRAP}_")}
+    kept[score] = f"{kind}_score"
+    frames = {name: found.pair.frames[metric] for metric, name in kept.items()}
+    pooled = pooled_by(frames, pool)
+    if pool == "mean":  # libvmaf's own, of scores that its log has not rounded yet
+        pooled |= {
+            name: found.pair.result.means[metric] for metric, name in kept.items() if metric in found.pair.result.means
+        }
+    pooled[kept[score]] = found.score
+    return UpstreamResult(
+        executor_id=f"{kind}_V{extraction.version}",
+        identifier=identifier(asset),
+        frames=frames,
+        method=pool,
+        pooled=pooled,
+    )
+
+
+def plot_frames(directory: Path, distorted: Path, found: ScoredPair) -> bool:
+    """Draw the score of each frame into *directory*; False, said on stderr, where that fails."""
+    from vmaf_harness.report.plot import PlotError
+
+    path = directory / f"{distorted.stem}_{found.extraction.executor_id}_frames.png"
+    pools: Mapping[str, float] = found.pair.result.pools
+    shown = {name: pools[name] for name in _SHOWN_POOLS}
+    try:
+        frames_plot(
+            path, found.pair.frames[found.extraction.score], distorted.name, shown, found.extraction.executor_id
+        )
+    except PlotError as error:
+        warn(str(error))
+        return False
+    print(printable(str(path)), file=sys.stderr)
+    return True

@@ -1,0 +1,209 @@
+"""`run_vmaf`, `run_psnr`, `run_result_assembly` and `score` of raw video, as people call them; ffmpeg's numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from clips import HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips
+from trainable import Trainable
+
+from vmaf_harness.cli import main
+from vmaf_harness.engine.binary import Engine
+from vmaf_harness.script import run_psnr, run_result_assembly, run_vmaf, run_vmaf_training
+from vmaf_workspace.contract import KEPT_NAMES
+
+Printed = pytest.CaptureFixture[str]
+RAW = ("yuv420p", str(WIDTH_PX), str(HEIGHT_PX))
+
+
+@pytest.fixture
+def pair(clips: Clips) -> list[str]:
+    return [*RAW, str(clips.yuv("reference")), str(clips.yuv("x264"))]
+
+
+def by_hand(engine: Engine, directory: Path, reference: Path, distorted: Path, options: str) -> list[dict[str, float]]:
+    """The metrics of each frame, as ffmpeg's filter alone has them."""
+    raw = ("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH_PX}x{HEIGHT_PX}")
+    command: list[str | Path] = [engine.path, "-nostdin", "-v", "error", *raw, "-i", distorted, *raw, "-i", reference]
+    graph = f"libvmaf={options}:log_fmt=json:log_path=log.json"
+    subprocess.run([*command, "-lavfi", graph, "-f", "null", "-"], cwd=directory, check=True)
+    return [frame["metrics"] for frame in json.loads((directory / "log.json").read_bytes())["frames"]]
+
+
+def printed_json(capsys: Printed) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_run_vmaf_prints_each_frame_as_ffmpeg_alone_scores_it(
+    pair: list[str], clips: Clips, engine: Engine, tmp_path: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    assert run_vmaf.main([*pair, "--out-fmt", "json"]) == 0
+    found = printed_json(capsys)
+    frames = by_hand(engine, tmp_path, clips.yuv("reference"), clips.yuv("x264"), "model=version=vmaf_v0.6.1")
+    assert [row["VMAF_score"] for row in found["frames"]] == [frame["vmaf"] for frame in frames]
+    adm = [frame["integer_adm2"] for frame in frames]
+    assert [row["VMAF_integer_feature_adm2_score"] for row in found["frames"]] == adm
+    assert found["aggregate"]["VMAF_score"] == pytest.approx(
+        sum(frame["vmaf"] for frame in frames) / N_FRAMES, abs=1e-6
+    )
+    assert found["executorId"] == "VMAF_V0.6.1"
+    assert found["asset"]["identifier"] == "cmd_0_0_reference_176x144_vs_x264_176x144_q_176x144"
+    for name in ("workdir", "output"):
+        assert set(os.listdir(vmaf_workspace / name)) <= KEPT_NAMES
+
+
+def test_text_and_xml_have_the_numbers_of_json(pair: list[str], capsys: Printed) -> None:
+    assert run_psnr.main([*pair, "--out-fmt", "json", "--pool", "min"]) == 0
+    found = printed_json(capsys)
+    assert run_psnr.main([*pair, "--pool", "min"]) == 0
+    text = capsys.readouterr().out.splitlines()
+    assert text[0].startswith('Asset: {"asset_dict": {')
+    assert text[1:3] == ["Executor: PSNR_V1.0", "Result:"]
+    assert [float(score) for line in text for score in re.findall(r"^Frame .*PSNR_score:([\d.]+)", line)] == [
+        row["PSNR_score"] for row in found["frames"]
+    ]
+    least = min(row["PSNR_score"] for row in found["frames"])
+    assert f"PSNR_score:{least:.6f}" in text[-1]
+    assert text[-1].startswith("Aggregate (min): ")
+    assert run_psnr.main([*pair, "--out-fmt", "xml", "--pool", "min"]) == 0
+    top = ElementTree.fromstring(capsys.readouterr().out)  # noqa: S314 - our own
+    assert [float(frame.attrib["PSNR_score"]) for frame in top.iter("frame")] == [
+        row["PSNR_score"] for row in found["frames"]
+    ]
+
+
+def test_run_psnr_is_ffmpegs(pair: list[str], clips: Clips, engine: Engine, tmp_path: Path, capsys: Printed) -> None:
+    assert run_psnr.main([*pair, "--out-fmt", "json"]) == 0
+    frames = by_hand(engine, tmp_path, clips.yuv("reference"), clips.yuv("x264"), "model=:feature=name=psnr")
+    assert [row["PSNR_score"] for row in printed_json(capsys)["frames"]] == [frame["psnr_y"] for frame in frames]
+
+
+def test_the_phone_model_and_another_model_change_the_score(pair: list[str], capsys: Printed) -> None:
+    scores = []
+    for flags in ((), ("--phone-model",), ("--model", "vmaf_v0.6.1neg")):
+        assert run_vmaf.main([*pair, "--out-fmt", "json", *flags]) == 0
+        scores.append(printed_json(capsys)["aggregate"]["VMAF_score"])
+    assert scores[2] <= scores[0] < scores[1]
+
+
+def test_a_plot_of_the_frames_is_drawn_into_the_directory_named(
+    pair: list[str], tmp_path: Path, capsys: Printed
+) -> None:
+    assert run_vmaf.main([*pair, "--save-plot", str(tmp_path / "plots")]) == 0
+    assert [path.suffix for path in (tmp_path / "plots").iterdir()] == [".png"]
+
+
+def test_ci_needs_a_bootstrap_model_and_adds_what_its_members_say(
+    pair: list[str], small: Trainable, capsys: Printed
+) -> None:
+    assert run_vmaf.main([*pair, "--ci"]) == 1
+    assert "--ci needs a bootstrap model, and VMAF_V0.6.1 has one member" in capsys.readouterr().err
+    parameters = (
+        "model_type = 'BOOTSTRAP_LIBSVMNUSVR'\nmodel_param_dict = {'num_models': 4, 'norm_type': 'clip_0to1'}\n"
+    )
+    small.model.write_text(parameters)
+    assert run_vmaf_training.main([*small.inputs, "b", "--cache-result", "--suppress-plot"]) == 0
+    capsys.readouterr()
+    assert run_vmaf.main([*pair, "--model", "b", "--ci", "--out-fmt", "json"]) == 0
+    found = printed_json(capsys)
+    for row in [*found["frames"], found["aggregate"]]:
+        ends = [row[f"BOOTSTRAP_VMAF_{end}_score"] for end in ("ci95_low", "bagging", "ci95_high")]
+        assert ends == sorted(ends)
+        assert {"BOOTSTRAP_VMAF_score", "BOOTSTRAP_VMAF_stddev_score"} < row.keys()
+    assert found["executorId"].startswith("BOOTSTRAP_VMAF_Vb-")
+    assert run_vmaf.main([*pair, "--model", "b", "--out-fmt", "json"]) == 0
+    without = printed_json(capsys)
+    assert without["aggregate"]["VMAF_score"] == found["aggregate"]["BOOTSTRAP_VMAF_score"]
+    assert not [name for name in without["aggregate"] if name.startswith("BOOTSTRAP")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("yuv411p", "176", "144", "a", "b"), "--yuv-fmt: expected one of"),
+        (("yuv420p", "0", "144", "a", "b"), "--width: expected an integer of 1 or more"),
+        (("yuv420p", "176", "144", "a"), "the following arguments are required"),
+        ((*RAW, "a", "b", "--vmaf-model", "m"), "unrecognized arguments: --vmaf-model m; is --model meant?"),
+        ((*RAW, "a", "b", "--phone-mode"), "is --phone-model meant?"),
+        ((*RAW, "a", "b", "--out-format", "json"), "is --out-fmt meant?"),
+        ((*RAW, "a", "b", "--out-fmt", "csv"), "--out-fmt: expected one of text, json, xml"),
+        ((*RAW, "a", "b", "--local-explain"), "--local-explain is not offered here"),
+    ],
+)
+def test_a_wrong_word_is_2_and_says_what_is_meant(words: tuple[str, ...], said: str, capsys: Printed) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_vmaf.main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_size_that_is_not_the_files_is_an_error_in_one_line(pair: list[str], capsys: Printed) -> None:
+    assert run_vmaf.main([pair[0], "175", *pair[2:]]) == 1
+    assert "its width, height or yuv_fmt is wrong" in capsys.readouterr().err
+
+
+# Parts put together
+
+
+def test_results_of_parts_become_the_result_of_the_whole(pair: list[str], tmp_path: Path, capsys: Printed) -> None:
+    assert run_psnr.main([*pair, "--out-fmt", "xml"]) == 0
+    (tmp_path / "a.xml").write_text(capsys.readouterr().out)
+    listing = tmp_path / "parts.txt"
+    listing.write_text(f"# two of them\n\n{tmp_path / 'a.xml'}\n{tmp_path / 'a.xml'}\n")
+    assert run_result_assembly.main([str(listing)]) == 0
+    whole = ElementTree.fromstring(capsys.readouterr().out)  # noqa: S314 - our own
+    frames = list(whole.iter("frame"))
+    assert [frame.attrib["frameNum"] for frame in frames] == [str(number) for number in range(2 * N_FRAMES)]
+    assert main(["assemble-results", str(listing), "--pool", "median"]) == 0
+    printed = capsys.readouterr()
+    assert 'method="median"' in printed.out
+    assert "they were pooled by mean" in printed.err
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "missing.json\n"])
+def test_a_list_without_results_is_an_error(text: str, tmp_path: Path, capsys: Printed) -> None:
+    (tmp_path / "parts.txt").write_text(text)
+    assert run_result_assembly.main([str(tmp_path / "parts.txt")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+# `score` of raw video
+
+
+def test_score_of_raw_video_is_that_of_the_same_frames_in_a_file(clips: Clips, capsys: Printed) -> None:
+    size = ("--width", str(WIDTH_PX), "--height", str(HEIGHT_PX))
+    reference, distorted = (str(clips.yuv(name)) for name in ("reference", "x264"))
+    both = ("--reference", reference, "--distorted", distorted)
+    assert main(["score", *both, "--yuv-fmt", "yuv420p", *size]) == 0
+    raw = capsys.readouterr().out
+    coded = ("--reference", str(clips.mp4("reference")), "--distorted", str(clips.mp4("x264")))
+    assert main(["score", *coded]) == 0
+    assert capsys.readouterr().out == raw
+    mixed = ("--reference", str(clips.mp4("reference")), "--distorted", distorted)
+    assert main(["score", *mixed, "--yuv-fmt", "yuv420p", *size, "--ref-yuv-fmt", "notyuv"]) == 0
+    assert capsys.readouterr().out == raw
+    own = [f"--dis-{name}" for name in ("yuv-fmt", "width", "height")]
+    given = [word for pair in zip(own, ("yuv420p", str(WIDTH_PX), str(HEIGHT_PX)), strict=True) for word in pair]
+    assert main(["score", *mixed, *given]) == 0
+    assert capsys.readouterr().out == raw
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--width", "176", "--height", "144"), "needs its --yuv-fmt, too"),
+        (("--yuv-fmt", "yuv420p", "--width", "176"), "needs its --width and --height, too"),
+        (("--yuv-fmt", "notyuv", "--dis-width", "176"), "--dis-width and --dis-height are of raw video"),
+    ],
+)
+def test_flags_of_raw_video_that_do_not_say_enough_are_2(flags: tuple[str, ...], said: str, capsys: Printed) -> None:
+    assert main(["score", "--reference", "a", "--distorted", "b", *flags]) == 2
+    assert said in capsys.readouterr().err
