@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class World:
                 return None
             self._show(to)  # nothing, or the other container's tree would be in the way
             words = ["migrate", f"--to={self.paths[to]}", "--yes"]
-        return self.call(step.at, words, kill=step.kill, error=step.error)
+        return self.call(step.at, words, kill=step.kill, error=step.error, beside=step.beside)
 
     def _meant(self, word: str) -> str:
         flag, _, value = word.partition("=")
@@ -122,7 +122,7 @@ class World:
             return f"{flag}={ids[int(value) % len(ids)]}"
         return word
 
-    def call(self, slot: str, words: list[str], *, kill: int = 0, error: str = "") -> Done:
+    def call(self, slot: str, words: list[str], *, kill: int = 0, error: str = "", beside: str = "") -> Done:
         """One command of ours on the workspace of a slot, on its host."""
         self._show(slot)
         words = [words[0], f"--workspace={self.paths[slot]}", *words[1:]]
@@ -131,6 +131,9 @@ class World:
         if words[0] in ("restore-models", "backup-models"):
             words.append("--json")
         with self._host(self.hosts[slot]):
+            if beside:
+                at = [f"--at={self.location}"] if beside != "clean-scratch" else []
+                return _both(words, [beside, f"--workspace={self.paths[slot]}", *at])
             if error:
                 return _told(words, error, kill, self.top)
             return _killed(words, kill, self.top / "count") if kill else _called(words)
@@ -272,20 +275,42 @@ def _told(words: list[str], error: str, at: int, top: Path) -> Done:
 
     ENOSPC is what each write gets from then on; any other error comes once, to a read as well.
     """
+    done = _answer(_begun(words, lambda: _fail_at(at, getattr(errno, error), top)))
+    return _judged(words, done)
+
+
+def _both(one: list[str], other: list[str]) -> Done:
+    """Both commands at once; what they said is not judged, but for what none may say."""
+    begun = [_begun(words) for words in (one, other)]
+    first, second = (_judged(words, _answer(each)) for words, each in zip((one, other), begun, strict=True))
+    return Done(code=None, out=first.out, err=first.err, crash=first.crash or second.crash)
+
+
+def _begun(words: list[str], prepare: Callable[[], object] = lambda: None) -> tuple[int, int]:
     reads, writes = os.pipe()
     pid = os.fork()
     if not pid:
         try:
             os.close(reads)
-            _fail_at(at, getattr(errno, error), top)
+            prepare()
             with os.fdopen(writes, "w") as answer:
                 json.dump(asdict(_called(words)), answer)
         finally:
             os._exit(0)
     os.close(writes)
+    return pid, reads
+
+
+def _answer(begun: tuple[int, int]) -> Done:
+    pid, reads = begun
     with os.fdopen(reads) as answer:
         done = Done(**json.loads(answer.read()))
     os.waitpid(pid, 0)
+    return done
+
+
+def _judged(words: list[str], done: Done) -> Done:
+    """Without its code, where it failed as it may; with a crash, where it did not."""
     fits_none = done.code == 2 and any(word.startswith("--only=") for word in words)
     if done.code in (1, 3, 4) or fits_none:
         return Done(code=None, out=done.out, err=done.err, crash=done.crash)
