@@ -229,7 +229,7 @@ def _stored_outcomes(
     for index, asset in enumerate(assets):
         try:
             paths[index] = store.path(asset)
-            result = store.get(asset)
+            result = store.get(asset, paths[index])
             frames = store.frames(asset) if how.frames and result is not None else None
             found = result is not None and (frames is not None or not how.frames)
             outcome = Outcome(asset=asset, result=result if found else None, cached=found, frames=frames)

@@ -83,6 +83,7 @@ class FileResultStore:
         self._extraction, self._engine, self._warn = extraction, engine, warn
         self._hashes = ContentHashes(self.directory / CONTENT_HASHES)
         self._directories: dict[tuple[str, int], str] = {}
+        self._identity, self._has_cambi = extraction.identity, extraction.has_cambi
 
     def hash_contents(self, assets: Iterable[Asset]) -> None:
         """Hash the videos of *assets* that are not known yet, several at once; unreadable ones are left for `path`."""
@@ -97,14 +98,14 @@ class FileResultStore:
         place = (asset.dataset, asset.content_id)
         if place not in self._directories:
             self._directories[place] = str(self._place(asset))
-        return f"{self._directories[place]}/{self._key(asset)[0]}.json"
+        return f"{self._directories[place]}/{_hash_of(self._made_of(asset))}.json"
 
-    def get(self, asset: Asset) -> Result | None:
+    def get(self, asset: Asset, path: str | None = None) -> Result | None:
         """The stored result, None where there is none, or where a metric is no number, which may be another time.
 
-        Its use is recorded as its time, where that can be written.
+        Its use is recorded as its time, where that can be written. *path* is what `path` said, where it was asked.
         """
-        path = self.path(asset)
+        path = self.path(asset) if path is None else path
         try:
             with open(path, "rb") as file:
                 line = file.readline()
@@ -146,8 +147,8 @@ class FileResultStore:
         """
         result = summarize(measurement, self._extraction, self._engine)
         self._hashes.forget_changed({asset.reference.path, asset.distorted.path})
-        key, made_of = self._key(asset)
-        if not path.endswith(f"/{key}.json"):
+        made_of = self._made_of(asset)
+        if not path.endswith(f"/{_hash_of(made_of)}.json"):
             raise HarnessError(f"asset {asset.asset_id}: a video changed while it was measured; run it again")
         frames = json.dumps({"frames": measurement.frames}).encode() + b"\n"
         first = {
@@ -183,9 +184,9 @@ class FileResultStore:
                 )
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
 
-    def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:
+    def _made_of(self, asset: Asset) -> dict[str, Any]:
         made_of: dict[str, Any] = {
-            **self._extraction.identity,
+            **self._identity,
             "common_form": FORM_VERSION,
             "pairing": asset.pairing or "index",
             "engine": self._engine.versions,
@@ -195,11 +196,11 @@ class FileResultStore:
             "resampling_type": asset.resampling_type,
             "workfile_yuv_type": asset.workfile_yuv_type,
         }
-        if self._extraction.has_cambi:
+        if self._has_cambi:
             made_of["encode"] = [asset.encode_width_px, asset.encode_height_px, asset.encode_depth]
         if asset.least_depth is not None:
             made_of["least_depth"] = asset.least_depth
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(), made_of
+        return made_of
 
     def _video(self, video: Video) -> dict[str, Any]:
         return {
@@ -222,6 +223,13 @@ class FileResultStore:
             where = f"set aside as {os.path.basename(aside)}"
             break
         self._warn(f"{path}: not a whole result; {where}, measured again")
+
+
+_encode = json.JSONEncoder(sort_keys=True).encode  # made once: `json.dumps` makes one for each asset
+
+
+def _hash_of(made_of: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_encode(made_of).encode()).hexdigest()
 
 
 def store_directory(root: Path) -> Path:

@@ -18,7 +18,8 @@ from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.parser import script
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.removal.candidates import Selection, plan_purge, refuse_live_runs
+from vmaf_workspace.removal.caches import Selection
+from vmaf_workspace.removal.candidates import plan_purge, refuse_live_runs
 from vmaf_workspace.removal.execution import execute
 
 _WHOSE = "whose results go, of every version and model: VMAF, PSNR, SSIM, CAMBI, …"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vmaf_workspace.contract import executor_and_dataset
 from vmaf_workspace.groups import group_of
+from vmaf_workspace.removal.entries import Entries, Entry
 from vmaf_workspace.removal.execution import Report
-from vmaf_workspace.removal.plan import Entry, Kept, Plan
+from vmaf_workspace.removal.plan import Kept, Plan
 from vmaf_workspace.report.status import Status, StoredResults
 from vmaf_workspace.wording import (
     age_text,
@@ -151,6 +152,7 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     }
     if plan.cost_s:
         fields["extraction_s"] = round(plan.cost_s, 3)
+        fields["is_extraction_s_sampled"] = plan.is_cost_sampled
     if report is not None:
         fields["removed"] = usage_json(report.files, report.freed_apparent_bytes, report.freed_disk_bytes)
         fields["removed"]["entries"] = report.removed
@@ -185,15 +187,17 @@ def print_status(status: Status) -> None:
 
 def print_plan(plan: Plan) -> None:
     """Print what would go and what stays, and why: a row a model, run or dataset, what costs most first."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in plan.entries:
-        groups.setdefault(_group_of(plan.operation, entry), []).append(entry)
+    if plan.operation in ("clean-scratch", "wipe-models"):
+        groups = plan.entries.grouped(_group_of)
+    else:
+        groups = plan.entries.grouped_by_place(_results_of)
     order = sorted(groups.items(), key=lambda group: (*_cost(group[1]), group[0]))
     shown = order if len(order) <= ROWS else order[: ROWS - 1]
-    rows = [_row(printable(name), entries) for name, entries in shown]
-    if rest := [entry for _, entries in order[len(shown) :] for entry in entries]:
-        rows.append((*_row(f"… {len(order) - len(shown)} more", rest)[:3], "--json lists them all"))
-    reasons = {entry.why for entry in plan.entries}
+    about = "about " if plan.is_cost_sampled else ""
+    rows = [_row(printable(name), [entries], about) for name, entries in shown]
+    if rest := [entries for _, entries in order[len(shown) :]]:
+        rows.append((*_row(f"… {len(rest)} more", rest, about)[:3], "--json lists them all"))
+    reasons = plan.entries.reasons
     if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
         print(f"{', '.join(reasons)}:")
         print_table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
@@ -202,29 +206,33 @@ def print_plan(plan: Plan) -> None:
     _print_kept(plan.kept)
 
 
-def _group_of(operation: str, entry: Entry) -> str:
-    """What an entry is part of, as people think: a model, a run of training, a run, an executor's dataset."""
+def _results_of(place: str) -> str:
+    """Whose results are in the directory *place* of a cache: an executor's of a dataset."""
+    subdir, *rest = place.split("/")
+    whose = executor_and_dataset(rest[1:]) if subdir == "result_store_dir" else None
+    return f"{subdir}/{rest[0]}/{'/'.join(whose)}/" if whose else place
+
+
+def _group_of(entry: Entry) -> str:
+    """What an entry is part of, as people think: a model, a run of training, a run."""
     subdir, *rest = entry.path.split("/")
-    if operation == "purge-cache":
-        whose = executor_and_dataset(rest[1:]) if subdir == "result_store_dir" else None
-        return f"{subdir}/{rest[0]}/{'/'.join(whose)}/" if whose else "/".join(entry.path.split("/")[:-1]) + "/"
     if subdir == "checkpoints_dir" and len(rest) > 1:
         return f"{subdir}/{rest[0]}/"
     return entry.path if entry.is_directory else group_of(entry.path)
 
 
-def _cost(entries: list[Entry]) -> tuple[int, float, int]:
+def _cost(entries: Entries) -> tuple[int, float, int]:
     """A key by which what costs most to have again comes first: models, then what was trained half, then sizes."""
     subdir = entries[0].path.split("/")[0]
     rank = COSTLIEST.index(subdir) if subdir in COSTLIEST else len(COSTLIEST)
-    return rank, -sum(entry.cost_s for entry in entries), -sum(entry.disk_bytes for entry in entries)
+    return rank, -entries.cost_s, -entries.disk_bytes
 
 
-def _row(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
-    cost_s = sum(entry.cost_s for entry in entries)
-    why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
-    files = number_text(sum(entry.files for entry in entries))
-    return name, files, bytes_text(sum(entry.disk_bytes for entry in entries)), why
+def _row(name: str, groups: Sequence[Entries], about: str) -> tuple[str, str, str, str]:
+    cost_s = sum(entries.cost_s for entries in groups)
+    why = groups[0][0].why + (f", in {about}{duration_text(cost_s)}" if cost_s else "")
+    files = number_text(sum(entries.files for entries in groups))
+    return name, files, bytes_text(sum(entries.disk_bytes for entries in groups)), why
 
 
 def plan_summary(plan: Plan) -> str:
@@ -232,7 +240,8 @@ def plan_summary(plan: Plan) -> str:
     if not plan.entries:
         return "nothing to remove"
     entries = f"{count_text(len(plan.entries), 'entry')}, " if plan.files != len(plan.entries) else ""
-    cost = f", {duration_text(plan.cost_s)} to compute again" if plan.cost_s else ""
+    about = "about " if plan.is_cost_sampled else ""
+    cost = f", {about}{duration_text(plan.cost_s)} to compute again" if plan.cost_s else ""
     return f"{entries}{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}{cost}"
 
 

@@ -147,12 +147,13 @@ def purge_cache(
     """Delete cached results (all, or as selected): costs time, the next run computes them again."""
     from vmaf_workspace.commands import tables
     from vmaf_workspace.removal import candidates
+    from vmaf_workspace.removal.caches import Selection
     from vmaf_workspace.removal.plan import load_plan
 
     location = located(workspace)
     if apply:
         _refuse_selection(store, executor, dataset, older_than is not None, max_size is not None, max_files is not None)
-    selection = candidates.Selection(
+    selection = Selection(
         store=store,
         executor=executor,
         dataset=dataset,
