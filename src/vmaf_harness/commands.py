@@ -41,8 +41,10 @@ from vmaf_workspace.errors import DONE, FAILED
 
 def score(
     *,
-    reference: Annotated[str, Flag("the reference video, one that ffmpeg can open, or raw with --yuv-fmt")],
-    distorted: Annotated[str, Flag("the distorted video")],
+    reference: Annotated[
+        str, Flag("the reference video, one that ffmpeg can open, or raw with --yuv-fmt", metavar="VIDEO")
+    ],
+    distorted: Annotated[str, Flag("the distorted video", metavar="VIDEO")],
     yuv_fmt: YuvFmt = None,
     width: Width = None,
     height: Height = None,
@@ -53,15 +55,19 @@ def score(
     dis_width: DisWidth = None,
     dis_height: DisHeight = None,
     vmaf_model: VmafModel = None,
-    quality_type: Annotated[str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type)] = "VMAF",
+    quality_type: Annotated[
+        str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type, metavar="TYPE")
+    ] = "VMAF",
     pool: Pool = "mean",
     pair_by: PairBy = None,
     bit_depth: BitDepth = None,
-    save_plot: Annotated[Path | None, Flag("draw the score of each frame into this directory", path)] = None,
+    save_plot: Annotated[
+        Path | None, Flag("draw the score of each frame into this directory", path, metavar="DIR")
+    ] = None,
     workspace: Workspace = "",
     json: Json = False,
 ) -> int:
-    """Score one distorted video against its reference; nothing is stored."""
+    """Score a distorted video against its reference."""
     from vmaf_harness.engine.jobs import Stopped, stop_on_signals
     from vmaf_harness.script.pair import RawForm, plot_frames, scored_pair, video_of
 
@@ -113,49 +119,68 @@ def _warn(message: str) -> None:
 
 
 def encode(options: Encoding) -> int:
-    """Encode the references of a recipe by a ladder; what is there already stays, and is not encoded again."""
+    """Encode the references of a recipe by a ladder.
+
+    Everything is combined with everything: each codec at each rate, height and preset. What is there already stays, and
+    is not encoded again. It writes the recipe of the encodes.
+    """
     from vmaf_harness.script.run_encode import run
 
     return run(options)
 
 
 def test(options: Testing) -> int:
-    """Score a dataset, and say how well the scores follow its labels."""
+    """Score a dataset, and say how well scores follow its labels."""
     from vmaf_harness.script.run_testing import run
 
     return run(options)
 
 
 def extract(options: Extraction) -> int:
-    """Extract the features of a dataset into the result store; what is stored already stays."""
+    """Extract the features of a dataset into the result store.
+
+    What is stored already is not extracted again.
+    """
     from vmaf_harness.script.run_extraction import run
 
     return run(replace(options, cache_result=True))
 
 
 def train(options: Training) -> int:
-    """Train a model into model/; one of the same name stays, unless --overwrite; a killed bootstrap goes on."""
+    """Train a model into model/; one of the same name stays.
+
+    --overwrite replaces it, after a snapshot of it. A bootstrap that was killed goes on where it was.
+    """
     from vmaf_harness.script.run_vmaf_training import run
 
     return run(options)
 
 
 def cross_validate(options: CrossValidation) -> int:
-    """Say how well a model predicts contents that it has not seen; no model is written."""
+    """Say how well a model predicts contents that it has not seen.
+
+    No model is written.
+    """
     from vmaf_harness.script.run_vmaf_cross_validation import run
 
     return run(options)
 
 
 def tune(options: Tuning) -> int:
-    """Search gamma, C and nu by cross-validation into model_param/; a set of that name stays, unless --overwrite."""
+    """Search gamma, C and nu by cross-validation; writes a set.
+
+    It writes the best set into model_param/. A set of the same name stays, unless --overwrite.
+    """
     from vmaf_harness.script.run_vmaf_tuning import run
 
     return run(options)
 
 
 def report(*, workspace: Workspace = "", json: Json = False) -> int:
-    """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
+    """Show the statistics of models and of runs; changes nothing.
+
+    Of the models in model/ and the runs in output/.
+    """
     from vmaf_harness.report.summary import read_entries
     from vmaf_harness.statistics import statistics_text
     from vmaf_workspace import wording
@@ -177,12 +202,17 @@ def report(*, workspace: Workspace = "", json: Json = False) -> int:
 def import_results(
     *,
     dataset: Dataset,
-    store: Annotated[str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours")] = "",
+    store: Annotated[
+        str, Flag("a file_result_store of VMAF's own harness, or its workspace", metavar="DIR", default="ours")
+    ] = "",
     workspace: Workspace = "",
     dry_run: Annotated[bool, Flag("say what would be imported, change nothing")] = False,
     json: Json = False,
 ) -> int:
-    """Take results of VMAF's own harness into our store, as measured by it; its entries stay as they are."""
+    """Take results of VMAF's own harness into our result store.
+
+    They are marked as measured by it; its entries stay as they are.
+    """
     from vmaf_harness.measure import import_results as _import
     from vmaf_harness.measure.store import store_directory
     from vmaf_harness.recipe.dataset import read_recipe
@@ -212,14 +242,14 @@ def import_results(
 
 
 def assemble_results(options: Assembling) -> int:
-    """Put the results of several parts of a video together, as one of all their frames, on stdout."""
+    """Put the results of several parts of a video together."""
     from vmaf_harness.script.run_result_assembly import run
 
     return run(options)
 
 
 def convert_model(options: Converting) -> int:
-    """Write the JSON that libvmaf loads of a model in .pkl and .pkl.model; it scores the same."""
+    """Write the JSON that libvmaf loads of a .pkl model."""
     from vmaf_harness.script.convert_model_from_pkl_to_json import run
 
     return run(options)
@@ -229,27 +259,36 @@ def demo(
     *,
     clips: Annotated[
         Sequence[Path],
-        Flag("videos to take instead of its own, such as 'a.mp4 b.mp4'", path, several=True, quoted=True),
+        Flag(
+            "videos to take instead of its own, such as 'a.mp4 b.mp4'",
+            path,
+            several=True,
+            quoted=True,
+            metavar="VIDEO",
+        ),
     ] = (),
     workspace: Workspace = "",
 ) -> int:
-    """Run the whole chain on real clips: encodes, features, tuning, a model, scores, clean-scratch; the rest stays."""
+    """Run the whole chain on real clips, from encodes to scores.
+
+    Encodes, features, tuning, a model, scores, clean-scratch; what it makes stays.
+    """
     from vmaf_harness.demo import run_demo
 
     return run_demo(located(workspace).path, clips)
 
 
 COMMANDS = (
-    Command("score", score),
-    Command("encode", encode),
-    Command("test", test),
-    Command("extract", extract),
-    Command("train", train),
-    Command("cross-validate", cross_validate),
-    Command("tune", tune),
-    Command("report", report, reads=True),
-    Command("import-results", import_results),
-    Command("assemble-results", assemble_results, reads=True),
-    Command("convert-model", convert_model),
-    Command("demo", demo),
+    Command("score", score, group="score", example="--reference source.y4m --distorted encode.mp4"),
+    Command("test", test, group="score"),
+    Command("report", report, reads=True, group="score"),
+    Command("encode", encode, group="make a dataset"),
+    Command("extract", extract, group="train"),
+    Command("tune", tune, group="train"),
+    Command("train", train, group="train"),
+    Command("cross-validate", cross_validate, group="train"),
+    Command("import-results", import_results, group="take over", example="--dataset my_dataset.py --dry-run"),
+    Command("assemble-results", assemble_results, reads=True, group="take over"),
+    Command("convert-model", convert_model, group="take over"),
+    Command("demo", demo, group="try", example="--clips 'a.mp4 b.mp4'"),
 )
