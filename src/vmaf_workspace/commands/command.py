@@ -20,7 +20,7 @@ from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
 from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
-from vmaf_workspace.wording import printable
+from vmaf_workspace.wording import ERROR, coloured, print_warning, printable
 
 # Flags that mean the same in every command.
 Workspace = Annotated[
@@ -238,7 +238,7 @@ def located(workspace: str) -> Location:
     if isinstance(workspace, Configured):
         location = replace(location, reason="ws.path is set in Invoke's configuration")
     for warning in location.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print_warning(warning)
     return location
 
 
@@ -250,7 +250,8 @@ def _stand_in_for_closed_streams() -> None:
 
 
 def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
-    print("\n".join(map(printable, f"{name}: {error}".split("\n"))), file=sys.stderr)
+    first, *others = map(printable, f"{error}".split("\n"))
+    print("\n".join([f"{coloured(f'{name}:', ERROR, sys.stderr)} {first}", *others]), file=sys.stderr)
     if json:
         from vmaf_workspace.commands import tables
 

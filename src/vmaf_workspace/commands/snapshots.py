@@ -13,6 +13,7 @@ from vmaf_workspace.commands.flags import Flag, integer, seconds, subdirectory
 from vmaf_workspace.commands.question import agreed, answer
 from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.wording import print_warning
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
@@ -342,7 +343,7 @@ def _root_and_location(workspace: str, at: str, *, warn: bool = False) -> "tuple
     root = located(workspace).path
     found = open_location(at, root=root)
     if warn and (warning := disk_warning(found, root)):
-        print(f"warning: {warning}", file=sys.stderr)
+        print_warning(warning)
     return root, found
 
 
@@ -361,10 +362,9 @@ def _warn_of_future(location: "Location", root: Path, latest: "Snapshot | None")
                 if latest is None
                 else f"so {short_id(latest.id)} counts as the latest"
             )
-        print(
-            f"warning: snapshot {short_id(found.id)} is dated in the future, by a wrong clock, {what}.\n"
-            f"Once nothing in it is missed, move {printable(location.url)}/{manifest_name(found.id)} away",
-            file=sys.stderr,
+        print_warning(
+            f"snapshot {short_id(found.id)} is dated in the future, by a wrong clock, {what}.\n"
+            f"Once nothing in it is missed, move {printable(location.url)}/{manifest_name(found.id)} away"
         )
 
 
@@ -378,9 +378,7 @@ def _note_reliance(location: "Location", snapshot_id: str, root: Path, contents:
         raise
     except WorkspaceError as error:
         what = str(error).partition("\n")[0]
-        print(
-            f"warning: that this snapshot is needed cannot be noted, so a forget may drop it: {what}", file=sys.stderr
-        )
+        print_warning(f"that this snapshot is needed cannot be noted, so a forget may drop it: {what}")
 
 
 def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, offer: bool) -> "Holders":

@@ -26,7 +26,7 @@ from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import locate
-from vmaf_workspace.wording import print_path, printable
+from vmaf_workspace.wording import print_path, print_warning, printable
 
 _FRESH = "where no lock is seen, keep what changed within this time, such as 15min, 1h or 2d; 0 keeps nothing"
 LEFTOVERS = ("show", "fail")
@@ -92,8 +92,8 @@ def status(
     if json:
         print(tables.status_json(str(location.path), location.reason, found, stored))
     else:
-        print(f"{wording.printable(str(location.path))}  ({wording.printable(location.reason)})")
-        tables.print_status(found)
+        print(wording.broken(f"{wording.printable(f'{location.path}  ({location.reason})')}", sys.stdout))
+        tables.print_status(found, location.path)
         if stored is not None:
             tables.print_stored_results(stored)
     return DONE
@@ -254,7 +254,7 @@ def models(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int
     if json:
         print(tables.models_json(str(location.path), found))
     else:
-        tables.print_models(found)
+        tables.print_models(found, location.path)
     return DONE
 
 
@@ -315,7 +315,7 @@ def run_session(
         raise UsageError("--in-place and --leftovers are for --prove")
     ended = session.run_in_workspace(located(workspace).path, command)
     for place in ended.elsewhere:
-        print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
+        print_warning(f"something was written to {place} meanwhile, which is not this workspace")
     return ended.code
 
 
