@@ -5,9 +5,8 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from math import isnan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from vmaf_harness.script.options import (
     Assembling,
@@ -18,6 +17,7 @@ from vmaf_harness.script.options import (
     DisHeight,
     DisWidth,
     DisYuvFmt,
+    Drafting,
     Encoding,
     Extraction,
     Height,
@@ -44,7 +44,10 @@ def score(
     reference: Annotated[
         str, Flag("the reference video, one that ffmpeg can open, or raw with --yuv-fmt", metavar="VIDEO")
     ],
-    distorted: Annotated[str, Flag("the distorted video", metavar="VIDEO")],
+    distorted: Annotated[
+        Sequence[str],
+        Flag("the distorted video; give it again for another", several=True, repeated=True, metavar="VIDEO"),
+    ],
     yuv_fmt: YuvFmt = None,
     width: Width = None,
     height: Height = None,
@@ -67,55 +70,37 @@ def score(
     workspace: Workspace = "",
     json: Json = False,
 ) -> int:
-    """Score a distorted video against its reference."""
-    from vmaf_harness.engine.jobs import Stopped, stop_on_signals
-    from vmaf_harness.script.pair import RawForm, plot_frames, scored_pair, video_of
+    """Score distorted videos against their reference; stores nothing.
+
+    Of several there is a table; one that fails is named, the others are scored.
+    """
+    from vmaf_harness.script.pair import Asked, RawForm, score_videos, video_of
 
     common = RawForm(yuv_fmt=yuv_fmt, width_px=width, height_px=height)
     own = RawForm(yuv_fmt=ref_yuv_fmt, width_px=ref_width, height_px=ref_height)
     of_reference = video_of(Path(reference), "ref", own, common)
     own = RawForm(yuv_fmt=dis_yuv_fmt, width_px=dis_width, height_px=dis_height)
-    of_distorted = video_of(Path(distorted), "dis", own, common)
-    if save_plot:
-        from vmaf_harness.report.plot import check_directory
-
-        check_directory(save_plot)
-    root = located(workspace).path
-    asked: dict[str, Any] = {"quality_type": quality_type, "model": vmaf_model, "pool": pool, "pair_by": pair_by}
-    asked |= {"least_depth": bit_depth}
-    try:
-        with stop_on_signals():
-            scored = scored_pair(of_reference, of_distorted, root=root, **asked)
-    except Stopped as stopped:
-        print(f"stopped by {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    found, spread, name = scored.pair.result, scored.spread, scored.extraction.executor_id
-    if json:
-        from vmaf_workspace.commands import tables
-
-        videos = {"reference": reference, "distorted": distorted}
-        pools = {name: None if isnan(each) else each for name, each in found.pools.items()}  # NaN is no JSON
-        notes = [{"kind": each.kind, "video": videos[each.side], "text": each.text} for each in found.notes]
-        fields: dict[str, Any] = {"score": scored.score, "pools": pools, "notes": notes, "frames": scored.pair.frames}
-        if spread is not None:
-            fields["bootstrap"] = asdict(spread)
-        print(tables.object_json("score", executor_id=name, pool=pool, **fields))
-    else:
-        print(f"{scored.extraction.type} {scored.score:.6f}")
-        if spread is not None:
-            interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
-            print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
-        print(f"{pool} of {found.n_frames} frames, {name}, {found.extraction_s:.1f} s", file=sys.stderr)
-    if save_plot:  # after the score, which no plot is worth
-        sys.stdout.flush()
-        return DONE if plot_frames(save_plot, Path(distorted), scored) else FAILED
-    return DONE
+    of_distorted = [video_of(Path(each), "dis", own, common) for each in distorted]
+    asked = Asked(quality_type=quality_type, model=vmaf_model, pool=pool, pair_by=pair_by, least_depth=bit_depth)
+    return score_videos(of_reference, of_distorted, asked, root=located(workspace).path, save_plot=save_plot, json=json)
 
 
 def _warn(message: str) -> None:
     from vmaf_workspace import wording
 
     print(wording.printable(message), file=sys.stderr)
+
+
+def new_dataset(options: Drafting) -> int:
+    """Write the recipe of a directory of videos, to be filled in.
+
+    A video whose name begins with that of another is an encode of it: a_crf28.mp4 of a.y4m, in the directory or in one
+    right below it. What only you know, such as labels, is marked; a recipe with marks is taken by no run. A recipe that
+    somebody has filled in is never replaced.
+    """
+    from vmaf_harness.script.new_dataset import run
+
+    return run(options)
 
 
 def encode(options: Encoding) -> int:
@@ -279,9 +264,10 @@ def demo(
 
 
 COMMANDS = (
-    Command("score", score, group="score", example="--reference source.y4m --distorted encode.mp4"),
+    Command("score", score, group="score", example="--reference a.y4m --distorted a_crf22.mp4 a_crf32.mp4"),
     Command("test", test, group="score"),
     Command("report", report, reads=True, group="score"),
+    Command("new-dataset", new_dataset, group="make a dataset"),
     Command("encode", encode, group="make a dataset"),
     Command("extract", extract, group="train"),
     Command("tune", tune, group="train"),

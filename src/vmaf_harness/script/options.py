@@ -100,6 +100,7 @@ RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1), 
 DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats), metavar="FORMAT")]
 DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1), metavar="N")]
 DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1), metavar="N")]
+DRAFTED = ("mos", "dmos", "groundtruth", "none")
 OUT_FORMATS = ("text", "json", "xml")
 _SEED = Flag(
     "of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
@@ -225,6 +226,35 @@ class Converting:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Drafting:
+    """Of `new-dataset`."""
+
+    EXAMPLE = "~/videos my --label mos"
+
+    directory: Annotated[
+        Path, Flag("the references, and their encodes beside or below them", path, positional=1, metavar="DIR")
+    ]
+    output_dataset: Annotated[
+        str,
+        Flag(
+            "the recipe that is written; a bare name goes to dataset/",
+            positional=2,
+            metavar="RECIPE",
+            default="the directory's name",
+        ),
+    ] = ""
+    label: Annotated[
+        str,
+        Flag(
+            "which label each encode has to be given: mos, dmos, groundtruth, none",
+            choice(lambda: DRAFTED),
+            metavar="KIND",
+        ),
+    ] = "mos"
+    workspace: Workspace = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Encoding:
     """Of `encode`."""
 
@@ -257,6 +287,7 @@ class Encoding:
         Flag("other options of an encoder, such as libx264:tune=psnr", several=True, quoted=True, metavar="OPTION"),
     ] = ()
     label_with: Annotated[str | None, Flag(_LABELS, metavar="MODEL")] = None
+    drop_labels: Annotated[bool, Flag("replace a recipe that has labels by one without; else exit code 3")] = False
     processes: Annotated[int | None, Flag("ffmpegs at once", integer(1), metavar="N")] = None
     keep_going: Annotated[bool, Flag("make the other encodes where one fails")] = False
     dry_run: Annotated[bool, Flag("print the ffmpeg commands, change nothing")] = False

@@ -161,7 +161,8 @@ def shell_words(text: str, flag: str) -> list[str]:
 class Flag:
     """What a parameter's annotation says beside its type: `Annotated[int, Flag("how many", integer(1))]`.
 
-    *several* values stand in one text, parted by blanks or commas; where *quoted*, as a shell parts them. *also* is
+    *several* values stand in one text, parted by blanks or commas; where *quoted*, as a shell parts them; where
+    *repeated*, the flag is given again for each. *also* is
     another name of it on a command line. A parameter without a default has to be given. *metavar* says what stands
     after the flag; *default* and *env*, for people, what holds where it is not given, and the variable that is asked.
     """
@@ -171,6 +172,7 @@ class Flag:
     positional: int = 0  # from 1: words without a flag fill places in the order of these numbers
     several: bool = False
     quoted: bool = False
+    repeated: bool = False
     metavar: str = ""
     also: str = ""
     default: str = ""
@@ -188,7 +190,9 @@ class Flag:
             words.sort()
         if self.kind is shell_words and is_list:
             return words
-        if self.several and not self.quoted:
+        if self.repeated:
+            pass  # each is a word of its own, with the blanks in it
+        elif self.several and not self.quoted:
             words = [part for word in words for part in listed(word)]
         elif self.several and not is_list:
             words = shell_words(words[0], name)
