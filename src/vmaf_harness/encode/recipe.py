@@ -46,11 +46,12 @@ def dataset_name(path: Path) -> str:
     return path.stem.removesuffix("_dataset") or "encodes"
 
 
-def check_may_write(path: Path, root: Path) -> None:
-    """See before hours of encoding that the recipe can be written at *path*.
+def check_may_write(path: Path, root: Path, *, has_labels: bool = True) -> int:
+    """See before hours of encoding that the recipe can be written at *path*; how many encodes it has there already.
 
-    Raises RefusedError where there is something that run_encode did not write, or that was edited since, and
-    HarnessError where the directory is missing (`dataset/` of the workspace *root* will be made) or read-only.
+    Raises RefusedError where there is something that run_encode did not write, or that was edited since, or that has
+    labels where the new one has none (not *has_labels*), and HarnessError where the directory is missing (`dataset/` of
+    the workspace *root* will be made) or read-only.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -60,7 +61,7 @@ def check_may_write(path: Path, root: Path) -> None:
             raise HarnessError(f"{directory} is no directory; make it, or name another output_dataset") from None
         if directory.is_dir() and not os.access(directory, os.W_OK):
             raise HarnessError(f"{directory} cannot be written; name another output_dataset") from None
-        return
+        return 0
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"{path} is there, and no recipe of run_encode ({error}); give another name") from error
     body, _, last = text.rpartition(_LAST_LINE)
@@ -68,6 +69,13 @@ def check_may_write(path: Path, root: Path) -> None:
         raise RefusedError(f"{path} is there, and run_encode did not write it; give another name")
     if last.strip() != _digest(body):
         raise RefusedError(f"{path} was edited since run_encode wrote it; give another name, or move it away")
+    encodes, labelled = body.count("'asset_id': "), body.count("'groundtruth': ")
+    if labelled and not has_labels:
+        raise RefusedError(
+            f"{path} has labels for {labelled} of its {encodes} encodes, and would have none; give another name, "
+            "--label-with, or --drop-labels"
+        )
+    return encodes
 
 
 def write_recipe(

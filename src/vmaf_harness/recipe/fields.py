@@ -12,6 +12,7 @@ from typing import Any
 from vmaf_harness.recipe.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
 from vmaf_harness.recipe.plain_data import is_number
 
+FILL_IN = "FILL IN"  # stands in a draft where a person has to write something
 LABEL_FIELDS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
 
 

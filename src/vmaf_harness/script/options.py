@@ -67,16 +67,19 @@ def _subjective_models() -> Collection[str]:
 
 
 _TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
-QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1)]
-Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2)]
+QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1, metavar="TYPE")]
+Dataset = Annotated[
+    Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2, metavar="RECIPE")
+]
 VmafModel = Annotated[
     str | None,
     Flag("name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx", metavar="MODEL"),
 ]
 _POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
-Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools))]
+Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools), metavar="HOW")]
 PairBy = Annotated[
-    str | None, Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings))
+    str | None,
+    Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings), metavar="HOW"),
 ]
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
@@ -86,18 +89,22 @@ BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
 _OF_REFERENCE, _OF_DISTORTED = "of the reference, where the two differ", "of the distorted video, where the two differ"
 YuvFmt = Annotated[
-    str | None, Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats))
+    str | None,
+    Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats), metavar="FORMAT"),
 ]
-Width = Annotated[int | None, Flag("of raw video, in pixels", integer(1))]
-Height = Annotated[int | None, Flag("of raw video, in pixels", integer(1))]
-RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats))]
-RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1))]
-RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1))]
-DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats))]
-DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1))]
-DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1))]
+Width = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
+Height = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
+RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats), metavar="FORMAT")]
+RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1), metavar="N")]
+RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1), metavar="N")]
+DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats), metavar="FORMAT")]
+DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1), metavar="N")]
+DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1), metavar="N")]
+DRAFTED = ("mos", "dmos", "groundtruth", "none")
 OUT_FORMATS = ("text", "json", "xml")
-_SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
+_SEED = Flag(
+    "of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
+)  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
 _SCHEDULER = "Dask scheduler whose workers share the workspace's mount"
@@ -112,7 +119,7 @@ class Measuring:
     subj_model: SubjModel = None
     cache_result: Annotated[bool, Flag("read stored results, store new ones; table and numbers in output/")] = False
     processes: Annotated[
-        int | None, Flag("ffmpegs, and fits, at once, instead of one a core", integer(1), metavar="N")
+        int | None, Flag("ffmpegs, and fits, at once", integer(1), metavar="N", default="one a core")
     ] = None
     parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
@@ -126,7 +133,7 @@ class Drawing:
     """Of every command that draws."""
 
     save_plot: Annotated[
-        Path | None, Flag("where plots go, instead of the run's directory in output/", path, metavar="DIR")
+        Path | None, Flag("where plots go", path, metavar="DIR", default="the run's directory in output/")
     ] = None
     suppress_plot: Annotated[bool, Flag("draw nothing")] = False
 
@@ -134,6 +141,8 @@ class Drawing:
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Testing(Measuring, Drawing):
     """Of `test`."""
+
+    EXAMPLE = "VMAF my_dataset.py --cache-result --print-result"
 
     quality_type: QualityType = "VMAF"
     vmaf_model: VmafModel = None
@@ -162,14 +171,16 @@ class Testing(Measuring, Drawing):
 class RawPair:
     """Of the scripts that score one pair of raw videos, in upstream's order."""
 
-    yuv_fmt: Annotated[str, Flag(_RAW, choice(raw_formats), positional=1)]
-    width: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=2)]
-    height: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=3)]
-    reference: Annotated[Path, Flag("the reference video, raw YUV", path, positional=4)]
-    distorted: Annotated[Path, Flag("the distorted video, raw YUV", path, positional=5)]
-    out_fmt: Annotated[str, Flag("text, json or xml, as VMAF's own harness has them", choice(lambda: OUT_FORMATS))] = (
-        "text"
-    )
+    EXAMPLE = "yuv420p 1920 1080 source.yuv encode.yuv --out-fmt json"
+
+    yuv_fmt: Annotated[str, Flag(_RAW, choice(raw_formats), positional=1, metavar="FORMAT")]
+    width: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=2, metavar="N")]
+    height: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=3, metavar="N")]
+    reference: Annotated[Path, Flag("the reference video, raw YUV", path, positional=4, metavar="VIDEO")]
+    distorted: Annotated[Path, Flag("the distorted video, raw YUV", path, positional=5, metavar="VIDEO")]
+    out_fmt: Annotated[
+        str, Flag("text, json or xml, as VMAF's own harness has them", choice(lambda: OUT_FORMATS), metavar="FORMAT")
+    ] = "text"
     pool: Pool = "mean"
     workspace: Workspace = ""
 
@@ -195,7 +206,11 @@ class VmafPair(RawPair):
 class Assembling:
     """Of `assemble-results`."""
 
-    input_file: Annotated[Path, Flag("a text file that names a .json, or .xml, of a result a line", path, positional=1)]
+    EXAMPLE = "results.txt > whole.xml"
+
+    input_file: Annotated[
+        Path, Flag("a text file that names a .json, or .xml, of a result a line", path, positional=1, metavar="FILE")
+    ]
     pool: Pool = "mean"
 
 
@@ -203,31 +218,76 @@ class Assembling:
 class Converting:
     """Of `convert-model`."""
 
-    input_pkl_filepath: Annotated[Path, Flag("the .pkl of the model, its .model beside it", path)]
-    output_json_filepath: Annotated[Path, Flag("the .json that is written", path)]
+    EXAMPLE = "--input-pkl-filepath mine.pkl --output-json-filepath mine.json"
+
+    input_pkl_filepath: Annotated[Path, Flag("the .pkl of the model, its .model beside it", path, metavar="FILE")]
+    output_json_filepath: Annotated[Path, Flag("the .json that is written", path, metavar="FILE")]
     overwrite: Annotated[bool, Flag("replace another file there; without this, exit code 3")] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Drafting:
+    """Of `new-dataset`."""
+
+    EXAMPLE = "~/videos my --label mos"
+
+    directory: Annotated[
+        Path, Flag("the references, and their encodes beside or below them", path, positional=1, metavar="DIR")
+    ]
+    output_dataset: Annotated[
+        str,
+        Flag(
+            "the recipe that is written; a bare name goes to dataset/",
+            positional=2,
+            metavar="RECIPE",
+            default="the directory's name",
+        ),
+    ] = ""
+    label: Annotated[
+        str,
+        Flag(
+            "which label each encode has to be given: mos, dmos, groundtruth, none",
+            choice(lambda: DRAFTED),
+            metavar="KIND",
+        ),
+    ] = "mos"
+    workspace: Workspace = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Encoding:
     """Of `encode`."""
 
-    ref_dataset: Annotated[Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1)]
-    output_dataset: Annotated[str, Flag("the recipe that is written; a bare name goes to dataset/", positional=2)]
-    codec: Annotated[Sequence[str], Flag("encoders of ffmpeg, such as 'libx264 libsvtav1'", several=True)] = (
-        "libx264",
-    )
+    EXAMPLE = "references_dataset.py encodes --crf '22 32 42' --height '360 720'"
+
+    ref_dataset: Annotated[
+        Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1, metavar="RECIPE")
+    ]
+    output_dataset: Annotated[
+        str, Flag("the recipe that is written; a bare name goes to dataset/", positional=2, metavar="RECIPE")
+    ]
+    codec: Annotated[
+        Sequence[str],
+        Flag("encoders of ffmpeg, such as 'libx264 libsvtav1'", several=True, metavar="ENCODER", default="libx264"),
+    ] = ("libx264",)
     crf: Annotated[
         Sequence[str],
-        Flag("constant qualities: '22 28', or for one encoder 'libx264=28 libsvtav1=45'", several=True),
+        Flag("constant qualities: '22 28', or for one encoder 'libx264=28 libsvtav1=45'", several=True, metavar="CRF"),
     ] = ()
-    bitrate: Annotated[Sequence[str], Flag("average bitrates, such as '500k 1.5M'", several=True)] = ()
-    height: Annotated[Sequence[str], Flag("heights, such as '360 720 source'; the width follows", several=True)] = ()
-    preset: Annotated[Sequence[str], Flag("speeds, such as 'libx264=fast libsvtav1=8'", several=True)] = ()
+    bitrate: Annotated[Sequence[str], Flag("average bitrates, such as '500k 1.5M'", several=True, metavar="RATE")] = ()
+    height: Annotated[
+        Sequence[str],
+        Flag("heights, such as '360 720 source'; the width follows", several=True, metavar="PIXELS", default="source"),
+    ] = ()
+    preset: Annotated[
+        Sequence[str], Flag("speeds, such as 'libx264=fast libsvtav1=8'", several=True, metavar="PRESET")
+    ] = ()
     option: Annotated[
-        Sequence[str], Flag("other options of an encoder, such as libx264:tune=psnr", several=True, quoted=True)
+        Sequence[str],
+        Flag("other options of an encoder, such as libx264:tune=psnr", several=True, quoted=True, metavar="OPTION"),
     ] = ()
     label_with: Annotated[str | None, Flag(_LABELS, metavar="MODEL")] = None
+    drop_labels: Annotated[bool, Flag("replace a recipe that has labels by one without; else exit code 3")] = False
     processes: Annotated[int | None, Flag("ffmpegs at once", integer(1), metavar="N")] = None
     keep_going: Annotated[bool, Flag("make the other encodes where one fails")] = False
     dry_run: Annotated[bool, Flag("print the ffmpeg commands, change nothing")] = False
@@ -238,16 +298,22 @@ class Encoding:
 class Extraction(Measuring):
     """Of `extract`, and of every command that trains."""
 
-    feature_param: Annotated[Path, Flag("the file that says which features (feature_dict)", path, positional=3)]
+    EXAMPLE = "my_dataset.py features.py --cache-result"
+
+    feature_param: Annotated[
+        Path, Flag("the file that says which features (feature_dict)", path, positional=3, metavar="FILE")
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fitting(Extraction):
     """Of every command that fits models."""
 
-    model_param: Annotated[Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4)]
+    model_param: Annotated[
+        Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4, metavar="FILE")
+    ]
     seed: Annotated[int, _SEED] = 0
-    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", choice(pools))] = "mean"
+    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", choice(pools), metavar="HOW")] = "mean"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -262,30 +328,46 @@ class Folds(Fitting):
 class CrossValidation(Folds, Drawing):
     """Of `cross-validate`."""
 
+    EXAMPLE = "my_dataset.py features.py model.py --leave-one-source-out"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Replacing(Fitting):
     """Of every command that writes under a name."""
 
     overwrite: Annotated[bool, Flag(_WRITTEN_OVER)] = False
-    at: Annotated[str, Flag("where that snapshot goes, instead of ws.backups or VMAF_BACKUPS", metavar="URL")] = ""
+    at: Annotated[
+        str, Flag("where that snapshot goes, as for `vmaf-ws backup-models`", metavar="LOCATION", env="VMAF_BACKUPS")
+    ] = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Training(Replacing, Drawing):
     """Of `train`."""
 
-    output_model: Annotated[str, Flag("the model that is written; a bare name goes to model/", positional=5)]
+    EXAMPLE = "my_dataset.py features.py model.py mine --cache-result"
+
+    output_model: Annotated[
+        str, Flag("the model that is written; a bare name goes to model/", positional=5, metavar="NAME")
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Tuning(Replacing, Folds):
     """Of `tune`."""
 
-    output_param: Annotated[str, Flag(_BARE_SET, positional=5)]
-    gamma: Annotated[Sequence[float], Flag("values to try, such as '0.02 0.05'", number, several=True)] = ()
-    cost: Annotated[Sequence[float], Flag("values of C to try, such as '1 4'", number, several=True, also="C")] = ()
-    nu: Annotated[Sequence[float], Flag("values to try, such as '0.5 0.9'", number, several=True)] = ()
+    EXAMPLE = "my_dataset.py features.py model.py mine --gamma '0.02 0.05' --cost '1 4'"
+
+    output_param: Annotated[str, Flag(_BARE_SET, positional=5, metavar="NAME")]
+    gamma: Annotated[
+        Sequence[float], Flag("values to try, such as '0.02 0.05'", number, several=True, metavar="NUMBER")
+    ] = ()
+    cost: Annotated[
+        Sequence[float], Flag("values of C to try, such as '1 4'", number, several=True, metavar="NUMBER", also="C")
+    ] = ()
+    nu: Annotated[
+        Sequence[float], Flag("values to try, such as '0.5 0.9'", number, several=True, metavar="NUMBER")
+    ] = ()
     random: Annotated[
         int | None, Flag("draw this many sets between the values, instead of trying all", integer(1), metavar="N")
     ] = None

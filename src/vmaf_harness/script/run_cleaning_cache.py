@@ -27,7 +27,7 @@ _WHOSE = "whose results go, of every version and model: VMAF, PSNR, SSIM, CAMBI,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; its exit code: 0 done or nothing to do, 1 failed in part, 2 usage, 3 refused, 4 in use."""
-    return script(Command("run_cleaning_cache", run), argv, about=__doc__ or "")
+    return script(Command("run_cleaning_cache", run, example="VMAF my_dataset.py"), argv, about=__doc__ or "")
 
 
 @stoppable()

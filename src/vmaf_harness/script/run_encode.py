@@ -46,7 +46,7 @@ def run(options: Encoding) -> int:
     root = located(options.workspace).path
     teacher = extraction("VMAF", model=options.label_with) if options.label_with else None
     output = output_path(options.output_dataset, root)
-    check_may_write(output, root)
+    before = check_may_write(output, root, has_labels=teacher is not None or options.drop_labels)
     references = read_references(options.ref_dataset, search=[root / "dataset"])
     for warning in references.warnings:
         warn(warning)
@@ -100,6 +100,8 @@ def run(options: Encoding) -> int:
             store.ensure()
         write_recipe(output, root, outcomes, _command_line(options), labels)
     print(printable_lines(output))
+    if before and before != made:
+        warn(f"it had {before} encodes before, and has {made} now; none was removed from encode/")
     warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
     for outcome in failed:
         warn(f"failed: {outcome.encode.path.name}")

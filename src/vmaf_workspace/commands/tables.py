@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vmaf_workspace.contract import executor_and_dataset
+from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, executor_and_dataset
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.entries import Entries, Entry
 from vmaf_workspace.removal.execution import Report
 from vmaf_workspace.removal.plan import Kept, Plan
 from vmaf_workspace.report.status import Status, StoredResults
 from vmaf_workspace.wording import (
+    ERROR,
+    LIVE,
+    WARNING,
     age_text,
     amount_text,
+    broken,
     bytes_text,
+    coloured,
     count_text,
     duration_text,
     number_text,
@@ -161,28 +169,41 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     return object_json(plan.operation, **fields)
 
 
-def print_status(status: Status) -> None:
-    """Print the table of `ws.status`, and what stands out below it."""
-    rows = [
-        (
-            f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
-            number_text(row.usage.files) if row.exists else "-",
-            bytes_text(row.usage.disk_bytes) if row.exists else "-",
-            age_text(row.usage.newest_ns) if row.exists else "-",
-            row.subdir.costs,
-            (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
+def print_status(status: Status, root: Path) -> None:
+    """Print the table of `ws.status` of the workspace *root*, and what stands out below it.
+
+    Placeholders, tags and our marker are no files of anybody's, and are not counted.
+    """
+    rows = []
+    for row in status.rows:
+        files = row.usage.files - len(_placeholders(root / row.subdir.name))
+        rows.append(
+            (
+                f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
+                number_text(files) if row.exists else "-",
+                bytes_text(row.usage.disk_bytes) if files > 0 else "-",
+                age_text(row.usage.newest_ns) if files > 0 else "-",
+                re.split(r" again|: not", row.subdir.costs)[0],
+                (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
+            )
         )
-        for row in status.rows
-    ]
     total = status.total
-    rows.append(("total", number_text(total.files), bytes_text(total.disk_bytes), "", "", ""))
-    print_table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
+    ours = sum(len(_placeholders(place)) for place in (root, *(root / row.subdir.name for row in status.rows)))
+    ours += sum(len(files) for _, _, files in os.walk(root / MARKER))
+    size = bytes_text(total.disk_bytes)
+    rows.append(("total", number_text(max(total.files - ours, 0)), size, "", "", ""))
+    print_table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "|ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
     _print_live(status.live, kept="")
-    print_list("no models:", status.stopped)
+    print_list("no models:", status.stopped, colour=WARNING)
     print_list("cannot be read, so not counted:", total.problems)
     if not status.exists:
         print("(not there yet: a run, or `ws.setup`, makes it)")
+
+
+def _placeholders(directory: Path) -> list[str]:
+    """Which of our small files lie in *directory*."""
+    return [name for name in (PLACEHOLDER, CACHE_TAG) if os.path.isfile(directory / name)]
 
 
 def print_plan(plan: Plan) -> None:
@@ -256,7 +277,7 @@ def print_report(plan: Plan, report: Report) -> None:
         print(f"removed nothing in {printable(plan.root)}")
     _print_kept(report.kept)
     print_list("left, because changed since the plan:", report.changed)
-    print_list("could not be removed:", report.failures, file=sys.stderr)
+    print_list("could not be removed:", report.failures, file=sys.stderr, colour=ERROR)
 
 
 def migration_summary(moved: Migration) -> str:
@@ -299,37 +320,76 @@ def models_json(root: str, models: Sequence[Model]) -> str:
     return object_json("models", workspace=root, models=[asdict(model) for model in models])
 
 
-def print_models(models: Sequence[Model]) -> None:
-    """Print the table of `ws.models`, and below it what is wrong."""
+def print_models(models: Sequence[Model], root: Path) -> None:
+    """Print the table of `ws.models` of the workspace *root*, and below it what is wrong.
+
+    What was trained here has a line a model, what a checkout ships a line a family.
+    """
     if not models:
         print("no model here: none in model/, no checkout, none that libvmaf loads; `ws.doctor` tries the engine")
         return
-
-    def yes_no(value: bool | None) -> str:
-        return "?" if value is None else "yes" if value else "no"
-
-    rows = [
-        (
-            printable(model.name),
-            "-" if model.srocc is None else f"{model.srocc:.4f}",
-            bytes_text(model.disk_bytes),
-            "-" if model.surface == "tiny" else yes_no(model.in_libvmaf),
-            yes_no(model.in_snapshot) if model.surface == "trained" else "-",
-            printable(_about(model)),
-        )
-        for model in models
-        if model.files
-    ]
-    if rows:
-        print_table(("|MODEL", ">TRAINING SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
+    print(printable(str(root)))
+    below = f"{root}/"
+    families: dict[str, list[Model]] = {}
+    for model in models:
+        if model.files:
+            own = f"{model.surface}:{_family(model.name) if model.surface != 'trained' else model.name}"
+            families.setdefault(own, []).append(model)
+    if rows := [_models_row(of) for of in families.values()]:
+        names = ("TRAINING\nSROCC", "BACKED\nUP") if sys.stdout.isatty() else ("TRAINING SROCC", "BACKED UP")
+        print_table(("|MODEL", f">{names[0]}", ">SIZE", "|LIBVMAF", f"|{names[1]}", "ABOUT"), rows)
     built_in = [model.name for model in models if not model.files and model.in_libvmaf]
     if built_in:
         print_paragraph(f"built into libvmaf: {', '.join(built_in)}")
-    print_list("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
-    print_list("to know:", [(model.name, model.note) for model in models if model.note])
-    print_list("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
-    unloaded = [(m.name, m.why_not.replace("\n", "; ")) for m in models if m.why_not and m.why_not != m.problem]
-    print_list("not loaded by libvmaf:", unloaded)
+    wrong: dict[str, list[str]] = {}
+    for model in models:
+        missing = f"lacks {', '.join(model.missing)}" if model.missing else ""
+        unloaded = model.why_not.replace("\n", "; ") if model.why_not and model.why_not != model.problem else ""
+        unloaded = f"not loaded by libvmaf: {unloaded}" if unloaded else ""
+        if why := "; ".join(text for text in (missing, model.problem or "", unloaded) if text):
+            wrong.setdefault(why.replace(below, ""), []).append(model.name)
+    print_list("not whole, or not loaded:", [(", ".join(names), why) for why, names in wrong.items()], colour=WARNING)
+    noted: dict[str, list[str]] = {}
+    for model in models:
+        if model.note:
+            noted.setdefault(model.note, []).append(model.name)
+    print_list("to know:", [(", ".join(names), note) for note, names in noted.items()])
+
+
+_VERSION = re.compile(r"_?v\d.*", re.DOTALL)
+
+
+def _family(name: str) -> str:
+    """A name without its version and what comes after: `vmaf_float` of `vmaf_float_v0.6.1neg`."""
+    directory, slash, own = name.rpartition("/")
+    return f"{directory}{slash}{_VERSION.sub('', own) or own}"
+
+
+def _models_row(models: Sequence[Model]) -> tuple[str, str, str, str, str, str]:
+    """The row of one model, or of a family."""
+    first = models[0]
+
+    def answer(values: list[bool | None]) -> str:
+        if len(set(values)) > 1:
+            return f"{values.count(True)} of {len(values)}"
+        return "?" if values[0] is None else "yes" if values[0] else "no"
+
+    name, about = first.name, _about(first)
+    if len(models) > 1:
+        name = f"{_family(first.name)} ({len(models)})"
+        versions = [model.name.removeprefix(_family(first.name)).lstrip("_") for model in models]
+        bad = sum(bool(model.missing or model.problem) for model in models)
+        about = f"{first.surface}: {f'{bad} of {len(models)} broken' if bad else 'all whole'}"
+        if not sys.stdout.isatty():  # there is room
+            about += f"; {', '.join(versions)}"
+    return (
+        printable(name),
+        "-" if first.srocc is None or len(models) > 1 else f"{first.srocc:.4f}",
+        bytes_text(sum(model.disk_bytes for model in models)),
+        "-" if first.surface == "tiny" else answer([model.in_libvmaf for model in models]),
+        answer([first.in_snapshot]) if first.surface == "trained" else "-",
+        printable(about),
+    )
 
 
 def _about(model: Model) -> str:
@@ -358,23 +418,31 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """Print each finding, the worst last, where a person looks first; its remedy below it."""
     order = ("ok", "warning", "error")
     for finding in sorted(findings, key=lambda finding: order.index(finding.level)):
-        what = "\n    ".join(printable(line) for line in finding.found.split("\n"))
-        print(f"{finding.level:<8} {printable(finding.about)}: {what}")
+        what = "\n".join(printable(line) for line in finding.found.split("\n"))
+        level = f"{finding.level:<8}"
+        colour = {"warning": WARNING, "error": ERROR}.get(finding.level)
+        text = broken(f"{level} {printable(finding.about)}: {what}", sys.stdout).replace("\n", "\n    ")
+        print((coloured(level, colour, sys.stdout) if colour else level) + text[len(level) :])
         if finding.remedy:
-            print(f"         -> {printable(finding.remedy)}")
+            print(broken(f"         -> {printable(finding.remedy)}", sys.stdout, " " * 12))
     errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
     print(f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}")
 
 
 def _print_kept(kept: Sequence[Kept]) -> None:
     _print_live(kept, kept="kept, ")
-    print_list("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
+    print_list(
+        "cannot be removed:",
+        [(entry.path, entry.why) for entry in kept if not entry.live],
+        file=sys.stderr,
+        colour=ERROR,
+    )
 
 
 def _print_live(entries: Sequence[Kept], *, kept: str) -> None:
-    print_list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
+    print_list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked], colour=LIVE)
     perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
-    print_list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
+    print_list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps, colour=LIVE)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:

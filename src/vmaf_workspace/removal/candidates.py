@@ -32,6 +32,7 @@ from vmaf_workspace.live.lock import (
 from vmaf_workspace.removal.caches import Caches, Selection
 from vmaf_workspace.removal.entries import Entry
 from vmaf_workspace.removal.plan import Kept, Plan, Use, kept_for_what_it_holds, make_plan
+from vmaf_workspace.wording import duration_text
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MANY = 50  # entries from which on reading them is worth a child a core
@@ -243,7 +244,7 @@ def _judge(
     age_s = (now_ns - dated_ns) / 1e9
     if max(age_s, 0.0) < min_age_s:
         how = "changed" if dated_ns == usage.newest_ns else "given older times, as `cp -a` and `tar` do,"
-        when = f"{how} {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s"
+        when = f"{how} {duration_text(max(age_s, 0))} ago, within --min-age {duration_text(min_age_s)}"
         if age_s < -COARSEST_NS / 1e9:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(dated_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"

@@ -999,6 +999,24 @@ def test_what_a_person_wrote_is_not_written_over(
     assert path.read_text() == edited
 
 
+def test_a_recipe_with_labels_is_not_replaced_by_one_without_unless_told(
+    references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(references())
+    labelled = [source, "out", "--codec", "libx264", "--crf", "30", "40", "--preset", "ultrafast"]
+    assert run_encode([*labelled, "--label-with", "version=vmaf_v0.6.1"]) == 0
+    path = vmaf_workspace / "dataset" / "out_dataset.py"
+    before = path.read_text()
+    n_encodes = before.count("'groundtruth': ")
+    capsys.readouterr()
+    assert run_encode([source, "out", *ONE]) == 3
+    said = capsys.readouterr().err
+    assert f"has labels for {n_encodes} of its {n_encodes} encodes, and would have none" in said
+    assert path.read_text() == before
+    assert run_encode([source, "out", *ONE, "--drop-labels"]) == 0
+    assert "'groundtruth': " not in path.read_text()
+
+
 def test_an_output_without_a_directory_is_an_error_before_anything_is_encoded(
     references: Callable[..., Path], vmaf_workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -209,7 +209,7 @@ def test_the_cost_is_the_extraction_that_stored_results_say(root: Path) -> None:
     (store / "link.json").symlink_to("a.json")
     assert plan_purge(root, Selection()).cost_s == 3600.5
     done = ws("purge-cache", "--dry-run", "--workspace", root)
-    assert "can be extracted again, in 1.0 h" in done.out
+    assert "can be extracted again, in 1 h" in done.out
 
 
 def test_what_is_known_of_encodes_costs_encoding_not_extraction(root: Path) -> None:
@@ -217,8 +217,8 @@ def test_what_is_known_of_encodes_costs_encoding_not_extraction(root: Path) -> N
     entry.write_text('{"extraction_s": 7200.0}\n')
     age(write(root / "encode" / "NFLX" / "e.mp4"), HOUR_S)
     done = ws("purge-cache", "--dry-run", "--store", "encode_store", "--executor", "libx264*", "--workspace", root)
-    assert "can be encoded again, in 2.0 h" in done.out
-    assert ", 2.0 h to compute again in " in done.out
+    assert "can be encoded again, in 2 h" in done.out
+    assert ", 2 h to compute again in " in done.out
     assert "extract" not in done.out
 
 
