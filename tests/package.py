@@ -1,6 +1,6 @@
 """Tries what `python -m build` made as a stranger does: ``python tests/package.py DIRECTORY``, as `nox -s package`.
 
-The wheel holds every file of `src/`, and it and the sdist each install and work in an environment that has nothing else.
+The wheel holds every file of `src/`, and it and the sdist each install and work in a bare environment.
 """
 
 from __future__ import annotations
