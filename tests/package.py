@@ -1,6 +1,6 @@
 """Tries what `python -m build` made as a stranger does: ``python tests/package.py DIRECTORY``, as `nox -s package`.
 
-The wheel holds every file of `src/`, and it and the sdist each install and work in a bare environment.
+The wheel holds every file of `src/`. It, the sdist and the repository each install and work in a bare environment.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def main(directory: Path) -> None:
         held = {name.partition("/")[2] for name in archive.getnames()}
     missing = set(tracked("src", "tests", "docs", "README.md", "LICENSE", "noxfile.py", "pyproject.toml")) - held
     assert not missing, f"{sdist.name} lacks {sorted(missing)}"
-    for each in (wheel, sdist):
+    for source in (str(wheel), str(sdist), f"git+file://{CHECKOUT}"):  # the last has what is committed
         with tempfile.TemporaryDirectory() as place:
-            try_in(Path(place), each)
-        print(f"{each.name} installs and works")
+            try_in(Path(place), source)
+        print(f"{source} installs and works")
 
 
 def tracked(*below: str) -> list[str]:
@@ -43,8 +43,8 @@ def tracked(*below: str) -> list[str]:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def try_in(place: Path, archive: Path) -> None:
-    """Install *archive* into an environment below *place*, and use it there."""
+def try_in(place: Path, source: str) -> None:
+    """Install from *source* into an environment below *place*, and use it there."""
     venv.create(place / "venv", with_pip=True)
     programs = place / "venv" / "bin"
 
@@ -52,7 +52,7 @@ def try_in(place: Path, archive: Path) -> None:
         environ = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(place)}
         subprocess.run([programs / program, *words], cwd=place, env=environ, check=True)
 
-    run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(archive))
+    run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", source)
     run("python", "-m", "pip", "check")
     for words in STARTS:
         run(*words)
