@@ -48,9 +48,9 @@ def plan_clean(
 ) -> Plan:
     """What of the scratch of *root* belongs to no live run; a missing workspace gives an empty plan.
 
-    A run is live while its lock is held. Of a harness without locks, and where a free lock proves nothing, a directory
-    counts as live while it changed, or was put there with older times, within *min_age_s*, or a process has something
-    open in it; *force* takes those, never what holds a lock.
+    A run is live while its lock is held. A harness without locks, or a free lock that proves nothing, leaves age to
+    decide: a directory that changed or came here within *min_age_s*, or in which a process has something open, counts
+    as live. *force* takes such a directory, never one whose lock is held.
     Raises RefusedError where *root* is not ours.
     """
     entries: list[Entry] = []
