@@ -26,6 +26,7 @@ from vmaf_harness.script.options import (
     RefHeight,
     RefWidth,
     RefYuvFmt,
+    Subsample,
     Testing,
     Training,
     Tuning,
@@ -57,6 +58,7 @@ def score(
     pool: Pool = "mean",
     pair_by: PairBy = None,
     bit_depth: BitDepth = None,
+    subsample: Subsample = 1,
     save_plot: Annotated[Path | None, Flag("draw the score of each frame into this directory", path)] = None,
     workspace: Workspace = "",
     json: Json = False,
@@ -76,7 +78,7 @@ def score(
         check_directory(save_plot)
     root = located(workspace).path
     asked: dict[str, Any] = {"quality_type": quality_type, "model": vmaf_model, "pool": pool, "pair_by": pair_by}
-    asked |= {"least_depth": bit_depth}
+    asked |= {"least_depth": bit_depth, "subsample": subsample}
     try:
         with stop_on_signals():
             scored = scored_pair(of_reference, of_distorted, root=root, **asked)
@@ -93,13 +95,14 @@ def score(
         fields: dict[str, Any] = {"score": scored.score, "pools": pools, "notes": notes, "frames": scored.pair.frames}
         if spread is not None:
             fields["bootstrap"] = asdict(spread)
-        print(tables.object_json("score", executor_id=name, pool=pool, **fields))
+        print(tables.object_json("score", executor_id=name, pool=pool, subsample=subsample, **fields))
     else:
         print(f"{scored.extraction.type} {scored.score:.6f}")
         if spread is not None:
             interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
             print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
-        print(f"{pool} of {found.n_frames} frames, {name}, {found.extraction_s:.1f} s", file=sys.stderr)
+        measured = f"{found.n_frames} frames" + (f", one in {subsample}" if subsample > 1 else "")
+        print(f"{pool} of {measured}, {name}, {found.extraction_s:.1f} s", file=sys.stderr)
     if save_plot:  # after the score, which no plot is worth
         sys.stdout.flush()
         return DONE if plot_frames(save_plot, Path(distorted), scored) else FAILED

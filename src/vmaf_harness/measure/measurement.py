@@ -50,7 +50,7 @@ class Measurement:
 
     @property
     def n_frames(self) -> int:
-        """How many frames were compared."""
+        """How many frames were measured."""
         return len(next(iter(self.frames.values())))
 
 
@@ -123,12 +123,18 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
     measurement = _read_log(job.directory / "vmaf.json", took_s)
     if measurement is not None and encode:
         measurement = _without_encode(measurement, encode, what)
-    compared = None if counts is None else counts[0]
-    if measurement is None or compared is None or measurement.n_frames != compared:
+    compared, every = None if counts is None else counts[0], job.extraction.subsample
+    if compared is not None and 1 < compared <= every:
+        raise HarnessError(
+            f"{what} has {compared} frames, of which one in {every} is the first alone, before which nothing moved; "
+            f"--subsample may be {compared - 1} at most"
+        )
+    if measurement is None or compared is None or measurement.n_frames != ceil(compared / every):
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         lacks = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{compared} frames" if counts else "an unknown number of frames"
-        lacks = f"ffmpeg compared {wanted}, but libvmaf's log holds {lacks}"
+        of_them = f", of which one in {every} is measured" if every > 1 else ""
+        lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
         raise EngineError(f"{what}: {_failure_text(job, command, code, log, lacks)}")
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")

@@ -60,8 +60,8 @@ class QualityType:
     def stored_as(self) -> str:
         """The pattern of the executors whose results are of it."""
         if self.model and not self.takes_model:
-            return f"VMAF_V{_version(self.model)}"
-        return "VMAF_V*-phone" if self.phone_model else "VMAF_V*"
+            return f"VMAF_V{_version(self.model)}*"
+        return "VMAF_V*-phone*" if self.phone_model else "VMAF_V*"
 
     @property
     def scale(self) -> str:

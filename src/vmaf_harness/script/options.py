@@ -81,6 +81,8 @@ PairBy = Annotated[
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
+_SUBSAMPLE = "measure one frame in N only: faster, and other means (libvmaf's n_subsample)"
+Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
@@ -117,6 +119,7 @@ class Measuring:
     parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
     bit_depth: BitDepth = None
+    subsample: Subsample = 1
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
     workspace: Workspace = ""
 
@@ -171,6 +174,7 @@ class RawPair:
         "text"
     )
     pool: Pool = "mean"
+    subsample: Subsample = 1
     workspace: Workspace = ""
 
 

@@ -72,13 +72,16 @@ def scored_pair(
     pool: str = "mean",
     pair_by: str | None = None,
     least_depth: int | None = None,
+    subsample: int = 1,
     needs_spread: bool = False,
 ) -> ScoredPair:
     """Measure a pair, and say on stderr what a person should know of it; nothing is stored.
 
     Raises HarnessError for all that `score_pair` does, and where *needs_spread* and the model has none.
     """
-    wanted, predictor = resolve_quality_type(quality_type, root, model=model, phone_model=phone_model, warn=warn)
+    wanted, predictor = resolve_quality_type(
+        quality_type, root, model=model, phone_model=phone_model, subsample=subsample, warn=warn
+    )
     if needs_spread and (predictor is None or predictor.spreads is None):
         raise HarnessError(
             f"--ci needs a bootstrap model, and {model or wanted.executor_id} has one member; give --model the .pkl or "
@@ -115,6 +118,7 @@ def run_raw_pair(options: RawPair, quality_type: str) -> int:
         model=of_vmaf.model if of_vmaf else None,
         phone_model=of_vmaf is not None and of_vmaf.phone_model,
         pool=options.pool,
+        subsample=options.subsample,
         needs_spread=of_vmaf is not None and of_vmaf.ci,
     )
     asset = Asset(dataset="cmd", content_id=0, asset_id=0, reference=reference, distorted=distorted)
@@ -145,6 +149,7 @@ def upstream_result(found: ScoredPair, asset: Asset, *, pool: str, has_interval:
         frames=frames,
         method=pool,
         pooled=pooled,
+        subsample=extraction.subsample,
     )
 
 
@@ -157,7 +162,12 @@ def plot_frames(directory: Path, distorted: Path, found: ScoredPair) -> bool:
     shown = {name: pools[name] for name in _SHOWN_POOLS}
     try:
         frames_plot(
-            path, found.pair.frames[found.extraction.score], distorted.name, shown, found.extraction.executor_id
+            path,
+            found.pair.frames[found.extraction.score],
+            distorted.name,
+            shown,
+            found.extraction.executor_id,
+            every=found.extraction.subsample,
         )
     except PlotError as error:
         warn(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vmaf_harness.model.parameters import read_feature_param
 from vmaf_harness.report.testing import printable_lines
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Extraction) -> int:
     """As `main`, with *options* that were read."""
     root = located(options.workspace).path
-    features = read_feature_param(options.feature_param)
+    features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
     for warning in features.warnings:
         warn(warning)
     recipe, assets = read_assets(options, root)

@@ -50,6 +50,7 @@ def run(options: Testing) -> int:
         root,
         model=options.vmaf_model,
         phone_model=options.vmaf_phone_model,
+        subsample=options.subsample,
         warn=warn,
     )
     recipe, assets = read_assets(options, root)
