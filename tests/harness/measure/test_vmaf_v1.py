@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 from dataclasses import replace
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ from vmaf_harness.model.files import read_model, write_model
 from vmaf_harness.model.parameters import FeatureParam, build_model_param
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
 from vmaf_harness.recipe.asset import Asset
+from vmaf_harness.recipe.dataset import read_recipe
+from vmaf_harness.script import run_encode
 from vmaf_harness.training.fit import Table, fit
 
 V1 = [name for name in BUILT_IN if name.startswith("vmaf_v1")]
@@ -61,11 +64,11 @@ def measured(engine: Engine, given: Asset, what: Any, scratch: Path) -> Measurem
         return measure(job, processes)
 
 
-def by_hand(engine: Engine, given: Asset, model: str, scratch: Path) -> list[float]:
+def by_hand(engine: Engine, given: Asset, model: str, scratch: Path, size_px: str = "640:360") -> list[float]:
     """What ffmpeg's own filter says with these words."""
     log = scratch / "hand.json"
     form = "setparams=range=limited:colorspace=unknown:color_primaries=unknown:color_trc=unknown"
-    form += ",scale=640:360:flags=bicubic:in_range=tv:out_range=tv,format=yuv420p10le,settb=1,setpts=N"
+    form += f",scale={size_px}:flags=bicubic:in_range=tv:out_range=tv,format=yuv420p10le,settb=1,setpts=N"
     graph = f"[0]{form}[d];[1]{form}[r];[d][r]libvmaf=model={model}:log_fmt=json:log_path={log}"
     inputs = ("-i", given.distorted.path, "-i", given.reference.path)
     command: list[str | Path] = [
@@ -171,3 +174,34 @@ def test_a_model_of_v1s_features_scores_the_same_in_libvmaf_frame_by_frame(
     libvmafs = measured(engine, pair, extraction("VMAF", model=str(tmp_path / "m.json")), tmp_path)
     assert model.predict(columns).tolist() == pytest.approx(libvmafs.frames["vmaf"], abs=1e-3)
     assert max(libvmafs.frames["vmaf"]) > min(libvmafs.frames["vmaf"])
+
+
+@pytest.mark.slow
+def test_a_ladder_of_ours_tells_cambi_of_its_encodes_as_one_would_by_hand(
+    engine: Engine, pair: Asset, vmaf_workspace: Path, tmp_path: Path
+) -> None:
+    references = tmp_path / "references.py"
+    video = f"{{'content_id': 0, 'path': {str(pair.reference.path)!r}}}"
+    references.write_text(f"dataset_name = 'some'\nyuv_fmt = 'notyuv'\nref_videos = [{video}]\n")
+    rungs = ["--height", "source", "240", "180", "90", "--crf", "38", "--preset", "ultrafast"]
+    assert run_encode.main([str(references), "ladder", *rungs]) == 0
+    path = vmaf_workspace / "dataset" / "ladder_dataset.py"
+    said = [[video.get(f"enc_{what}") for what in ("width", "height", "bitdepth")] for video in encodes_of(path)]
+    assert said == [[640, 360, 8], [426, 240, 8], [320, 180, 8], [None, None, 8]]  # CAMBI cannot be told of 160×90
+    for encode, (width_px, height_px, _) in zip(read_recipe(path).assets, said, strict=True):
+        given = replace(encode, least_depth=10)
+        told = "cambi.enc_bitdepth=8"
+        if height_px not in (None, 360):
+            told += f"\\\\:cambi.enc_width={width_px}\\\\:cambi.enc_height={height_px}"
+        hand = by_hand(engine, given, f"version=vmaf_v1.0.16_3d0h\\\\:{told}", tmp_path)
+        ours = measured(engine, given, extraction("VMAF", model="vmaf_v1.0.16_3d0h"), tmp_path)
+        assert ours.frames["vmaf"] == pytest.approx(hand, abs=1e-5)
+        # Where that matters, not telling it gives another score.
+        if height_px in (240, 180):
+            untold = by_hand(engine, given, "version=vmaf_v1.0.16_3d0h", tmp_path)
+            assert hand != pytest.approx(untold, abs=1e-4)
+
+
+def encodes_of(recipe: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = runpy.run_path(str(recipe))["dis_videos"]
+    return found
