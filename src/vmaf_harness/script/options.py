@@ -69,9 +69,10 @@ def _subjective_models() -> Collection[str]:
 _TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
 QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1)]
 Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2)]
+_MODEL = "name in model/, built-in version (vmaf_4k_v0.6.1), v1 (by size and frame rate), path of .json, .pkl, .onnx"
 VmafModel = Annotated[
     str | None,
-    Flag("name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx", metavar="MODEL"),
+    Flag(_MODEL, metavar="MODEL"),
 ]
 _POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
 Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools))]

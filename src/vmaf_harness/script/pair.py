@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import PairScore, Spread, pooled_score, score_pair
 from vmaf_harness.measure.upstream_form import BOOTSTRAP, UpstreamResult, described, identifier, pooled_by, score_name
 from vmaf_harness.model.predictor import resolve_quality_type
+from vmaf_harness.model.quality_type import QUALITY_TYPES, check_takes_model
+from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
 from vmaf_harness.report.plot import check_directory, frames_plot
 from vmaf_harness.script.options import RawPair, VmafPair
@@ -79,6 +82,16 @@ def scored_pair(
 
     Raises HarnessError for all that `score_pair` does, and where *needs_spread* and the model has none.
     """
+    choice = None
+    if means_v1(model, root):
+        check_takes_model(quality_type, model, phone_model)
+        asset = Asset(
+            dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=distorted, pairing=pair_by
+        )
+        is_phone = phone_model or QUALITY_TYPES[quality_type].phone_model
+        choice = choose(asset, find_engine().path, phone_model=is_phone)
+        quality_type = "VMAF" if is_phone else quality_type  # which would apply a transform to a phone's own model
+        model, phone_model = f"version={choice.model}", False
     wanted, predictor = resolve_quality_type(
         quality_type, root, model=model, phone_model=phone_model, subsample=subsample, warn=warn
     )
@@ -93,6 +106,8 @@ def scored_pair(
     if predictor is not None:
         pair, spread = predictor.predicted_pair(pair, pool)
         wanted = predictor.extraction
+    if choice is not None:
+        pair = replace(pair, result=replace(pair.result, notes=(*pair.result.notes, choice.note)))
     score = pooled_score(pair.result, pool, str(distorted.path))
     for note in pair.result.notes:
         warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
