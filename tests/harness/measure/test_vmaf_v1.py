@@ -144,8 +144,8 @@ def test_the_encode_and_the_depth_are_part_of_the_key(engine: Engine, pair: Asse
     ("size_px", "model", "said"),
     [
         ((176, 144), "vmaf_v1.0.16_3d0h", "176×144 is too small for CAMBI: the longer side needs 216 pixels"),
-        ((320, 150), "vmaf_v1.0.16_3d0h", "320×150 is too small for SpEED: it needs at least 159×159 pixels"),
-        ((352, 240), "vmaf_v1.0.16_5d0h", "352×240 is too small for SpEED: it needs at least 265×265 pixels"),
+        ((320, 150), "vmaf_v1.0.16_3d0h", "320×150 is too small for SpEED: it needs at least 160×160 pixels"),
+        ((352, 240), "vmaf_v1.0.16_5d0h", "352×240 is too small for SpEED: it needs at least 266×266 pixels"),
     ],
 )
 def test_a_size_that_v1_does_not_take_is_named_in_one_line(
@@ -155,6 +155,67 @@ def test_a_size_that_v1_does_not_take_is_named_in_one_line(
     with pytest.raises(HarnessError, match=said) as caught:
         measured(engine, small, extraction("VMAF", model=model), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [("3d0h", 160), ("hfr_1d5h_2160", 160), ("5d0h", 266), ("3d0h_2160", 318), ("hfr_3d0h_2160", 318)],
+)
+def test_the_least_size_that_is_named_is_the_least_that_libvmaf_takes(
+    model: str, least: int, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    what = extraction("VMAF", model=f"vmaf_v1.0.16_{model}")
+    long = max(least, 216)
+    sizes = [(long, least, True), (least, long, True), (long, least - 1, False), (least - 1, long, False)]
+    for width_px, height_px, is_enough in sizes:
+        given = replace(pair, quality_width_px=width_px, quality_height_px=height_px)
+        if is_enough:
+            assert measured(engine, given, what, tmp_path).n_frames == 5
+            continue
+        with pytest.raises(
+            HarnessError, match=f"{width_px}×{height_px} is too small for SpEED: it needs at least {least}×{least} "
+        ):
+            measured(engine, given, what, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_least_size_goes_by_the_options_of_a_model_in_a_file(engine: Engine, pair: Asset, tmp_path: Path) -> None:
+    scaled = replace(FEATURES, options=(_CAMBI, {**_SPEED, "speed_prescale": 0.5}, _ADM, _MOTION))
+    given = replace(pair, quality_width_px=400, quality_height_px=317)
+    with pytest.raises(HarnessError, match="400×317 is too small for SpEED: it needs at least 318×318"):
+        measured(engine, given, scaled.extraction, tmp_path)
+    assert measured(engine, given, FEATURES.extraction, tmp_path).n_frames == 5
+    rows = Table(
+        features={name: [0.1 * i for i in range(9)] for name in scaled.feature_names},
+        labels=[10.0 * i for i in range(1, 10)],
+        assets=[str(i) for i in range(9)],
+    )
+    model = fit(rows, scaled, build_model_param("LIBSVMNUSVR", {"norm_type": "clip_0to1"}))
+    write_model(tmp_path / "m_5d0h.pkl", model)  # whose name says nothing of it
+    with pytest.raises(HarnessError, match="400×317 is too small for SpEED: it needs at least 318×318"):
+        measured(engine, given, extraction("VMAF", model=str(tmp_path / "m_5d0h.json")), tmp_path)
+
+
+def test_a_picture_that_cambi_leaves_its_memory_for_is_refused(engine: Engine, pair: Asset, tmp_path: Path) -> None:
+    given = replace(pair, quality_width_px=1872, quality_height_px=160)
+    with pytest.raises(HarnessError, match="1872×160 is too wide for its height for CAMBI") as caught:
+        measured(engine, given, extraction("CAMBI"), tmp_path)
+    assert "\n" not in str(caught.value)
+    for size in ((1864, 160), (160, 1872)):
+        enough = replace(pair, quality_width_px=size[0], quality_height_px=size[1])
+        assert measured(engine, enough, extraction("CAMBI"), tmp_path).n_frames == 5
+
+
+@pytest.mark.parametrize(("feature", "least"), [("adm3", (17, 17)), ("motion3", (8, 8))])
+def test_the_other_two_features_of_v1_take_far_smaller_pictures(
+    feature: str, least: tuple[int, int], engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    what = FeatureParam(atoms=(("VMAF_integer_feature", feature),)).extraction
+    given = replace(pair, quality_width_px=least[0], quality_height_px=least[1])
+    assert measured(engine, given, what, tmp_path).n_frames == 5
+    if feature == "adm3":
+        with pytest.raises(HarnessError, match="16×16 is too small for ADM, which needs 17 pixels or more each way"):
+            measured(engine, replace(given, quality_width_px=16, quality_height_px=16), what, tmp_path)
 
 
 def test_a_model_of_v1s_features_scores_the_same_in_libvmaf_frame_by_frame(
