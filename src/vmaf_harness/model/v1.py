@@ -30,6 +30,7 @@ _WORDS = ("v1", "vmaf_v1")
 # Between 1080p and 2160p lies 1440p: what is larger is looked at on a display of 2160p. Either way up.
 _LONG_PX, _SHORT_PX = 2560, 1440
 HFR_FPS = 40.0  # between 30 and 48: `hfr` is for about twice the common 24 to 30
+_HFR_END_FPS = 75.0  # far from the 50 to 60 that they are calibrated for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,8 @@ def choose(asset: Asset, engine: str, *, phone_model: bool = False) -> Choice:
     if fps is None:
         other = model.replace(_FAMILY, f"{_FAMILY}_hfr")
         return Choice(model=model, why=f"{size}, and nobody says its frame rate; for 50 or 60 fps name {other}")
-    return Choice(model=model, why=f"{size} at {fps:g} fps")
+    beyond = ", more than the 50 to 60 that it is made for" if fps > _HFR_END_FPS else ""
+    return Choice(model=model, why=f"{size} at {fps:g} fps{beyond}")
 
 
 def score_by_choice(

@@ -38,7 +38,9 @@ def run(options: Extraction) -> int:
         for path in write_table(extracted, run.output()):
             print(printable_lines(path))
         cached = sum(outcome.cached for outcome in extracted.outcomes)
-        warn(f"{len(extracted.assets)} assets, {cached} of them stored before; {len(features.atoms)} features")
+        of_frames = f" of one frame in {features.subsample}" if features.subsample > 1 else ""
+        stored = f"{len(extracted.assets)} assets, {cached} of them stored before"
+        warn(f"{stored}; {len(features.atoms)} features{of_frames}")
     return FAILED if is_partial(recipe, extracted) else DONE
 
 

@@ -41,6 +41,11 @@ class Inputs:
     features: FeatureParam
     parameters: ModelParam
 
+    @property
+    def of_frames(self) -> str:
+        """What follows the name of a number where not every frame was measured."""
+        return f", one frame in {self.features.subsample}" if self.features.subsample > 1 else ""
+
 
 def folds_of(content_ids: Sequence[int], options: Folds) -> list[Fold]:
     """The folds that the command line asks for; HarnessError where there are too few contents."""

@@ -131,7 +131,12 @@ def test_a_model_is_trained_and_tested_on_some_frames_and_its_card_says_so(
     assert run_extraction.main(extracted) == 0
     assert " 0 of them stored before" not in capsys.readouterr().err
     words = [str(small.dataset), str(small.features), str(small.model), "some", "--cache-result", "--suppress-plot"]
+    capsys.readouterr()
     assert run_vmaf_training.main([*words, "--subsample=4"]) == 0
+    printed = capsys.readouterr()
+    assert "t_dataset, LIBSVMNUSVR, one frame in 4, 12 assets: training SROCC" in printed.out
+    statistics = next(line for line in printed.err.splitlines() if line.endswith("statistics.json"))
+    assert json.loads(Path(statistics).read_bytes())["subsample"] == 4
     card = json.loads((vmaf_workspace / "model" / "some.card.json").read_bytes())
     assert card["subsample"] == 4
     assert "one frame in 4" in card["statistics_of"]

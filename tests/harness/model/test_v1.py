@@ -82,6 +82,11 @@ def test_the_rate_is_that_of_what_is_compared(videos: Path, engine: Engine) -> N
     assert hfr(raw(videos / "25.yuv", fps=50.0), raw(videos / "25.yuv"))
     assert hfr(raw(videos / "25.yuv"), fast)  # the only one who says it
     assert not hfr(raw(videos / "25.yuv", fps=30.0), fast)
+    beyond = choose(asset(raw(videos / "25.yuv", fps=120.0), fast), engine.path)
+    assert (beyond.model, beyond.why) == (
+        "vmaf_v1.0.16_hfr_3d0h",
+        "176×144 at 120 fps, more than the 50 to 60 that it is made for",
+    )
 
 
 def test_a_rate_that_nobody_says_is_said_and_is_no_high_one(videos: Path, engine: Engine) -> None:
