@@ -37,6 +37,7 @@ _OPTIONLESS = ("cambi_source", "cambi_full_reference")
 _CAMBI_PX, _ENCODE_PX = 216, (180, 150)  # libvmaf/src/feature/cambi.c
 _CAMBI_WINDOW_PX = 65  # of 3840×2160; of other sizes by width and height together
 _ADM_PX = 17  # of the integer one; the float one and motion take 8 pixels, too
+_SPEED_BLOCK_PX = 5
 _SPEED_PX = 80  # 5 × 5 blocks after 4 halvings (libvmaf/src/feature/speed.c)
 _SPEED_PRESCALES = {"5d0h": 0.6, "3d0h_2160": 0.5}  # of the built-in models whose names end so
 
@@ -143,7 +144,7 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     check_metrics(job.extraction.wanted, measurement.frames)
     notes = [*form.notes, *_shape_notes(job.asset, log), *_timing_notes(job.asset, frames), *damaged]
-    notes += _encode_notes(job, form, distorted, encode)
+    notes += [*_encode_notes(job, form, distorted, encode), *_speed_notes(job.extraction, form)]
     return replace(measurement, notes=tuple(notes))
 
 
@@ -223,19 +224,45 @@ def too_small(extraction: Extraction, form: CommonForm, encode: Mapping[str, int
             f"{form.width_px}×{form.height_px} is too small for ADM, which needs {_ADM_PX} pixels or more each way; "
             "give a quality size"
         )
-    of_chroma = extraction.has_v1_features or "speed_chroma" in extraction.extractors
-    if not of_chroma and "speed_temporal" not in extraction.extractors:
+    if (steps := _speed_steps(extraction, form)) is None:
         return None
-    chroma = parse_pixel_format(form.pix_fmt).chroma if of_chroma else "444"
-    across, down = 1 if chroma == "444" else 2, 2 if chroma == "420" else 1
     # The plane, rounded down, is scaled and rounded.
-    least = [by * ceil((_SPEED_PX - 0.5) / _speed_prescale(extraction)) for by in (across, down)]
+    least = [by * ceil((_SPEED_PX - 0.5) / _speed_prescale(extraction)) for by in steps]
     if form.width_px >= least[0] and form.height_px >= least[1]:
         return None
     return (
         f"{form.width_px}×{form.height_px} is too small for SpEED: it needs at least {least[0]}×{least[1]} pixels "
         f"({form.pix_fmt}); give a quality size, or take VMAF v0 (vmaf_v0.6.1)"
     )
+
+
+def _speed_steps(extraction: Extraction, form: CommonForm) -> tuple[int, int] | None:
+    """Pixels across and down of the picture for one of the smallest plane that SpEED looks at; None without SpEED."""
+    if extraction.has_v1_features or "speed_chroma" in extraction.extractors:
+        chroma = parse_pixel_format(form.pix_fmt).chroma
+        return 1 if chroma == "444" else 2, 2 if chroma == "420" else 1
+    return (1, 1) if "speed_temporal" in extraction.extractors else None
+
+
+def _speed_notes(extraction: Extraction, form: CommonForm) -> list[Note]:
+    """The note of a picture for which SpEED says 0 whatever is in it.
+
+    It takes the covariance of the places in a block from all positions of one in the picture, halved four times; of no
+    more positions than places that has no inverse, and everything counts as equal (libvmaf/src/feature/speed.c).
+    """
+    if (steps := _speed_steps(extraction, form)) is None:
+        return []
+    positions = 1
+    for size_px, step in zip((form.width_px, form.height_px), steps, strict=True):
+        halved_px = int(size_px // step * _speed_prescale(extraction) + 0.5) >> 4
+        positions *= halved_px // _SPEED_BLOCK_PX * _SPEED_BLOCK_PX - _SPEED_BLOCK_PX + 1
+    if positions > _SPEED_BLOCK_PX**2:
+        return []
+    what = "as if no chroma were lost" if extraction.has_v1_features else "whatever is in it"
+    text = (
+        f"{form.width_px}×{form.height_px} has too few blocks for SpEED, which says 0, {what}; compare at a larger size"
+    )
+    return [Note(kind="speed", side="distorted", text=text)]
 
 
 def _speed_prescale(extraction: Extraction) -> float:

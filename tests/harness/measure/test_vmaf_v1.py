@@ -180,6 +180,35 @@ def test_the_least_size_that_is_named_is_the_least_that_libvmaf_takes(
             measured(engine, given, what, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("size_px", "is_blind"),
+    [((640, 272), True), ((352, 288), True), ((512, 288), True), ((640, 352), False), ((320, 320), False)],
+)
+def test_where_speed_is_0_for_every_picture_that_is_said(
+    size_px: tuple[int, int], is_blind: bool, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    given = replace(pair, quality_width_px=size_px[0], quality_height_px=size_px[1])
+    found = measured(engine, given, extraction("SPEED_CHROMA"), tmp_path)
+    assert (max(found.frames["speed_chroma_uv"]) == 0) == is_blind
+    size = f"{size_px[0]}×{size_px[1]}"
+    said = f"{size} has too few blocks for SpEED, which says 0, whatever is in it; compare at a larger size"
+    assert [note.text for note in found.notes if note.kind == "speed"] == ([said] if is_blind else [])
+    scored = measured(engine, given, extraction("VMAF", model="vmaf_v1.0.16_3d0h"), tmp_path)
+    assert any("as if no chroma were lost" in note.text for note in scored.notes) == is_blind
+
+
+@pytest.mark.parametrize(("model", "least"), [("5d0h", 532), ("3d0h_2160", 638)])
+def test_a_model_that_scales_down_first_is_blind_below_a_larger_size(
+    model: str, least: int, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    for rows, is_blind in ((least, False), (least - 2, True)):
+        given = replace(pair, quality_width_px=least, quality_height_px=rows)
+        found = measured(engine, given, extraction("VMAF", model=f"vmaf_v1.0.16_{model}"), tmp_path)
+        (name,) = (metric for metric in found.frames if metric.startswith("speed_chroma_uv"))
+        assert (max(found.frames[name]) == 0) == is_blind
+        assert any(note.kind == "speed" for note in found.notes) == is_blind
+
+
 @pytest.mark.slow
 def test_the_least_size_goes_by_the_options_of_a_model_in_a_file(engine: Engine, pair: Asset, tmp_path: Path) -> None:
     scaled = replace(FEATURES, options=(_CAMBI, {**_SPEED, "speed_prescale": 0.5}, _ADM, _MOTION))
