@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,17 @@ from clips import asset, container, ffmpeg
 from vmaf_harness.cli import main
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.scoring import score_pair
+from vmaf_harness.model.parameters import read_feature_param, read_model_param
+from vmaf_harness.model.quality_type import BUILT_IN, extraction
 from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import Video
 from vmaf_harness.script import run_encode, run_testing, run_vmaf
+from vmaf_workspace.live.lock import Run
 
 Printed = pytest.CaptureFixture[str]
 _SIZE = (384, 224)
+_PAGE = (Path(__file__).parents[3] / "docs" / "vmaf-v1.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +203,29 @@ def test_encodes_are_labelled_by_the_model_that_is_meant(
     text = (vmaf_workspace / "dataset" / "labelled_dataset.py").read_text()
     assert "label_source = 'VMAF_V1.0.16_hfr_3d0h'" in text
     assert "scored by vmaf_v1.0.16_hfr_3d0h" in capsys.readouterr().err
+
+
+def test_the_page_on_v1_has_files_that_train_on_its_own_features(
+    videos: Path, vmaf_workspace: Path, tmp_path: Path
+) -> None:
+    files = {
+        text.partition("\n")[0].removeprefix("# "): text for text in re.findall(r"```python\n(.*?)```", _PAGE, re.S)
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    parameters = read_model_param(tmp_path / "v1_model.py")
+    assert (parameters.svr.c, parameters.svr.nu, parameters.svr.gamma) == (4.0, 0.9, 0.035)
+    assert parameters.chroma_correction_parameter == 120.0
+    features = read_feature_param(tmp_path / "v1_features.py")
+    pair = videos / "25.mp4", videos / "25_low.mp4"
+    with Run(vmaf_workspace) as run:
+        ours = score_pair(*pair, features.extraction, run, quality_size_px=(640, 360)).result.means
+        model = extraction("VMAF", model="vmaf_v1.0.16_3d0h")
+        theirs = score_pair(*pair, model, run, quality_size_px=(640, 360)).result.means
+    columns = features.columns(ours)
+    assert columns == features.columns(theirs)
+    assert columns["Speed_chroma_feature_speed_chroma_uv_score"] > 0
+
+
+def test_the_page_on_v1_names_each_of_its_models() -> None:
+    assert set(re.findall(r"`(vmaf_v1\.0\.16_\w+)`", _PAGE)) == {name for name in BUILT_IN if "_v1." in name}
