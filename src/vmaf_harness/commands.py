@@ -26,6 +26,7 @@ from vmaf_harness.script.options import (
     RefHeight,
     RefWidth,
     RefYuvFmt,
+    Subsample,
     Testing,
     Training,
     Tuning,
@@ -64,6 +65,7 @@ def score(
     pool: Pool = "mean",
     pair_by: PairBy = None,
     bit_depth: BitDepth = None,
+    subsample: Subsample = 1,
     save_plot: Annotated[
         Path | None, Flag("draw the score of each frame into this directory", path, metavar="DIR")
     ] = None,
@@ -81,7 +83,14 @@ def score(
     of_reference = video_of(Path(reference), "ref", own, common)
     own = RawForm(yuv_fmt=dis_yuv_fmt, width_px=dis_width, height_px=dis_height)
     of_distorted = [video_of(Path(each), "dis", own, common) for each in distorted]
-    asked = Asked(quality_type=quality_type, model=vmaf_model, pool=pool, pair_by=pair_by, least_depth=bit_depth)
+    asked = Asked(
+        quality_type=quality_type,
+        model=vmaf_model,
+        pool=pool,
+        pair_by=pair_by,
+        least_depth=bit_depth,
+        subsample=subsample,
+    )
     return score_videos(of_reference, of_distorted, asked, root=located(workspace).path, save_plot=save_plot, json=json)
 
 

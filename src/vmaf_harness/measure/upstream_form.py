@@ -11,7 +11,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,17 +47,21 @@ _KINDS = (  # libvmaf's metric -> the kind of feature that has it; the first tha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamResult:
-    """Scores of one asset: `frames` has name (``…_score``) -> a number a frame, `pooled` one of all frames."""
+    """Scores of one asset: `frames` has name (``…_score``) -> a number a frame, `pooled` one of all frames.
+
+    The frames are one in `subsample` of the video's.
+    """
 
     executor_id: str
     identifier: str
     frames: Mapping[str, Sequence[float]]
     method: str = "mean"
     pooled: Mapping[str, float] = field(default_factory=dict)
+    subsample: int = 1
 
     def json(self) -> str:
         """As `Result.to_json`."""
-        rows = [{"frameNum": number, **row} for number, row in enumerate(self._rows())]
+        rows = [{"frameNum": number, **row} for number, row in self._numbered()]
         about = {"executorId": self.executor_id, "asset": {"identifier": self.identifier}, "frames": rows}
         pooled = {name: score if math.isfinite(score) else None for name, score in self._ordered(self.pooled).items()}
         return json.dumps({**about, "aggregate": {**pooled, "method": self.method}}, indent=4)
@@ -67,7 +71,7 @@ class UpstreamResult:
         top = ElementTree.Element("result", executorId=self.executor_id)
         ElementTree.SubElement(top, "asset", identifier=self.identifier)
         frames = ElementTree.SubElement(top, "frames")
-        for number, row in enumerate(self._rows()):
+        for number, row in self._numbered():
             texts = {name: repr(score) for name, score in row.items()}
             ElementTree.SubElement(frames, "frame", {"frameNum": str(number), **texts})
         pooled = {name: repr(score) for name, score in self._ordered(self.pooled).items()}
@@ -77,7 +81,7 @@ class UpstreamResult:
 
     def text(self, described: str) -> str:
         """As `Result.to_string`; *described* is the asset."""
-        rows = [f"Frame {number}: {_scores_text(row)}" for number, row in enumerate(self._rows())]
+        rows = [f"Frame {number}: {_scores_text(row)}" for number, row in self._numbered()]
         head = (f"Asset: {described}", f"Executor: {self.executor_id}", "Result:")
         return "\n".join([*head, *rows, f"Aggregate ({self.method}): {_scores_text(self._ordered(self.pooled))}"])
 
@@ -99,6 +103,9 @@ class UpstreamResult:
             "scores": [list(self.frames[name]) for name in names],
         }
         return str({column: dict(enumerate(values)) for column, values in cells.items()})
+
+    def _numbered(self) -> Iterator[tuple[int, dict[str, float]]]:
+        return ((index * self.subsample, row) for index, row in enumerate(self._rows()))
 
     def _rows(self) -> list[dict[str, float]]:
         columns = self._ordered(self.frames)

@@ -77,12 +77,14 @@ class FeatureParam:
 
     `atoms` are (aggregate, atom) pairs such as ``("VMAF_feature", "adm2")``, sorted by the names that they have in a
     model; `options` has the options of libvmaf's extractors for each of them, and is empty where there are none at all.
-    `warnings` is what a person should know of the file that they came from.
+    One frame in `subsample` is measured, which no such file says. `warnings` is what a person should know of the file
+    that they came from.
     """
 
     atoms: tuple[tuple[str, str], ...]
     options: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+    subsample: int = 1
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -136,7 +138,7 @@ class FeatureParam:
             options=(("model", ""), ("feature", "|".join(text for _, text in described))),
             score=metric_name(plain[0].name) if plain else "psnr_y",
             wanted=tuple(each for of in wanted.values() for each in of),
-        )
+        ).subsampled(self.subsample)
 
     def columns(self, metrics: Mapping[str, _T]) -> dict[str, _T]:
         """The features among libvmaf's metrics, by the names that they have in a model.

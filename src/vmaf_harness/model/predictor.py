@@ -54,7 +54,8 @@ class Predictor:
     def extraction(self) -> Extraction:
         """What is shown of it: its executor id, and where its features come from."""
         options = self.features.extraction.options
-        return Extraction(type=self.type, version=self.name, options=options, score=self.score)
+        shown = Extraction(type=self.type, version=self.name, options=options, score=self.score)
+        return shown.subsampled(self.features.subsample)
 
     def predicted(self, outcome: Outcome, pool: str) -> Outcome:
         """The outcome of an extraction with frames, scored; a spread is pooled by *pool*, as the score is."""
@@ -90,14 +91,31 @@ class Predictor:
 
 
 def resolve_quality_type(
-    quality_type: str, root: Path, *, model: str | None = None, phone_model: bool = False, warn: Callable[[str], None]
+    quality_type: str,
+    root: Path,
+    *,
+    model: str | None = None,
+    phone_model: bool = False,
+    subsample: int = 1,
+    warn: Callable[[str], None],
 ) -> tuple[Extraction, Predictor | None]:
     """What is extracted for a quality type and model, and who predicts; None where libvmaf itself does.
 
     *quality_type* is as `named_type` takes it. *model* may be all that `features.extraction` takes, and also a name in
     `model/` of the workspace *root*, or the path of a `.pkl`, of a bootstrap collection in JSON, or of a Tiny-AI
-    `.onnx`. *warn* gets what was chosen where that is left open. Raises HarnessError for what is not understood.
+    `.onnx`. One frame in *subsample* is measured. *warn* gets what was chosen where that is left open. Raises
+    HarnessError for what is not understood.
     """
+    wanted, predictor = _resolve_quality_type(quality_type, root, model, phone_model, warn)
+    if predictor is None:
+        return wanted.subsampled(subsample), None
+    predictor = replace(predictor, features=replace(predictor.features, subsample=subsample))
+    return predictor.features.extraction, predictor
+
+
+def _resolve_quality_type(
+    quality_type: str, root: Path, model: str | None, phone_model: bool, warn: Callable[[str], None]
+) -> tuple[Extraction, Predictor | None]:
     name = named_type(quality_type)
     found = QUALITY_TYPES[name]
     check_takes_model(name, model, phone_model)

@@ -71,9 +71,10 @@ QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1, metavar="T
 Dataset = Annotated[
     Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2, metavar="RECIPE")
 ]
+_MODEL = "name in model/, built-in version (vmaf_4k_v0.6.1), v1 (by size and frame rate), path of .json, .pkl, .onnx"
 VmafModel = Annotated[
     str | None,
-    Flag("name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx", metavar="MODEL"),
+    Flag(_MODEL, metavar="MODEL"),
 ]
 _POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
 Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools), metavar="HOW")]
@@ -84,6 +85,8 @@ PairBy = Annotated[
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
+_SUBSAMPLE = "measure one frame in N only: faster, and other means (libvmaf's n_subsample)"
+Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
@@ -124,6 +127,7 @@ class Measuring:
     parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
     bit_depth: BitDepth = None
+    subsample: Subsample = 1
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
     workspace: Workspace = ""
 
@@ -182,6 +186,7 @@ class RawPair:
         str, Flag("text, json or xml, as VMAF's own harness has them", choice(lambda: OUT_FORMATS), metavar="FORMAT")
     ] = "text"
     pool: Pool = "mean"
+    subsample: Subsample = 1
     workspace: Workspace = ""
 
 

@@ -23,6 +23,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import RunOptions, note_lines, score_assets
 from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import read_recipe, read_references
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import Encoding
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Encoding) -> int:
     """As `main`, with *options* that were read."""
     root = located(options.workspace).path
-    teacher = extraction("VMAF", model=options.label_with) if options.label_with else None
+    teacher = extraction("VMAF", model=_teacher(options, root)) if options.label_with else None
     output = output_path(options.output_dataset, root)
     before = check_may_write(output, root, has_labels=teacher is not None or options.drop_labels)
     references = read_references(options.ref_dataset, search=[root / "dataset"])
@@ -122,7 +123,10 @@ def _labels(
     recipe = read_recipe(unlabelled)
     how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going)
     with Progress(len(recipe.assets)) as progress:
-        scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
+        if means_v1(options.label_with, root):
+            scored, teacher = score_by_choice(recipe.assets, run, how, warn=warn, progress=progress)
+        else:
+            scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
     for outcome in scored:
         if outcome.error is not None:
             warn(str(outcome.error))
@@ -136,6 +140,11 @@ def _labels(
         "These are not opinion scores: nobody has watched these videos."
     )
     return GroundTruth(about=about, source=teacher.executor_id, by_asset=by_asset)
+
+
+def _teacher(options: Encoding, root: Path) -> str | None:
+    """Some model of v1 where it is chosen later for each encode."""
+    return STANDARD if means_v1(options.label_with, root) else options.label_with
 
 
 def _show(outcomes: Sequence[EncodeOutcome], engine: Engine) -> None:

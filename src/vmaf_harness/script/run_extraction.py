@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vmaf_harness.model.parameters import read_feature_param
 from vmaf_harness.report.testing import printable_lines
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Extraction) -> int:
     """As `main`, with *options* that were read."""
     root = located(options.workspace).path
-    features = read_feature_param(options.feature_param)
+    features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
     for warning in features.warnings:
         warn(warning)
     recipe, assets = read_assets(options, root)
@@ -37,7 +38,9 @@ def run(options: Extraction) -> int:
         for path in write_table(extracted, run.output()):
             print(printable_lines(path))
         cached = sum(outcome.cached for outcome in extracted.outcomes)
-        warn(f"{len(extracted.assets)} assets, {cached} of them stored before; {len(features.atoms)} features")
+        of_frames = f" of one frame in {features.subsample}" if features.subsample > 1 else ""
+        stored = f"{len(extracted.assets)} assets, {cached} of them stored before"
+        warn(f"{stored}; {len(features.atoms)} features{of_frames}")
     return FAILED if is_partial(recipe, extracted) else DONE
 
 

@@ -12,6 +12,7 @@ from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.measure.scoring import Outcome, RunOptions, check_pool, note_lines, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import HIGHER, QUALITY_TYPES
+from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.plot import PlotError
@@ -45,11 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Testing) -> int:
     """As `main`, with *options* that were read."""
     root = located(options.workspace).path
+    is_chosen = means_v1(options.vmaf_model, root)
     wanted, predictor = resolve_quality_type(
         options.quality_type,
         root,
-        model=options.vmaf_model,
+        model=STANDARD if is_chosen else options.vmaf_model,
         phone_model=options.vmaf_phone_model,
+        subsample=options.subsample,
         warn=warn,
     )
     recipe, assets = read_assets(options, root)
@@ -68,7 +71,18 @@ def run(options: Testing) -> int:
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with Progress(len(assets), pool=options.pool) as progress:
-                outcomes = score_assets(assets, wanted, run, how, warn=warn, progress=progress)
+                if is_chosen:
+                    outcomes, wanted = score_by_choice(
+                        assets,
+                        run,
+                        how,
+                        phone_model=options.vmaf_phone_model or QUALITY_TYPES[options.quality_type].phone_model,
+                        subsample=options.subsample,
+                        warn=warn,
+                        progress=progress,
+                    )
+                else:
+                    outcomes = score_assets(assets, wanted, run, how, warn=warn, progress=progress)
         except Stopped:
             shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
             raise

@@ -64,7 +64,7 @@ def run(options: Tuning) -> int:
         best = tried[0]
         kind = KINDS["tuning"]
         numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
-        print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets", flush=True)
+        print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets{inputs.of_frames}", flush=True)
         replacement.write(lambda check: _write_set(path, inputs, best, check))
         print(printable_lines(path), flush=True)
         if options.cache_result:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,11 @@ class Inputs:
     features: FeatureParam
     parameters: ModelParam
 
+    @property
+    def of_frames(self) -> str:
+        """What follows the name of a number where not every frame was measured."""
+        return f", one frame in {self.features.subsample}" if self.features.subsample > 1 else ""
+
 
 def folds_of(content_ids: Sequence[int], options: Folds) -> list[Fold]:
     """The folds that the command line asks for; HarnessError where there are too few contents."""
@@ -57,7 +62,7 @@ def read_inputs(options: Fitting) -> Inputs:
     Raises HarnessError for a missing video (unless `--keep-going`), a missing label, fewer than two assets.
     """
     root = located(options.workspace).path
-    features = read_feature_param(options.feature_param)
+    features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
     parameters = read_model_param(_model_param_path(options.model_param, root))
     if unknown := sorted(parameters.custom_ranges.keys() - set(features.feature_names)):
         warn(

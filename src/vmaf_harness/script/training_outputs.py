@@ -43,7 +43,7 @@ class Made:
 
 def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:
     """What was found, in a line; *kind* as in `KINDS`. Labels that a model made are said to be that."""
-    line = statistics_text(f"{inputs.recipe.name}, {name}", found, kind)
+    line = statistics_text(f"{inputs.recipe.name}, {name}{inputs.of_frames}", found, kind)
     return f"{line}; labels: {inputs.labels}" if inputs.labels.source else line
 
 
@@ -94,7 +94,7 @@ def write_statistics(directory: Path, kind: str, inputs: Inputs, about: Mapping[
     """Write `statistics.json` into *directory*."""
     path = directory / "statistics.json"
     head = {"version": VERSION, "kind": kind, "dataset": inputs.recipe.name, **inputs.labels.as_dict()}
-    head["statistics_kind"] = KINDS[kind]
+    head |= {"statistics_kind": KINDS[kind], "subsample": inputs.features.subsample}
     path.write_text(json.dumps({**head, **about}, indent=1) + "\n", encoding="ascii")
     return path
 
@@ -104,7 +104,7 @@ def _plots(directory: Path, inputs: Inputs, extracted: ExtractedFeatures, made: 
     scatter, residual = directory / f"{name}_{made.kind}.png", directory / f"{name}_{made.kind}_residuals.png"
     labels = [float(label or 0.0) for label in extracted.table.labels]
     pairs = PlotData(
-        title=f"{name}: {inputs.parameters.model_type}, {made.kind}",
+        title=f"{name}: {inputs.parameters.model_type}, {made.kind}{inputs.of_frames}",
         labels=labels,
         predictions=made.predictions,
         content_ids=extracted.content_ids,

@@ -60,7 +60,9 @@ def card_bytes(
         "seed": seed,
         "statistics_kind": "training",
         "feature_pool": pool,
-        "statistics_of": f"the assets that the model was fitted to, by the {pool} of their features",
+        "subsample": features.subsample,
+        "statistics_of": f"the assets that the model was fitted to, by the {pool} of their features"
+        + (f" in one frame in {features.subsample}" if features.subsample > 1 else ""),
         "statistics": found,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -90,6 +92,7 @@ def is_of_run(
             and [about["feature_options"], about["parameters"]] == asked
             and about["seed"] == seed
             and about.get("feature_pool", "mean") == pool  # a card of before had no other
+            and about.get("subsample", 1) == features.subsample
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

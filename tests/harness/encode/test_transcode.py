@@ -35,7 +35,7 @@ ONE = ("--crf", "40", "--preset", "ultrafast")
 UPSTREAM = {  # what upstream's reader takes from a video, and content_name, which only its older one did
     *("content_id", "content_name", "asset_id", "path", "yuv_fmt", "width", "height", "quality_width"),
     *("quality_height", "resampling_type", "crop_cmd", "pad_cmd", "fps", "start_frame", "end_frame", "duration_sec"),
-    "groundtruth",
+    *("groundtruth", "enc_width", "enc_height", "enc_bitdepth"),
 }
 
 
