@@ -335,7 +335,7 @@ def _kind_problem(kind: object) -> str:
         return f"libvmaf does not have these: {NOT_IN_LIBVMAF[kind]}"
     names = [*FEATURES, *installed(PLUGIN_FEATURES)]
     close = get_close_matches(str(kind), names, n=1)
-    known = f"known are {', '.join(names)}; others come with a package that has them ({PLUGIN_FEATURES})"
+    known = f"known are {', '.join(names)}; a package may bring others"
     return f"unknown features; {f'is {close[0]} meant?' if close else known}"
 
 
@@ -455,8 +455,7 @@ def _regressor_of(model_type: object, wrong: _MakeError) -> PluginUse | None:
     known = ", ".join([*MODEL_TYPES, *installed(REGRESSORS)])
     raise wrong(
         ("model_type",),
-        f"unknown model type {short_text(model_type)}; known are {known}; others come with a package that has them "
-        f"({REGRESSORS})",
+        f"unknown model type {short_text(model_type)}; known are {known}; a package may bring others",
     )
 
 
