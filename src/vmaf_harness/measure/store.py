@@ -184,11 +184,14 @@ class FileResultStore:
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
 
     def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:
+        made_of = {**self._extraction.identity, "engine": self._engine.versions, **self.asset_key(asset)}
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(), made_of
+
+    def asset_key(self, asset: Asset) -> dict[str, Any]:
+        """The part of a key that is of the asset; HarnessError where one of its videos cannot be read."""
         made_of: dict[str, Any] = {
-            **self._extraction.identity,
             "common_form": FORM_VERSION,
             "pairing": asset.pairing or "index",
-            "engine": self._engine.versions,
             "reference": self._video(asset.reference),
             "distorted": self._video(asset.distorted),
             "quality_size_px": [asset.quality_width_px, asset.quality_height_px],
@@ -199,7 +202,7 @@ class FileResultStore:
             made_of["encode"] = [asset.encode_width_px, asset.encode_height_px, asset.encode_depth]
         if asset.least_depth is not None:
             made_of["least_depth"] = asset.least_depth
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(), made_of
+        return made_of
 
     def _video(self, video: Video) -> dict[str, Any]:
         return {
@@ -222,6 +225,19 @@ class FileResultStore:
             where = f"set aside as {os.path.basename(aside)}"
             break
         self._warn(f"{path}: not a whole result; {where}, measured again")
+
+
+def stored_entry(path: Path) -> tuple[dict[str, Any], dict[str, list[float]]] | None:
+    """The summary line of an entry, whoever measured it, and its frames by metric; None where it is not whole."""
+    try:
+        content = path.read_bytes()
+        _check_readable(content)
+        line, _, frames = content.partition(b"\n")
+        about, columns = json.loads(line), json.loads(frames)["frames"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, HarnessError):
+        return None
+    is_keyed = isinstance(about.get("key_of"), dict) and {"options", "pairing"} <= about["key_of"].keys()
+    return (about, columns) if is_keyed else None
 
 
 def store_directory(root: Path) -> Path:
