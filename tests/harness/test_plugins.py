@@ -10,6 +10,7 @@ import pickle
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -370,6 +371,7 @@ WRONG_REGRESSORS = {  # what `fit` and `predict` return -> what is said of it
     ("x", "[]"): "returns from fit what no model can store: .*got ndarray",
     ("{1: 2}", "[]"): "returns from fit what no model can store",
     ("[float('nan')]", "[]"): "returns from fit what no model can store",
+    ("(lambda a: a.append(a) or a)([])", "[]"): "returns from fit what no model can store",
     ("object()", "[]"): "returns from fit what no model can store",
     ("None", "1 / 0"): "failed in predict: ZeroDivisionError",
     ("None", "x[:-1, 0]"): "returns 11 numbers from predict for 12 rows, and 12 are needed",
@@ -409,6 +411,21 @@ def test_a_stored_model_whose_state_or_package_is_no_data_is_refused(
     pickles.write(path, {**info, "model_dict": {**info["model_dict"], "plugins": []}})
     with pytest.raises(HarnessError, match=r"model_dict\.model_type: expected one of"):
         resolve_quality_type("VMAF", vmaf_workspace, model="m", warn=print)
+
+
+def test_the_packages_of_the_docs_work(installed: Installing, small: Trainable, capsys: Printed) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "plug-ins.md").read_text()
+    feature, regressor = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    toml = tomllib.loads(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0])
+    points = toml["project"]["entry-points"]
+    ((kind, _),) = points[FEATURES].items()
+    ((name, _),) = points[REGRESSORS].items()
+    installed(toml["project"]["name"], {FEATURES: {kind: feature}, REGRESSORS: {name: regressor}})
+    write_features(small.features, kind, "all")
+    write_model(small.model, name, neighbours=2)
+    assert train(small, "m") == 0
+    assert f"no .json: libvmaf has no {kind} of the package {toml['project']['name']}" in capsys.readouterr().err
+    assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "m", "--suppress-plot"]) == 0
 
 
 def test_the_documented_pair_has_the_fields_that_packages_unpack() -> None:

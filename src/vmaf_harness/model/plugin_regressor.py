@@ -14,6 +14,8 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.svm import Floats
 from vmaf_harness.plugins import Plugin, PluginUse, checked_numbers
 
+_DEEPEST = 100  # levels of a state; pickle and JSON end before a thousand
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PluginRegressor:
@@ -55,10 +57,12 @@ def fit_by_plugin(use: PluginUse, x: Floats, y: Floats, parameters: Mapping[str,
     return PluginRegressor(use=use, state=state)
 
 
-def _is_plain(value: object) -> bool:
-    """Whether JSON gives the same again."""
-    if isinstance(value, dict):
-        return type(value) is dict and all(type(key) is str and _is_plain(each) for key, each in value.items())
-    if isinstance(value, list):
-        return type(value) is list and all(map(_is_plain, value))
+def _is_plain(value: object, depth: int = 0) -> bool:
+    """Whether JSON gives the same again, and no reader goes too deep."""
+    if depth > _DEEPEST:
+        return False
+    if type(value) is dict:
+        return all(type(key) is str and _is_plain(each, depth + 1) for key, each in value.items())
+    if type(value) is list:
+        return all(_is_plain(each, depth + 1) for each in value)
     return type(value) in (str, bool, int, type(None)) or (type(value) is float and math.isfinite(value))
