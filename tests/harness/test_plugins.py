@@ -13,11 +13,12 @@ import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips
+from clips import HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips, start
 from packages import ERRORS, FEATURES, NEAREST, REGRESSORS, install
 from trainable import LABELS, Trainable, write_features, write_model
 
@@ -78,6 +79,39 @@ def test_libvmaf_and_a_package_see_the_same_frames(errors: Path, job: Job) -> No
         np.mean(found.frames["Errors_feature_mean_score"]), abs=1e-9
     )
     assert not made.directory.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text", [ERRORS, ERRORS.replace("    found =", "    1 / 0\n    found =")], ids=["right", "fails"]
+)
+def test_a_package_is_used_by_the_workers_of_a_cluster(
+    text: str, installed: Installing, small: Trainable, vmaf_workspace: Path
+) -> None:
+    if find_spec("distributed") is None:  # importing it here would take seconds
+        pytest.skip("Dask is in the extra distributed")
+    place = installed("luma-errors", {FEATURES: {"Errors_feature": text}})
+    program = vmaf_workspace.parent / "cluster.py"
+    program.write_text(
+        "import sys\n"
+        "from distributed import LocalCluster\n"
+        "from vmaf_harness.script.run_testing import main\n"
+        "if __name__ == '__main__':\n"
+        "    with LocalCluster(1, processes=True, dashboard_address=None) as cluster:\n"
+        "        sys.exit(main([*sys.argv[1:], '--scheduler', cluster.scheduler_address]))\n"
+    )
+    arguments = ["Errors_feature_mse", str(small.dataset), "--print-result", "--suppress-plot"]
+    environ = {**os.environ, "PYTHONPATH": str(place)}
+    there = subprocess.run(
+        [sys.executable, program, *arguments], capture_output=True, text=True, check=False, env=environ
+    )
+    if text != ERRORS:
+        assert there.returncode == 1
+        assert "Errors_feature of the package luma-errors (version 1) failed in extract: ZeroDivision" in there.stderr
+        return
+    assert there.returncode == 0, there.stderr
+    here = start("run_testing", *arguments, PYTHONPATH=str(place))
+    assert there.stdout == here.communicate(timeout=60)[0]
 
 
 DESCRIBED = """
