@@ -31,6 +31,7 @@ Nothing of a plug-in is imported before it is used, and a broken one harms nothi
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
@@ -88,8 +89,13 @@ class PluginUse:
         return cls(**given)
 
     def load(self) -> Plugin:
-        """The plug-in itself. PluginError where it is missing, cannot be loaded, or has another version by now."""
+        """The plug-in itself. PluginError where it is missing, broken, of another package, or of another version."""
         found = load(self.group, self.name, package=self.package)
+        if found.use.package != self.package:
+            raise PluginError(
+                f"the plug-in {self.what} is needed, and here {self.name} is of the package {found.use.package}; "
+                f"install {self.package} instead of it"
+            )
         if found.use.version != self.version:
             raise PluginError(
                 f"the plug-in {self.what} has version {found.use.version} here, and {self.version} is needed, whose "
@@ -235,4 +241,6 @@ def uses_of(given: Mapping[str, Any], wrong: Callable[[str, str], Any]) -> tuple
 
 
 def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "of an unknown name"
+    """The name of a plug-in's package, spelled as package indexes do: tools write one name in several ways."""
+    name = point.dist.name if point.dist is not None else "unknown"
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -193,6 +193,25 @@ def test_another_version_is_measured_again_and_no_model_of_the_first_takes_it(
     assert "install that version of luma-errors" in said
 
 
+def test_features_of_one_name_in_another_package_are_not_taken_for_those_of_the_first(
+    errors: Path, installed: Installing, small: Trainable, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    write_features(small.features, "Errors_feature", ("mse",))
+    assert train(small, "m", "--cache-result") == 0
+    sys.path.remove(str(errors))
+    place = installed("Luma_Errors", {FEATURES: {"Errors_feature": ERRORS}})  # the same name, as other tools write it
+    assert train(small, "m", "--cache-result") == 0
+    assert "12 assets, 12 of them stored before" in capsys.readouterr().err
+    sys.path.remove(str(place))
+    installed("other-errors", {FEATURES: {"Errors_feature": ERRORS.replace("reference - ", "")}})
+    assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "m", "--cache-result"]) == 1
+    said = capsys.readouterr().err
+    assert "Errors_feature of the package luma-errors is needed, and here Errors_feature is of" in said
+    assert "install luma-errors instead of it" in said
+    assert run_extraction.main([str(small.dataset), str(small.features), "--cache-result"]) == 0
+    assert "12 assets, 0 of them stored before" in capsys.readouterr().err
+
+
 def test_a_model_whose_package_is_gone_can_be_looked_at_and_says_what_it_needs(
     errors: Path, small: Trainable, vmaf_workspace: Path, capsys: Printed
 ) -> None:
@@ -349,7 +368,7 @@ def test_what_is_extracted_without_a_package_is_stored_under_the_key_of_before(e
     assert set(plain.identity) == {"executor_id", "options", "model_sha256"}
     write_param(tmp_path / "f.py", {"VMAF_integer_feature": ["adm2"], "Errors_feature": ["mse"]})
     both = read_feature_param(tmp_path / "f.py").extraction
-    assert both.identity["plugins"] == [["Errors_feature", "1", "mse", "mean"]]
+    assert both.identity["plugins"] == [["luma-errors", "Errors_feature", "1", "mse", "mean"]]
     assert both.executor_id == "VMAF_integer_feature_and_Errors_feature_V1.0"
     assert both.options == plain.options
 

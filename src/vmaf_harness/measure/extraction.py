@@ -76,5 +76,5 @@ class Extraction:
             "model_sha256": self.model.sha256 if self.model else None,
         }
         if self.plugins:
-            made_of["plugins"] = [[each.name, each.version, *each.atoms] for each in self.plugins]
+            made_of["plugins"] = [[each.package, each.name, each.version, *each.atoms] for each in self.plugins]
         return made_of
