@@ -373,6 +373,17 @@ def test_what_is_extracted_without_a_package_is_stored_under_the_key_of_before(e
     assert both.options == plain.options
 
 
+def test_of_one_frame_in_so_many_a_package_gets_those_that_libvmaf_measures(errors: Path, tmp_path: Path) -> None:
+    form = CommonForm(width_px=3, height_px=3, pix_fmt="yuv420p", range="tv")
+    (tmp_path / "reference.yuv").write_bytes(bytes(17 * 8))
+    (tmp_path / "distorted.yuv").write_bytes(b"".join(bytes([number]) * 17 for number in range(8)))
+    use = load(FEATURES, "Errors_feature").use
+    found = plugin_columns(use, tmp_path, form, 3, Processes().check, every=3)
+    assert found["Errors_feature_mean_score"] == [0.0, 3.0, 6.0]
+    with pytest.raises(HarnessError, match=r"reference\.yuv ends before frame 9"):
+        plugin_columns(use, tmp_path, form, 4, Processes().check, every=3)
+
+
 def test_a_stop_ends_a_feature_at_its_next_frame(installed: Installing, tmp_path: Path) -> None:
     text = ERRORS.replace("for pair in pairs:", "for pair in _all(pairs):") + (
         "\ndef _all(pairs):\n    try:\n        yield from pairs\n    except Exception:\n        yield from ()\n"

@@ -160,9 +160,10 @@ def _with_plugins(
     """The same with the features of plug-ins, computed of what ffmpeg wrote in scratch."""
     began = time.perf_counter()
     frames: dict[str, list[float]] = {}
+    every = int(dict(job.extraction.options).get("n_subsample", 1))
     for use in job.extraction.plugins:
         try:
-            frames |= plugin_columns(use, job.directory, form, measurement.n_frames, processes.check)
+            frames |= plugin_columns(use, job.directory, form, measurement.n_frames, processes.check, every=every)
         except PluginError as error:
             raise PluginError(f"{what}: {error}") from error
     means = {metric: fsum(column) / len(column) for metric, column in frames.items()}

@@ -21,15 +21,16 @@ def plugin_metric(kind: str, atom: str) -> str:
 
 
 def plugin_columns(
-    use: PluginUse, directory: Path, form: CommonForm, n_frames: int, check: Callable[[], None]
+    use: PluginUse, directory: Path, form: CommonForm, n_frames: int, check: Callable[[], None], *, every: int = 1
 ) -> dict[str, list[float]]:
     """The features of one plug-in, by metric, of the raw videos in *directory*; *check* raises where the run stopped.
 
+    It gets *n_frames* pairs: the first, and each that follows *every* frames later, as libvmaf counts ``n_subsample``.
     Raises PluginError where the plug-in is missing, has another version than *use*, raises, or gives anything but a
     finite number for each of its atoms and frames.
     """
     found = use.load()
-    pairs = _FramePairs(directory, form, n_frames, check)
+    pairs = _FramePairs(directory, form, range(0, n_frames * every, every), check)
     try:
         given = found.call("extract", iter(pairs))
     finally:
@@ -49,33 +50,33 @@ class _FramePairs:
     videos.
     """
 
-    def __init__(self, directory: Path, form: CommonForm, n_frames: int, check: Callable[[], None]) -> None:
-        self._form, self._n_frames, self._check = form, n_frames, check
+    def __init__(self, directory: Path, form: CommonForm, numbers: range, check: Callable[[], None]) -> None:
+        self._form, self._numbers, self._check = form, numbers, check
         self._files = [(directory / name).open("rb") for name in (REFERENCE_YUV, DISTORTED_YUV)]
 
     def __iter__(self) -> Iterator[FramePair]:
         depth, is_full = parse_pixel_format(self._form.pix_fmt).depth, self._form.range == FULL
-        for _ in range(self._n_frames):
+        for number in self._numbers:
             self._check()
-            reference, distorted = (self._planes(file, depth) for file in self._files)
+            reference, distorted = (self._planes(file, depth, number) for file in self._files)
             yield FramePair(reference, distorted, depth, is_full)
 
     def close(self) -> None:
         for file in self._files:
             file.close()
 
-    def _planes(self, file: BinaryIO, depth: int) -> tuple[Any, Any, Any]:
+    def _planes(self, file: BinaryIO, depth: int, number: int) -> tuple[Any, Any, Any]:
         import numpy as np
 
         across, down = {"420": (2, 2), "422": (2, 1)}.get(parse_pixel_format(self._form.pix_fmt).chroma, (1, 1))
         width, height = self._form.width_px, self._form.height_px
         chroma = (-(-height // down), -(-width // across))
         dtype = np.dtype("<u2" if depth > 8 else "u1")
-        planes = []
-        for shape in ((height, width), chroma, chroma):
-            wanted = shape[0] * shape[1] * dtype.itemsize
-            content = file.read(wanted)
-            if len(content) != wanted:
-                raise EngineError(f"{file.name} ends before its last frame; is the disk of the workspace full?")
-            planes.append(np.frombuffer(content, dtype=dtype).reshape(shape))
-        return planes[0], planes[1], planes[2]
+        one = (height * width + 2 * chroma[0] * chroma[1]) * dtype.itemsize
+        file.seek(number * one)
+        content = file.read(one)
+        if len(content) != one:
+            raise EngineError(f"{file.name} ends before frame {number}; is the disk of the workspace full?")
+        samples = np.frombuffer(content, dtype=dtype)  # read only, as the bytes are
+        y, u, v = np.split(samples, [height * width, height * width + chroma[0] * chroma[1]])
+        return y.reshape(height, width), u.reshape(chroma), v.reshape(chroma)
