@@ -235,6 +235,40 @@ def import_results(
     return code
 
 
+def export_results(
+    *,
+    dataset: Dataset,
+    store: Annotated[str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours")] = "",
+    workspace: Workspace = "",
+    dry_run: Annotated[bool, Flag("say what would be exported, change nothing")] = False,
+    json: Json = False,
+) -> int:
+    """Write our results as VMAF's own harness stores them, so that it finds them; what is there stays."""
+    from vmaf_harness.measure import export_results as _export
+    from vmaf_harness.measure.store import store_directory
+    from vmaf_harness.recipe.dataset import read_recipe
+    from vmaf_workspace import wording
+    from vmaf_workspace.commands import tables
+    from vmaf_workspace.locate import locate
+
+    root = located(workspace).path
+    recipe = read_recipe(dataset, search=[root / "dataset"])
+    for warning in recipe.warnings:
+        _warn(warning)
+    done = _export.export_results(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
+    code = FAILED if done.problems else DONE
+    if json:
+        print(tables.object_json("export-results", dry_run=dry_run, **asdict(done), exit_code=code))
+        return code
+    verb = "would write" if dry_run else "wrote"
+    entries = wording.count_text(done.written, "entry")
+    print(f"{verb} {entries}, of {wording.count_text(done.results, 'result')}; {done.known} were there before")
+    for why, count in sorted(done.left.items()):
+        print(wording.printable(f"left: {wording.count_text(count, 'result')}: {why}"))
+    wording.print_list("left, because they cannot be exported:", done.problems, file=sys.stderr)
+    return code
+
+
 def assemble_results(options: Assembling) -> int:
     """Put the results of several parts of a video together."""
     from vmaf_harness.script.run_result_assembly import run
@@ -283,6 +317,7 @@ COMMANDS = (
     Command("train", train, group="train"),
     Command("cross-validate", cross_validate, group="train"),
     Command("import-results", import_results, group="take over", example="--dataset my_dataset.py --dry-run"),
+    Command("export-results", export_results, group="take over", example="--dataset my_dataset.py --dry-run"),
     Command("assemble-results", assemble_results, reads=True, group="take over"),
     Command("convert-model", convert_model, group="take over"),
     Command("demo", demo, group="try", example="--clips 'a.mp4 b.mp4'"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from vmaf_harness.measure.metrics import RequestedMetric
+from vmaf_harness.plugins import PluginUse
 
 FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
 _SUBSAMPLE = "n_subsample"  # of the filter
@@ -35,6 +36,7 @@ class Extraction:
     model: ModelFile | None = None
     has_v1_features: bool = False  # of the model: CAMBI and SpEED
     wanted: tuple[RequestedMetric, ...] = ()  # metrics that the log must have, each with its options in its name
+    plugins: tuple[PluginUse, ...] = ()  # whose features are computed beside libvmaf's
 
     @property
     def executor_id(self) -> str:
@@ -84,8 +86,11 @@ class Extraction:
     @property
     def identity(self) -> dict[str, object]:
         """All of it that changes a number, as JSON carries it."""
-        return {
+        made_of: dict[str, object] = {
             "executor_id": self.executor_id,
             "options": [list(option) for option in self.options],
             "model_sha256": self.model.sha256 if self.model else None,
         }
+        if self.plugins:
+            made_of["plugins"] = [[each.package, each.name, each.version, *each.atoms] for each in self.plugins]
+        return made_of

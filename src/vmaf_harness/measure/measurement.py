@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, isfinite, nan
+from math import ceil, fsum, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_h
 from vmaf_harness.measure.metrics import check_metrics
 from vmaf_harness.measure.notes import DAMAGE, PAIRING, Note
 from vmaf_harness.measure.pixel_format import parse_pixel_format
+from vmaf_harness.measure.plugin_frames import DISTORTED_YUV, REFERENCE_YUV, plugin_columns
+from vmaf_harness.plugins import PluginError
 from vmaf_harness.recipe.asset import RAW_FPS, Asset, Video, check_asset, selected_frames
 
 _FRAME_COUNT = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
@@ -82,6 +84,8 @@ def measure(job: MeasurementJob, processes: Processes) -> Measurement:
     `common_form` refuses; EngineError where ffmpeg fails, in one line where its log tells why.
     """
     check_asset(job.asset)
+    if job.extraction.plugins:
+        _check_plugins(job)
     job.directory.mkdir(exist_ok=True)
     if job.extraction.model is not None:
         (job.directory / job.extraction.model.name).write_bytes(job.extraction.model.content)
@@ -90,6 +94,17 @@ def measure(job: MeasurementJob, processes: Processes) -> Measurement:
     if not job.keep_workfiles:
         shutil.rmtree(job.directory, ignore_errors=True)  # what is left goes with the run
     return measurement
+
+
+def _check_plugins(job: MeasurementJob) -> None:
+    """Raise PluginError, before anything is measured, where a plug-in cannot be used."""
+    for use in job.extraction.plugins:
+        use.load()
+        if job.asset.pairing == "time":
+            raise PluginError(
+                f"asset {job.asset.asset_id}: the plug-in {use.what} gets frames paired by number; leave pairing = "
+                "'time' (--pair-by time) out"
+            )
 
 
 def _attempt(job: MeasurementJob, processes: Processes, reference: Header, distorted: Header) -> Measurement:
@@ -140,12 +155,34 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
         of_them = f", of which one in {every} is measured" if every > 1 else ""
         lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
         raise EngineError(f"{what}: {_failure_text(job, command, code, log, lacks)}")
+    measurement = _with_plugins(measurement, job, form, processes, what)
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     check_metrics(job.extraction.wanted, measurement.frames)
     notes = [*form.notes, *_shape_notes(job.asset, log), *_timing_notes(job.asset, frames), *damaged]
     notes += [*_encode_notes(job, form, distorted, encode), *_speed_notes(job.extraction, form)]
     return replace(measurement, notes=tuple(notes))
+
+
+def _with_plugins(
+    measurement: Measurement, job: MeasurementJob, form: CommonForm, processes: Processes, what: str
+) -> Measurement:
+    """The same with the features of plug-ins, computed of what ffmpeg wrote in scratch."""
+    began = time.perf_counter()
+    frames: dict[str, list[float]] = {}
+    every = int(dict(job.extraction.options).get("n_subsample", 1))
+    for use in job.extraction.plugins:
+        try:
+            frames |= plugin_columns(use, job.directory, form, measurement.n_frames, processes.check, every=every)
+        except PluginError as error:
+            raise PluginError(f"{what}: {error}") from error
+    means = {metric: fsum(column) / len(column) for metric, column in frames.items()}
+    return replace(
+        measurement,
+        frames={**measurement.frames, **frames},
+        means={**measurement.means, **means},
+        extraction_s=round(measurement.extraction_s + time.perf_counter() - began, 3),
+    )
 
 
 def encode_options(job: MeasurementJob, form: CommonForm, distorted: Header) -> dict[str, int]:
@@ -307,8 +344,9 @@ def measure_command(job: MeasurementJob, form: CommonForm, encode: Mapping[str, 
     command: list[str | Path] = [job.engine, *TO_BE_READ]
     command += [*_ONE_THREAD, *input_arguments(asset.distorted), *_ONE_THREAD, *input_arguments(asset.reference)]
     command += ["-filter_complex", graph, "-map", "[measured]", *_NULL_OUTPUT]
-    for pad, file in (("[d-counted]", "distorted.yuv"), ("[r-counted]", "reference.yuv")):
-        command += ["-map", pad, *((*_EVERY_FRAME, "-f", "rawvideo", file) if job.keep_workfiles else _NULL_OUTPUT)]
+    writes = job.keep_workfiles or job.extraction.plugins
+    for pad, file in (("[d-counted]", DISTORTED_YUV), ("[r-counted]", REFERENCE_YUV)):
+        command += ["-map", pad, *((*_EVERY_FRAME, "-f", "rawvideo", file) if writes else _NULL_OUTPUT)]
     return command
 
 

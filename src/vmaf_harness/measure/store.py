@@ -185,11 +185,13 @@ class FileResultStore:
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
 
     def _made_of(self, asset: Asset) -> dict[str, Any]:
+        return {**self._identity, "engine": self._engine.versions, **self.asset_key(asset)}
+
+    def asset_key(self, asset: Asset) -> dict[str, Any]:
+        """The part of a key that is of the asset; HarnessError where one of its videos cannot be read."""
         made_of: dict[str, Any] = {
-            **self._identity,
             "common_form": FORM_VERSION,
             "pairing": asset.pairing or "index",
-            "engine": self._engine.versions,
             "reference": self._video(asset.reference),
             "distorted": self._video(asset.distorted),
             "quality_size_px": [asset.quality_width_px, asset.quality_height_px],
@@ -230,6 +232,19 @@ _encode = json.JSONEncoder(sort_keys=True).encode  # made once: `json.dumps` mak
 
 def _hash_of(made_of: Mapping[str, Any]) -> str:
     return hashlib.sha256(_encode(made_of).encode()).hexdigest()
+
+
+def stored_entry(path: Path) -> tuple[dict[str, Any], dict[str, list[float]]] | None:
+    """The summary line of an entry, whoever measured it, and its frames by metric; None where it is not whole."""
+    try:
+        content = path.read_bytes()
+        _check_readable(content)
+        line, _, frames = content.partition(b"\n")
+        about, columns = json.loads(line), json.loads(frames)["frames"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, HarnessError):
+        return None
+    is_keyed = isinstance(about.get("key_of"), dict) and {"options", "pairing"} <= about["key_of"].keys()
+    return (about, columns) if is_keyed else None
 
 
 def store_directory(root: Path) -> Path:

@@ -31,14 +31,26 @@ _SPREADS = {  # libvmaf's metrics of a bootstrap model -> its scores
 }
 _DEFAULT_YUV = "yuv420p"  # which its names of assets leave out
 _FILTERS_NAMED = ("crop", "pad", "gblur", "eq", "lutyuv", "yadif")
+_TYPES = {  # quality types that its runners spell otherwise (TYPE in python/vmaf/core/*quality_runner.py)
+    "CAMBI": "Cambi",
+    "CAMBI_FR": "Cambi_FR",
+    "SPEED_CHROMA": "SpeedChroma",
+    "SPEED_CHROMA_U": "SpeedChromaU",
+    "SPEED_CHROMA_V": "SpeedChromaV",
+    "SPEED_TEMPORAL": "SpeedTemporal",
+}
 _MAX_LETTERS = 196  # of such a name; a longer one is its sha1
 _KINDS = (  # libvmaf's metric -> the kind of feature that has it; the first that fits
     (re.compile(r"integer_(?P<atom>(?:adm|aim|vif|motion).*)"), "VMAF_integer_feature"),
     (re.compile(r"(?:float_)?(?P<atom>(?:adm|aim|vif|motion|ansnr|anpsnr).*)"), "VMAF_feature"),
-    (re.compile(r"(?P<atom>(?:psnr|float_psnr).*)"), "PSNR_feature"),
+    (re.compile(r"(?P<atom>psnr_hvs.*)"), "PSNRHVS_feature"),
+    (re.compile(r"(?P<atom>psnr_(?:y|cb|cr))"), "integer_PSNR_feature"),
+    (re.compile(r"float_(?P<atom>psnr.*)"), "PSNR_feature"),
     (re.compile(r"float_(?P<atom>ssim.*)"), "SSIM_feature"),
     (re.compile(r"float_(?P<atom>ms_ssim.*)"), "MS_SSIM_feature"),
     (re.compile(r"float_moment_(?P<atom>.*)"), "Moment_feature"),
+    (re.compile(r"(?P<atom>ciede2000.*)"), "CIEDE2000_feature"),
+    (re.compile(r"(?P<atom>cambi_(?:full_reference|source).*)"), "Cambi_FR_feature"),
     (re.compile(r"(?P<atom>cambi.*)"), "Cambi_feature"),
     (re.compile(r"(?P<atom>speed_chroma.*)"), "Speed_chroma_feature"),
     (re.compile(r"(?P<atom>speed_temporal.*)"), "Speed_temporal_feature"),
@@ -118,13 +130,15 @@ class UpstreamResult:
 def score_name(metric: str, extraction: Extraction) -> str:
     """What VMAF's own harness calls a metric of libvmaf: ``VMAF_score`` the score of a quality type, else a feature."""
     if metric == extraction.score and "_feature" not in extraction.type:
-        return f"{extraction.type}_score"
+        return f"{_TYPES.get(extraction.type, extraction.type)}_score"
     if metric in _SPREADS:
         return _SPREADS[metric]
     if metric.endswith("_score"):  # imported, or of a plug-in
         return metric
     for pattern, kind in _KINDS:
         if (found := pattern.fullmatch(metric)) is not None:
+            if kind == "Cambi_feature" and "full_ref=true" in dict(extraction.options).get("feature", ""):
+                kind = "Cambi_FR_feature"  # which has this one, too
             return f"{kind}_{found['atom']}_score"
     return f"{metric}_score"
 

@@ -15,7 +15,7 @@ from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import PairScore, Spread, pooled_score, score_pair
 from vmaf_harness.measure.upstream_form import BOOTSTRAP, UpstreamResult, described, identifier, pooled_by, score_name
 from vmaf_harness.model.predictor import resolve_quality_type
-from vmaf_harness.model.quality_type import QUALITY_TYPES, check_takes_model
+from vmaf_harness.model.quality_type import check_takes_model, find_type
 from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
 from vmaf_harness.report.plot import check_directory, frames_plot
@@ -102,7 +102,7 @@ def scored_pair(
         asset = Asset(
             dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=distorted, pairing=pair_by
         )
-        is_phone = phone_model or QUALITY_TYPES[quality_type].phone_model
+        is_phone = phone_model or find_type(quality_type).phone_model
         choice = choose(asset, find_engine().path, phone_model=is_phone)
         quality_type = "VMAF" if is_phone else quality_type  # which would apply a transform to a phone's own model
         model, phone_model = f"version={choice.model}", False

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-from vmaf_harness.model.quality_type import QUALITY_TYPES
+from vmaf_harness.model.quality_type import find_type
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script.options import Dataset
 from vmaf_harness.script.options import quality_type as as_quality_type
@@ -40,7 +40,7 @@ def run(
     """As `main`, with values that were read."""
     root = located(workspace).path
     recipe = read_recipe(dataset, search=[root / "dataset"])
-    found = QUALITY_TYPES[quality_type]
+    found = find_type(quality_type)
     executors = f"{quality_type}_V*" if found.feature else found.stored_as  # every version and model
     selection = Selection(store=FILE_RESULT_STORE, executor=executors, dataset=glob.escape(recipe.name))
     plan = plan_purge(root, selection)

@@ -11,7 +11,7 @@ from pathlib import Path
 from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.measure.scoring import Outcome, RunOptions, check_pool, note_lines, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
-from vmaf_harness.model.quality_type import HIGHER, QUALITY_TYPES
+from vmaf_harness.model.quality_type import HIGHER, find_type
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
@@ -76,7 +76,7 @@ def run(options: Testing) -> int:
                         assets,
                         run,
                         how,
-                        phone_model=options.vmaf_phone_model or QUALITY_TYPES[options.quality_type].phone_model,
+                        phone_model=options.vmaf_phone_model or find_type(options.quality_type).phone_model,
                         subsample=options.subsample,
                         warn=warn,
                         progress=progress,
@@ -107,7 +107,7 @@ def run(options: Testing) -> int:
             for outcome, score in dataset.scored:
                 print(score_line(dataset, outcome, score))
         print(statistics_line(dataset), flush=True)
-        scale = QUALITY_TYPES[options.quality_type]
+        scale = find_type(options.quality_type)
         if scale.better != HIGHER:
             warn(f"{options.quality_type} goes {scale.scale}")
         if (line := spread_line(dataset)) is not None and len(assets) > 1:

@@ -78,7 +78,9 @@ def warn_of_model(model: Model, labels: Sequence[float], predictions: Sequence[f
     """Say where a model does not load, and whether it predicts nearly the same for all that it was fitted to."""
     if model.why_no_json:
         warn(f"no .json: {model.why_no_json}")
-    if model.model_type not in (*SVR_TYPES, CURVE_TYPE):
+    if model.plugins:
+        warn(f"this model scores only where its plug-ins are: {', '.join(use.what for use in model.plugins)}")
+    elif model.model_type not in (*SVR_TYPES, CURVE_TYPE):
         what = "model" if model.model_type == LINE_TYPE else "forest"
         warn(f"this {what} does not load in VMAF's own harness, whose {what}s are scikit-learn objects; it scores here")
     share = pstdev(predictions) / pstdev(labels)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model.parameters import FeatureParam, ModelParam
+from vmaf_harness.model.parameters import FeatureParam, ModelParam, plugins_of
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
@@ -66,6 +66,8 @@ def card_bytes(
         "statistics": found,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    if uses := plugins_of(features, parameters):
+        about["plugins"] = [use.as_dict() for use in uses]
     return json.dumps(about, indent=1).encode("ascii") + b"\n"
 
 
@@ -93,6 +95,7 @@ def is_of_run(
             and about["seed"] == seed
             and about.get("feature_pool", "mean") == pool  # a card of before had no other
             and about.get("subsample", 1) == features.subsample
+            and about.get("plugins", []) == [use.as_dict() for use in plugins_of(features, parameters)]
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -92,6 +92,8 @@ def checkpoint_key(
     """sha256 of all that a fit depends on: table, features, parameters, seed, versions; *others* as JSON has them."""
     import numpy as np
 
+    from vmaf_harness.model.parameters import plugins_of
+
     digest = hashlib.sha256()
     made_of = {
         "format": FORMAT,
@@ -103,6 +105,8 @@ def checkpoint_key(
         "versions": {library: version(library) for library in _LIBRARIES},
         **(others or {}),
     }
+    if uses := plugins_of(features, parameters):
+        made_of["plugins"] = [use.as_dict() for use in uses]
     digest.update(json.dumps(made_of, sort_keys=True).encode() + b"\n")
     for column in (table.labels, *(table.features[name] for name in features.feature_names)):
         digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())

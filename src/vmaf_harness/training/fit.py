@@ -29,7 +29,9 @@ from vmaf_harness.model.parameters import (
     FeatureParam,
     ModelParam,
     SvrParam,
+    plugins_of,
 )
+from vmaf_harness.model.plugin_regressor import fit_by_plugin
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_workspace.disk.workers import cores
 
@@ -98,6 +100,8 @@ def fit(
         members = (_fit_line(x, y),)
     elif parameters.model_type == CURVE_TYPE:
         members = (_fit_curve(x, y, features.feature_names),)
+    elif parameters.plugin is not None:
+        members = (fit_by_plugin(parameters.plugin, x, y, parameters.of_plugin, seed),)
     else:
         members = (_fit_forest(x, y, parameters, seed),)
     return Model(
@@ -112,6 +116,7 @@ def fit(
         score_transform=parameters.score_transform,
         chroma_correction_parameter=parameters.chroma_correction_parameter,
         param_dict=parameters.param_dict,
+        plugins=plugins_of(features, parameters),
     )
 
 
