@@ -156,9 +156,7 @@ def tune(options: Tuning) -> int:
 
 def report(*, workspace: Workspace = "", json: Json = False) -> int:
     """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
-    from vmaf_harness.report.summary import read_entries
-    from vmaf_harness.statistics import statistics_text
-    from vmaf_workspace import wording
+    from vmaf_harness.report.summary import HEADER, read_entries, table
     from vmaf_workspace.commands import tables
 
     found = read_entries(located(workspace).path)
@@ -166,11 +164,13 @@ def report(*, workspace: Workspace = "", json: Json = False) -> int:
         listed = [asdict(each) for each in found]
         print(tables.object_json("report", entries=listed))
         return DONE
-    for each in found:
-        line = statistics_text(f"{each.path}: {each.what}", each.statistics, each.kind or "")
-        print(wording.printable(f"{line}; labels: {each.labels}" if each.labels else line))
     if not found:
         print("no model and no run has statistics here", file=sys.stderr)
+        return DONE
+    rows, notes = table(found)
+    tables.print_table(HEADER, rows)
+    for note in notes:
+        print(note)
     return DONE
 
 

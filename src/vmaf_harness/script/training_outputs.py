@@ -94,7 +94,7 @@ def write_statistics(directory: Path, kind: str, inputs: Inputs, about: Mapping[
     """Write `statistics.json` into *directory*."""
     path = directory / "statistics.json"
     head = {"version": VERSION, "kind": kind, "dataset": inputs.recipe.name, **inputs.labels.as_dict()}
-    head["statistics_kind"] = KINDS[kind]
+    head |= {"statistics_kind": KINDS[kind], "model_type": inputs.parameters.model_type}
     path.write_text(json.dumps({**head, **about}, indent=1) + "\n", encoding="ascii")
     return path
 
