@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from vmaf_harness.script.options import (
     Assembling,
+    BdRating,
     BitDepth,
     Converting,
     CrossValidation,
@@ -26,6 +27,7 @@ from vmaf_harness.script.options import (
     RefHeight,
     RefWidth,
     RefYuvFmt,
+    Reporting,
     Testing,
     Training,
     Tuning,
@@ -154,24 +156,18 @@ def tune(options: Tuning) -> int:
     return run(options)
 
 
-def report(*, workspace: Workspace = "", json: Json = False) -> int:
-    """Show the statistics of the models in model/ and of the runs in output/; changes nothing."""
-    from vmaf_harness.report.summary import HEADER, read_entries, table
-    from vmaf_workspace.commands import tables
+def report(options: Reporting) -> int:
+    """Show the statistics of models and runs, or report a dataset or a model, also as a page of HTML."""
+    from vmaf_harness.script.reporting import run
 
-    found = read_entries(located(workspace).path)
-    if json:
-        listed = [asdict(each) for each in found]
-        print(tables.object_json("report", entries=listed))
-        return DONE
-    if not found:
-        print("no model and no run has statistics here", file=sys.stderr)
-        return DONE
-    rows, notes = table(found)
-    tables.print_table(HEADER, rows)
-    for note in notes:
-        print(note)
-    return DONE
+    return run(options)
+
+
+def bd_rate(options: BdRating) -> int:
+    """Say how much bitrate a codec of a ladder saves against another at the same score; changes nothing."""
+    from vmaf_harness.script.reporting import run_bd_rate
+
+    return run_bd_rate(options)
 
 
 def import_results(
@@ -248,6 +244,7 @@ COMMANDS = (
     Command("cross-validate", cross_validate),
     Command("tune", tune),
     Command("report", report, reads=True),
+    Command("bd-rate", bd_rate, reads=True),
     Command("import-results", import_results),
     Command("assemble-results", assemble_results, reads=True),
     Command("convert-model", convert_model),
