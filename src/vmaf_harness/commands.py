@@ -10,6 +10,7 @@ from typing import Annotated
 
 from vmaf_harness.script.options import (
     Assembling,
+    BdRating,
     BitDepth,
     Converting,
     CrossValidation,
@@ -26,6 +27,7 @@ from vmaf_harness.script.options import (
     RefHeight,
     RefWidth,
     RefYuvFmt,
+    Reporting,
     Subsample,
     Testing,
     Training,
@@ -170,27 +172,18 @@ def tune(options: Tuning) -> int:
     return run(options)
 
 
-def report(*, workspace: Workspace = "", json: Json = False) -> int:
-    """Show the statistics of models and of runs; changes nothing.
+def report(options: Reporting) -> int:
+    """Show the statistics of models and runs, or report a dataset or a model, also as a page of HTML."""
+    from vmaf_harness.script.reporting import run
 
-    Of the models in model/ and the runs in output/.
-    """
-    from vmaf_harness.report.summary import read_entries
-    from vmaf_harness.statistics import statistics_text
-    from vmaf_workspace import wording
-    from vmaf_workspace.commands import tables
+    return run(options)
 
-    found = read_entries(located(workspace).path)
-    if json:
-        listed = [asdict(each) for each in found]
-        print(tables.object_json("report", entries=listed))
-        return DONE
-    for each in found:
-        line = statistics_text(f"{each.path}: {each.what}", each.statistics, each.kind or "")
-        print(wording.printable(f"{line}; labels: {each.labels}" if each.labels else line))
-    if not found:
-        print("no model and no run has statistics here", file=sys.stderr)
-    return DONE
+
+def bd_rate(options: BdRating) -> int:
+    """Say how much bitrate a codec of a ladder saves against another at the same score; changes nothing."""
+    from vmaf_harness.script.reporting import run_bd_rate
+
+    return run_bd_rate(options)
 
 
 def import_results(
@@ -310,6 +303,7 @@ COMMANDS = (
     Command("score", score, group="score", example="--reference a.y4m --distorted a_crf22.mp4 a_crf32.mp4"),
     Command("test", test, group="score"),
     Command("report", report, reads=True, group="score"),
+    Command("bd-rate", bd_rate, reads=True, group="score"),
     Command("new-dataset", new_dataset, group="make a dataset"),
     Command("encode", encode, group="make a dataset"),
     Command("extract", extract, group="train"),

@@ -11,8 +11,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from glob import glob
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,27 @@ from vmaf_workspace.setup import ensure, write_errors_explained
 FORMAT = 1
 PICTURE_VERSION = 3  # of what is looked at: 2 refuses files that name other files, 3 knows of fields
 PICTURES = ".pictures.json"  # what each reference decodes to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEncode:
+    """An encode as its entry tells it, whatever ladder it is of; whether its file is still there was not looked at."""
+
+    encoded: Encoded
+    encoder: str
+    version: str  # of the encoder
+    input: tuple[str, ...]  # arguments of ffmpeg before the reference
+    filters: tuple[str, ...]
+    arguments: tuple[str, ...]  # of ffmpeg's output
+
+    def option(self, *names: str) -> str | None:
+        """The value of the first of these options that it was given."""
+        return next((value for name, value in pairwise(self.arguments) if name in {f"-{each}" for each in names}), None)
+
+    def command(self, reference: Path, output: str) -> list[str]:
+        """The ffmpeg that makes the same bits again."""
+        of_input = [*self.input, "-i", str(reference)]
+        return ["ffmpeg", *of_input, "-map", "0:V:0", "-vf", ",".join(self.filters), *self.arguments, output]
 
 
 class EncodeResultStore:
@@ -94,6 +116,19 @@ class EncodeResultStore:
         for problem in problems:
             self._warn(f"{problem}; encoded again")
         return None
+
+    def entries(self) -> dict[Path, StoredEncode]:
+        """Every encode that has an entry, by its file; what is no entry is passed over. Nothing is written."""
+        found: dict[Path, StoredEncode] = {}
+        for name in glob("*/*/*/*.json", root_dir=self.directory):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                line = (self.directory / name).read_bytes()
+                if (encoded := self._parsed(line)) is not None:
+                    made_of = json.loads(line)["key_of"]
+                    encoder, version = map(str, made_of["encoder"])
+                    given = {part: tuple(map(str, made_of[part])) for part in ("input", "filters", "arguments")}
+                    found[encoded.path] = StoredEncode(encoded=encoded, encoder=encoder, version=version, **given)
+        return found
 
     def adopt(self, encode: Encode, encoded: Encoded) -> Encoded:
         """Give what `get` found of another dataset or number an entry, and a link in the directory, of its own.

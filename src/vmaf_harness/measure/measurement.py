@@ -119,7 +119,7 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
     took_s = time.perf_counter() - began
     what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
     frames = read_frames(read_lines(log), _SIDES)
-    found = [_decoded_header(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
+    found = [decoded_header(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
     if found != [distorted, reference]:
         return _attempt(job, processes, found[1], found[0])
     for side, video in zip(_SIDES, (job.asset.distorted, job.asset.reference), strict=True):
@@ -337,8 +337,8 @@ def measure_command(job: MeasurementJob, form: CommonForm, encode: Mapping[str, 
         options.append(("shortest", "1"))  # else libvmaf goes on with what is left of the reference
     libvmaf = ":".join(f"{name}={escape_option(value)}" for name, value in options)
     # Each side also goes to an output of its own, whose frames ffmpeg counts; that costs less than can be measured.
-    distorted = _filter_chain("distorted", asset.distorted, form.distorted, asset)
-    reference = _filter_chain("reference", asset.reference, form.reference, asset)
+    distorted = filter_chain("distorted", asset.distorted, form.distorted, asset)
+    reference = filter_chain("reference", asset.reference, form.reference, asset)
     graph = f"[0:V:0]{distorted},split[d][d-counted];[1:V:0]{reference},split[r][r-counted];"
     graph += f"[d][r]libvmaf={libvmaf}[measured]"
     command: list[str | Path] = [job.engine, *TO_BE_READ]
@@ -356,7 +356,7 @@ _EVERY_FRAME = ("-fps_mode", "passthrough")  # no frame is doubled or dropped to
 _NULL_OUTPUT = (*_EVERY_FRAME, "-f", "null", "-")
 
 
-def _filter_chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str:
+def filter_chain(side: str, video: Video, to_form: Sequence[str], asset: Asset) -> str:
     """The filters of one input: which frames, then what makes the two videos alike."""
     trim = []
     if video.start_frame is not None:
@@ -381,7 +381,7 @@ def _filter_chain(side: str, video: Video, to_form: Sequence[str], asset: Asset)
     return ",".join([*filters, "settb=1", "setpts=N"])
 
 
-def _decoded_header(header: Header, frames: Frames | None) -> Header:
+def decoded_header(header: Header, frames: Frames | None) -> Header:
     """The header, with what the first frame is where the container said something else."""
     if frames is None or (first := frames.first) is None:
         return header

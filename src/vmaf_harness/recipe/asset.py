@@ -81,6 +81,11 @@ class Asset:
     encode_depth: int | None = None
     least_depth: int | None = None
 
+    @property
+    def shown_content(self) -> str:
+        """What people call its content: the recipe's name of it, else its reference's."""
+        return self.content_name or self.reference.path.stem
+
 
 def frame_bytes(yuv_fmt: str, width_px: int, height_px: int) -> int:
     """Bytes of one frame of planar YUV, as ffmpeg's rawvideo counts them: chroma of an odd size is rounded up.

@@ -1,4 +1,4 @@
-"""Plots: predictions over labels, their errors, and the scores of the frames of a pair."""
+"""Plots: predictions over labels, their errors, scores of frames, quality over bitrate; PNG, or SVG by the suffix."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ SIZE_WITHOUT_LEGEND_INCHES = (5.55, 6.0)
 FRAMES_SIZE_INCHES = (9.0, 4.2)
 DPI = 150
 MAX_LEGEND_CONTENTS = 25  # contents; the names of more would be longer than the axes are high
+RATE_SIZE_INCHES = (9.0, 4.8)
+_LEGEND_INCHES = 2.6
 TEXT, FAINT, CURVE = "#24292f", "#d8dce2", "#2f6fb7"
+AXIS = "#8a8f98"
+LINE_COLOURS = ("#2f6fb7", "#c2571a", "#2a8a4a", "#a23b8f", "#8a6d00", "#c43c4e", "#0f8a95", "#6b6f76")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 _DASHED: dict[str, Any] = {"color": TEXT, "linewidth": 1, "linestyle": (0, (6, 4)), "alpha": 0.55}
 _SOLID: dict[str, Any] = {"color": TEXT, "linewidth": 1.8, "alpha": 0.75}
 _LABEL_BAR: dict[str, Any] = {"color": TEXT, "linewidth": 0.8, "alpha": 0.4}
@@ -73,7 +78,7 @@ class PlotData:
 
 
 def scatter_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] | None = None) -> None:
-    """Write a PNG of predictions over labels, one point an asset and one colour a content.
+    """Draw predictions over labels, one point an asset, one colour and marker a content.
 
     On one scale both axes have the same limits and unit, and the dashed line is the identity, prediction = label,
     however far the points lie from it. On two scales there is none: the dashed line is then that of `linear_fit`, from
@@ -122,7 +127,7 @@ def scatter_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] |
 
 
 def residual_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] | None = None) -> bool:
-    """Write a PNG of the errors, prediction − label, over the labels; otherwise as `scatter_plot`.
+    """Draw the errors, prediction − label, over the labels; otherwise as `scatter_plot`.
 
     On one scale the errors are the differences themselves, nothing is fitted. Predictions on another scale than the
     labels are mapped to it first, by `fit`, or by `linear_fit` without one: the differences of two scales are no
@@ -150,8 +155,8 @@ def residual_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] 
 
     def draw(axes: Axes, x: list[float], y: list[float]) -> None:
         axes.set_xlim(_limits(x))
-        reach = max(map(abs, [*y, *(end for _, *ends in (*bars, *tall) for end in ends)])) * 1.12 or 1.0
-        axes.set_ylim(-reach, reach)
+        # From 0, which is always there, as far as errors go: symmetric axes were half empty.
+        axes.set_ylim(*_limits([0.0, *y, *(end for _, *ends in (*bars, *tall) for end in ends)]))
         axes.axhline(0, zorder=2, **_DASHED)
         for of, style in ((bars, _LABEL_BAND), (tall, _SPREAD_BAR)):
             for label, *ends in of:
@@ -168,7 +173,7 @@ def residual_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] 
 def frames_plot(
     path: Path, scores: Sequence[float], title: str, pooled: Mapping[str, float], score: str, *, every: int = 1
 ) -> None:
-    """Write a PNG of the score of each frame, counted from 0, with lines at pooled scores by their names.
+    """Draw the score of each frame, counted from 0, with lines at pooled scores by their names.
 
     *score* names the axis, and the scores are of one frame in *every*. Raises PlotError where there is nothing to draw,
     where the file cannot be written, and for whatever goes wrong in matplotlib.
@@ -186,16 +191,152 @@ def frames_plot(
         axes.set_xlim(-0.5 * every, numbers[-1] + 0.5 * every)
         low, high = _limits([*filter(math.isfinite, scores), *shown.values()])
         axes.set_ylim(low, high)
-        least = (high - low) * 0.055  # between two texts
-        at = -math.inf
-        for name, value in sorted(shown.items(), key=lambda item: item[1]):
-            axes.axhline(value, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.45, zorder=1)
-            at = max(value, at + least)
-            text, beside = f"{name.replace('_', ' ')} {value:.2f}", axes.get_yaxis_transform()
-            axes.text(1.01, at, text, transform=beside, va="center", fontsize=8.5, color=TEXT)
+        _draw_levels(axes, shown, (high - low) * 0.055)
         _write_heading(figure, title, f"{len(scores)} frames{f', one in {every}' if every > 1 else ''}", 1.0, 0.8)
         _style_axes(figure, axes, ("frame", score), 1.0, (width - 2.4, height - 1.55))
         _write(figure, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLine:
+    """A line of a rate–quality plot: `points` are (kbit/s, quality); those of one `colour` belong together.
+
+    A hull is broad and pale, and has no points of its own. `gid` is the id of its points, or of the hull, in an SVG.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    colour: int
+    marker: int = 0
+    is_hull: bool = False
+    gid: str = ""
+
+
+def rate_quality_plot(path: Path, lines: Sequence[RateLine], title: str, numbers: str, score: str) -> None:
+    """Draw quality over bitrate, whose axis is logarithmic, into *path*; *numbers* stand below the *title*.
+
+    Raises PlotError where there is nothing to draw, where the file cannot be written, and for whatever goes wrong in
+    matplotlib.
+    """
+    every = [point for line in lines for point in line.points]
+    if not every:
+        raise PlotError(f"nothing to draw in {path}: no encode has a score")
+    with _matplotlib_defaults(path):
+        from matplotlib.lines import Line2D
+        from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+        width, height = RATE_SIZE_INCHES
+        right = _LEGEND_INCHES if len(lines) > 1 else 0.3
+        figure = _figure(width, height)
+        within = (width - 0.8 - right, height - 1.55)
+        axes = figure.add_axes((0.8 / width, 0.65 / height, within[0] / width, within[1] / height))
+        axes.set_xscale("log")
+        key: list[Line2D] = []
+        for line in lines:
+            colour, marker = LINE_COLOURS[line.colour % len(LINE_COLOURS)], MARKERS[line.marker % len(MARKERS)]
+            x, y = [point[0] for point in line.points], [point[1] for point in line.points]
+            style: dict[str, Any] = {"linewidth": 1.5}
+            if line.is_hull:
+                style = {"linewidth": 4.5, "alpha": 0.28, "solid_capstyle": "round"}
+            axes.plot(x, y, color=colour, zorder=2 if line.is_hull else 3, gid=f"line-{line.gid}", **style)
+            if not line.is_hull:
+                axes.scatter(
+                    x, y, c=colour, marker=marker, s=34, edgecolors="white", linewidths=0.6, zorder=4, gid=line.gid
+                )
+                style |= {"marker": marker, "markersize": 5.5}
+            key.append(Line2D([], [], color=colour, **style))
+        low, high = min(x for x, _ in every), max(x for x, _ in every)
+        room = (high / low) ** 0.06 if high > low else 1.5
+        axes.set_xlim(low / room, high * room)
+        axes.set_ylim(*_limits([y for _, y in every]))
+        axes.xaxis.set_major_locator(FixedLocator(_rate_ticks(low / room, high * room)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+        _write_heading(figure, title, numbers, 1.0, 0.8)
+        _style_axes(figure, axes, ("video bitrate in kbit/s (logarithmic)", score), 1.0, within)
+        if len(lines) > 1:
+            names = [_shortened(line.name, 34).lstrip("_") or "line" for line in lines]
+            size = min(8.5, 8.5 * within[1] / (0.2 * len(lines)))
+            place: dict[str, Any] = {"bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3, "handlelength": 2.2}
+            _draw_legend(axes, lambda _: key, names, size, right - 0.1, **place)
+        _write(figure, path)
+
+
+def _rate_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of each power of ten between two rates; every power of ten alone where those would be many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if len(powers) <= 4 else (1,)
+    ticks = [factor * 10.0**power for power in powers for factor in factors]
+    return [tick for tick in ticks if low <= tick <= high] or [round(math.sqrt(low * high))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameLine:
+    """The score of each frame of one encode; `gid` is the id of its line in an SVG. One that is `bold` stands out."""
+
+    name: str
+    scores: Sequence[float]
+    colour: int
+    gid: str
+    is_bold: bool = False
+
+
+def content_frames_plot(
+    path: Path, lines: Sequence[FrameLine], title: str, score: str, levels: Mapping[str, float], cuts: Sequence[int]
+) -> None:
+    """Draw the scores of the frames of all encodes of a content, frames counted from 0, into *path*.
+
+    *levels* are horizontal lines by their names, *cuts* the first frames of scenes. Of a long clip the worst frame of
+    each stretch is drawn. Raises PlotError as `frames_plot` does.
+    """
+    finite = [value for line in lines for value in line.scores if math.isfinite(value)]
+    if not finite:
+        raise PlotError(f"nothing to draw in {path}: no frame has a score")
+    with _matplotlib_defaults(path):
+        width, height = FRAMES_SIZE_INCHES
+        figure = _figure(width, height)
+        within = (width - 2.4, height - 1.55)
+        axes = figure.add_axes((0.8 / width, 0.65 / height, within[0] / width, within[1] / height))
+        for line in lines:
+            x, y = _worst_of_stretches(line.scores)
+            style: dict[str, Any] = {"linewidth": 2.0} if line.is_bold else {"linewidth": 1.0, "alpha": 0.55}
+            colour = LINE_COLOURS[line.colour % len(LINE_COLOURS)]
+            axes.plot(x, y, color=colour, zorder=4 if line.is_bold else 3, gid=line.gid, **style)
+        n_frames = max(len(line.scores) for line in lines)
+        axes.set_xlim(-0.5, n_frames - 0.5)
+        low, high = _limits(finite)
+        axes.set_ylim(low, high)
+        for cut in cuts:
+            axes.axvline(cut, color=TEXT, linewidth=0.9, linestyle=(0, (1, 2)), alpha=0.6, zorder=1)
+        _draw_levels(axes, levels, (high - low) * 0.055)
+        scenes = f"    {count_text(len(cuts), 'scene cut')} (dotted)" if cuts else ""
+        bold = next((f"    thick: {line.name}" for line in lines if line.is_bold), "")
+        _write_heading(figure, title, f"{count_text(n_frames, 'frame')}{scenes}{bold}", 1.0, 0.8)
+        _style_axes(figure, axes, ("frame", score), 1.0, within)
+        _write(figure, path)
+
+
+_STRETCHES = 400
+
+
+def _worst_of_stretches(scores: Sequence[float]) -> tuple[list[int], list[float]]:
+    """Numbers and scores of at most `_STRETCHES` frames, each the worst of as many that follow each other."""
+    each = math.ceil(len(scores) / _STRETCHES)
+    worst = [
+        min(range(at, min(at + each, len(scores))), key=lambda index: (math.isnan(scores[index]), scores[index]))
+        for at in range(0, len(scores), each)
+    ]
+    return worst, [scores[index] for index in worst]
+
+
+def _draw_levels(axes: Axes, levels: Mapping[str, float], least: float) -> None:
+    """Dashed lines at these heights, their names right of the axes and *least* apart."""
+    at = -math.inf
+    for name, value in sorted(levels.items(), key=lambda item: item[1]):
+        axes.axhline(value, color=TEXT, linewidth=1, linestyle=(0, (6, 4)), alpha=0.45, zorder=1)
+        at = max(value, at + least)
+        text, beside = f"{name.replace('_', ' ')} {value:.2f}", axes.get_yaxis_transform()
+        axes.text(1.01, at, text, transform=beside, va="center", fontsize=8.5, color=TEXT)
 
 
 def check_directory(path: Path) -> None:
@@ -246,7 +387,8 @@ def _matplotlib_defaults(path: Path | None) -> Iterator[None]:
             matplotlib = _matplotlib()
             # Not the back end: to look whether one is set, pyplot would be imported, and choose.
             defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
-            with matplotlib.rc_context(defaults):
+            # Text stays text in an SVG, and what has an id there has the same one each time.
+            with matplotlib.rc_context({**defaults, "svg.fonttype": "none", "svg.hashsalt": "vmaf-harness"}):
                 yield
         except PlotError:
             raise
@@ -315,7 +457,6 @@ def _points_plot(
     names = [pairs.content_names.get(content, f"content {content}") for content in contents]
     names = [_shortened(name, 20).lstrip("_") or "content" for name in names]  # a leading _ hides an entry
     colours = _colours(len(contents))
-    colour_of = dict(zip(contents, colours, strict=True))
 
     rows = math.ceil(len(key) / 2)
     wants_legend = 1 < len(contents) <= MAX_LEGEND_CONTENTS
@@ -334,8 +475,12 @@ def _points_plot(
         within = max(0.2, width - left - right) / width, max(0.2, height - bottom - top) / height
         axes = figure.add_axes((left / width, bottom / height, *within), anchor="NW")
         dot: dict[str, Any] = {"s": max(12.0, min(48.0, 6000 / len(points))) * scale, "linewidths": 0.5 * scale}
-        shades = [colour_of[content] for _, _, content in points]
-        axes.scatter(x, y, c=shades, edgecolors="white", alpha=0.9, zorder=3, **dot)
+        markers = [MARKERS[index % len(MARKERS)] for index in range(len(contents))]
+        for content, colour, marker in zip(contents, colours, markers, strict=True):
+            own = [point for point in points if point[2] == content]
+            style: dict[str, Any] = {"c": [colour], "edgecolors": "white", "alpha": 0.9, "zorder": 3, "marker": marker}
+            style |= {"gid": f"content-{content}", **dot}
+            axes.scatter([point[0] for point in own], [point[1] for point in own], **style)
         draw(axes, x, y)
         numbers = _statistics_text(pairs) or f"{count_text(len(points), 'asset')}, no statistics"
         _write_heading(figure, pairs.title, numbers, scale, left)
@@ -343,7 +488,8 @@ def _points_plot(
         from matplotlib.lines import Line2D
 
         def dots(size: float) -> list[Line2D]:
-            return [Line2D([], [], linestyle="", marker="o", markersize=0.7 * size, color=each) for each in colours]
+            style: dict[str, Any] = {"linestyle": "", "markersize": 0.7 * size}
+            return [Line2D([], [], marker=m, color=c, **style) for m, c in zip(markers, colours, strict=True)]
 
         if key:  # what lines and bars are, in two columns between heading and axes
             lines = [Line2D([], [], **style) for _, style in key]
@@ -424,7 +570,7 @@ def _style_axes(figure: Figure, axes: Axes, names: tuple[str, str], scale: float
     axes.tick_params(colors=TEXT, labelsize=9.5 * scale, length=0)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color("#8a8f98")
+        spine.set_color(AXIS)
 
 
 def _colours(count: int) -> list[tuple[float, float, float]]:
@@ -466,4 +612,7 @@ def _shortened(text: str, most: int) -> str:
 
 def _write(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        if path.suffix == ".svg":
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+        else:
+            figure.savefig(temporary, format="png", metadata={"Software": None})

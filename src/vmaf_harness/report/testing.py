@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.notes import relevant_notes
@@ -25,6 +25,9 @@ from vmaf_harness.statistics import (
     try_logistic_fit,
 )
 from vmaf_workspace.wording import printable
+
+if TYPE_CHECKING:
+    from vmaf_harness.report.plot import PlotData
 
 VERSION = 1  # of statistics.json
 
@@ -174,36 +177,53 @@ def write_features(dataset: ScoredDataset, directory: Path) -> list[Path]:
     return write_columns(directory, assets, [asset.groundtruth for asset in assets], features)
 
 
-def write_plots(dataset: ScoredDataset, directory: Path, size_inches: tuple[float, float] | None) -> list[Path]:
+def is_one_scale(dataset: ScoredDataset) -> bool:
+    """Whether scores are meant to be labels, as VMAF's are; PSNR and SSIM have scales of their own."""
+    return dataset.extraction.type == "VMAF"
+
+
+def plot_data(dataset: ScoredDataset) -> PlotData:
+    """What the plots of a dataset draw, its labelled assets in the order of the recipe."""
+    from vmaf_harness.report.plot import PlotData
+
+    labelled = dataset.labelled
+    assets = [outcome.asset for outcome, _, _ in labelled]
+    spreads = [outcome.spread for outcome, _, _ in labelled]
+    return PlotData(
+        title=f"{dataset.recipe.name}: {dataset.what}",
+        labels=[label for _, label, _ in labelled],
+        predictions=[score for _, _, score in labelled],
+        content_ids=[asset.content_id for asset in assets],
+        statistics=dataset.statistics,
+        is_one_scale=is_one_scale(dataset),
+        label=str(dataset.labels),
+        prediction=dataset.what,
+        kind=dataset.kind,
+        fit=dataset.fit,
+        content_names={asset.content_id: asset.shown_content for asset in assets},
+        deviations=[asset.groundtruth_std for asset in assets],
+        bar=dataset.labels.bar,
+        spreads=[(spread.low, spread.high) if spread else None for spread in spreads],
+    )
+
+
+def write_plots(
+    dataset: ScoredDataset, directory: Path, size_inches: tuple[float, float] | None, suffix: str = "png"
+) -> list[Path]:
     """Draw scores over labels, and their errors, into *directory*; nothing where no asset has both.
+
+    *suffix* is ``png`` or ``svg``.
 
     Raises PlotError where that fails.
     """
     labelled = dataset.labelled
     if not labelled:
         return []
-    from vmaf_harness.report.plot import PlotData, residual_plot, scatter_plot
+    from vmaf_harness.report.plot import residual_plot, scatter_plot
 
     stem = f"{dataset.recipe.name}_{dataset.what.replace(', ', '_')}"
-    scatter, residual = directory / f"{stem}.png", directory / f"{stem}_residuals.png"
-    assets = [outcome.asset for outcome, _, _ in labelled]
-    spreads = [outcome.spread for outcome, _, _ in labelled]
-    pairs = PlotData(
-        title=f"{dataset.recipe.name}: {dataset.what}",
-        labels=[label for _, label, _ in labelled],
-        predictions=[score for _, _, score in labelled],
-        content_ids=[asset.content_id for asset in assets],
-        statistics=dataset.statistics,
-        is_one_scale=dataset.extraction.type == "VMAF",  # which predicts labels; PSNR and SSIM have their own scales
-        label=str(dataset.labels),
-        prediction=dataset.what,
-        kind=dataset.kind,
-        fit=dataset.fit,
-        content_names={asset.content_id: asset.content_name for asset in assets if asset.content_name},
-        deviations=[asset.groundtruth_std for asset in assets],
-        bar=dataset.labels.bar,
-        spreads=[(spread.low, spread.high) if spread else None for spread in spreads],
-    )
+    scatter, residual = directory / f"{stem}.{suffix}", directory / f"{stem}_residuals.{suffix}"
+    pairs = plot_data(dataset)
     scatter_plot(scatter, pairs, size_inches)
     return [scatter, residual] if residual_plot(residual, pairs, size_inches) else [scatter]
 

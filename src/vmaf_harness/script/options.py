@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from vmaf_workspace.commands.command import Workspace
+from vmaf_workspace.commands.command import Json, Workspace
 from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path
 from vmaf_workspace.errors import UsageError
 
@@ -104,6 +104,7 @@ DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_
 DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1), metavar="N")]
 DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1), metavar="N")]
 DRAFTED = ("mos", "dmos", "groundtruth", "none")
+PLOT_FORMATS = ("png", "svg")
 OUT_FORMATS = ("text", "json", "xml")
 _SEED = Flag(
     "of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
@@ -140,6 +141,7 @@ class Drawing:
         Path | None, Flag("where plots go", path, metavar="DIR", default="the run's directory in output/")
     ] = None
     suppress_plot: Annotated[bool, Flag("draw nothing")] = False
+    plot_format: Annotated[str, Flag("png, or svg, which stays sharp", choice(lambda: PLOT_FORMATS))] = "png"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -297,6 +299,54 @@ class Encoding:
     keep_going: Annotated[bool, Flag("make the other encodes where one fails")] = False
     dry_run: Annotated[bool, Flag("print the ffmpeg commands, change nothing")] = False
     workspace: Workspace = ""
+
+
+def _interpolations() -> Collection[str]:
+    from vmaf_harness.report.bd_rate import INTERPOLATIONS
+
+    return INTERPOLATIONS
+
+
+_ANCHOR = "the codec that others are compared with, such as libx264 or 'libx264 slow'; else the recipe's first"
+Anchor = Annotated[str | None, Flag(_ANCHOR, metavar="CODEC")]
+Interpolation = Annotated[str, Flag("between the points of a curve: pchip or akima", choice(_interpolations))]
+_LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Reporting:
+    """Of `report`."""
+
+    EXAMPLE = "--dataset encodes_dataset.py --html ladder.html"
+
+    dataset: Annotated[Path | None, Flag("report this recipe: ladder, clips, scores against labels", path)] = None
+    vmaf_model: Annotated[str | None, Flag("report this model; with --dataset its scores", metavar="MODEL")] = None
+    quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type)] = "VMAF"
+    pool: Pool = "mean"
+    anchor: Anchor = None
+    interpolation: Interpolation = "pchip"
+    clips: Annotated[int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0))] = 6
+    html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
+    open: Annotated[bool, Flag("open that file in a browser")] = False
+    workspace: Workspace = ""
+    json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class BdRating:
+    """Of `bd-rate`."""
+
+    EXAMPLE = "encodes_dataset.py --anchor libx264 --test libsvtav1"
+
+    dataset: Annotated[Path, Flag(_LADDER, path, positional=1)]
+    anchor: Anchor = None
+    test: Annotated[Sequence[str], Flag("codecs that are compared with it, instead of all", several=True)] = ()
+    interpolation: Interpolation = "pchip"
+    quality_type: Annotated[str, Flag("the scores, such as PSNR", quality_type)] = "VMAF"
+    vmaf_model: VmafModel = None
+    pool: Pool = "mean"
+    workspace: Workspace = ""
+    json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

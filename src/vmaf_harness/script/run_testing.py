@@ -150,7 +150,7 @@ def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
     is_whole = True
     if draws:
         try:
-            drawn = write_plots(dataset, options.save_plot or run.output(), options.plot_wh)
+            drawn = write_plots(dataset, options.save_plot or run.output(), options.plot_wh, options.plot_format)
             written += drawn
             if len(drawn) == 1:
                 warn(
@@ -161,7 +161,7 @@ def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
             warn(str(error))
             is_whole = False
     for path in written:
-        print(printable(str(path)), file=sys.stderr if path.suffix != ".png" else sys.stdout)
+        print(printable(str(path)), file=sys.stderr if path.suffix not in (".png", ".svg") else sys.stdout)
     return is_whole
 
 

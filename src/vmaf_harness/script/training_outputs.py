@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def write_outputs(
     if not options.suppress_plot:
         try:
             directory = options.save_plot or run.output()
-            written += _plots(directory, inputs, extracted, made)
+            written += _plots(options, directory, inputs, extracted, made)
         except PlotError as error:
             warn(str(error))
             is_whole = False
@@ -70,7 +71,7 @@ def write_outputs(
             warn(f"no plot: {error}")
             is_whole = False
     for path in written:
-        print(printable_lines(path), file=sys.stdout if path.suffix == ".png" else sys.stderr)
+        print(printable_lines(path), file=sys.stdout if path.suffix in (".png", ".svg") else sys.stderr)
     return is_whole
 
 
@@ -96,17 +97,21 @@ def write_statistics(directory: Path, kind: str, inputs: Inputs, about: Mapping[
     """Write `statistics.json` into *directory*."""
     path = directory / "statistics.json"
     head = {"version": VERSION, "kind": kind, "dataset": inputs.recipe.name, **inputs.labels.as_dict()}
-    head |= {"statistics_kind": KINDS[kind], "subsample": inputs.features.subsample}
+    head |= {"statistics_kind": KINDS[kind], "model_type": inputs.parameters.model_type}
+    head |= {"subsample": inputs.features.subsample}
     path.write_text(json.dumps({**head, **about}, indent=1) + "\n", encoding="ascii")
     return path
 
 
-def _plots(directory: Path, inputs: Inputs, extracted: ExtractedFeatures, made: Made) -> list[Path]:
-    name = inputs.recipe.name
-    scatter, residual = directory / f"{name}_{made.kind}.png", directory / f"{name}_{made.kind}_residuals.png"
+def _plots(
+    options: CrossValidation | Training, directory: Path, inputs: Inputs, extracted: ExtractedFeatures, made: Made
+) -> list[Path]:
+    name, model = inputs.recipe.name, _plotted_name(options, inputs)
+    stem, suffix = f"{name}_{model}_{made.kind}", options.plot_format
+    scatter, residual = directory / f"{stem}.{suffix}", directory / f"{stem}_residuals.{suffix}"
     labels = [float(label or 0.0) for label in extracted.table.labels]
     pairs = PlotData(
-        title=f"{name}: {inputs.parameters.model_type}, {made.kind}{inputs.of_frames}",
+        title=f"{name}: {model} ({inputs.parameters.model_type}), {made.kind}{inputs.of_frames}",
         labels=labels,
         predictions=made.predictions,
         content_ids=extracted.content_ids,
@@ -115,10 +120,29 @@ def _plots(directory: Path, inputs: Inputs, extracted: ExtractedFeatures, made: 
         prediction=f"{KINDS[made.kind]} prediction",
         kind=KINDS[made.kind],
         fit=made.fit,
-        content_names={asset.content_id: asset.content_name for asset in extracted.assets if asset.content_name},
+        content_names={asset.content_id: asset.shown_content for asset in extracted.assets},
         deviations=[asset.groundtruth_std for asset in extracted.assets],
         bar=inputs.labels.bar,
     )
     scatter_plot(scatter, pairs)
     residual_plot(residual, pairs)
     return [scatter, residual]
+
+
+def _plotted_name(options: CrossValidation | Training, inputs: Inputs) -> str:
+    """What a plot calls its model, so that no plot takes the place of another model's.
+
+    A trained one has its name; one that is only validated has none, and is told by the name of its parameters' file and
+    by what is in them.
+    """
+    if isinstance(options, Training):
+        return Path(options.output_model).name.removesuffix(".json").removesuffix(".pkl")
+    told: list[object] = [
+        inputs.parameters.model_type,
+        dict(inputs.parameters.param_dict),
+        inputs.features.feature_options,
+    ]
+    told += [list(inputs.features.feature_names), options.seed, options.pool, options.folds]
+    told.append(options.leave_one_source_out)
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    return f"{options.model_param.stem}-{digest[:8]}"

@@ -104,7 +104,7 @@ def test_a_legend_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
         draw(tmp_path / "p.png", 120, contents, size=(7.1, height))
         return hues(pixels(tmp_path / "p.png")[:, 770:])
 
-    assert coloured_on_the_right(9, 6) == 9
+    assert coloured_on_the_right(9, 6) >= 9
     assert coloured_on_the_right(60, 6) == 0
     assert coloured_on_the_right(24, 3) == 0
 
@@ -327,8 +327,8 @@ def test_residuals_are_the_errors_in_the_colours_of_their_contents(
     assert fit is not None
     assert residual_plot(path, pairs(labels, predictions, [i % 3 for i in range(30)], fit=fit))
     assert hues(pixels(path)) >= 3
-    drawn_errors = np.asarray(figures[0].axes[0].collections[0].get_offsets())[:, 1]
-    assert drawn_errors == pytest.approx([3.0 if i % 3 else -3.0 for i in range(30)]), "no fit makes them smaller"
+    of_contents = [np.asarray(each.get_offsets())[:, 1].tolist() for each in figures[0].axes[0].collections[:3]]
+    assert of_contents == [pytest.approx([error] * 10) for error in (-3.0, 3.0, 3.0)], "no fit makes them smaller"
     far = [label / 20 for label in labels]  # as of a model that is good for nothing
     assert residual_plot(tmp_path / "far.png", pairs(labels, far))
     errors = np.asarray(figures[1].axes[0].collections[0].get_offsets())[:, 1]

@@ -100,7 +100,7 @@ def test_a_cached_run_leaves_its_table_numbers_and_plots(
 ) -> None:
     assert run_vmaf_training.main([*small.inputs, "m", "--cache-result"]) == 0
     (run,) = [path.parent for path in vmaf_workspace.glob("output/*/statistics.json")]
-    plots = ["t_dataset_training.png", "t_dataset_training_residuals.png"]
+    plots = ["t_dataset_m_training.png", "t_dataset_m_training_residuals.png"]
     assert sorted(os.listdir(run)) == ["features.csv", "features.pkl", "run.json", "statistics.json", *plots]
     assert json.loads((run / "statistics.json").read_bytes())["statistics"]["n"] == 12
     assert pickles.read(run / "features.pkl")["label"].tolist() == list(LABELS)
