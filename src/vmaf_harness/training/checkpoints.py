@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raise it when the same table and parameters begin to give another result
 ABOUT = "about.json"
-_LIBRARIES = ("numpy", "scikit-learn", "scipy")
 
 
 class Checkpoints:
@@ -92,6 +91,8 @@ def checkpoint_key(
     """sha256 of all that a fit depends on: table, features, parameters, seed, versions; *others* as JSON has them."""
     import numpy as np
 
+    from vmaf_harness.training.fit import LIBRARIES
+
     digest = hashlib.sha256()
     made_of = {
         "format": FORMAT,
@@ -100,7 +101,7 @@ def checkpoint_key(
         "model_type": parameters.model_type,
         "parameters": dict(parameters.param_dict),
         "seed": seed,
-        "versions": {library: version(library) for library in _LIBRARIES},
+        "versions": {library: version(library) for library in LIBRARIES},
         **(others or {}),
     }
     digest.update(json.dumps(made_of, sort_keys=True).encode() + b"\n")
