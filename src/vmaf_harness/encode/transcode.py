@@ -55,6 +55,11 @@ class EncodeJob:
     directory: Path
     failures: Path
 
+    @property
+    def what(self) -> str:
+        """What an error calls it."""
+        return f"the encodes of {self.encodes[0].reference.video.path}"
+
 
 class EncodeError(EngineError):
     """Some encodes of a job failed; the others are there.

@@ -75,6 +75,11 @@ class MeasurementJob:
     threads: int = 1  # of libvmaf
     keep_workfiles: bool = False
 
+    @property
+    def what(self) -> str:
+        """What an error calls it."""
+        return f"asset {self.asset.asset_id} ({self.asset.distorted.path})"
+
 
 def measure(job: MeasurementJob, processes: Processes) -> Measurement:
     """Measure one asset.
@@ -117,7 +122,7 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
     began = time.perf_counter()
     code = processes.run(command, cwd=job.directory, log=log)
     took_s = time.perf_counter() - began
-    what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
+    what = job.what
     frames = read_frames(read_lines(log), _SIDES)
     found = [decoded_header(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
     if found != [distorted, reference]:

@@ -7,11 +7,14 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from vmaf_harness.engine.binary import check_extractors, find_engine
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.engine.jobs import run_jobs, split_cores
+from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
@@ -57,7 +60,7 @@ class RunOptions:
     keep_workfiles: bool = False  # decoded and filtered YUVs stay in the run's workdir
     frames: bool = False  # keep the metrics of each frame in the outcome, too
     refuse_damaged: bool = False  # a damaged distorted video is an error, not a note
-    scheduler: str | None = None  # address of a Dask scheduler; the workspace is on a mount that its workers share
+    cluster: Cluster | None = None  # where it is measured, instead of here
 
 
 def score_assets(
@@ -95,7 +98,7 @@ def score_assets(
             extraction=extraction,
             directory=scratch / f"{index:05}-{assets[index].asset_id}",
             failures=failures,
-            threads=threads if how.scheduler is None else 1,
+            threads=threads if how.cluster is None else 1,
             keep_workfiles=how.keep_workfiles,
         )
         for index in to_do
@@ -120,11 +123,27 @@ def score_assets(
 
     try:
         with write_errors_explained(run.root):
-            run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going, scheduler=how.scheduler)
+            if how.cluster is None:
+                run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going)
+            else:
+                needs = Needs(engine=engine, check=partial(check_extractors, names=extraction.extractors))
+                how.cluster.run(
+                    jobs, _measure_there, finished, needs=needs, name=lambda job: job.what, keep_going=how.keep_going
+                )
     finally:
         if store is not None:
             store.save_hashes()
     return outcomes
+
+
+def _measure_there(job: MeasurementJob, place: Place) -> Measurement:
+    """Measure on a worker, in scratch of its own; work files that are kept stay in the run's, a directory a try."""
+    own = (
+        place.run.workdir()
+        if not job.keep_workfiles
+        else job.directory.with_name(f"{job.directory.name}-{place.run.id}")
+    )
+    return measure(replace(job, engine=place.engine, directory=own), place.processes)
 
 
 def _refuse_damaged(outcome: Outcome, how: RunOptions) -> Outcome:

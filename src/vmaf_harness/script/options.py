@@ -6,13 +6,14 @@ and no comparison is made for each class, which takes 4 ms in all.
 
 # Without `from __future__ import annotations`: what they hold is read at every start.
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from vmaf_workspace.commands.command import Json, Workspace
-from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path
+from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, seconds
 from vmaf_workspace.errors import UsageError
 
 
@@ -30,6 +31,13 @@ def quality_type(text: str, flag: str) -> str:
 def bit_depth(text: str, flag: str) -> int:
     """Bits of a sample that video is compared in."""
     return int(choice(lambda: ("8", "10", "12", "16"))(text, flag))
+
+
+def scheduler_address(text: str, flag: str) -> str:
+    """A scheduler's address as Dask writes it, or `local:N`."""
+    if not re.fullmatch(r"local:[1-9][0-9]{0,3}|(?!local:)\S+:\S+", text):
+        raise UsageError(f"{flag}: expected an address such as tcp://node1:8786, or local:4, got {text!r}")
+    return text
 
 
 def pools() -> Collection[str]:
@@ -111,12 +119,29 @@ _SEED = Flag(
 )  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
-_SCHEDULER = "Dask scheduler whose workers share the workspace's mount"
+_SCHEDULER = "run on Dask: a scheduler whose workers share the workspace's mount, or local:N processes here"
 _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Measuring:
+class Spreading:
+    """Of every command with jobs that several machines can share."""
+
+    scheduler: Annotated[str | None, Flag(_SCHEDULER, scheduler_address, metavar="ADDRESS")] = None
+    scheduler_file: Annotated[
+        Path | None, Flag("the same, by the file that dask scheduler --scheduler-file writes", path, metavar="FILE")
+    ] = None
+    worker_timeout: Annotated[float, Flag("how long no worker is waited for, such as 1h", seconds, metavar="TIME")] = (
+        300.0
+    )
+
+    def __post_init__(self) -> None:
+        if self.scheduler and self.scheduler_file:
+            raise UsageError("--scheduler and --scheduler-file name one scheduler each; give one of them")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Measuring(Spreading):
     """Of every command that measures a dataset."""
 
     dataset: Dataset
@@ -160,9 +185,9 @@ class Testing(Measuring, Drawing):
         tuple[float, float] | None, Flag("size of a plot in inches, such as 5x5", inches, metavar="WxH")
     ] = None
     keep_workfiles: Annotated[bool, Flag("keep logs and decoded YUVs in workdir/")] = False
-    scheduler: Annotated[str | None, Flag(_SCHEDULER, metavar="ADDRESS")] = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.vmaf_model or self.vmaf_phone_model:
             from vmaf_harness.errors import HarnessError
             from vmaf_harness.model.quality_type import check_takes_model
@@ -262,7 +287,7 @@ class Drafting:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Encoding:
+class Encoding(Spreading):
     """Of `encode`."""
 
     EXAMPLE = "references_dataset.py encodes --crf '22 32 42' --height '360 720'"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vmaf_harness.encode.encoders import find_encoders
@@ -19,6 +20,7 @@ from vmaf_harness.encode.plan import Encode, encode_command, group_by_reference
 from vmaf_harness.encode.recipe import GroundTruth, check_may_write, output_path, recipe_text, write_recipe
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.engine.binary import Engine, find_engine
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import RunOptions, note_lines, score_assets
@@ -28,6 +30,7 @@ from vmaf_harness.recipe.dataset import read_recipe, read_references
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import Encoding
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script
@@ -72,7 +75,7 @@ def run(options: Encoding) -> int:
     if options.dry_run:
         _show(stored_outcomes(ladder.encodes, store), engine)
         return FAILED if problems else DONE
-    with Run(root) as run:
+    with Run(root) as run, cluster_of(options, run) as cluster:
         with Progress(len(ladder.encodes), what="encoded") as progress:
             outcomes = encode_all(
                 ladder.encodes,
@@ -81,6 +84,7 @@ def run(options: Encoding) -> int:
                 store,
                 processes=options.processes,
                 keep_going=options.keep_going,
+                cluster=cluster,
                 progress=lambda done, total, outcome: progress.show(done, total, _line(outcome)),
             )
         failed = [outcome for outcome in outcomes if outcome.error is not None]
@@ -95,7 +99,7 @@ def run(options: Encoding) -> int:
             return FAILED
         labels, unlabelled = None, 0
         if teacher is not None:
-            labels = _labels(outcomes, output, root, run, teacher, options)
+            labels = _labels(outcomes, output, root, run, teacher, options, cluster)
             unlabelled = made - len(labels.by_asset)
         if output.parent == root / "dataset":
             store.ensure()
@@ -110,18 +114,26 @@ def run(options: Encoding) -> int:
 
 
 def _command_line(options: Encoding) -> str:
-    return shlex.join(["run_encode", *Command("run_encode", run).words(options)])
+    """What makes the same encodes, wherever."""
+    anywhere = replace(options, scheduler=None, scheduler_file=None, worker_timeout=Encoding.worker_timeout)
+    return shlex.join(["run_encode", *Command("run_encode", run).words(anywhere)])
 
 
 def _labels(
-    outcomes: Sequence[EncodeOutcome], output: Path, root: Path, run: Run, teacher: Extraction, options: Encoding
+    outcomes: Sequence[EncodeOutcome],
+    output: Path,
+    root: Path,
+    run: Run,
+    teacher: Extraction,
+    options: Encoding,
+    cluster: Cluster | None,
 ) -> GroundTruth:
     """Scores of a model in place of opinions; they are stored as those of `run_testing`, which finds them there."""
     unlabelled = run.workdir(output.name)
     # Its dataset has the name that the final recipe gives it, and so have the results that are stored.
     unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
-    how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going)
+    how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going, cluster=cluster)
     with Progress(len(recipe.assets)) as progress:
         if means_v1(options.label_with, root):
             scored, teacher = score_by_choice(recipe.assets, run, how, warn=warn, progress=progress)

@@ -11,6 +11,7 @@ from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import read_assets
 from vmaf_harness.script.options import Extraction
 from vmaf_harness.script.progress import warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import extracted_of, is_partial
 from vmaf_harness.training.feature_table import write_table
@@ -33,8 +34,8 @@ def run(options: Extraction) -> int:
     for warning in features.warnings:
         warn(warning)
     recipe, assets = read_assets(options, root)
-    with Run(root) as run:
-        extracted = extracted_of(assets, features, run, options)
+    with Run(root) as run, cluster_of(options, run) as cluster:
+        extracted = extracted_of(assets, features, run, options, cluster)
         for path in write_table(extracted, run.output()):
             print(printable_lines(path))
         cached = sum(outcome.cached for outcome in extracted.outcomes)

@@ -28,6 +28,7 @@ from vmaf_harness.report.testing import (
 from vmaf_harness.script.assets import check_plots, read_assets
 from vmaf_harness.script.options import Testing
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
 from vmaf_workspace.commands.command import Command, located
@@ -59,18 +60,18 @@ def run(options: Testing) -> int:
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
     check_plots(options)
-    how = RunOptions(
-        cache=options.cache_result,
-        processes=options.processes,
-        keep_going=options.keep_going,
-        keep_workfiles=options.keep_workfiles,
-        refuse_damaged=options.refuse_damaged,
-        scheduler=options.scheduler,
-        frames=predictor is not None,
-    )
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
-            with Progress(len(assets), pool=options.pool) as progress:
+            with cluster_of(options, run) as cluster, Progress(len(assets), pool=options.pool) as progress:
+                how = RunOptions(
+                    cache=options.cache_result,
+                    processes=options.processes,
+                    keep_going=options.keep_going,
+                    keep_workfiles=options.keep_workfiles,
+                    refuse_damaged=options.refuse_damaged,
+                    cluster=cluster,
+                    frames=predictor is not None,
+                )
                 if is_chosen:
                     outcomes, wanted = score_by_choice(
                         assets,

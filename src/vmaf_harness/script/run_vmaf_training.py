@@ -12,11 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Training
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
@@ -80,9 +82,9 @@ def run(options: Training) -> int:
     replacement = _replacement(path, inputs, options)
     from vmaf_harness.model.files import write_model
 
-    with Run(inputs.root) as run:
-        extracted = extracted_of(inputs.assets, inputs.features, run, options)
-        model = _fitted(inputs, extracted, options)
+    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
+        model = _fitted(inputs, extracted, options, cluster)
         labels = [float(label or 0.0) for label in extracted.table.labels]
         predictions = model.predict(extracted.table.features).tolist()
         fit = try_logistic_fit(labels, predictions)
@@ -131,7 +133,7 @@ def _replacement(path: Path, inputs: Inputs, options: Training) -> Replacement:
     return found
 
 
-def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training) -> Model:
+def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, cluster: Cluster | None) -> Model:
     """Fit, members of a bootstrap model each to a checkpoint."""
     from vmaf_harness.model.svm import Svm
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
@@ -162,6 +164,7 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training) -> 
             inputs.parameters,
             seed=options.seed,
             threads=options.processes,
+            cluster=cluster,
             done=done,
             finished=finished,
         )

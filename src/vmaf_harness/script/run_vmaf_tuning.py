@@ -14,10 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import Tuning
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
@@ -58,9 +60,9 @@ def run(options: Tuning) -> int:
 
     replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at)
     replacement.begin(may_be_same=has_checkpoints(inputs.root, "tuning", inputs.recipe.name))
-    with Run(inputs.root) as run:
-        extracted = extracted_of(inputs.assets, inputs.features, run, options)
-        tried = _tuned(inputs, extracted, candidates, options)
+    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
+        tried = _tuned(inputs, extracted, candidates, options, cluster)
         best = tried[0]
         kind = KINDS["tuning"]
         numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
@@ -105,7 +107,11 @@ def _candidates(inputs: Inputs, options: Tuning) -> list[dict[str, float]]:
 
 
 def _tuned(
-    inputs: Inputs, extracted: ExtractedFeatures, candidates: Sequence[dict[str, float]], options: Tuning
+    inputs: Inputs,
+    extracted: ExtractedFeatures,
+    candidates: Sequence[dict[str, float]],
+    options: Tuning,
+    cluster: Cluster | None,
 ) -> list[Trial]:
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.tuning import tune
@@ -126,6 +132,7 @@ def _tuned(
             inputs.parameters,
             candidates,
             threads=options.processes,
+            cluster=cluster,
             checkpoints=checkpoints,
             finished=finished,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import RunOptions
@@ -88,13 +89,16 @@ def read_inputs(options: Fitting) -> Inputs:
     return Inputs(root=root, recipe=recipe, labels=labels, assets=assets, features=features, parameters=parameters)
 
 
-def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction) -> ExtractedFeatures:
+def extracted_of(
+    assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction, cluster: Cluster | None
+) -> ExtractedFeatures:
     """The feature table, with progress on stderr; features pooled as commands that fit are told to."""
     how = RunOptions(
         cache=options.cache_result,
         processes=options.processes,
         keep_going=options.keep_going,
         refuse_damaged=options.refuse_damaged,
+        cluster=cluster,
     )
     try:
         with Progress(len(assets)) as progress:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raise it when the same table and parameters begin to give another result
 ABOUT = "about.json"
-_LIBRARIES = ("numpy", "scikit-learn", "scipy")
 
 
 class Checkpoints:
@@ -93,6 +92,7 @@ def checkpoint_key(
     import numpy as np
 
     from vmaf_harness.model.parameters import plugins_of
+    from vmaf_harness.training.fit import LIBRARIES
 
     digest = hashlib.sha256()
     made_of = {
@@ -102,7 +102,7 @@ def checkpoint_key(
         "model_type": parameters.model_type,
         "parameters": dict(parameters.param_dict),
         "seed": seed,
-        "versions": {library: version(library) for library in _LIBRARIES},
+        "versions": {library: version(library) for library in LIBRARIES},
         **(others or {}),
     }
     if uses := plugins_of(features, parameters):
