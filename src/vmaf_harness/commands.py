@@ -173,14 +173,17 @@ def tune(options: Tuning) -> int:
 
 
 def report(options: Reporting) -> int:
-    """Show the statistics of models and runs, or report a dataset or a model, also as a page of HTML."""
+    """Report models, runs, a ladder or a dataset, also as a page.
+
+    Without --dataset and --vmaf-model a table of the statistics of models and runs; --html writes one file to send.
+    """
     from vmaf_harness.script.reporting import run
 
     return run(options)
 
 
 def bd_rate(options: BdRating) -> int:
-    """Say how much bitrate a codec of a ladder saves against another at the same score; changes nothing."""
+    """Say how much bitrate a codec saves against another (BD-rate)."""
     from vmaf_harness.script.reporting import run_bd_rate
 
     return run_bd_rate(options)
@@ -231,12 +234,17 @@ def import_results(
 def export_results(
     *,
     dataset: Dataset,
-    store: Annotated[str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours")] = "",
+    store: Annotated[
+        str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours", metavar="DIR")
+    ] = "",
     workspace: Workspace = "",
     dry_run: Annotated[bool, Flag("say what would be exported, change nothing")] = False,
     json: Json = False,
 ) -> int:
-    """Write our results as VMAF's own harness stores them, so that it finds them; what is there stays."""
+    """Write our results as VMAF's own harness stores them.
+
+    What is there stays.
+    """
     from vmaf_harness.measure import export_results as _export
     from vmaf_harness.measure.store import store_directory
     from vmaf_harness.recipe.dataset import read_recipe

@@ -166,7 +166,9 @@ class Drawing:
         Path | None, Flag("where plots go", path, metavar="DIR", default="the run's directory in output/")
     ] = None
     suppress_plot: Annotated[bool, Flag("draw nothing")] = False
-    plot_format: Annotated[str, Flag("png, or svg, which stays sharp", choice(lambda: PLOT_FORMATS))] = "png"
+    plot_format: Annotated[
+        str, Flag("png, or svg, which stays sharp", choice(lambda: PLOT_FORMATS), metavar="FORMAT")
+    ] = "png"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -334,7 +336,9 @@ def _interpolations() -> Collection[str]:
 
 _ANCHOR = "the codec that others are compared with, such as libx264 or 'libx264 slow'; else the recipe's first"
 Anchor = Annotated[str | None, Flag(_ANCHOR, metavar="CODEC")]
-Interpolation = Annotated[str, Flag("between the points of a curve: pchip or akima", choice(_interpolations))]
+Interpolation = Annotated[
+    str, Flag("between the points of a curve: pchip or akima", choice(_interpolations), metavar="HOW")
+]
 _LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
 
 
@@ -344,13 +348,17 @@ class Reporting:
 
     EXAMPLE = "--dataset encodes_dataset.py --html ladder.html"
 
-    dataset: Annotated[Path | None, Flag("report this recipe: ladder, clips, scores against labels", path)] = None
+    dataset: Annotated[
+        Path | None, Flag("report this recipe: ladder, clips, scores against labels", path, metavar="RECIPE")
+    ] = None
     vmaf_model: Annotated[str | None, Flag("report this model; with --dataset its scores", metavar="MODEL")] = None
-    quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type)] = "VMAF"
+    quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type, metavar="TYPE")] = "VMAF"
     pool: Pool = "mean"
     anchor: Anchor = None
     interpolation: Interpolation = "pchip"
-    clips: Annotated[int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0))] = 6
+    clips: Annotated[
+        int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0), metavar="N")
+    ] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False
     workspace: Workspace = ""
@@ -363,11 +371,13 @@ class BdRating:
 
     EXAMPLE = "encodes_dataset.py --anchor libx264 --test libsvtav1"
 
-    dataset: Annotated[Path, Flag(_LADDER, path, positional=1)]
+    dataset: Annotated[Path, Flag(_LADDER, path, positional=1, metavar="RECIPE")]
     anchor: Anchor = None
-    test: Annotated[Sequence[str], Flag("codecs that are compared with it, instead of all", several=True)] = ()
+    test: Annotated[
+        Sequence[str], Flag("codecs that are compared with it, instead of all", several=True, metavar="CODEC")
+    ] = ()
     interpolation: Interpolation = "pchip"
-    quality_type: Annotated[str, Flag("the scores, such as PSNR", quality_type)] = "VMAF"
+    quality_type: Annotated[str, Flag("the scores, such as PSNR", quality_type, metavar="TYPE")] = "VMAF"
     vmaf_model: VmafModel = None
     pool: Pool = "mean"
     workspace: Workspace = ""
