@@ -435,7 +435,11 @@ def test_an_mp4_that_a_recipe_calls_raw_is_told_so(
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("sound.m4a", "has no video stream"), ("empty.mp4", "is empty (0 bytes)"), ("raw.yuv", "yuv_fmt, width and height")],
+    [
+        ("sound.m4a", "has no video stream"),
+        ("empty.mp4", "is empty (0 bytes)"),
+        ("raw.yuv", "yuv_fmt, width and height"),
+    ],
 )
 def test_a_cause_of_every_day_is_one_line(
     name: str,
