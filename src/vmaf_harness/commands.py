@@ -74,7 +74,7 @@ def score(
     workspace: Workspace = "",
     json: Json = False,
 ) -> int:
-    """Score distorted videos against their reference; stores nothing.
+    """Score distorted videos against a reference; stores nothing.
 
     Of several there is a table; one that fails is named, the others are scored.
     """

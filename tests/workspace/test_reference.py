@@ -24,6 +24,7 @@ from trained_models import model
 from trees import age, ended_run, stored, workspace, write
 
 from vmaf_harness.commands import COMMANDS as OF_THE_HARNESS
+from vmaf_harness.engine.binary import find_engine
 from vmaf_workspace import errors
 from vmaf_workspace.commands.command import Command, Parameter
 from vmaf_workspace.commands.workspace import COMMANDS
@@ -224,6 +225,34 @@ def objects(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ["import-results", recipe, "--store", str(place / "theirs"), "--workspace", moved],
     ):
         yield "vmaf-harness", printed("vmaf_harness.cli", *command)
+    encodes = ladder(place, moved)
+    for command in (
+        ["report", "--dataset", encodes, "--clips", "0", "--workspace", moved],
+        ["bd-rate", encodes, "--workspace", moved],
+        ["export-results", encodes, "--workspace", moved],
+    ):
+        yield "vmaf-harness", printed("vmaf_harness.cli", *command)
+
+
+def ladder(place: Path, root: str) -> str:
+    """The recipe of two codecs at four rates, scored."""
+    clip, recipe = place / "clip.y4m", place / "references_dataset.py"
+    source = ["-f", "lavfi", "-i", "testsrc2=s=192x144:d=0.5:r=24,noise=alls=20:allf=t"]
+    run([find_engine().path, "-v", "error", *source, "-pix_fmt", "yuv420p", str(clip)], timeout=300)
+    recipe.write_text(
+        'dataset_name = "references"\nyuv_fmt = "notyuv"\nref_videos = [{"content_id": 0, "path": "clip.y4m"}]\n'
+    )
+    encodes, at = str(place / "encodes_dataset.py"), ["--workspace", root]
+    harness = [sys.executable, "-m", "vmaf_harness.cli"]
+    codecs = ["--codec", "libx264 libx265", "--crf", "20 26 32 38"]
+    for command in (["encode", str(recipe), encodes, *codecs, *at], ["test", "VMAF", encodes, "--cache-result", *at]):
+        done = run([*harness, *command], timeout=300)
+        assert done.returncode == 0, done
+    return encodes
+
+
+def run(command: list[str], *, timeout: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def store(root: Path) -> None:
