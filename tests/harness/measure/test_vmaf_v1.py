@@ -347,3 +347,14 @@ def test_a_ladder_of_ours_tells_cambi_of_its_encodes_as_one_would_by_hand(
 def encodes_of(recipe: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = runpy.run_path(str(recipe))["dis_videos"]
     return found
+
+
+@pytest.mark.parametrize("model", ["vmaf_v1.0.16_3d0h", "vmaf_v1.0.16_hfr_3d0h"])
+def test_one_frame_in_n_says_what_it_says_among_all_also_over_five_frames_of_motion(
+    model: str, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    what = extraction("VMAF", model=model)
+    full = measured(engine, pair, what, tmp_path).frames
+    found = measured(engine, pair, what.subsampled(2), tmp_path)
+    assert found.frames == {metric: column[::2] for metric, column in full.items()}
+    assert found.means["vmaf"] == pytest.approx(fmean(full["vmaf"][::2]), abs=1e-6)
