@@ -36,7 +36,7 @@ class Stage:
 
 Scene = Callable[[Path], AbstractContextManager[Stage]]  # prepares a new directory, while it lasts
 _VOLATILE = (
-    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:?\d\d(:?\d\d)?(\.\d+)?Z?\b|\b\d{8}T\d{6}Z?", "TIME"),
+    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:?\d\d(:?\d\d)?(\.\d+)?Z?\b|\b\d{8}T\d{6}(\.\d+)?Z?", "TIME"),
     (r"\b[0-9a-f]{6,}(-[0-9a-f]{4,})*\b|\b[0-9a-f]{3,}…", "ID"),
     (r"\b(pid|process) \d+", r"\1 #"),
     (r"\b\d+(\.\d+)? ?(B|KiB|MiB|GiB|ms|s|min|h|d|[KMG]B/s|[KMG]iB/s|frames/s|kbit/s)\b", "#"),
@@ -67,11 +67,6 @@ def played(text: str, scenes: Mapping[str, Scene]) -> str:
 def commands(shown: str) -> list[str]:
     """The commands of a fence; a line that ends in a backslash goes on."""
     return re.findall(r"^\$ ((?:.*\\\n)*.*)$", shown, re.MULTILINE)
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two texts of a page say the same."""
-    return normal(one) == normal(other)
 
 
 def normal(text: str) -> str:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import played, same
+from pages import played
 from scenes import idle, models, runs, upstream, videos
 
 from vmaf_harness.commands import COMMANDS as OF_THE_HARNESS
@@ -52,7 +52,7 @@ def test_the_table_of_the_readme_is_that_of_the_code() -> None:
 @pytest.mark.slow
 def test_commands_of_the_readme_print_what_it_shows() -> None:
     text = README.read_text()
-    assert same(played(text, SCENES), text), "write it again: --write"
+    assert played(text, SCENES) == text, "write it again: --write"
 
 
 def test_ci_runs_the_command_that_the_readme_names() -> None:
