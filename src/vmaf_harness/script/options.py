@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from vmaf_workspace.commands.command import Workspace
+from vmaf_workspace.commands.command import Quiet, Workspace
 from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path
 from vmaf_workspace.errors import UsageError
 
@@ -124,6 +124,7 @@ class Measuring:
     parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
     bit_depth: BitDepth = None
+    quiet: Quiet = False
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
     workspace: Workspace = ""
 
@@ -290,6 +291,7 @@ class Encoding:
     drop_labels: Annotated[bool, Flag("replace a recipe that has labels by one without; else exit code 3")] = False
     processes: Annotated[int | None, Flag("ffmpegs at once", integer(1), metavar="N")] = None
     keep_going: Annotated[bool, Flag("make the other encodes where one fails")] = False
+    quiet: Quiet = False
     dry_run: Annotated[bool, Flag("print the ffmpeg commands, change nothing")] = False
     workspace: Workspace = ""
 

@@ -17,7 +17,7 @@ from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
 from vmaf_harness.report.plot import check_directory, frames_plot
 from vmaf_harness.script.options import RawPair, VmafPair
-from vmaf_harness.script.progress import warn
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, UsageError
@@ -55,6 +55,7 @@ class Asked:
     pool: str = "mean"
     pair_by: str | None = None
     least_depth: int | None = None
+    quiet: bool = False
 
 
 def video_of(path: Path, side: Literal["ref", "dis"], own: RawForm, common: RawForm) -> Video:
@@ -86,6 +87,7 @@ def scored_pair(
     pair_by: str | None = None,
     least_depth: int | None = None,
     needs_spread: bool = False,
+    quiet: bool = False,
 ) -> ScoredPair:
     """Measure a pair, and say on stderr what a person should know of it; nothing is stored.
 
@@ -97,8 +99,9 @@ def scored_pair(
             f"--ci needs a bootstrap model, and {model or wanted.executor_id} has one member; give --model the .pkl or "
             ".bootstrap.json of one (libvmaf's own collections, vmaf_b_…, do not load in ffmpeg's filter)"
         )
-    with Run(root) as run:
+    with Run(root) as run, Progress(1, run=run, quiet=quiet) as progress:
         pair = score_pair(reference, distorted, wanted, run, pairing=pair_by, least_depth=least_depth)
+        progress.step()
     spread = None
     if predictor is not None:
         pair, spread = predictor.predicted_pair(pair, pool)
@@ -135,6 +138,7 @@ def score_videos(
                     pool=asked.pool,
                     pair_by=asked.pair_by,
                     least_depth=asked.least_depth,
+                    quiet=asked.quiet,
                 )
             )
         except HarnessError as error:

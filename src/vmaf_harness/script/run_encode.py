@@ -72,7 +72,7 @@ def run(options: Encoding) -> int:
         _show(stored_outcomes(ladder.encodes, store), engine)
         return FAILED if problems else DONE
     with Run(root) as run:
-        with Progress(len(ladder.encodes), what="encoded") as progress:
+        with Progress(len(ladder.encodes), what="encoded", run=run, quiet=options.quiet) as progress:
             outcomes = encode_all(
                 ladder.encodes,
                 engine,
@@ -121,7 +121,7 @@ def _labels(
     unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
     how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going)
-    with Progress(len(recipe.assets)) as progress:
+    with Progress(len(recipe.assets), run=run, quiet=options.quiet) as progress:
         scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
     for outcome in scored:
         if outcome.error is not None:

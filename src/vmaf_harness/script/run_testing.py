@@ -67,7 +67,7 @@ def run(options: Testing) -> int:
     )
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
-            with Progress(len(assets), pool=options.pool) as progress:
+            with Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as progress:
                 outcomes = score_assets(assets, wanted, run, how, warn=warn, progress=progress)
         except Stopped:
             shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)

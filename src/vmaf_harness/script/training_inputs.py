@@ -92,7 +92,7 @@ def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, opti
         refuse_damaged=options.refuse_damaged,
     )
     try:
-        with Progress(len(assets)) as progress:
+        with Progress(len(assets), what="extracted", run=run, quiet=options.quiet) as progress:
             return extract_features(
                 assets,
                 features,

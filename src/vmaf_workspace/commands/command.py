@@ -38,6 +38,7 @@ At = Annotated[
 Yes = Annotated[bool, Flag("do not ask")]
 DryRun = Annotated[bool, Flag("print the plan, change nothing")]
 Json = Annotated[bool, Flag("print one JSON object")]
+Quiet = Annotated[bool, Flag("say nothing of how far it is")]
 
 
 @dataclass(frozen=True, slots=True)
