@@ -251,8 +251,9 @@ def _stand_in_for_closed_streams() -> None:
 
 
 def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
-    first, *others = map(printable, f"{error}".split("\n"))
-    print("\n".join([f"{coloured(f'{name}:', ERROR, sys.stderr)} {first}", *others]), file=sys.stderr)
+    first, *others = map(printable, str(error).split("\n"))
+    who = f"{name}:" if code == INTERRUPTED else coloured(f"{name}:", ERROR, sys.stderr)
+    print("\n".join([f"{who} {first}", *others]), file=sys.stderr)
     if json:
         from vmaf_workspace.commands import tables
 
