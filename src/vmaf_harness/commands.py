@@ -37,7 +37,7 @@ from vmaf_harness.script.options import (
     YuvFmt,
 )
 from vmaf_harness.script.options import quality_type as as_quality_type
-from vmaf_workspace.commands.command import Command, Json, Workspace, located
+from vmaf_workspace.commands.command import Command, Json, Quiet, Workspace, located
 from vmaf_workspace.commands.flags import Flag, path
 from vmaf_workspace.errors import DONE, FAILED
 
@@ -71,12 +71,13 @@ def score(
     save_plot: Annotated[
         Path | None, Flag("draw the score of each frame into this directory", path, metavar="DIR")
     ] = None,
+    quiet: Quiet = False,
     workspace: Workspace = "",
     json: Json = False,
 ) -> int:
-    """Score distorted videos against a reference; stores nothing.
+    """Score distorted videos against their reference.
 
-    Of several there is a table; one that fails is named, the others are scored.
+    Nothing is stored. Of several there is a table; one that fails is named, the others are scored.
     """
     from vmaf_harness.script.pair import Asked, RawForm, score_videos, video_of
 
@@ -92,6 +93,7 @@ def score(
         pair_by=pair_by,
         least_depth=bit_depth,
         subsample=subsample,
+        quiet=quiet,
     )
     return score_videos(of_reference, of_distorted, asked, root=located(workspace).path, save_plot=save_plot, json=json)
 

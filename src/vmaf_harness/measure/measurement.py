@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes, escape_option
+from vmaf_harness.engine.frame_count import counted
 from vmaf_harness.engine.log import explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.common_form import CommonForm, check_shapes, common_form
@@ -120,7 +121,8 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
     command = measure_command(job, form, encode)
     log = job.directory / "ffmpeg.log"
     began = time.perf_counter()
-    code = processes.run(command, cwd=job.directory, log=log)
+    expected = selected_frames(job.asset.distorted)
+    code = processes.run(counted(command, job.directory, expected), cwd=job.directory, log=log)
     took_s = time.perf_counter() - began
     what = job.what
     frames = read_frames(read_lines(log), _SIDES)

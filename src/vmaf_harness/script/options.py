@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from vmaf_workspace.commands.command import Json, Workspace
+from vmaf_workspace.commands.command import Json, Quiet, Workspace
 from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, seconds
 from vmaf_workspace.errors import UsageError
 
@@ -154,6 +154,7 @@ class Measuring(Spreading):
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
     bit_depth: BitDepth = None
     subsample: Subsample = 1
+    quiet: Quiet = False
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
     workspace: Workspace = ""
 
@@ -324,6 +325,7 @@ class Encoding(Spreading):
     drop_labels: Annotated[bool, Flag("replace a recipe that has labels by one without; else exit code 3")] = False
     processes: Annotated[int | None, Flag("ffmpegs at once", integer(1), metavar="N")] = None
     keep_going: Annotated[bool, Flag("make the other encodes where one fails")] = False
+    quiet: Quiet = False
     dry_run: Annotated[bool, Flag("print the ffmpeg commands, change nothing")] = False
     workspace: Workspace = ""
 

@@ -20,7 +20,7 @@ from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
 from vmaf_harness.report.plot import check_directory, frames_plot
 from vmaf_harness.script.options import RawPair, VmafPair
-from vmaf_harness.script.progress import warn
+from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, UsageError
@@ -59,6 +59,7 @@ class Asked:
     pair_by: str | None = None
     least_depth: int | None = None
     subsample: int = 1
+    quiet: bool = False
 
 
 def video_of(path: Path, side: Literal["ref", "dis"], own: RawForm, common: RawForm) -> Video:
@@ -91,6 +92,7 @@ def scored_pair(
     least_depth: int | None = None,
     subsample: int = 1,
     needs_spread: bool = False,
+    quiet: bool = False,
 ) -> ScoredPair:
     """Measure a pair, and say on stderr what a person should know of it; nothing is stored.
 
@@ -114,8 +116,9 @@ def scored_pair(
             f"--ci needs a bootstrap model, and {model or wanted.executor_id} has one member; give --model the .pkl or "
             ".bootstrap.json of one (libvmaf's own collections, vmaf_b_…, do not load in ffmpeg's filter)"
         )
-    with Run(root) as run:
+    with Run(root) as run, Progress(1, run=run, quiet=quiet) as progress:
         pair = score_pair(reference, distorted, wanted, run, pairing=pair_by, least_depth=least_depth)
+        progress.step()
     spread = None
     if predictor is not None:
         pair, spread = predictor.predicted_pair(pair, pool)
@@ -155,6 +158,7 @@ def score_videos(
                     pair_by=asked.pair_by,
                     least_depth=asked.least_depth,
                     subsample=asked.subsample,
+                    quiet=asked.quiet,
                 )
             )
         except HarnessError as error:

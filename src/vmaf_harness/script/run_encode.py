@@ -76,7 +76,7 @@ def run(options: Encoding) -> int:
         _show(stored_outcomes(ladder.encodes, store), engine)
         return FAILED if problems else DONE
     with Run(root) as run, cluster_of(options, run) as cluster:
-        with Progress(len(ladder.encodes), what="encoded") as progress:
+        with Progress(len(ladder.encodes), what="encoded", run=run, quiet=options.quiet) as progress:
             outcomes = encode_all(
                 ladder.encodes,
                 engine,
@@ -134,7 +134,7 @@ def _labels(
     unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
     how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going, cluster=cluster)
-    with Progress(len(recipe.assets)) as progress:
+    with Progress(len(recipe.assets), run=run, quiet=options.quiet) as progress:
         if means_v1(options.label_with, root):
             scored, teacher = score_by_choice(recipe.assets, run, how, warn=warn, progress=progress)
         else:

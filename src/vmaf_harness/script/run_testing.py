@@ -62,7 +62,10 @@ def run(options: Testing) -> int:
     check_plots(options)
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
-            with cluster_of(options, run) as cluster, Progress(len(assets), pool=options.pool) as progress:
+            with (
+                cluster_of(options, run) as cluster,
+                Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as progress,
+            ):
                 how = RunOptions(
                     cache=options.cache_result,
                     processes=options.processes,

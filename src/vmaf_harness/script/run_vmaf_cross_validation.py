@@ -82,7 +82,7 @@ def _validated(
     others = {"folds": [asdict(fold) for fold in folds]}
     key = checkpoint_key(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn)
-    with Progress(len(folds), what="folds") as progress:
+    with Progress(len(folds), what="folds", quiet=options.quiet) as progress:
 
         def finished(index: int, fold: Fold) -> None:
             progress.step(f"fold {index + 1}: {len(fold.rows)} assets predicted")

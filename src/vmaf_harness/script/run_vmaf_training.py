@@ -152,7 +152,7 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, clu
                 done[index] = Svm.of_text(text, len(inputs.features.feature_names), f"checkpoint {index}")
     if done:
         warn(f"{len(done)} of {total} models are taken from {checkpoints.directory}")
-    with Progress(total, what="fitted", done=len(done)) as progress:
+    with Progress(total, what="fitted", done=len(done), quiet=options.quiet) as progress:
 
         def finished(index: int, member: Svm) -> None:
             checkpoints.put(f"{index:04d}", member.text())

@@ -120,7 +120,7 @@ def _tuned(
     others = {"folds": [asdict(fold) for fold in folds]}
     key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
-    with Progress(len(candidates), what="tried") as progress:
+    with Progress(len(candidates), what="tried", quiet=options.quiet) as progress:
 
         def finished(tried: Trial) -> None:
             progress.step(f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")

@@ -101,7 +101,7 @@ def extracted_of(
         cluster=cluster,
     )
     try:
-        with Progress(len(assets)) as progress:
+        with Progress(len(assets), what="extracted", run=run, quiet=options.quiet) as progress:
             return extract_features(
                 assets,
                 features,

@@ -38,6 +38,7 @@ At = Annotated[
 Yes = Annotated[bool, Flag("do not ask")]
 DryRun = Annotated[bool, Flag("print the plan, change nothing")]
 Json = Annotated[bool, Flag("print one JSON object")]
+Quiet = Annotated[bool, Flag("say nothing of how far it is")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +251,9 @@ def _stand_in_for_closed_streams() -> None:
 
 
 def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
-    first, *others = map(printable, f"{error}".split("\n"))
-    print("\n".join([f"{coloured(f'{name}:', ERROR, sys.stderr)} {first}", *others]), file=sys.stderr)
+    first, *others = map(printable, str(error).split("\n"))
+    who = f"{name}:" if code == INTERRUPTED else coloured(f"{name}:", ERROR, sys.stderr)
+    print("\n".join([f"{who} {first}", *others]), file=sys.stderr)
     if json:
         from vmaf_workspace.commands import tables
 

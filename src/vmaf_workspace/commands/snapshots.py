@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vmaf_workspace.commands.command import At, Command, Json, Workspace, Yes, located
+from vmaf_workspace.commands.command import At, Command, Json, Quiet, Workspace, Yes, located
 from vmaf_workspace.commands.flags import Flag, integer, seconds, subdirectory
 from vmaf_workspace.commands.question import agreed, answer
 from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
@@ -31,6 +31,7 @@ def backup_models(
     at: At = "",
     note: Annotated[str, Flag("a line of text that `ws.snapshots` shows", metavar="TEXT")] = "",
     pin: Annotated[bool, Flag("keep this snapshot whatever `ws.forget` is told")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Take a snapshot of model/, model_param/ and checkpoints_dir/.
@@ -39,7 +40,7 @@ def backup_models(
     """
     from vmaf_workspace import guard
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.snapshot.backup import backup
 
     root, location = _root_and_location(workspace, at, warn=True)
@@ -47,8 +48,8 @@ def backup_models(
         raise RefusedError(
             f"there is no workspace at {root}, so there is nothing to back up; `ws.where` says why there"
         )
-    with progress("backing up") as show:
-        taken = backup(root, location, note=note, pin=pin, progress=show)
+    with Progress("backing up", is_bytes=True, quiet=quiet) as show:
+        taken = backup(root, location, note=note, pin=pin, progress=show.update)
     snapshot_tables.show_backup(taken, str(root), location.url, json=json)
     return DONE
 
@@ -73,11 +74,12 @@ def verify(
     snapshot: Annotated[str, Flag("check this one alone: latest, or the beginning of its id", metavar="ID")] = "",
     quick: Annotated[bool, Flag("only that everything is there and has its size")] = False,
     restore: Annotated[bool, Flag("also restore it into a temporary directory and load every model")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Check every hash of every snapshot; changes nothing."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot import verify as _verify
 
@@ -86,8 +88,8 @@ def verify(
     root, location = _root_and_location(workspace, at)
     depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
     chosen = [store.find_id(location, snapshot, root=root)] if snapshot else None
-    with progress("verifying") as show:
-        found = _verify.verify(location, chosen, depth=depth, root=root, progress=show)
+    with Progress("verifying", is_bytes=True, quiet=quiet) as show:
+        found = _verify.verify(location, chosen, depth=depth, root=root, progress=show.update)
     code = FAILED if found.problems or found.unloadable else DONE
     snapshot_tables.show_verify(found, location.url, depth, code, json=json)
     return code
@@ -106,6 +108,7 @@ def restore_models(
     ] = "",
     overwrite: Annotated[bool, Flag("replace what is there and different, after a snapshot of it")] = False,
     dry_run: Annotated[bool, Flag("say what would be restored, change nothing")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Bring models back from a snapshot, as files of yours.
@@ -114,7 +117,8 @@ def restore_models(
     """
     from vmaf_workspace import guard
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress, spinner
+    from vmaf_workspace.commands.progress import Progress
+    from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.locate import locate
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.setup import ensure
@@ -141,8 +145,8 @@ def restore_models(
     if not dry_run:
         if not (into or is_workspace):
             ensure(root)  # only now, so that its directories come back with what they allowed
-        with progress("restoring") as show:
-            done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
+        with Progress("restoring", is_bytes=True, quiet=quiet) as show:
+            done = _restore.restore(plan, location, overwrite=overwrite, progress=show.update)
     code = FAILED if done is not None and done.left else DONE
     if done is None and plan.conflicts and not overwrite:  # as the restore itself would end
         code = REFUSED
@@ -238,16 +242,17 @@ def prune(
     workspace: Workspace = "",
     at: At = "",
     dry_run: Annotated[bool, Flag("say what would be freed")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Free what no snapshot names any more; costs nothing."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.snapshot import store
 
     _, location = _root_and_location(workspace, at)
-    with progress("pruning") as show:
-        pruned = store.prune(location, dry_run=dry_run, progress=show)
+    with Progress("pruning", is_bytes=True, quiet=quiet) as show:
+        pruned = store.prune(location, dry_run=dry_run, progress=show.update)
     snapshot_tables.show_prune(pruned, location.url, dry_run=dry_run, json=json)
     return DONE
 
@@ -262,6 +267,7 @@ def wipe_models(
     without_snapshot: Annotated[bool, Flag("also where no snapshot holds it: it is gone for good then")] = False,
     yes: Annotated[bool, Flag("do not ask for the name; not enough where no snapshot holds it")] = False,
     dry_run: Annotated[bool, Flag("say what would go and which snapshot holds it, change nothing")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Remove trained models: costs work; a snapshot must hold them.
@@ -270,6 +276,7 @@ def wipe_models(
     """
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
     from vmaf_workspace.snapshot import wipe
@@ -289,7 +296,7 @@ def wipe_models(
                 if yes and not dry_run:
                     until_removed.enter_context(wipe.holding_off_prune(location))
                 _warn_of_future(location, root, None)
-                held = _verified_holders(location, root, found, offer=not (yes or dry_run or json))
+                held = _verified_holders(location, root, found, offer=not (yes or dry_run or json), quiet=quiet)
                 names = " and ".join(map(short_id, held.ids))
                 what = f"snapshot {names} holds" if len(held.ids) == 1 else f"snapshots {names} hold"
                 if names:
@@ -314,8 +321,8 @@ def wipe_models(
             for snapshot_id in held.ids:
                 _note_reliance(location, snapshot_id, root, contents)
         plan, changed = wipe.without_changed(found)
-        with tables.progress("removing") as progress:
-            report = execute(plan, progress=progress)
+        with Progress("removing", is_bytes=True, quiet=quiet) as progress:
+            report = execute(plan, progress=progress.update)
     report.changed += changed
     code = DONE if report.is_complete else FAILED
     if json:
@@ -381,10 +388,11 @@ def _note_reliance(location: "Location", snapshot_id: str, root: Path, contents:
         print_warning(f"that this snapshot is needed cannot be noted, so a forget may drop it: {what}")
 
 
-def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, offer: bool) -> "Holders":
+def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, offer: bool, quiet: bool) -> "Holders":
     """Verified snapshots of all that would go; one is taken now where there is none and a person wants it."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress, spinner
+    from vmaf_workspace.commands.progress import Progress
+    from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot.backup import backup
     from vmaf_workspace.snapshot.wipe import holders_of
 
@@ -392,8 +400,8 @@ def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, of
         held = holders_of(location, found)
     none = f"no verified snapshot in {location.url} holds all that would go"
     if not held.is_every_file and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
-        with progress("backing up") as show:
-            taken = backup(root, location, note="before a wipe", progress=show)
+        with Progress("backing up", is_bytes=True, quiet=quiet) as show:
+            taken = backup(root, location, note="before a wipe", progress=show.update)
         snapshot_tables.show_backup(taken, str(root), location.url, json=False)
         with spinner("verifying the snapshot"):
             held = holders_of(location, found)

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -37,8 +37,6 @@ from vmaf_workspace.wording import (
 )
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from vmaf_workspace.migration.plan import Migration
     from vmaf_workspace.report.doctor import Finding
     from vmaf_workspace.report.models import Model
@@ -499,30 +497,3 @@ def spinner(text: str) -> Iterator[None]:
 
     with Console(stderr=True).status(text):
         yield
-
-
-@contextmanager
-def progress(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar of bytes on a terminal, nothing elsewhere; call it with (done, all)."""
-    bar: Progress | None = None
-    is_shown = sys.stderr.isatty()
-
-    def show(done: int, everything: int) -> None:
-        nonlocal bar
-        if not is_shown:
-            return
-        if bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(True), TimeElapsedColumn())
-            bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            bar.add_task(text, total=everything)
-            bar.start()
-        bar.update(bar.task_ids[0], completed=done)
-
-    try:
-        yield show
-    finally:
-        if bar is not None:
-            bar.stop()

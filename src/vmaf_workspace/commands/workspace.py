@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vmaf_workspace.commands import snapshots as of_snapshots
-from vmaf_workspace.commands.command import At, Command, DryRun, Json, Workspace, Yes, located
+from vmaf_workspace.commands.command import At, Command, DryRun, Json, Quiet, Workspace, Yes, located
 from vmaf_workspace.commands.flags import (
     Flag,
     choice,
@@ -110,6 +110,7 @@ def clean_scratch(
     dry_run: DryRun = False,
     plan: Plan = None,
     apply: Apply = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Empty workdir/ and output/: costs nothing, live runs are kept.
@@ -131,7 +132,7 @@ def clean_scratch(
     else:
         with tables.spinner("looking for scratch"):
             found = candidates.plan_clean(location.path, only=subdirs, min_age_s=min_age_s, force=force)
-    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json)
+    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, quiet=quiet)
 
 
 def purge_cache(
@@ -158,6 +159,7 @@ def purge_cache(
     dry_run: DryRun = False,
     plan: Plan = None,
     apply: Apply = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Delete cached results: costs the time to compute them again.
@@ -191,7 +193,7 @@ def purge_cache(
         with tables.spinner("looking at the caches"):
             found = candidates.plan_purge(location.path, selection)
     question = f"Delete {tables.plan_summary(found)}?"
-    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, question=question, yes=yes)
+    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, quiet=quiet, question=question, yes=yes)
 
 
 def migrate(
@@ -203,6 +205,7 @@ def migrate(
     workspace: Annotated[str, Flag("the same as --from", metavar="DIR")] = "",
     dry_run: Annotated[bool, Flag("say what would be moved and how, change nothing")] = False,
     yes: Yes = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Move the workspace to another place or disk; loses nothing.
@@ -210,6 +213,7 @@ def migrate(
     To another disk it is copied and compared, and only then removed. Stopped half-way, it goes on when called again.
     """
     from vmaf_workspace.commands import tables
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.migration import execution as _migrate
     from vmaf_workspace.migration.plan import plan_migration
     from vmaf_workspace.wording import print_list
@@ -230,7 +234,7 @@ def migrate(
 
             def bar(text: str) -> Callable[[int, int], None]:
                 bars.close()
-                return bars.enter_context(tables.progress(text))
+                return bars.enter_context(Progress(text, is_bytes=True, quiet=quiet)).update
 
             moved = _migrate.migrate(source, target, progress=bar)
     code = FAILED if moved.failures else DONE
@@ -346,10 +350,18 @@ def _refuse_selection(*given: object) -> None:
 
 
 def _show_and_execute(
-    plan: Any, *, dry_run: bool, save_to: Path | None, json: bool, question: str | None = None, yes: bool = False
+    plan: Any,
+    *,
+    dry_run: bool,
+    save_to: Path | None,
+    json: bool,
+    quiet: bool,
+    question: str | None = None,
+    yes: bool = False,
 ) -> int:
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
     from vmaf_workspace.removal.plan import save_plan
@@ -376,8 +388,8 @@ def _show_and_execute(
         if not yes and not agreed(question):
             print("nothing was removed", file=sys.stderr)
             return FAILED
-    with tables.progress("removing") as progress:
-        report = execute(plan, progress=progress)
+    with Progress("removing", is_bytes=True, quiet=quiet) as progress:
+        report = execute(plan, progress=progress.update)
     code = DONE if report.is_complete else FAILED
     if json:
         print(tables.removal_json(plan, report, code))
