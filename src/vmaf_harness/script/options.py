@@ -6,12 +6,14 @@ and no comparison is made for each class, which takes 4 ms in all.
 
 # Without `from __future__ import annotations`: what they hold is read at every start.
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from vmaf_harness.engine.shard import Shard, read_shard
 from vmaf_workspace.commands.command import Json, Quiet, Workspace
 from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, seconds
 from vmaf_workspace.errors import UsageError
@@ -38,6 +40,11 @@ def scheduler_address(text: str, flag: str) -> str:
     if not re.fullmatch(r"local:[1-9][0-9]{0,3}|(?!local:)\S+:\S+", text):
         raise UsageError(f"{flag}: expected an address such as tcp://node1:8786, or local:4, got {text!r}")
     return text
+
+
+def shard_of(text: str, flag: str) -> Shard:
+    """Part I of N, or of the array job that this process is of."""
+    return read_shard(text, flag, os.environ)
 
 
 def pools() -> Collection[str]:
@@ -120,6 +127,7 @@ _SEED = Flag(
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
 _SCHEDULER = "run on Dask: a scheduler whose workers share the workspace's mount, or local:N processes here"
+_SHARD = "do part I of N and store it, or with auto this array job's; the same command without it collects"
 _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
 
 
@@ -134,6 +142,7 @@ class Spreading:
     worker_timeout: Annotated[float, Flag("how long no worker is waited for, such as 1h", seconds, metavar="TIME")] = (
         300.0
     )
+    shard: Annotated[Shard | None, Flag(_SHARD, shard_of, metavar="I/N")] = None
 
     def __post_init__(self) -> None:
         if self.scheduler and self.scheduler_file:
