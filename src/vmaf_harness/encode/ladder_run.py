@@ -24,6 +24,7 @@ from vmaf_harness.encode.transcode import Encoded, EncodeError, EncodeJob, encod
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.jobs import run_jobs
+from vmaf_harness.engine.shard import Shard
 from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.dataset import Reference, References
@@ -87,6 +88,15 @@ def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, s
             left_out.append(f"content {reference.content_id} has {picture.height_px} rows: no rung of {heights}")
     left_out += [f"content {one} is the same video by the same name as content {other}" for one, other in twins.items()]
     return LadderPlan(encodes=tuple(encodes.values()), problems=tuple(problems), left_out=tuple(left_out))
+
+
+def part_of(encodes: Sequence[Encode], shard: Shard) -> list[Encode]:
+    """The encodes of every N-th reference, which one machine then decodes once; where those are fewer, single ones."""
+    references = {encode.reference.content_id: None for encode in encodes}
+    if len(references) < shard.of:
+        return shard.part(encodes)
+    mine = set(shard.part(list(references)))
+    return [encode for encode in encodes if encode.reference.content_id in mine]
 
 
 def encode_all(

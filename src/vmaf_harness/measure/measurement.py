@@ -177,7 +177,7 @@ def _with_plugins(
     """The same with the features of plug-ins, computed of what ffmpeg wrote in scratch."""
     began = time.perf_counter()
     frames: dict[str, list[float]] = {}
-    every = int(dict(job.extraction.options).get("n_subsample", 1))
+    every = job.extraction.subsample
     for use in job.extraction.plugins:
         try:
             frames |= plugin_columns(use, job.directory, form, measurement.n_frames, processes.check, every=every)

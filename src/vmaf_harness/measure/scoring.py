@@ -14,6 +14,7 @@ from vmaf_harness.engine.binary import check_extractors, find_engine
 from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.engine.jobs import run_jobs, split_cores
+from vmaf_harness.engine.shard import Shard
 from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
@@ -61,6 +62,7 @@ class RunOptions:
     frames: bool = False  # keep the metrics of each frame in the outcome, too
     refuse_damaged: bool = False  # a damaged distorted video is an error, not a note
     cluster: Cluster | None = None  # where it is measured, instead of here
+    shard: Shard | None = None  # the part of the assets that is this run's
 
 
 def score_assets(
@@ -72,14 +74,17 @@ def score_assets(
     warn: Callable[[str], None],
     progress: Callable[[int, int, Outcome], None],
 ) -> list[Outcome]:
-    """Score *assets*, and say how each of them ended, in their order.
+    """Score *assets*, or the part of them that is this run's, and say how each of those ended, in their order.
 
     *progress* gets (done, all, outcome) for each one measured; what is stored counts as done from the start. The
     workspace is written to only where something has to be measured. Raises EngineError where no engine is found and
     WorkspaceError where the workspace cannot be written; what was measured until then is stored.
     """
+    if how.shard is not None:
+        assets = how.shard.part(assets)
     engine = find_engine()
-    store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
+    has_others = how.shard is not None
+    store = FileResultStore(run.root, extraction, engine, warn=warn, has_others=has_others) if how.cache else None
     outcomes, paths = _stored_outcomes(assets, store, how)
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
     if store is not None:
@@ -90,7 +95,9 @@ def score_assets(
     # The longest first, so that none is left alone at the end.
     to_do.sort(key=lambda index: -_input_bytes(assets[index]))
     at_once, threads = split_cores(len(to_do), how.processes)
-    scratch, failures = run.workdir(), run.output()
+    scratch = run.workdir()
+    # A part has nothing for people in output/, unless something fails.
+    failures = run.output if how.shard is not None and how.cluster is None else run.output()
     jobs = [
         MeasurementJob(
             engine=engine.path,
@@ -134,6 +141,14 @@ def score_assets(
         if store is not None:
             store.save_hashes()
     return outcomes
+
+
+def are_all_stored(
+    assets: Sequence[Asset], extraction: Extraction, root: Path, *, warn: Callable[[str], None], frames: bool = False
+) -> bool:
+    """Whether the store of the workspace *root* has the result of each asset, with *frames* where asked."""
+    store = FileResultStore(root, extraction, find_engine(), warn=warn, has_others=True)
+    return all(outcome.cached for outcome in _stored_outcomes(assets, store, RunOptions(cache=True, frames=frames))[0])
 
 
 def _measure_there(job: MeasurementJob, place: Place) -> Measurement:

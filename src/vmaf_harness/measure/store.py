@@ -29,13 +29,15 @@ from vmaf_harness.measure.notes import Note
 from vmaf_harness.recipe.asset import Asset, Video
 from vmaf_harness.statistics import POOLS, pool_all
 from vmaf_workspace.config import below
-from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT
+from vmaf_workspace.contract import FILE_RESULT_STORE, MARKER, RESULT_FORMAT
 from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.live.claim import claim
 from vmaf_workspace.setup import ensure, write_errors_explained
 
 CONTENT_HASHES = ".content_hashes.jsonl"
+CLAIMS = "claims"  # in the marker
 BROKEN = ".broken"  # suffix of an entry that could not be read
 _FLOAT_LIMIT = 1 << 1023
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
@@ -76,12 +78,24 @@ class FileResultStore:
     *warn* gets a line for each entry that could not be read; such an entry is set aside and counts as missing.
     """
 
-    def __init__(self, root: Path, extraction: Extraction, engine: Engine, *, warn: Callable[[str], None]) -> None:
-        """Nothing is read or written yet."""
+    def __init__(
+        self,
+        root: Path,
+        extraction: Extraction,
+        engine: Engine,
+        *,
+        warn: Callable[[str], None],
+        has_others: bool = False,
+    ) -> None:
+        """Nothing is read or written yet; where others work at the same dataset, *has_others*, videos are hashed once.
+
+        Then the workspace is made, since what is learnt is told at once.
+        """
         self.root = root
         self.directory = store_directory(root)
         self._extraction, self._engine, self._warn = extraction, engine, warn
-        self._hashes = ContentHashes(self.directory / CONTENT_HASHES)
+        claims = told_to_others(root) if has_others else None
+        self._hashes = ContentHashes(self.directory / CONTENT_HASHES, claims=claims)
         self._directories: dict[tuple[str, int], str] = {}
         self._identity, self._has_cambi = extraction.identity, extraction.has_cambi
 
@@ -252,6 +266,14 @@ def store_directory(root: Path) -> Path:
     return root / "result_store_dir" / FILE_RESULT_STORE
 
 
+def told_to_others(root: Path) -> Path:
+    """Where files are claimed for hashing; the workspace *root* is made, with the place of what is learnt."""
+    ensure(root)
+    with write_errors_explained(root):
+        store_directory(root).mkdir(exist_ok=True)
+    return root / MARKER / CLAIMS
+
+
 def write_in_directory(path: Path, write: Callable[[], None]) -> None:
     """Make the directory of *path* and *write* there; again where a purge, which empties it just now, takes it away."""
     until_s = time.monotonic() + _PATIENCE_S
@@ -267,9 +289,10 @@ def write_in_directory(path: Path, write: Callable[[], None]) -> None:
 class ContentHashes:
     """sha256 of files, remembered by size, times and inode in an append-only file of JSON lines."""
 
-    def __init__(self, memory: Path) -> None:
-        """Nothing is read yet."""
-        self._memory = memory
+    def __init__(self, memory: Path, *, claims: Path | None = None) -> None:
+        """Nothing is read yet. With *claims*, a directory, what several processes want is hashed by one of them."""
+        self._memory, self._claims = memory, claims
+        self._writing = threading.RLock()
         self._known: dict[str, list[Any]] | None = None  # path -> [size, mtime_ns, ctime_ns, inode, sha256]
         self._checked: dict[Path, str] = {}  # in this process, so that a file is looked at once
         self._new: dict[str, list[Any]] = {}
@@ -312,10 +335,10 @@ class ContentHashes:
 
     def save(self) -> None:
         """Append what is new, or write everything afresh once most lines are stale; silently not where that fails."""
-        if not self._new:
-            return
-        known, new, self._new = self._known or {}, self._new, {}
-        with suppress(OSError):
+        with self._writing, suppress(OSError):
+            if not self._new:
+                return
+            known, new, self._new = self._known or {}, self._new, {}
             if self._stale > len(known):
                 write_atomically(self._memory, _hash_lines(known))
                 return
@@ -331,15 +354,29 @@ class ContentHashes:
             found = self._remembered(path, before)
             if found is not None:
                 return found
-            digest = self._hash(path)
-            if _file_stamp(path) != before:
-                raise HarnessError(f"{path} is being written; wait until it is whole")
+            if self._claims is None:
+                return self._learnt(path, before)
+            name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
+            with claim(self._claims / f"{name}.json", f"hashes {path}"):
+                with self._writing:
+                    self._known = None  # somebody may have learnt it while we waited
+                    found = self._remembered(path, before)
+                if found is None:
+                    found = self._learnt(path, before)
+                    self.save()
+                return found
         except OSError as error:
             raise HarnessError(f"{path}: {error.strerror}; correct the path, or bring the file there") from error
+
+    def _learnt(self, path: Path, before: list[int]) -> str:
+        digest = self._hash(path)
+        if _file_stamp(path) != before:
+            raise HarnessError(f"{path} is being written; wait until it is whole")
         if time.time() - before[2] / 1e9 > _RACY_S:
-            self._new[str(path)] = [*before, digest]
-            if self._known is not None:
-                self._known[str(path)] = [*before, digest]
+            with self._writing:
+                self._new[str(path)] = [*before, digest]
+                if self._known is not None:
+                    self._known[str(path)] = [*before, digest]
         return digest
 
     def _hash(self, path: Path) -> str:
@@ -352,10 +389,11 @@ class ContentHashes:
         return digest.hexdigest()
 
     def _remembered(self, path: Path, stamp: list[int]) -> str | None:
-        if self._known is None:
-            self._known = {}
-            self._read()
-        known = self._known.get(str(path))
+        with self._writing:
+            if self._known is None:
+                self._known, self._stale = {}, 0
+                self._read()
+            known = self._known.get(str(path))
         return str(known[4]) if known is not None and known[:4] == stamp else None
 
     def _read(self) -> None:

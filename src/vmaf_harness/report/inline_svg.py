@@ -13,6 +13,7 @@ _COLOURS = {"#ffffff": "var(--paper)", TEXT: "var(--ink)", FAINT: "var(--grid)",
 _COLOURS |= {CURVE: "var(--c0)"} | {colour: f"var(--c{index})" for index, colour in enumerate(LINE_COLOURS)}
 _HEX = re.compile(r"#[0-9a-f]{6}\b")
 _REFERENCE = re.compile(r"url\(#([\w.-]+)\)")
+_LONG = re.compile(r"(\d+\.\d)\d+")
 _FONTS = re.compile(r"font-family: [^;]+;")
 
 Marks = Mapping[str, Sequence[tuple[int, str]]]  # id of a group -> (asset_id, words) of each point in it
@@ -66,6 +67,8 @@ def _rename(top: ElementTree.Element, prefix: str) -> None:
                     element.attrib["id"] = f"{prefix}-{value}"
             elif name == f"{{{_XLINK}}}href":
                 element.attrib[name] = f"#{prefix}-{value.removeprefix('#')}"
+            elif name == "d":  # to a tenth of a point, a twentieth of a line's width: most bytes of a page are these
+                element.attrib[name] = " ".join(_LONG.sub(r"\1", value).split())
             elif name == "style":
                 value = _FONTS.sub("", value)
                 element.attrib[name] = _HEX.sub(lambda match: _COLOURS.get(match[0], match[0]), value)

@@ -38,7 +38,9 @@ from vmaf_harness.report.tested import Tested
 from vmaf_harness.report.testing import ScoredDataset, plot_data
 from vmaf_workspace.wording import bytes_text, count_text
 
-PICTURE_BYTES = 3_000_000  # of all pictures of a page, which then stays below 5 MB with the plots of 500 encodes
+PAGE_BYTES = 4_600_000  # that a page may have with its pictures, so that it can be sent
+_LEAST_PICTURE_BYTES, _MOST_PICTURE_BYTES = 600_000, 3_000_000
+_FRAMES_DRAWN = 100_000  # of all clips
 _LOSSLESS_PX = 120_000  # pixels of a frame; larger ones are WebP of this quality
 _WEBP_QUALITY = 90
 _DIFFERENCE_GAIN = 4
@@ -52,9 +54,15 @@ def page_html(report: Report, asked: Asked) -> str:
     script = _template("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     contents = list(ladder.contents.items()) if ladder else []
-    pictures = _pictures(report.clips, report.pictures)
     sections = [("ladder", "Ladder")] if ladder else []
     frame_plots = {} if scored is None else _frame_plots(scored, ladder, report.clips)
+    rate_plots = {content: _rate_plot(ladder, content) for content, _ in contents} if ladder else {}
+    label_plots = _label_plots(scored, tested) if scored and tested else []
+    embedded = json.dumps(data).replace("<", "\\u003c")
+    drawn = sum(len(plot) for plot in (*frame_plots.values(), *rate_plots.values(), *label_plots))
+    left = PAGE_BYTES - drawn - 2 * len(embedded)  # a table has as many bytes as its numbers
+    left = max(_LEAST_PICTURE_BYTES, min(_MOST_PICTURE_BYTES, left))
+    pictures = _pictures(report.clips, report.pictures, left)
     sections += [("clips", "Clips")] if frame_plots else []
     sections += [("dataset", "Scores against labels")] if tested else []
     sections += [("model", "Model")] if report.model else []
@@ -68,20 +76,21 @@ def page_html(report: Report, asked: Asked) -> str:
         "base-uri 'none'; form-action 'none'",
         css=_markup(_template("page.css")),
         script=_markup(script),
-        json=_markup(json.dumps(data).replace("<", "\\u003c")),
+        json=_markup(embedded),
         data={"unscored": 0, "clips": [], "ladder": None, "tested": None, "model": None, "workspace": None} | data,
         score=scored.extraction.executor_id if scored else "",
         recipe=str(asked.dataset),
+        quality_type=asked.quality_type,
         asked_model=asked.model,
         sections=sections,
         contents=contents,
         names=_contents_of(scored),
         bd_quality=f"BD-{scored.extraction.type}" if scored else "",
-        rate_plots={content: _rate_plot(ladder, content) for content, _ in contents} if ladder else {},
+        rate_plots=rate_plots,
         frame_plots=frame_plots,
         pictured=[asset for asset, shown in pictures.items() if shown],
         pictures=pictures,
-        label_plots=_label_plots(scored, tested) if scored and tested else [],
+        label_plots=label_plots,
         by_asset={asset["asset_id"]: asset for asset in data.get("tested", {}).get("assets", [])},
     )
     return html
@@ -226,6 +235,7 @@ def _frame_plots(scored: ScoredDataset, ladder: Ladder | None, clips: Sequence[C
         )
         words.setdefault(asset.content_id, {})[gid] = (asset.asset_id, f"{name}\nscore {score:.2f}")
     made = {}
+    most = max(50, min(400, _FRAMES_DRAWN // max(1, len(scored.scored))))
     for content_id, of_content in lines.items():
         worst = thick.get(content_id)
         levels = {"mean": worst.mean, **worst.percentiles} if worst else {}
@@ -240,7 +250,7 @@ def _frame_plots(scored: ScoredDataset, ladder: Ladder | None, clips: Sequence[C
             levels: Mapping[str, float] = levels,
             cuts: Sequence[int] = cuts,
         ) -> None:
-            content_frames_plot(path, of_content, title, scored.extraction.executor_id, levels, cuts)
+            content_frames_plot(path, of_content, title, scored.extraction.executor_id, levels, cuts, most)
 
         about = f"Score of each frame of {count_text(len(of_content), 'clip')} of {names[content_id]}"
         try:
@@ -266,9 +276,11 @@ def _label_plots(scored: ScoredDataset, tested: Tested) -> list[Any]:
     return made
 
 
-def _pictures(clips: Sequence[Clip], taken: Mapping[int, Sequence[FramePicture]]) -> dict[int, list[dict[str, Any]]]:
-    """The pictures of each clip, as the template shows them, as long as they are not too many bytes."""
-    left, made = PICTURE_BYTES, {}
+def _pictures(
+    clips: Sequence[Clip], taken: Mapping[int, Sequence[FramePicture]], left: int
+) -> dict[int, list[dict[str, Any]]]:
+    """The pictures of each clip, as the template shows them, as long as they are not more than *left* bytes."""
+    made = {}
     for clip in clips:
         scores = {worst.frame: worst.score for worst in clip.worst}
         shown = [_shown(picture, scores[picture.frame]) for picture in taken.get(clip.asset_id, ())]

@@ -282,12 +282,18 @@ class FrameLine:
 
 
 def content_frames_plot(
-    path: Path, lines: Sequence[FrameLine], title: str, score: str, levels: Mapping[str, float], cuts: Sequence[int]
+    path: Path,
+    lines: Sequence[FrameLine],
+    title: str,
+    score: str,
+    levels: Mapping[str, float],
+    cuts: Sequence[int],
+    most: int = 400,
 ) -> None:
     """Draw the scores of the frames of all encodes of a content, frames counted from 0, into *path*.
 
-    *levels* are horizontal lines by their names, *cuts* the first frames of scenes. Of a long clip the worst frame of
-    each stretch is drawn. Raises PlotError as `frames_plot` does.
+    *levels* are horizontal lines by their names, *cuts* the first frames of scenes. Of a clip with more than *most*
+    frames the worst frame of each stretch is drawn. Raises PlotError as `frames_plot` does.
     """
     finite = [value for line in lines for value in line.scores if math.isfinite(value)]
     if not finite:
@@ -298,7 +304,7 @@ def content_frames_plot(
         within = (width - 2.4, height - 1.55)
         axes = figure.add_axes((0.8 / width, 0.65 / height, within[0] / width, within[1] / height))
         for line in lines:
-            x, y = _worst_of_stretches(line.scores)
+            x, y = _worst_of_stretches(line.scores, most)
             style: dict[str, Any] = {"linewidth": 2.0} if line.is_bold else {"linewidth": 1.0, "alpha": 0.55}
             colour = LINE_COLOURS[line.colour % len(LINE_COLOURS)]
             axes.plot(x, y, color=colour, zorder=4 if line.is_bold else 3, gid=line.gid, **style)
@@ -316,12 +322,9 @@ def content_frames_plot(
         _write(figure, path)
 
 
-_STRETCHES = 400
-
-
-def _worst_of_stretches(scores: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Numbers and scores of at most `_STRETCHES` frames, each the worst of as many that follow each other."""
-    each = math.ceil(len(scores) / _STRETCHES)
+def _worst_of_stretches(scores: Sequence[float], most: int) -> tuple[list[int], list[float]]:
+    """Numbers and scores of at most *most* frames, each the worst of as many that follow each other."""
+    each = max(1, math.ceil(len(scores) / most))
     worst = [
         min(range(at, min(at + each, len(scores))), key=lambda index: (math.isnan(scores[index]), scores[index]))
         for at in range(0, len(scores), each)

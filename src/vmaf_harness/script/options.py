@@ -6,12 +6,14 @@ and no comparison is made for each class, which takes 4 ms in all.
 
 # Without `from __future__ import annotations`: what they hold is read at every start.
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from vmaf_harness.engine.shard import Shard, read_shard
 from vmaf_workspace.commands.command import Json, Quiet, Workspace
 from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, seconds
 from vmaf_workspace.errors import UsageError
@@ -38,6 +40,11 @@ def scheduler_address(text: str, flag: str) -> str:
     if not re.fullmatch(r"local:[1-9][0-9]{0,3}|(?!local:)\S+:\S+", text):
         raise UsageError(f"{flag}: expected an address such as tcp://node1:8786, or local:4, got {text!r}")
     return text
+
+
+def shard_of(text: str, flag: str) -> Shard:
+    """Part I of N, or of the array job that this process is of."""
+    return read_shard(text, flag, os.environ)
 
 
 def pools() -> Collection[str]:
@@ -93,7 +100,7 @@ PairBy = Annotated[
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
-_SUBSAMPLE = "measure one frame in N only: faster, and other means (libvmaf's n_subsample)"
+_SUBSAMPLE = "measure one frame in N only: faster, but means change (libvmaf's n_subsample)"
 Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
@@ -120,6 +127,7 @@ _SEED = Flag(
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
 _SCHEDULER = "run on Dask: a scheduler whose workers share the workspace's mount, or local:N processes here"
+_SHARD = "do part I of N and store it, or with auto this array job's; the same command without it collects"
 _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
 
 
@@ -131,9 +139,10 @@ class Spreading:
     scheduler_file: Annotated[
         Path | None, Flag("the same, by the file that dask scheduler --scheduler-file writes", path, metavar="FILE")
     ] = None
-    worker_timeout: Annotated[float, Flag("how long no worker is waited for, such as 1h", seconds, metavar="TIME")] = (
-        300.0
-    )
+    worker_timeout: Annotated[
+        float, Flag("how long to wait where there is no worker, such as 1h", seconds, metavar="TIME")
+    ] = 300.0
+    shard: Annotated[Shard | None, Flag(_SHARD, shard_of, metavar="I/N")] = None
 
     def __post_init__(self) -> None:
         if self.scheduler and self.scheduler_file:

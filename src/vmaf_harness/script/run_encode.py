@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vmaf_harness.encode.encoders import find_encoders
 from vmaf_harness.encode.ladder import read_ladder
-from vmaf_harness.encode.ladder_run import EncodeOutcome, encode_all, plan_ladder, stored_outcomes
+from vmaf_harness.encode.ladder_run import EncodeOutcome, encode_all, part_of, plan_ladder, stored_outcomes
 from vmaf_harness.encode.plan import Encode, encode_command, group_by_reference
 from vmaf_harness.encode.recipe import GroundTruth, check_may_write, output_path, recipe_text, write_recipe
 from vmaf_harness.encode.store import EncodeResultStore
@@ -63,7 +63,7 @@ def run(options: Encoding) -> int:
         presets=options.preset,
         options=options.option,
     )
-    store = EncodeResultStore(root, warn=warn)
+    store = EncodeResultStore(root, warn=warn, has_others=options.shard is not None)
     ladder = plan_ladder(references, rungs, engine, store)
     problems = [*references.missing, *ladder.problems]
     for line in (*problems, *ladder.left_out):
@@ -76,9 +76,10 @@ def run(options: Encoding) -> int:
         _show(stored_outcomes(ladder.encodes, store), engine)
         return FAILED if problems else DONE
     with Run(root) as run, cluster_of(options, run) as cluster:
-        with Progress(len(ladder.encodes), what="encoded", run=run, quiet=options.quiet) as progress:
+        encodes = ladder.encodes if options.shard is None else part_of(ladder.encodes, options.shard)
+        with Progress(len(encodes), what="encoded", run=run, quiet=options.quiet) as progress:
             outcomes = encode_all(
-                ladder.encodes,
+                encodes,
                 engine,
                 run,
                 store,
@@ -94,6 +95,13 @@ def run(options: Encoding) -> int:
         cached = sum(outcome.cached for outcome in outcomes)
         made = len(outcomes) - missing
         summary = f"{made} encodes, {cached} of them there before" + (f", {missing} not made" if missing else "")
+        if options.shard is not None:
+            warn(
+                f"part {options.shard}: {summary}; the same command without --shard makes what is left, and the recipe"
+            )
+            if teacher is not None and made:
+                _label_part(ladder.encodes, outcomes, output, root, run, teacher, options, cluster)
+            return FAILED if problems or missing else DONE
         if missing == len(outcomes) or (missing and not options.keep_going):
             warn(f"{summary}; no recipe is written")
             return FAILED
@@ -115,7 +123,7 @@ def run(options: Encoding) -> int:
 
 def _command_line(options: Encoding) -> str:
     """What makes the same encodes, wherever."""
-    anywhere = replace(options, scheduler=None, scheduler_file=None, worker_timeout=Encoding.worker_timeout)
+    anywhere = replace(options, scheduler=None, scheduler_file=None, worker_timeout=Encoding.worker_timeout, shard=None)
     return shlex.join(["run_encode", *Command("run_encode", run).words(anywhere)])
 
 
@@ -157,6 +165,22 @@ def _labels(
 def _teacher(options: Encoding, root: Path) -> str | None:
     """Some model of v1 where it is chosen later for each encode."""
     return STANDARD if means_v1(options.label_with, root) else options.label_with
+
+
+def _label_part(
+    encodes: Sequence[Encode],
+    outcomes: Sequence[EncodeOutcome],
+    output: Path,
+    root: Path,
+    run: Run,
+    teacher: Extraction,
+    options: Encoding,
+    cluster: Cluster | None,
+) -> None:
+    """Score what a part has encoded, under the numbers that it has in the whole recipe."""
+    of_part = {outcome.encode.path: outcome for outcome in outcomes}
+    whole = [of_part.get(encode.path, EncodeOutcome(encode=encode)) for encode in encodes]
+    _labels(whole, output, root, run, teacher, options, cluster)
 
 
 def _show(outcomes: Sequence[EncodeOutcome], engine: Engine) -> None:

@@ -13,7 +13,7 @@ from vmaf_harness.script.options import Extraction
 from vmaf_harness.script.progress import warn
 from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
-from vmaf_harness.script.training_inputs import extracted_of, is_partial
+from vmaf_harness.script.training_inputs import extract_part, extracted_of, is_partial
 from vmaf_harness.training.feature_table import write_table
 from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script
@@ -35,6 +35,9 @@ def run(options: Extraction) -> int:
         warn(warning)
     recipe, assets = read_assets(options, root)
     with Run(root) as run, cluster_of(options, run) as cluster:
+        if options.shard is not None:
+            is_whole = extract_part(assets, features, run, options, cluster)
+            return DONE if is_whole and not recipe.missing else FAILED
         extracted = extracted_of(assets, features, run, options, cluster)
         for path in write_table(extracted, run.output()):
             print(printable_lines(path))

@@ -28,7 +28,7 @@ from vmaf_harness.report.testing import (
 from vmaf_harness.script.assets import check_plots, read_assets
 from vmaf_harness.script.options import Testing
 from vmaf_harness.script.progress import Progress, warn
-from vmaf_harness.script.spreading import cluster_of
+from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
 from vmaf_workspace.commands.command import Command, located
@@ -67,12 +67,13 @@ def run(options: Testing) -> int:
                 Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as progress,
             ):
                 how = RunOptions(
-                    cache=options.cache_result,
+                    cache=options.cache_result or options.shard is not None,
                     processes=options.processes,
                     keep_going=options.keep_going,
                     keep_workfiles=options.keep_workfiles,
                     refuse_damaged=options.refuse_damaged,
                     cluster=cluster,
+                    shard=options.shard,
                     frames=predictor is not None,
                 )
                 if is_chosen:
@@ -90,6 +91,8 @@ def run(options: Testing) -> int:
         except Stopped:
             shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
             raise
+        if options.shard is not None:
+            return DONE if said_part(options, outcomes, "scored") and not recipe.missing else FAILED
         if predictor is not None:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction

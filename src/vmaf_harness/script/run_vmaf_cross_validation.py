@@ -20,6 +20,7 @@ from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
+    fit_part,
     folds_of,
     is_partial,
     read_inputs,
@@ -48,6 +49,16 @@ def run(options: CrossValidation) -> int:
     check_plots(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        if options.shard is not None:
+            return fit_part(
+                inputs,
+                run,
+                options,
+                cluster,
+                lambda extracted: _validated(
+                    inputs, extracted, folds_of(extracted.content_ids, options), options, cluster
+                ),
+            )
         extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
         folds = folds_of(extracted.content_ids, options)
         predictions = _validated(inputs, extracted, folds, options, cluster)
@@ -95,6 +106,7 @@ def _validated(
             seed=options.seed,
             threads=options.processes,
             cluster=cluster,
+            shard=options.shard,
             checkpoints=checkpoints,
             finished=finished,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmaf_harness.engine.cluster import Cluster
+from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
@@ -23,6 +24,7 @@ from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
+    fit_part,
     is_partial,
     read_inputs,
     writable,
@@ -83,6 +85,10 @@ def run(options: Training) -> int:
     from vmaf_harness.model.files import write_model
 
     with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        if options.shard is not None:
+            return fit_part(
+                inputs, run, options, cluster, lambda extracted: _fitted(inputs, extracted, options, cluster)
+            )
         extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
         model = _fitted(inputs, extracted, options, cluster)
         labels = [float(label or 0.0) for label in extracted.table.labels]
@@ -140,6 +146,8 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, clu
     from vmaf_harness.training.fit import fit
 
     table, total = extracted.table, inputs.parameters.num_models
+    if total == 1 and options.shard is not None:  # it has no parts, so it is for the run without one
+        raise PartDone
     if total == 1:
         return fit(table, inputs.features, inputs.parameters, seed=options.seed)
     key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed)
@@ -165,6 +173,7 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, clu
             seed=options.seed,
             threads=options.processes,
             cluster=cluster,
+            shard=options.shard,
             done=done,
             finished=finished,
         )

@@ -24,6 +24,7 @@ from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
+    fit_part,
     folds_of,
     is_partial,
     read_inputs,
@@ -61,6 +62,10 @@ def run(options: Tuning) -> int:
     replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at)
     replacement.begin(may_be_same=has_checkpoints(inputs.root, "tuning", inputs.recipe.name))
     with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        if options.shard is not None:
+            return fit_part(
+                inputs, run, options, cluster, lambda extracted: _tuned(inputs, extracted, candidates, options, cluster)
+            )
         extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
         tried = _tuned(inputs, extracted, candidates, options, cluster)
         best = tried[0]
@@ -133,6 +138,7 @@ def _tuned(
             candidates,
             threads=options.processes,
             cluster=cluster,
+            shard=options.shard,
             checkpoints=checkpoints,
             finished=finished,
         )

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_harness.engine.cluster import Cluster
+from vmaf_harness.engine.shard import PartDone, Shard
 from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.forest import Forest
@@ -78,12 +79,14 @@ def fit(
     seed: int = 0,
     threads: int | None = None,
     cluster: Cluster | None = None,
+    shard: Shard | None = None,
     done: Mapping[int, Svm] | None = None,
     finished: Callable[[int, Svm], None] | None = None,
 ) -> Model:
     """Fit a model; the same table, parameters and seed give the same bits, whatever *threads* (default: a core each).
 
-    The members of a bootstrap model are fitted on a *cluster* where there is one, to the same bits, too.
+    The members of a bootstrap model are fitted on a *cluster* where there is one, to the same bits, too; or of them
+    those of a *shard*, whose end is PartDone as long as others are not *done*.
 
     Bootstrap member i from 1 is fitted to rows drawn with ``RandomState(i)``, as VMAF's own harness draws them; the
     residue kind keeps all rows and draws the errors of model 0 instead, which it adds to model 0's predictions.
@@ -101,7 +104,7 @@ def fit(
     x, y = np.ascontiguousarray(xy[:, 1:]), np.ascontiguousarray(xy[:, 0])
     members: tuple[Regressor, ...]
     if parameters.model_type in SVR_TYPES:
-        members = _fit_members(x, y, parameters, dict(done or {}), finished, threads, cluster)
+        members = _fit_members(x, y, parameters, dict(done or {}), finished, threads, cluster, shard)
     elif parameters.model_type == LINE_TYPE:
         members = (_fit_line(x, y),)
     elif parameters.model_type == CURVE_TYPE:
@@ -190,6 +193,7 @@ def _fit_members(
     finished: Callable[[int, Svm], None] | None,
     threads: int | None,
     cluster: Cluster | None,
+    shard: Shard | None,
 ) -> tuple[Svm, ...]:
     """Model 0 and the resampled ones, several at once."""
 
@@ -202,10 +206,14 @@ def _fit_members(
     to_fit = [index for index in range(parameters.num_models) if index not in members]
     # The residue kind draws from the errors of model 0, so that one comes first.
     rounds = [to_fit[:1], to_fit[1:]] if is_residue and to_fit[:1] == [0] else [to_fit]
+    if shard is not None:
+        rounds[-1] = [index for index in rounds[-1] if shard.takes(index)]
     for indices in rounds:
         predicted = members[0].predict(x) if is_residue and 0 in members else None
         work = partial(_fit_member, x, y, predicted, parameters.svr)
         run_fits(work, indices, keep, name="model {}".format, threads=threads, cluster=cluster)
+    if len(members) < parameters.num_models:
+        raise PartDone
     return tuple(members[index] for index in range(parameters.num_models))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from vmaf_harness.commands import report
 from vmaf_harness.script.options import Reporting
+from vmaf_harness.script.reporting import run
 
 CARD = {"dataset": {"name": "some"}, "model_type": "LIBSVMNUSVR", "statistics": {"n": 9, "srocc": 0.5}}
 
@@ -35,7 +35,7 @@ def test_a_card_of_which_no_line_can_be_made_does_not_hide_the_others(
     model.mkdir(parents=True)
     (model / "a.card.json").write_text(json.dumps(CARD | change))
     (model / "b.card.json").write_text(json.dumps(CARD))
-    assert report(Reporting()) == 0
+    assert run(Reporting()) == 0
     header, *rows, note = capsys.readouterr().out.splitlines()
     assert header.split() == ["WHEN", "RUN", "DATASET", "MODEL", "N", "SROCC", "PLCC", "RMSE"]
     assert ["b", "some", "LIBSVMNUSVR", "9", "0.5000t", "-", "-"] in [row.split()[2:] for row in rows]
@@ -57,7 +57,7 @@ def test_the_table_has_the_newest_first_and_marks_what_flatters(
     write_run(output, "a", 2e9, kind="cross-validation", model_type="LIBSVMNUSVR", statistics_kind="cross-validated")
     write_run(output, "b", 1e9, kind="training", model="m.pkl", statistics_kind="training")
     write_run(output, "c", 3e9, executor_id="VMAF_V0.6.1", label_source="VMAF_V0.6.1neg")
-    assert report(Reporting()) == 0
+    assert run(Reporting()) == 0
     _, *rows = capsys.readouterr().out.splitlines()
     assert [row.split()[2:6] for row in rows[:3]] == [
         ["test", "some", "VMAF_V0.6.1", "9"],
@@ -74,7 +74,7 @@ def test_the_table_fits_80_columns_whatever_the_names(vmaf_workspace: Path, caps
     long = {"dataset": "a very long name of a dataset" * 3, "executor_id": "VMAF_V" + "x" * 80, "statistics": numbers}
     write_run(vmaf_workspace / "output", "a", 1e9, **long, label_source="VMAF_V0.6.1neg")
     write_run(vmaf_workspace / "output", "b", 1e9, **long, kind="cross-validation", statistics_kind="cross-validated")
-    assert report(Reporting()) == 0
+    assert run(Reporting()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[:3])) <= 80
     assert all("\x1b" not in line for line in lines)
