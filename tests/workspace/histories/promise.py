@@ -79,14 +79,16 @@ class Ledger:
         if world.beginning != "apart":
             self._odd |= set(self._at.values())
         self._now = self._look()
+        self._had = self._works()  # scratch and results
 
     def step(self, step: Step) -> None:
         """Do one step; BrokenError where it broke a promise."""
         before = self._now
         lines_before = dict(self._at)
         existed = {slot: self._world.exists(slot) for slot in SLOTS}
-        works = self._works()
+        works = self._had
         done = self._world.do(step)
+        self._had = self._works()
         if done is not None:
             self._check_work(step, done, works)
             if done.code == IN_USE and any(not path.startswith(RESULTS) for path in works.get(step.at, {})):
@@ -115,7 +117,7 @@ class Ledger:
         return {slot: work(self._world.where(slot)) for slot in SLOTS if self._world.exists(slot)}
 
     def _check_work(self, step: Step, done: Done, before: dict[str, dict[str, float]]) -> None:
-        after, outside = self._works(), self._world.top / "outside"
+        after, outside = self._had, self._world.top / "outside"
         if outside.is_dir() and [path.name for path in outside.iterdir()] != ["kept"]:
             raise BrokenError("only what was asked for goes", "what a link leads to has changed")
         to = step.words[0] if step.does == "migrate" else ""
