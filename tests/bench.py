@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -556,6 +557,43 @@ def bench_bootstrap(place: Path, runs: int) -> None:
     row("20 bootstrap models: one thread", one[1:], several[1:], ">= 1.7", "(peer: a thread a core)")
 
 
+def no_work(job: int, _: object) -> int:
+    """What a worker does when only the way there and back is measured."""
+    return job
+
+
+def bench_cluster(place: Path, runs: int) -> None:
+    """24 assets of 1080p × 48 frames by two workers of a Dask cluster that is there, against two processes here.
+
+    Then tasks that do nothing, each with what a task costs: the way there and back, a note that it has begun.
+    """
+    from vmaf_harness.engine.binary import find_engine
+    from vmaf_harness.engine.cluster import Cluster, Scheduler
+    from vmaf_harness.engine.worker import Needs
+    from vmaf_workspace.live.lock import Run
+
+    local_cluster: Any = import_module("distributed").LocalCluster
+    with place_in(place) as top, local_cluster(2, threads_per_worker=1, dashboard_address=None) as dask:
+        pairs = make_clips(top, find_engine().path)
+        recipe = top / "bench_dataset.py"
+        write_recipe(recipe, [*pairs, *pairs])
+        ours: list[float] = []
+        peer: list[float] = []
+        each: list[float] = []
+        for _ in range(runs):
+            for times, flags in ((ours, ("--scheduler", dask.scheduler_address)), (peer, ("--processes", "2"))):
+                command = ("-m", "vmaf_harness.script.run_testing", "VMAF", recipe, "--suppress-plot", *flags)
+                times.append(Timed(sys.executable, *command, "--workspace", top / "ws").wall_s)
+        row("24 × 1080p × 48 on two workers", ours, peer, "<= 1.05", "(peer: two processes here)")
+        where = Scheduler(address=dask.scheduler_address)
+        with Run(top / "ws") as run, Cluster(where, run, warn=print) as cluster:
+            for _ in range(runs + 1):  # the first warms up
+                began = time.perf_counter()
+                cluster.run(range(500), no_work, lambda *_: None, needs=Needs(), name=str, keep_going=False)
+                each.append((time.perf_counter() - began) / 500)
+        row("a task that does nothing", each[1:], [0.020], "<= 1.0", "(peer: the bound, 20 ms)")
+
+
 def bench_migrate(place: Path, runs: int) -> None:
     """2 GB in 2 000 files to another file system and back, compared byte by byte, against `cp -a` and `rm -rf`."""
     block = os.urandom(1_000_000)
@@ -588,6 +626,7 @@ BENCHES = {
     "migrate": bench_migrate,
     "training": bench_training,
     "bootstrap": bench_bootstrap,
+    "cluster": bench_cluster,
     "backup": bench_backup,
     "encode": bench_encode,
     "extraction": bench_extraction,
