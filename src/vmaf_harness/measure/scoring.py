@@ -18,7 +18,9 @@ from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measur
 from vmaf_harness.measure.notes import DAMAGE, relevant_notes, summarize_notes
 from vmaf_harness.measure.store import FileResultStore, Result, summarize
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import Run
+from vmaf_workspace.removal.limit import UNLIMITED, Limit, keep_within
 from vmaf_workspace.setup import write_errors_explained
 
 
@@ -57,6 +59,7 @@ class RunOptions:
     keep_workfiles: bool = False  # decoded and filtered YUVs stay in the run's workdir
     frames: bool = False  # keep the metrics of each frame in the outcome, too
     refuse_damaged: bool = False  # a damaged distorted video is an error, not a note
+    limit: Limit = UNLIMITED  # of what is stored; kept when a run begins to store, and when it has
     scheduler: str | None = None  # address of a Dask scheduler; the workspace is on a mount that its workers share
 
 
@@ -84,6 +87,8 @@ def score_assets(
     if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
         return outcomes
     check_extractors(engine, extraction.extractors)
+    if store is not None:
+        _keep_within(how.limit, run, paths, warn=warn)
     # The longest first, so that none is left alone at the end.
     to_do.sort(key=lambda index: -_input_bytes(assets[index]))
     at_once, threads = split_cores(len(to_do), how.processes)
@@ -124,7 +129,19 @@ def score_assets(
     finally:
         if store is not None:
             store.save_hashes()
+    if store is not None:
+        _keep_within(how.limit, run, paths, warn=warn)
     return outcomes
+
+
+def _keep_within(limit: Limit, run: Run, paths: Mapping[int, str], *, warn: Callable[[str], None]) -> None:
+    """Keep what is stored within *limit*, and say what went; whatever fails there costs a run nothing."""
+    try:
+        said = keep_within(run.root, limit, run_id=run.id, began_s=run.since_s, used=set(paths.values()))
+    except (WorkspaceError, OSError) as error:
+        said = f"stored results could not be kept within {limit}: {error}"
+    if said:
+        warn(said)
 
 
 def _refuse_damaged(outcome: Outcome, how: RunOptions) -> Outcome:

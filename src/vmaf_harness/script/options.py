@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vmaf_workspace.commands.command import Workspace
-from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path
+from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, size_bytes
 from vmaf_workspace.errors import UsageError
 
 
@@ -100,6 +100,7 @@ OUT_FORMATS = ("text", "json", "xml")
 _SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
+_OLDEST = "least recently used go first, none in use"
 _SCHEDULER = "Dask scheduler whose workers share the workspace's mount"
 _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
 
@@ -118,6 +119,12 @@ class Measuring:
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
     bit_depth: BitDepth = None
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
+    max_store: Annotated[
+        int | None, Flag(f"keep stored results within this size, such as 10G: {_OLDEST} (VMAF_MAX_STORE)", size_bytes)
+    ] = None
+    max_store_files: Annotated[int | None, Flag("keep at most so many of them (VMAF_MAX_STORE_FILES)", integer(0))] = (
+        None
+    )
     workspace: Workspace = ""
 
 
