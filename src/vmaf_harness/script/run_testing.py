@@ -25,7 +25,7 @@ from vmaf_harness.report.testing import (
     write_plots,
     write_tables,
 )
-from vmaf_harness.script.assets import check_plots, read_assets
+from vmaf_harness.script.assets import check_plots, read_assets, store_limit
 from vmaf_harness.script.options import Testing
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.spreading import cluster_of, said_part
@@ -72,6 +72,7 @@ def run(options: Testing) -> int:
                     keep_going=options.keep_going,
                     keep_workfiles=options.keep_workfiles,
                     refuse_damaged=options.refuse_damaged,
+                    limit=store_limit(options),
                     cluster=cluster,
                     shard=options.shard,
                     frames=predictor is not None,
