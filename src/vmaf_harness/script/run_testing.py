@@ -27,7 +27,7 @@ from vmaf_harness.report.testing import (
 )
 from vmaf_harness.script.assets import check_plots, read_assets, store_limit
 from vmaf_harness.script.options import Testing
-from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.progress import Progress, show_written, warn
 from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
@@ -35,7 +35,7 @@ from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.wording import count_text, printable
+from vmaf_workspace.wording import count_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -168,8 +168,7 @@ def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
         except PlotError as error:
             warn(str(error))
             is_whole = False
-    for path in written:
-        print(printable(str(path)), file=sys.stderr if path.suffix not in (".png", ".svg") else sys.stdout)
+    show_written(written)
     return is_whole
 
 
