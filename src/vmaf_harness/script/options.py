@@ -211,8 +211,8 @@ class Converting:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Encoding:
-    """Of `encode`."""
+class Encoding(Drawing):
+    """Of `encode`; with labels it draws them over bitrates."""
 
     ref_dataset: Annotated[Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1)]
     output_dataset: Annotated[str, Flag("the recipe that is written; a bare name goes to dataset/", positional=2)]

@@ -123,7 +123,7 @@ def test_bd_rate_that_cannot_be_had_says_why_and_fails(laddered: Laddered, capsy
     assert run_bd_rate(BdRating(**where, quality_type="SSIM")) == 1
     captured = capsys.readouterr()
     assert "too few points" in captured.out
-    assert f"carphone, {AV1}: too few points: the anchor has 0 points, and a curve needs 4" in captured.err
+    assert f"carphone, {AV1} and 1 more: the anchor has 0 points, and a curve needs 4" in captured.err
     lone, video = laddered.references.with_name("lone_dataset.py"), str(laddered.references.with_name("bikes.mp4"))
     lone.write_text(
         "dataset_name = 'lone'\nyuv_fmt = 'notyuv'\nquality_width = 176\nquality_height = 144\n"
