@@ -243,7 +243,7 @@ COMMANDS = (
     Command("train", train),
     Command("cross-validate", cross_validate),
     Command("tune", tune),
-    Command("report", report, reads=True),
+    Command("report", report),
     Command("bd-rate", bd_rate, reads=True),
     Command("import-results", import_results),
     Command("assemble-results", assemble_results, reads=True),

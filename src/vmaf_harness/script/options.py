@@ -261,6 +261,7 @@ class Reporting:
     clips: Annotated[int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0))] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False
+    dry_run: Annotated[bool, Flag("write no page")] = False
     workspace: Workspace = ""
     json: Json = False
 

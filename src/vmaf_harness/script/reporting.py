@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.report.testing import ScoredDataset
 from vmaf_harness.script.options import BdRating, Reporting
 from vmaf_harness.script.progress import warn
 from vmaf_workspace.commands import tables
@@ -22,6 +21,7 @@ from vmaf_workspace.wording import bytes_text, printable
 
 if TYPE_CHECKING:
     from vmaf_harness.report.ladder import Ladder
+    from vmaf_harness.report.testing import ScoredDataset
 
 _ROWS = 40  # of a table of encodes or assets
 
@@ -57,6 +57,9 @@ def run(options: Reporting) -> int:
         from vmaf_harness.report.page import page_html
 
         content = page_html(found, asked).encode("utf-8", "backslashreplace")
+        if options.dry_run:
+            warn(f"{options.html} would have {bytes_text(len(content))}; dry run: nothing was changed")
+            return DONE
         try:
             write_atomically(options.html, content)
         except OSError as error:
