@@ -307,8 +307,8 @@ class Drafting:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Encoding(Spreading):
-    """Of `encode`."""
+class Encoding(Spreading, Drawing):
+    """Of `encode`; with labels it draws them over bitrates."""
 
     EXAMPLE = "references_dataset.py encodes --crf '22 32 42' --height '360 720'"
 
@@ -380,6 +380,7 @@ class Reporting:
     ] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False
+    dry_run: Annotated[bool, Flag("write no page")] = False
     workspace: Workspace = ""
     json: Json = False
 

@@ -28,6 +28,7 @@ from vmaf_harness.report.testing import (
 from vmaf_harness.script.assets import check_plots, read_assets, store_limit
 from vmaf_harness.script.options import Testing
 from vmaf_harness.script.progress import Progress, show_written, warn
+from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
@@ -114,6 +115,8 @@ def run(options: Testing) -> int:
         if options.print_result or len(assets) == 1:
             for outcome, score in dataset.scored:
                 print(score_line(dataset, outcome, score))
+        elif sys.stdout.isatty():
+            show_tested(dataset)
         print(statistics_line(dataset), flush=True)
         scale = find_type(options.quality_type)
         if scale.better != HIGHER:
