@@ -1,6 +1,6 @@
 """What CI proves: ``nox`` runs lint, types, package, tests and workspace.
 
-``nox -s bench`` measures; ``nox -s lowest`` tries the lowest versions that are allowed.
+``nox -s bench`` and ``nox -s scale`` measure; ``nox -s lowest`` tries the lowest versions that are allowed.
 """
 
 from __future__ import annotations
@@ -97,10 +97,22 @@ def histories(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the peers in one run: medians and ratios, no verdict."""
+    """Measure against the peers in one run; `-- --write` writes docs/performance.md, `-- --json` prints an object."""
     session.install("-e.[harness,demo]", *TEST)
     place = Path(session.create_tmp()).resolve()
     try:
         session.run("python", "tests/bench.py", str(place), *session.posargs, env={"VMAF_WORKSPACE": None})
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@nox.session(default=False)
+def scale(session: nox.Session) -> None:
+    """Measure how the cost grows, to 1 000 000 results (hours, 9 GB); `-- 10000 --only results` a part of it."""
+    session.install("-e.[harness]", *TEST)
+    place = Path(session.create_tmp()).resolve()
+    session.chdir("tests/workspace")
+    try:
+        session.run("python", "-m", "performance.scale", str(place), *session.posargs, env={"VMAF_WORKSPACE": None})
     finally:
         shutil.rmtree(place, ignore_errors=True)

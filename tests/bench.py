@@ -1,6 +1,6 @@
-"""Measures the promises on speed: ours and a peer in turn, in one run; medians and ratios, no verdict.
+"""Measures the promises on speed: ours and a peer in turn, in one run; medians, ratios, and whether the bound is met.
 
-    python tests/bench.py DIRECTORY [NAME ...] [--runs N]
+    python tests/bench.py DIRECTORY [NAME ...] [--runs N] [--json] [--write]
 
 Trees are made below DIRECTORY (and below /dev/shm) and removed again. A shared machine is noisy: the ratio of the
 medians of alternating runs is what to read, and the spread says how far to trust it.
@@ -13,66 +13,23 @@ import compileall
 import os
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent / "workspace"))  # what it shares with `nox -s scale`
+from performance.record import BIN, Record, Timed, finish, flags, place_in
+from performance.scale import stored_dataset
 
 import vmaf_harness
 import vmaf_workspace
 
-BIN = Path(sys.executable).parent
 SHM = Path("/dev/shm")  # noqa: S108  # a tmpfs wherever Linux runs
 LONG_AGO_S = 1_700_000_000  # scratch that nobody has touched for long
-
-
-class Timed:
-    """Wall seconds and peak memory of one command."""
-
-    def __init__(self, *command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-        """Run *command* to its end; a failure ends the measurement with its output."""
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            [os.fspath(part) for part in command],
-            cwd=cwd,
-            env=os.environ | (env or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert child.stdout is not None
-        self.output = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        self.wall_s = time.perf_counter() - began
-        self.peak_bytes = usage.ru_maxrss * 1024
-        child.returncode = os.waitstatus_to_exitcode(status)
-        child.stdout.close()
-        if child.returncode:
-            sys.exit(f"{command} exited {child.returncode}:\n{self.output.decode(errors='replace')}")
-
-
-def row(name: str, ours: list[float], peer: list[float], target: str, note: str = "") -> None:
-    """Print one measurement: medians, spread, ratio ours / peer and what it must reach."""
-    a, b = statistics.median(ours), statistics.median(peer)
-    spread = f"[{min(ours):.3f}-{max(ours):.3f}] [{min(peer):.3f}-{max(peer):.3f}]"
-    print(
-        f"{name:<34} ours {a:8.3f} s  peer {b:8.3f} s  ratio {a / b:6.3f}  must be {target:<22} {spread} {note}",
-        flush=True,
-    )
-
-
-@contextmanager
-def place_in(parent: Path) -> Iterator[Path]:
-    """A directory that is gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="vmaf-ws-bench-", dir=parent))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
+RECORD = Record()
 
 
 def run_directories(workdir: Path, directories: int, files: int) -> None:
@@ -108,16 +65,12 @@ def clean(place: Path, runs: int, fill: Callable[[Path], None]) -> tuple[list[fl
 
 def bench_clean_disk(place: Path, runs: int) -> None:
     """50 000 small files in 500 run directories, on the disk."""
-    row(
-        "clean 50 000 files, disk",
-        *clean(place, runs, lambda top: run_directories(top, 500, 100)),
-        "<= 0.4 (2.5 x faster)",
-    )
+    RECORD.add("clean disk", *clean(place, runs, lambda top: run_directories(top, 500, 100)))
 
 
 def bench_clean_tmpfs(place: Path, runs: int) -> None:
     """The same on tmpfs."""
-    row("clean 50 000 files, tmpfs", *clean(SHM, runs, lambda top: run_directories(top, 500, 100)), "<= 2.5")
+    RECORD.add("clean tmpfs", *clean(SHM, runs, lambda top: run_directories(top, 500, 100)))
 
 
 def bench_clean_large(place: Path, runs: int) -> None:
@@ -137,8 +90,8 @@ def bench_clean_large(place: Path, runs: int) -> None:
             os.utime(directory / "dis.yuv", (LONG_AGO_S, LONG_AGO_S))
             os.utime(directory, (LONG_AGO_S, LONG_AGO_S))
 
-    row("clean 5 × 1 GiB, allocated", *clean(place, runs, lambda top: fill(top, written=False)), "<= 1.0")
-    row("clean 5 × 1 GiB, written", *clean(place, runs, lambda top: fill(top, written=True)), "<= 1.0")
+    RECORD.add("clean allocated", *clean(place, runs, lambda top: fill(top, written=False)))
+    RECORD.add("clean written", *clean(place, runs, lambda top: fill(top, written=True)))
 
 
 def bench_status(place: Path, runs: int) -> None:
@@ -158,8 +111,8 @@ def bench_status(place: Path, runs: int) -> None:
         import json
 
         same = json.loads(status.output)["total"]["disk_bytes"] == int(du.output.split()[0])
-        note = f"peak {peak / 1e6:.0f} MB (must be < 80), bytes {'equal' if same else 'DIFFER FROM'} du's"
-        row("status of 100 000 files, warm", ours[1:], peer[1:], "<= 3.5", note)
+        note = f"bytes {'equal' if same else 'DIFFER FROM'} du's"
+        RECORD.add("status", ours[1:], peer[1:], peak_bytes=peak, note=note)
 
 
 def bench_where(place: Path, runs: int) -> None:
@@ -177,7 +130,7 @@ def bench_where(place: Path, runs: int) -> None:
         for _ in range(2 * runs + 1):
             ours.append(Timed(BIN / "invoke", "ws.where", cwd=ours_top).wall_s)
             peer.append(Timed(BIN / "invoke", "nothing", cwd=top).wall_s)
-        row("invoke ws.where", ours[1:], peer[1:], "<= 1.3")
+        RECORD.add("where", ours[1:], peer[1:])
 
 
 def make_clips(place: Path, ffmpeg: str) -> list[tuple[Path, Path]]:
@@ -261,51 +214,18 @@ def bench_extraction(place: Path, runs: int) -> None:
         for run in range(runs):
             ours.append(run_testing(recipe, top / f"ws{run}").wall_s)
             peer.append(bare(ffmpeg, pairs, *best, top))
-        row("extraction of 12 × 1080p × 48", ours, peer, "<= 1.05")
+        RECORD.add("extraction", ours, peer)
         cached = [run_testing(recipe, top / "ws0").wall_s for _ in range(runs)]
-        row("the same, cached", cached, [1.0], "<= 1.0", "(peer: the bound, 1 s)")
+        RECORD.add("extraction again", cached, [1.0])
 
 
 def bench_cached(place: Path, runs: int) -> None:
-    """10 000 stored results of as many small files, process start included.
-
-    One is measured; the store then holds that measurement of 48 frames for each of the 10 000 distorted videos.
-    """
-    from vmaf_harness.engine.binary import find_engine
-    from vmaf_harness.measure.measurement import Measurement
-    from vmaf_harness.measure.store import FileResultStore
-    from vmaf_harness.model.quality_type import extraction
-    from vmaf_harness.recipe.dataset import read_recipe
-
+    """10 000 stored results of as many small files, process start included."""
     with place_in(place) as top:
-        reference = top / "ref.y4m"
-        source = ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25,format=yuv420p")
-        Timed(find_engine().path, "-v", "error", *source, "-frames:v", "1", reference)
-        content = reference.read_bytes()
-        pairs = []
-        for i in range(10_000):
-            distorted = top / f"dis{i:05d}.y4m"
-            distorted.write_bytes(content[:-2] + i.to_bytes(2, "big"))  # every file its own content
-            pairs.append((reference, distorted))
-        recipe = top / "bench_dataset.py"
-        write_recipe(recipe, pairs)
-        workspace = top / "ws"
-        write_recipe(top / "one_dataset.py", pairs[:1])
-        run_testing(top / "one_dataset.py", workspace)
-        assets = read_recipe(recipe).assets
-        time.sleep(2)  # a file so fresh may still change unseen, so its hash is not remembered
-        engine = find_engine()
-        store = FileResultStore(workspace, extraction("VMAF"), engine, warn=print)
-        first = store.frames(assets[0])
-        assert first is not None
-        frames = {metric: values * 48 for metric, values in first.items()}
-        means = {metric: values[0] for metric, values in first.items()}
-        for asset in assets:
-            store.put(asset, Measurement(frames=frames, means=means, extraction_s=1.0), store.path(asset))
-        store.save_hashes()
-        cached = [run_testing(recipe, workspace) for _ in range(runs)]
+        recipe = stored_dataset(top, 10_000)
+        cached = [run_testing(recipe, top / "ws") for _ in range(runs)]
         assert all(b"10000 of them stored before" in run.output for run in cached)
-        row("10 000 stored results", [run.wall_s for run in cached], [3.0], "<= 1.0", "(peer: the bound, 3 s)")
+        RECORD.add("cached", [run.wall_s for run in cached], [1.5])
 
 
 LADDER = [  # encoder, preset, CRF, height
@@ -367,10 +287,10 @@ def bench_encode(place: Path, runs: int) -> None:
 
         cores = len(os.sched_getaffinity(0))
         schedules = {
-            "one an encode, one at a time": (1, False),
-            f"one an encode, {cores} at once": (cores, False),
-            "one a reference, one at a time": (1, True),
-            f"one a reference, {cores} at once": (cores, True),
+            "encode 1 by 1": (1, False),
+            "encode cores": (cores, False),
+            "encode shared 1": (1, True),
+            "encode shared": (cores, True),
         }
         walls: dict[str, list[float]] = {name: [] for name in schedules}
         made = []
@@ -379,9 +299,9 @@ def bench_encode(place: Path, runs: int) -> None:
             for name, (at_once, shared) in schedules.items():
                 walls[name].append(bare_ladder(ffmpeg, references, at_once, shared=shared, place=top))
         for name, peer in walls.items():
-            row(f"36 encodes; bare: {name}", made, peer, "<= 1.05")
+            RECORD.add(name, made, peer)
         again = [ours(top / "ws0") for _ in range(runs)]
-        row("the same, there already", again, [1.0], "<= 1.0", "(peer: the bound, 1 s)")
+        RECORD.add("encode again", again, [1.0])
 
 
 def make_models(model: Path, files: int, size_bytes: int) -> None:
@@ -444,18 +364,12 @@ def bench_backup(place: Path, runs: int) -> None:
             for copy_back in (restore, copy) if n % 2 else (copy, restore):
                 copy_back()
             Timed("diff", "-r", "-x", ".gitignore", workspace / "model", run / "out" / "model")
-        for word, bound in (("first", "<= 1.0"), ("second", "<= 0.5, and 0.5 s")):
+        for key, word in (("backup", "first"), ("backup again", "second")):
             peers = [name for name in times if name.endswith(f" {word}")]
-            peer = min(peers, key=lambda name: statistics.median(times[name]), default=None)
-            row(
-                f"{word} backup of 5 000 files",
-                times[word],
-                times[peer] if peer else [float("nan")],
-                bound,
-                f"({peer})",
-            )
-        row("verify of them", times["verify"], times["sha256sum"], "<= 1.2", "(sha256sum)")
-        row("restore of them", times["restore"], times["cp -a"], "<= 1.2", "(cp -a)")
+            peer = min(peers, key=lambda name: statistics.median(times[name]), default="")
+            RECORD.add(key, times[word], times.get(peer, []), note=peer.partition(" ")[0])
+        RECORD.add("verify", times["verify"], times["sha256sum"])
+        RECORD.add("restore", times["restore"], times["cp -a"])
 
 
 FITTED = """
@@ -532,8 +446,8 @@ def bench_training(place: Path, runs: int) -> None:
                     assets, features.extraction, run, RunOptions(cache=True), warn=print, progress=lambda *_: None
                 )
             loaded.append(time.perf_counter() - began)
-        row("training on 1000 stored clips", ours[1:], peer[1:], "<= 1.3")
-        row("of which features are loaded in", loaded[1:], [0.5], "<= 1.0", "(peer: the bound, 0.5 s)")
+        RECORD.add("training", ours[1:], peer[1:])
+        RECORD.add("features loaded", loaded[1:], [0.5])
 
 
 def bench_bootstrap(place: Path, runs: int) -> None:
@@ -553,7 +467,44 @@ def bench_bootstrap(place: Path, runs: int) -> None:
             began = time.perf_counter()
             fit(table, features, build_model_param("BOOTSTRAP_LIBSVMNUSVR", parameters), threads=threads)
             times.append(time.perf_counter() - began)
-    row("20 bootstrap models: one thread", one[1:], several[1:], ">= 1.7", "(peer: a thread a core)")
+    RECORD.add("bootstrap", one[1:], several[1:])
+
+
+def no_work(job: int, _: object) -> int:
+    """What a worker does when only the way there and back is measured."""
+    return job
+
+
+def bench_cluster(place: Path, runs: int) -> None:
+    """24 assets of 1080p × 48 frames by two workers of a Dask cluster that is there, against two processes here.
+
+    Then tasks that do nothing, each with what a task costs: the way there and back, a note that it has begun.
+    """
+    from vmaf_harness.engine.binary import find_engine
+    from vmaf_harness.engine.cluster import Cluster, Scheduler
+    from vmaf_harness.engine.worker import Needs
+    from vmaf_workspace.live.lock import Run
+
+    local_cluster: Any = import_module("distributed").LocalCluster
+    with place_in(place) as top, local_cluster(2, threads_per_worker=1, dashboard_address=None) as dask:
+        pairs = make_clips(top, find_engine().path)
+        recipe = top / "bench_dataset.py"
+        write_recipe(recipe, [*pairs, *pairs])
+        ours: list[float] = []
+        peer: list[float] = []
+        each: list[float] = []
+        for _ in range(runs):
+            for times, flags in ((ours, ("--scheduler", dask.scheduler_address)), (peer, ("--processes", "2"))):
+                command = ("-m", "vmaf_harness.script.run_testing", "VMAF", recipe, "--suppress-plot", *flags)
+                times.append(Timed(sys.executable, *command, "--workspace", top / "ws").wall_s)
+        RECORD.add("cluster", ours, peer)
+        where = Scheduler(address=dask.scheduler_address)
+        with Run(top / "ws") as run, Cluster(where, run, warn=print) as cluster:
+            for _ in range(runs + 1):  # the first warms up
+                began = time.perf_counter()
+                cluster.run(range(500), no_work, lambda *_: None, needs=Needs(), name=str, keep_going=False)
+                each.append((time.perf_counter() - began) / 500)
+        RECORD.add("cluster task", each[1:], [0.020])
 
 
 def bench_migrate(place: Path, runs: int) -> None:
@@ -569,7 +520,7 @@ def bench_migrate(place: Path, runs: int) -> None:
         os.sync()
         return top
 
-    for name, here, there in (("disk to tmpfs", place, SHM), ("tmpfs to disk", SHM, place)):
+    for key, here, there in (("migrate out", place, SHM), ("migrate in", SHM, place)):
         ours, peer = [], []
         for _ in range(runs):
             with place_in(here) as one, place_in(there) as other:
@@ -581,13 +532,14 @@ def bench_migrate(place: Path, runs: int) -> None:
             with place_in(here) as one, place_in(there) as other:
                 source, target = filled(one / "ws"), other / "ws"
                 peer.append(Timed("cp", "-a", source, target).wall_s + Timed("rm", "-rf", source).wall_s)
-        row(f"migrate 2 GB, {name}", ours, peer, "<= 2.0")
+        RECORD.add(key, ours, peer)
 
 
 BENCHES = {
     "migrate": bench_migrate,
     "training": bench_training,
     "bootstrap": bench_bootstrap,
+    "cluster": bench_cluster,
     "backup": bench_backup,
     "encode": bench_encode,
     "extraction": bench_extraction,
@@ -606,12 +558,14 @@ def main() -> None:
     parser.add_argument("place", type=Path)
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--runs", type=int, default=5)
+    flags(parser)
     arguments = parser.parse_args()
     arguments.place.mkdir(parents=True, exist_ok=True)
     for package in (vmaf_workspace, vmaf_harness):  # as an installation does, but for an editable one
         compileall.compile_dir(Path(package.__file__ or "").parent, quiet=1)
     for name in arguments.names or BENCHES:
         BENCHES[name](arguments.place, arguments.runs)
+    finish(RECORD, as_json=arguments.json, write=arguments.write, section="bench", command="nox -s bench")
 
 
 if __name__ == "__main__":

@@ -312,7 +312,7 @@ def demo(
 COMMANDS = (
     Command("score", score, group="score", example="--reference a.y4m --distorted a_crf22.mp4 a_crf32.mp4"),
     Command("test", test, group="score"),
-    Command("report", report, reads=True, group="score"),
+    Command("report", report, group="score"),
     Command("bd-rate", bd_rate, reads=True, group="score"),
     Command("new-dataset", new_dataset, group="make a dataset"),
     Command("encode", encode, group="make a dataset"),

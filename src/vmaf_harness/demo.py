@@ -12,8 +12,15 @@ from typing import Any
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.plot import why_no_plot
-from vmaf_harness.script import run_encode, run_testing, run_vmaf_cross_validation, run_vmaf_training, run_vmaf_tuning
-from vmaf_harness.script.options import CrossValidation, Encoding, Testing, Training, Tuning
+from vmaf_harness.script import (
+    reporting,
+    run_encode,
+    run_testing,
+    run_vmaf_cross_validation,
+    run_vmaf_training,
+    run_vmaf_tuning,
+)
+from vmaf_harness.script.options import CrossValidation, Encoding, Reporting, Testing, Training, Tuning
 from vmaf_workspace.commands import workspace
 from vmaf_workspace.commands.command import Command
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
@@ -87,6 +94,7 @@ def _steps(
             preset=("libx264=veryfast", "libx265=ultrafast", "libsvtav1=11"),
             label_with=TEACHER,
             workspace=str(root),
+            **plots,
         ),
     )
     searched: dict[str, Any] = {"gamma": (0.05, 0.2), "cost": (4.0, 16.0), "nu": (0.5, 0.9)}
@@ -102,6 +110,10 @@ def _steps(
     by_libvmaf = str(root / "model" / f"{NAME}.json")
     tested = Testing(**of_all, vmaf_model=by_libvmaf, print_result=True, keep_workfiles=True, **plots)
     yield "test", run_testing.run, tested
+    if draws:
+        page = recipe.with_name(f"{NAME}.html")
+        told = Reporting(dataset=recipe, vmaf_model=NAME, anchor="libx264", html=page, workspace=str(root))
+        yield "report", reporting.run, told
 
 
 def _files(directory: Path) -> list[Path]:
@@ -120,6 +132,9 @@ def _print_end(root: Path, recipe: Path, made: dict[str, list[Path]]) -> None:
         example = f", such as {files[0].relative_to(root)}" if files else ""
         print(f"{name + '/':18}{len(files):4} files{example}{_CLEANED if name in SCRATCH else ''}")
     reference, distorted = (str(recipe.with_name(f"{clip}.mp4")) for clip in PAIR)
+    if (page := recipe.with_name(f"{NAME}.html")).exists():
+        print(_RULE.format("A page to look at and to send"), flush=True)
+        print(page)
     json, pkl = root / "model" / f"{NAME}.json", root / "model" / f"{NAME}.pkl"
     print(_RULE.format("Use the model"), flush=True)
     program, here = _program(), ["--workspace", str(root)]
@@ -178,7 +193,11 @@ def _copy(source: Path, target: Path, said: Callable[[str], None]) -> None:
 
 def _recipe(given: Sequence[str]) -> str:
     paths = given or [f"{clip}.mp4" for clip in CLIPS]
-    videos = "".join(f"    {{'content_id': {i}, 'path': {path!r}}},\n" for i, path in enumerate(paths))
+    names = [Path(path).stem for path in paths]
+    videos = "".join(
+        f"    {{'content_id': {i}, 'content_name': {name!r}, 'path': {path!r}}},\n"
+        for i, (name, path) in enumerate(zip(names, paths, strict=True))
+    )
     return (
         f'"""Made by `harness.demo`."""\n\ndataset_name = {NAME!r}\nyuv_fmt = "notyuv"\n'
         f"start_frame = 0\nend_frame = {FRAMES - 1}\n\nref_videos = [\n{videos}]\n"

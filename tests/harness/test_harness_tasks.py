@@ -151,7 +151,9 @@ def test_the_demo_scores_real_clips_and_leaves_no_scratch(
         assert {path.name for path in (vmaf_workspace / name).iterdir()} <= KEPT_NAMES, f"{name}/ is clean"
     demo = vmaf_workspace / "dataset" / "demo"
     assert (demo / "demo_dataset.py").is_file()
-    assert len(list(demo.glob("*.png"))) == 6
+    assert len(list(demo.glob("*.png"))) == 3 + 6
+    assert "SROCC" in (demo / "demo.html").read_text(encoding="utf-8")
+    assert str(demo / "demo.html") in done.stdout.split("== A page to look at and to send\n")[1]
     for subdir in SUBDIRS:
         assert re.search(rf"^{subdir.name}/ +[1-9]\d* files, such as {subdir.name}/", done.stdout, re.M)
     assert read_model(vmaf_workspace / "model" / "demo.pkl").members

@@ -25,11 +25,20 @@ from histories.world import World
 world = World(Path(sys.argv[2]), "apart")
 ledger = Ledger(world)
 ledger.step(Step(does="train", words=("model/m1", "11")))
-if sys.argv[3] != "model":
+ledger.step(Step(does="work", words=("1", "yes")))
+if sys.argv[3] in ("object", "manifest"):
     ledger.step(Step(does="backup-models"))
-doomed = {"model": "a/model/m1.json", "object": "bk/objects/??/*", "manifest": "bk/snapshots/*"}[sys.argv[3]]
-(path,) = world.top.glob(doomed)
-path.unlink()
+doomed = {
+    "scratch": "a/workdir/made-1/*",
+    "result": "a/result_store_dir/**/made-1.json",
+    "model": "a/model/m1.json",
+    "object": "bk/objects/??/*",
+    "manifest": "bk/snapshots/*",
+}[sys.argv[3]]
+for path in [*world.top.glob(doomed)]:
+    path.unlink()
+if sys.argv[3] == "scratch":
+    path.parent.rmdir()
 try:
     ledger.step(Step(does="diff"))
 except BrokenError as error:
@@ -74,6 +83,8 @@ def test_an_error_that_is_injected_is_met_until_the_command_needs_fewer_calls(er
 @pytest.mark.parametrize(
     ("what", "rule"),
     [
+        ("scratch", "only what was asked for goes"),
+        ("result", "only what was asked for goes"),
         ("model", "nothing is lost"),
         ("object", "what is backed up stays so"),
         ("manifest", "what is backed up stays so"),

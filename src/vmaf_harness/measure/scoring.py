@@ -22,7 +22,9 @@ from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measur
 from vmaf_harness.measure.notes import DAMAGE, relevant_notes, summarize_notes
 from vmaf_harness.measure.store import FileResultStore, Result, summarize
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
+from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import Run
+from vmaf_workspace.removal.limit import UNLIMITED, Limit, keep_within
 from vmaf_workspace.setup import write_errors_explained
 
 
@@ -63,6 +65,7 @@ class RunOptions:
     refuse_damaged: bool = False  # a damaged distorted video is an error, not a note
     cluster: Cluster | None = None  # where it is measured, instead of here
     shard: Shard | None = None  # the part of the assets that is this run's
+    limit: Limit = UNLIMITED  # of what is stored; kept when a run begins to store, and when it has
 
 
 def score_assets(
@@ -92,6 +95,8 @@ def score_assets(
     if not to_do or (not how.keep_going and any(outcome.error for outcome in outcomes)):
         return outcomes
     check_extractors(engine, extraction.extractors)
+    if store is not None:
+        _keep_within(how.limit, run, paths, warn=warn)
     # The longest first, so that none is left alone at the end.
     to_do.sort(key=lambda index: -_input_bytes(assets[index]))
     at_once, threads = split_cores(len(to_do), how.processes)
@@ -140,6 +145,8 @@ def score_assets(
     finally:
         if store is not None:
             store.save_hashes()
+    if store is not None:
+        _keep_within(how.limit, run, paths, warn=warn)
     return outcomes
 
 
@@ -159,6 +166,16 @@ def _measure_there(job: MeasurementJob, place: Place) -> Measurement:
         else job.directory.with_name(f"{job.directory.name}-{place.run.id}")
     )
     return measure(replace(job, engine=place.engine, directory=own), place.processes)
+
+
+def _keep_within(limit: Limit, run: Run, paths: Mapping[int, str], *, warn: Callable[[str], None]) -> None:
+    """Keep what is stored within *limit*, and say what went; whatever fails there costs a run nothing."""
+    try:
+        said = keep_within(run.root, limit, run_id=run.id, began_s=run.since_s, used=set(paths.values()))
+    except (WorkspaceError, OSError) as error:
+        said = f"stored results could not be kept within {limit}: {error}"
+    if said:
+        warn(said)
 
 
 def _refuse_damaged(outcome: Outcome, how: RunOptions) -> Outcome:

@@ -110,7 +110,12 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
 def _find_recipe(path: Path, search: Sequence[Path]) -> Path:
     if path.name != str(path) or path.exists():
         return path
-    return next((found for directory in search if (found := directory / path).exists()), path)
+    places = [directory / path for directory in search]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        looked = ", ".join(map(str, [Path.cwd(), *search]))
+        raise RecipeError(path, f"is not there; looked in {looked}; correct its name, or give its path")
+    return found
 
 
 @contextmanager

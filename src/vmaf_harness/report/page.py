@@ -12,7 +12,8 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -25,12 +26,11 @@ from vmaf_harness.report.clips import Clip
 from vmaf_harness.report.contents import Asked, Report
 from vmaf_harness.report.inline_svg import inline_svg
 from vmaf_harness.report.ladder import Ladder, LadderEncode
+from vmaf_harness.report.ladder_plot import ladder_plot
 from vmaf_harness.report.plot import (
     FrameLine,
     PlotError,
-    RateLine,
     content_frames_plot,
-    rate_quality_plot,
     residual_plot,
     scatter_plot,
 )
@@ -146,60 +146,33 @@ def _engine(scored: ScoredDataset | None) -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
-def _drawn(
-    draw: Callable[[Path], object],
+@contextmanager
+def _svg_file() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="vmaf-plot-") as directory:
+        yield Path(directory) / "plot.svg"
+
+
+def _inlined(
+    path: Path,
     prefix: str,
     about: str,
     points: Mapping[str, Sequence[tuple[int, str]]] | None = None,
     lines: Mapping[str, tuple[int, str]] | None = None,
 ) -> Any:
-    """What *draw* writes into a file, as part of a page."""
-    with TemporaryDirectory(prefix="vmaf-plot-") as directory:
-        path = Path(directory) / "plot.svg"
-        draw(path)
-        text = path.read_text(encoding="utf-8")
+    """A drawing as part of a page."""
+    text = path.read_text(encoding="utf-8")
     return _markup(inline_svg(text, prefix, about=about, points=points or {}, lines=lines or {}))
 
 
 def _rate_plot(ladder: Ladder, content_id: int) -> Any:
-    by_id = {encode.asset_id: encode for encode in ladder.encodes}
-    heights = sorted({encode.height_px for encode in ladder.encodes})
     name = ladder.contents[content_id]
-    lines, points = [], {}
-    for number, curve in enumerate(each for each in ladder.curves if each.content_id == content_id):
-        encodes = [by_id[asset_id] for asset_id in curve.asset_ids if by_id[asset_id].score is not None]
-        if not encodes:
-            continue
-        gid = f"curve-{number}"
-        points[gid] = [(encode.asset_id, _words(encode)) for encode in encodes]
-        lines.append(
-            RateLine(
-                name=f"{curve.codec} {curve.height_px}p",
-                points=_points(encodes),
-                colour=ladder.codecs.index(curve.codec),
-                marker=heights.index(curve.height_px),
-                gid=gid,
-            )
-        )
-    for hull in ladder.hulls:
-        if hull.content_id == content_id and len(hull.heights_px) > 1 and hull.asset_ids:
-            on_hull = [by_id[asset_id] for asset_id in hull.asset_ids]
-            colour = ladder.codecs.index(hull.codec)
-            lines.append(RateLine(name=f"hull: {hull.codec}", points=_points(on_hull), colour=colour, is_hull=True))
-    if not points:
+    if all(encode.score is None for encode in ladder.encodes if encode.content_id == content_id):
         return f"{name}: no encode has a score"
-    count = sum(map(len, points.values()))
-    about = f"Rate–quality plot of {name}: {count_text(count, 'encode')}; the table below has their numbers"
-    title, numbers = f"{ladder.dataset}: {name}", count_text(count, "encode")
-
-    def draw(path: Path) -> None:
-        rate_quality_plot(path, lines, title, numbers, ladder.score)
-
-    return _drawn(draw, f"rate{content_id}", about, points)
-
-
-def _points(encodes: Sequence[LadderEncode]) -> list[tuple[float, float]]:
-    return [(encode.bitrate_kbps, encode.score) for encode in encodes if encode.score is not None]
+    with _svg_file() as path:
+        groups = ladder_plot(path, ladder, content_id)
+        points = {gid: [(encode.asset_id, _words(encode)) for encode in encodes] for gid, encodes in groups.items()}
+        about = f"Rate–quality plot of {name}; the table below has its numbers"
+        return _inlined(path, f"rate{content_id}", about, points)
 
 
 def _words(encode: LadderEncode) -> str:
@@ -243,20 +216,10 @@ def _frame_plots(scored: ScoredDataset, ladder: Ladder | None, clips: Sequence[C
         cuts = worst.cuts if worst else ()
         title = f"{names[content_id]}: each frame"
 
-        def draw(
-            path: Path,
-            title: str = title,
-            of_content: Sequence[FrameLine] = of_content,
-            levels: Mapping[str, float] = levels,
-            cuts: Sequence[int] = cuts,
-        ) -> None:
-            content_frames_plot(path, of_content, title, scored.extraction.executor_id, levels, cuts, most)
-
         about = f"Score of each frame of {count_text(len(of_content), 'clip')} of {names[content_id]}"
-        try:
-            made[content_id] = _drawn(draw, f"frames{content_id}", about, lines=words[content_id])
-        except PlotError:  # no finite score, as of PSNR of equal frames
-            continue
+        with _svg_file() as path, suppress(PlotError):  # where no score is finite, as PSNR of equal frames
+            content_frames_plot(path, of_content, title, scored.extraction.executor_id, levels, cuts, most)
+            made[content_id] = _inlined(path, f"frames{content_id}", about, lines=words[content_id])
     return made
 
 
@@ -270,9 +233,13 @@ def _label_plots(scored: ScoredDataset, tested: Tested) -> list[Any]:
             words = f"{asset.content}: {asset.file}\n{numbers}"
             points.setdefault(f"content-{asset.content_id}", []).append((asset.asset_id, words))
     n = count_text(len(tested.assets), "asset")
-    made = [_drawn(lambda path: scatter_plot(path, pairs), "scatter", f"Scores over labels of {n}", points)]
-    if tested.worst:
-        made.append(_drawn(lambda path: residual_plot(path, pairs), "errors", f"Errors over labels of {n}", points))
+    made = []
+    with _svg_file() as path:
+        scatter_plot(path, pairs)
+        made.append(_inlined(path, "scatter", f"Scores over labels of {n}", points))
+    with _svg_file() as path:
+        if residual_plot(path, pairs):
+            made.append(_inlined(path, "errors", f"Errors over labels of {n}", points))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from vmaf_harness.recipe.subjective import label_assets
 from vmaf_harness.report.plot import check_directory
 from vmaf_harness.script.options import Drawing, Measuring
 from vmaf_harness.script.progress import warn
+from vmaf_workspace.commands.flags import integer, size_bytes
+from vmaf_workspace.removal.limit import Limit
 
 
 def read_assets(options: Measuring, root: Path) -> tuple[Recipe, Sequence[Asset]]:
@@ -26,6 +29,16 @@ def read_assets(options: Measuring, root: Path) -> tuple[Recipe, Sequence[Asset]
         raise HarnessError(f"missing assets: {len(recipe.missing)}, so nothing was made; see --keep-going")
     assets = label_assets(recipe, options.subj_model, warn=warn)
     return recipe, [replace(asset, least_depth=options.bit_depth) for asset in assets] if options.bit_depth else assets
+
+
+def store_limit(options: Measuring) -> Limit:
+    """What stored results may take: as the flags say, else the environment; UsageError, which names what is wrong."""
+    flags = {"max_store": ("VMAF_MAX_STORE", size_bytes), "max_store_files": ("VMAF_MAX_STORE_FILES", integer(0))}
+    values: list[int | None] = []
+    for name, (variable, kind) in flags.items():
+        given, set_here = getattr(options, name), os.environ.get(variable, "").strip()
+        values.append(kind(set_here, variable) if given is None and set_here else given)
+    return Limit(max_disk_bytes=values[0], max_files=values[1])
 
 
 def check_plots(options: Drawing) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from vmaf_harness.engine.shard import Shard, read_shard
 from vmaf_workspace.commands.command import Json, Quiet, Workspace
-from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, seconds
+from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, seconds, size_bytes
 from vmaf_workspace.errors import UsageError
 
 
@@ -126,6 +126,7 @@ _SEED = Flag(
 )  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
+_OLDEST = "least recently used go first, none in use"
 _SCHEDULER = "run on Dask: a scheduler whose workers share the workspace's mount, or local:N processes here"
 _SHARD = "do part I of N and store it, or with auto this array job's; the same command without it collects"
 _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
@@ -165,6 +166,13 @@ class Measuring(Spreading):
     subsample: Subsample = 1
     quiet: Quiet = False
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
+    max_store: Annotated[
+        int | None,
+        Flag(f"keep stored results within this size: {_OLDEST}", size_bytes, metavar="SIZE", env="VMAF_MAX_STORE"),
+    ] = None
+    max_store_files: Annotated[
+        int | None, Flag("keep at most so many of them", integer(0), metavar="N", env="VMAF_MAX_STORE_FILES")
+    ] = None
     workspace: Workspace = ""
 
 
@@ -299,8 +307,8 @@ class Drafting:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Encoding(Spreading):
-    """Of `encode`."""
+class Encoding(Spreading, Drawing):
+    """Of `encode`; with labels it draws them over bitrates."""
 
     EXAMPLE = "references_dataset.py encodes --crf '22 32 42' --height '360 720'"
 
@@ -372,6 +380,7 @@ class Reporting:
     ] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False
+    dry_run: Annotated[bool, Flag("write no page")] = False
     workspace: Workspace = ""
     json: Json = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -222,15 +223,16 @@ def _one_in(subsample: int) -> str:
 
 
 def _print_table(distorted: Sequence[Video], found: Sequence[ScoredPair | HarnessError], asked: Asked) -> None:
-    """A row a video, in their order; one that failed has dashes."""
+    """A row a video, in their order, named below the directory that all are in; one that failed has dashes."""
     from vmaf_workspace.commands.tables import print_table
 
     scored = [each for each in found if isinstance(each, ScoredPair)]
     pools = list(dict.fromkeys([asked.pool, *_SHOWN_POOLS]))
     has_spread = any(each.spread is not None for each in scored)
+    where = os.path.commonpath([os.path.abspath(video.path.parent) for video in distorted])
     rows = []
     for video, each in zip(distorted, found, strict=True):
-        name = printable(str(video.path))
+        name = printable(os.path.relpath(video.path, where))
         if isinstance(each, HarnessError):
             rows.append((name, *("-" for _ in pools), *(("-",) if has_spread else ()), "-"))
             continue
@@ -240,7 +242,7 @@ def _print_table(distorted: Sequence[Video], found: Sequence[ScoredPair | Harnes
         rows.append((name, *numbers, *interval, str(result.n_frames)))
     if scored:
         about = f"{scored[0].extraction.type} ({scored[0].extraction.executor_id}){_one_in(asked.subsample)}"
-        print(about, file=sys.stderr)
+        warn(f"{about} of videos in {where}:")
     heads = [f">{one.upper().replace('HARMONIC_MEAN', 'HARMONIC')}" for one in pools]
     print_table(("|DISTORTED", *heads, *((">95 %",) if has_spread else ()), ">FRAMES"), rows)
 

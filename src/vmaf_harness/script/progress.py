@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from vmaf_harness.engine.frame_count import FrameCount
@@ -15,6 +17,25 @@ from vmaf_workspace.live.lock import Run
 def warn(message: object) -> None:
     """A message, each line of it as a terminal can print it."""
     print(printable_lines(message), file=sys.stderr, flush=True)
+
+
+_PLOTS = (".png", ".svg")
+
+
+def show_written(paths: Sequence[Path]) -> None:
+    """Say which files were written: at a terminal their directory once, and their names below it.
+
+    Elsewhere each path is a line: plots, which are results, on stdout, the rest on stderr.
+    """
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        for directory in dict.fromkeys(path.parent for path in paths):
+            print(printable_lines(f"in {directory}:"))
+            for path in paths:
+                if path.parent == directory:
+                    print(printable_lines(f"  {path.name}"))
+        return
+    for path in paths:
+        print(printable_lines(path), file=sys.stdout if path.suffix in _PLOTS else sys.stderr, flush=True)
 
 
 class Progress:

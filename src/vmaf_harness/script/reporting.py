@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import webbrowser
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.script.options import BdRating, Reporting
@@ -13,8 +16,14 @@ from vmaf_harness.script.progress import warn
 from vmaf_workspace.commands import tables
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.disk.atomic import write_atomically
-from vmaf_workspace.errors import DONE, FAILED, UsageError
+from vmaf_workspace.errors import DONE, FAILED, UsageError, WorkspaceError
 from vmaf_workspace.wording import bytes_text, printable
+
+if TYPE_CHECKING:
+    from vmaf_harness.report.ladder import Ladder
+    from vmaf_harness.report.testing import ScoredDataset
+
+_ROWS = 40  # of a table of encodes or assets
 
 
 def run(options: Reporting) -> int:
@@ -42,12 +51,15 @@ def run(options: Reporting) -> int:
         )
     if options.json:
         print(tables.object_json("report", **found.as_dict()))
-    elif found.ladder is not None:
+    elif found.ladder is not None and options.html is None:
         show_ladder(found.ladder)
     if options.html is not None:
         from vmaf_harness.report.page import page_html
 
         content = page_html(found, asked).encode("utf-8", "backslashreplace")
+        if options.dry_run:
+            warn(f"{options.html} would have {bytes_text(len(content))}; dry run: nothing was changed")
+            return DONE
         try:
             write_atomically(options.html, content)
         except OSError as error:
@@ -83,7 +95,7 @@ def run_bd_rate(options: BdRating) -> int:
     code = FAILED if failed or not ladder.deltas else DONE
     if options.json:
         about = {"anchor": ladder.anchor, "interpolation": ladder.interpolation, "score": ladder.score}
-        deltas = found_deltas(ladder)
+        deltas = [asdict(delta) for delta in ladder.deltas]
         print(tables.object_json("bd-rate", **about, deltas=deltas, exit_code=code))
         return code
     if not ladder.deltas:
@@ -92,14 +104,7 @@ def run_bd_rate(options: BdRating) -> int:
     return code
 
 
-def found_deltas(ladder: Any) -> list[dict[str, Any]]:
-    """The deltas as JSON has them."""
-    from dataclasses import asdict
-
-    return [asdict(delta) for delta in ladder.deltas]
-
-
-def show_ladder(ladder: Any) -> None:
+def show_ladder(ladder: Ladder) -> None:
     """The encodes and the deltas of a ladder, as tables."""
     several = len({encode.content_id for encode in ladder.encodes}) > 1
     header = (*(("|CONTENT",) if several else ()), "|CODEC", "RATE", ">HEIGHT", ">KBIT/S", ">SCORE", ">5 %", ">MIN")
@@ -114,21 +119,24 @@ def show_ladder(ladder: Any) -> None:
         )
         for encode in sorted(ladder.encodes, key=lambda each: (each.content_id, each.codec, each.bitrate_kbps))
     ]
-    tables.print_table(header, rows)
+    tables.print_table(header, rows[:_ROWS])
+    if len(rows) > _ROWS:
+        print(f"… and {len(rows) - _ROWS} more; harness.report --json, or --html FILE, has all")
     print(f"scores: {ladder.score}, {ladder.pool}")
     if any(encode.score is not None for encode in ladder.encodes) and ladder.deltas:
         print()
         show_deltas(ladder)
 
 
-def show_deltas(ladder: Any) -> None:
+def show_deltas(ladder: Ladder) -> None:
     """The deltas of a ladder, as a table; why there is none below it."""
-    rows, reasons = [], []
+    rows = []
+    reasons: dict[str, list[str]] = {}
     for each in ladder.deltas:
         numbers = ["-"] * 3
         if each.why_not is not None:
             reason, _, more = each.why_not.partition(": ")
-            reasons.append(f"{each.content}, {each.test}: {reason}: {more}")
+            reasons.setdefault(more, []).append(f"{each.content}, {each.test}")
             numbers = [reason, "-", "-"]
         elif each.rate_percent is not None:
             quality = "-" if each.quality is None else f"{each.quality:+.2f}"
@@ -138,14 +146,54 @@ def show_deltas(ladder: Any) -> None:
         ("|CONTENT", "|TEST", ">BD-RATE", f">BD-{ladder.score.split('_V')[0]}", ">OVERLAP", "OVER"), rows
     )
     print(f"against {printable(ladder.anchor)}, by {ladder.interpolation}; below 0 %: fewer bits at the same score")
-    for reason in reasons:
-        warn(reason)
+    for why, of in reasons.items():
+        more = f" and {len(of) - 1} more" if len(of) > 1 else ""
+        warn(f"{of[0]}{more}: {why}")
+
+
+def show_tested(dataset: ScoredDataset) -> None:
+    """The assets of a dataset with their labels and scores, as a table."""
+    rows = []
+    for outcome, score in dataset.scored[:_ROWS]:
+        asset = outcome.asset
+        label = "-" if asset.groundtruth is None else f"{asset.groundtruth:.2f}"
+        names = (printable(asset.shown_content), printable(asset.distorted.path.name))
+        rows.append((str(asset.asset_id), *names, label, f"{score:.2f}"))
+    tables.print_table((">ASSET", "CONTENT", "FILE", ">LABEL", ">SCORE"), rows)
+    if len(dataset.scored) > _ROWS:
+        print(f"… and {len(dataset.scored) - _ROWS} more; --print-result has all")
+
+
+def show_encoded(root: Path, recipe: Path, directory: Callable[[], Path], suffix: str | None) -> None:
+    """What a ladder came to: on a terminal its table; with a *suffix* a plot of each content in *directory*.
+
+    What cannot be shown is a warning: the encodes are there.
+    """
+    if suffix is None and not sys.stdout.isatty():
+        return
+    from vmaf_harness.encode.store import EncodeResultStore
+    from vmaf_harness.report.ladder import read_ladder
+    from vmaf_harness.report.ladder_plot import ladder_plot
+    from vmaf_harness.report.stored import stored_dataset
+
+    try:
+        scored = stored_dataset(root, recipe, warn=warn)
+        ladder = read_ladder(scored, EncodeResultStore(root, warn=warn).entries())
+        if ladder is None:
+            return
+        if sys.stdout.isatty():
+            show_ladder(ladder)
+        for content_id in ladder.contents if suffix is not None else ():
+            path = directory() / f"{ladder.dataset}_{ladder.score}_rates_{content_id}.{suffix}"
+            ladder_plot(path, ladder, content_id)
+            warn(path)
+    except WorkspaceError as error:
+        warn(error)
+    warn(f"harness.report --dataset {shlex.quote(str(recipe))} --html FILE writes a page of it")
 
 
 def _show_entries(root: Path, *, json: bool) -> int:
     """What is known of models and runs: a table, or the object."""
-    from dataclasses import asdict
-
     from vmaf_harness.report.summary import HEADER, read_entries, table
 
     found = read_entries(root)

@@ -28,8 +28,10 @@ from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import read_recipe, read_references
 from vmaf_harness.report.testing import printable_lines
+from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Encoding
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.reporting import show_encoded
 from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import Command, located
@@ -54,6 +56,7 @@ def run(options: Encoding) -> int:
     references = read_references(options.ref_dataset, search=[root / "dataset"])
     for warning in references.warnings:
         warn(warning)
+    check_plots(options)
     engine = find_engine()
     rungs = read_ladder(
         find_encoders(list(dict.fromkeys(options.codec)), engine),
@@ -112,6 +115,9 @@ def run(options: Encoding) -> int:
         if output.parent == root / "dataset":
             store.ensure()
         write_recipe(output, root, outcomes, _command_line(options), labels)
+        # A run that makes nothing writes nothing, unless it is told where.
+        draws = labels is not None and not options.suppress_plot and (cached < made or options.save_plot)
+        show_encoded(root, output, lambda: options.save_plot or run.output(), options.plot_format if draws else None)
     print(printable_lines(output))
     if before and before != made:
         warn(f"it had {before} encodes before, and has {made} now; none was removed from encode/")

@@ -25,9 +25,10 @@ from vmaf_harness.report.testing import (
     write_plots,
     write_tables,
 )
-from vmaf_harness.script.assets import check_plots, read_assets
+from vmaf_harness.script.assets import check_plots, read_assets, store_limit
 from vmaf_harness.script.options import Testing
-from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.progress import Progress, show_written, warn
+from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
@@ -35,7 +36,7 @@ from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.wording import count_text, printable
+from vmaf_workspace.wording import count_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,6 +73,7 @@ def run(options: Testing) -> int:
                     keep_going=options.keep_going,
                     keep_workfiles=options.keep_workfiles,
                     refuse_damaged=options.refuse_damaged,
+                    limit=store_limit(options),
                     cluster=cluster,
                     shard=options.shard,
                     frames=predictor is not None,
@@ -113,6 +115,8 @@ def run(options: Testing) -> int:
         if options.print_result or len(assets) == 1:
             for outcome, score in dataset.scored:
                 print(score_line(dataset, outcome, score))
+        elif sys.stdout.isatty():
+            show_tested(dataset)
         print(statistics_line(dataset), flush=True)
         scale = find_type(options.quality_type)
         if scale.better != HIGHER:
@@ -167,8 +171,7 @@ def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
         except PlotError as error:
             warn(str(error))
             is_whole = False
-    for path in written:
-        print(printable(str(path)), file=sys.stderr if path.suffix not in (".png", ".svg") else sys.stdout)
+    show_written(written)
     return is_whole
 
 

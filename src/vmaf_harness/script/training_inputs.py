@@ -19,7 +19,7 @@ from vmaf_harness.model.parameters import FeatureParam, ModelParam, read_feature
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels, labels_of
-from vmaf_harness.script.assets import read_assets
+from vmaf_harness.script.assets import read_assets, store_limit
 from vmaf_harness.script.options import Extraction, Fitting, Folds
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.spreading import said_part
@@ -101,6 +101,7 @@ def extracted_of(
         processes=options.processes,
         keep_going=options.keep_going,
         refuse_damaged=options.refuse_damaged,
+        limit=store_limit(options),
         cluster=cluster,
     )
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.model.parameters import CURVE_TYPE, LINE_TYPE, SVR_TYPES
 from vmaf_harness.report.plot import PlotData, PlotError, residual_plot, scatter_plot
-from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import CrossValidation, Training
-from vmaf_harness.script.progress import warn
+from vmaf_harness.script.progress import show_written, warn
 from vmaf_harness.script.training_inputs import Inputs
 from vmaf_harness.statistics import LogisticFit, statistics, statistics_text
 from vmaf_harness.training.card import VERSION
@@ -70,8 +68,7 @@ def write_outputs(
         except WorkspaceError as error:
             warn(f"no plot: {error}")
             is_whole = False
-    for path in written:
-        print(printable_lines(path), file=sys.stdout if path.suffix in (".png", ".svg") else sys.stderr)
+    show_written(written)
     return is_whole
 
 

@@ -12,10 +12,12 @@ from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.errors import UsageError, WorkspaceError
 from vmaf_workspace.wording import print_warning
 
-VARIABLES = {"INVOKE_RUNTIME_CONFIG", "INVOKE_WS_PATH", "INVOKE_WS_BACKUPS", "INVOKE_RUN_DRY"}
+VARIABLES = {"INVOKE_RUNTIME_CONFIG", "INVOKE_RUN_DRY", *(f"INVOKE_WS_{name}" for name in ("PATH", "BACKUPS"))}
+VARIABLES |= {"INVOKE_WS_MAX_SIZE", "INVOKE_WS_MAX_FILES"}
 CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's; the last is code, which only `invoke` runs
 LARGEST = 1 << 20  # bytes of a configuration file
 CONFIGURED = {"workspace": "path", "at": "backups"}  # flag -> its default in Invoke's configuration, below `ws`
+LIMITS = {"max_store": "max_size", "max_store_files": "max_files"}  # the same, of those that are no paths
 
 
 def configured(command: Command, values: dict[str, Any], config: Any) -> dict[str, Any]:
@@ -25,8 +27,12 @@ def configured(command: Command, values: dict[str, Any], config: Any) -> dict[st
     """
     if config.run.dry:
         values = dry(command, values)
-    unset = [flag for flag in CONFIGURED if flag in command.parameters and flag not in values]
-    return values | {flag: path for flag in unset if (path := _configured(config, flag))}
+    unset = [flag for flag in (*CONFIGURED, *LIMITS) if flag in command.parameters and flag not in values]
+    values = values | {flag: path for flag in unset if flag in CONFIGURED and (path := _configured(config, flag))}
+    for flag in unset:
+        if flag in LIMITS and (limit := _set(config, LIMITS[flag])) is not None:
+            values[flag] = command.parameters[flag].about.value(_named(LIMITS[flag]), limit)
+    return values
 
 
 def configured_here(command: Command, values: dict[str, Any]) -> dict[str, Any]:
@@ -48,20 +54,30 @@ def _configured(config: Any, flag: str) -> str:
     end in a traceback of Invoke's where a file has `ws:` alone.
     """
     name = CONFIGURED[flag]
-    section = config.get("ws")
-    if section is not None and not hasattr(section, "get"):
-        raise UsageError(f"Invoke's configuration, ws: expected `path` or `backups` below it, got {section!r}")
-    path = section.get(name) if section is not None else None
-    if path is None or path == "":
-        prefix = config.env_prefix or config.prefix
-        path = os.environ.get(f"{prefix}_ws_{name}".upper())
-    if path is None or path == "":
+    path = _set(config, name)
+    if path is None:
         return ""
     if isinstance(path, str):
         if path.startswith(("/", "~")) or "://" in path:
             return Configured(path)
-        raise UsageError(f"Invoke's configuration, ws.{name}: {path!r} is relative; write the whole path, or from `~`")
-    raise UsageError(f"Invoke's configuration, ws.{name}: expected a path, got {path!r}")
+        raise UsageError(f"{_named(name)}: {path!r} is relative; write the whole path, or from `~`")
+    raise UsageError(f"{_named(name)}: expected a path, got {path!r}")
+
+
+def _named(name: str) -> str:
+    return f"Invoke's configuration, ws.{name}"
+
+
+def _set(config: Any, name: str) -> Any:
+    """What is set as `ws.<name>`, in a file or the environment; None for nothing and for a blank."""
+    section = config.get("ws")
+    if section is not None and not hasattr(section, "get"):
+        raise UsageError(f"Invoke's configuration, ws: expected `path` or `backups` below it, got {section!r}")
+    value = section.get(name) if section is not None else None
+    if value is None or value == "":
+        prefix = config.env_prefix or config.prefix
+        value = os.environ.get(f"{prefix}_ws_{name}".upper())
+    return None if value == "" else value
 
 
 def _invokes_config() -> Any:

@@ -84,7 +84,7 @@ class Run:
         self.root = root
         self.keep_workfiles = keep_workfiles
         self.command = command if command is not None else " ".join(sys.argv)
-        self._since_s = time.time()
+        self.since_s = time.time()
         self._pid = os.getpid()
         self._locks: dict[str, int] = {}
         self._making = threading.Lock()  # worker threads ask for the same directory
@@ -108,7 +108,7 @@ class Run:
             return
         self._pulse.stop()
         for fd in self._locks.values():
-            _say_ended(fd, self.command, self._since_s)
+            _say_ended(fd, self.command, self.since_s)
         with ExitStack() as locks:
             for fd in self._locks.values():
                 locks.callback(os.close, fd)
@@ -135,7 +135,7 @@ class Run:
         starting.mkdir()
         fd = -1
         try:
-            fd = create_locked(starting / RUN_FILE, self.command, self._since_s)
+            fd = create_locked(starting / RUN_FILE, self.command, self.since_s)
             starting.rename(final)
         except BaseException:
             if fd >= 0:

@@ -34,7 +34,8 @@ from vmaf_workspace.removal.entries import Entry
 from vmaf_workspace.removal.plan import Kept, Plan, Use, kept_for_what_it_holds, make_plan
 from vmaf_workspace.wording import duration_text
 
-CLEAN, PURGE = "clean-scratch", "purge-cache"
+CLEAN, PURGE, TRIM = "clean-scratch", "purge-cache", "trim-store"
+BESIDE_RUNS = frozenset({CLEAN, TRIM})  # each takes nothing that a live run uses; of the last no saved plan is taken
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start

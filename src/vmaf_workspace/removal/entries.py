@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -201,6 +201,11 @@ class Entries(Sequence[Entry]):
         """Why they go, each reason once."""
         found = set(map(self._columns.reason.__getitem__, self.which))
         return [why for why, number in self._columns.reasons.items() if number in found]
+
+    def without(self, paths: Collection[str]) -> Entries:
+        """All but those at *paths*."""
+        kept = (at for at, entry in zip(self.which, self, strict=True) if entry.path not in paths)
+        return Entries(self._columns, array("I", kept)) if paths else self
 
     def grouped(self, name: Callable[[Entry], str]) -> dict[str, Entries]:
         """Parts of it by what *name* calls each entry."""

@@ -29,7 +29,7 @@ from vmaf_workspace.disk.unlink import TRASH, remove_or_note, remove_tree
 from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import removal_lock
-from vmaf_workspace.removal.candidates import CLEAN, liveness, open_entries, refuse_live_runs
+from vmaf_workspace.removal.candidates import BESIDE_RUNS, liveness, open_entries, refuse_live_runs
 from vmaf_workspace.removal.entries import Entries, Entry
 from vmaf_workspace.removal.plan import Kept, Plan
 from vmaf_workspace.setup import adopt
@@ -68,7 +68,7 @@ def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
         return report
     _adopt_unless_full(root)
     with removal_lock(root, plan.operation), ExitStack() as stack:
-        if plan.operation != CLEAN:  # again: a run may have begun while a person read the question
+        if plan.operation not in BESIDE_RUNS:  # again: a run may have begun while a person read the question
             refuse_live_runs(root, f"{plan.operation.replace('-', ' the ')} of")
         places = guard.subdirectory_targets(root, marked=True)
         fds: dict[str, int] = {}

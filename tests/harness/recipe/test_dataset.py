@@ -708,3 +708,9 @@ def assert_plain(value: object) -> None:
             assert_plain(item)
     else:
         assert value is None or type(value) in (str, int, float, bool)
+
+
+def test_a_name_that_is_nowhere_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=rf"my_dataset\.py: is not there; looked in {tmp_path}, {tmp_path}/dataset;"):
+        read_recipe(Path("my_dataset.py"), search=[tmp_path / "dataset"])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
-from ladders import AV1, N_FRAMES, X264, Laddered
+from ladders import AV1, N_FRAMES, X264, Laddered, copy
 
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.engine.binary import Engine
@@ -123,7 +126,7 @@ def test_bd_rate_that_cannot_be_had_says_why_and_fails(laddered: Laddered, capsy
     assert run_bd_rate(BdRating(**where, quality_type="SSIM")) == 1
     captured = capsys.readouterr()
     assert "too few points" in captured.out
-    assert f"carphone, {AV1}: too few points: the anchor has 0 points, and a curve needs 4" in captured.err
+    assert f"carphone, {AV1} and 1 more: the anchor has 0 points, and a curve needs 4" in captured.err
     lone, video = laddered.references.with_name("lone_dataset.py"), str(laddered.references.with_name("bikes.mp4"))
     lone.write_text(
         "dataset_name = 'lone'\nyuv_fmt = 'notyuv'\nquality_width = 176\nquality_height = 144\n"
@@ -132,3 +135,30 @@ def test_bd_rate_that_cannot_be_had_says_why_and_fails(laddered: Laddered, capsy
     )
     with pytest.raises(HarnessError, match="names no encode of run_encode"):
         run_bd_rate(BdRating(dataset=lone, workspace=str(laddered.workspace)))
+
+
+def test_a_labelled_ladder_leaves_a_plot_of_each_content(laddered: Laddered) -> None:
+    plots = sorted(path.name for path in laddered.workspace.glob("output/*/*"))
+    assert [name for name in plots if name.endswith(".png")] == [f"l_VMAF_V0.6.1_rates_{n}.png" for n in (0, 1)]
+
+
+def test_on_a_terminal_an_encode_and_a_test_end_with_a_table(laddered: Laddered, tmp_path: Path) -> None:
+    made = copy(laddered, tmp_path)
+    where = ["--workspace", str(made.workspace)]
+    said = on_a_terminal("test", "VMAF", str(made.recipe), "--cache-result", "--suppress-plot", *where)
+    assert re.search(r"^ASSET +CONTENT +FILE +LABEL +SCORE\s*$", said, re.M)
+    assert len(re.findall(r"^ +\d+ +(?:carphone|bikes) ", said, re.M)) == 32
+    rates = ["--crf", "30", "40", "--preset", "libx264=veryfast", "--codec", "libx264"]
+    said = on_a_terminal("encode", str(made.references), "again", *rates, *where)
+    assert re.search(r"^CONTENT +CODEC +RATE +HEIGHT +KBIT/S +SCORE +5 % +MIN\s*$", said, re.M)
+    assert len(re.findall(r"^(?:carphone|bikes) +libx264 veryfast +crf[34]0 +144 +[\d.]+ +-", said, re.M)) == 4
+    assert "again_dataset.py --html FILE writes a page of it" in said.replace("\n", "")
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """What one sees who runs the console script in a terminal of 100 columns."""
+    command = [str(Path(sys.executable).with_name("vmaf-harness")), *arguments]
+    said, code = pexpect.run(shlex.join(command), withexitstatus=True, timeout=300, dimensions=(50, 100))
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode()).replace("\r\n", "\n").replace("\r", "\n")
+    assert code == 0, text
+    return text

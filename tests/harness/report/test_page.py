@@ -241,6 +241,12 @@ def test_without_jinja2_the_remedy_is_named(found: Report, laddered: Laddered, m
         page_html(found, Asked(dataset=laddered.recipe))
 
 
+def test_a_dry_run_writes_no_page(vmaf_workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(Reporting(html=tmp_path / "w.html", dry_run=True)) == 0
+    assert not (tmp_path / "w.html").exists()
+    assert "dry run: nothing was changed" in capsys.readouterr().err
+
+
 def test_open_needs_a_file() -> None:
     with pytest.raises(UsageError, match="name its file by --html"):
         run(Reporting(open=True))

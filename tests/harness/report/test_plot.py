@@ -20,10 +20,14 @@ from matplotlib.image import imread
 
 from vmaf_harness.report import plot
 from vmaf_harness.report.plot import (
+    FrameLine,
     PlotData,
     PlotError,
+    RateLine,
     _colours,
+    content_frames_plot,
     frames_plot,
+    rate_quality_plot,
     residual_plot,
     scatter_plot,
     why_no_plot,
@@ -484,3 +488,72 @@ def test_a_broken_matplotlib_is_one_line(tmp_path: Path) -> None:
         assert done.stdout.startswith("no plot: ")
         assert done.stderr == ""
     assert why_no_plot() is None
+
+
+LINES = [
+    RateLine(name="x264 720p", points=[(400.0, 50.0), (900.0, 70.0), (2000.0, 90.0)], colour=0, gid="a"),
+    RateLine(name="av1 720p", points=[(300.0, 55.0), (1000.0, 80.0)], colour=1, marker=1, gid="b"),
+    RateLine(name="hull: x264", points=[(400.0, 50.0), (2000.0, 90.0)], colour=0, is_hull=True),
+]
+
+
+def test_quality_is_drawn_over_log_bitrate_with_a_line_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = drawn(monkeypatch)
+    rate_quality_plot(tmp_path / "r.png", LINES, "t", "n", "VMAF")
+    (axes,) = figures[0].axes
+    assert axes.get_xscale() == "log"
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [line.name for line in LINES]
+    ticks = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    assert ticks == [500.0, 1000.0, 2000.0]
+    assert np.asarray(axes.collections[0].get_offsets()).tolist() == [list(point) for point in LINES[0].points]
+    assert hues(pixels(tmp_path / "r.png")) >= 2
+
+
+@pytest.mark.parametrize("rates", [(1.0, 1.0), (3.0, 4.0), (0.5, 900_000.0)])
+def test_any_rates_have_a_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rates: tuple[float, float]) -> None:
+    figures = drawn(monkeypatch)
+    points = [(rates[0], 1.0), (rates[1], 2.0)]
+    rate_quality_plot(tmp_path / "r.png", [RateLine(name="x", points=points, colour=0)], "t", "n", "VMAF")
+    low, high = figures[0].axes[0].get_xlim()
+    assert any(low <= tick <= high for tick in figures[0].axes[0].get_xticks())
+
+
+def test_nothing_to_draw_over_rates_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PlotError, match="no encode has a score"):
+        rate_quality_plot(tmp_path / "r.png", [], "t", "n", "VMAF")
+
+
+def test_frames_of_a_long_clip_are_drawn_by_their_worst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = drawn(monkeypatch)
+    scores = [80.0] * 100_000
+    scores[77_777] = 12.0
+    line = FrameLine(name="a", scores=scores, colour=0, gid="a", is_bold=True)
+    content_frames_plot(tmp_path / "f.png", [line], "t", "VMAF", {"mean": 79.0}, [500, 60_000])
+    y = np.asarray(figures[0].axes[0].lines[0].get_ydata())
+    assert len(y) <= 400
+    assert y.min() == 12.0
+    assert np.asarray(figures[0].axes[0].lines[0].get_xdata())[y.argmin()] == 77_777
+    assert "2 scene cuts (dotted)" in figures[0].texts[1].get_text()
+
+
+def test_the_suffix_makes_it_an_svg_with_its_words_as_text(tmp_path: Path) -> None:
+    for name in ("one.svg", "other.svg"):
+        rate_quality_plot(tmp_path / name, LINES, "<t>", "n", "VMAF")
+    text = (tmp_path / "one.svg").read_text()
+    assert text.startswith("<?xml")
+    assert ">x264 720p</text>" in text
+    assert "&lt;t&gt;" in text
+    assert text == (tmp_path / "other.svg").read_text(), "the same is drawn as the same bytes"
+    scatter_plot(tmp_path / "s.svg", pairs([1.0, 2.0], [1.0, 2.0]))
+    assert 'id="content-0"' in (tmp_path / "s.svg").read_text()
+
+
+def test_contents_have_markers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = drawn(monkeypatch)
+    draw(tmp_path / "p.png", 20, 4)
+    shapes = [
+        np.asarray(collection.get_paths()[0].vertices).tolist() for collection in figures[0].axes[0].collections[:4]
+    ]
+    assert all(shapes.count(shape) == 1 for shape in shapes)

@@ -619,3 +619,23 @@ def test_help_needs_no_engine_and_no_heavy_import() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_terminal_is_told_the_directory_once_and_the_names_below_it(dataset: Path, vmaf_workspace: Path) -> None:
+    pexpect = pytest.importorskip("pexpect", reason="a terminal is made by pexpect")
+    command = [
+        sys.executable,
+        "-m",
+        "vmaf_harness.cli",
+        "test",
+        "PSNR",
+        str(dataset),
+        "--cache-result",
+        "--suppress-plot",
+    ]
+    printed, code = pexpect.run(
+        shlex.join(command), withexitstatus=True, env={**os.environ, "TERM": "xterm"}, encoding="utf-8", timeout=60
+    )
+    assert code == 0
+    assert len(re.findall(rf"in {vmaf_workspace}/output/\S+:\r\n  scores.csv\r\n  ", printed)) == 1, printed
+    assert printed.count("/output/") == 1

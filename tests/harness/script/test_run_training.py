@@ -95,6 +95,20 @@ def test_a_path_is_where_the_model_goes(small: Trainable, tmp_path: Path, vmaf_w
     assert not list((vmaf_workspace / "model").glob("m.*"))
 
 
+def test_plots_of_two_models_lie_side_by_side(small: Trainable, vmaf_workspace: Path, tmp_path: Path) -> None:
+    other = small.directory / "other" / small.model.name
+    other.parent.mkdir()
+    write_model(other, C=2.0)
+    directory = tmp_path / "plots"
+    for model, name in ((small.model, "m"), (other, "n")):
+        inputs = [str(small.dataset), str(small.features), str(model)]
+        plots = [f"--save-plot={directory}", "--plot-format=svg"]
+        assert run_vmaf_training.main([*inputs, name, *plots]) == 0
+        assert run_vmaf_cross_validation.main([*inputs, "--folds", "2", *plots]) == 0
+    assert len(list(directory.glob("*.svg"))) == 2 * 2 * 2
+    assert "t_dataset: n (LIBSVMNUSVR), training" in (directory / "t_dataset_n_training.svg").read_text()
+
+
 def test_a_cached_run_leaves_its_table_numbers_and_plots(
     small: Trainable, vmaf_workspace: Path, capsys: Printed
 ) -> None:

@@ -144,3 +144,22 @@ def results(out: str) -> list[str]:
 def contents(directory: Path) -> dict[str, bytes]:
     paths = [path for path in directory.rglob("*") if path.is_file() and not path.name.endswith(".card.json")]
     return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--scheduler", "node1"], "expected an address such as tcp://node1:8786, or local:4, got 'node1'"),
+        (["--scheduler", "local:0"], "got 'local:0'"),
+        (["--scheduler", "local:4", "--scheduler-file", "f.json"], "give one of them"),
+        (["--shard", "0/3"], "--shard: expected I/N"),
+        (["--worker-timeout", "300"], "needs a unit"),
+    ],
+)
+def test_where_a_command_runs_is_a_question_of_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_testing.main(["VMAF", str(tmp_path / "d.py"), *flags])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

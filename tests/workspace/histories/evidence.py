@@ -42,6 +42,17 @@ class Shot:
         return self.is_readable and self.facts == self.whole
 
 
+def work(root: Path) -> dict[str, float]:
+    """The runs in scratch, and the stored results, that people's work left in *root*: their times, by their paths."""
+    found = {}
+    for subdir in ("workdir", "output"):
+        for place in (root / subdir).glob("made-*"):
+            found[f"{subdir}/{place.name}"] = max(path.lstat().st_mtime for path in (place, *place.rglob("part")))
+    for place in (root / "result_store_dir").rglob("made-*"):
+        found[str(place.relative_to(root))] = place.lstat().st_mtime
+    return found
+
+
 def models(root: Path) -> Models:
     """What *root* has; nothing where there is nothing."""
     found = Models()

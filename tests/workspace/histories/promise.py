@@ -9,6 +9,8 @@ again where it was; a copy begins a line of its own. A *fact* is a file of a lin
    where a snapshot of the same line holds a newer one; not what a wipe leaned on.
 3. Nothing strange comes: a restore that names no snapshot brings what this line once had.
 4. What a command says with 0 is so, and what it can do it does.
+5. Nothing but what was asked for goes: scratch by a clean, and only what is old; results by a purge; what lies outside,
+   and what links lead to, by nothing at all.
 What people do with their own hands (write over a model, remove, break an object) gives up what is nowhere afterwards.
 """
 
@@ -18,13 +20,16 @@ import json
 import shutil
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from histories.evidence import Fact, Models, Shot, models, objects, pins, shots
+from histories.evidence import Fact, Models, Shot, models, objects, pins, shots, work
 from histories.step import DROP, SLOTS, SUBDIRS, Step
 from histories.world import Done, World
 
 AHEAD_S = 3600.0  # a snapshot dated further ahead is of a wrong clock
+MIN_AGE_S = 3600.0  # of `clean-scratch`
+IN_USE = 4
+RESULTS = "result_store_dir/"
 KEEP_S = {"30d": 30 * 86400.0, "600s": 600.0}
 
 
@@ -74,13 +79,20 @@ class Ledger:
         if world.beginning != "apart":
             self._odd |= set(self._at.values())
         self._now = self._look()
+        self._had = self._works()  # scratch and results
 
     def step(self, step: Step) -> None:
         """Do one step; BrokenError where it broke a promise."""
         before = self._now
         lines_before = dict(self._at)
         existed = {slot: self._world.exists(slot) for slot in SLOTS}
+        works = self._had
         done = self._world.do(step)
+        self._had = self._works()
+        if done is not None:
+            self._check_work(step, done, works)
+            if done.code == IN_USE and any(not path.startswith(RESULTS) for path in works.get(step.at, {})):
+                done = replace(done, code=None)  # a harness without locks may still write there
         self._follow(step, existed)
         after = self._now = self._look()
         line = self._at.get(step.at, lines_before.get(step.at))
@@ -100,6 +112,33 @@ class Ledger:
         self._leaned -= {(of, fact) for of, found in after.models.items() for fact in found.files}
         for of, found in after.models.items():
             self._ever[of] |= found.files
+
+    def _works(self) -> dict[str, dict[str, float]]:
+        return {slot: work(self._world.where(slot)) for slot in SLOTS if self._world.exists(slot)}
+
+    def _check_work(self, step: Step, done: Done, before: dict[str, dict[str, float]]) -> None:
+        after, outside = self._had, self._world.top / "outside"
+        if outside.is_dir() and [path.name for path in outside.iterdir()] != ["kept"]:
+            raise BrokenError("only what was asked for goes", "what a link leads to has changed")
+        to = step.words[0] if step.does == "migrate" else ""
+        for slot, had in before.items():
+            at = to if to and slot == step.at and slot not in after else slot
+            for path in had.keys() - after.get(at, {}).keys():
+                commands = {step.does, step.beside} if slot == step.at else set()
+                is_scratch = not path.startswith(RESULTS)
+                asks = ("clean-scratch" if is_scratch else "purge-cache") in commands
+                age_s = self._world.now_s - had[path]
+                any_age = "--force" in step.words or "--min-age=0" in step.words or not is_scratch
+                if not asks or (age_s < MIN_AGE_S and not any_age):
+                    said = f"{path} of {slot}, {age_s:.0f} s old, is gone"
+                    raise BrokenError("only what was asked for goes", said)
+        left = after.get(step.at, {})
+        scratch = [path for path in left if not path.startswith(RESULTS)]
+        if step.does == "clean-scratch" and done.code == 0 and "--force" in step.words and scratch:
+            raise BrokenError("what is said is so", f"exit 0, and still there: {_shown(scratch)}")
+        results = left.keys() - set(scratch)
+        if step.does == "purge-cache" and done.code == 0 and "--max-files=1" in step.words and len(results) > 1:
+            raise BrokenError("what is said is so", f"exit 0, and still there: {_shown(results)}")
 
     def _look(self) -> _Seen:
         world = self._world

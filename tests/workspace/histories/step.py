@@ -55,13 +55,14 @@ class Step:
             "move": lambda: f"mv {self.at} {words[0]}   # where that is free",
             "remove": lambda: f"rm {self.at}/{words[0]}*",
             "remove-workspace": lambda: f"rm -rf {self.at}",
+            "work": lambda: f"# a run leaves {self.at}/workdir/made-{words[0]} and a result, an hour ago: {words[1]}",
             "clock": lambda: f"date --set '{float(words[0]) / 86400:+g} days'",
             "break-object": lambda: f"{words[0]} object {words[1]} of {BACKUPS}   # models of {self.at}, if linked",
             "break-manifest": lambda: f"{words[0]} manifest {words[1]} of {BACKUPS}",
         }[self.does]()
 
 
-BY_HAND = ("train", "copy", "move", "remove", "remove-workspace", "clock", "break-object", "break-manifest")
+BY_HAND = ("train", "work", "copy", "move", "remove", "remove-workspace", "clock", "break-object", "break-manifest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,9 @@ WEIGHTS = {
     "copy": 1.0,
     "move": 0.6,
     "migrate": 0.4,
+    "work": 1.5,
+    "clean-scratch": 0.8,
+    "purge-cache": 0.5,
     "setup": 0.3,
     "remove": 0.7,
     "remove-workspace": 0.3,
@@ -144,6 +148,12 @@ def _step(dice: random.Random, does: str, at: str, n: int) -> Step:
         keep = ("--keep-last=1",) * 4 + ("--keep-last=2", "--keep-within=30d", "--keep-within=600s", "--keep-daily=1")
         words = (dice.choice(keep), "--yes")
         words += (f"--{DROP.replace('_', '-')}",) if CAN_DROP and dice.random() < 0.2 else ()
+    elif does == "work":
+        words = (str(n), dice.choice(("yes", "no")))
+    elif does == "clean-scratch":
+        words = (dice.choice(("--min-age=1h", "--min-age=1h", "--force", "--min-age=0")),)
+    elif does == "purge-cache":
+        words = (dice.choice(("--max-files=1", "--older-than=1h", "--max-size=1B")), "--yes")
     elif does in ("copy", "move", "migrate"):
         words = (other,)
     elif does == "remove":

@@ -1,0 +1,1 @@
+"""Measures what is promised of speed, which is one list of data: `record.BOUNDS`."""
