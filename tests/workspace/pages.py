@@ -23,7 +23,7 @@ CONSOLE = re.compile(r"```console in (\w+)\n(.*?)```\n", re.DOTALL)
 FILE = re.compile(r"```python\n(# (\S+\.py)\n.*?)```\n", re.DOTALL)
 HOME, HOST = "/home/you", "studio"  # what the page calls the directory that its commands run in, and the machine
 WIDTH = 80
-PROGRESS = re.compile(r"\d+/\d+ ")  # in an order of its own, and nothing for a page
+PROGRESS = re.compile(r"\d+/\d+ |[a-z ]+: [\d. ]+( [KMG]?i?B)? (in|of) \d")  # in an order and a time of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Stage:
 Scene = Callable[[Path], AbstractContextManager[Stage]]  # prepares a new directory, while it lasts
 _VOLATILE = (
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:?\d\d(:?\d\d)?(\.\d+)?Z?\b|\b\d{8}T\d{6}(\.\d+)?Z?", "TIME"),
-    (r"\b[0-9a-f]{6,}(-[0-9a-f]{4,})*\b|\b[0-9a-f]{3,}…", "ID"),
+    (r"(?<![0-9A-Za-z])[0-9a-f]{6,}(-[0-9a-f]{4,})*(?![0-9A-Za-z])", "ID"),
     (r"\b(pid|process) \d+", r"\1 #"),
     (r"\b\d+(\.\d+)? ?(B|KiB|MiB|GiB|ms|s|min|h|d|[KMG]B/s|[KMG]iB/s|frames/s|kbit/s)\b", "#"),
     (r"-?\b\d+\.\d+\b|\bC \d+\b", "#"),

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scenes import videos
 from trained_models import model
 from trees import age, ended_run, stored, workspace, write
 
 from vmaf_harness.commands import COMMANDS as OF_THE_HARNESS
-from vmaf_harness.engine.binary import find_engine
 from vmaf_workspace import errors
 from vmaf_workspace.commands.command import Command, Parameter
 from vmaf_workspace.commands.workspace import COMMANDS
@@ -51,6 +51,12 @@ VARIABLES = {
     "XDG_DATA_HOME": "where the user's data directory is, on Linux: workspace and backups outside any checkout",
     "NO_COLOR": "when set, output has no colour",
 }
+CODECS = ("libx264", "libx265")
+REFERENCES = """dataset_name = "ladder"
+yuv_fmt = "notyuv"
+ref_videos = [{"content_id": 0, "path": "beach.mp4"}]
+"""
+NAMED = {"frames": "METRIC", "left": "REASON"}  # objects whose keys are names of something
 BETWEEN_OUR_PROCESSES = {  # what one of our processes tells another
     "VMAF_WORKSPACE_AT",
     "VMAF_WORKSPACE_BASE",
@@ -105,11 +111,14 @@ def scripts() -> Iterator[Command]:
 
 
 def of_command(prog: str, command: Command) -> str:
-    doc = (command.function.__doc__ or "").strip() if prog else import_module(command_module(command)).__doc__ or ""
+    doc = command.about if prog else import_module(command_module(command)).__doc__ or ""
     paragraphs = [" ".join(each.split()) for each in doc.split("\n\n")]
-    rows = [(flag_text(each), each.about.help, default_text(each)) for each in in_order(command)]
+    name = f"{prog} {command.name}".strip()
+    if prog and command.example_words:
+        paragraphs.append(f"Example: `{name} {command.example_words}`")
+    rows = [(flag_text(each), does_text(each), default_text(each)) for each in in_order(command)]
     flags = table(("flag", "does", "default"), rows) if rows else ""
-    return f"\n### `{f'{prog} {command.name}'.strip()}`\n\n" + "\n\n".join(filter(None, (*paragraphs, flags))) + "\n"
+    return f"\n### `{name}`\n\n" + "\n\n".join(filter(None, (*paragraphs, flags))) + "\n"
 
 
 def command_module(command: Command) -> str:
@@ -121,19 +130,22 @@ def in_order(command: Command) -> list[Parameter]:
 
 
 def flag_text(parameter: Parameter) -> str:
-    takes = parameter.about.metavar or parameter.name.rstrip("_").upper()
     also = f", `--{parameter.about.also}`" if parameter.about.also else ""
     several = " …" if parameter.about.several else ""
-    text = f"`{parameter.flag}{'' if parameter.is_switch else f' {takes}{several}'}`{also}"
+    text = f"`{parameter.flag}{'' if parameter.is_switch else f' {parameter.metavar}{several}'}`{also}"
     return f"*{text}*" if parameter.about.positional else text
+
+
+def does_text(parameter: Parameter) -> str:
+    return parameter.about.help + (f"; variable `{parameter.about.env}`" if parameter.about.env else "")
 
 
 def default_text(parameter: Parameter) -> str:
     given = parameter.default
     if given is MISSING:
         return "has to be given"
-    if given is None or given is False or given in ("", (), 0):
-        return ""
+    if parameter.about.default or given is None or given is False or given in ("", (), 0):
+        return parameter.about.default
     return f"`{' '.join(map(str, given)) if isinstance(given, (list, tuple)) else given}`"
 
 
@@ -169,7 +181,7 @@ def flat(data: Any, at: str = "") -> Iterator[tuple[str, str]]:
     """(key, kind) of all that is not an object or a list of objects; `a.b` is below, `a[]` is each of a list."""
     if isinstance(data, Mapping):
         for name, value in data.items():
-            yield from flat(value, f"{at}.{name}".lstrip("."))
+            yield from flat(value, f"{at}.{NAMED.get(at, name)}".lstrip("."))
     elif isinstance(data, list):
         for value in data:
             yield from flat(value, f"{at}[]")
@@ -202,7 +214,7 @@ def objects(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ["diff", *there],
         ["prune", *there],
     ):
-        yield "vmaf-ws", printed("vmaf_workspace", *command)
+        yield "vmaf-ws", printed("vmaf_workspace", *command, "--json")
     change(Path(root))
     for command in (
         ["diff", *there],
@@ -216,43 +228,31 @@ def objects(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ["wipe-models", "--yes", *there],
         ["migrate", "--to", moved, "--yes", *here],
     ):
-        yield "vmaf-ws", printed("vmaf_workspace", *command)
-    recipe, first, second = videos(place)
+        yield "vmaf-ws", printed("vmaf_workspace", *command, "--json")
     model(Path(moved))
-    for command in (
-        ["score", "--reference", first, "--distorted", second, "--workspace", moved],
-        ["report", "--workspace", moved],
-        ["import-results", recipe, "--store", str(place / "theirs"), "--workspace", moved],
-    ):
-        yield "vmaf-harness", printed("vmaf_harness.cli", *command)
-    encodes = ladder(place, moved)
-    for command in (
-        ["report", "--dataset", encodes, "--clips", "0", "--workspace", moved],
-        ["bd-rate", encodes, "--workspace", moved],
-        ["export-results", encodes, "--workspace", moved],
-    ):
-        yield "vmaf-harness", printed("vmaf_harness.cli", *command)
+    for command in of_the_harness(place, moved):
+        if data := printed("vmaf_harness.cli", *command):
+            yield "vmaf-harness", data
 
 
-def ladder(place: Path, root: str) -> str:
-    """The recipe of two codecs at four rates, scored."""
-    clip, recipe = place / "clip.y4m", place / "references_dataset.py"
-    source = ["-f", "lavfi", "-i", "testsrc2=s=192x144:d=0.5:r=24,noise=alls=20:allf=t"]
-    run([find_engine().path, "-v", "error", *source, "-pix_fmt", "yuv420p", str(clip)], timeout=300)
-    recipe.write_text(
-        'dataset_name = "references"\nyuv_fmt = "notyuv"\nref_videos = [{"content_id": 0, "path": "clip.y4m"}]\n'
-    )
-    encodes, at = str(place / "encodes_dataset.py"), ["--workspace", root]
-    harness = [sys.executable, "-m", "vmaf_harness.cli"]
-    codecs = ["--codec", "libx264 libx265", "--crf", "20 26 32 38"]
-    for command in (["encode", str(recipe), encodes, *codecs, *at], ["test", "VMAF", encodes, "--cache-result", *at]):
-        done = run([*harness, *command], timeout=300)
-        assert done.returncode == 0, done
-    return encodes
-
-
-def run(command: list[str], *, timeout: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+def of_the_harness(place: Path, root: str) -> Iterator[list[str]]:
+    """Commands on a ladder of two codecs, each with what the ones before it left."""
+    here, store = ["--workspace", root], str(place / "theirs" / "file_result_store")
+    Path(store).mkdir(parents=True)
+    with videos(place):
+        (place / "references.py").write_text(REFERENCES)
+        ladder = [str(place / "references.py"), "ladder_dataset.py"]
+        rates = ["--crf", *(f"{codec}={crf}" for codec in CODECS for crf in (20, 28, 36, 44))]
+        yield ["encode", *ladder, "--codec", *CODECS, *rates, "--label-with", "version=vmaf_v0.6.1", *here]
+        yield ["test", "VMAF", "ladder_dataset.py", "--cache-result", "--suppress-plot", *here]
+        pair = [str(place / name) for name in ("beach.mp4", "beach_33.mp4")]
+        yield ["score", "--reference", pair[0], "--distorted", pair[1], *here, "--json"]
+        yield ["bd-rate", "ladder_dataset.py", *here, "--json"]
+        yield ["report", *here, "--json"]
+        yield ["report", "--dataset", "ladder_dataset.py", "--clips", "1", *here, "--json"]
+        yield ["report", "--vmaf-model", "m", *here, "--json"]
+        yield ["export-results", "ladder_dataset.py", "--store", store, *here, "--json"]
+        yield ["import-results", "ladder_dataset.py", "--store", store, *here, "--json"]
 
 
 def store(root: Path) -> None:
@@ -268,28 +268,14 @@ def change(root: Path) -> None:
     (root / "model_param" / "set.pkl").unlink()
 
 
-def videos(place: Path) -> tuple[str, str, str]:
-    """A recipe of two raw videos, and they."""
-    for name in ("first", "second"):
-        write(place / f"{name}.yuv", 64 * 64 * 3 // 2 * 3)
-    write(place / "theirs" / "file_result_store" / "VMAF_V0" / "small" / "0" / "no result")
-    recipe = place / "small_dataset.py"
-    recipe.write_text(
-        'dataset_name = "small"\nyuv_fmt = "yuv420p"\nwidth = 64\nheight = 64\n'
-        'ref_videos = [{"content_id": 0, "path": "first.yuv"}]\n'
-        'dis_videos = [{"content_id": 0, "asset_id": 0, "path": "second.yuv"}]\n'
-    )
-    return str(recipe), str(place / "first.yuv"), str(place / "second.yuv")
-
-
 def printed(module: str, *words: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", module, *words, "--json"]
-    if "score" in words:
-        command += ["--yuv-fmt", "yuv420p", "--width", "64", "--height", "64"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.stdout, (words, done)
+    """The object that a command prints, an empty one where it was not asked to."""
+    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, timeout=600, check=False)
+    if "--json" not in words:
+        assert done.returncode == 0, (words, done)
+        return {}
     data: dict[str, Any] = json.loads(done.stdout)
-    assert "error" not in data, data
+    assert "error" not in data, (words, data)
     return data
 
 
