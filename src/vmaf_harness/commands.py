@@ -108,7 +108,7 @@ def new_dataset(options: Drafting) -> int:
     """Write the recipe of a directory of videos, to be filled in.
 
     A video whose name begins with that of another is an encode of it: a_crf28.mp4 of a.y4m, in the directory or in one
-    right below it. What only you know, such as labels, is marked; a recipe with marks is taken by no run. A recipe that
+    right below it. What only you know, such as labels, is marked; no run accepts a recipe with marks. A recipe that
     somebody has filled in is never replaced.
     """
     from vmaf_harness.script.new_dataset import run
@@ -147,7 +147,7 @@ def extract(options: Extraction) -> int:
 def train(options: Training) -> int:
     """Train a model into model/; one of the same name stays.
 
-    --overwrite replaces it, after a snapshot of it. A bootstrap that was killed goes on where it was.
+    --overwrite replaces it, after a snapshot of it. A bootstrap that was killed continues where it stopped.
     """
     from vmaf_harness.script.run_vmaf_training import run
 
@@ -291,7 +291,7 @@ def demo(
     clips: Annotated[
         Sequence[Path],
         Flag(
-            "videos to take instead of its own, such as 'a.mp4 b.mp4'",
+            "videos to take instead of its own, three or more: 'a.mp4 b.mp4 c.mp4'",
             path,
             several=True,
             quoted=True,
@@ -324,5 +324,5 @@ COMMANDS = (
     Command("export-results", export_results, group="take over", example="--dataset my_dataset.py --dry-run"),
     Command("assemble-results", assemble_results, reads=True, group="take over"),
     Command("convert-model", convert_model, group="take over"),
-    Command("demo", demo, group="try", example="--clips 'a.mp4 b.mp4'"),
+    Command("demo", demo, group="try", example="--clips 'a.mp4 b.mp4 c.mp4'"),
 )

@@ -36,7 +36,7 @@ def _task(command: Command) -> Task[Any]:
 
     def body(c: Context, **given: Any) -> None:
         for name, value in given.items():
-            if value == []:  # Invoke's, of a flag that may be repeated and was not given
+            if value == [] and command.parameters[name].about.repeated:  # Invoke's, where it was not given
                 given[name] = None
             if isinstance(value, AfterDashes):  # given, it is one too: Invoke makes it of the default's class
                 given[name] = str(value) or _remainder(c) or None

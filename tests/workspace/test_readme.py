@@ -68,8 +68,8 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.parametrize("page", [README, README.with_name("CONTRIBUTING.md"), *sorted(DOCS.glob("*.md"))], ids=str)
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     ours = {"ws": {each.name for each in COMMANDS}, "harness": {each.name for each in OF_THE_HARNESS}}
-    ours["ws"] |= {"path", "backups"}  # of Invoke's configuration
-    named = re.findall(r"(?:`|invoke |[|] )(ws|harness)\.([a-z]+(?:-[a-z]+)*)", page.read_text())
+    ours["ws"] |= {"path", "backups", "max_size", "max_files"}  # of Invoke's configuration
+    named = re.findall(r"(?:`|invoke |[|] )(ws|harness)\.([a-z]+(?:[-_][a-z]+)*)", page.read_text())
     named += [(p, n) for p, n in re.findall(r"\bvmaf-(ws|harness) ([a-z]+(?:-[a-z]+)*)", page.read_text())]
     assert [f"{prefix}.{name}" for prefix, name in named if name not in ours[prefix]] == []
 

@@ -26,6 +26,7 @@ from trees import age, ended_run, stored, workspace, write
 
 from vmaf_harness.commands import COMMANDS as OF_THE_HARNESS
 from vmaf_workspace import errors
+from vmaf_workspace.commands import configuration
 from vmaf_workspace.commands.command import Command, Parameter
 from vmaf_workspace.commands.workspace import COMMANDS
 
@@ -43,8 +44,12 @@ VARIABLES = {
     "VMAF_FFMPEG": "the ffmpeg that measures and encodes, instead of the first on `PATH` that has libvmaf",
     "VMAF_RESOURCE": "what `VmafConfig.resource_path()` in a recipe means; default: the checkout's resources",
     "VMAF_BUILD_DIR": "where VMAF's own harness has its built tools; a proof hands it on to the throw-away copy",
+    "VMAF_MAX_STORE": "what stored results may take, where no `--max-store` says it, such as `20G`",
+    "VMAF_MAX_STORE_FILES": "how many results may be stored, where no `--max-store-files` says it",
     "INVOKE_WS_PATH": "`ws.path` of Invoke's configuration: the workspace, whole or from `~`",
     "INVOKE_WS_BACKUPS": "`ws.backups` of Invoke's configuration: the backup location",
+    "INVOKE_WS_MAX_SIZE": "`ws.max_size` of Invoke's configuration: as `--max-store`",
+    "INVOKE_WS_MAX_FILES": "`ws.max_files` of Invoke's configuration: as `--max-store-files`",
     "INVOKE_RUN_DRY": "as `invoke --dry`: nothing is changed",
     "INVOKE_RUNTIME_CONFIG": "a further file of Invoke's configuration",
     "TOX_OVERRIDE": "a proof adds to it that tox passes the variables of VMAF on",
@@ -305,11 +310,11 @@ def test_every_command_that_prints_json_is_on_the_page() -> None:
 
 
 def test_every_variable_that_the_code_names_is_on_the_page() -> None:
-    named = set()
+    named = set(configuration.VARIABLES)
     for path in SRC.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                named |= set(re.findall(r"^(?:VMAF|INVOKE)_[A-Z_]+$", node.value))
+                named |= set(re.findall(r"^VMAF_[A-Z_]+$", node.value))
     ours = {name for name in VARIABLES if name.startswith(("VMAF_", "INVOKE_"))}
     assert named - BETWEEN_OUR_PROCESSES - NO_VARIABLE == ours
 

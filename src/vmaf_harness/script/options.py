@@ -100,7 +100,7 @@ PairBy = Annotated[
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
-_SUBSAMPLE = "measure one frame in N only: faster, and other means (libvmaf's n_subsample)"
+_SUBSAMPLE = "measure one frame in N only: faster, but means change (libvmaf's n_subsample)"
 Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
@@ -140,9 +140,9 @@ class Spreading:
     scheduler_file: Annotated[
         Path | None, Flag("the same, by the file that dask scheduler --scheduler-file writes", path, metavar="FILE")
     ] = None
-    worker_timeout: Annotated[float, Flag("how long no worker is waited for, such as 1h", seconds, metavar="TIME")] = (
-        300.0
-    )
+    worker_timeout: Annotated[
+        float, Flag("how long to wait where there is no worker, such as 1h", seconds, metavar="TIME")
+    ] = 300.0
     shard: Annotated[Shard | None, Flag(_SHARD, shard_of, metavar="I/N")] = None
 
     def __post_init__(self) -> None:

@@ -106,7 +106,7 @@ def restore_models(
     only: Annotated[
         str, Flag("only the models that match this pattern, such as 'model/vmaf_v2*'", metavar="PATTERN")
     ] = "",
-    overwrite: Annotated[bool, Flag("replace what is there and different, after a snapshot of it")] = False,
+    overwrite: Annotated[bool, Flag("replace models that are there and differ, after a snapshot of them")] = False,
     dry_run: Annotated[bool, Flag("say what would be restored, change nothing")] = False,
     quiet: Quiet = False,
     json: Json = False,

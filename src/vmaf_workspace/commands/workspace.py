@@ -106,7 +106,7 @@ def clean_scratch(
         str, Flag("clean this subdirectory alone: workdir or output", subdirectory(*SCRATCH), metavar="SUBDIR")
     ] = "",
     min_age: Annotated[float | None, Flag(_FRESH, seconds_or_0, metavar="AGE", default="1h")] = None,
-    force: Annotated[bool, Flag("also take what is fresh or held open; never what holds a lock")] = False,
+    force: Annotated[bool, Flag("also remove what changed lately or is open; never a run that holds its lock")] = False,
     dry_run: DryRun = False,
     plan: Plan = None,
     apply: Apply = None,
@@ -266,7 +266,7 @@ def models(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int
 def doctor(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int:
     """Find what is wrong, each with its remedy; changes nothing.
 
-    It looks at the engine, at variables, the disk, models and backups. The exit code is 1 where a finding is an error.
+    It looks at the engine, at variables, the disk, models and backups. The exit code is 1 when one finding is an error.
     """
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import doctor as _doctor
