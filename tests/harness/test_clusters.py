@@ -416,6 +416,36 @@ def test_a_worker_with_another_version_of_ours_or_without_it_is_named(
     assert "nothing was begun" in err
 
 
+def test_a_worker_that_comes_later_and_is_not_fit_ends_the_run_by_name(
+    dask: DaskProcesses,
+    dataset_of: Callable[..., Path],
+    measured: Callable[[], list[str]],
+    place: Path,
+    vmaf_workspace: Path,
+) -> None:
+    other = place / "other" / "vmaf_workspace-0.0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: vmaf-workspace\nVersion: 0.0.1\n")
+    dask.worker()
+    process = scoring(dataset_of(*(f"slow{i}" for i in range(12))), dask, "--keep-going")
+    wait_until(lambda: len(measured()) == 1, PATIENCE_S)
+    dask.worker(PYTHONPATH=str(other.parent))
+    code, err = ended(process)
+    assert code == 1
+    assert f"worker on {os.uname().nodename}: vmaf-workspace 0.0.1, but" in err
+    wait_until(lambda: not ffmpegs_below(vmaf_workspace), PATIENCE_S)
+
+
+def test_a_worker_that_hangs_is_an_error_in_the_end(
+    dask: DaskProcesses, dataset_of: Callable[..., Path], vmaf_workspace: Path
+) -> None:
+    worker = dask.worker()
+    worker.send_signal(signal.SIGSTOP)
+    code, err = ended(scoring(dataset_of("1"), dask, "--worker-timeout", "1s"))
+    assert code == 1
+    assert f"a worker of {dask.file} does not answer within 21 s" in err
+
+
 JOBS = """
 import sys, time
 from vmaf_harness.engine.binary import Engine
