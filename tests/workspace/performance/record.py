@@ -63,7 +63,7 @@ BOUNDS = {
     "extraction again": Bound(what="the same, cached", peer="1 s", ratio=1.0),
     "cached": Bound(what="`run_testing` of 10 000 stored", peer="1.5 s", ratio=1.0),
     "where": Bound(what="`invoke ws.where`", peer="an Invoke task that does nothing", ratio=1.3),
-    "status": Bound(what="`ws.status` of 100 000 files", peer="`du -s`", ratio=3.5, peak_bytes=80_000_000),
+    "status": Bound(what="`ws.status` of 100 000 files", peer="`du -s`", ratio=1.8, peak_bytes=80_000_000),
     "clean tmpfs": Bound(what="clean 50 000 files, tmpfs", peer="`rm -rf`", ratio=2.5),
     "clean disk": Bound(what="clean 50 000 files, disk", peer="`rm -rf`", ratio=0.4),
     "clean allocated": Bound(what="clean 5 × 1 GiB, allocated", peer="`rm -rf`", ratio=1.0),
