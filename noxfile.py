@@ -1,4 +1,4 @@
-"""What CI proves: ``nox`` runs lint, types, tests and workspace.
+"""What CI proves: ``nox`` runs lint, types, package, tests and workspace.
 
 ``nox -s bench`` measures; ``nox -s lowest`` tries the lowest versions that are allowed.
 """
@@ -17,7 +17,7 @@ from vmaf_workspace.nox import workspace_session
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"  # `nox -s workspace` again takes seconds; `nox -R` leaves even the installs out
-nox.options.sessions = ["lint", "types", "tests", "workspace"]
+nox.options.sessions = ["lint", "types", "package", "tests", "workspace"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
@@ -48,6 +48,19 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and the sdist, and install each in a bare environment."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "package"))
+    place = Path(session.create_tmp()).resolve()
+    try:
+        session.run("python", "-m", "build", "--outdir", str(place))
+        session.run("twine", "check", "--strict", *map(str, sorted(place.iterdir())))
+        session.run("python", "tests/package.py", str(place), env={"VMAF_WORKSPACE": None})
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests of `vmaf_workspace`; the harness's run in `workspace`."""
     session.install("-e.[harness]", *TEST)
@@ -61,6 +74,7 @@ def install_harness(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, "libsvm"), success_codes=range(256))
 
 
+# At the default place, `tests/harness/conftest.py` leaves out what asks for no workspace.
 workspace_session(command=("pytest", "tests/harness", *ALL), install=install_harness)
 
 

@@ -5,9 +5,8 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from math import isnan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from vmaf_harness.script.options import (
     Assembling,
@@ -19,6 +18,7 @@ from vmaf_harness.script.options import (
     DisHeight,
     DisWidth,
     DisYuvFmt,
+    Drafting,
     Encoding,
     Extraction,
     Height,
@@ -28,6 +28,7 @@ from vmaf_harness.script.options import (
     RefWidth,
     RefYuvFmt,
     Reporting,
+    Subsample,
     Testing,
     Training,
     Tuning,
@@ -36,15 +37,20 @@ from vmaf_harness.script.options import (
     YuvFmt,
 )
 from vmaf_harness.script.options import quality_type as as_quality_type
-from vmaf_workspace.commands.command import Command, Json, Workspace, located
+from vmaf_workspace.commands.command import Command, Json, Quiet, Workspace, located
 from vmaf_workspace.commands.flags import Flag, path
 from vmaf_workspace.errors import DONE, FAILED
 
 
 def score(
     *,
-    reference: Annotated[str, Flag("the reference video, one that ffmpeg can open, or raw with --yuv-fmt")],
-    distorted: Annotated[str, Flag("the distorted video")],
+    reference: Annotated[
+        str, Flag("the reference video, one that ffmpeg can open, or raw with --yuv-fmt", metavar="VIDEO")
+    ],
+    distorted: Annotated[
+        Sequence[str],
+        Flag("the distorted video; give it again for another", several=True, repeated=True, metavar="VIDEO"),
+    ],
     yuv_fmt: YuvFmt = None,
     width: Width = None,
     height: Height = None,
@@ -55,57 +61,41 @@ def score(
     dis_width: DisWidth = None,
     dis_height: DisHeight = None,
     vmaf_model: VmafModel = None,
-    quality_type: Annotated[str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type)] = "VMAF",
+    quality_type: Annotated[
+        str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type, metavar="TYPE")
+    ] = "VMAF",
     pool: Pool = "mean",
     pair_by: PairBy = None,
     bit_depth: BitDepth = None,
-    save_plot: Annotated[Path | None, Flag("draw the score of each frame into this directory", path)] = None,
+    subsample: Subsample = 1,
+    save_plot: Annotated[
+        Path | None, Flag("draw the score of each frame into this directory", path, metavar="DIR")
+    ] = None,
+    quiet: Quiet = False,
     workspace: Workspace = "",
     json: Json = False,
 ) -> int:
-    """Score one distorted video against its reference; nothing is stored."""
-    from vmaf_harness.engine.jobs import Stopped, stop_on_signals
-    from vmaf_harness.script.pair import RawForm, plot_frames, scored_pair, video_of
+    """Score distorted videos against their reference.
+
+    Nothing is stored. Of several there is a table; one that fails is named, the others are scored.
+    """
+    from vmaf_harness.script.pair import Asked, RawForm, score_videos, video_of
 
     common = RawForm(yuv_fmt=yuv_fmt, width_px=width, height_px=height)
     own = RawForm(yuv_fmt=ref_yuv_fmt, width_px=ref_width, height_px=ref_height)
     of_reference = video_of(Path(reference), "ref", own, common)
     own = RawForm(yuv_fmt=dis_yuv_fmt, width_px=dis_width, height_px=dis_height)
-    of_distorted = video_of(Path(distorted), "dis", own, common)
-    if save_plot:
-        from vmaf_harness.report.plot import check_directory
-
-        check_directory(save_plot)
-    root = located(workspace).path
-    asked: dict[str, Any] = {"quality_type": quality_type, "model": vmaf_model, "pool": pool, "pair_by": pair_by}
-    asked |= {"least_depth": bit_depth}
-    try:
-        with stop_on_signals():
-            scored = scored_pair(of_reference, of_distorted, root=root, **asked)
-    except Stopped as stopped:
-        print(f"stopped by {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    found, spread, name = scored.pair.result, scored.spread, scored.extraction.executor_id
-    if json:
-        from vmaf_workspace.commands import tables
-
-        videos = {"reference": reference, "distorted": distorted}
-        pools = {name: None if isnan(each) else each for name, each in found.pools.items()}  # NaN is no JSON
-        notes = [{"kind": each.kind, "video": videos[each.side], "text": each.text} for each in found.notes]
-        fields: dict[str, Any] = {"score": scored.score, "pools": pools, "notes": notes, "frames": scored.pair.frames}
-        if spread is not None:
-            fields["bootstrap"] = asdict(spread)
-        print(tables.object_json("score", executor_id=name, pool=pool, **fields))
-    else:
-        print(f"{scored.extraction.type} {scored.score:.6f}")
-        if spread is not None:
-            interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
-            print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
-        print(f"{pool} of {found.n_frames} frames, {name}, {found.extraction_s:.1f} s", file=sys.stderr)
-    if save_plot:  # after the score, which no plot is worth
-        sys.stdout.flush()
-        return DONE if plot_frames(save_plot, Path(distorted), scored) else FAILED
-    return DONE
+    of_distorted = [video_of(Path(each), "dis", own, common) for each in distorted]
+    asked = Asked(
+        quality_type=quality_type,
+        model=vmaf_model,
+        pool=pool,
+        pair_by=pair_by,
+        least_depth=bit_depth,
+        subsample=subsample,
+        quiet=quiet,
+    )
+    return score_videos(of_reference, of_distorted, asked, root=located(workspace).path, save_plot=save_plot, json=json)
 
 
 def _warn(message: str) -> None:
@@ -114,57 +104,88 @@ def _warn(message: str) -> None:
     print(wording.printable(message), file=sys.stderr)
 
 
+def new_dataset(options: Drafting) -> int:
+    """Write the recipe of a directory of videos, to be filled in.
+
+    A video whose name begins with that of another is an encode of it: a_crf28.mp4 of a.y4m, in the directory or in one
+    right below it. What only you know, such as labels, is marked; a recipe with marks is taken by no run. A recipe that
+    somebody has filled in is never replaced.
+    """
+    from vmaf_harness.script.new_dataset import run
+
+    return run(options)
+
+
 def encode(options: Encoding) -> int:
-    """Encode the references of a recipe by a ladder; what is there already stays, and is not encoded again."""
+    """Encode the references of a recipe by a ladder.
+
+    Everything is combined with everything: each codec at each rate, height and preset. What is there already stays, and
+    is not encoded again. It writes the recipe of the encodes.
+    """
     from vmaf_harness.script.run_encode import run
 
     return run(options)
 
 
 def test(options: Testing) -> int:
-    """Score a dataset, and say how well the scores follow its labels."""
+    """Score a dataset, and say how well scores follow its labels."""
     from vmaf_harness.script.run_testing import run
 
     return run(options)
 
 
 def extract(options: Extraction) -> int:
-    """Extract the features of a dataset into the result store; what is stored already stays."""
+    """Extract the features of a dataset into the result store.
+
+    What is stored already is not extracted again.
+    """
     from vmaf_harness.script.run_extraction import run
 
     return run(replace(options, cache_result=True))
 
 
 def train(options: Training) -> int:
-    """Train a model into model/; one of the same name stays, unless --overwrite; a killed bootstrap goes on."""
+    """Train a model into model/; one of the same name stays.
+
+    --overwrite replaces it, after a snapshot of it. A bootstrap that was killed goes on where it was.
+    """
     from vmaf_harness.script.run_vmaf_training import run
 
     return run(options)
 
 
 def cross_validate(options: CrossValidation) -> int:
-    """Say how well a model predicts contents that it has not seen; no model is written."""
+    """Say how well a model predicts contents that it has not seen.
+
+    No model is written.
+    """
     from vmaf_harness.script.run_vmaf_cross_validation import run
 
     return run(options)
 
 
 def tune(options: Tuning) -> int:
-    """Search gamma, C and nu by cross-validation into model_param/; a set of that name stays, unless --overwrite."""
+    """Search gamma, C and nu by cross-validation; writes a set.
+
+    It writes the best set into model_param/. A set of the same name stays, unless --overwrite.
+    """
     from vmaf_harness.script.run_vmaf_tuning import run
 
     return run(options)
 
 
 def report(options: Reporting) -> int:
-    """Show the statistics of models and runs, or report a dataset or a model, also as a page of HTML."""
+    """Report models, runs, a ladder or a dataset, also as a page.
+
+    Without --dataset and --vmaf-model a table of the statistics of models and runs; --html writes one file to send.
+    """
     from vmaf_harness.script.reporting import run
 
     return run(options)
 
 
 def bd_rate(options: BdRating) -> int:
-    """Say how much bitrate a codec of a ladder saves against another at the same score; changes nothing."""
+    """Say how much bitrate a codec saves against another (BD-rate)."""
     from vmaf_harness.script.reporting import run_bd_rate
 
     return run_bd_rate(options)
@@ -173,12 +194,17 @@ def bd_rate(options: BdRating) -> int:
 def import_results(
     *,
     dataset: Dataset,
-    store: Annotated[str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours")] = "",
+    store: Annotated[
+        str, Flag("a file_result_store of VMAF's own harness, or its workspace", metavar="DIR", default="ours")
+    ] = "",
     workspace: Workspace = "",
     dry_run: Annotated[bool, Flag("say what would be imported, change nothing")] = False,
     json: Json = False,
 ) -> int:
-    """Take results of VMAF's own harness into our store, as measured by it; its entries stay as they are."""
+    """Take results of VMAF's own harness into our result store.
+
+    They are marked as measured by it; its entries stay as they are.
+    """
     from vmaf_harness.measure import import_results as _import
     from vmaf_harness.measure.store import store_directory
     from vmaf_harness.recipe.dataset import read_recipe
@@ -207,15 +233,54 @@ def import_results(
     return code
 
 
+def export_results(
+    *,
+    dataset: Dataset,
+    store: Annotated[
+        str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours", metavar="DIR")
+    ] = "",
+    workspace: Workspace = "",
+    dry_run: Annotated[bool, Flag("say what would be exported, change nothing")] = False,
+    json: Json = False,
+) -> int:
+    """Write our results as VMAF's own harness stores them.
+
+    What is there stays.
+    """
+    from vmaf_harness.measure import export_results as _export
+    from vmaf_harness.measure.store import store_directory
+    from vmaf_harness.recipe.dataset import read_recipe
+    from vmaf_workspace import wording
+    from vmaf_workspace.commands import tables
+    from vmaf_workspace.locate import locate
+
+    root = located(workspace).path
+    recipe = read_recipe(dataset, search=[root / "dataset"])
+    for warning in recipe.warnings:
+        _warn(warning)
+    done = _export.export_results(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
+    code = FAILED if done.problems else DONE
+    if json:
+        print(tables.object_json("export-results", dry_run=dry_run, **asdict(done), exit_code=code))
+        return code
+    verb = "would write" if dry_run else "wrote"
+    entries = wording.count_text(done.written, "entry")
+    print(f"{verb} {entries}, of {wording.count_text(done.results, 'result')}; {done.known} were there before")
+    for why, count in sorted(done.left.items()):
+        print(wording.printable(f"left: {wording.count_text(count, 'result')}: {why}"))
+    wording.print_list("left, because they cannot be exported:", done.problems, file=sys.stderr)
+    return code
+
+
 def assemble_results(options: Assembling) -> int:
-    """Put the results of several parts of a video together, as one of all their frames, on stdout."""
+    """Put the results of several parts of a video together."""
     from vmaf_harness.script.run_result_assembly import run
 
     return run(options)
 
 
 def convert_model(options: Converting) -> int:
-    """Write the JSON that libvmaf loads of a model in .pkl and .pkl.model; it scores the same."""
+    """Write the JSON that libvmaf loads of a .pkl model."""
     from vmaf_harness.script.convert_model_from_pkl_to_json import run
 
     return run(options)
@@ -225,28 +290,39 @@ def demo(
     *,
     clips: Annotated[
         Sequence[Path],
-        Flag("videos to take instead of its own, such as 'a.mp4 b.mp4'", path, several=True, quoted=True),
+        Flag(
+            "videos to take instead of its own, such as 'a.mp4 b.mp4'",
+            path,
+            several=True,
+            quoted=True,
+            metavar="VIDEO",
+        ),
     ] = (),
     workspace: Workspace = "",
 ) -> int:
-    """Run the whole chain on real clips: encodes, features, tuning, a model, scores, clean-scratch; the rest stays."""
+    """Run the whole chain on real clips, from encodes to scores.
+
+    Encodes, features, tuning, a model, scores, clean-scratch; what it makes stays.
+    """
     from vmaf_harness.demo import run_demo
 
     return run_demo(located(workspace).path, clips)
 
 
 COMMANDS = (
-    Command("score", score),
-    Command("encode", encode),
-    Command("test", test),
-    Command("extract", extract),
-    Command("train", train),
-    Command("cross-validate", cross_validate),
-    Command("tune", tune),
-    Command("report", report),
-    Command("bd-rate", bd_rate, reads=True),
-    Command("import-results", import_results),
-    Command("assemble-results", assemble_results, reads=True),
-    Command("convert-model", convert_model),
-    Command("demo", demo),
+    Command("score", score, group="score", example="--reference a.y4m --distorted a_crf22.mp4 a_crf32.mp4"),
+    Command("test", test, group="score"),
+    Command("report", report, group="score"),
+    Command("bd-rate", bd_rate, reads=True, group="score"),
+    Command("new-dataset", new_dataset, group="make a dataset"),
+    Command("encode", encode, group="make a dataset"),
+    Command("extract", extract, group="train"),
+    Command("tune", tune, group="train"),
+    Command("train", train, group="train"),
+    Command("cross-validate", cross_validate, group="train"),
+    Command("import-results", import_results, group="take over", example="--dataset my_dataset.py --dry-run"),
+    Command("export-results", export_results, group="take over", example="--dataset my_dataset.py --dry-run"),
+    Command("assemble-results", assemble_results, reads=True, group="take over"),
+    Command("convert-model", convert_model, group="take over"),
+    Command("demo", demo, group="try", example="--clips 'a.mp4 b.mp4'"),
 )

@@ -15,6 +15,16 @@ class WorkspaceError(Exception):
 
     exit_code = FAILED
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Of all errors, whatever their `__init__` takes: a worker on another host sends them by pickle."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[WorkspaceError], args: tuple[object, ...], fields: dict[str, object]) -> WorkspaceError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
+
 
 class UsageError(WorkspaceError):
     """A flag, an argument or a variable that cannot be read."""

@@ -36,6 +36,8 @@ def _task(command: Command) -> Task[Any]:
 
     def body(c: Context, **given: Any) -> None:
         for name, value in given.items():
+            if value == []:  # Invoke's, of a flag that may be repeated and was not given
+                given[name] = None
             if isinstance(value, AfterDashes):  # given, it is one too: Invoke makes it of the default's class
                 given[name] = str(value) or _remainder(c) or None
         code = run(command, given, lambda command, values: configured(command, values, c.config))
@@ -50,7 +52,8 @@ def _task(command: Command) -> Task[Any]:
     body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Invoke reads flags from it
     body.__doc__ = command.function.__doc__
     help_ = {name: each.help for name, each in command.parameters.items()}
-    return Task(body, name=command.name, help=help_, positional=(), auto_shortflags=False)
+    repeated = [name for name, each in command.parameters.items() if each.about.repeated]
+    return Task(body, name=command.name, help=help_, positional=(), auto_shortflags=False, iterable=repeated)
 
 
 def _remainder(c: Context) -> list[str]:

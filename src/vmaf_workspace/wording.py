@@ -41,26 +41,54 @@ def number_text(n: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """`3.2 h`, `23 min`, `41 s`."""
+    """`3.2 h`, `1 h`, `23 min`, `41 s`."""
     for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= size:
-            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
+            return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f}".removesuffix(".0") + f" {unit}"
     return f"{seconds:.0f} s"
 
 
 def age_text(newest_ns: int) -> str:
     """How long ago: `23 min ago`, `1.5 h ago`."""
     age_s = time.time() - newest_ns / 1e9
-    return "now" if age_s < 1 else f"{duration_text(age_s)} ago".replace(".0 ", " ")
+    return "now" if age_s < 1 else f"{duration_text(age_s)} ago"
 
 
-def print_list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None) -> None:
-    """Print the first of *lines*, (path, why), under *title*; nothing where there are none."""
+ERROR, WARNING, LIVE = "1;31", "33", "36"  # red and bold, yellow, cyan: what a terminal calls them
+
+
+def coloured(text: str, colour: str, file: TextIO) -> str:
+    """*text* in that colour where *file* is a terminal that has colours, and nobody said NO_COLOR."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not file.isatty()
+    return text if is_plain else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def print_warning(text: str) -> None:
+    """Print *text* on stderr as a warning."""
+    said = broken(f"warning: {text}", sys.stderr).removeprefix("warning:")
+    print(coloured("warning:", WARNING, sys.stderr) + said, file=sys.stderr)
+
+
+def broken(text: str, file: TextIO, indent: str = "") -> str:
+    """*text* in lines that end between words where *file* is a terminal, those after the first with *indent*."""
+    if not file.isatty():
+        return text
+    import textwrap
+    from shutil import get_terminal_size
+
+    wrapper = textwrap.TextWrapper(
+        get_terminal_size().columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(map(wrapper.fill, text.split("\n")))
+
+
+def print_list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None, colour: str = "") -> None:
+    """Print the first of *lines*, (path, why), under *title*, in *colour* if any; nothing where there are none."""
     if not lines:
         return
-    print(title, file=file)
+    print(coloured(title, colour, file or sys.stdout) if colour else title, file=file)
     for path, why in lines[:LISTED]:
-        print(f"  {printable(path)}: {printable(why)}", file=file)
+        print(broken(f"  {printable(path)}: {printable(why)}", file or sys.stdout, "    "), file=file)
     if len(lines) > LISTED:
         print(f"  … and {len(lines) - LISTED} more; --json lists them all", file=file)
 

@@ -22,6 +22,15 @@ from vmaf_harness.recipe.asset import Video
 from vmaf_harness.script import run_extraction
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs no workspace is the same at the default place: it runs once, in the session of the override."""
+    if "default" not in (config.option.vmaf_workspace_at, os.environ.get("VMAF_WORKSPACE_AT")):
+        return
+    alike = [item for item in items if "vmaf_workspace" not in getattr(item, "fixturenames", ())]
+    items[:] = [item for item in items if "vmaf_workspace" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=alike)
+
+
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     variable = os.environ.pop("VMAF_FFMPEG", None)

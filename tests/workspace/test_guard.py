@@ -25,7 +25,8 @@ from trees import (
 from vmaf_workspace import guard
 from vmaf_workspace.contract import MARKER, SUBDIRS
 from vmaf_workspace.errors import RefusedError
-from vmaf_workspace.removal.candidates import Selection, plan_clean, plan_purge
+from vmaf_workspace.removal.caches import Selection
+from vmaf_workspace.removal.candidates import plan_clean, plan_purge
 from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.setup import setup
 

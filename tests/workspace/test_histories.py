@@ -43,6 +43,34 @@ def check(*words: str) -> None:
     assert done.returncode == 0, f"\n{done.stdout}{done.stderr}"
 
 
+TOLD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from histories.promise import Ledger
+from histories.step import Step
+from histories.world import World
+
+world = World(Path(sys.argv[2]), "apart")
+ledger = Ledger(world)
+ledger.step(Step(does="train", words=("model/m1", "11")))
+codes = []
+for n in range(1, 200):
+    done = world.do(Step(does="backup-models", error=sys.argv[3], kill=n))
+    codes.append(done.code)
+    if done.code == 0:
+        break
+print(len(codes) > 5, {*codes[:-1]}, codes[-1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_an_error_that_is_injected_is_met_until_the_command_needs_fewer_calls(error: str, tmp_path: Path) -> None:
+    done = python(TOLD, HERE, tmp_path, error)
+    assert (done.code, done.out.strip()) == (0, "True {None} 0"), done
+
+
 @pytest.mark.parametrize(
     ("what", "rule"),
     [

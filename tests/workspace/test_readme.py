@@ -1,4 +1,7 @@
-"""The README's tables are the code's: ``python tests/workspace/test_readme.py --write`` writes them."""
+"""The README is what the software says: its table and its output are written and compared.
+
+``python tests/workspace/test_readme.py --write`` writes both.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,19 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+from pages import played
+from scenes import idle, models, runs, upstream, videos
+
+from vmaf_harness.commands import COMMANDS as OF_THE_HARNESS
 from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.contract import SUBDIRS
 
 README = Path(__file__).parents[2] / "README.md"
 CI = README.with_name(".ci") / "run"
+DOCS = README.with_name("docs")
+SCENES = {"idle": idle, "runs": runs, "models": models, "upstream": upstream, "videos": videos}
+LINES = 150  # more, and nobody reads to the end
 
 
 def contract_table() -> str:
@@ -25,28 +36,23 @@ def contract_table() -> str:
     return "\n".join(lines)
 
 
-def tasks_table() -> str:
-    lines = ["| task | does | flags |", "|---|---|---|"]
-    for command in COMMANDS:
-        flags = " ".join(f"`{parameter.flag}`" for parameter in command.parameters.values())
-        lines.append(f"| `ws.{command.name}` | {(command.function.__doc__ or '').splitlines()[0]} | {flags} |")
-    return "\n".join(lines)
+def with_table(text: str) -> str:
+    before, rest = text.split("<!-- contract: ", 1)
+    comment, rest = rest.split("\n", 1)
+    after = rest[rest.index("<!-- /contract -->") :]
+    return f"{before}<!-- contract: {comment}\n{contract_table()}\n{after}"
 
 
-def written(text: str) -> str:
-    for name, table in (("contract", contract_table()), ("tasks", tasks_table())):
-        before, rest = text.split(f"<!-- {name}: ", 1)
-        comment, rest = rest.split("\n", 1)
-        after = rest[rest.index(f"<!-- /{name} -->") :]
-        text = f"{before}<!-- {name}: {comment}\n{table}\n{after}"
-    return text
-
-
-def test_tables_of_the_readme_are_those_of_the_code() -> None:
+def test_the_table_of_the_readme_is_that_of_the_code() -> None:
     text = README.read_text()
     assert contract_table() in text
-    assert tasks_table() in text
-    assert written(text) == text
+    assert with_table(text) == text
+
+
+@pytest.mark.slow
+def test_commands_of_the_readme_print_what_it_shows() -> None:
+    text = README.read_text()
+    assert played(text, SCENES) == text, "write it again: --write"
 
 
 def test_ci_runs_the_command_that_the_readme_names() -> None:
@@ -55,11 +61,24 @@ def test_ci_runs_the_command_that_the_readme_names() -> None:
     assert commands[1] in CI.read_text()
 
 
-def test_every_task_that_the_readme_names_exists_or_is_announced_by_the_contract() -> None:
-    known = {f"ws.{command.name}" for command in COMMANDS} | {(s.removed_by or "").split(" ")[0] for s in SUBDIRS}
-    named = set(re.findall(r"`(?:invoke )?(ws\.[a-z-]+)", README.read_text()))
-    assert named - {"ws.path", "ws.backups"} <= known
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= LINES
+
+
+@pytest.mark.parametrize("page", [README, README.with_name("CONTRIBUTING.md"), *sorted(DOCS.glob("*.md"))], ids=str)
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    ours = {"ws": {each.name for each in COMMANDS}, "harness": {each.name for each in OF_THE_HARNESS}}
+    ours["ws"] |= {"path", "backups"}  # of Invoke's configuration
+    named = re.findall(r"(?:`|invoke |[|] )(ws|harness)\.([a-z]+(?:-[a-z]+)*)", page.read_text())
+    named += [(p, n) for p, n in re.findall(r"\bvmaf-(ws|harness) ([a-z]+(?:-[a-z]+)*)", page.read_text())]
+    assert [f"{prefix}.{name}" for prefix, name in named if name not in ours[prefix]] == []
+
+
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=str)
+def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
-    README.write_text(written(README.read_text()))
+    README.write_text(played(with_table(README.read_text()), SCENES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -72,6 +72,15 @@ def find_encoders(names: Sequence[str], engine: Engine) -> dict[str, Encoder]:
     """Ask the engine about these encoders; EngineError, naming those it has, for one that it lacks."""
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(names, pool.map(lambda name: _find_encoder(name, engine), names), strict=True))
+
+
+def check_encoders(engine: Engine, versions: Mapping[str, str]) -> None:
+    """Raise EngineError where *engine* lacks one of these encoders, or has another version of it: other bits."""
+    for name, found in find_encoders(list(versions), engine).items():
+        if found.version != versions[name]:
+            raise EngineError(
+                f"{engine.path} has {name} {found.version}, and {versions[name]} is used here; install the same there"
+            )
 
 
 def _find_encoder(name: str, engine: Engine) -> Encoder:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from vmaf_harness.encode.encoders import check_encoders
 from vmaf_harness.encode.ladder import Rung
 from vmaf_harness.encode.plan import (
     Encode,
@@ -21,7 +22,10 @@ from vmaf_harness.encode.plan import (
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.encode.transcode import Encoded, EncodeError, EncodeJob, encode, remove_left_over
 from vmaf_harness.engine.binary import Engine
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.jobs import run_jobs
+from vmaf_harness.engine.shard import Shard
+from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.dataset import Reference, References
 from vmaf_workspace.live.lock import Run
@@ -86,6 +90,15 @@ def plan_ladder(references: References, rungs: Sequence[Rung], engine: Engine, s
     return LadderPlan(encodes=tuple(encodes.values()), problems=tuple(problems), left_out=tuple(left_out))
 
 
+def part_of(encodes: Sequence[Encode], shard: Shard) -> list[Encode]:
+    """The encodes of every N-th reference, which one machine then decodes once; where those are fewer, single ones."""
+    references = {encode.reference.content_id: None for encode in encodes}
+    if len(references) < shard.of:
+        return shard.part(encodes)
+    mine = set(shard.part(list(references)))
+    return [encode for encode in encodes if encode.reference.content_id in mine]
+
+
 def encode_all(
     encodes: Sequence[Encode],
     engine: Engine,
@@ -94,6 +107,7 @@ def encode_all(
     *,
     processes: int | None = None,
     keep_going: bool = False,
+    cluster: Cluster | None = None,
     progress: Callable[[int, int, EncodeOutcome], None],
 ) -> list[EncodeOutcome]:
     """Make *encodes*, and say how each of them ended, in their order.
@@ -146,16 +160,28 @@ def encode_all(
             for number, group in enumerate(groups)
         ]
         try:
-            run_jobs(
-                jobs,
-                partial(encode, whole=store.put),
-                finished,
-                at_once=processes_at_once(groups, processes),
-                keep_going=keep_going,
-            )
+            if cluster is None:
+                at_once = processes_at_once(groups, processes)
+                run_jobs(jobs, partial(encode, whole=store.put), finished, at_once=at_once, keep_going=keep_going)
+            else:
+                store.save()  # a worker then knows the references' hashes
+                encoders = {each.rung.encoder.name: each.rung.encoder.version for each in encodes}
+                needs = Needs(engine=engine, check=partial(check_encoders, versions=encoders))
+                there = partial(_encode_there, store.root)
+                cluster.run(jobs, there, finished, needs=needs, name=lambda job: job.what, keep_going=keep_going)
         finally:
             store.save()
     return outcomes
+
+
+def _encode_there(root: Path, job: EncodeJob, place: Place) -> list[Encoded]:
+    """Encode on a worker, which stores each encode as soon as it is whole."""
+    store = EncodeResultStore(root, warn=lambda _: None)
+    try:
+        own = replace(job, engine=place.engine, run_id=place.run.id, directory=place.run.workdir())
+        return encode(own, place.processes, whole=store.put)
+    finally:
+        store.save()
 
 
 def stored_outcomes(encodes: Sequence[Encode], store: EncodeResultStore) -> list[EncodeOutcome]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_harness.encode.ladder_run import EncodeOutcome
+from vmaf_harness.encode.plan import Encode
 from vmaf_harness.encode.transcode import Encoded
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.measurement import takes_encode
+from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.recipe.asset import Video
 from vmaf_harness.recipe.dataset import Reference
+from vmaf_harness.recipe.fields import MAX_ENCODE_PX
 from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.errors import RefusedError
 
 _FIRST_LINE = '"""Written by run_encode'
 _LAST_LINE = "# End of what run_encode wrote, sha256 "
+_DEPTHS = (8, 10, 12, 16)  # that VMAF's own harness takes for enc_bitdepth
 _WORKSPACE_NAME = "workspace"  # the name of the workspace in a recipe that lies in it
 
 
@@ -46,11 +52,12 @@ def dataset_name(path: Path) -> str:
     return path.stem.removesuffix("_dataset") or "encodes"
 
 
-def check_may_write(path: Path, root: Path) -> None:
-    """See before hours of encoding that the recipe can be written at *path*.
+def check_may_write(path: Path, root: Path, *, has_labels: bool = True) -> int:
+    """See before hours of encoding that the recipe can be written at *path*; how many encodes it has there already.
 
-    Raises RefusedError where there is something that run_encode did not write, or that was edited since, and
-    HarnessError where the directory is missing (`dataset/` of the workspace *root* will be made) or read-only.
+    Raises RefusedError where there is something that run_encode did not write, or that was edited since, or that has
+    labels where the new one has none (not *has_labels*), and HarnessError where the directory is missing (`dataset/` of
+    the workspace *root* will be made) or read-only.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -60,7 +67,7 @@ def check_may_write(path: Path, root: Path) -> None:
             raise HarnessError(f"{directory} is no directory; make it, or name another output_dataset") from None
         if directory.is_dir() and not os.access(directory, os.W_OK):
             raise HarnessError(f"{directory} cannot be written; name another output_dataset") from None
-        return
+        return 0
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"{path} is there, and no recipe of run_encode ({error}); give another name") from error
     body, _, last = text.rpartition(_LAST_LINE)
@@ -68,6 +75,13 @@ def check_may_write(path: Path, root: Path) -> None:
         raise RefusedError(f"{path} is there, and run_encode did not write it; give another name")
     if last.strip() != _digest(body):
         raise RefusedError(f"{path} was edited since run_encode wrote it; give another name, or move it away")
+    encodes, labelled = body.count("'asset_id': "), body.count("'groundtruth': ")
+    if labelled and not has_labels:
+        raise RefusedError(
+            f"{path} has labels for {labelled} of its {encodes} encodes, and would have none; give another name, "
+            "--label-with, or --drop-labels"
+        )
+    return encodes
 
 
 def write_recipe(
@@ -151,6 +165,7 @@ def _distorted_lines(
     fields: dict[str, object] = {"content_id": reference.content_id, "asset_id": asset_id, "yuv_fmt": "notyuv"}
     fields["quality_width"] = reference.quality_width_px or encode.source.width_px
     fields["quality_height"] = reference.quality_height_px or encode.source.height_px
+    fields |= _encode_fields(encode, encoded)
     for name, value in (
         ("resampling_type", reference.resampling_type),
         ("workfile_yuv_type", reference.workfile_yuv_type if with_format else None),
@@ -166,6 +181,20 @@ def _distorted_lines(
         f" {encoded.n_frames} frames in {encoded.duration_s:g} s",
         f"    {{{_format_fields(fields)}, 'path': {_format_path(encoded.path, root, inside)}}},",
     ]
+
+
+def _encode_fields(encode: Encode, encoded: Encoded) -> dict[str, object]:
+    """What was encoded, which CAMBI looks at: its size, and the depth of its samples, where a recipe may say them.
+
+    Of a very small encode CAMBI cannot be told; it then looks at the picture scaled up, and the score has a note.
+    """
+    found: dict[str, object] = {}
+    if takes_encode(encoded.width_px, encoded.height_px) and max(encoded.width_px, encoded.height_px) <= MAX_ENCODE_PX:
+        found |= {"enc_width": encoded.width_px, "enc_height": encoded.height_px}
+    with suppress(HarnessError):  # of samples that are neither YUV, gray nor RGB
+        if (depth := parse_pixel_format(encode.picture.pix_fmt).depth) in _DEPTHS:
+            found["enc_bitdepth"] = depth
+    return found
 
 
 def _frame_range(video: Video, encoded: Encoded) -> tuple[int, int] | tuple[None, None]:

@@ -20,7 +20,7 @@ from typing import Any
 from vmaf_harness.encode.plan import Encode, Picture
 from vmaf_harness.encode.transcode import Encoded
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.store import BROKEN, CONTENT_HASHES, ContentHashes, write_in_directory
+from vmaf_harness.measure.store import BROKEN, CONTENT_HASHES, ContentHashes, told_to_others, write_in_directory
 from vmaf_harness.measure.store import store_directory as file_result_store
 from vmaf_harness.recipe.dataset import Reference
 from vmaf_harness.recipe.plain_data import is_number
@@ -59,14 +59,14 @@ class StoredEncode:
 class EncodeResultStore:
     """Encodes of the workspace *root*; *warn* gets a line for each entry that does not hold any more."""
 
-    def __init__(self, root: Path, *, warn: Callable[[str], None]) -> None:
-        """Nothing is read or written yet."""
+    def __init__(self, root: Path, *, warn: Callable[[str], None], has_others: bool = False) -> None:
+        """Nothing is read or written yet; *has_others* as in `FileResultStore`."""
         self.root = root
         self.directory = root / "result_store_dir" / ENCODE_STORE
         self._warn = warn
         # The same references and encodes are scored afterwards: hashed here, they are not hashed again there.
         self._hash_memory = file_result_store(root) / CONTENT_HASHES
-        self._hashes = ContentHashes(self._hash_memory)
+        self._hashes = ContentHashes(self._hash_memory, claims=told_to_others(root) if has_others else None)
         self._entries: dict[str, dict[str, list[Path]]] = {}  # of an executor, by key
         self._pictures: dict[str, dict[str, Any]] | None = None
         self._has_new_pictures = False

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from vmaf_harness.encode.plan import REFERENCE, Encode, encode_command
 from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes
+from vmaf_harness.engine.frame_count import counted
 from vmaf_harness.engine.log import explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.frames import read_frames
@@ -54,6 +55,11 @@ class EncodeJob:
     run_id: str
     directory: Path
     failures: Path
+
+    @property
+    def what(self) -> str:
+        """What an error calls it."""
+        return f"the encodes of {self.encodes[0].reference.video.path}"
 
 
 class EncodeError(EngineError):
@@ -144,7 +150,9 @@ def _attempt(job: EncodeJob, indices: Sequence[int], processes: Processes) -> _A
     try:
         command = encode_command(job.engine, encodes, targets)
         began = time.perf_counter()
-        code = processes.run(command, cwd=job.directory, log=log)
+        last = encodes[0].reference.video.end_frame
+        expected = None if last is None else last + 1
+        code = processes.run(counted(command, job.directory, expected, len(encodes)), cwd=job.directory, log=log)
         encode_s = (time.perf_counter() - began) / len(encodes)
         if (unfit := _source_problem(encodes[0].reference.video, log)) is not None:
             return _Attempt(made={}, failed=dict.fromkeys(indices, unfit), is_of_all=True)

@@ -103,6 +103,24 @@ def find_engine() -> Engine:
     raise EngineError(f"no ffmpeg found: neither on PATH, nor imageio-ffmpeg's\n{REMEDY}")
 
 
+def find_same_engine(wanted: Engine) -> Engine:
+    """An ffmpeg on this host, perhaps another one, whose numbers are those of *wanted*: the same versions.
+
+    The same path first, then as `find_engine` does. Raises EngineError where there is none.
+    """
+    at_path = _check_binary(wanted.path) if os.path.isfile(wanted.path) else None
+    if isinstance(at_path, Engine) and at_path.versions == wanted.versions:
+        return at_path
+    found = find_engine()
+    if found.versions == wanted.versions:
+        return found
+    there, here = (", ".join(f"{name} {of}" for name, of in each.versions.items()) for each in (found, wanted))
+    raise EngineError(
+        f"{found.path} is {there}, but {here} is used here, and another version may give other numbers; install the "
+        f"same, or set {VARIABLE} there"
+    )
+
+
 def _engine_by_name(named: str) -> Engine:
     """The engine that a person asked for, and no other."""
     text = os.path.expanduser(named)

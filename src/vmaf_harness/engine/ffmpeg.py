@@ -139,6 +139,11 @@ class Processes:
             raise StoppedError("stopped while it ran")
         return code
 
+    def check(self) -> None:
+        """Raise StoppedError where `stop` came; for work here between two programs."""
+        if self._stopped:
+            raise StoppedError("stopped between two programs")
+
     def stop(self) -> None:
         """End all of them at once; nothing can be run any more. They only write scratch, so SIGKILL loses nothing."""
         with self._lock:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from functools import partial
-from importlib import import_module
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from vmaf_harness.engine.ffmpeg import Processes, StoppedError
 from vmaf_harness.errors import HarnessError
@@ -48,16 +46,15 @@ def run_jobs(
     *,
     at_once: int,
     keep_going: bool,
-    scheduler: str | None = None,
 ) -> None:
-    """Run ``work(job, processes)`` for each job, in order, `at_once` at a time, by threads or on a Dask cluster.
+    """Run ``work(job, processes)`` for each job, in order, `at_once` at a time, by threads.
 
     *finished* gets the index of a job and what it made, or the HarnessError it ended with, in this thread. After an
     error nothing new is begun, unless *keep_going*; what runs already is waited for, since it is paid for. Any other
     exception, of *finished* too, stops all that runs and is raised.
     """
     # Left in reverse: first the ffmpegs are ended, then there is nothing left that the threads would wait for.
-    with _executor(at_once, scheduler) as executor, Processes() as processes:
+    with ThreadPoolExecutor(at_once) as executor, Processes() as processes:
         failed = threading.Event()
 
         def here(job: Job) -> JobResult:
@@ -70,11 +67,10 @@ def run_jobs(
                     failed.set()  # at once: the next job may begin before this thread hears of the failure
                 raise
 
-        doing = here if scheduler is None else partial(_run_with_own_processes, work)
         futures: dict[Future[JobResult], int] = {}
         try:
             for index, job in enumerate(jobs):
-                futures[executor.submit(doing, job)] = index
+                futures[executor.submit(here, job)] = index
             for future in as_completed(futures):
                 if future.cancelled():
                     continue
@@ -112,30 +108,6 @@ def stop_on_signals() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-@contextmanager
-def _executor(at_once: int, scheduler: str | None) -> Iterator[Executor]:
-    if scheduler is None:
-        with ThreadPoolExecutor(at_once) as threads:
-            yield threads
-        return
-    try:
-        distributed: Any = import_module("distributed")
-    except ImportError as error:
-        raise HarnessError("a scheduler needs Dask: pip install 'vmaf-workspace[distributed]'") from error
-    try:
-        client = distributed.Client(scheduler, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise HarnessError(f"cannot reach the scheduler {scheduler}: {error}") from error
-    with client, client.get_executor() as remote:
-        yield remote
-
-
-def _run_with_own_processes(work: Callable[[Job, Processes], JobResult], job: Job) -> JobResult:
-    """Run one job on a worker of the cluster, which has no ffmpegs of ours yet."""
-    with Processes() as processes:
-        return work(job, processes)
 
 
 def _cancel(futures: dict[Future[JobResult], int]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmaf_harness.measure.metrics import RequestedMetric
+from vmaf_harness.plugins import PluginUse
 
 FEATURE_VERSION = "1.0"  # raise it when the same options begin to mean another number
+_SUBSAMPLE = "n_subsample"  # of the filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,27 @@ class Extraction:
     model: ModelFile | None = None
     has_v1_features: bool = False  # of the model: CAMBI and SpEED
     wanted: tuple[RequestedMetric, ...] = ()  # metrics that the log must have, each with its options in its name
+    plugins: tuple[PluginUse, ...] = ()  # whose features are computed beside libvmaf's
 
     @property
     def executor_id(self) -> str:
         """The directory of its results in the store, as upstream shapes it: `TYPE_V` and the version."""
         return f"{self.type}_V{self.version}"
+
+    @property
+    def subsample(self) -> int:
+        """One frame in so many is measured."""
+        return int(dict(self.options).get(_SUBSAMPLE, 1))
+
+    def subsampled(self, every: int) -> Extraction:
+        """The same of one frame in *every*, the first and each that follows *every* later; 1 is all of them.
+
+        What libvmaf says of a frame stays what it says of it among all: motion looks at every frame all the same.
+        """
+        if every == 1:
+            return self
+        options = tuple(option for option in self.options if option[0] != _SUBSAMPLE)
+        return replace(self, version=f"{self.version}-subsample{every}", options=(*options, (_SUBSAMPLE, str(every))))
 
     @property
     def extractors(self) -> tuple[str, ...]:
@@ -68,8 +86,11 @@ class Extraction:
     @property
     def identity(self) -> dict[str, object]:
         """All of it that changes a number, as JSON carries it."""
-        return {
+        made_of: dict[str, object] = {
             "executor_id": self.executor_id,
             "options": [list(option) for option in self.options],
             "model_sha256": self.model.sha256 if self.model else None,
         }
+        if self.plugins:
+            made_of["plugins"] = [[each.package, each.name, each.version, *each.atoms] for each in self.plugins]
+        return made_of

@@ -84,8 +84,8 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
         command += [*input_options(videos[index].path), "-i", "file:" + os.path.abspath(videos[index].path)]
     done = run_probe(command, errors="surrogateescape")
     said = done.stderr
-    for index in asked:  # a name may hold what looks like ffmpeg's own lines
-        said = said.replace("file:" + os.path.abspath(videos[index].path), "…")
+    for number, index in enumerate(asked):  # a name may hold what looks like ffmpeg's own lines
+        said = said.replace("file:" + os.path.abspath(videos[index].path), f"…{number}…")
     paths = [videos[index].path for index in asked]
     if (refused := indirect_input_problem(said.splitlines(), paths)) is not None:
         raise HarnessError(refused)
@@ -93,6 +93,8 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
         header, video = _parse_header(said, number), videos[index]
         if header is None:
             why = failure_reason(said.splitlines(), paths, code=done.returncode)
+            for place, path in enumerate(paths):
+                why = why and why.replace(f"…{place}…", str(path))
             if why is None and index in (asked[int(match[1])] for match in _INPUT.finditer(said)):
                 why = f"{video.path} holds no video, only sound or a cover picture; name a video file"
             if why is None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, isfinite, nan
+from math import ceil, fsum, isfinite, nan
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes, escape_option
+from vmaf_harness.engine.frame_count import counted
 from vmaf_harness.engine.log import explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.common_form import CommonForm, check_shapes, common_form
@@ -24,6 +25,8 @@ from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_h
 from vmaf_harness.measure.metrics import check_metrics
 from vmaf_harness.measure.notes import DAMAGE, PAIRING, Note
 from vmaf_harness.measure.pixel_format import parse_pixel_format
+from vmaf_harness.measure.plugin_frames import DISTORTED_YUV, REFERENCE_YUV, plugin_columns
+from vmaf_harness.plugins import PluginError
 from vmaf_harness.recipe.asset import RAW_FPS, Asset, Video, check_asset, selected_frames
 
 _FRAME_COUNT = re.compile(r"Output stream #([12]):0 \(video\): (\d+) frames encoded")
@@ -35,8 +38,11 @@ _SIDES = ("distorted", "reference")  # inputs 0 and 1
 _ENCODE_WORDS = {"enc_bitdepth": "encbd", "enc_height": "ench", "enc_width": "encw"}  # in the names of CAMBI's metrics
 _OPTIONLESS = ("cambi_source", "cambi_full_reference")
 _CAMBI_PX, _ENCODE_PX = 216, (180, 150)  # libvmaf/src/feature/cambi.c
+_CAMBI_WINDOW_PX = 65  # of 3840×2160; of other sizes by width and height together
+_ADM_PX = 17  # of the integer one; the float one and motion take 8 pixels, too
+_SPEED_BLOCK_PX = 5
 _SPEED_PX = 80  # 5 × 5 blocks after 4 halvings (libvmaf/src/feature/speed.c)
-_SPEED_PRESCALE = 0.6  # of the models for phones
+_SPEED_PRESCALES = {"5d0h": 0.6, "3d0h_2160": 0.5}  # of the built-in models whose names end so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ class Measurement:
 
     @property
     def n_frames(self) -> int:
-        """How many frames were compared."""
+        """How many frames were measured."""
         return len(next(iter(self.frames.values())))
 
 
@@ -70,6 +76,11 @@ class MeasurementJob:
     threads: int = 1  # of libvmaf
     keep_workfiles: bool = False
 
+    @property
+    def what(self) -> str:
+        """What an error calls it."""
+        return f"asset {self.asset.asset_id} ({self.asset.distorted.path})"
+
 
 def measure(job: MeasurementJob, processes: Processes) -> Measurement:
     """Measure one asset.
@@ -79,6 +90,8 @@ def measure(job: MeasurementJob, processes: Processes) -> Measurement:
     `common_form` refuses; EngineError where ffmpeg fails, in one line where its log tells why.
     """
     check_asset(job.asset)
+    if job.extraction.plugins:
+        _check_plugins(job)
     job.directory.mkdir(exist_ok=True)
     if job.extraction.model is not None:
         (job.directory / job.extraction.model.name).write_bytes(job.extraction.model.content)
@@ -89,16 +102,29 @@ def measure(job: MeasurementJob, processes: Processes) -> Measurement:
     return measurement
 
 
+def _check_plugins(job: MeasurementJob) -> None:
+    """Raise PluginError, before anything is measured, where a plug-in cannot be used."""
+    for use in job.extraction.plugins:
+        use.load()
+        if job.asset.pairing == "time":
+            raise PluginError(
+                f"asset {job.asset.asset_id}: the plug-in {use.what} gets frames paired by number; leave pairing = "
+                "'time' (--pair-by time) out"
+            )
+
+
 def _attempt(job: MeasurementJob, processes: Processes, reference: Header, distorted: Header) -> Measurement:
     """Measure by what the headers say; once more by what the first frames are, where those differ from it."""
     form = common_form(job.asset, reference, distorted)
     encode = encode_options(job, form, distorted)
+    _check_memory(job, form, encode)
     command = measure_command(job, form, encode)
     log = job.directory / "ffmpeg.log"
     began = time.perf_counter()
-    code = processes.run(command, cwd=job.directory, log=log)
+    expected = selected_frames(job.asset.distorted)
+    code = processes.run(counted(command, job.directory, expected), cwd=job.directory, log=log)
     took_s = time.perf_counter() - began
-    what = f"asset {job.asset.asset_id} ({job.asset.distorted.path})"
+    what = job.what
     frames = read_frames(read_lines(log), _SIDES)
     found = [decoded_header(h, frames.get(side)) for h, side in zip((distorted, reference), _SIDES, strict=True)]
     if found != [distorted, reference]:
@@ -123,19 +149,47 @@ def _attempt(job: MeasurementJob, processes: Processes, reference: Header, disto
     measurement = _read_log(job.directory / "vmaf.json", took_s)
     if measurement is not None and encode:
         measurement = _without_encode(measurement, encode, what)
-    compared = None if counts is None else counts[0]
-    if measurement is None or compared is None or measurement.n_frames != compared:
+    compared, every = None if counts is None else counts[0], job.extraction.subsample
+    if compared is not None and 1 < compared <= every:
+        raise HarnessError(
+            f"{what} has {compared} frames, of which one in {every} is the first alone, before which nothing moved; "
+            f"--subsample may be {compared - 1} at most"
+        )
+    if measurement is None or compared is None or measurement.n_frames != ceil(compared / every):
         # ffmpeg exits 0 although libvmaf could not write its log, as on a full disk.
         lacks = "no frames" if measurement is None else f"{measurement.n_frames} frames"
         wanted = f"{compared} frames" if counts else "an unknown number of frames"
-        lacks = f"ffmpeg compared {wanted}, but libvmaf's log holds {lacks}"
+        of_them = f", of which one in {every} is measured" if every > 1 else ""
+        lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
         raise EngineError(f"{what}: {_failure_text(job, command, code, log, lacks)}")
+    measurement = _with_plugins(measurement, job, form, processes, what)
     if job.extraction.score not in measurement.frames:
         raise EngineError(f"{what}: libvmaf's log has no {job.extraction.score}, only {', '.join(measurement.frames)}")
     check_metrics(job.extraction.wanted, measurement.frames)
     notes = [*form.notes, *_shape_notes(job.asset, log), *_timing_notes(job.asset, frames), *damaged]
-    notes += _encode_notes(job, form, distorted, encode)
+    notes += [*_encode_notes(job, form, distorted, encode), *_speed_notes(job.extraction, form)]
     return replace(measurement, notes=tuple(notes))
+
+
+def _with_plugins(
+    measurement: Measurement, job: MeasurementJob, form: CommonForm, processes: Processes, what: str
+) -> Measurement:
+    """The same with the features of plug-ins, computed of what ffmpeg wrote in scratch."""
+    began = time.perf_counter()
+    frames: dict[str, list[float]] = {}
+    every = job.extraction.subsample
+    for use in job.extraction.plugins:
+        try:
+            frames |= plugin_columns(use, job.directory, form, measurement.n_frames, processes.check, every=every)
+        except PluginError as error:
+            raise PluginError(f"{what}: {error}") from error
+    means = {metric: fsum(column) / len(column) for metric, column in frames.items()}
+    return replace(
+        measurement,
+        frames={**measurement.frames, **frames},
+        means={**measurement.means, **means},
+        extraction_s=round(measurement.extraction_s + time.perf_counter() - began, 3),
+    )
 
 
 def encode_options(job: MeasurementJob, form: CommonForm, distorted: Header) -> dict[str, int]:
@@ -201,7 +255,7 @@ def takes_encode(width_px: int, height_px: int) -> bool:
 
 
 def too_small(extraction: Extraction, form: CommonForm, encode: Mapping[str, int]) -> str | None:
-    """Why libvmaf does not compute CAMBI or SpEED at this size, as far as the size says; None where it does."""
+    """Why libvmaf does not compute CAMBI, ADM or SpEED at this size, as far as the size says; None where it does."""
     size_px = (encode.get("enc_width", form.width_px), encode.get("enc_height", form.height_px))
     is_tiny = not takes_encode(*size_px) if "enc_width" in encode else max(size_px) < _CAMBI_PX
     if extraction.has_cambi and is_tiny:
@@ -209,21 +263,76 @@ def too_small(extraction: Extraction, form: CommonForm, encode: Mapping[str, int
             f"{size_px[0]}×{size_px[1]} is too small for CAMBI: the longer side needs {_CAMBI_PX} pixels, and what was "
             f"scaled up {_ENCODE_PX[0]}×{_ENCODE_PX[1]}; VMAF v0 (vmaf_v0.6.1) takes it"
         )
-    of_chroma = extraction.has_v1_features or "speed_chroma" in extraction.extractors
-    if not of_chroma and "speed_temporal" not in extraction.extractors:
+    if "adm" in extraction.extractors and min(form.width_px, form.height_px) < _ADM_PX:
+        return (
+            f"{form.width_px}×{form.height_px} is too small for ADM, which needs {_ADM_PX} pixels or more each way; "
+            "give a quality size"
+        )
+    if (steps := _speed_steps(extraction, form)) is None:
         return None
-    chroma = parse_pixel_format(form.pix_fmt).chroma if of_chroma else "444"
-    across, down = 1 if chroma == "444" else 2, 2 if chroma == "420" else 1
-    given = re.search(r"speed_prescale=([\d.]+)", dict(extraction.options).get("feature", ""))
-    scale = float(given[1]) if given else _SPEED_PRESCALE if "5d0h" in extraction.version else 1.0
-    # The plane, rounded up, is scaled and rounded.
-    least = [by * (ceil((_SPEED_PX - 0.5) / scale) - 1) + 1 for by in (across, down)]
+    # The plane, rounded down, is scaled and rounded.
+    least = [by * ceil((_SPEED_PX - 0.5) / _speed_prescale(extraction)) for by in steps]
     if form.width_px >= least[0] and form.height_px >= least[1]:
         return None
     return (
         f"{form.width_px}×{form.height_px} is too small for SpEED: it needs at least {least[0]}×{least[1]} pixels "
         f"({form.pix_fmt}); give a quality size, or take VMAF v0 (vmaf_v0.6.1)"
     )
+
+
+def _speed_steps(extraction: Extraction, form: CommonForm) -> tuple[int, int] | None:
+    """Pixels across and down of the picture for one of the smallest plane that SpEED looks at; None without SpEED."""
+    if extraction.has_v1_features or "speed_chroma" in extraction.extractors:
+        chroma = parse_pixel_format(form.pix_fmt).chroma
+        return 1 if chroma == "444" else 2, 2 if chroma == "420" else 1
+    return (1, 1) if "speed_temporal" in extraction.extractors else None
+
+
+def _speed_notes(extraction: Extraction, form: CommonForm) -> list[Note]:
+    """The note of a picture for which SpEED says 0 whatever is in it.
+
+    It takes the covariance of the places in a block from all positions of one in the picture, halved four times; of no
+    more positions than places that has no inverse, and everything counts as equal (libvmaf/src/feature/speed.c).
+    """
+    if (steps := _speed_steps(extraction, form)) is None:
+        return []
+    positions = 1
+    for size_px, step in zip((form.width_px, form.height_px), steps, strict=True):
+        halved_px = int(size_px // step * _speed_prescale(extraction) + 0.5) >> 4
+        positions *= halved_px // _SPEED_BLOCK_PX * _SPEED_BLOCK_PX - _SPEED_BLOCK_PX + 1
+    if positions > _SPEED_BLOCK_PX**2:
+        return []
+    what = "as if no chroma were lost" if extraction.has_v1_features else "whatever is in it"
+    text = (
+        f"{form.width_px}×{form.height_px} has too few blocks for SpEED, which says 0, {what}; compare at a larger size"
+    )
+    return [Note(kind="speed", side="distorted", text=text)]
+
+
+def _speed_prescale(extraction: Extraction) -> float:
+    """What SpEED scales its pictures by before it looks at them: the least that is asked for."""
+    given = [
+        float(text) for text in re.findall(r"speed_prescale=([\d.]+)", dict(extraction.options).get("feature", ""))
+    ]
+    given += [float(str(dict(each.options).get("speed_prescale", 1.0))) for each in extraction.wanted]
+    if extraction.model is None and extraction.has_v1_features:
+        name = extraction.version.partition("-")[0].removeprefix("1.0.16_").removeprefix("hfr_")
+        given.append(_SPEED_PRESCALES.get(name, 1.0))
+    return min([1.0, *given])
+
+
+def _check_memory(job: MeasurementJob, form: CommonForm, encode: Mapping[str, int]) -> None:
+    """Raise HarnessError for a picture so wide that CAMBI leaves its memory (1872×160), which may crash or may not.
+
+    At its last scale, of 4 halvings, its window reaches further than the picture is high (libvmaf/src/feature/cambi.c).
+    """
+    width_px, height_px = encode.get("enc_width", form.width_px), encode.get("enc_height", form.height_px)
+    window_px = _CAMBI_WINDOW_PX * (width_px + height_px) // 375 // 16 | 1
+    if job.extraction.has_cambi and window_px // 2 > ceil(height_px / 16):
+        raise HarnessError(
+            f"asset {job.asset.asset_id} ({job.asset.distorted.path}): {width_px}×{height_px} is too wide for its "
+            "height for CAMBI of this libvmaf, which writes beyond its memory there; VMAF v0 (vmaf_v0.6.1) takes it"
+        )
 
 
 def measure_command(job: MeasurementJob, form: CommonForm, encode: Mapping[str, int] | None = None) -> list[str | Path]:
@@ -242,8 +351,9 @@ def measure_command(job: MeasurementJob, form: CommonForm, encode: Mapping[str, 
     command: list[str | Path] = [job.engine, *TO_BE_READ]
     command += [*_ONE_THREAD, *input_arguments(asset.distorted), *_ONE_THREAD, *input_arguments(asset.reference)]
     command += ["-filter_complex", graph, "-map", "[measured]", *_NULL_OUTPUT]
-    for pad, file in (("[d-counted]", "distorted.yuv"), ("[r-counted]", "reference.yuv")):
-        command += ["-map", pad, *((*_EVERY_FRAME, "-f", "rawvideo", file) if job.keep_workfiles else _NULL_OUTPUT)]
+    writes = job.keep_workfiles or job.extraction.plugins
+    for pad, file in (("[d-counted]", DISTORTED_YUV), ("[r-counted]", REFERENCE_YUV)):
+        command += ["-map", pad, *((*_EVERY_FRAME, "-f", "rawvideo", file) if writes else _NULL_OUTPUT)]
     return command
 
 

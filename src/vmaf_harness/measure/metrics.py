@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from itertools import combinations
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.features import find_feature
+from vmaf_harness.measure.features import FEATURES, find_feature
 
 Value = bool | int | float | str
 
@@ -99,6 +99,8 @@ def metric_name(name: str) -> str:
     """What libvmaf's log calls a feature of a model, unless options add to its name."""
     kind, atom = atom_of(name) or ("", name)
     found = find_feature(kind, atom)
+    if found is None and kind and kind not in FEATURES:
+        return name  # of a plug-in
     return found.metric if found else atom
 
 

@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from vmaf_harness.engine.binary import check_extractors, find_engine
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.engine.jobs import run_jobs, split_cores
+from vmaf_harness.engine.shard import Shard
+from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
@@ -57,7 +61,8 @@ class RunOptions:
     keep_workfiles: bool = False  # decoded and filtered YUVs stay in the run's workdir
     frames: bool = False  # keep the metrics of each frame in the outcome, too
     refuse_damaged: bool = False  # a damaged distorted video is an error, not a note
-    scheduler: str | None = None  # address of a Dask scheduler; the workspace is on a mount that its workers share
+    cluster: Cluster | None = None  # where it is measured, instead of here
+    shard: Shard | None = None  # the part of the assets that is this run's
 
 
 def score_assets(
@@ -69,14 +74,17 @@ def score_assets(
     warn: Callable[[str], None],
     progress: Callable[[int, int, Outcome], None],
 ) -> list[Outcome]:
-    """Score *assets*, and say how each of them ended, in their order.
+    """Score *assets*, or the part of them that is this run's, and say how each of those ended, in their order.
 
     *progress* gets (done, all, outcome) for each one measured; what is stored counts as done from the start. The
     workspace is written to only where something has to be measured. Raises EngineError where no engine is found and
     WorkspaceError where the workspace cannot be written; what was measured until then is stored.
     """
+    if how.shard is not None:
+        assets = how.shard.part(assets)
     engine = find_engine()
-    store = FileResultStore(run.root, extraction, engine, warn=warn) if how.cache else None
+    has_others = how.shard is not None
+    store = FileResultStore(run.root, extraction, engine, warn=warn, has_others=has_others) if how.cache else None
     outcomes, paths = _stored_outcomes(assets, store, how)
     to_do = [index for index, outcome in enumerate(outcomes) if outcome.result is None and outcome.error is None]
     if store is not None:
@@ -87,7 +95,9 @@ def score_assets(
     # The longest first, so that none is left alone at the end.
     to_do.sort(key=lambda index: -_input_bytes(assets[index]))
     at_once, threads = split_cores(len(to_do), how.processes)
-    scratch, failures = run.workdir(), run.output()
+    scratch = run.workdir()
+    # A part has nothing for people in output/, unless something fails.
+    failures = run.output if how.shard is not None and how.cluster is None else run.output()
     jobs = [
         MeasurementJob(
             engine=engine.path,
@@ -95,7 +105,7 @@ def score_assets(
             extraction=extraction,
             directory=scratch / f"{index:05}-{assets[index].asset_id}",
             failures=failures,
-            threads=threads if how.scheduler is None else 1,
+            threads=threads if how.cluster is None else 1,
             keep_workfiles=how.keep_workfiles,
         )
         for index in to_do
@@ -120,11 +130,35 @@ def score_assets(
 
     try:
         with write_errors_explained(run.root):
-            run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going, scheduler=how.scheduler)
+            if how.cluster is None:
+                run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going)
+            else:
+                needs = Needs(engine=engine, check=partial(check_extractors, names=extraction.extractors))
+                how.cluster.run(
+                    jobs, _measure_there, finished, needs=needs, name=lambda job: job.what, keep_going=how.keep_going
+                )
     finally:
         if store is not None:
             store.save_hashes()
     return outcomes
+
+
+def are_all_stored(
+    assets: Sequence[Asset], extraction: Extraction, root: Path, *, warn: Callable[[str], None], frames: bool = False
+) -> bool:
+    """Whether the store of the workspace *root* has the result of each asset, with *frames* where asked."""
+    store = FileResultStore(root, extraction, find_engine(), warn=warn, has_others=True)
+    return all(outcome.cached for outcome in _stored_outcomes(assets, store, RunOptions(cache=True, frames=frames))[0])
+
+
+def _measure_there(job: MeasurementJob, place: Place) -> Measurement:
+    """Measure on a worker, in scratch of its own; work files that are kept stay in the run's, a directory a try."""
+    own = (
+        place.run.workdir()
+        if not job.keep_workfiles
+        else job.directory.with_name(f"{job.directory.name}-{place.run.id}")
+    )
+    return measure(replace(job, engine=place.engine, directory=own), place.processes)
 
 
 def _refuse_damaged(outcome: Outcome, how: RunOptions) -> Outcome:
@@ -229,7 +263,7 @@ def _stored_outcomes(
     for index, asset in enumerate(assets):
         try:
             paths[index] = store.path(asset)
-            result = store.get(asset)
+            result = store.get(asset, paths[index])
             frames = store.frames(asset) if how.frames and result is not None else None
             found = result is not None and (frames is not None or not how.frames)
             outcome = Outcome(asset=asset, result=result if found else None, cached=found, frames=frames)

@@ -29,13 +29,15 @@ from vmaf_harness.measure.notes import Note
 from vmaf_harness.recipe.asset import Asset, Video
 from vmaf_harness.statistics import POOLS, pool_all
 from vmaf_workspace.config import below
-from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT
+from vmaf_workspace.contract import FILE_RESULT_STORE, MARKER, RESULT_FORMAT
 from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import RefusedError
+from vmaf_workspace.live.claim import claim
 from vmaf_workspace.setup import ensure, write_errors_explained
 
 CONTENT_HASHES = ".content_hashes.jsonl"
+CLAIMS = "claims"  # in the marker
 BROKEN = ".broken"  # suffix of an entry that could not be read
 _FLOAT_LIMIT = 1 << 1023
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
@@ -76,13 +78,26 @@ class FileResultStore:
     *warn* gets a line for each entry that could not be read; such an entry is set aside and counts as missing.
     """
 
-    def __init__(self, root: Path, extraction: Extraction, engine: Engine, *, warn: Callable[[str], None]) -> None:
-        """Nothing is read or written yet."""
+    def __init__(
+        self,
+        root: Path,
+        extraction: Extraction,
+        engine: Engine,
+        *,
+        warn: Callable[[str], None],
+        has_others: bool = False,
+    ) -> None:
+        """Nothing is read or written yet; where others work at the same dataset, *has_others*, videos are hashed once.
+
+        Then the workspace is made, since what is learnt is told at once.
+        """
         self.root = root
         self.directory = store_directory(root)
         self._extraction, self._engine, self._warn = extraction, engine, warn
-        self._hashes = ContentHashes(self.directory / CONTENT_HASHES)
+        claims = told_to_others(root) if has_others else None
+        self._hashes = ContentHashes(self.directory / CONTENT_HASHES, claims=claims)
         self._directories: dict[tuple[str, int], str] = {}
+        self._identity, self._has_cambi = extraction.identity, extraction.has_cambi
 
     def hash_contents(self, assets: Iterable[Asset]) -> None:
         """Hash the videos of *assets* that are not known yet, several at once; unreadable ones are left for `path`."""
@@ -97,14 +112,14 @@ class FileResultStore:
         place = (asset.dataset, asset.content_id)
         if place not in self._directories:
             self._directories[place] = str(self._place(asset))
-        return f"{self._directories[place]}/{self._key(asset)[0]}.json"
+        return f"{self._directories[place]}/{_hash_of(self._made_of(asset))}.json"
 
-    def get(self, asset: Asset) -> Result | None:
+    def get(self, asset: Asset, path: str | None = None) -> Result | None:
         """The stored result, None where there is none, or where a metric is no number, which may be another time.
 
-        Its use is recorded as its time, where that can be written.
+        Its use is recorded as its time, where that can be written. *path* is what `path` said, where it was asked.
         """
-        path = self.path(asset)
+        path = self.path(asset) if path is None else path
         try:
             with open(path, "rb") as file:
                 line = file.readline()
@@ -146,8 +161,8 @@ class FileResultStore:
         """
         result = summarize(measurement, self._extraction, self._engine)
         self._hashes.forget_changed({asset.reference.path, asset.distorted.path})
-        key, made_of = self._key(asset)
-        if not path.endswith(f"/{key}.json"):
+        made_of = self._made_of(asset)
+        if not path.endswith(f"/{_hash_of(made_of)}.json"):
             raise HarnessError(f"asset {asset.asset_id}: a video changed while it was measured; run it again")
         frames = json.dumps({"frames": measurement.frames}).encode() + b"\n"
         first = {
@@ -183,23 +198,25 @@ class FileResultStore:
                 )
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
 
-    def _key(self, asset: Asset) -> tuple[str, dict[str, Any]]:
+    def _made_of(self, asset: Asset) -> dict[str, Any]:
+        return {**self._identity, "engine": self._engine.versions, **self.asset_key(asset)}
+
+    def asset_key(self, asset: Asset) -> dict[str, Any]:
+        """The part of a key that is of the asset; HarnessError where one of its videos cannot be read."""
         made_of: dict[str, Any] = {
-            **self._extraction.identity,
             "common_form": FORM_VERSION,
             "pairing": asset.pairing or "index",
-            "engine": self._engine.versions,
             "reference": self._video(asset.reference),
             "distorted": self._video(asset.distorted),
             "quality_size_px": [asset.quality_width_px, asset.quality_height_px],
             "resampling_type": asset.resampling_type,
             "workfile_yuv_type": asset.workfile_yuv_type,
         }
-        if self._extraction.has_cambi:
+        if self._has_cambi:
             made_of["encode"] = [asset.encode_width_px, asset.encode_height_px, asset.encode_depth]
         if asset.least_depth is not None:
             made_of["least_depth"] = asset.least_depth
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(), made_of
+        return made_of
 
     def _video(self, video: Video) -> dict[str, Any]:
         return {
@@ -224,9 +241,37 @@ class FileResultStore:
         self._warn(f"{path}: not a whole result; {where}, measured again")
 
 
+_encode = json.JSONEncoder(sort_keys=True).encode  # made once: `json.dumps` makes one for each asset
+
+
+def _hash_of(made_of: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_encode(made_of).encode()).hexdigest()
+
+
+def stored_entry(path: Path) -> tuple[dict[str, Any], dict[str, list[float]]] | None:
+    """The summary line of an entry, whoever measured it, and its frames by metric; None where it is not whole."""
+    try:
+        content = path.read_bytes()
+        _check_readable(content)
+        line, _, frames = content.partition(b"\n")
+        about, columns = json.loads(line), json.loads(frames)["frames"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, HarnessError):
+        return None
+    is_keyed = isinstance(about.get("key_of"), dict) and {"options", "pairing"} <= about["key_of"].keys()
+    return (about, columns) if is_keyed else None
+
+
 def store_directory(root: Path) -> Path:
     """The result store of the workspace *root*."""
     return root / "result_store_dir" / FILE_RESULT_STORE
+
+
+def told_to_others(root: Path) -> Path:
+    """Where files are claimed for hashing; the workspace *root* is made, with the place of what is learnt."""
+    ensure(root)
+    with write_errors_explained(root):
+        store_directory(root).mkdir(exist_ok=True)
+    return root / MARKER / CLAIMS
 
 
 def write_in_directory(path: Path, write: Callable[[], None]) -> None:
@@ -244,9 +289,10 @@ def write_in_directory(path: Path, write: Callable[[], None]) -> None:
 class ContentHashes:
     """sha256 of files, remembered by size, times and inode in an append-only file of JSON lines."""
 
-    def __init__(self, memory: Path) -> None:
-        """Nothing is read yet."""
-        self._memory = memory
+    def __init__(self, memory: Path, *, claims: Path | None = None) -> None:
+        """Nothing is read yet. With *claims*, a directory, what several processes want is hashed by one of them."""
+        self._memory, self._claims = memory, claims
+        self._writing = threading.RLock()
         self._known: dict[str, list[Any]] | None = None  # path -> [size, mtime_ns, ctime_ns, inode, sha256]
         self._checked: dict[Path, str] = {}  # in this process, so that a file is looked at once
         self._new: dict[str, list[Any]] = {}
@@ -289,10 +335,10 @@ class ContentHashes:
 
     def save(self) -> None:
         """Append what is new, or write everything afresh once most lines are stale; silently not where that fails."""
-        if not self._new:
-            return
-        known, new, self._new = self._known or {}, self._new, {}
-        with suppress(OSError):
+        with self._writing, suppress(OSError):
+            if not self._new:
+                return
+            known, new, self._new = self._known or {}, self._new, {}
             if self._stale > len(known):
                 write_atomically(self._memory, _hash_lines(known))
                 return
@@ -308,15 +354,29 @@ class ContentHashes:
             found = self._remembered(path, before)
             if found is not None:
                 return found
-            digest = self._hash(path)
-            if _file_stamp(path) != before:
-                raise HarnessError(f"{path} is being written; wait until it is whole")
+            if self._claims is None:
+                return self._learnt(path, before)
+            name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
+            with claim(self._claims / f"{name}.json", f"hashes {path}"):
+                with self._writing:
+                    self._known = None  # somebody may have learnt it while we waited
+                    found = self._remembered(path, before)
+                if found is None:
+                    found = self._learnt(path, before)
+                    self.save()
+                return found
         except OSError as error:
             raise HarnessError(f"{path}: {error.strerror}; correct the path, or bring the file there") from error
+
+    def _learnt(self, path: Path, before: list[int]) -> str:
+        digest = self._hash(path)
+        if _file_stamp(path) != before:
+            raise HarnessError(f"{path} is being written; wait until it is whole")
         if time.time() - before[2] / 1e9 > _RACY_S:
-            self._new[str(path)] = [*before, digest]
-            if self._known is not None:
-                self._known[str(path)] = [*before, digest]
+            with self._writing:
+                self._new[str(path)] = [*before, digest]
+                if self._known is not None:
+                    self._known[str(path)] = [*before, digest]
         return digest
 
     def _hash(self, path: Path) -> str:
@@ -329,10 +389,11 @@ class ContentHashes:
         return digest.hexdigest()
 
     def _remembered(self, path: Path, stamp: list[int]) -> str | None:
-        if self._known is None:
-            self._known = {}
-            self._read()
-        known = self._known.get(str(path))
+        with self._writing:
+            if self._known is None:
+                self._known, self._stale = {}, 0
+                self._read()
+            known = self._known.get(str(path))
         return str(known[4]) if known is not None and known[:4] == stamp else None
 
     def _read(self) -> None:

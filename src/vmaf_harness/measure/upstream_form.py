@@ -11,7 +11,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,26 @@ _SPREADS = {  # libvmaf's metrics of a bootstrap model -> its scores
 }
 _DEFAULT_YUV = "yuv420p"  # which its names of assets leave out
 _FILTERS_NAMED = ("crop", "pad", "gblur", "eq", "lutyuv", "yadif")
+_TYPES = {  # quality types that its runners spell otherwise (TYPE in python/vmaf/core/*quality_runner.py)
+    "CAMBI": "Cambi",
+    "CAMBI_FR": "Cambi_FR",
+    "SPEED_CHROMA": "SpeedChroma",
+    "SPEED_CHROMA_U": "SpeedChromaU",
+    "SPEED_CHROMA_V": "SpeedChromaV",
+    "SPEED_TEMPORAL": "SpeedTemporal",
+}
 _MAX_LETTERS = 196  # of such a name; a longer one is its sha1
 _KINDS = (  # libvmaf's metric -> the kind of feature that has it; the first that fits
     (re.compile(r"integer_(?P<atom>(?:adm|aim|vif|motion).*)"), "VMAF_integer_feature"),
     (re.compile(r"(?:float_)?(?P<atom>(?:adm|aim|vif|motion|ansnr|anpsnr).*)"), "VMAF_feature"),
-    (re.compile(r"(?P<atom>(?:psnr|float_psnr).*)"), "PSNR_feature"),
+    (re.compile(r"(?P<atom>psnr_hvs.*)"), "PSNRHVS_feature"),
+    (re.compile(r"(?P<atom>psnr_(?:y|cb|cr))"), "integer_PSNR_feature"),
+    (re.compile(r"float_(?P<atom>psnr.*)"), "PSNR_feature"),
     (re.compile(r"float_(?P<atom>ssim.*)"), "SSIM_feature"),
     (re.compile(r"float_(?P<atom>ms_ssim.*)"), "MS_SSIM_feature"),
     (re.compile(r"float_moment_(?P<atom>.*)"), "Moment_feature"),
+    (re.compile(r"(?P<atom>ciede2000.*)"), "CIEDE2000_feature"),
+    (re.compile(r"(?P<atom>cambi_(?:full_reference|source).*)"), "Cambi_FR_feature"),
     (re.compile(r"(?P<atom>cambi.*)"), "Cambi_feature"),
     (re.compile(r"(?P<atom>speed_chroma.*)"), "Speed_chroma_feature"),
     (re.compile(r"(?P<atom>speed_temporal.*)"), "Speed_temporal_feature"),
@@ -47,17 +59,21 @@ _KINDS = (  # libvmaf's metric -> the kind of feature that has it; the first tha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamResult:
-    """Scores of one asset: `frames` has name (``…_score``) -> a number a frame, `pooled` one of all frames."""
+    """Scores of one asset: `frames` has name (``…_score``) -> a number a frame, `pooled` one of all frames.
+
+    The frames are one in `subsample` of the video's.
+    """
 
     executor_id: str
     identifier: str
     frames: Mapping[str, Sequence[float]]
     method: str = "mean"
     pooled: Mapping[str, float] = field(default_factory=dict)
+    subsample: int = 1
 
     def json(self) -> str:
         """As `Result.to_json`."""
-        rows = [{"frameNum": number, **row} for number, row in enumerate(self._rows())]
+        rows = [{"frameNum": number, **row} for number, row in self._numbered()]
         about = {"executorId": self.executor_id, "asset": {"identifier": self.identifier}, "frames": rows}
         pooled = {name: score if math.isfinite(score) else None for name, score in self._ordered(self.pooled).items()}
         return json.dumps({**about, "aggregate": {**pooled, "method": self.method}}, indent=4)
@@ -67,7 +83,7 @@ class UpstreamResult:
         top = ElementTree.Element("result", executorId=self.executor_id)
         ElementTree.SubElement(top, "asset", identifier=self.identifier)
         frames = ElementTree.SubElement(top, "frames")
-        for number, row in enumerate(self._rows()):
+        for number, row in self._numbered():
             texts = {name: repr(score) for name, score in row.items()}
             ElementTree.SubElement(frames, "frame", {"frameNum": str(number), **texts})
         pooled = {name: repr(score) for name, score in self._ordered(self.pooled).items()}
@@ -77,7 +93,7 @@ class UpstreamResult:
 
     def text(self, described: str) -> str:
         """As `Result.to_string`; *described* is the asset."""
-        rows = [f"Frame {number}: {_scores_text(row)}" for number, row in enumerate(self._rows())]
+        rows = [f"Frame {number}: {_scores_text(row)}" for number, row in self._numbered()]
         head = (f"Asset: {described}", f"Executor: {self.executor_id}", "Result:")
         return "\n".join([*head, *rows, f"Aggregate ({self.method}): {_scores_text(self._ordered(self.pooled))}"])
 
@@ -100,6 +116,9 @@ class UpstreamResult:
         }
         return str({column: dict(enumerate(values)) for column, values in cells.items()})
 
+    def _numbered(self) -> Iterator[tuple[int, dict[str, float]]]:
+        return ((index * self.subsample, row) for index, row in enumerate(self._rows()))
+
     def _rows(self) -> list[dict[str, float]]:
         columns = self._ordered(self.frames)
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -111,13 +130,15 @@ class UpstreamResult:
 def score_name(metric: str, extraction: Extraction) -> str:
     """What VMAF's own harness calls a metric of libvmaf: ``VMAF_score`` the score of a quality type, else a feature."""
     if metric == extraction.score and "_feature" not in extraction.type:
-        return f"{extraction.type}_score"
+        return f"{_TYPES.get(extraction.type, extraction.type)}_score"
     if metric in _SPREADS:
         return _SPREADS[metric]
     if metric.endswith("_score"):  # imported, or of a plug-in
         return metric
     for pattern, kind in _KINDS:
         if (found := pattern.fullmatch(metric)) is not None:
+            if kind == "Cambi_feature" and "full_ref=true" in dict(extraction.options).get("feature", ""):
+                kind = "Cambi_FR_feature"  # which has this one, too
             return f"{kind}_{found['atom']}_score"
     return f"{metric}_score"
 

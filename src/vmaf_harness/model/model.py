@@ -16,21 +16,28 @@ from vmaf_harness.measure.features import NAMES_IN_MODELS, find_feature
 from vmaf_harness.measure.metrics import atom_of
 from vmaf_harness.model.forest import Forest
 from vmaf_harness.model.formula import Curve, Line
-from vmaf_harness.model.parameters import CURVE_TYPE, DEFAULT_NUM_MODELS, LINE_TYPE, MODEL_TYPES, SVR_TYPES
+from vmaf_harness.model.parameters import (
+    CURVE_TYPE,
+    DEFAULT_NUM_MODELS,
+    FOREIGN_TYPES,
+    LINE_TYPE,
+    MODEL_TYPES,
+    SVR_TYPES,
+)
+from vmaf_harness.model.plugin_regressor import PluginRegressor
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_harness.model.transform import ScoreTransform
+from vmaf_harness.plugins import REGRESSORS, PluginUse, uses_of
 from vmaf_harness.recipe.plain_data import PLAIN_TYPES, is_number, short_text, to_plain
 
 MAX_FEATURES = 64  # libvmaf reads no more
 GROUP_HASH = "group_sha256"
 SHARED_FIELDS = (  # of model_dict, by all members of a group; each has its own regressor
     *("model_type", "norm_type", "feature_names", "slopes", "intercepts", "score_clip", "score_transform"),
-    *("feature_dict", "feature_opts_dicts", "chroma_correction_parameter"),
+    *("feature_dict", "feature_opts_dicts", "chroma_correction_parameter", "plugins"),
 )
 _FIELDS = (*SHARED_FIELDS, GROUP_HASH)
-# Further kinds of model that VMAF's own harness has (TYPE in python/vmaf/core/*train_test_model.py).
-_UPSTREAM_TYPES = (*("NIQE", "MOMENTRANDOMFOREST", "BOOTSTRAP_RANDOMFOREST", "RESIDUEBOOTSTRAP_RANDOMFOREST"),)
-Regressor = Svm | Forest | Line | Curve
+Regressor = Svm | Forest | Line | Curve | PluginRegressor
 _SHOWN = 3  # features that an error names
 _DELTA = 0.01  # over which libvmaf takes the slope of the score transform (libvmaf/src/predict.c)
 
@@ -64,6 +71,12 @@ class Model:
     score_transform: ScoreTransform | None = None
     chroma_correction_parameter: float | None = None
     param_dict: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[PluginUse, ...] = ()  # that its features, or it, come from
+
+    def check_plugins(self) -> None:
+        """Raise PluginError where a plug-in that the model needs is missing, broken, or has another version."""
+        for use in self.plugins:
+            use.load()
 
     def predict(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> Floats:
         """The score of each row (frame), as libvmaf predicts it.
@@ -96,6 +109,8 @@ class Model:
     @property
     def why_no_json(self) -> str | None:
         """Why libvmaf could not load this model, None where it can."""
+        if self.plugins:
+            return f"libvmaf has no {' and no '.join(use.what for use in self.plugins)}"
         if self.model_type not in SVR_TYPES:
             return f"libvmaf has no {self.model_type}"
         unknown = [name for name in self.feature_names if not _name_in_json(name)]
@@ -131,6 +146,8 @@ class Model:
             model["score_transform"] = self.score_transform.as_dict()
         if self.chroma_correction_parameter is not None:
             model["chroma_correction_parameter"] = self.chroma_correction_parameter
+        if self.plugins:
+            model["plugins"] = [use.as_dict() for use in self.plugins]
         if texts:
             model[GROUP_HASH] = group_hash(texts)
         model["model"] = None if isinstance(first, Svm) else first.as_dict()
@@ -220,9 +237,11 @@ def check_model_info(info: object, name: str) -> dict[str, Any]:
             model |= {key: to_plain(model[key])} if key in model else {}
         except ValueError:
             wrong(key, PLAIN_TYPES)
-    if model.get("model_type") in _UPSTREAM_TYPES:
+    if model.get("model_type") in FOREIGN_TYPES:
         raise ForeignModelError(f"{name}: not read here: a {model['model_type']} model; VMAF's own harness reads it")
-    if model.get("model_type") not in MODEL_TYPES:
+    uses = uses_of(model, wrong)
+    regressors = [use.name for use in uses if use.group == REGRESSORS]
+    if model.get("model_type") not in (*MODEL_TYPES, *regressors):
         wrong("model_type", f"one of {', '.join(MODEL_TYPES)}")
     names = model.get("feature_names")
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) for n in names):
@@ -256,11 +275,17 @@ def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name:
     """The model of checked dictionaries and (text, its name) of each member; HarnessError where they do not fit."""
     model = info["model_dict"]
     names = tuple(_name_from_json(each) for each in model["feature_names"])
+    uses = tuple(map(PluginUse.of, model.get("plugins") or ()))
     members: tuple[Regressor, ...] = tuple(Svm.of_text(text, len(names), whose) for text, whose in texts)
     if model["model_type"] not in SVR_TYPES:
         kinds: dict[str, type[Line] | type[Curve]] = {LINE_TYPE: Line, CURVE_TYPE: Curve}
         kind = kinds.get(model["model_type"], Forest)
-        members = (kind.of(model.get("model"), len(names), f"{name}: model_dict.model"),)
+        of_plugin = next((use for use in uses if use.group == REGRESSORS and use.name == model["model_type"]), None)
+        where = f"{name}: model_dict.model"
+        if of_plugin is not None:
+            members = (PluginRegressor.of(model.get("model"), of_plugin, where),)
+        else:
+            members = (kind.of(model.get("model"), len(names), where),)
     try:
         transform = ScoreTransform.of(model["score_transform"]) if model.get("score_transform") is not None else None
     except ValueError as error:
@@ -280,6 +305,7 @@ def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name:
         score_transform=transform,
         chroma_correction_parameter=float(chroma) if chroma is not None else None,
         param_dict=info.get("param_dict", {}),
+        plugins=uses,
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vmaf_harness.errors import HarnessError, RecipeError
 from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction
-from vmaf_harness.measure.features import FEATURES, NOT_IN_LIBVMAF
+from vmaf_harness.measure.features import FEATURES, NOT_IN_LIBVMAF, Feature, find_feature
 from vmaf_harness.measure.metrics import OPTIONS, RequestedMetric, metric_name
 from vmaf_harness.model.transform import ScoreTransform
+from vmaf_harness.plugins import FEATURES as PLUGIN_FEATURES
+from vmaf_harness.plugins import REGRESSORS, PluginUse, find, installed, load, refuse_taken_names
 from vmaf_harness.recipe.dataset import read_parameters
 from vmaf_harness.recipe.plain_data import PLAIN_TYPES, is_number, short_text, to_plain
 from vmaf_harness.recipe.positions import Place
@@ -28,6 +30,8 @@ SVR_TYPES = ("LIBSVMNUSVR", "BOOTSTRAP_LIBSVMNUSVR", "RESIDUEBOOTSTRAP_LIBSVMNUS
 FOREST_TYPES = ("RANDOMFOREST", "EXTRATREES")
 LINE_TYPE, CURVE_TYPE = "LINEARREG", "5PL"
 MODEL_TYPES = (*SVR_TYPES, *FOREST_TYPES, LINE_TYPE, CURVE_TYPE)
+# Further kinds of model that VMAF's own harness has (TYPE in python/vmaf/core/*train_test_model.py).
+FOREIGN_TYPES = ("NIQE", "MOMENTRANDOMFOREST", "BOOTSTRAP_RANDOMFOREST", "RESIDUEBOOTSTRAP_RANDOMFOREST")
 KERNELS = ("rbf", "linear", "poly", "sigmoid")
 NORM_TYPES = ("none", "clip_0to1", "clip_minus1to1", "normalize", "custom_clip_0to1")
 DEFAULT_NUM_MODELS = 101  # one on all rows and 100 resamples, as VMAF's own harness has it
@@ -77,12 +81,15 @@ class FeatureParam:
 
     `atoms` are (aggregate, atom) pairs such as ``("VMAF_feature", "adm2")``, sorted by the names that they have in a
     model; `options` has the options of libvmaf's extractors for each of them, and is empty where there are none at all.
-    `warnings` is what a person should know of the file that they came from.
+    One frame in `subsample` is measured, which no such file says. `warnings` is what a person should know of the file
+    that they came from. `plugins` are those of the atoms that libvmaf does not have.
     """
 
     atoms: tuple[tuple[str, str], ...]
     options: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+    subsample: int = 1
+    plugins: tuple[PluginUse, ...] = ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -92,7 +99,8 @@ class FeatureParam:
     @property
     def feature_dict(self) -> dict[str, list[str]]:
         """Atoms by aggregate, as a model keeps them."""
-        return {kind: [atom for of, atom in self.atoms if of == kind] for kind in FEATURES if kind in dict(self.atoms)}
+        kinds = [*(kind for kind in FEATURES if kind in dict(self.atoms)), *(each.name for each in self.plugins)]
+        return {kind: [atom for of, atom in self.atoms if of == kind] for kind in kinds}
 
     @property
     def feature_opts_dicts(self) -> tuple[Mapping[str, Any], ...] | None:
@@ -110,7 +118,8 @@ class FeatureParam:
         found = {}
         for index, (kind, atom) in enumerate(self.atoms):
             own = self.options[index] if self.options else {}
-            names = (feature_name(kind, each) for each in FEATURES[kind][atom].mean_of or (atom,))
+            feature = find_feature(kind, atom)
+            names = (feature_name(kind, each) for each in (feature.mean_of if feature else ()) or (atom,))
             found[feature_name(kind, atom)] = tuple(RequestedMetric.of(name, own) for name in names)
         return found
 
@@ -120,7 +129,8 @@ class FeatureParam:
         extractors: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, Any]] = {}
         for index, (kind, atom) in enumerate(self.atoms):
             own = self.options[index] if self.options else {}
-            found = FEATURES[kind][atom]
+            if (found := find_feature(kind, atom)) is None:
+                continue  # of a plug-in
             alike = (found.extractor, RequestedMetric.of(feature_name(kind, atom), own).effect)
             options = extractors.setdefault(alike, dict(own))
             options.update(found.needs)
@@ -128,7 +138,7 @@ class FeatureParam:
         plain = [each for of in wanted.values() for each in of if not each.options]
         described = sorted((name, ":".join((f"name={name}", *(f"{k}={_option_text(v)}" for k, v in options.items()))))
                            for (name, _), options in extractors.items())  # fmt: skip
-        if not plain:  # options add to the names of metrics; a result needs one whose name is known
+        if not plain or not described:  # options add to the names of metrics; a result needs one whose name is known
             described = sorted([*described, ("psnr", "name=psnr")])
         return Extraction(
             type="_and_".join(self.feature_dict),
@@ -136,7 +146,8 @@ class FeatureParam:
             options=(("model", ""), ("feature", "|".join(text for _, text in described))),
             score=metric_name(plain[0].name) if plain else "psnr_y",
             wanted=tuple(each for of in wanted.values() for each in of),
-        )
+            plugins=self.plugins,
+        ).subsampled(self.subsample)
 
     def columns(self, metrics: Mapping[str, _T]) -> dict[str, _T]:
         """The features among libvmaf's metrics, by the names that they have in a model.
@@ -175,7 +186,8 @@ class ModelParam:
 
     `param_dict` is what the file said, kept with the model. `custom_ranges` are the ends that ``custom_clip_0to1``
     takes instead of a feature's own least and greatest value. `num_models` counts model 0. With a
-    `chroma_correction_parameter`, no loss of chroma counts as that of detail (`model.chroma_corrected`).
+    `chroma_correction_parameter`, no loss of chroma counts as that of detail (`model.chroma_corrected`). `plugin` is
+    the regressor of a package that the type names, and `of_plugin` the parameters that it gets.
     """
 
     model_type: str
@@ -187,6 +199,8 @@ class ModelParam:
     num_models: int
     svr: SvrParam
     forest: Mapping[str, Any]
+    plugin: PluginUse | None = None
+    of_plugin: Mapping[str, Any] = field(default_factory=dict)
     chroma_correction_parameter: float | None = None
 
     def outside_clip(self, labels: Sequence[float]) -> str | None:
@@ -204,6 +218,11 @@ class ModelParam:
         )
 
 
+def plugins_of(features: FeatureParam, parameters: ModelParam) -> tuple[PluginUse, ...]:
+    """The plug-ins that a model of these comes from."""
+    return (*features.plugins, *((parameters.plugin,) if parameters.plugin else ()))
+
+
 def read_feature_param(path: Path) -> FeatureParam:
     """Read a `feature_param` file as data; RecipeError, with line and place, for what is not understood."""
     values = read_parameters(path, _FILE_NAMES)
@@ -213,12 +232,17 @@ def read_feature_param(path: Path) -> FeatureParam:
         raise RecipeError(path, "lacks feature_dict; is this a feature_param file?")
     if not isinstance(given, dict) or not given:
         raise wrong(("feature_dict",), f"expected a dictionary of features, got {short_text(given)}")
+    refuse_taken_names(PLUGIN_FEATURES, given, {*FEATURES, *NOT_IN_LIBVMAF})
     atoms: set[tuple[str, str]] = set()
+    uses: list[PluginUse] = []
     for aggregate, listed in given.items():
         place: Place = ("feature_dict", str(aggregate))
+        known: Collection[str] = FEATURES.get(aggregate, ())
         if aggregate not in FEATURES:
-            raise wrong(place, _kind_problem(aggregate))
-        known = FEATURES[aggregate]
+            if (use := _plugin_of(aggregate)) is None:
+                raise wrong(place, _kind_problem(aggregate))
+            uses.append(use)
+            known = use.atoms
         if listed == "all":
             listed = tuple(known)
         if not isinstance(listed, (list, tuple)) or not listed:
@@ -240,10 +264,11 @@ def read_feature_param(path: Path) -> FeatureParam:
     ordered = sorted(atoms, key=lambda atom: feature_name(*atom))
     return FeatureParam(
         atoms=tuple(ordered),
-        options=tuple(_options_of(FEATURES[kind][atom].extractor, options.get(kind, {})) for kind, atom in ordered)
+        options=tuple(_options_of(find_feature(*each), options.get(each[0], {})) for each in ordered)
         if options
         else (),
         warnings=warnings,
+        plugins=tuple(sorted(uses, key=lambda use: use.name)),
     )
 
 
@@ -295,6 +320,8 @@ def _feature_options(
         place: Place = (field, str(aggregate))
         if aggregate not in features:
             raise wrong(place, f"has options, but feature_dict has no {aggregate}")
+        if aggregate not in FEATURES:
+            raise wrong(place, f"has options, but the plug-in {aggregate} takes none")
         if not isinstance(options, dict):
             raise wrong(place, f"expected a dictionary of options, got {short_text(options)}")
         for name, value in options.items():
@@ -307,13 +334,22 @@ def _kind_problem(kind: object) -> str:
     """What to say of a kind of features that libvmaf has not."""
     if isinstance(kind, str) and kind in NOT_IN_LIBVMAF:
         return f"libvmaf does not have these: {NOT_IN_LIBVMAF[kind]}"
-    close = get_close_matches(str(kind), FEATURES, n=1)
-    known = ", ".join(FEATURES)
-    return f"unknown features; {f'is {close[0]} meant?' if close else f'known are {known}'}"
+    names = [*FEATURES, *installed(PLUGIN_FEATURES)]
+    close = get_close_matches(str(kind), names, n=1)
+    known = f"known are {', '.join(names)}; a package may bring others"
+    return f"unknown features; {f'is {close[0]} meant?' if close else known}"
 
 
-def _options_of(extractor: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _plugin_of(kind: object) -> PluginUse | None:
+    """The plug-in that has these features; None where there is none."""
+    if not isinstance(kind, str) or find(PLUGIN_FEATURES, kind) is None:
+        return None
+    return load(PLUGIN_FEATURES, kind).use
+
+
+def _options_of(feature: Feature | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options go by their first word, ``adm_enhn_gain_limit`` to adm; those without such a word by the extractor."""
+    extractor = feature.extractor if feature else ""
     family = extractor.removeprefix("float_").partition("_")[0] + "_"
     others = [name for name in OPTIONS.get(extractor, {}) if not _BY_FAMILY.fullmatch(name)]
     return {name: value for name, value in options.items() if name.startswith(family) or name in others}
@@ -344,14 +380,13 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
             where = f"{path}: " if path else ""
             raise HarnessError(f"{where}lacks {name}; is this a model_param file?")
     model_type, given = values["model_type"], values["model_param_dict"]
-    if not isinstance(model_type, str) or model_type not in MODEL_TYPES:
-        raise wrong(("model_type",), f"unknown model type {short_text(model_type)}; known are {', '.join(MODEL_TYPES)}")
+    use = _regressor_of(model_type, wrong)
     if not isinstance(given, dict):
         raise wrong(("model_param_dict",), f"expected a dictionary, got {short_text(given)}")
     own: Collection[str] = _SVR_PARAMETERS if model_type in SVR_TYPES else ()
     if model_type in FOREST_TYPES:
         own = _FOREST_PARAMETERS
-    for name in given:
+    for name in given if use is None else ():
         if name not in own and name not in _COMMON:
             text = name if isinstance(name, str) else short_text(name)
             close = get_close_matches(text, (*own, *_COMMON), n=1)
@@ -405,6 +440,23 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
         svr=svr,
         chroma_correction_parameter=None if chroma is None else float(chroma),
         forest={name: value for name, value in given.items() if name in _FOREST_PARAMETERS},
+        plugin=use,
+        of_plugin={name: value for name, value in given.items() if name not in _COMMON} if use else {},
+    )
+
+
+def _regressor_of(model_type: object, wrong: _MakeError) -> PluginUse | None:
+    """The plug-in that fits models of this type; None for a type of our own."""
+    if isinstance(model_type, str):
+        refuse_taken_names(REGRESSORS, [model_type], {*MODEL_TYPES, *FOREIGN_TYPES})
+        if model_type in MODEL_TYPES:
+            return None
+        if find(REGRESSORS, model_type) is not None:
+            return load(REGRESSORS, model_type).use
+    known = ", ".join([*MODEL_TYPES, *installed(REGRESSORS)])
+    raise wrong(
+        ("model_type",),
+        f"unknown model type {short_text(model_type)}; known are {known}; a package may bring others",
     )
 
 

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from vmaf_harness.errors import HarnessError, StatisticsError
 from vmaf_harness.measure.extraction import FEATURE_VERSION, Extraction
-from vmaf_harness.measure.features import FEATURES, find_feature
+from vmaf_harness.measure.features import find_feature
 from vmaf_harness.measure.metrics import atom_of
 from vmaf_harness.measure.scoring import Outcome, PairScore, Spread
 from vmaf_harness.measure.store import Result
 from vmaf_harness.model.parameters import FeatureParam, feature_name, option_problem
-from vmaf_harness.model.quality_type import BUILT_IN, QUALITY_TYPES, check_takes_model, extraction, named_type
+from vmaf_harness.model.quality_type import BUILT_IN, check_takes_model, extraction, find_type, named_type
+from vmaf_harness.plugins import FEATURES as PLUGIN_FEATURES
+from vmaf_harness.plugins import PluginError
 from vmaf_harness.recipe.plain_data import short_text
 from vmaf_harness.statistics import POOLS, pool_all
 
@@ -54,7 +56,8 @@ class Predictor:
     def extraction(self) -> Extraction:
         """What is shown of it: its executor id, and where its features come from."""
         options = self.features.extraction.options
-        return Extraction(type=self.type, version=self.name, options=options, score=self.score)
+        shown = Extraction(type=self.type, version=self.name, options=options, score=self.score)
+        return shown.subsampled(self.features.subsample)
 
     def predicted(self, outcome: Outcome, pool: str) -> Outcome:
         """The outcome of an extraction with frames, scored; a spread is pooled by *pool*, as the score is."""
@@ -90,19 +93,36 @@ class Predictor:
 
 
 def resolve_quality_type(
-    quality_type: str, root: Path, *, model: str | None = None, phone_model: bool = False, warn: Callable[[str], None]
+    quality_type: str,
+    root: Path,
+    *,
+    model: str | None = None,
+    phone_model: bool = False,
+    subsample: int = 1,
+    warn: Callable[[str], None],
 ) -> tuple[Extraction, Predictor | None]:
     """What is extracted for a quality type and model, and who predicts; None where libvmaf itself does.
 
     *quality_type* is as `named_type` takes it. *model* may be all that `features.extraction` takes, and also a name in
     `model/` of the workspace *root*, or the path of a `.pkl`, of a bootstrap collection in JSON, or of a Tiny-AI
-    `.onnx`. *warn* gets what was chosen where that is left open. Raises HarnessError for what is not understood.
+    `.onnx`. One frame in *subsample* is measured. *warn* gets what was chosen where that is left open. Raises
+    HarnessError for what is not understood.
     """
+    wanted, predictor = _resolve_quality_type(quality_type, root, model, phone_model, warn)
+    if predictor is None:
+        return wanted.subsampled(subsample), None
+    predictor = replace(predictor, features=replace(predictor.features, subsample=subsample))
+    return predictor.features.extraction, predictor
+
+
+def _resolve_quality_type(
+    quality_type: str, root: Path, model: str | None, phone_model: bool, warn: Callable[[str], None]
+) -> tuple[Extraction, Predictor | None]:
     name = named_type(quality_type)
-    found = QUALITY_TYPES[name]
+    found = find_type(name)
     check_takes_model(name, model, phone_model)
     if found.feature is not None:
-        mean_of = found.feature if FEATURES[found.feature[0]][found.feature[1]].mean_of else None
+        mean_of = found.feature if found.of_feature and found.of_feature.mean_of else None
         return extraction(name), _mean_predictor(name, mean_of) if mean_of else None
     phone_model = phone_model or found.phone_model
     if model:
@@ -147,18 +167,23 @@ def _mean_predictor(name: str, feature: tuple[str, str]) -> Predictor:
 
 
 def model_features(model: Model, name: str) -> FeatureParam:
-    """The features of a model; HarnessError for those that libvmaf does not extract. *name* is what errors call it."""
+    """The features of a model; HarnessError for those that neither libvmaf nor a plug-in of the model extracts.
+
+    *name* is what errors call it.
+    """
     atoms = []
+    uses = {use.name: use for use in model.plugins if use.group == PLUGIN_FEATURES}
     for index, feature in enumerate(model.feature_names):
         found = atom_of(feature)
-        if found is None or find_feature(*found) is None:
+        if found is None or (found[0] not in uses and find_feature(*found) is None):
             raise HarnessError(f"{name}: feature {feature} is none that libvmaf extracts for us")
         atoms.append(found)
         for option, value in (model.feature_opts_dicts[index] if model.feature_opts_dicts else {}).items():
             if (problem := option_problem(option, value)) is not None:
                 raise HarnessError(f"{name}: model_dict.feature_opts_dicts: {short_text(option)}: {problem}")
     options = model.feature_opts_dicts or ()
-    return FeatureParam(atoms=tuple(atoms), options=options if any(options) else ())
+    loaded = tuple(use.load().use for use in uses.values())  # with their atoms
+    return FeatureParam(atoms=tuple(atoms), options=options if any(options) else (), plugins=loaded)
 
 
 def _resolve_model_name(name: str, root: Path, warn: Callable[[str], None]) -> str:
@@ -190,6 +215,10 @@ def _model_predictor(path: Path, phone_model: bool) -> Predictor:
     from vmaf_harness.model.model import group_hash
 
     model = read_model(path)
+    try:
+        model.check_plugins()
+    except PluginError as error:
+        raise PluginError(f"{path}: {error}") from error
     transform = True if phone_model else None
     if phone_model and model.score_transform is None:
         raise HarnessError(f"{path} has no score transform; leave --vmaf-phone-model out")

@@ -139,6 +139,7 @@ class _Reader:
         self._found: dict[str, Path | str] = {}  # path as written -> where it is, or what is wrong with it
 
     def recipe(self) -> Recipe:
+        self._check_filled("ref_videos", "dis_videos")
         dataset = self._dataset("dataset_name", *fields.REQUIRED_FIELDS)
         references = self._references()
         distorted = self._videos("dis_videos", fields.DISTORTED_FIELDS)
@@ -175,6 +176,7 @@ class _Reader:
         )
 
     def references(self) -> References:
+        self._check_filled("ref_videos")
         dataset = self._dataset("dataset_name", "ref_videos")
         found: list[Reference] = []
         missing: list[str] = []
@@ -211,6 +213,19 @@ class _Reader:
             missing=tuple(missing),
             warnings=self._remarks.lines(),
         )
+
+    def _check_filled(self, *names: str) -> None:
+        """Refuse a draft with marks in what is read, naming the fields."""
+        marked: list[Place] = [(name,) for name, value in self._literals.values.items() if value == fields.FILL_IN]
+        for name in names:
+            videos = self._literals.values.get(name)
+            for index, video in enumerate(videos if isinstance(videos, (list, tuple)) else ()):
+                if isinstance(video, dict):
+                    marked += [(name, index, str(field)) for field, value in video.items() if value == fields.FILL_IN]
+        if marked:
+            of = sorted({str(place[-1]) for place in marked})
+            more = f", as are {len(marked) - 1} more ({', '.join(of)})" if len(marked) > 1 else ""
+            raise self._error(marked[0], f"is to be filled in{more}: {fields.FILL_IN!r} is a mark; or remove the field")
 
     def _dataset(self, *needed: str) -> Fields:
         """What holds for all videos."""

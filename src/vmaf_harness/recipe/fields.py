@@ -12,6 +12,8 @@ from typing import Any
 from vmaf_harness.recipe.asset import FILTERS, PAIRINGS, RAW_FORMATS, RESAMPLING_TYPES, YUV_FORMATS, RawScores
 from vmaf_harness.recipe.plain_data import is_number
 
+FILL_IN = "FILL IN"  # stands in a draft where a person has to write something
+MAX_ENCODE_PX = 7680  # of a side, as CAMBI takes it
 LABEL_FIELDS = ("dmos", "mos", "groundtruth", "os")  # `os`: raw opinion scores
 
 
@@ -155,8 +157,8 @@ DISTORTED_FIELDS: Mapping[str, Check] = {
     "dis_end_frame": _count,
     "train_or_test": _text,  # a note in published recipes; no score depends on it
     # What the video was encoded at, which CAMBI looks at; the limits are libvmaf's (cambi.c, 2026-08).
-    "enc_width": _check("an integer from 180 to 7680", lambda v: type(v) is int and 180 <= v <= 7680),
-    "enc_height": _check("an integer from 150 to 7680", lambda v: type(v) is int and 150 <= v <= 7680),
+    "enc_width": _check("an integer from 180 to 7680", lambda v: type(v) is int and 180 <= v <= MAX_ENCODE_PX),
+    "enc_height": _check("an integer from 150 to 7680", lambda v: type(v) is int and 150 <= v <= MAX_ENCODE_PX),
     "enc_bitdepth": _check("an integer from 6 to 16", lambda v: type(v) is int and 6 <= v <= 16),
 }
 REQUIRED_FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -170,11 +170,13 @@ def residual_plot(path: Path, pairs: PlotData, size_inches: tuple[float, float] 
     return True
 
 
-def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping[str, float], score: str) -> None:
+def frames_plot(
+    path: Path, scores: Sequence[float], title: str, pooled: Mapping[str, float], score: str, *, every: int = 1
+) -> None:
     """Draw the score of each frame, counted from 0, with lines at pooled scores by their names.
 
-    *score* names the axis. Raises PlotError where there is nothing to draw, where the file cannot be written, and for
-    whatever goes wrong in matplotlib.
+    *score* names the axis, and the scores are of one frame in *every*. Raises PlotError where there is nothing to draw,
+    where the file cannot be written, and for whatever goes wrong in matplotlib.
     """
     if not any(map(math.isfinite, scores)):
         raise PlotError(f"nothing to draw in {path}: no frame has a score")
@@ -184,12 +186,13 @@ def frames_plot(path: Path, scores: Sequence[float], title: str, pooled: Mapping
         axes = figure.add_axes((0.8 / width, 0.65 / height, (width - 2.4) / width, (height - 1.55) / height))
         shown = {name: value for name, value in pooled.items() if math.isfinite(value)}
         marker = "o" if len(scores) <= 60 else ""
-        axes.plot(range(len(scores)), scores, color=CURVE, linewidth=1.4, marker=marker, markersize=3)
-        axes.set_xlim(-0.5, len(scores) - 0.5)
+        numbers = range(0, len(scores) * every, every)
+        axes.plot(numbers, scores, color=CURVE, linewidth=1.4, marker=marker, markersize=3)
+        axes.set_xlim(-0.5 * every, numbers[-1] + 0.5 * every)
         low, high = _limits([*filter(math.isfinite, scores), *shown.values()])
         axes.set_ylim(low, high)
         _draw_levels(axes, shown, (high - low) * 0.055)
-        _write_heading(figure, title, f"{len(scores)} frames", 1.0, 0.8)
+        _write_heading(figure, title, f"{len(scores)} frames{f', one in {every}' if every > 1 else ''}", 1.0, 0.8)
         _style_axes(figure, axes, ("frame", score), 1.0, (width - 2.4, height - 1.55))
         _write(figure, path)
 

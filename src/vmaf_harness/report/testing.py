@@ -102,9 +102,11 @@ def statistics_line(dataset: ScoredDataset) -> str:
 
     Labels that a model made are said to be that: following them is no proof of following people.
     """
+    tested = f"{printable(dataset.recipe.name)}, {dataset.what}"
     if dataset.statistics is None:
-        return f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
-    line = statistics_text(f"{printable(dataset.recipe.name)}, {dataset.what}", dataset.agreement, dataset.kind)
+        few = f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
+        return f"{tested}: {few}"
+    line = statistics_text(tested, dataset.agreement, dataset.kind)
     return f"{line}; labels: {printable(str(dataset.labels))}" if dataset.labels.source else line
 
 

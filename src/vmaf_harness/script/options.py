@@ -6,13 +6,16 @@ and no comparison is made for each class, which takes 4 ms in all.
 
 # Without `from __future__ import annotations`: what they hold is read at every start.
 
+import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from vmaf_workspace.commands.command import Json, Workspace
-from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path
+from vmaf_harness.engine.shard import Shard, read_shard
+from vmaf_workspace.commands.command import Json, Quiet, Workspace
+from vmaf_workspace.commands.flags import Flag, choice, inches, integer, number, path, seconds
 from vmaf_workspace.errors import UsageError
 
 
@@ -30,6 +33,18 @@ def quality_type(text: str, flag: str) -> str:
 def bit_depth(text: str, flag: str) -> int:
     """Bits of a sample that video is compared in."""
     return int(choice(lambda: ("8", "10", "12", "16"))(text, flag))
+
+
+def scheduler_address(text: str, flag: str) -> str:
+    """A scheduler's address as Dask writes it, or `local:N`."""
+    if not re.fullmatch(r"local:[1-9][0-9]{0,3}|(?!local:)\S+:\S+", text):
+        raise UsageError(f"{flag}: expected an address such as tcp://node1:8786, or local:4, got {text!r}")
+    return text
+
+
+def shard_of(text: str, flag: str) -> Shard:
+    """Part I of N, or of the array job that this process is of."""
+    return read_shard(text, flag, os.environ)
 
 
 def pools() -> Collection[str]:
@@ -67,57 +82,88 @@ def _subjective_models() -> Collection[str]:
 
 
 _TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
-QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1)]
-Dataset = Annotated[Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2)]
+QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1, metavar="TYPE")]
+Dataset = Annotated[
+    Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2, metavar="RECIPE")
+]
+_MODEL = "name in model/, built-in version (vmaf_4k_v0.6.1), v1 (by size and frame rate), path of .json, .pkl, .onnx"
 VmafModel = Annotated[
     str | None,
-    Flag("name of one in model/, built-in version (vmaf_4k_v0.6.1), or path of .json, .pkl, .onnx", metavar="MODEL"),
+    Flag(_MODEL, metavar="MODEL"),
 ]
 _POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
-Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools))]
+Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools), metavar="HOW")]
 PairBy = Annotated[
-    str | None, Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings))
+    str | None,
+    Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings), metavar="HOW"),
 ]
 SubjModel = Annotated[
     str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
+_SUBSAMPLE = "measure one frame in N only: faster, and other means (libvmaf's n_subsample)"
+Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
 _OF_REFERENCE, _OF_DISTORTED = "of the reference, where the two differ", "of the distorted video, where the two differ"
 YuvFmt = Annotated[
-    str | None, Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats))
+    str | None,
+    Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats), metavar="FORMAT"),
 ]
-Width = Annotated[int | None, Flag("of raw video, in pixels", integer(1))]
-Height = Annotated[int | None, Flag("of raw video, in pixels", integer(1))]
-RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats))]
-RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1))]
-RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1))]
-DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats))]
-DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1))]
-DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1))]
+Width = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
+Height = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
+RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats), metavar="FORMAT")]
+RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1), metavar="N")]
+RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1), metavar="N")]
+DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats), metavar="FORMAT")]
+DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1), metavar="N")]
+DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1), metavar="N")]
+DRAFTED = ("mos", "dmos", "groundtruth", "none")
 PLOT_FORMATS = ("png", "svg")
 OUT_FORMATS = ("text", "json", "xml")
-_SEED = Flag("of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1))  # what numpy's generator takes
+_SEED = Flag(
+    "of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
+)  # what numpy's generator takes
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
-_SCHEDULER = "Dask scheduler whose workers share the workspace's mount"
+_SCHEDULER = "run on Dask: a scheduler whose workers share the workspace's mount, or local:N processes here"
+_SHARD = "do part I of N and store it, or with auto this array job's; the same command without it collects"
 _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Measuring:
+class Spreading:
+    """Of every command with jobs that several machines can share."""
+
+    scheduler: Annotated[str | None, Flag(_SCHEDULER, scheduler_address, metavar="ADDRESS")] = None
+    scheduler_file: Annotated[
+        Path | None, Flag("the same, by the file that dask scheduler --scheduler-file writes", path, metavar="FILE")
+    ] = None
+    worker_timeout: Annotated[float, Flag("how long no worker is waited for, such as 1h", seconds, metavar="TIME")] = (
+        300.0
+    )
+    shard: Annotated[Shard | None, Flag(_SHARD, shard_of, metavar="I/N")] = None
+
+    def __post_init__(self) -> None:
+        if self.scheduler and self.scheduler_file:
+            raise UsageError("--scheduler and --scheduler-file name one scheduler each; give one of them")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Measuring(Spreading):
     """Of every command that measures a dataset."""
 
     dataset: Dataset
     subj_model: SubjModel = None
     cache_result: Annotated[bool, Flag("read stored results, store new ones; table and numbers in output/")] = False
     processes: Annotated[
-        int | None, Flag("ffmpegs, and fits, at once, instead of one a core", integer(1), metavar="N")
+        int | None, Flag("ffmpegs, and fits, at once", integer(1), metavar="N", default="one a core")
     ] = None
     parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
     bit_depth: BitDepth = None
+    subsample: Subsample = 1
+    quiet: Quiet = False
     refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
     workspace: Workspace = ""
 
@@ -127,15 +173,19 @@ class Drawing:
     """Of every command that draws."""
 
     save_plot: Annotated[
-        Path | None, Flag("where plots go, instead of the run's directory in output/", path, metavar="DIR")
+        Path | None, Flag("where plots go", path, metavar="DIR", default="the run's directory in output/")
     ] = None
     suppress_plot: Annotated[bool, Flag("draw nothing")] = False
-    plot_format: Annotated[str, Flag("png, or svg, which stays sharp", choice(lambda: PLOT_FORMATS))] = "png"
+    plot_format: Annotated[
+        str, Flag("png, or svg, which stays sharp", choice(lambda: PLOT_FORMATS), metavar="FORMAT")
+    ] = "png"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Testing(Measuring, Drawing):
     """Of `test`."""
+
+    EXAMPLE = "VMAF my_dataset.py --cache-result --print-result"
 
     quality_type: QualityType = "VMAF"
     vmaf_model: VmafModel = None
@@ -147,9 +197,9 @@ class Testing(Measuring, Drawing):
         tuple[float, float] | None, Flag("size of a plot in inches, such as 5x5", inches, metavar="WxH")
     ] = None
     keep_workfiles: Annotated[bool, Flag("keep logs and decoded YUVs in workdir/")] = False
-    scheduler: Annotated[str | None, Flag(_SCHEDULER, metavar="ADDRESS")] = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.vmaf_model or self.vmaf_phone_model:
             from vmaf_harness.errors import HarnessError
             from vmaf_harness.model.quality_type import check_takes_model
@@ -164,15 +214,18 @@ class Testing(Measuring, Drawing):
 class RawPair:
     """Of the scripts that score one pair of raw videos, in upstream's order."""
 
-    yuv_fmt: Annotated[str, Flag(_RAW, choice(raw_formats), positional=1)]
-    width: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=2)]
-    height: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=3)]
-    reference: Annotated[Path, Flag("the reference video, raw YUV", path, positional=4)]
-    distorted: Annotated[Path, Flag("the distorted video, raw YUV", path, positional=5)]
-    out_fmt: Annotated[str, Flag("text, json or xml, as VMAF's own harness has them", choice(lambda: OUT_FORMATS))] = (
-        "text"
-    )
+    EXAMPLE = "yuv420p 1920 1080 source.yuv encode.yuv --out-fmt json"
+
+    yuv_fmt: Annotated[str, Flag(_RAW, choice(raw_formats), positional=1, metavar="FORMAT")]
+    width: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=2, metavar="N")]
+    height: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=3, metavar="N")]
+    reference: Annotated[Path, Flag("the reference video, raw YUV", path, positional=4, metavar="VIDEO")]
+    distorted: Annotated[Path, Flag("the distorted video, raw YUV", path, positional=5, metavar="VIDEO")]
+    out_fmt: Annotated[
+        str, Flag("text, json or xml, as VMAF's own harness has them", choice(lambda: OUT_FORMATS), metavar="FORMAT")
+    ] = "text"
     pool: Pool = "mean"
+    subsample: Subsample = 1
     workspace: Workspace = ""
 
 
@@ -197,7 +250,11 @@ class VmafPair(RawPair):
 class Assembling:
     """Of `assemble-results`."""
 
-    input_file: Annotated[Path, Flag("a text file that names a .json, or .xml, of a result a line", path, positional=1)]
+    EXAMPLE = "results.txt > whole.xml"
+
+    input_file: Annotated[
+        Path, Flag("a text file that names a .json, or .xml, of a result a line", path, positional=1, metavar="FILE")
+    ]
     pool: Pool = "mean"
 
 
@@ -205,33 +262,79 @@ class Assembling:
 class Converting:
     """Of `convert-model`."""
 
-    input_pkl_filepath: Annotated[Path, Flag("the .pkl of the model, its .model beside it", path)]
-    output_json_filepath: Annotated[Path, Flag("the .json that is written", path)]
+    EXAMPLE = "--input-pkl-filepath mine.pkl --output-json-filepath mine.json"
+
+    input_pkl_filepath: Annotated[Path, Flag("the .pkl of the model, its .model beside it", path, metavar="FILE")]
+    output_json_filepath: Annotated[Path, Flag("the .json that is written", path, metavar="FILE")]
     overwrite: Annotated[bool, Flag("replace another file there; without this, exit code 3")] = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Encoding(Drawing):
+class Drafting:
+    """Of `new-dataset`."""
+
+    EXAMPLE = "~/videos my --label mos"
+
+    directory: Annotated[
+        Path, Flag("the references, and their encodes beside or below them", path, positional=1, metavar="DIR")
+    ]
+    output_dataset: Annotated[
+        str,
+        Flag(
+            "the recipe that is written; a bare name goes to dataset/",
+            positional=2,
+            metavar="RECIPE",
+            default="the directory's name",
+        ),
+    ] = ""
+    label: Annotated[
+        str,
+        Flag(
+            "which label each encode has to be given: mos, dmos, groundtruth, none",
+            choice(lambda: DRAFTED),
+            metavar="KIND",
+        ),
+    ] = "mos"
+    workspace: Workspace = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Encoding(Spreading, Drawing):
     """Of `encode`; with labels it draws them over bitrates."""
 
-    ref_dataset: Annotated[Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1)]
-    output_dataset: Annotated[str, Flag("the recipe that is written; a bare name goes to dataset/", positional=2)]
-    codec: Annotated[Sequence[str], Flag("encoders of ffmpeg, such as 'libx264 libsvtav1'", several=True)] = (
-        "libx264",
-    )
+    EXAMPLE = "references_dataset.py encodes --crf '22 32 42' --height '360 720'"
+
+    ref_dataset: Annotated[
+        Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1, metavar="RECIPE")
+    ]
+    output_dataset: Annotated[
+        str, Flag("the recipe that is written; a bare name goes to dataset/", positional=2, metavar="RECIPE")
+    ]
+    codec: Annotated[
+        Sequence[str],
+        Flag("encoders of ffmpeg, such as 'libx264 libsvtav1'", several=True, metavar="ENCODER", default="libx264"),
+    ] = ("libx264",)
     crf: Annotated[
         Sequence[str],
-        Flag("constant qualities: '22 28', or for one encoder 'libx264=28 libsvtav1=45'", several=True),
+        Flag("constant qualities: '22 28', or for one encoder 'libx264=28 libsvtav1=45'", several=True, metavar="CRF"),
     ] = ()
-    bitrate: Annotated[Sequence[str], Flag("average bitrates, such as '500k 1.5M'", several=True)] = ()
-    height: Annotated[Sequence[str], Flag("heights, such as '360 720 source'; the width follows", several=True)] = ()
-    preset: Annotated[Sequence[str], Flag("speeds, such as 'libx264=fast libsvtav1=8'", several=True)] = ()
+    bitrate: Annotated[Sequence[str], Flag("average bitrates, such as '500k 1.5M'", several=True, metavar="RATE")] = ()
+    height: Annotated[
+        Sequence[str],
+        Flag("heights, such as '360 720 source'; the width follows", several=True, metavar="PIXELS", default="source"),
+    ] = ()
+    preset: Annotated[
+        Sequence[str], Flag("speeds, such as 'libx264=fast libsvtav1=8'", several=True, metavar="PRESET")
+    ] = ()
     option: Annotated[
-        Sequence[str], Flag("other options of an encoder, such as libx264:tune=psnr", several=True, quoted=True)
+        Sequence[str],
+        Flag("other options of an encoder, such as libx264:tune=psnr", several=True, quoted=True, metavar="OPTION"),
     ] = ()
     label_with: Annotated[str | None, Flag(_LABELS, metavar="MODEL")] = None
+    drop_labels: Annotated[bool, Flag("replace a recipe that has labels by one without; else exit code 3")] = False
     processes: Annotated[int | None, Flag("ffmpegs at once", integer(1), metavar="N")] = None
     keep_going: Annotated[bool, Flag("make the other encodes where one fails")] = False
+    quiet: Quiet = False
     dry_run: Annotated[bool, Flag("print the ffmpeg commands, change nothing")] = False
     workspace: Workspace = ""
 
@@ -244,7 +347,9 @@ def _interpolations() -> Collection[str]:
 
 _ANCHOR = "the codec that others are compared with, such as libx264 or 'libx264 slow'; else the recipe's first"
 Anchor = Annotated[str | None, Flag(_ANCHOR, metavar="CODEC")]
-Interpolation = Annotated[str, Flag("between the points of a curve: pchip or akima", choice(_interpolations))]
+Interpolation = Annotated[
+    str, Flag("between the points of a curve: pchip or akima", choice(_interpolations), metavar="HOW")
+]
 _LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
 
 
@@ -252,13 +357,19 @@ _LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
 class Reporting:
     """Of `report`."""
 
-    dataset: Annotated[Path | None, Flag("report this recipe: ladder, clips, scores against labels", path)] = None
+    EXAMPLE = "--dataset encodes_dataset.py --html ladder.html"
+
+    dataset: Annotated[
+        Path | None, Flag("report this recipe: ladder, clips, scores against labels", path, metavar="RECIPE")
+    ] = None
     vmaf_model: Annotated[str | None, Flag("report this model; with --dataset its scores", metavar="MODEL")] = None
-    quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type)] = "VMAF"
+    quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type, metavar="TYPE")] = "VMAF"
     pool: Pool = "mean"
     anchor: Anchor = None
     interpolation: Interpolation = "pchip"
-    clips: Annotated[int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0))] = 6
+    clips: Annotated[
+        int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0), metavar="N")
+    ] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False
     dry_run: Annotated[bool, Flag("write no page")] = False
@@ -270,11 +381,15 @@ class Reporting:
 class BdRating:
     """Of `bd-rate`."""
 
-    dataset: Annotated[Path, Flag(_LADDER, path, positional=1)]
+    EXAMPLE = "encodes_dataset.py --anchor libx264 --test libsvtav1"
+
+    dataset: Annotated[Path, Flag(_LADDER, path, positional=1, metavar="RECIPE")]
     anchor: Anchor = None
-    test: Annotated[Sequence[str], Flag("codecs that are compared with it, instead of all", several=True)] = ()
+    test: Annotated[
+        Sequence[str], Flag("codecs that are compared with it, instead of all", several=True, metavar="CODEC")
+    ] = ()
     interpolation: Interpolation = "pchip"
-    quality_type: Annotated[str, Flag("the scores, such as PSNR", quality_type)] = "VMAF"
+    quality_type: Annotated[str, Flag("the scores, such as PSNR", quality_type, metavar="TYPE")] = "VMAF"
     vmaf_model: VmafModel = None
     pool: Pool = "mean"
     workspace: Workspace = ""
@@ -285,16 +400,22 @@ class BdRating:
 class Extraction(Measuring):
     """Of `extract`, and of every command that trains."""
 
-    feature_param: Annotated[Path, Flag("the file that says which features (feature_dict)", path, positional=3)]
+    EXAMPLE = "my_dataset.py features.py --cache-result"
+
+    feature_param: Annotated[
+        Path, Flag("the file that says which features (feature_dict)", path, positional=3, metavar="FILE")
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fitting(Extraction):
     """Of every command that fits models."""
 
-    model_param: Annotated[Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4)]
+    model_param: Annotated[
+        Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4, metavar="FILE")
+    ]
     seed: Annotated[int, _SEED] = 0
-    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", choice(pools))] = "mean"
+    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", choice(pools), metavar="HOW")] = "mean"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -309,30 +430,46 @@ class Folds(Fitting):
 class CrossValidation(Folds, Drawing):
     """Of `cross-validate`."""
 
+    EXAMPLE = "my_dataset.py features.py model.py --leave-one-source-out"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Replacing(Fitting):
     """Of every command that writes under a name."""
 
     overwrite: Annotated[bool, Flag(_WRITTEN_OVER)] = False
-    at: Annotated[str, Flag("where that snapshot goes, instead of ws.backups or VMAF_BACKUPS", metavar="URL")] = ""
+    at: Annotated[
+        str, Flag("where that snapshot goes, as for `vmaf-ws backup-models`", metavar="LOCATION", env="VMAF_BACKUPS")
+    ] = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Training(Replacing, Drawing):
     """Of `train`."""
 
-    output_model: Annotated[str, Flag("the model that is written; a bare name goes to model/", positional=5)]
+    EXAMPLE = "my_dataset.py features.py model.py mine --cache-result"
+
+    output_model: Annotated[
+        str, Flag("the model that is written; a bare name goes to model/", positional=5, metavar="NAME")
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Tuning(Replacing, Folds):
     """Of `tune`."""
 
-    output_param: Annotated[str, Flag(_BARE_SET, positional=5)]
-    gamma: Annotated[Sequence[float], Flag("values to try, such as '0.02 0.05'", number, several=True)] = ()
-    cost: Annotated[Sequence[float], Flag("values of C to try, such as '1 4'", number, several=True, also="C")] = ()
-    nu: Annotated[Sequence[float], Flag("values to try, such as '0.5 0.9'", number, several=True)] = ()
+    EXAMPLE = "my_dataset.py features.py model.py mine --gamma '0.02 0.05' --cost '1 4'"
+
+    output_param: Annotated[str, Flag(_BARE_SET, positional=5, metavar="NAME")]
+    gamma: Annotated[
+        Sequence[float], Flag("values to try, such as '0.02 0.05'", number, several=True, metavar="NUMBER")
+    ] = ()
+    cost: Annotated[
+        Sequence[float], Flag("values of C to try, such as '1 4'", number, several=True, metavar="NUMBER", also="C")
+    ] = ()
+    nu: Annotated[
+        Sequence[float], Flag("values to try, such as '0.5 0.9'", number, several=True, metavar="NUMBER")
+    ] = ()
     random: Annotated[
         int | None, Flag("draw this many sets between the values, instead of trying all", integer(1), metavar="N")
     ] = None

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isnan
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import PairScore, Spread, pooled_score, score_pair
 from vmaf_harness.measure.upstream_form import BOOTSTRAP, UpstreamResult, described, identifier, pooled_by, score_name
 from vmaf_harness.model.predictor import resolve_quality_type
+from vmaf_harness.model.quality_type import check_takes_model, find_type
+from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
 from vmaf_harness.report.plot import check_directory, frames_plot
 from vmaf_harness.script.options import RawPair, VmafPair
-from vmaf_harness.script.progress import warn
+from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.live.lock import Run
@@ -42,6 +47,19 @@ class ScoredPair:
     pair: PairScore
     extraction: Extraction
     spread: Spread | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a command line asks of a pair."""
+
+    quality_type: str = "VMAF"
+    model: str | None = None
+    pool: str = "mean"
+    pair_by: str | None = None
+    least_depth: int | None = None
+    subsample: int = 1
+    quiet: bool = False
 
 
 def video_of(path: Path, side: Literal["ref", "dis"], own: RawForm, common: RawForm) -> Video:
@@ -72,28 +90,159 @@ def scored_pair(
     pool: str = "mean",
     pair_by: str | None = None,
     least_depth: int | None = None,
+    subsample: int = 1,
     needs_spread: bool = False,
+    quiet: bool = False,
 ) -> ScoredPair:
     """Measure a pair, and say on stderr what a person should know of it; nothing is stored.
 
     Raises HarnessError for all that `score_pair` does, and where *needs_spread* and the model has none.
     """
-    wanted, predictor = resolve_quality_type(quality_type, root, model=model, phone_model=phone_model, warn=warn)
+    choice = None
+    if means_v1(model, root):
+        check_takes_model(quality_type, model, phone_model)
+        asset = Asset(
+            dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=distorted, pairing=pair_by
+        )
+        is_phone = phone_model or find_type(quality_type).phone_model
+        choice = choose(asset, find_engine().path, phone_model=is_phone)
+        quality_type = "VMAF" if is_phone else quality_type  # which would apply a transform to a phone's own model
+        model, phone_model = f"version={choice.model}", False
+    wanted, predictor = resolve_quality_type(
+        quality_type, root, model=model, phone_model=phone_model, subsample=subsample, warn=warn
+    )
     if needs_spread and (predictor is None or predictor.spreads is None):
         raise HarnessError(
             f"--ci needs a bootstrap model, and {model or wanted.executor_id} has one member; give --model the .pkl or "
             ".bootstrap.json of one (libvmaf's own collections, vmaf_b_…, do not load in ffmpeg's filter)"
         )
-    with Run(root) as run:
+    with Run(root) as run, Progress(1, run=run, quiet=quiet) as progress:
         pair = score_pair(reference, distorted, wanted, run, pairing=pair_by, least_depth=least_depth)
+        progress.step()
     spread = None
     if predictor is not None:
         pair, spread = predictor.predicted_pair(pair, pool)
         wanted = predictor.extraction
+    if choice is not None:
+        pair = replace(pair, result=replace(pair.result, notes=(*pair.result.notes, choice.note)))
     score = pooled_score(pair.result, pool, str(distorted.path))
     for note in pair.result.notes:
         warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
     return ScoredPair(score=score, pair=pair, extraction=wanted, spread=spread)
+
+
+@stoppable()
+def score_videos(
+    reference: Video, distorted: Sequence[Video], asked: Asked, *, root: Path, save_plot: Path | None, json: bool
+) -> int:
+    """Score each of *distorted*, and print a line or, of several, a table; or one JSON object. The exit code.
+
+    Of several one that fails is named, and the others are scored. Raises UsageError where two plots would have one
+    name.
+    """
+    if save_plot:
+        check_directory(save_plot)
+        if len({video.path.stem for video in distorted}) < len(distorted):
+            raise UsageError("--save-plot: two of the videos have the same name, and so would their plots")
+    found: list[ScoredPair | HarnessError] = []
+    for video in distorted:
+        try:
+            found.append(
+                scored_pair(
+                    reference,
+                    video,
+                    root=root,
+                    quality_type=asked.quality_type,
+                    model=asked.model,
+                    pool=asked.pool,
+                    pair_by=asked.pair_by,
+                    least_depth=asked.least_depth,
+                    subsample=asked.subsample,
+                    quiet=asked.quiet,
+                )
+            )
+        except HarnessError as error:
+            if len(distorted) == 1:
+                raise
+            warn(f"{video.path}: {error}")
+            found.append(error)
+    code = FAILED if any(isinstance(each, HarnessError) for each in found) else DONE
+    if json:
+        print(_json(reference, distorted, found, asked, code))
+    elif len(found) == 1:
+        _print_line(found[0], asked)
+    else:
+        _print_table(distorted, found, asked)
+    for video, each in zip(distorted, found, strict=True) if save_plot else ():
+        sys.stdout.flush()  # the score first, which no plot is worth
+        if isinstance(each, ScoredPair) and save_plot and not plot_frames(save_plot, video.path, each):
+            code = FAILED
+    return code
+
+
+def _json(
+    reference: Video, distorted: Sequence[Video], found: Sequence[ScoredPair | HarnessError], asked: Asked, code: int
+) -> str:
+    """The fields of the one pair; of several a list of them, below `videos`."""
+    from vmaf_workspace.commands.tables import object_json
+
+    rows = []
+    for video, each in zip(distorted, found, strict=True):
+        if isinstance(each, HarnessError):
+            rows.append({"distorted": str(video.path), "error": str(each)})
+            continue
+        result, videos = each.pair.result, {"reference": str(reference.path), "distorted": str(video.path)}
+        row: dict[str, Any] = {"executor_id": each.extraction.executor_id, "pool": asked.pool}
+        row |= {"subsample": asked.subsample, "score": each.score}
+        row["pools"] = {name: None if isnan(value) else value for name, value in result.pools.items()}  # NaN is no JSON
+        row["notes"] = [{"kind": n.kind, "video": videos[n.side], "text": n.text} for n in result.notes]
+        row["frames"] = each.pair.frames
+        if each.spread is not None:
+            row["bootstrap"] = asdict(each.spread)
+        rows.append(row if len(found) == 1 else {"distorted": str(video.path), **row})
+    if len(rows) == 1:
+        return object_json("score", **rows[0])
+    return object_json("score", reference=str(reference.path), videos=rows, exit_code=code)
+
+
+def _print_line(found: ScoredPair | HarnessError, asked: Asked) -> None:
+    assert isinstance(found, ScoredPair)
+    result = found.pair.result
+    print(f"{found.extraction.type} {found.score:.6f}")
+    if (spread := found.spread) is not None:
+        interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
+        print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
+    measured = f"{result.n_frames} frames{_one_in(asked.subsample)}"
+    about = f"{asked.pool} of {measured}, {found.extraction.executor_id}, {result.extraction_s:.1f} s"
+    print(about, file=sys.stderr)
+
+
+def _one_in(subsample: int) -> str:
+    return f", one in {subsample}" if subsample > 1 else ""
+
+
+def _print_table(distorted: Sequence[Video], found: Sequence[ScoredPair | HarnessError], asked: Asked) -> None:
+    """A row a video, in their order; one that failed has dashes."""
+    from vmaf_workspace.commands.tables import print_table
+
+    scored = [each for each in found if isinstance(each, ScoredPair)]
+    pools = list(dict.fromkeys([asked.pool, *_SHOWN_POOLS]))
+    has_spread = any(each.spread is not None for each in scored)
+    rows = []
+    for video, each in zip(distorted, found, strict=True):
+        name = printable(str(video.path))
+        if isinstance(each, HarnessError):
+            rows.append((name, *("-" for _ in pools), *(("-",) if has_spread else ()), "-"))
+            continue
+        result, spread = each.pair.result, each.spread
+        numbers = [f"{each.score if one == asked.pool else result.pools[one]:.4f}" for one in pools]
+        interval = [f"{spread.low:.2f} to {spread.high:.2f}" if spread is not None else "-"] if has_spread else []
+        rows.append((name, *numbers, *interval, str(result.n_frames)))
+    if scored:
+        about = f"{scored[0].extraction.type} ({scored[0].extraction.executor_id}){_one_in(asked.subsample)}"
+        print(about, file=sys.stderr)
+    heads = [f">{one.upper().replace('HARMONIC_MEAN', 'HARMONIC')}" for one in pools]
+    print_table(("|DISTORTED", *heads, *((">95 %",) if has_spread else ()), ">FRAMES"), rows)
 
 
 def run_raw_pair(options: RawPair, quality_type: str) -> int:
@@ -115,6 +264,7 @@ def run_raw_pair(options: RawPair, quality_type: str) -> int:
         model=of_vmaf.model if of_vmaf else None,
         phone_model=of_vmaf is not None and of_vmaf.phone_model,
         pool=options.pool,
+        subsample=options.subsample,
         needs_spread=of_vmaf is not None and of_vmaf.ci,
     )
     asset = Asset(dataset="cmd", content_id=0, asset_id=0, reference=reference, distorted=distorted)
@@ -145,6 +295,7 @@ def upstream_result(found: ScoredPair, asset: Asset, *, pool: str, has_interval:
         frames=frames,
         method=pool,
         pooled=pooled,
+        subsample=extraction.subsample,
     )
 
 
@@ -157,7 +308,12 @@ def plot_frames(directory: Path, distorted: Path, found: ScoredPair) -> bool:
     shown = {name: pools[name] for name in _SHOWN_POOLS}
     try:
         frames_plot(
-            path, found.pair.frames[found.extraction.score], distorted.name, shown, found.extraction.executor_id
+            path,
+            found.pair.frames[found.extraction.score],
+            distorted.name,
+            shown,
+            found.extraction.executor_id,
+            every=found.extraction.subsample,
         )
     except PlotError as error:
         warn(str(error))

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from vmaf_harness.engine.frame_count import FrameCount
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.report.testing import printable_lines
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
-
-_DAY_S = 86400.0  # rich forgets what is older than 30 s, which one asset may take: then nothing is said of the rest
+from vmaf_workspace.commands import progress
+from vmaf_workspace.live.lock import Run
 
 
 def warn(message: object) -> None:
@@ -24,34 +20,32 @@ def warn(message: object) -> None:
 class Progress:
     """Called with (done, all, outcome) as assets are scored; on a terminal a bar is there from the beginning."""
 
-    def __init__(self, total: int, *, pool: str = "mean", what: str = "scored", done: int = 0) -> None:
-        """Nothing is printable_lines yet; *what* is what has happened to the things that are *done*."""
-        self._total, self._done, self._pool, self._what = total, done, pool, what
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
+    def __init__(
+        self,
+        total: int,
+        *,
+        pool: str = "mean",
+        what: str = "scored",
+        done: int = 0,
+        run: Run | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Nothing is shown yet; *what* is what has happened to the things that are *done*.
+
+        *run* is that whose ffmpegs work on them, so that frames are counted; where *quiet*, nothing is said.
+        """
+        watch = None if run is None else FrameCount(run.root / "workdir" / run.id)
+        self._shown = progress.Progress(what, total, done=done, watch=watch, quiet=quiet)
+        self._pool, self._is_quiet = pool, quiet
 
     def __enter__(self) -> Progress:
         """Show an empty bar, whose clock runs from now on."""
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
-            columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
-            self._bar = Progress(
-                *columns,
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-                speed_estimate_period=_DAY_S,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self._what, total=self._total)
+        self._shown.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
+        """Take the bar away, and say how long it took."""
+        self._shown.__exit__(kind, error, at)
 
     def __call__(self, done: int, total: int, outcome: Outcome) -> None:
         """Show that another asset is done."""
@@ -59,14 +53,12 @@ class Progress:
         score = f"{result.pools[self._pool]:.6f}" if result is not None else "failed"
         self.show(done, total, f"asset {outcome.asset.asset_id}: {score}")
 
-    def step(self, line: str) -> None:
+    def step(self, line: str = "") -> None:
         """Show that one more is done."""
-        self._done += 1
-        self.show(self._done, self._total, line)
+        self.show(self._shown.done + 1, self._shown.total, line)
 
     def show(self, done: int, total: int, line: str) -> None:
-        """Say how far it is; the line is for where there is no terminal."""
-        if self._bar is None or self._task is None:
+        """Say how far it is; the line, if any, is for where there is no terminal."""
+        self._shown.update(done, total)
+        if line and not self._shown.is_drawn and not self._is_quiet:
             print(f"{done}/{total} {line}", file=sys.stderr, flush=True)
-        else:
-            self._bar.update(self._task, completed=done)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-from vmaf_harness.model.quality_type import QUALITY_TYPES
+from vmaf_harness.model.quality_type import find_type
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script.options import Dataset
 from vmaf_harness.script.options import quality_type as as_quality_type
@@ -18,7 +18,8 @@ from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.parser import script
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.removal.candidates import Selection, plan_purge, refuse_live_runs
+from vmaf_workspace.removal.caches import Selection
+from vmaf_workspace.removal.candidates import plan_purge, refuse_live_runs
 from vmaf_workspace.removal.execution import execute
 
 _WHOSE = "whose results go, of every version and model: VMAF, PSNR, SSIM, CAMBI, …"
@@ -26,7 +27,7 @@ _WHOSE = "whose results go, of every version and model: VMAF, PSNR, SSIM, CAMBI,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script; its exit code: 0 done or nothing to do, 1 failed in part, 2 usage, 3 refused, 4 in use."""
-    return script(Command("run_cleaning_cache", run), argv, about=__doc__ or "")
+    return script(Command("run_cleaning_cache", run, example="VMAF my_dataset.py"), argv, about=__doc__ or "")
 
 
 @stoppable()
@@ -39,7 +40,7 @@ def run(
     """As `main`, with values that were read."""
     root = located(workspace).path
     recipe = read_recipe(dataset, search=[root / "dataset"])
-    found = QUALITY_TYPES[quality_type]
+    found = find_type(quality_type)
     executors = f"{quality_type}_V*" if found.feature else found.stored_as  # every version and model
     selection = Selection(store=FILE_RESULT_STORE, executor=executors, dataset=glob.escape(recipe.name))
     plan = plan_purge(root, selection)

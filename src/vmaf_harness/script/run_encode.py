@@ -10,25 +10,29 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vmaf_harness.encode.encoders import find_encoders
 from vmaf_harness.encode.ladder import read_ladder
-from vmaf_harness.encode.ladder_run import EncodeOutcome, encode_all, plan_ladder, stored_outcomes
+from vmaf_harness.encode.ladder_run import EncodeOutcome, encode_all, part_of, plan_ladder, stored_outcomes
 from vmaf_harness.encode.plan import Encode, encode_command, group_by_reference
 from vmaf_harness.encode.recipe import GroundTruth, check_may_write, output_path, recipe_text, write_recipe
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.engine.binary import Engine, find_engine
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import RunOptions, note_lines, score_assets
 from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import read_recipe, read_references
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Encoding
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.reporting import show_encoded
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script
@@ -46,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Encoding) -> int:
     """As `main`, with *options* that were read."""
     root = located(options.workspace).path
-    teacher = extraction("VMAF", model=options.label_with) if options.label_with else None
+    teacher = extraction("VMAF", model=_teacher(options, root)) if options.label_with else None
     output = output_path(options.output_dataset, root)
-    check_may_write(output, root)
+    before = check_may_write(output, root, has_labels=teacher is not None or options.drop_labels)
     references = read_references(options.ref_dataset, search=[root / "dataset"])
     for warning in references.warnings:
         warn(warning)
@@ -62,7 +66,7 @@ def run(options: Encoding) -> int:
         presets=options.preset,
         options=options.option,
     )
-    store = EncodeResultStore(root, warn=warn)
+    store = EncodeResultStore(root, warn=warn, has_others=options.shard is not None)
     ladder = plan_ladder(references, rungs, engine, store)
     problems = [*references.missing, *ladder.problems]
     for line in (*problems, *ladder.left_out):
@@ -74,15 +78,17 @@ def run(options: Encoding) -> int:
     if options.dry_run:
         _show(stored_outcomes(ladder.encodes, store), engine)
         return FAILED if problems else DONE
-    with Run(root) as run:
-        with Progress(len(ladder.encodes), what="encoded") as progress:
+    with Run(root) as run, cluster_of(options, run) as cluster:
+        encodes = ladder.encodes if options.shard is None else part_of(ladder.encodes, options.shard)
+        with Progress(len(encodes), what="encoded", run=run, quiet=options.quiet) as progress:
             outcomes = encode_all(
-                ladder.encodes,
+                encodes,
                 engine,
                 run,
                 store,
                 processes=options.processes,
                 keep_going=options.keep_going,
+                cluster=cluster,
                 progress=lambda done, total, outcome: progress.show(done, total, _line(outcome)),
             )
         failed = [outcome for outcome in outcomes if outcome.error is not None]
@@ -92,12 +98,19 @@ def run(options: Encoding) -> int:
         cached = sum(outcome.cached for outcome in outcomes)
         made = len(outcomes) - missing
         summary = f"{made} encodes, {cached} of them there before" + (f", {missing} not made" if missing else "")
+        if options.shard is not None:
+            warn(
+                f"part {options.shard}: {summary}; the same command without --shard makes what is left, and the recipe"
+            )
+            if teacher is not None and made:
+                _label_part(ladder.encodes, outcomes, output, root, run, teacher, options, cluster)
+            return FAILED if problems or missing else DONE
         if missing == len(outcomes) or (missing and not options.keep_going):
             warn(f"{summary}; no recipe is written")
             return FAILED
         labels, unlabelled = None, 0
         if teacher is not None:
-            labels = _labels(outcomes, output, root, run, teacher, options)
+            labels = _labels(outcomes, output, root, run, teacher, options, cluster)
             unlabelled = made - len(labels.by_asset)
         if output.parent == root / "dataset":
             store.ensure()
@@ -106,6 +119,8 @@ def run(options: Encoding) -> int:
         draws = labels is not None and not options.suppress_plot and (cached < made or options.save_plot)
         show_encoded(root, output, lambda: options.save_plot or run.output(), options.plot_format if draws else None)
     print(printable_lines(output))
+    if before and before != made:
+        warn(f"it had {before} encodes before, and has {made} now; none was removed from encode/")
     warn(summary + (f", {unlabelled} without a label" if unlabelled else ""))
     for outcome in failed:
         warn(f"failed: {outcome.encode.path.name}")
@@ -113,20 +128,31 @@ def run(options: Encoding) -> int:
 
 
 def _command_line(options: Encoding) -> str:
-    return shlex.join(["run_encode", *Command("run_encode", run).words(options)])
+    """What makes the same encodes, wherever."""
+    anywhere = replace(options, scheduler=None, scheduler_file=None, worker_timeout=Encoding.worker_timeout, shard=None)
+    return shlex.join(["run_encode", *Command("run_encode", run).words(anywhere)])
 
 
 def _labels(
-    outcomes: Sequence[EncodeOutcome], output: Path, root: Path, run: Run, teacher: Extraction, options: Encoding
+    outcomes: Sequence[EncodeOutcome],
+    output: Path,
+    root: Path,
+    run: Run,
+    teacher: Extraction,
+    options: Encoding,
+    cluster: Cluster | None,
 ) -> GroundTruth:
     """Scores of a model in place of opinions; they are stored as those of `run_testing`, which finds them there."""
     unlabelled = run.workdir(output.name)
     # Its dataset has the name that the final recipe gives it, and so have the results that are stored.
     unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
-    how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going)
-    with Progress(len(recipe.assets)) as progress:
-        scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
+    how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going, cluster=cluster)
+    with Progress(len(recipe.assets), run=run, quiet=options.quiet) as progress:
+        if means_v1(options.label_with, root):
+            scored, teacher = score_by_choice(recipe.assets, run, how, warn=warn, progress=progress)
+        else:
+            scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
     for outcome in scored:
         if outcome.error is not None:
             warn(str(outcome.error))
@@ -140,6 +166,27 @@ def _labels(
         "These are not opinion scores: nobody has watched these videos."
     )
     return GroundTruth(about=about, source=teacher.executor_id, by_asset=by_asset)
+
+
+def _teacher(options: Encoding, root: Path) -> str | None:
+    """Some model of v1 where it is chosen later for each encode."""
+    return STANDARD if means_v1(options.label_with, root) else options.label_with
+
+
+def _label_part(
+    encodes: Sequence[Encode],
+    outcomes: Sequence[EncodeOutcome],
+    output: Path,
+    root: Path,
+    run: Run,
+    teacher: Extraction,
+    options: Encoding,
+    cluster: Cluster | None,
+) -> None:
+    """Score what a part has encoded, under the numbers that it has in the whole recipe."""
+    of_part = {outcome.encode.path: outcome for outcome in outcomes}
+    whole = [of_part.get(encode.path, EncodeOutcome(encode=encode)) for encode in encodes]
+    _labels(whole, output, root, run, teacher, options, cluster)
 
 
 def _show(outcomes: Sequence[EncodeOutcome], engine: Engine) -> None:

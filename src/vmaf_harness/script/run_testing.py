@@ -11,7 +11,8 @@ from pathlib import Path
 from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.measure.scoring import Outcome, RunOptions, check_pool, note_lines, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
-from vmaf_harness.model.quality_type import HIGHER, QUALITY_TYPES
+from vmaf_harness.model.quality_type import HIGHER, find_type
+from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.plot import PlotError
@@ -28,6 +29,7 @@ from vmaf_harness.script.assets import check_plots, read_assets
 from vmaf_harness.script.options import Testing
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.reporting import show_tested
+from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.card import is_of_training
 from vmaf_workspace.commands.command import Command, located
@@ -46,33 +48,52 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: Testing) -> int:
     """As `main`, with *options* that were read."""
     root = located(options.workspace).path
+    is_chosen = means_v1(options.vmaf_model, root)
     wanted, predictor = resolve_quality_type(
         options.quality_type,
         root,
-        model=options.vmaf_model,
+        model=STANDARD if is_chosen else options.vmaf_model,
         phone_model=options.vmaf_phone_model,
+        subsample=options.subsample,
         warn=warn,
     )
     recipe, assets = read_assets(options, root)
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
     check_plots(options)
-    how = RunOptions(
-        cache=options.cache_result,
-        processes=options.processes,
-        keep_going=options.keep_going,
-        keep_workfiles=options.keep_workfiles,
-        refuse_damaged=options.refuse_damaged,
-        scheduler=options.scheduler,
-        frames=predictor is not None,
-    )
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
-            with Progress(len(assets), pool=options.pool) as progress:
-                outcomes = score_assets(assets, wanted, run, how, warn=warn, progress=progress)
+            with (
+                cluster_of(options, run) as cluster,
+                Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as progress,
+            ):
+                how = RunOptions(
+                    cache=options.cache_result or options.shard is not None,
+                    processes=options.processes,
+                    keep_going=options.keep_going,
+                    keep_workfiles=options.keep_workfiles,
+                    refuse_damaged=options.refuse_damaged,
+                    cluster=cluster,
+                    shard=options.shard,
+                    frames=predictor is not None,
+                )
+                if is_chosen:
+                    outcomes, wanted = score_by_choice(
+                        assets,
+                        run,
+                        how,
+                        phone_model=options.vmaf_phone_model or find_type(options.quality_type).phone_model,
+                        subsample=options.subsample,
+                        warn=warn,
+                        progress=progress,
+                    )
+                else:
+                    outcomes = score_assets(assets, wanted, run, how, warn=warn, progress=progress)
         except Stopped:
             shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
             raise
+        if options.shard is not None:
+            return DONE if said_part(options, outcomes, "scored") and not recipe.missing else FAILED
         if predictor is not None:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction
@@ -96,7 +117,7 @@ def run(options: Testing) -> int:
         elif sys.stdout.isatty():
             show_tested(dataset)
         print(statistics_line(dataset), flush=True)
-        scale = QUALITY_TYPES[options.quality_type]
+        scale = find_type(options.quality_type)
         if scale.better != HIGHER:
             warn(f"{options.quality_type} goes {scale.scale}")
         if (line := spread_line(dataset)) is not None and len(assets) > 1:

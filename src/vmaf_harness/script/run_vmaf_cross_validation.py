@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import CrossValidation
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
+    fit_part,
     folds_of,
     is_partial,
     read_inputs,
@@ -45,10 +48,20 @@ def run(options: CrossValidation) -> int:
     inputs = read_inputs(options)
     check_plots(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
-    with Run(inputs.root) as run:
-        extracted = extracted_of(inputs.assets, inputs.features, run, options)
+    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        if options.shard is not None:
+            return fit_part(
+                inputs,
+                run,
+                options,
+                cluster,
+                lambda extracted: _validated(
+                    inputs, extracted, folds_of(extracted.content_ids, options), options, cluster
+                ),
+            )
+        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
         folds = folds_of(extracted.content_ids, options)
-        predictions = _validated(inputs, extracted, folds, options)
+        predictions = _validated(inputs, extracted, folds, options, cluster)
         labels = [float(label or 0.0) for label in extracted.table.labels]
         per_fold: list[dict[str, Any]] = []
         for index, fold in enumerate(folds):
@@ -68,7 +81,11 @@ def run(options: CrossValidation) -> int:
 
 
 def _validated(
-    inputs: Inputs, extracted: ExtractedFeatures, folds: Sequence[Fold], options: CrossValidation
+    inputs: Inputs,
+    extracted: ExtractedFeatures,
+    folds: Sequence[Fold],
+    options: CrossValidation,
+    cluster: Cluster | None,
 ) -> list[float]:
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.cross_validation import cross_validate
@@ -76,7 +93,7 @@ def _validated(
     others = {"folds": [asdict(fold) for fold in folds]}
     key = checkpoint_key(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn)
-    with Progress(len(folds), what="folds") as progress:
+    with Progress(len(folds), what="folds", quiet=options.quiet) as progress:
 
         def finished(index: int, fold: Fold) -> None:
             progress.step(f"fold {index + 1}: {len(fold.rows)} assets predicted")
@@ -88,6 +105,8 @@ def _validated(
             inputs.parameters,
             seed=options.seed,
             threads=options.processes,
+            cluster=cluster,
+            shard=options.shard,
             checkpoints=checkpoints,
             finished=finished,
         )

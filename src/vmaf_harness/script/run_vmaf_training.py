@@ -12,15 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_harness.engine.cluster import Cluster
+from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Training
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
+    fit_part,
     is_partial,
     read_inputs,
     writable,
@@ -80,9 +84,13 @@ def run(options: Training) -> int:
     replacement = _replacement(path, inputs, options)
     from vmaf_harness.model.files import write_model
 
-    with Run(inputs.root) as run:
-        extracted = extracted_of(inputs.assets, inputs.features, run, options)
-        model = _fitted(inputs, extracted, options)
+    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        if options.shard is not None:
+            return fit_part(
+                inputs, run, options, cluster, lambda extracted: _fitted(inputs, extracted, options, cluster)
+            )
+        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
+        model = _fitted(inputs, extracted, options, cluster)
         labels = [float(label or 0.0) for label in extracted.table.labels]
         predictions = model.predict(extracted.table.features).tolist()
         fit = try_logistic_fit(labels, predictions)
@@ -131,13 +139,15 @@ def _replacement(path: Path, inputs: Inputs, options: Training) -> Replacement:
     return found
 
 
-def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training) -> Model:
+def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, cluster: Cluster | None) -> Model:
     """Fit, members of a bootstrap model each to a checkpoint."""
     from vmaf_harness.model.svm import Svm
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.fit import fit
 
     table, total = extracted.table, inputs.parameters.num_models
+    if total == 1 and options.shard is not None:  # it has no parts, so it is for the run without one
+        raise PartDone
     if total == 1:
         return fit(table, inputs.features, inputs.parameters, seed=options.seed)
     key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed)
@@ -150,7 +160,7 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training) -> 
                 done[index] = Svm.of_text(text, len(inputs.features.feature_names), f"checkpoint {index}")
     if done:
         warn(f"{len(done)} of {total} models are taken from {checkpoints.directory}")
-    with Progress(total, what="fitted", done=len(done)) as progress:
+    with Progress(total, what="fitted", done=len(done), quiet=options.quiet) as progress:
 
         def finished(index: int, member: Svm) -> None:
             checkpoints.put(f"{index:04d}", member.text())
@@ -162,6 +172,8 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training) -> 
             inputs.parameters,
             seed=options.seed,
             threads=options.processes,
+            cluster=cluster,
+            shard=options.shard,
             done=done,
             finished=finished,
         )

@@ -14,14 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import Tuning
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import cluster_of
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
+    fit_part,
     folds_of,
     is_partial,
     read_inputs,
@@ -58,13 +61,17 @@ def run(options: Tuning) -> int:
 
     replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at)
     replacement.begin(may_be_same=has_checkpoints(inputs.root, "tuning", inputs.recipe.name))
-    with Run(inputs.root) as run:
-        extracted = extracted_of(inputs.assets, inputs.features, run, options)
-        tried = _tuned(inputs, extracted, candidates, options)
+    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        if options.shard is not None:
+            return fit_part(
+                inputs, run, options, cluster, lambda extracted: _tuned(inputs, extracted, candidates, options, cluster)
+            )
+        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
+        tried = _tuned(inputs, extracted, candidates, options, cluster)
         best = tried[0]
         kind = KINDS["tuning"]
         numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
-        print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets", flush=True)
+        print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets{inputs.of_frames}", flush=True)
         replacement.write(lambda check: _write_set(path, inputs, best, check))
         print(printable_lines(path), flush=True)
         if options.cache_result:
@@ -105,7 +112,11 @@ def _candidates(inputs: Inputs, options: Tuning) -> list[dict[str, float]]:
 
 
 def _tuned(
-    inputs: Inputs, extracted: ExtractedFeatures, candidates: Sequence[dict[str, float]], options: Tuning
+    inputs: Inputs,
+    extracted: ExtractedFeatures,
+    candidates: Sequence[dict[str, float]],
+    options: Tuning,
+    cluster: Cluster | None,
 ) -> list[Trial]:
     from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.tuning import tune
@@ -114,7 +125,7 @@ def _tuned(
     others = {"folds": [asdict(fold) for fold in folds]}
     key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
     checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
-    with Progress(len(candidates), what="tried") as progress:
+    with Progress(len(candidates), what="tried", quiet=options.quiet) as progress:
 
         def finished(tried: Trial) -> None:
             progress.step(f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
@@ -126,6 +137,8 @@ def _tuned(
             inputs.parameters,
             candidates,
             threads=options.processes,
+            cluster=cluster,
+            shard=options.shard,
             checkpoints=checkpoints,
             finished=finished,
         )

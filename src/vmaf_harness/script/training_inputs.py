@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.jobs import Stopped
+from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.scoring import RunOptions
+from vmaf_harness.measure.scoring import Outcome, RunOptions, are_all_stored, score_assets
 from vmaf_harness.model.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
@@ -20,8 +22,10 @@ from vmaf_harness.recipe.labels import Labels, labels_of
 from vmaf_harness.script.assets import read_assets
 from vmaf_harness.script.options import Extraction, Fitting, Folds
 from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.spreading import said_part
 from vmaf_harness.training.feature_table import ExtractedFeatures, asset_name, extract_features
 from vmaf_workspace.commands.command import located
+from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 
 if TYPE_CHECKING:
@@ -41,6 +45,11 @@ class Inputs:
     features: FeatureParam
     parameters: ModelParam
 
+    @property
+    def of_frames(self) -> str:
+        """What follows the name of a number where not every frame was measured."""
+        return f", one frame in {self.features.subsample}" if self.features.subsample > 1 else ""
+
 
 def folds_of(content_ids: Sequence[int], options: Folds) -> list[Fold]:
     """The folds that the command line asks for; HarnessError where there are too few contents."""
@@ -57,7 +66,7 @@ def read_inputs(options: Fitting) -> Inputs:
     Raises HarnessError for a missing video (unless `--keep-going`), a missing label, fewer than two assets.
     """
     root = located(options.workspace).path
-    features = read_feature_param(options.feature_param)
+    features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
     parameters = read_model_param(_model_param_path(options.model_param, root))
     if unknown := sorted(parameters.custom_ranges.keys() - set(features.feature_names)):
         warn(
@@ -83,16 +92,19 @@ def read_inputs(options: Fitting) -> Inputs:
     return Inputs(root=root, recipe=recipe, labels=labels, assets=assets, features=features, parameters=parameters)
 
 
-def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction) -> ExtractedFeatures:
+def extracted_of(
+    assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction, cluster: Cluster | None
+) -> ExtractedFeatures:
     """The feature table, with progress on stderr; features pooled as commands that fit are told to."""
     how = RunOptions(
-        cache=options.cache_result,
+        cache=options.cache_result or options.shard is not None,
         processes=options.processes,
         keep_going=options.keep_going,
         refuse_damaged=options.refuse_damaged,
+        cluster=cluster,
     )
     try:
-        with Progress(len(assets)) as progress:
+        with Progress(len(assets), what="extracted", run=run, quiet=options.quiet) as progress:
             return extract_features(
                 assets,
                 features,
@@ -100,15 +112,61 @@ def extracted_of(assets: Sequence[Asset], features: FeatureParam, run: Run, opti
                 how,
                 pool=options.pool if isinstance(options, Fitting) else "mean",
                 warn=warn,
-                progress=lambda done, total, outcome: progress.show(
-                    done,
-                    total,
-                    f"asset {outcome.asset.asset_id}: {'failed' if outcome.result is None else 'extracted'}",
-                ),
+                progress=lambda done, total, outcome: progress.show(done, total, extraction_line(outcome)),
             )
     except Stopped:
         shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
         raise
+
+
+def extraction_line(outcome: Outcome) -> str:
+    """What is said when an asset is done."""
+    return f"asset {outcome.asset.asset_id}: {'failed' if outcome.result is None else 'extracted'}"
+
+
+def extract_part(
+    assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction, cluster: Cluster | None
+) -> bool:
+    """Extract and store the features of this run's part of *assets*; whether all of those have some now."""
+    how = RunOptions(
+        cache=True,
+        processes=options.processes,
+        keep_going=options.keep_going,
+        refuse_damaged=options.refuse_damaged,
+        cluster=cluster,
+        shard=options.shard,
+        frames=isinstance(options, Fitting) and options.pool != "mean",
+    )
+    with Progress(len(assets)) as progress:
+        outcomes = score_assets(
+            assets,
+            features.extraction,
+            run,
+            how,
+            warn=warn,
+            progress=lambda done, total, outcome: progress.show(done, total, extraction_line(outcome)),
+        )
+    return said_part(options, outcomes, "extracted")
+
+
+def fit_part(
+    inputs: Inputs,
+    run: Run,
+    options: Fitting,
+    cluster: Cluster | None,
+    fits: Callable[[ExtractedFeatures], object],
+) -> int:
+    """Do this run's part of the extraction, and of *fits* where all parts of the extraction are done; the exit code."""
+    assets, features = inputs.assets, inputs.features
+    if not extract_part(assets, features, run, options, cluster):
+        return FAILED
+    frames = options.pool != "mean"
+    if not are_all_stored(assets, features.extraction, inputs.root, warn=warn, frames=frames):
+        warn("nothing is fitted: other parts have not extracted all features yet; run this part again when they have")
+        return DONE
+    with suppress(PartDone):
+        fits(extracted_of(assets, features, run, options, None))
+    return DONE
 
 
 def is_partial(recipe: Recipe, extracted: ExtractedFeatures) -> bool:

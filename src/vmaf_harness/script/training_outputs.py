@@ -44,7 +44,7 @@ class Made:
 
 def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:
     """What was found, in a line; *kind* as in `KINDS`. Labels that a model made are said to be that."""
-    line = statistics_text(f"{inputs.recipe.name}, {name}", found, kind)
+    line = statistics_text(f"{inputs.recipe.name}, {name}{inputs.of_frames}", found, kind)
     return f"{line}; labels: {inputs.labels}" if inputs.labels.source else line
 
 
@@ -79,7 +79,9 @@ def warn_of_model(model: Model, labels: Sequence[float], predictions: Sequence[f
     """Say where a model does not load, and whether it predicts nearly the same for all that it was fitted to."""
     if model.why_no_json:
         warn(f"no .json: {model.why_no_json}")
-    if model.model_type not in (*SVR_TYPES, CURVE_TYPE):
+    if model.plugins:
+        warn(f"this model scores only where its plug-ins are: {', '.join(use.what for use in model.plugins)}")
+    elif model.model_type not in (*SVR_TYPES, CURVE_TYPE):
         what = "model" if model.model_type == LINE_TYPE else "forest"
         warn(f"this {what} does not load in VMAF's own harness, whose {what}s are scikit-learn objects; it scores here")
     share = pstdev(predictions) / pstdev(labels)
@@ -96,6 +98,7 @@ def write_statistics(directory: Path, kind: str, inputs: Inputs, about: Mapping[
     path = directory / "statistics.json"
     head = {"version": VERSION, "kind": kind, "dataset": inputs.recipe.name, **inputs.labels.as_dict()}
     head |= {"statistics_kind": KINDS[kind], "model_type": inputs.parameters.model_type}
+    head |= {"subsample": inputs.features.subsample}
     path.write_text(json.dumps({**head, **about}, indent=1) + "\n", encoding="ascii")
     return path
 
@@ -108,7 +111,7 @@ def _plots(
     scatter, residual = directory / f"{stem}.{suffix}", directory / f"{stem}_residuals.{suffix}"
     labels = [float(label or 0.0) for label in extracted.table.labels]
     pairs = PlotData(
-        title=f"{name}: {model} ({inputs.parameters.model_type}), {made.kind}",
+        title=f"{name}: {model} ({inputs.parameters.model_type}), {made.kind}{inputs.of_frames}",
         labels=labels,
         predictions=made.predictions,
         content_ids=extracted.content_ids,

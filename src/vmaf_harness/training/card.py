@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model.parameters import FeatureParam, ModelParam
+from vmaf_harness.model.parameters import FeatureParam, ModelParam, plugins_of
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
@@ -60,10 +60,14 @@ def card_bytes(
         "seed": seed,
         "statistics_kind": "training",
         "feature_pool": pool,
-        "statistics_of": f"the assets that the model was fitted to, by the {pool} of their features",
+        "subsample": features.subsample,
+        "statistics_of": f"the assets that the model was fitted to, by the {pool} of their features"
+        + (f" in one frame in {features.subsample}" if features.subsample > 1 else ""),
         "statistics": found,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    if uses := plugins_of(features, parameters):
+        about["plugins"] = [use.as_dict() for use in uses]
     return json.dumps(about, indent=1).encode("ascii") + b"\n"
 
 
@@ -90,6 +94,8 @@ def is_of_run(
             and [about["feature_options"], about["parameters"]] == asked
             and about["seed"] == seed
             and about.get("feature_pool", "mean") == pool  # a card of before had no other
+            and about.get("subsample", 1) == features.subsample
+            and about.get("plugins", []) == [use.as_dict() for use in plugins_of(features, parameters)]
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raise it when the same table and parameters begin to give another result
 ABOUT = "about.json"
-_LIBRARIES = ("numpy", "scikit-learn", "scipy")
 
 
 class Checkpoints:
@@ -92,6 +91,9 @@ def checkpoint_key(
     """sha256 of all that a fit depends on: table, features, parameters, seed, versions; *others* as JSON has them."""
     import numpy as np
 
+    from vmaf_harness.model.parameters import plugins_of
+    from vmaf_harness.training.fit import LIBRARIES
+
     digest = hashlib.sha256()
     made_of = {
         "format": FORMAT,
@@ -100,9 +102,11 @@ def checkpoint_key(
         "model_type": parameters.model_type,
         "parameters": dict(parameters.param_dict),
         "seed": seed,
-        "versions": {library: version(library) for library in _LIBRARIES},
+        "versions": {library: version(library) for library in LIBRARIES},
         **(others or {}),
     }
+    if uses := plugins_of(features, parameters):
+        made_of["plugins"] = [use.as_dict() for use in uses]
     digest.update(json.dumps(made_of, sort_keys=True).encode() + b"\n")
     for column in (table.labels, *(table.features[name] for name in features.feature_names)):
         digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from vmaf_harness.engine.cluster import Cluster
+from vmaf_harness.engine.shard import PartDone, Shard
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.model import Model
 from vmaf_harness.model.parameters import FeatureParam, ModelParam
 from vmaf_harness.training.checkpoints import Checkpoints
-from vmaf_harness.training.fit import Table, TrainingError, fit, in_threads
+from vmaf_harness.training.fit import Table, TrainingError, fit, run_fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +64,17 @@ def cross_validate(
     *,
     seed: int = 0,
     threads: int | None = None,
+    cluster: Cluster | None = None,
+    shard: Shard | None = None,
     checkpoints: Checkpoints | None = None,
     finished: Callable[[int, Fold], None] | None = None,
 ) -> list[float]:
     """The prediction of each row by the model that has not seen its content, from the means of its features.
 
     Of a bootstrap model only model 0, which is its prediction, is fitted. The same arguments give the same numbers,
-    whatever *threads* (default: a core each). With *checkpoints* each fold is kept as it is finished, and not fitted
-    again; *finished* gets the index of each other one, in this thread. Raises TrainingError, naming the fold, where no
-    model can be fitted to the others.
+    whatever *threads* (default: a core each), and on a *cluster*. With *checkpoints* each fold is kept as it is
+    finished, and not fitted again; *finished* gets the index of each other one, in this thread. Raises TrainingError,
+    naming the fold, where no model can be fitted to the others; PartDone where folds of others than *shard* lack.
     """
     alone = replace(parameters, num_models=1)
 
@@ -103,7 +107,10 @@ def cross_validate(
             to_fit.append(index)
         else:
             made[list(fold.rows)] = kept
-    in_threads(of, to_fit, threads, keep)
+    mine = [index for index in to_fit if shard is None or shard.takes(index)]
+    run_fits(of, mine, keep, name=lambda index: f"fold {index + 1}", threads=threads, cluster=cluster)
+    if len(mine) < len(to_fit):
+        raise PartDone
     result: list[float] = made.tolist()
     return result
 

@@ -18,6 +18,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vmaf_harness.engine.cluster import Cluster
+from vmaf_harness.engine.shard import PartDone, Shard
+from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.forest import Forest
 from vmaf_harness.model.formula import Curve, Line, curve_values
@@ -29,10 +32,13 @@ from vmaf_harness.model.parameters import (
     FeatureParam,
     ModelParam,
     SvrParam,
+    plugins_of,
 )
+from vmaf_harness.model.plugin_regressor import fit_by_plugin
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_workspace.disk.workers import cores
 
+LIBRARIES = ("numpy", "scikit-learn", "scipy")  # on whose versions the bits of a fit depend
 _Result = TypeVar("_Result")
 _MAX_ITERATIONS = 10_000_000  # LIBSVM's own limit, which scikit-learn took out: without it some fits never end
 _OLD_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}  # scikit-learn's names before 1.0
@@ -72,10 +78,15 @@ def fit(
     *,
     seed: int = 0,
     threads: int | None = None,
+    cluster: Cluster | None = None,
+    shard: Shard | None = None,
     done: Mapping[int, Svm] | None = None,
     finished: Callable[[int, Svm], None] | None = None,
 ) -> Model:
     """Fit a model; the same table, parameters and seed give the same bits, whatever *threads* (default: a core each).
+
+    The members of a bootstrap model are fitted on a *cluster* where there is one, to the same bits, too; or of them
+    those of a *shard*, whose end is PartDone as long as others are not *done*.
 
     Bootstrap member i from 1 is fitted to rows drawn with ``RandomState(i)``, as VMAF's own harness draws them; the
     residue kind keeps all rows and draws the errors of model 0 instead, which it adds to model 0's predictions.
@@ -93,11 +104,13 @@ def fit(
     x, y = np.ascontiguousarray(xy[:, 1:]), np.ascontiguousarray(xy[:, 0])
     members: tuple[Regressor, ...]
     if parameters.model_type in SVR_TYPES:
-        members = _fit_members(x, y, parameters, threads, dict(done or {}), finished)
+        members = _fit_members(x, y, parameters, dict(done or {}), finished, threads, cluster, shard)
     elif parameters.model_type == LINE_TYPE:
         members = (_fit_line(x, y),)
     elif parameters.model_type == CURVE_TYPE:
         members = (_fit_curve(x, y, features.feature_names),)
+    elif parameters.plugin is not None:
+        members = (fit_by_plugin(parameters.plugin, x, y, parameters.of_plugin, seed),)
     else:
         members = (_fit_forest(x, y, parameters, seed),)
     return Model(
@@ -112,6 +125,7 @@ def fit(
         score_transform=parameters.score_transform,
         chroma_correction_parameter=parameters.chroma_correction_parameter,
         param_dict=parameters.param_dict,
+        plugins=plugins_of(features, parameters),
     )
 
 
@@ -175,9 +189,11 @@ def _fit_members(
     x: Floats,
     y: Floats,
     parameters: ModelParam,
-    threads: int | None,
     members: dict[int, Svm],
     finished: Callable[[int, Svm], None] | None,
+    threads: int | None,
+    cluster: Cluster | None,
+    shard: Shard | None,
 ) -> tuple[Svm, ...]:
     """Model 0 and the resampled ones, several at once."""
 
@@ -190,25 +206,46 @@ def _fit_members(
     to_fit = [index for index in range(parameters.num_models) if index not in members]
     # The residue kind draws from the errors of model 0, so that one comes first.
     rounds = [to_fit[:1], to_fit[1:]] if is_residue and to_fit[:1] == [0] else [to_fit]
+    if shard is not None:
+        rounds[-1] = [index for index in rounds[-1] if shard.takes(index)]
     for indices in rounds:
         predicted = members[0].predict(x) if is_residue and 0 in members else None
-        in_threads(partial(_fit_member, x, y, predicted, parameters.svr), indices, threads, keep)
+        work = partial(_fit_member, x, y, predicted, parameters.svr)
+        run_fits(work, indices, keep, name="model {}".format, threads=threads, cluster=cluster)
+    if len(members) < parameters.num_models:
+        raise PartDone
     return tuple(members[index] for index in range(parameters.num_models))
 
 
-def in_threads(
+def run_fits(
     work: Callable[[int], _Result],
     indices: Sequence[int],
-    threads: int | None,
     finished: Callable[[int, _Result], None],
+    *,
+    name: Callable[[int], str],
+    threads: int | None = None,
+    cluster: Cluster | None = None,
 ) -> None:
     """`work` of each index; *finished* gets what each made, as it comes, in this thread. The first error ends it.
+
+    On a *cluster*, where there is one and several are to be fitted, whose errors call each by its *name*; else by
+    threads.
 
     Threads, not processes: scikit-learn gives up the interpreter's lock while LIBSVM fits, and a fork beside other
     threads is unsafe. 20 members of 1000 rows and 6 features on 2 cores: 1.42 s by one thread, 0.75 s by two. Nobody
     can end a fit, so where a signal ends the run, its threads are left to end with the process; the main thread, the
     only one that hears of signals, therefore fits nothing itself.
     """
+    if cluster is not None and len(indices) > 1:
+
+        def came(place: int, made: _Result | HarnessError) -> None:
+            if isinstance(made, HarnessError):
+                raise made
+            finished(indices[place], made)
+
+        needs = Needs(libraries=LIBRARIES)
+        cluster.run(indices, partial(_fit_there, work), came, needs=needs, name=name, keep_going=False)
+        return
     at_once = min(threads or cores(), len(indices))
     if at_once <= 1 and threading.current_thread() is not threading.main_thread():
         for index in indices:
@@ -246,6 +283,10 @@ def in_threads(
         is_stop = not isinstance(error, Exception)
         atexit.register(_leave_fits, running, getattr(error, "exit_code", 130) if is_stop else None)
         raise
+
+
+def _fit_there(work: Callable[[int], _Result], index: int, _: Place) -> _Result:
+    return work(index)
 
 
 def _leave_fits(running: Sequence[threading.Thread], exit_code: int | None) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vmaf_harness.engine.cluster import Cluster
+from vmaf_harness.engine.shard import PartDone, Shard
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.parameters import SVR_TYPES, FeatureParam, ModelParam, build_model_param
 from vmaf_harness.statistics import statistics
 from vmaf_harness.training.checkpoints import Checkpoints
 from vmaf_harness.training.cross_validation import Fold, cross_validate
-from vmaf_harness.training.fit import Table, TrainingError, in_threads
+from vmaf_harness.training.fit import Table, TrainingError, run_fits
 
 # Around VMAF's own choice, C 4.0, nu 0.9, gamma 0.04 to 0.05; gamma 0 is 1 / number of features.
 GRID: Mapping[str, tuple[float, ...]] = {
@@ -76,6 +78,8 @@ def tune(
     candidates: Sequence[Mapping[str, float]],
     *,
     threads: int | None = None,
+    cluster: Cluster | None = None,
+    shard: Shard | None = None,
     checkpoints: Checkpoints | None = None,
     finished: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
@@ -84,7 +88,7 @@ def tune(
     A candidate replaces these parameters of *parameters*. One that no model can be fitted with comes last, with a
     note. With *checkpoints* each is kept as it is finished, and not tried again; *finished* gets the others, in
     this thread. Raises HarnessError for a model that is no ν-SVR, a parameter out of its range, and where
-    every candidate fails.
+    every candidate fails; PartDone where sets of others than *shard* lack.
     """
     check_type(parameters)
     if not candidates:
@@ -107,7 +111,11 @@ def tune(
         if finished is not None:
             finished(tried)
 
-    in_threads(of, [index for index in range(len(candidates)) if index not in made], threads, keep)
+    to_try = [index for index in range(len(candidates)) if index not in made]
+    mine = [index for index in to_try if shard is None or shard.takes(index)]
+    run_fits(of, mine, keep, name=lambda index: f"set {dict(candidates[index])}", threads=threads, cluster=cluster)
+    if len(mine) < len(to_try):
+        raise PartDone
     ranked = [made[index] for index in range(len(candidates))]
     ranked.sort(key=lambda tried: (math.isnan(tried.srocc), -tried.srocc, tried.rmse))
     if math.isnan(ranked[0].srocc):

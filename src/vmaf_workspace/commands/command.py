@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property, partial
-from inspect import unwrap
+from inspect import cleandoc, unwrap
 from io import TextIOWrapper
 from typing import Annotated, Any, get_type_hints
 
@@ -20,14 +20,25 @@ from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
 from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
-from vmaf_workspace.wording import printable
+from vmaf_workspace.wording import ERROR, coloured, print_warning, printable
 
 # Flags that mean the same in every command.
-Workspace = Annotated[str, Flag("the workspace, instead of VMAF_WORKSPACE or the checkout's")]
-At = Annotated[str, Flag("the backup location: a directory or an fsspec URL, instead of ws.backups or VMAF_BACKUPS")]
+Workspace = Annotated[
+    str, Flag("the workspace", metavar="DIR", default="the checkout's, see where", env="VMAF_WORKSPACE")
+]
+At = Annotated[
+    str,
+    Flag(
+        "the backup location: a directory, or an fsspec URL",
+        metavar="LOCATION",
+        default="ws.backups of Invoke, or backups/ in your data directory",
+        env="VMAF_BACKUPS",
+    ),
+]
 Yes = Annotated[bool, Flag("do not ask")]
 DryRun = Annotated[bool, Flag("print the plan, change nothing")]
 Json = Annotated[bool, Flag("print one JSON object")]
+Quiet = Annotated[bool, Flag("say nothing of how far it is")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +57,15 @@ class Parameter:
 
     @property
     def help(self) -> str:
-        """What it does, and its default where that says something."""
-        says = isinstance(self.default, (str, int)) and self.default
-        return self.about.help + (f" (default: {self.default})" if says else "")
+        """What it does, and its default and variable where there are any: `… [default: 1h] [env: VMAF_BACKUPS]`."""
+        says = str(self.default) if isinstance(self.default, (str, int)) and self.default else self.about.default
+        default = f" [default: {says}]" if says else ""
+        return self.about.help + default + (f" [env: {self.about.env}]" if self.about.env else "")
+
+    @property
+    def metavar(self) -> str:
+        """What stands after the flag, in a word."""
+        return self.about.metavar or self.name.rstrip("_").upper()
 
 
 @dataclass(frozen=True)
@@ -56,13 +73,16 @@ class Command:
     """A function and the name that people call it by.
 
     Its parameters are keywords with an annotation that holds a `Flag`, or the fields of the one frozen dataclass that
-    it takes. *reads*: it changes nothing, so Invoke's `--dry` may run it.
+    it takes. *reads*: it changes nothing, so Invoke's `--dry` may run it. *group* is the headline that it stands under
+    in the list of commands; *example* is what follows its name on a command line that makes sense.
     """
 
     name: str
     function: Callable[..., int]
     reads: bool = False
     usage: str = ""
+    group: str = ""
+    example: str = ""
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
@@ -90,6 +110,16 @@ class Command:
         return (self.function.__doc__ or "").partition("\n")[0]
 
     @property
+    def example_words(self) -> str:
+        """What follows its name in its example: its own, or that of its options (`EXAMPLE`)."""
+        return self.example or str(getattr(self._options, "EXAMPLE", ""))
+
+    @property
+    def about(self) -> str:
+        """All that its docstring says; nothing under `python -OO`."""
+        return cleandoc(self.function.__doc__ or "")
+
+    @property
     def _options(self) -> Any:
         return get_type_hints(self.function).get("options")
 
@@ -105,9 +135,9 @@ class Command:
 
     def bound(self, values: Mapping[str, Any]) -> Callable[[], int]:
         """The call with these *values*. Raises UsageError where one is missing, or does not go with another."""
-        for name, parameter in self.parameters.items():
-            if parameter.default is MISSING and name not in values:
-                raise UsageError(f"{parameter.flag} is missing: {parameter.about.help}")
+        lacking = [each for name, each in self.parameters.items() if each.default is MISSING and name not in values]
+        if lacking:
+            raise UsageError("\n".join(f"{each.flag} is missing: {each.about.help}" for each in lacking))
         return partial(self.function, self._options(**values)) if self._options else partial(self.function, **values)
 
     def words(self, options: Any) -> list[str]:
@@ -209,7 +239,7 @@ def located(workspace: str) -> Location:
     if isinstance(workspace, Configured):
         location = replace(location, reason="ws.path is set in Invoke's configuration")
     for warning in location.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print_warning(warning)
     return location
 
 
@@ -221,7 +251,9 @@ def _stand_in_for_closed_streams() -> None:
 
 
 def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
-    print("\n".join(map(printable, f"{name}: {error}".split("\n"))), file=sys.stderr)
+    first, *others = map(printable, str(error).split("\n"))
+    who = f"{name}:" if code == INTERRUPTED else coloured(f"{name}:", ERROR, sys.stderr)
+    print("\n".join([f"{who} {first}", *others]), file=sys.stderr)
     if json:
         from vmaf_workspace.commands import tables
 

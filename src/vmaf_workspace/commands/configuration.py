@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from vmaf_workspace.commands.command import Command, Configured, dry
 from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.errors import UsageError, WorkspaceError
+from vmaf_workspace.wording import print_warning
 
 VARIABLES = {"INVOKE_RUNTIME_CONFIG", "INVOKE_WS_PATH", "INVOKE_WS_BACKUPS", "INVOKE_RUN_DRY"}
 CONFIG_ENDINGS = (".yaml", ".yml", ".json", ".py")  # Invoke's; the last is code, which only `invoke` runs
@@ -96,7 +96,7 @@ def _invokes_config() -> Any:
         def _load_py(self, path: Any) -> Any:
             if os.path.isfile(path) and why_untrusted(path) is None:
                 how = "write ws.path into a .yaml file"
-                print(f"warning: {path} is code, which only `invoke` runs; {how}", file=sys.stderr)
+                print_warning(f"{path} is code, which only `invoke` runs; {how}")
             raise FileNotFoundError(errno.ENOENT, "not read", path)
 
     config = Data()  # the system's and the user's, which may say where a project begins
@@ -134,7 +134,7 @@ def _check_readable(file: Any) -> None:
         raise FileNotFoundError(errno.ENOENT, "not there", file)
     why = why_untrusted(file) or why_untrusted(os.path.realpath(file))
     if why is not None:
-        print(f"warning: {file}, {why}, is not read; if you trust it, `chown` it to you", file=sys.stderr)
+        print_warning(f"{file}, {why}, is not read; if you trust it, `chown` it to you")
         raise FileNotFoundError(errno.ENOENT, "not read", file)
     if os.stat(file).st_size > LARGEST:
         raise UsageError(f"{file} has {os.stat(file).st_size} bytes, too many for a configuration")

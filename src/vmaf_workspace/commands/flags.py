@@ -103,20 +103,45 @@ def inches(text: str, flag: str) -> tuple[float, float]:
     return float(match[1]), float(match[2])
 
 
+class Choice:
+    """One of *known*, which is called when there is something to check: the module that knows may load slowly.
+
+    *ending* may stand behind it. No dataclass: making one takes a hundredth of a start.
+    """
+
+    def __init__(self, known: Callable[[], Collection[str]], ending: str = "") -> None:
+        """Nothing is called yet."""
+        self.known, self.ending = known, ending
+
+    def __call__(self, text: str, flag: str) -> str:
+        """The one that *text* is. Raises UsageError, which names a near one, where it is none."""
+        word, known = text.rstrip(self.ending) if self.ending else text, self.known()
+        if word not in known:
+            raise UsageError(f"{flag}: expected one of {', '.join(known)}, got {word!r}{meant(word, known)}")
+        return word
+
+
 def choice(known: Callable[[], Collection[str]]) -> Kind:
-    """One of *known*, which is called when there is something to check: the module that knows may load slowly."""
+    """One of *known*."""
+    return Choice(known)
 
-    def kind(text: str, flag: str) -> str:
-        if text not in known():
-            raise UsageError(f"{flag}: expected one of {', '.join(known())}, got {text!r}")
-        return text
 
-    return kind
+def meant(word: str, known: Collection[str]) -> str:
+    """`; is clean-scratch meant?`: those of *known* that are longer or shorter than *word*, else a close one."""
+    from difflib import get_close_matches
+
+    tail = word.lstrip("-")
+    if not tail:
+        return ""
+    longer = [each for each in known if each.endswith(f"-{tail}") or each.startswith(f"{word}-")]
+    shorter = [each for each in known if word.endswith(f"-{each.lstrip('-')}")]
+    found = longer or shorter or get_close_matches(word, known, n=1)
+    return f"; is {' or '.join(found)} meant?" if found else ""
 
 
 def subdirectory(*known: str) -> Kind:
     """One of *known*, also with a slash at its end, as shells complete it."""
-    return lambda text, flag: choice(lambda: known)(text.rstrip("/"), flag)
+    return Choice(lambda: known, ending="/")
 
 
 def listed(text: str) -> list[str]:
@@ -136,8 +161,10 @@ def shell_words(text: str, flag: str) -> list[str]:
 class Flag:
     """What a parameter's annotation says beside its type: `Annotated[int, Flag("how many", integer(1))]`.
 
-    *several* values stand in one text, parted by blanks or commas; where *quoted*, as a shell parts them. *also* is
-    another name of it on a command line. A parameter without a default has to be given.
+    *several* values stand in one text, parted by blanks or commas; where *quoted*, as a shell parts them; where
+    *repeated*, the flag is given again for each. *also* is
+    another name of it on a command line. A parameter without a default has to be given. *metavar* says what stands
+    after the flag; *default* and *env*, for people, what holds where it is not given, and the variable that is asked.
     """
 
     help: str
@@ -145,8 +172,11 @@ class Flag:
     positional: int = 0  # from 1: words without a flag fill places in the order of these numbers
     several: bool = False
     quoted: bool = False
+    repeated: bool = False
     metavar: str = ""
     also: str = ""
+    default: str = ""
+    env: str = ""
 
     def value(self, name: str, given: Any) -> Any:
         """What was *given* for the flag *name*, as its function takes it: text, a number, a path, or a list of these.
@@ -160,7 +190,9 @@ class Flag:
             words.sort()
         if self.kind is shell_words and is_list:
             return words
-        if self.several and not self.quoted:
+        if self.repeated:
+            pass  # each is a word of its own, with the blanks in it
+        elif self.several and not self.quoted:
             words = [part for word in words for part in listed(word)]
         elif self.several and not is_list:
             words = shell_words(words[0], name)

@@ -10,19 +10,34 @@ from dataclasses import MISSING
 from typing import Any
 
 from vmaf_workspace.commands.command import Command, Parameter, ended
+from vmaf_workspace.commands.flags import meant
 from vmaf_workspace.errors import UsageError
+
+_WIDTH = 80  # columns of a terminal that nobody widened
 
 
 class Parser(argparse.ArgumentParser):
     """Raises UsageError, and lets an error of writing to stdout through: help that nobody saw is no success."""
 
+    flags: Sequence[str] = ()
+
     def error(self, message: str) -> Any:
-        """Say what is wrong, and how it is called."""
-        raise UsageError(f"{message}\n{self.format_usage().rstrip()}")
+        """Say what is wrong, how it is called, and which flags there are."""
+        raise UsageError(f"{message}\n{self.format_usage().rstrip()}\n{listed('flags:', self.flags)}")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         with suppress(OSError) if file in (None, sys.stderr) else nullcontext():
             (file or sys.stderr).write(message or "")
+
+
+def listed(what: str, parts: Sequence[str]) -> str:
+    """`flags: --only --json`, in lines of at most 80 characters, none of *parts* broken."""
+    lines = [what]
+    for part in parts:
+        if len(lines[-1]) + len(part) >= _WIDTH:
+            lines.append(" " * (what.index(":") + 1))
+        lines[-1] += f" {part}"
+    return "\n".join(lines)
 
 
 def given(
@@ -34,19 +49,28 @@ def given(
     *strict*, as in upstream's scripts, each place wants its word. Raises UsageError, SystemExit for --help.
     """
     places = command.places
-    names = "".join(f"{each.name} " for each in places)
+    required = (e for e in command.parameters.values() if e.default is MISSING and not e.about.positional)
+    usage = [*(each.name for each in places), *(f"{each.flag} {each.metavar}" for each in required), "[flags]"]
     parser = Parser(
         prog=prog,
-        usage=command.usage or f"%(prog)s {names}[flags]",  # after flags of several, a word is theirs
-        description=about or command.summary,
+        # After flags of several, a word is theirs.
+        usage=command.usage or listed(f"usage: {prog}", usage).removeprefix("usage: "),
+        description=about or command.about,
+        epilog=f"example:\n  {prog} {command.example_words}".rstrip(),
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     for each in places:
-        parser.add_argument(f"word:{each.name}", metavar=each.name, nargs=None if strict else "?", help=each.help)
+        parser.add_argument(
+            f"word:{each.name}",
+            metavar=each.name,
+            nargs=None if strict else "?",
+            help=each.help.replace("%", "%%") + ("" if strict else f"; also as {each.flag}"),
+        )
     for each in command.parameters.values():
         if not (strict and each.about.positional):
-            _add(parser, each)
+            add_flag(parser, each, is_shown=not each.about.positional)
+    parser.flags = [each.flag for each in command.parameters.values() if not (strict and each.about.positional)]
     namespace, unknown = parser.parse_known_intermixed_args(_joined(words))
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown, command)}")
@@ -60,33 +84,38 @@ def given(
     return found | {each.name: text for each, text in zip(free, texts, strict=False)}
 
 
-def _meant(unknown: Sequence[str], command: Command) -> str:
-    """Which flag may be meant by one that there is not: a longer or shorter name of it, else a close one."""
-    from difflib import get_close_matches
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Breaks lines between words, but never an example, which is to be pasted."""
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = super(argparse.RawDescriptionHelpFormatter, self)._fill_text
+        parts = (part if part.startswith("example:") else filled(part, width, indent) for part in text.split("\n\n"))
+        return "\n\n".join(parts)
+
+
+def _meant(unknown: Sequence[str], command: Command) -> str:
+    """Which flag may be meant by one that there is not."""
     known = [each.flag for each in command.parameters.values()]
     for word in unknown:
         name = word.partition("=")[0]
-        tail = name.lstrip("-")
-        if not name.startswith("--") or not tail:
-            continue
-        longer = [flag for flag in known if flag.endswith(f"-{tail}") or name.endswith(f"-{flag.lstrip('-')}")]
-        if found := longer or get_close_matches(name, known, n=1):
-            return f"; is {' or '.join(found)} meant?"
+        if name.startswith("-") and (found := meant(name if name[1:2] == "-" else f"-{name}", known)):
+            return found
     return ""
 
 
-def _add(parser: Parser, parameter: Parameter) -> None:
+def add_flag(parser: argparse.ArgumentParser, parameter: Parameter, *, is_shown: bool = True) -> argparse.Action:
+    """Add the flag of *parameter*; where it is not *is_shown*, help has no line of it."""
     about = parameter.about
     flags = [parameter.flag, *([f"--{about.also}"] if about.also else [])]
     options: dict[str, Any] = {"dest": parameter.name, "help": parameter.help.replace("%", "%%")}
+    if not is_shown:
+        options["help"] = argparse.SUPPRESS
     if parameter.is_switch:
-        parser.add_argument(*flags, action="store_true", **options)
-        return
-    options["metavar"] = about.metavar or parameter.name.rstrip("_").upper()
+        return parser.add_argument(*flags, action="store_true", **options)
+    options["metavar"] = parameter.metavar
     if about.several:
         options |= {"nargs": "+", "action": "extend"}
-    parser.add_argument(*flags, **options)
+    return parser.add_argument(*flags, **options)
 
 
 def _joined(words: Sequence[str]) -> list[str]:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace.commands.tables import object_json, pairs_json, print_json, print_table
+from vmaf_workspace.groups import group_of
 from vmaf_workspace.snapshot.manifest import manifest_name, short_id
-from vmaf_workspace.wording import age_text, amount_text, bytes_text, count_text, print_list, printable
+from vmaf_workspace.wording import (
+    age_text,
+    amount_text,
+    bytes_text,
+    count_text,
+    number_text,
+    print_list,
+    print_warning,
+    printable,
+)
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.backup import BackupReport
@@ -42,30 +53,35 @@ def show_backup(taken: BackupReport, root: str, url: str, *, json: bool) -> None
     new = ", a new backup location: no snapshot was there before" if taken.is_first else ""
     print(f"snapshot {short_id(taken.id)}: {what}; in {printable(url)}{new}")
     if taken.dated_later is not None:
-        print(
-            f"warning: snapshot {short_id(taken.dated_later)} is dated later, as a clock was or is wrong, "
+        print_warning(
+            f"snapshot {short_id(taken.dated_later)} is dated later, as a clock was or is wrong, "
             "so it may be\n"
             f"taken for the latest; --snapshot {short_id(taken.id)} names this one. "
-            f"Once nothing in the other is missed,\nmove {printable(url)}/{manifest_name(taken.dated_later)} away",
-            file=sys.stderr,
+            f"Once nothing in the other is missed,\nmove {printable(url)}/{manifest_name(taken.dated_later)} away"
         )
     print_list("left out:", taken.left_out, file=sys.stderr)
 
 
 def show_snapshots(snapshots: Sequence[ListedSnapshot], url: str, *, json: bool) -> None:
-    """Print what `ws.snapshots` found, oldest first."""
-    from vmaf_workspace.snapshot.store import is_in_future
-
+    """Print what `ws.snapshots` found: of each workspace on each host, oldest first."""
     if json:
         print_json("snapshots", location=url, snapshots=[_listed_json(listed) for listed in snapshots])
         return
     if not snapshots:
         print(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
         return
-    owners = {_owner(each.snapshot) for each in snapshots if each.snapshot is not None}
-    is_one = len(owners) == 1
-    if is_one:
-        print(f"all of {owners.pop()}")
+    owners: dict[str, list[ListedSnapshot]] = {}
+    for each in snapshots:
+        owners.setdefault("" if each.snapshot is None else _owner(each.snapshot), []).append(each)
+    for owner, theirs in sorted(owners.items(), key=lambda item: item[0] == ""):
+        print(f"of {owner}:" if owner else "that cannot be read:")
+        _print_snapshots(theirs)
+    print_list("damaged:", [(short_id(each.id), each.problem) for each in snapshots if each.problem is not None])
+
+
+def _print_snapshots(snapshots: Sequence[ListedSnapshot]) -> None:
+    from vmaf_workspace.snapshot.store import is_in_future
+
     rows = []
     for listed in snapshots:
         found = listed.snapshot
@@ -78,14 +94,14 @@ def show_snapshots(snapshots: Sequence[ListedSnapshot], url: str, *, json: bool)
         }
         state = ", ".join(word for word, is_so in states.items() if is_so)
         if found is None:
-            rows.append((short_id(listed.id), "-", "-", "-", *(() if is_one else ("-",)), "DAMAGED"))
+            rows.append((short_id(listed.id), "-", "-", "-", "-", "DAMAGED"))
             continue
-        age, size = age_text(int(found.time_s * 1e9)), bytes_text(found.apparent_bytes)
+        taken = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.time_s))
+        models = {group_of(file.path) for file in found.files if file.path.startswith("model/")}
+        size = bytes_text(found.apparent_bytes)
         about = "; ".join(text for text in (state, printable(found.note)) if text)
-        of = () if is_one else (_owner(found),)
-        rows.append((short_id(listed.id), age, str(len(found.files)), size, *of, about))
-    print_table(("|SNAPSHOT", ">TAKEN", ">FILES", ">SIZE", *(() if is_one else ("OF",)), "NOTE"), rows)
-    print_list("damaged:", [(short_id(each.id), each.problem) for each in snapshots if each.problem is not None])
+        rows.append((short_id(listed.id), taken, number_text(len(models)), number_text(len(found.files)), size, about))
+    print_table(("|SNAPSHOT", "|TAKEN", ">MODELS", ">FILES", ">SIZE", "NOTE"), rows)
 
 
 def _listed_json(listed: ListedSnapshot) -> dict[str, Any]:

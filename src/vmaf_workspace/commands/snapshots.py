@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vmaf_workspace.commands.command import At, Command, Json, Workspace, Yes, located
+from vmaf_workspace.commands.command import At, Command, Json, Quiet, Workspace, Yes, located
 from vmaf_workspace.commands.flags import Flag, integer, seconds, subdirectory
 from vmaf_workspace.commands.question import agreed, answer
 from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.wording import print_warning
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
@@ -28,14 +29,18 @@ def backup_models(
     *,
     workspace: Workspace = "",
     at: At = "",
-    note: Annotated[str, Flag("a line of text that `ws.snapshots` shows")] = "",
+    note: Annotated[str, Flag("a line of text that `ws.snapshots` shows", metavar="TEXT")] = "",
     pin: Annotated[bool, Flag("keep this snapshot whatever `ws.forget` is told")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Take a snapshot of model/, model_param/ and checkpoints_dir/; changes nothing in them."""
+    """Take a snapshot of model/, model_param/ and checkpoints_dir/.
+
+    Nothing in them changes, and what an earlier snapshot holds is not stored again.
+    """
     from vmaf_workspace import guard
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.snapshot.backup import backup
 
     root, location = _root_and_location(workspace, at, warn=True)
@@ -43,14 +48,14 @@ def backup_models(
         raise RefusedError(
             f"there is no workspace at {root}, so there is nothing to back up; `ws.where` says why there"
         )
-    with progress("backing up") as show:
-        taken = backup(root, location, note=note, pin=pin, progress=show)
+    with Progress("backing up", is_bytes=True, quiet=quiet) as show:
+        taken = backup(root, location, note=note, pin=pin, progress=show.update)
     snapshot_tables.show_backup(taken, str(root), location.url, json=json)
     return DONE
 
 
 def snapshots(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int:
-    """List the snapshots of the backup location; changes nothing."""
+    """List the snapshots in the backup location; changes nothing."""
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot import store
@@ -66,14 +71,15 @@ def verify(
     *,
     workspace: Workspace = "",
     at: At = "",
-    snapshot: Annotated[str, Flag("check this one alone: latest, or the beginning of its id")] = "",
+    snapshot: Annotated[str, Flag("check this one alone: latest, or the beginning of its id", metavar="ID")] = "",
     quick: Annotated[bool, Flag("only that everything is there and has its size")] = False,
     restore: Annotated[bool, Flag("also restore it into a temporary directory and load every model")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Check every hash of every snapshot (or one); changes nothing."""
+    """Check every hash of every snapshot; changes nothing."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.snapshot import store
     from vmaf_workspace.snapshot import verify as _verify
 
@@ -82,8 +88,8 @@ def verify(
     root, location = _root_and_location(workspace, at)
     depth = _verify.Depth.QUICK if quick else _verify.Depth.RESTORE if restore else _verify.Depth.HASHES
     chosen = [store.find_id(location, snapshot, root=root)] if snapshot else None
-    with progress("verifying") as show:
-        found = _verify.verify(location, chosen, depth=depth, root=root, progress=show)
+    with Progress("verifying", is_bytes=True, quiet=quiet) as show:
+        found = _verify.verify(location, chosen, depth=depth, root=root, progress=show.update)
     code = FAILED if found.problems or found.unloadable else DONE
     snapshot_tables.show_verify(found, location.url, depth, code, json=json)
     return code
@@ -93,17 +99,26 @@ def restore_models(
     *,
     workspace: Workspace = "",
     at: At = "",
-    snapshot: Annotated[str, Flag("restore this one instead of the latest: the beginning of its id")] = "",
-    into: Annotated[str, Flag("restore into this directory instead of the workspace")] = "",
-    only: Annotated[str, Flag("only the models that match this pattern, such as 'model/vmaf_v2*'")] = "",
+    snapshot: Annotated[
+        str, Flag("restore this one: the beginning of its id", metavar="ID", default="the latest")
+    ] = "",
+    into: Annotated[str, Flag("restore into this directory instead of the workspace", metavar="DIR")] = "",
+    only: Annotated[
+        str, Flag("only the models that match this pattern, such as 'model/vmaf_v2*'", metavar="PATTERN")
+    ] = "",
     overwrite: Annotated[bool, Flag("replace what is there and different, after a snapshot of it")] = False,
     dry_run: Annotated[bool, Flag("say what would be restored, change nothing")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Bring models back from a snapshot, as files of yours; what is there and different stays, unless --overwrite."""
+    """Bring models back from a snapshot, as files of yours.
+
+    A model that is there and differs stays as it is; --overwrite replaces it, after a snapshot of it.
+    """
     from vmaf_workspace import guard
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress, spinner
+    from vmaf_workspace.commands.progress import Progress
+    from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.locate import locate
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.setup import ensure
@@ -130,8 +145,8 @@ def restore_models(
     if not dry_run:
         if not (into or is_workspace):
             ensure(root)  # only now, so that its directories come back with what they allowed
-        with progress("restoring") as show:
-            done = _restore.restore(plan, location, overwrite=overwrite, progress=show)
+        with Progress("restoring", is_bytes=True, quiet=quiet) as show:
+            done = _restore.restore(plan, location, overwrite=overwrite, progress=show.update)
     code = FAILED if done is not None and done.left else DONE
     if done is None and plan.conflicts and not overwrite:  # as the restore itself would end
         code = REFUSED
@@ -143,11 +158,11 @@ def diff(
     *,
     workspace: Workspace = "",
     at: At = "",
-    snapshot: Annotated[str, Flag("this one instead of the latest: the beginning of its id")] = "",
-    against: Annotated[str, Flag("compare with this snapshot instead of what is there now")] = "",
+    snapshot: Annotated[str, Flag("this one: the beginning of its id", metavar="ID", default="the latest")] = "",
+    against: Annotated[str, Flag("compare with this snapshot", metavar="ID", default="what is there now")] = "",
     json: Json = False,
 ) -> int:
-    """Show how a snapshot (the latest) differs from what is there now, or from another; changes nothing."""
+    """Show how a snapshot differs from what is there now."""
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot import store
@@ -173,17 +188,20 @@ def forget(
     *,
     workspace: Workspace = "",
     at: At = "",
-    keep_last: Annotated[int, Flag("keep so many of the newest, of each workspace", integer(0))] = 0,
-    keep_daily: Annotated[int, Flag("keep the newest of so many days that have one", integer(0))] = 0,
-    keep_weekly: Annotated[int, Flag("keep the newest of so many weeks", integer(0))] = 0,
-    keep_monthly: Annotated[int, Flag("keep the newest of so many months", integer(0))] = 0,
-    keep_within: Annotated[float, Flag(_WITHIN, seconds)] = 0.0,
+    keep_last: Annotated[int, Flag("keep so many of the newest, of each workspace", integer(0), metavar="N")] = 0,
+    keep_daily: Annotated[int, Flag("keep the newest of so many days that have one", integer(0), metavar="N")] = 0,
+    keep_weekly: Annotated[int, Flag("keep the newest of so many weeks", integer(0), metavar="N")] = 0,
+    keep_monthly: Annotated[int, Flag("keep the newest of so many months", integer(0), metavar="N")] = 0,
+    keep_within: Annotated[float, Flag(_WITHIN, seconds, metavar="AGE")] = 0.0,
     drop_last_copies: Annotated[bool, Flag(_DROPPED)] = False,
     yes: Yes = False,
     dry_run: Annotated[bool, Flag("say what would go and what stays, and why; change nothing")] = False,
     json: Json = False,
 ) -> int:
-    """Remove snapshots from the list, but those to keep and the last copy of a model: costs older states of models."""
+    """Drop old snapshots, but not the last copy of a model.
+
+    It costs the older states of models. The --keep flags say which snapshots stay; at least one has to be given.
+    """
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.snapshot import retention, store
     from vmaf_workspace.wording import count_text, printable
@@ -224,16 +242,17 @@ def prune(
     workspace: Workspace = "",
     at: At = "",
     dry_run: Annotated[bool, Flag("say what would be freed")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Free what no snapshot names any more; costs nothing."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.snapshot import store
 
     _, location = _root_and_location(workspace, at)
-    with progress("pruning") as show:
-        pruned = store.prune(location, dry_run=dry_run, progress=show)
+    with Progress("pruning", is_bytes=True, quiet=quiet) as show:
+        pruned = store.prune(location, dry_run=dry_run, progress=show.update)
     snapshot_tables.show_prune(pruned, location.url, dry_run=dry_run, json=json)
     return DONE
 
@@ -242,15 +261,22 @@ def wipe_models(
     *,
     workspace: Workspace = "",
     at: At = "",
-    only: Annotated[Sequence[str], Flag(_EMPTIED, subdirectory(*BACKED_UP), several=True)] = BACKED_UP,
+    only: Annotated[
+        Sequence[str], Flag(_EMPTIED, subdirectory(*BACKED_UP), several=True, metavar="SUBDIR")
+    ] = BACKED_UP,
     without_snapshot: Annotated[bool, Flag("also where no snapshot holds it: it is gone for good then")] = False,
     yes: Annotated[bool, Flag("do not ask for the name; not enough where no snapshot holds it")] = False,
     dry_run: Annotated[bool, Flag("say what would go and which snapshot holds it, change nothing")] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Empty model/, model_param/ and checkpoints_dir/: costs work, so a verified snapshot must hold all of it."""
+    """Remove trained models: costs work; a snapshot must hold them.
+
+    It empties model/, model_param/ and checkpoints_dir/, once a snapshot that is verified now holds all that is there.
+    """
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
     from vmaf_workspace.snapshot import wipe
@@ -270,7 +296,7 @@ def wipe_models(
                 if yes and not dry_run:
                     until_removed.enter_context(wipe.holding_off_prune(location))
                 _warn_of_future(location, root, None)
-                held = _verified_holders(location, root, found, offer=not (yes or dry_run or json))
+                held = _verified_holders(location, root, found, offer=not (yes or dry_run or json), quiet=quiet)
                 names = " and ".join(map(short_id, held.ids))
                 what = f"snapshot {names} holds" if len(held.ids) == 1 else f"snapshots {names} hold"
                 if names:
@@ -295,8 +321,8 @@ def wipe_models(
             for snapshot_id in held.ids:
                 _note_reliance(location, snapshot_id, root, contents)
         plan, changed = wipe.without_changed(found)
-        with tables.progress("removing") as progress:
-            report = execute(plan, progress=progress)
+        with Progress("removing", is_bytes=True, quiet=quiet) as progress:
+            report = execute(plan, progress=progress.update)
     report.changed += changed
     code = DONE if report.is_complete else FAILED
     if json:
@@ -307,14 +333,14 @@ def wipe_models(
 
 
 COMMANDS = (
-    Command("backup-models", backup_models),
-    Command("snapshots", snapshots, reads=True),
-    Command("verify", verify),
-    Command("restore-models", restore_models),
-    Command("diff", diff, reads=True),
-    Command("forget", forget),
-    Command("prune", prune),
-    Command("wipe-models", wipe_models),
+    Command("wipe-models", wipe_models, group="clean", example="--only checkpoints_dir --dry-run"),
+    Command("backup-models", backup_models, group="models", example="--at s3://bucket/vmaf --note 'before tuning'"),
+    Command("snapshots", snapshots, reads=True, group="models"),
+    Command("verify", verify, group="models", example="--restore"),
+    Command("restore-models", restore_models, group="models", example="--only 'model/mine*' --dry-run"),
+    Command("diff", diff, reads=True, group="models"),
+    Command("forget", forget, group="models", example="--keep-last 3 --keep-monthly 12 --dry-run"),
+    Command("prune", prune, group="models", example="--dry-run"),
 )
 
 
@@ -324,7 +350,7 @@ def _root_and_location(workspace: str, at: str, *, warn: bool = False) -> "tuple
     root = located(workspace).path
     found = open_location(at, root=root)
     if warn and (warning := disk_warning(found, root)):
-        print(f"warning: {warning}", file=sys.stderr)
+        print_warning(warning)
     return root, found
 
 
@@ -343,10 +369,9 @@ def _warn_of_future(location: "Location", root: Path, latest: "Snapshot | None")
                 if latest is None
                 else f"so {short_id(latest.id)} counts as the latest"
             )
-        print(
-            f"warning: snapshot {short_id(found.id)} is dated in the future, by a wrong clock, {what}.\n"
-            f"Once nothing in it is missed, move {printable(location.url)}/{manifest_name(found.id)} away",
-            file=sys.stderr,
+        print_warning(
+            f"snapshot {short_id(found.id)} is dated in the future, by a wrong clock, {what}.\n"
+            f"Once nothing in it is missed, move {printable(location.url)}/{manifest_name(found.id)} away"
         )
 
 
@@ -360,15 +385,14 @@ def _note_reliance(location: "Location", snapshot_id: str, root: Path, contents:
         raise
     except WorkspaceError as error:
         what = str(error).partition("\n")[0]
-        print(
-            f"warning: that this snapshot is needed cannot be noted, so a forget may drop it: {what}", file=sys.stderr
-        )
+        print_warning(f"that this snapshot is needed cannot be noted, so a forget may drop it: {what}")
 
 
-def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, offer: bool) -> "Holders":
+def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, offer: bool, quiet: bool) -> "Holders":
     """Verified snapshots of all that would go; one is taken now where there is none and a person wants it."""
     from vmaf_workspace.commands import snapshot_tables
-    from vmaf_workspace.commands.tables import progress, spinner
+    from vmaf_workspace.commands.progress import Progress
+    from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot.backup import backup
     from vmaf_workspace.snapshot.wipe import holders_of
 
@@ -376,8 +400,8 @@ def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, of
         held = holders_of(location, found)
     none = f"no verified snapshot in {location.url} holds all that would go"
     if not held.is_every_file and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
-        with progress("backing up") as show:
-            taken = backup(root, location, note="before a wipe", progress=show)
+        with Progress("backing up", is_bytes=True, quiet=quiet) as show:
+            taken = backup(root, location, note="before a wipe", progress=show.update)
         snapshot_tables.show_backup(taken, str(root), location.url, json=False)
         with spinner("verifying the snapshot"):
             held = holders_of(location, found)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vmaf_workspace.contract import executor_and_dataset
+from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, executor_and_dataset
 from vmaf_workspace.groups import group_of
+from vmaf_workspace.removal.entries import Entries, Entry
 from vmaf_workspace.removal.execution import Report
-from vmaf_workspace.removal.plan import Entry, Kept, Plan
+from vmaf_workspace.removal.plan import Kept, Plan
 from vmaf_workspace.report.status import Status, StoredResults
 from vmaf_workspace.wording import (
+    ERROR,
+    LIVE,
+    WARNING,
     age_text,
     amount_text,
+    broken,
     bytes_text,
+    coloured,
     count_text,
     duration_text,
     number_text,
@@ -28,8 +37,6 @@ from vmaf_workspace.wording import (
 )
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from vmaf_workspace.migration.plan import Migration
     from vmaf_workspace.report.doctor import Finding
     from vmaf_workspace.report.models import Model
@@ -151,6 +158,7 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     }
     if plan.cost_s:
         fields["extraction_s"] = round(plan.cost_s, 3)
+        fields["is_extraction_s_sampled"] = plan.is_cost_sampled
     if report is not None:
         fields["removed"] = usage_json(report.files, report.freed_apparent_bytes, report.freed_disk_bytes)
         fields["removed"]["entries"] = report.removed
@@ -159,41 +167,56 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     return object_json(plan.operation, **fields)
 
 
-def print_status(status: Status) -> None:
-    """Print the table of `ws.status`, and what stands out below it."""
-    rows = [
-        (
-            f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
-            number_text(row.usage.files) if row.exists else "-",
-            bytes_text(row.usage.disk_bytes) if row.exists else "-",
-            age_text(row.usage.newest_ns) if row.exists else "-",
-            row.subdir.costs,
-            (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
+def print_status(status: Status, root: Path) -> None:
+    """Print the table of `ws.status` of the workspace *root*, and what stands out below it.
+
+    Placeholders, tags and our marker are no files of anybody's, and are not counted.
+    """
+    rows = []
+    for row in status.rows:
+        files = row.usage.files - len(_placeholders(root / row.subdir.name))
+        rows.append(
+            (
+                f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
+                number_text(files) if row.exists else "-",
+                bytes_text(row.usage.disk_bytes) if files > 0 else "-",
+                age_text(row.usage.newest_ns) if files > 0 else "-",
+                re.split(r" again|: not", row.subdir.costs)[0],
+                (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
+            )
         )
-        for row in status.rows
-    ]
     total = status.total
-    rows.append(("total", number_text(total.files), bytes_text(total.disk_bytes), "", "", ""))
-    print_table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
+    ours = sum(len(_placeholders(place)) for place in (root, *(root / row.subdir.name for row in status.rows)))
+    ours += sum(len(files) for _, _, files in os.walk(root / MARKER))
+    size = bytes_text(total.disk_bytes)
+    rows.append(("total", number_text(max(total.files - ours, 0)), size, "", "", ""))
+    print_table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "|ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
     print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
     _print_live(status.live, kept="")
-    print_list("no models:", status.stopped)
+    print_list("no models:", status.stopped, colour=WARNING)
     print_list("cannot be read, so not counted:", total.problems)
     if not status.exists:
         print("(not there yet: a run, or `ws.setup`, makes it)")
 
 
+def _placeholders(directory: Path) -> list[str]:
+    """Which of our small files lie in *directory*."""
+    return [name for name in (PLACEHOLDER, CACHE_TAG) if os.path.isfile(directory / name)]
+
+
 def print_plan(plan: Plan) -> None:
     """Print what would go and what stays, and why: a row a model, run or dataset, what costs most first."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in plan.entries:
-        groups.setdefault(_group_of(plan.operation, entry), []).append(entry)
+    if plan.operation in ("clean-scratch", "wipe-models"):
+        groups = plan.entries.grouped(_group_of)
+    else:
+        groups = plan.entries.grouped_by_place(_results_of)
     order = sorted(groups.items(), key=lambda group: (*_cost(group[1]), group[0]))
     shown = order if len(order) <= ROWS else order[: ROWS - 1]
-    rows = [_row(printable(name), entries) for name, entries in shown]
-    if rest := [entry for _, entries in order[len(shown) :] for entry in entries]:
-        rows.append((*_row(f"… {len(order) - len(shown)} more", rest)[:3], "--json lists them all"))
-    reasons = {entry.why for entry in plan.entries}
+    about = "about " if plan.is_cost_sampled else ""
+    rows = [_row(printable(name), [entries], about) for name, entries in shown]
+    if rest := [entries for _, entries in order[len(shown) :]]:
+        rows.append((*_row(f"… {len(rest)} more", rest, about)[:3], "--json lists them all"))
+    reasons = plan.entries.reasons
     if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
         print(f"{', '.join(reasons)}:")
         print_table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
@@ -202,29 +225,33 @@ def print_plan(plan: Plan) -> None:
     _print_kept(plan.kept)
 
 
-def _group_of(operation: str, entry: Entry) -> str:
-    """What an entry is part of, as people think: a model, a run of training, a run, an executor's dataset."""
+def _results_of(place: str) -> str:
+    """Whose results are in the directory *place* of a cache: an executor's of a dataset."""
+    subdir, *rest = place.split("/")
+    whose = executor_and_dataset(rest[1:]) if subdir == "result_store_dir" else None
+    return f"{subdir}/{rest[0]}/{'/'.join(whose)}/" if whose else place
+
+
+def _group_of(entry: Entry) -> str:
+    """What an entry is part of, as people think: a model, a run of training, a run."""
     subdir, *rest = entry.path.split("/")
-    if operation == "purge-cache":
-        whose = executor_and_dataset(rest[1:]) if subdir == "result_store_dir" else None
-        return f"{subdir}/{rest[0]}/{'/'.join(whose)}/" if whose else "/".join(entry.path.split("/")[:-1]) + "/"
     if subdir == "checkpoints_dir" and len(rest) > 1:
         return f"{subdir}/{rest[0]}/"
     return entry.path if entry.is_directory else group_of(entry.path)
 
 
-def _cost(entries: list[Entry]) -> tuple[int, float, int]:
+def _cost(entries: Entries) -> tuple[int, float, int]:
     """A key by which what costs most to have again comes first: models, then what was trained half, then sizes."""
     subdir = entries[0].path.split("/")[0]
     rank = COSTLIEST.index(subdir) if subdir in COSTLIEST else len(COSTLIEST)
-    return rank, -sum(entry.cost_s for entry in entries), -sum(entry.disk_bytes for entry in entries)
+    return rank, -entries.cost_s, -entries.disk_bytes
 
 
-def _row(name: str, entries: list[Entry]) -> tuple[str, str, str, str]:
-    cost_s = sum(entry.cost_s for entry in entries)
-    why = entries[0].why + (f", in {duration_text(cost_s)}" if cost_s else "")
-    files = number_text(sum(entry.files for entry in entries))
-    return name, files, bytes_text(sum(entry.disk_bytes for entry in entries)), why
+def _row(name: str, groups: Sequence[Entries], about: str) -> tuple[str, str, str, str]:
+    cost_s = sum(entries.cost_s for entries in groups)
+    why = groups[0][0].why + (f", in {about}{duration_text(cost_s)}" if cost_s else "")
+    files = number_text(sum(entries.files for entries in groups))
+    return name, files, bytes_text(sum(entries.disk_bytes for entries in groups)), why
 
 
 def plan_summary(plan: Plan) -> str:
@@ -232,7 +259,8 @@ def plan_summary(plan: Plan) -> str:
     if not plan.entries:
         return "nothing to remove"
     entries = f"{count_text(len(plan.entries), 'entry')}, " if plan.files != len(plan.entries) else ""
-    cost = f", {duration_text(plan.cost_s)} to compute again" if plan.cost_s else ""
+    about = "about " if plan.is_cost_sampled else ""
+    cost = f", {about}{duration_text(plan.cost_s)} to compute again" if plan.cost_s else ""
     return f"{entries}{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}{cost}"
 
 
@@ -247,7 +275,7 @@ def print_report(plan: Plan, report: Report) -> None:
         print(f"removed nothing in {printable(plan.root)}")
     _print_kept(report.kept)
     print_list("left, because changed since the plan:", report.changed)
-    print_list("could not be removed:", report.failures, file=sys.stderr)
+    print_list("could not be removed:", report.failures, file=sys.stderr, colour=ERROR)
 
 
 def migration_summary(moved: Migration) -> str:
@@ -290,37 +318,76 @@ def models_json(root: str, models: Sequence[Model]) -> str:
     return object_json("models", workspace=root, models=[asdict(model) for model in models])
 
 
-def print_models(models: Sequence[Model]) -> None:
-    """Print the table of `ws.models`, and below it what is wrong."""
+def print_models(models: Sequence[Model], root: Path) -> None:
+    """Print the table of `ws.models` of the workspace *root*, and below it what is wrong.
+
+    What was trained here has a line a model, what a checkout ships a line a family.
+    """
     if not models:
         print("no model here: none in model/, no checkout, none that libvmaf loads; `ws.doctor` tries the engine")
         return
-
-    def yes_no(value: bool | None) -> str:
-        return "?" if value is None else "yes" if value else "no"
-
-    rows = [
-        (
-            printable(model.name),
-            "-" if model.srocc is None else f"{model.srocc:.4f}",
-            bytes_text(model.disk_bytes),
-            "-" if model.surface == "tiny" else yes_no(model.in_libvmaf),
-            yes_no(model.in_snapshot) if model.surface == "trained" else "-",
-            printable(_about(model)),
-        )
-        for model in models
-        if model.files
-    ]
-    if rows:
-        print_table(("|MODEL", ">TRAINING SROCC", ">SIZE", "LIBVMAF", "BACKED UP", "ABOUT"), rows)
+    print(printable(str(root)))
+    below = f"{root}/"
+    families: dict[str, list[Model]] = {}
+    for model in models:
+        if model.files:
+            own = f"{model.surface}:{_family(model.name) if model.surface != 'trained' else model.name}"
+            families.setdefault(own, []).append(model)
+    if rows := [_models_row(of) for of in families.values()]:
+        names = ("TRAINING\nSROCC", "BACKED\nUP") if sys.stdout.isatty() else ("TRAINING SROCC", "BACKED UP")
+        print_table(("|MODEL", f">{names[0]}", ">SIZE", "|LIBVMAF", f"|{names[1]}", "ABOUT"), rows)
     built_in = [model.name for model in models if not model.files and model.in_libvmaf]
     if built_in:
         print_paragraph(f"built into libvmaf: {', '.join(built_in)}")
-    print_list("files are missing:", [(model.name, ", ".join(model.missing)) for model in models if model.missing])
-    print_list("to know:", [(model.name, model.note) for model in models if model.note])
-    print_list("cannot be read:", [(model.name, model.problem) for model in models if model.problem])
-    unloaded = [(m.name, m.why_not.replace("\n", "; ")) for m in models if m.why_not and m.why_not != m.problem]
-    print_list("not loaded by libvmaf:", unloaded)
+    wrong: dict[str, list[str]] = {}
+    for model in models:
+        missing = f"lacks {', '.join(model.missing)}" if model.missing else ""
+        unloaded = model.why_not.replace("\n", "; ") if model.why_not and model.why_not != model.problem else ""
+        unloaded = f"not loaded by libvmaf: {unloaded}" if unloaded else ""
+        if why := "; ".join(text for text in (missing, model.problem or "", unloaded) if text):
+            wrong.setdefault(why.replace(below, ""), []).append(model.name)
+    print_list("not whole, or not loaded:", [(", ".join(names), why) for why, names in wrong.items()], colour=WARNING)
+    noted: dict[str, list[str]] = {}
+    for model in models:
+        if model.note:
+            noted.setdefault(model.note, []).append(model.name)
+    print_list("to know:", [(", ".join(names), note) for note, names in noted.items()])
+
+
+_VERSION = re.compile(r"_?v\d.*", re.DOTALL)
+
+
+def _family(name: str) -> str:
+    """A name without its version and what comes after: `vmaf_float` of `vmaf_float_v0.6.1neg`."""
+    directory, slash, own = name.rpartition("/")
+    return f"{directory}{slash}{_VERSION.sub('', own) or own}"
+
+
+def _models_row(models: Sequence[Model]) -> tuple[str, str, str, str, str, str]:
+    """The row of one model, or of a family."""
+    first = models[0]
+
+    def answer(values: list[bool | None]) -> str:
+        if len(set(values)) > 1:
+            return f"{values.count(True)} of {len(values)}"
+        return "?" if values[0] is None else "yes" if values[0] else "no"
+
+    name, about = first.name, _about(first)
+    if len(models) > 1:
+        name = f"{_family(first.name)} ({len(models)})"
+        versions = [model.name.removeprefix(_family(first.name)).lstrip("_") for model in models]
+        bad = sum(bool(model.missing or model.problem) for model in models)
+        about = f"{first.surface}: {f'{bad} of {len(models)} broken' if bad else 'all whole'}"
+        if not sys.stdout.isatty():  # there is room
+            about += f"; {', '.join(versions)}"
+    return (
+        printable(name),
+        "-" if first.srocc is None or len(models) > 1 else f"{first.srocc:.4f}",
+        bytes_text(sum(model.disk_bytes for model in models)),
+        "-" if first.surface == "tiny" else answer([model.in_libvmaf for model in models]),
+        answer([first.in_snapshot]) if first.surface == "trained" else "-",
+        printable(about),
+    )
 
 
 def _about(model: Model) -> str:
@@ -349,23 +416,31 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """Print each finding, the worst last, where a person looks first; its remedy below it."""
     order = ("ok", "warning", "error")
     for finding in sorted(findings, key=lambda finding: order.index(finding.level)):
-        what = "\n    ".join(printable(line) for line in finding.found.split("\n"))
-        print(f"{finding.level:<8} {printable(finding.about)}: {what}")
+        what = "\n".join(printable(line) for line in finding.found.split("\n"))
+        level = f"{finding.level:<8}"
+        colour = {"warning": WARNING, "error": ERROR}.get(finding.level)
+        text = broken(f"{level} {printable(finding.about)}: {what}", sys.stdout).replace("\n", "\n    ")
+        print((coloured(level, colour, sys.stdout) if colour else level) + text[len(level) :])
         if finding.remedy:
-            print(f"         -> {printable(finding.remedy)}")
+            print(broken(f"         -> {printable(finding.remedy)}", sys.stdout, " " * 12))
     errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
     print(f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}")
 
 
 def _print_kept(kept: Sequence[Kept]) -> None:
     _print_live(kept, kept="kept, ")
-    print_list("cannot be removed:", [(entry.path, entry.why) for entry in kept if not entry.live], file=sys.stderr)
+    print_list(
+        "cannot be removed:",
+        [(entry.path, entry.why) for entry in kept if not entry.live],
+        file=sys.stderr,
+        colour=ERROR,
+    )
 
 
 def _print_live(entries: Sequence[Kept], *, kept: str) -> None:
-    print_list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked])
+    print_list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked], colour=LIVE)
     perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
-    print_list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps)
+    print_list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps, colour=LIVE)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
@@ -422,30 +497,3 @@ def spinner(text: str) -> Iterator[None]:
 
     with Console(stderr=True).status(text):
         yield
-
-
-@contextmanager
-def progress(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar of bytes on a terminal, nothing elsewhere; call it with (done, all)."""
-    bar: Progress | None = None
-    is_shown = sys.stderr.isatty()
-
-    def show(done: int, everything: int) -> None:
-        nonlocal bar
-        if not is_shown:
-            return
-        if bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(True), TimeElapsedColumn())
-            bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            bar.add_task(text, total=everything)
-            bar.start()
-        bar.update(bar.task_ids[0], completed=done)
-
-    try:
-        yield show
-    finally:
-        if bar is not None:
-            bar.stop()

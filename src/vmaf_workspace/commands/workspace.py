@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vmaf_workspace.commands import snapshots as of_snapshots
-from vmaf_workspace.commands.command import At, Command, DryRun, Json, Workspace, Yes, located
+from vmaf_workspace.commands.command import At, Command, DryRun, Json, Quiet, Workspace, Yes, located
 from vmaf_workspace.commands.flags import (
     Flag,
     choice,
@@ -26,16 +26,21 @@ from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import locate
-from vmaf_workspace.wording import print_path, printable
+from vmaf_workspace.wording import print_path, print_warning, printable
 
-_FRESH = "where no lock is seen, keep what changed within this time: 15min, 1h, 2d; 0 keeps nothing"
+_FRESH = "where no lock is seen, keep what changed within this time, such as 15min, 1h or 2d; 0 keeps nothing"
 LEFTOVERS = ("show", "fail")
-Plan = Annotated[Path | None, Flag("write the plan to this file, change nothing", path)]
-Apply = Annotated[Path | None, Flag("remove what the plan in this file lists and is unchanged since", path)]
+Plan = Annotated[Path | None, Flag("write the plan to this file, change nothing", path, metavar="FILE")]
+Apply = Annotated[
+    Path | None, Flag("remove what the plan in this file lists and is unchanged since", path, metavar="FILE")
+]
 
 
 def where(*, workspace: Workspace = "", json: Json = False) -> int:
-    """Print the workspace's path, and on stderr what decided it; changes nothing."""
+    """Print the workspace's path, and why there; changes nothing.
+
+    The path goes to stdout, what decided it to stderr.
+    """
     location = located(workspace)
     if json:
         from vmaf_workspace.commands import tables
@@ -48,7 +53,7 @@ def where(*, workspace: Workspace = "", json: Json = False) -> int:
 
 
 def setup(*, workspace: Workspace = "", json: Json = False) -> int:
-    """Make the eight subdirectories, their placeholders and our marker; existing files stay as they are."""
+    """Make the eight subdirectories and our marker; files stay."""
     from vmaf_workspace import setup as _setup
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
@@ -73,7 +78,7 @@ def status(
     stores: Annotated[bool, Flag("also the stored results by executor and dataset")] = False,
     json: Json = False,
 ) -> int:
-    """Show what is in the workspace, what its loss would cost, and who uses it; changes nothing."""
+    """Show what is in it, what its loss would cost, and who uses it."""
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import status as _status
@@ -87,8 +92,8 @@ def status(
     if json:
         print(tables.status_json(str(location.path), location.reason, found, stored))
     else:
-        print(f"{wording.printable(str(location.path))}  ({wording.printable(location.reason)})")
-        tables.print_status(found)
+        print(wording.broken(f"{wording.printable(f'{location.path}  ({location.reason})')}", sys.stdout))
+        tables.print_status(found, location.path)
         if stored is not None:
             tables.print_stored_results(stored)
     return DONE
@@ -97,15 +102,21 @@ def status(
 def clean_scratch(
     *,
     workspace: Workspace = "",
-    only: Annotated[str, Flag("clean this subdirectory alone: workdir or output", subdirectory(*SCRATCH))] = "",
-    min_age: Annotated[float | None, Flag(f"{_FRESH} (default: 1h)", seconds_or_0)] = None,
+    only: Annotated[
+        str, Flag("clean this subdirectory alone: workdir or output", subdirectory(*SCRATCH), metavar="SUBDIR")
+    ] = "",
+    min_age: Annotated[float | None, Flag(_FRESH, seconds_or_0, metavar="AGE", default="1h")] = None,
     force: Annotated[bool, Flag("also take what is fresh or held open; never what holds a lock")] = False,
     dry_run: DryRun = False,
     plan: Plan = None,
     apply: Apply = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Empty workdir/ and output/: costs nothing, live runs are kept."""
+    """Empty workdir/ and output/: costs nothing, live runs are kept.
+
+    Right after a run of VMAF's own harness, which takes no lock, --min-age 0 says that nothing runs any more.
+    """
     from vmaf_workspace.commands import tables
     from vmaf_workspace.live.lock import MIN_AGE_S
     from vmaf_workspace.removal import candidates
@@ -121,38 +132,50 @@ def clean_scratch(
     else:
         with tables.spinner("looking for scratch"):
             found = candidates.plan_clean(location.path, only=subdirs, min_age_s=min_age_s, force=force)
-    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json)
+    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, quiet=quiet)
 
 
 def purge_cache(
     *,
     workspace: Workspace = "",
-    store: Annotated[str | None, Flag(f"only this store: {' or '.join(STORES)}", choice(lambda: STORES))] = None,
-    executor: Annotated[str | None, Flag("only results of this executor, a pattern such as 'VMAF_V*'")] = None,
-    dataset: Annotated[str | None, Flag("only results of this dataset, a pattern")] = None,
-    older_than: Annotated[float | None, Flag("what was not used for this time: 12h, 30d", seconds)] = None,
+    store: Annotated[
+        str | None, Flag(f"only this store: {' or '.join(STORES)}", choice(lambda: STORES), metavar="STORE")
+    ] = None,
+    executor: Annotated[
+        str | None, Flag("only results of this executor, a pattern such as 'VMAF_V*'", metavar="PATTERN")
+    ] = None,
+    dataset: Annotated[str | None, Flag("only results of this dataset, a pattern", metavar="PATTERN")] = None,
+    older_than: Annotated[
+        float | None, Flag("what was not used for this time: 12h, 30d", seconds, metavar="AGE")
+    ] = None,
     max_size: Annotated[
-        int | None, Flag("least recently used first, until the rest fits: 500M, 10G", size_bytes)
+        int | None, Flag("least recently used first, until the rest fits: 500M, 10G", size_bytes, metavar="SIZE")
     ] = None,
     max_files: Annotated[
-        int | None, Flag("least recently used first, until so many files are left", integer(0))
+        int | None, Flag("least recently used first, until so many files are left", integer(0), metavar="N")
     ] = None,
     with_encodes: Annotated[bool, Flag("empty encode/ as well: hours of encoding")] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     plan: Plan = None,
     apply: Apply = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Delete cached results (all, or as selected): costs time, the next run computes them again."""
+    """Delete cached results: costs the time to compute them again.
+
+    All of them, or as selected; --dry-run says how long the next run would take for them. Encodes stay, unless
+    --with-encodes.
+    """
     from vmaf_workspace.commands import tables
     from vmaf_workspace.removal import candidates
+    from vmaf_workspace.removal.caches import Selection
     from vmaf_workspace.removal.plan import load_plan
 
     location = located(workspace)
     if apply:
         _refuse_selection(store, executor, dataset, older_than is not None, max_size is not None, max_files is not None)
-    selection = candidates.Selection(
+    selection = Selection(
         store=store,
         executor=executor,
         dataset=dataset,
@@ -170,20 +193,27 @@ def purge_cache(
         with tables.spinner("looking at the caches"):
             found = candidates.plan_purge(location.path, selection)
     question = f"Delete {tables.plan_summary(found)}?"
-    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, question=question, yes=yes)
+    return _show_and_execute(found, dry_run=dry_run, save_to=plan, json=json, quiet=quiet, question=question, yes=yes)
 
 
 def migrate(
     *,
-    to: Annotated[str, Flag("where it goes: a directory that is new or empty")],
-    from_: Annotated[str, Flag("the workspace that moves, instead of VMAF_WORKSPACE or the checkout's")] = "",
-    workspace: Annotated[str, Flag("the same as --from")] = "",
+    to: Annotated[str, Flag("where it goes: a directory that is new or empty", metavar="DIR")],
+    from_: Annotated[
+        str, Flag("the workspace that moves", metavar="DIR", default="as for --workspace", env="VMAF_WORKSPACE")
+    ] = "",
+    workspace: Annotated[str, Flag("the same as --from", metavar="DIR")] = "",
     dry_run: Annotated[bool, Flag("say what would be moved and how, change nothing")] = False,
     yes: Yes = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Move the whole workspace to another place or disk: copied, compared, then removed; nothing is lost."""
+    """Move the workspace to another place or disk; loses nothing.
+
+    To another disk it is copied and compared, and only then removed. Stopped half-way, it goes on when called again.
+    """
     from vmaf_workspace.commands import tables
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.migration import execution as _migrate
     from vmaf_workspace.migration.plan import plan_migration
     from vmaf_workspace.wording import print_list
@@ -204,7 +234,7 @@ def migrate(
 
             def bar(text: str) -> Callable[[int, int], None]:
                 bars.close()
-                return bars.enter_context(tables.progress(text))
+                return bars.enter_context(Progress(text, is_bytes=True, quiet=quiet)).update
 
             moved = _migrate.migrate(source, target, progress=bar)
     code = FAILED if moved.failures else DONE
@@ -216,7 +246,10 @@ def migrate(
 
 
 def models(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int:
-    """Show every model: trained, shipped, built in and Tiny-AI; whether it is whole and loads; changes nothing."""
+    """Show every model, and whether it is whole and loads.
+
+    Those that were trained here, the checkout's own, libvmaf's built-in ones and those of Tiny-AI. Changes nothing.
+    """
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import models
 
@@ -226,12 +259,15 @@ def models(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int
     if json:
         print(tables.models_json(str(location.path), found))
     else:
-        tables.print_models(found)
+        tables.print_models(found, location.path)
     return DONE
 
 
 def doctor(*, workspace: Workspace = "", at: At = "", json: Json = False) -> int:
-    """Look for what is wrong with engine, variables, disk, models, backups; each with its remedy; changes nothing."""
+    """Find what is wrong, each with its remedy; changes nothing.
+
+    It looks at the engine, at variables, the disk, models and backups. The exit code is 1 where a finding is an error.
+    """
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import doctor as _doctor
 
@@ -257,14 +293,23 @@ def run_session(
     ] = False,
     leftovers: Annotated[
         str,
-        Flag("with --prove: show, or fail for, what is left in workdir/ and output/", choice(lambda: LEFTOVERS)),
+        Flag(
+            "with --prove: show, or fail for, what is left in workdir/ and output/",
+            choice(lambda: LEFTOVERS),
+            metavar="WORD",
+            default="show",
+        ),
     ] = "",
     command: Annotated[
         Sequence[str],
-        Flag("the command and its arguments as one text, quoted as for a shell, instead of after --", shell_words),
+        Flag(
+            "the command and its arguments as one text, quoted as for a shell, instead of after --",
+            shell_words,
+            metavar="TEXT",
+        ),
     ] = (),
 ) -> int:
-    """Run the command after -- in the workspace: it writes there, and no clean takes what it makes."""
+    """Run a program in the workspace; no clean takes what it writes."""
     from vmaf_workspace.live import session
 
     if prove:
@@ -275,21 +320,27 @@ def run_session(
         raise UsageError("--in-place and --leftovers are for --prove")
     ended = session.run_in_workspace(located(workspace).path, command)
     for place in ended.elsewhere:
-        print(f"warning: something was written to {place} meanwhile, which is not this workspace", file=sys.stderr)
+        print_warning(f"something was written to {place} meanwhile, which is not this workspace")
     return ended.code
 
 
 COMMANDS = (
-    Command("where", where, reads=True),
-    Command("setup", setup),
-    Command("status", status, reads=True),
-    Command("clean-scratch", clean_scratch),
-    Command("purge-cache", purge_cache),
+    Command("where", where, reads=True, group="look", example="--json"),
+    Command("status", status, reads=True, group="look", example="--stores"),
+    Command("models", models, reads=True, group="look"),
+    Command("doctor", doctor, reads=True, group="look"),
+    Command("clean-scratch", clean_scratch, group="clean", example="--dry-run"),
+    Command("purge-cache", purge_cache, group="clean", example="--older-than 30d --max-size 10G"),
     *of_snapshots.COMMANDS,
-    Command("migrate", migrate),
-    Command("models", models, reads=True),
-    Command("doctor", doctor, reads=True),
-    Command("run", run_session, usage="%(prog)s [-h] [--workspace WORKSPACE] [--prove] -- PROGRAM ..."),
+    Command("setup", setup, group="move", example="--workspace /fast/vmaf"),
+    Command("migrate", migrate, group="move", example="--to /fast/vmaf"),
+    Command(
+        "run",
+        run_session,
+        usage="%(prog)s [flags] -- PROGRAM ...",
+        group="run",
+        example="-- python -m vmaf.script.run_testing VMAF my_dataset.py",
+    ),
 )
 
 
@@ -299,10 +350,18 @@ def _refuse_selection(*given: object) -> None:
 
 
 def _show_and_execute(
-    plan: Any, *, dry_run: bool, save_to: Path | None, json: bool, question: str | None = None, yes: bool = False
+    plan: Any,
+    *,
+    dry_run: bool,
+    save_to: Path | None,
+    json: bool,
+    quiet: bool,
+    question: str | None = None,
+    yes: bool = False,
 ) -> int:
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
+    from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.removal.candidates import refuse_live_runs
     from vmaf_workspace.removal.execution import execute
     from vmaf_workspace.removal.plan import save_plan
@@ -329,8 +388,8 @@ def _show_and_execute(
         if not yes and not agreed(question):
             print("nothing was removed", file=sys.stderr)
             return FAILED
-    with tables.progress("removing") as progress:
-        report = execute(plan, progress=progress)
+    with Progress("removing", is_bytes=True, quiet=quiet) as progress:
+        report = execute(plan, progress=progress.update)
     code = DONE if report.is_complete else FAILED
     if json:
         print(tables.removal_json(plan, report, code))

@@ -283,6 +283,16 @@ def open_directory(directory: str | Path, *, dir_fd: int | None = None, follow: 
 
 
 @contextmanager
+def open_path(directory: str | Path) -> Iterator[int]:
+    """A descriptor to ask about *directory*, which need not be readable, as the parents of a home often are not."""
+    fd = os.open(directory, OPEN_DIRECTORY | getattr(os, "O_PATH", 0))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
 def open_directory_below(top: int, below: str, *, make: bool = False) -> Iterator[int]:
     """A descriptor of the directory *below* the descriptor *top*, reached through no symlink; with *make*, made."""
     fd = os.dup(top)

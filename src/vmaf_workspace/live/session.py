@@ -8,6 +8,7 @@ paths in `vmaf.config`), a `sitecustomize` of ours, first on PYTHONPATH, changes
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from vmaf_workspace.contract import BY_NAME
-from vmaf_workspace.errors import RefusedError, UsageError
+from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.live.lock import recording_scratch, session
 from vmaf_workspace.live.shell_paths import harness_packages, runs_shell_commands, special_characters
 from vmaf_workspace.live.signals import prompt_signals
@@ -69,7 +70,7 @@ def run_in_workspace(root: Path, command: Sequence[str], *, environ: Mapping[str
         try:
             child = subprocess.Popen([*command], executable=program, env=env, pass_fds=(lock,))
         except OSError as error:
-            raise UsageError(f"cannot start {program}: {error.strerror}") from error
+            raise not_started(program, error) from error
         code = code_of(child)
     elsewhere = [checkout.workspace for checkout in deaf if was_written(checkout.workspace, root, began_ns)]
     return ProgramEnd(code, tuple(elsewhere))
@@ -83,6 +84,15 @@ def found_program(command: Sequence[str], environ: Mapping[str, str]) -> str:
     if program is None:
         raise UsageError(f"cannot find {command[0]!r}; is it installed, and on PATH?")
     return program
+
+
+def not_started(program: str, error: OSError) -> WorkspaceError:
+    """The error for a *program* that did not start: a UsageError, but where this machine had nothing left for it."""
+    if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+        return WorkspaceError(
+            f"cannot start {program}: {error.strerror}; too many processes or files of yours are open (`ulimit -a`)"
+        )
+    return UsageError(f"cannot start {program}: {error.strerror}")
 
 
 def refuse_what_is_not_led(command: Sequence[str], program: str, environ: Mapping[str, str]) -> list[Checkout]:

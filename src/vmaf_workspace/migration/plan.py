@@ -12,7 +12,7 @@ from typing import Any
 from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, KEPT_NAMES, LOST_AND_FOUND, MARKER
 from vmaf_workspace.disk.json_file import paths_from_utf8, read_object
-from vmaf_workspace.disk.scan import mount_id, open_directory, usage_of
+from vmaf_workspace.disk.scan import mount_id, open_directory, open_path, usage_of
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.guard import LARGEST
@@ -131,7 +131,7 @@ def staying_behind(source: Path) -> tuple[str, ...]:
 def is_mount(directory: Path) -> bool:
     """Whether something is mounted at *directory*, a bind mount of the same disk included."""
     try:
-        with open_directory(directory.parent) as above, open_directory(directory) as top:
+        with open_path(directory.parent) as above, open_path(directory) as top:
             return mount_id(above) != mount_id(top)
     except OSError:  # not there, or no directory
         return False

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from vmaf_workspace.errors import DONE, FAILED, UsageError
-from vmaf_workspace.live.session import code_of, found_program
+from vmaf_workspace.live.session import code_of, found_program, not_started
 from vmaf_workspace.locate import current_directory
 from vmaf_workspace.proof.proving import PLACES, At, Leftovers, proving
 
@@ -44,7 +44,7 @@ def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftover
             try:
                 child = subprocess.Popen([*command], executable=program, env=environ, cwd=proof.directory)
             except OSError as error:
-                raise UsageError(f"cannot start {program}: {error.strerror}") from error
+                raise not_started(program, error) from error
             codes.append(code_of(child))
         for text in proof.notes:
             print(f"  {text}", file=sys.stderr)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import fnmatch
-import json
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vmaf_workspace import guard
-from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, SCRATCH, STORES, executor_and_dataset
-from vmaf_workspace.disk.atomic import open_regular
-from vmaf_workspace.disk.scan import BLOCK, Usage, open_directory, usage_of
+from vmaf_workspace.contract import KEPT_NAMES, MARKER, SCRATCH
+from vmaf_workspace.disk.scan import Usage, open_directory, usage_of
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.disk.workers import WorkerPool, cores
 from vmaf_workspace.errors import InUseError
@@ -33,33 +29,18 @@ from vmaf_workspace.live.lock import (
     scratch_of_ended_sessions,
     try_lock,
 )
-from vmaf_workspace.removal.plan import Entry, Kept, Plan, Use, make_plan
+from vmaf_workspace.removal.caches import Caches, Selection
+from vmaf_workspace.removal.entries import Entry
+from vmaf_workspace.removal.plan import Kept, Plan, Use, kept_for_what_it_holds, make_plan
+from vmaf_workspace.wording import duration_text
 
 CLEAN, PURGE = "clean-scratch", "purge-cache"
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
 TICK_NS = 10_000_000  # the kernel's clock of time stamps lags by so much
-CACHES = frozenset({"result_store_dir", "encode"})
-ENCODES = ("encode/", f"result_store_dir/{ENCODE_STORE}/")  # an encode that no store knows is made again, too
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which cached results go; with every field at its default, all of `result_store_dir/`."""
-
-    store: str | None = None  # one of STORES
-    executor: str | None = None  # shell pattern, as for dataset
-    dataset: str | None = None
-    older_than_s: float | None = None  # not used for so long
-    max_disk_bytes: int | None = None  # least recently used go until so much is left
-    max_files: int | None = None
-    with_encodes: bool = False
-
-    @property
-    def is_by_name(self) -> bool:
-        """Whether it names results by where they are stored."""
-        return not (self.store is self.executor is self.dataset is None)
+CACHES_BY_DEFAULT = ("result_store_dir",)
+CACHES = frozenset({*CACHES_BY_DEFAULT, "encode"})
 
 
 def plan_clean(
@@ -67,9 +48,9 @@ def plan_clean(
 ) -> Plan:
     """What of the scratch of *root* belongs to no live run; a missing workspace gives an empty plan.
 
-    A run is live while its lock is held. Of a harness without locks, and where a free lock proves nothing, a directory
-    counts as live while it changed, or was put there with older times, within *min_age_s*, or a process has something
-    open in it; *force* takes those, never what holds a lock.
+    A run is live while its lock is held. A harness without locks, or a free lock that proves nothing, leaves age to
+    decide: a directory that changed or came here within *min_age_s*, or in which a process has something open, counts
+    as live. *force* takes such a directory, never one whose lock is held.
     Raises RefusedError where *root* is not ours.
     """
     entries: list[Entry] = []
@@ -80,7 +61,7 @@ def plan_clean(
             if isinstance(found, Kept):
                 kept.append(found)
             elif found.mounts or found.marked or found.unseen:
-                kept.append(_not_scratch(path, found))
+                kept.append(kept_for_what_it_holds(path, found))
             else:
                 with suppress(FileNotFoundError):  # its run ended and took it along
                     entries.append(_scratch_entry(root, path, found))
@@ -103,39 +84,13 @@ def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list
 def plan_purge(root: Path, selection: Selection) -> Plan:
     """What of the caches of *root* the *selection* gives up; RefusedError where *root* is not ours.
 
-    Last use is the modification time: the stores renew it when they answer from an entry.
+    Last use is the modification time: the stores renew it when they answer from an entry. Listed by directory, then by
+    name.
     """
-    entries: list[Entry] = []
-    kept: list[Kept] = []
-    subdirs = ("result_store_dir", "encode") if selection.with_encodes else ("result_store_dir",)
-    if guard.check(root):
-        now_ns = time.time_ns()
-        found: list[Entry] = []
-        for subdir in subdirs:
-            found += _cache_entries(root, subdir, kept)
-        found = [entry for entry in found if _is_named(entry, selection)]
-        left_over = {entry.path for entry in found if os.path.basename(entry.path).startswith(TRASH)}
-        entries = [entry for entry in found if entry.path in left_over]
-        rest = [entry for entry in found if entry.path not in left_over]
-        rest.sort(key=lambda entry: (-entry.newest_ns, entry.path))  # most recently used first: it stays first
-        entries += rest[_first_to_go(rest, selection, now_ns) :]
-    return make_plan(PURGE, root, entries, kept, subdirs=subdirs)
-
-
-def _first_to_go(rest: list[Entry], selection: Selection, now_ns: int) -> int:
-    """Index in *rest*, most recently used first, from where on all go."""
-    if selection.older_than_s is selection.max_files is selection.max_disk_bytes is None:
-        return 0
-    disk_bytes = 0
-    for index, entry in enumerate(rest):
-        disk_bytes += entry.disk_bytes
-        if (
-            (selection.older_than_s is not None and (now_ns - entry.newest_ns) / 1e9 > selection.older_than_s)
-            or (selection.max_files is not None and index >= selection.max_files)
-            or (selection.max_disk_bytes is not None and disk_bytes > selection.max_disk_bytes)
-        ):
-            return index
-    return len(rest)
+    subdirs = CACHES_BY_DEFAULT + (("encode",) if selection.with_encodes else ())
+    caches = Caches(root, subdirs if guard.check(root) else ())
+    going, is_sampled = caches.with_costs(caches.selected(selection))
+    return make_plan(PURGE, root, going, caches.kept, subdirs=subdirs, is_cost_sampled=is_sampled)
 
 
 def refuse_live_runs(root: Path, what: str) -> None:
@@ -289,7 +244,7 @@ def _judge(
     age_s = (now_ns - dated_ns) / 1e9
     if max(age_s, 0.0) < min_age_s:
         how = "changed" if dated_ns == usage.newest_ns else "given older times, as `cp -a` and `tar` do,"
-        when = f"{how} {max(age_s, 0):.0f} s ago, within --min-age {min_age_s:.0f} s"
+        when = f"{how} {duration_text(max(age_s, 0))} ago, within --min-age {duration_text(min_age_s)}"
         if age_s < -COARSEST_NS / 1e9:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(dated_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
@@ -324,91 +279,3 @@ def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
     else:
         why = "nobody uses it"
     return Entry.of(f"{path}/" if is_directory else path, about, usage, why)
-
-
-def _not_scratch(path: str, usage: Usage) -> Kept:
-    if usage.marked:
-        where = ", ".join(repr(os.path.normpath(f"{path}/{place}")) for place in usage.marked)
-        why = f"it holds a workspace of its own, {where}, which may hold models; move that out first"
-    elif usage.mounts:
-        why = f"something is mounted in it at {', '.join(map(repr, usage.mounts))}; unmount that first"
-    else:
-        where = repr(os.path.normpath(f"{path}/{usage.unseen[0]}"))
-        problem = dict(usage.problems)[usage.unseen[0]]
-        why = f"nobody can tell whether it holds a workspace of its own: {where} could not be read ({problem})"
-    return Kept(path=f"{path}/", why=why, use=Use.STUCK)
-
-
-def _cache_entries(root: Path, subdir: str, kept: list[Kept]) -> Iterator[Entry]:
-    """Every file of a cache as an entry; a mount or a directory that cannot be read is kept, and said."""
-    top = os.path.realpath(root / subdir)
-    if not os.path.isdir(top):
-        return
-    try:
-        with open_directory(top) as fd:
-            whole = usage_of(".", dir_fd=fd)
-    except OSError as error:
-        why = f"cannot be read: {error.strerror}"
-        kept.append(Kept(path=f"{subdir}/", why=why, use=Use.STUCK))
-        return
-    marked = [place.rstrip("/") for place in whole.marked if place != "."]  # the marker of the cache's own place apart
-    for place in whole.mounts:
-        kept.append(_not_scratch(f"{subdir}/{place.removeprefix('./')}", Usage(mounts=["."])))
-    for place in marked:
-        kept.append(_not_scratch(f"{subdir}/{place}", Usage(marked=["."])))
-    for place, problem in whole.problems:
-        kept.append(Kept(path=f"{subdir}/{place.removeprefix('./')}", why=problem, use=Use.STUCK))
-    unread = (path for path, _ in whole.problems)
-    closed = {os.path.join(top, place) for place in (*whole.mounts, *marked, *unread)}
-    pending = [top]
-    while pending:
-        directory = pending.pop()
-        try:
-            with os.scandir(directory) as found:
-                items = list(found)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            why = error.strerror or str(error)
-            kept.append(Kept(path=f"{subdir}/{directory[len(top) + 1 :]}/", why=why, use=Use.STUCK))
-            continue
-        for item in items:
-            if directory == top and item.name in KEPT_NAMES:
-                continue
-            if item.is_dir(follow_symlinks=False):
-                if item.path not in closed:
-                    pending.append(item.path)
-                continue
-            try:
-                about = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            usage = Usage(1, about.st_size, about.st_blocks * BLOCK, about.st_mtime_ns)
-            cost_s = _extraction_s(item.path) if stat.S_ISREG(about.st_mode) and item.name.endswith(".json") else 0.0
-            path = f"{subdir}/{item.path[len(top) + 1 :]}"
-            why = "can be encoded again" if path.startswith(ENCODES) else "can be extracted again"
-            yield Entry.of(path, about, usage, why, cost_s)
-
-
-def _extraction_s(path: str) -> float:
-    """Seconds that a stored result took, from its first line; 0.0 for a file that does not say."""
-    try:
-        with open_regular(path) as fd, open(fd, "rb", closefd=False) as file:
-            summary = json.loads(file.readline(1 << 20))
-        seconds = float(summary["extraction_s"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return 0.0
-    return seconds if 0.0 <= seconds < float("inf") else 0.0  # JSON has no word for the others
-
-
-def _is_named(entry: Entry, selection: Selection) -> bool:
-    if not selection.is_by_name:
-        return True
-    _, store, *parts = entry.path.split("/")
-    if store not in STORES or selection.store not in (None, store):
-        return False
-    whose = executor_and_dataset(parts)
-    if whose is None:  # the hashes of a store, say, which are of no executor
-        return selection.executor is selection.dataset is None
-    wanted = zip(whose, (selection.executor, selection.dataset), strict=True)
-    return all(pattern is None or fnmatch.fnmatchcase(name, pattern) for name, pattern in wanted)

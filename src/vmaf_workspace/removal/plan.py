@@ -15,47 +15,11 @@ from vmaf_workspace.disk.atomic import read_regular, write_atomically
 from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8, read_object
 from vmaf_workspace.disk.scan import Usage
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
+from vmaf_workspace.removal.entries import Entries, Entry
 
 VERSION = 2  # 1 named devices
 MOST = 1 << 94  # ns in 2^63 s, and more: XFS and Btrfs hold times past 2262, inodes take all of 64 bits
 MAY_BE_NEGATIVE = frozenset({"newest_ns"})  # before 1970
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One thing that goes: a whole run directory in scratch, a file elsewhere.
-
-    It is the same thing later if inode, newest mtime, number of files and size are the same. Its device is not asked:
-    that has another number after the next boot, and what is mounted in its place is seen by itself.
-    """
-
-    path: str  # below the workspace, as this process names it; in a saved plan as `paths_to_utf8` has it
-    inode: int
-    newest_ns: int
-    files: int
-    apparent_bytes: int
-    disk_bytes: int
-    why: str
-    cost_s: float = 0.0  # seconds of computing that its loss costs, as far as it is known
-
-    @classmethod
-    def of(cls, path: str, about: os.stat_result, usage: Usage, why: str, cost_s: float = 0.0) -> Entry:
-        """What lies at *path*: *about* is its `lstat`, *usage* what it takes."""
-        return cls(
-            path=path,
-            inode=about.st_ino,
-            newest_ns=usage.newest_ns,
-            files=usage.files,
-            apparent_bytes=usage.apparent_bytes,
-            disk_bytes=usage.disk_bytes,
-            why=why,
-            cost_s=cost_s,
-        )
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether it is a run directory, by how it is listed: with a slash at its end."""
-        return self.path.endswith("/")
 
 
 class Use(StrEnum):
@@ -114,28 +78,29 @@ class Plan:
     subdirs: tuple[str, ...]  # the only subdirectories it may touch
     min_age_s: float
     force: bool
-    entries: tuple[Entry, ...]
+    entries: Entries
     kept: tuple[Kept, ...] = ()
+    is_cost_sampled: bool = False  # seconds of some entries stand for those of all
 
     @property
     def files(self) -> int:
         """Number of files that go."""
-        return sum(entry.files for entry in self.entries)
+        return self.entries.files
 
     @property
     def disk_bytes(self) -> int:
         """What would be freed, as `du` counts."""
-        return sum(entry.disk_bytes for entry in self.entries)
+        return self.entries.disk_bytes
 
     @property
     def apparent_bytes(self) -> int:
         """Sum of the sizes of the files that go."""
-        return sum(entry.apparent_bytes for entry in self.entries)
+        return self.entries.apparent_bytes
 
     @property
     def cost_s(self) -> float:
         """Seconds of computing that the loss costs, as far as they are known."""
-        return sum(entry.cost_s for entry in self.entries)
+        return self.entries.cost_s
 
 
 Record = TypeVar("Record", Entry, Kept, Plan)
@@ -156,7 +121,10 @@ def save_plan(plan: Plan, path: Path) -> None:
         text = json.dumps(
             {
                 "version": VERSION,
-                "plan": paths_to_utf8(asdict(plan) | {"kept": [kept.as_json() for kept in plan.kept]}),
+                "plan": paths_to_utf8(
+                    {field.name: getattr(plan, field.name) for field in fields(plan)}
+                    | {"entries": list(map(asdict, plan.entries)), "kept": [kept.as_json() for kept in plan.kept]}
+                ),
             },
             indent=1,
         )
@@ -205,7 +173,7 @@ def _read(content: bytes) -> Plan:
     if data["version"] != VERSION:
         raise ValueError(f"a plan of version {data['version']!r}; this program reads version {VERSION}")
     plan = dict(data["plan"])
-    entries = tuple(_checked(Entry(**entry)) for entry in plan["entries"])
+    entries = Entries.of(_checked(Entry(**entry)) for entry in plan["entries"])
     kept = tuple(map(Kept.from_json, plan["kept"]))
     subdirs = tuple(name for name in plan["subdirs"] if name in BY_NAME)
     return _checked(Plan(**(plan | {"subdirs": subdirs, "entries": entries, "kept": kept})))
@@ -229,14 +197,15 @@ def _checked(made: Record) -> Record:
 def make_plan(
     operation: str,
     root: Path,
-    entries: list[Entry],
+    entries: list[Entry] | Entries,
     kept: list[Kept],
     *,
     subdirs: tuple[str, ...],
     min_age_s: float = 0.0,
     force: bool = False,
+    is_cost_sampled: bool = False,
 ) -> Plan:
-    """A plan of *entries*, sorted by path, so that the same scan gives the same plan."""
+    """A plan of *entries*, sorted by path unless they are sorted already: the same scan gives the same plan."""
     assert set(subdirs) <= set(BY_NAME)
     return Plan(
         operation=operation,
@@ -245,6 +214,21 @@ def make_plan(
         subdirs=subdirs,
         min_age_s=min_age_s,
         force=force,
-        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
+        entries=entries if isinstance(entries, Entries) else Entries.of(sorted(entries, key=lambda entry: entry.path)),
         kept=tuple(sorted(kept, key=lambda entry: entry.path)),
+        is_cost_sampled=is_cost_sampled,
     )
+
+
+def kept_for_what_it_holds(path: str, usage: Usage) -> Kept:
+    """The directory *path*, which stays for what is in it: a workspace, a mount, something that cannot be seen."""
+    if usage.marked:
+        where = ", ".join(repr(os.path.normpath(f"{path}/{place}")) for place in usage.marked)
+        why = f"it holds a workspace of its own, {where}, which may hold models; move that out first"
+    elif usage.mounts:
+        why = f"something is mounted in it at {', '.join(map(repr, usage.mounts))}; unmount that first"
+    else:
+        where = repr(os.path.normpath(f"{path}/{usage.unseen[0]}"))
+        problem = dict(usage.problems)[usage.unseen[0]]
+        why = f"nobody can tell whether it holds a workspace of its own: {where} could not be read ({problem})"
+    return Kept(path=f"{path}/", why=why, use=Use.STUCK)

@@ -183,5 +183,8 @@ def location_errors_explained(url: str, doing: str, *, missing_is_an_answer: boo
 
 
 def is_bad_block(error: WorkspaceError) -> bool:
-    """Whether this is what a disk says of a block that it cannot read; the rest may be whole."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO
+    """Whether this is what a disk, or a driver that checks what it read, says of damage; the rest may be whole."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno == errno.EIO:
+        return True
+    return "checksum" in type(cause).__name__.lower()  # each driver has a class of its own: FlexibleChecksumError, …

@@ -28,7 +28,7 @@ LOADERS = "vmaf_workspace.load_model"  # entry points: callables of a Path that 
 LoadModel = Callable[[Path], object]
 MISSING = "is missing, or what lies there is a link or a model itself, and no file of its own"
 OTHER_CONTENT = "does not have the content that its name says"
-UNREADABLE = "cannot be read: its disk may be failing"
+UNREADABLE = "cannot be read: its disk, or the store that holds it, may be failing"
 
 
 class Depth(StrEnum):

@@ -16,7 +16,8 @@ from vmaf_workspace import guard
 from vmaf_workspace.disk.scan import BLOCK, Usage
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.removal.plan import Entry, Kept, Plan, Use, make_plan
+from vmaf_workspace.removal.entries import Entries, Entry
+from vmaf_workspace.removal.plan import Kept, Plan, Use, make_plan
 from vmaf_workspace.snapshot.difference import content_of, current_files, difference
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import File, Snapshot, short_id
@@ -141,7 +142,7 @@ def without_changed(wipe: WipePlan) -> tuple[Plan, list[tuple[str, str]]]:
     groups = {group_of(path) for path in changed}
     why = {True: "it changed since it was read", False: "another file of this model changed since it was read"}
     stays = {entry.path: why[entry.path in changed] for entry in wipe.plan.entries if group_of(entry.path) in groups}
-    entries = tuple(entry for entry in wipe.plan.entries if entry.path not in stays)
+    entries = Entries.of(entry for entry in wipe.plan.entries if entry.path not in stays)
     return replace(wipe.plan, entries=entries), list(stays.items())
 
 

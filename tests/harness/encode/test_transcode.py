@@ -35,7 +35,7 @@ ONE = ("--crf", "40", "--preset", "ultrafast")
 UPSTREAM = {  # what upstream's reader takes from a video, and content_name, which only its older one did
     *("content_id", "content_name", "asset_id", "path", "yuv_fmt", "width", "height", "quality_width"),
     *("quality_height", "resampling_type", "crop_cmd", "pad_cmd", "fps", "start_frame", "end_frame", "duration_sec"),
-    "groundtruth",
+    *("groundtruth", "enc_width", "enc_height", "enc_bitdepth"),
 }
 
 
@@ -435,7 +435,11 @@ def test_an_mp4_that_a_recipe_calls_raw_is_told_so(
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("sound.m4a", "has no video stream"), ("empty.mp4", "is empty (0 bytes)"), ("raw.yuv", "width, height and yuv_f")],
+    [
+        ("sound.m4a", "has no video stream"),
+        ("empty.mp4", "is empty (0 bytes)"),
+        ("raw.yuv", "yuv_fmt, width and height"),
+    ],
 )
 def test_a_cause_of_every_day_is_one_line(
     name: str,
@@ -993,6 +997,24 @@ def test_what_a_person_wrote_is_not_written_over(
     assert run_encode([str(source), "out", *ONE]) == 3
     assert "was edited" in capsys.readouterr().err
     assert path.read_text() == edited
+
+
+def test_a_recipe_with_labels_is_not_replaced_by_one_without_unless_told(
+    references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(references())
+    labelled = [source, "out", "--codec", "libx264", "--crf", "30", "40", "--preset", "ultrafast"]
+    assert run_encode([*labelled, "--label-with", "version=vmaf_v0.6.1"]) == 0
+    path = vmaf_workspace / "dataset" / "out_dataset.py"
+    before = path.read_text()
+    n_encodes = before.count("'groundtruth': ")
+    capsys.readouterr()
+    assert run_encode([source, "out", *ONE]) == 3
+    said = capsys.readouterr().err
+    assert f"has labels for {n_encodes} of its {n_encodes} encodes, and would have none" in said
+    assert path.read_text() == before
+    assert run_encode([source, "out", *ONE, "--drop-labels"]) == 0
+    assert "'groundtruth': " not in path.read_text()
 
 
 def test_an_output_without_a_directory_is_an_error_before_anything_is_encoded(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -131,17 +128,3 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.slow  # Dask tries for ten seconds
-def test_a_scheduler_that_is_not_there_is_an_error() -> None:
-    if find_spec("distributed") is None:  # importing it here would take seconds
-        pytest.skip("Dask is in the extra distributed")
-    code = (
-        "from vmaf_harness.engine.jobs import run_jobs\n"
-        "from vmaf_harness.errors import HarnessError\n"
-        "try: run_jobs([1], print, print, at_once=1, keep_going=False, scheduler='tcp://127.0.0.1:9')\n"
-        "except HarnessError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert "cannot reach the scheduler tcp://127.0.0.1:9" in done.stdout

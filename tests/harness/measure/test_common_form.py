@@ -21,7 +21,7 @@ from clips import HEIGHT_PX, WIDTH_PX, Clips, Measured, container, ffmpeg
 from numpy.typing import NDArray
 
 from vmaf_harness.engine.binary import Engine
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.measure.common_form import common_form
 from vmaf_harness.measure.header import read_headers
 from vmaf_harness.measure.measurement import Measurement
@@ -557,3 +557,13 @@ def _joined(engine: Engine, clips: Clips, directory: Path, filters: str) -> Vide
     whole = directory / "joined.h264"
     whole.write_bytes(b"".join(half.read_bytes() for half in halves))
     return container(whole)
+
+
+@pytest.mark.parametrize("names", [("broken",), ("reference", "broken"), ("broken", "reference")])
+def test_a_file_that_is_no_video_is_called_by_its_name(
+    names: tuple[str, ...], clips: Clips, engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    paths = [tmp_path / "broken.mp4" if name == "broken" else clips.mp4(name) for name in names]
+    with pytest.raises(EngineError, match=r"broken\.mp4 is no video that this ffmpeg can read"):
+        read_headers([container(path) for path in paths], engine.path)

@@ -20,7 +20,8 @@ from vmaf_harness.measure.import_results import UNKNOWN, import_results, read_li
 from vmaf_harness.measure.store import FileResultStore
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
-from vmaf_workspace.removal.candidates import Selection, plan_purge
+from vmaf_workspace.removal.caches import Selection
+from vmaf_workspace.removal.candidates import plan_purge
 from vmaf_workspace.report.status import stored_results
 from vmaf_workspace.setup import setup
 

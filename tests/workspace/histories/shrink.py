@@ -59,7 +59,7 @@ def _simpler(history: History) -> Iterator[History]:
     if history.beginning != "apart":
         yield replace(history, beginning=next(iter(BEGINNINGS)))
     for n, step in enumerate(steps):
-        others = [replace(step, kill=0)] if step.kill else []
+        others = [replace(step, kill=0, error="", beside="")] if step.kill or step.beside else []
         others += [replace(step, kill=kill) for kill in (step.kill // 2, step.kill - 1) if 0 < kill < step.kill]
         if step.is_command and step.does != "migrate":
             others += [

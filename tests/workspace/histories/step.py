@@ -33,6 +33,8 @@ class Step:
     at: str = "a"
     words: tuple[str, ...] = ()
     kill: int = 0  # SIGKILL at this write, 0: let it end
+    error: str = ""  # no SIGKILL, but this error, to the system call of that number
+    beside: str = ""  # a command on the same workspace at the same time
 
     @property
     def is_command(self) -> bool:
@@ -42,6 +44,8 @@ class Step:
     def __str__(self) -> str:
         if self.is_command:
             killed = f"   # killed at write {self.kill}" if self.kill else ""
+            killed = f"   # {self.error} at call {self.kill}" if self.error else killed
+            killed = f"   # and {self.beside} at once" if self.beside else killed
             chosen = " ".join(self.words)
             return f"vmaf-ws {self.does} --workspace {self.at} --at {BACKUPS} {chosen}".rstrip() + killed
         words = self.words
@@ -81,7 +85,7 @@ def history(seed: int, *, length: int = 14) -> History:
         at = dice.choices(SLOTS, often)[0]
         after = steps[-1].does
         if steps[-1].kill and dice.random() < 0.5:  # as people do: the same again
-            steps.append(replace(steps[-1], kill=0))
+            steps.append(replace(steps[-1], kill=0, error="", beside=""))
         elif after in FOLLOWED and dice.random() < 0.5:
             steps.append(_step(dice, FOLLOWED[after], steps[-1].at, len(steps)))
         else:
@@ -114,6 +118,10 @@ FOLLOWED = {
     "forget": "prune",
 }
 KILLED = 0.2  # of all commands
+TOLD = 0.1  # that the disk is full, or bad
+TWO = 0.1  # that another runs at once
+BESIDE = ("backup-models", "verify", "prune", "clean-scratch")
+ERRORS = ("ENOSPC", "EIO", "EACCES")
 
 
 def _step(dice: random.Random, does: str, at: str, n: int) -> Step:
@@ -147,5 +155,8 @@ def _step(dice: random.Random, does: str, at: str, n: int) -> Step:
     elif does == "break-manifest":
         words = (dice.choice(("remove", "truncate")), str(dice.randrange(8)))
     is_killed = does not in BY_HAND and dice.random() < KILLED
-    kill = dice.randint(1, 12) * dice.randint(1, 5) if is_killed else 0
-    return Step(does=does, at=at, words=words, kill=kill)
+    is_told = does not in BY_HAND and not is_killed and dice.random() < TOLD
+    kill = dice.randint(1, 12) * dice.randint(1, 5) if is_killed or is_told else 0
+    error = dice.choice(ERRORS) if is_told else ""
+    is_alone = does in (*BY_HAND, "migrate") or kill or dice.random() >= TWO
+    return Step(does=does, at=at, words=words, kill=kill, error=error, beside="" if is_alone else dice.choice(BESIDE))

@@ -1,4 +1,4 @@
-"""The disk on which a history happens, its clock and its hosts; commands run in this process, those killed in a fork.
+"""The disk on which a history happens, its clock and its hosts; commands run in this process, those hurt in a fork.
 
 The clock is real: `time.time()` of the commands is shifted, as it is on a machine whose clock is wrong. Two containers
 of one image are two directories that take turns at one path, each with a host name, a home and a cache of its own.
@@ -6,7 +6,9 @@ of one image are two directories that take turns at one path, each with a host n
 
 from __future__ import annotations
 
+import errno
 import io
+import json
 import os
 import shutil
 import signal
@@ -14,9 +16,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from histories import evidence
@@ -34,7 +36,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 class Done:
     """What a command said."""
 
-    code: int | None  # None: it was killed
+    code: int | None  # None: it was killed, or failed as the system told it to
     out: str = ""
     err: str = ""
     crash: str = ""  # the traceback of what no command may raise
@@ -109,7 +111,7 @@ class World:
                 return None
             self._show(to)  # nothing, or the other container's tree would be in the way
             words = ["migrate", f"--to={self.paths[to]}", "--yes"]
-        return self.call(step.at, words, kill=step.kill)
+        return self.call(step.at, words, kill=step.kill, error=step.error, beside=step.beside)
 
     def _meant(self, word: str) -> str:
         flag, _, value = word.partition("=")
@@ -120,7 +122,7 @@ class World:
             return f"{flag}={ids[int(value) % len(ids)]}"
         return word
 
-    def call(self, slot: str, words: list[str], *, kill: int = 0) -> Done:
+    def call(self, slot: str, words: list[str], *, kill: int = 0, error: str = "", beside: str = "") -> Done:
         """One command of ours on the workspace of a slot, on its host."""
         self._show(slot)
         words = [words[0], f"--workspace={self.paths[slot]}", *words[1:]]
@@ -129,6 +131,11 @@ class World:
         if words[0] in ("restore-models", "backup-models"):
             words.append("--json")
         with self._host(self.hosts[slot]):
+            if beside:
+                at = [f"--at={self.location}"] if beside != "clean-scratch" else []
+                return _both(words, [beside, f"--workspace={self.paths[slot]}", *at])
+            if error:
+                return _told(words, error, kill, self.top)
             return _killed(words, kill, self.top / "count") if kill else _called(words)
 
     @contextmanager
@@ -261,6 +268,84 @@ def _killed(words: list[str], at: int, count: Path) -> Done:
     os.read(alive, 1)  # the end of file comes when the last of them is gone
     os.close(alive)
     return Done(code=None)
+
+
+def _told(words: list[str], error: str, at: int, top: Path) -> Done:
+    """Run the command in a fork whose system call number *at* below *top* fails with *error*.
+
+    ENOSPC is what each write gets from then on; any other error comes once, to a read as well.
+    """
+    done = _answer(_begun(words, lambda: _fail_at(at, getattr(errno, error), top)))
+    return _judged(words, done)
+
+
+def _both(one: list[str], other: list[str]) -> Done:
+    """Both commands at once; what they said is not judged, but for what none may say."""
+    begun = [_begun(words) for words in (one, other)]
+    first, second = (_judged(words, _answer(each)) for words, each in zip((one, other), begun, strict=True))
+    return Done(code=None, out=first.out, err=first.err, crash=first.crash or second.crash)
+
+
+def _begun(words: list[str], prepare: Callable[[], object] = lambda: None) -> tuple[int, int]:
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(reads)
+            prepare()
+            with os.fdopen(writes, "w") as answer:
+                json.dump(asdict(_called(words)), answer)
+        finally:
+            os._exit(0)
+    os.close(writes)
+    return pid, reads
+
+
+def _answer(begun: tuple[int, int]) -> Done:
+    pid, reads = begun
+    with os.fdopen(reads) as answer:
+        done = Done(**json.loads(answer.read()))
+    os.waitpid(pid, 0)
+    return done
+
+
+def _judged(words: list[str], done: Done) -> Done:
+    """Without its code, where it failed as it may; with a crash, where it did not."""
+    fits_none = done.code == 2 and any(word.startswith("--only=") for word in words)
+    if done.code in (1, 3, 4) or fits_none:
+        return Done(code=None, out=done.out, err=done.err, crash=done.crash)
+    crash = done.crash or (f"exit {done.code}\n{done.err}" if done.code else "")
+    return Done(code=done.code, out=done.out, err=done.err, crash=crash)
+
+
+def _fail_at(n: int, error: int, top: Path) -> None:
+    left, write, here = n, os.write, f"{top}/"
+
+    def tell(*, is_write: bool) -> None:
+        nonlocal left
+        if error != errno.ENOSPC or is_write:
+            left -= 1
+            if left == 0 or (left < 0 and error == errno.ENOSPC):
+                raise OSError(error, os.strerror(error))
+
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        if event == "open":
+            path, flags = os.fsdecode(args[0]) if isinstance(args[0], str | bytes) else "", args[2]
+            if path and (not os.path.isabs(path) or path.startswith(here)):
+                tell(is_write=isinstance(flags, int) and bool(flags & WRITING))
+        elif event in ("os.listdir", "os.scandir"):
+            if isinstance(args[0], int) or str(args[0]).startswith(here):
+                tell(is_write=False)
+        elif event in EVENTS:
+            tell(is_write=event in ("os.mkdir", "os.link", "os.symlink"))
+
+    def full(fd: int, content: bytes) -> int:
+        if fd > 2:
+            tell(is_write=True)
+        return write(fd, content)
+
+    sys.addaudithook(hook)
+    os.write = full  # type: ignore[assignment]
 
 
 def _die_at(n: int, count: Path) -> None:

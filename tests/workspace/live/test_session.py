@@ -17,9 +17,11 @@ from trees import (
     HOUR_S,
     Ended,
     age,
+    as_somebody_with_few_processes,
     in_a_mount_namespace,
     left,
     process,
+    python,
     run,
     stored,
     subprocess_env,
@@ -585,3 +587,18 @@ def test_a_python_too_old_to_be_led_stops_before_it_writes_elsewhere_and_is_sile
     assert "too old for ws.run" in stopped.err
     (tmp_path / "vmaf" / "config.py").write_text("print('VMAF_WORKSPACE')\n")
     assert ws("run", "--workspace", root, "--", python, "-c", "import vmaf.config", env=env).code == 0
+
+
+def test_no_process_for_the_program_is_a_failure_and_no_mistake_in_the_command(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from vmaf_workspace.cli import main
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+sys.exit(main(sys.argv[1:]))
+"""
+    root = workspace(tmp_path / "ws")
+    at = ("run", "--workspace", str(root))
+    done = python(code, *at, "--", "true", prefix=as_somebody_with_few_processes())
+    assert (done.code, "too many processes" in done.err) == (1, True), done
+    proved = python(code, "run", "--prove", "--", "true", prefix=as_somebody_with_few_processes())
+    assert proved.code != 2, proved

@@ -115,3 +115,17 @@ print(code, sorted(os.listdir(disk)), sorted(os.listdir(disk / "model")), err)
     assert line[0] in "34"
     assert "'.gitignore', 'later.json', 'link', 'm.json'" in line, done
     assert ".vmaf-trash" not in line
+
+
+def test_a_mount_point_is_known_below_a_directory_that_may_only_be_passed_through(tmp_path: Path) -> None:
+    code = """
+os.chmod(top, 0o711)
+known = "from pathlib import Path; from vmaf_workspace.migration.plan import is_mount; import sys; "
+known += "print(is_mount(Path(sys.argv[1])), is_mount(Path(sys.argv[1], 'model')))"
+powers = ["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
+print(subprocess.run([*powers, sys.executable, "-c", known, disk], capture_output=True, text=True))
+"""
+    for above in [*tmp_path.parents][:3]:  # pytest's own are closed to others
+        above.chmod(0o711)
+    done = in_a_mount_namespace(MOUNTED + code, tmp_path, "bind")
+    assert "True False" in done.out, done

@@ -19,7 +19,8 @@ from vmaf_workspace.contract import KEPT_NAMES, SUBDIRS
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.disk.workers import WorkerPool, is_single_threaded
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.removal.candidates import Selection, plan_clean, plan_purge
+from vmaf_workspace.removal.caches import Selection
+from vmaf_workspace.removal.candidates import plan_clean, plan_purge
 from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.setup import ensure
 

@@ -13,7 +13,8 @@ from trees import age, ended_run, everything, left, live_run, stored, workspace,
 
 from vmaf_workspace.contract import SCRATCH
 from vmaf_workspace.errors import UsageError
-from vmaf_workspace.removal.candidates import CLEAN, Selection, plan_clean, plan_purge
+from vmaf_workspace.removal.caches import Selection
+from vmaf_workspace.removal.candidates import CLEAN, plan_clean, plan_purge
 from vmaf_workspace.removal.plan import load_plan, save_plan
 
 

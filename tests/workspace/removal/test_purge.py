@@ -25,7 +25,8 @@ from trees import (
 
 from vmaf_workspace.contract import CACHE_TAG, PLACEHOLDER
 from vmaf_workspace.disk.unlink import TRASH
-from vmaf_workspace.removal.candidates import Selection, plan_purge
+from vmaf_workspace.removal.caches import Selection
+from vmaf_workspace.removal.candidates import plan_purge
 from vmaf_workspace.removal.execution import execute
 
 HOUR_S = 3600.0
@@ -208,7 +209,7 @@ def test_the_cost_is_the_extraction_that_stored_results_say(root: Path) -> None:
     (store / "link.json").symlink_to("a.json")
     assert plan_purge(root, Selection()).cost_s == 3600.5
     done = ws("purge-cache", "--dry-run", "--workspace", root)
-    assert "can be extracted again, in 1.0 h" in done.out
+    assert "can be extracted again, in 1 h" in done.out
 
 
 def test_what_is_known_of_encodes_costs_encoding_not_extraction(root: Path) -> None:
@@ -216,8 +217,8 @@ def test_what_is_known_of_encodes_costs_encoding_not_extraction(root: Path) -> N
     entry.write_text('{"extraction_s": 7200.0}\n')
     age(write(root / "encode" / "NFLX" / "e.mp4"), HOUR_S)
     done = ws("purge-cache", "--dry-run", "--store", "encode_store", "--executor", "libx264*", "--workspace", root)
-    assert "can be encoded again, in 2.0 h" in done.out
-    assert ", 2.0 h to compute again in " in done.out
+    assert "can be encoded again, in 2 h" in done.out
+    assert ", 2 h to compute again in " in done.out
     assert "extract" not in done.out
 
 
@@ -344,7 +345,7 @@ print(code, "mounted" in err)
     assert everything(tmp_path / "outside") == before
 
 
-def test_a_store_deeper_than_a_path_may_be_long_is_named_and_the_rest_goes(root: Path) -> None:
+def test_a_store_deeper_than_a_path_may_be_long_goes(root: Path) -> None:
     here = os.getcwd()
     os.chdir(root / "result_store_dir")
     try:
@@ -355,6 +356,6 @@ def test_a_store_deeper_than_a_path_may_be_long_is_named_and_the_rest_goes(root:
     finally:
         os.chdir(here)
     done = ws("purge-cache", "--yes", "--json", "--workspace", root)
-    assert done.code == 1, done
-    assert done.json["removed"]["apparent_bytes"] == 1111
-    assert len(done.json["kept"]) == 1
+    assert done.code == 0, done
+    assert done.json["removed"]["apparent_bytes"] == 1116
+    assert done.json["kept"] == []

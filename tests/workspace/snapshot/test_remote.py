@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import os
 import signal
@@ -47,6 +49,7 @@ class Faulty:
     kill_at: int = 0  # by this of its requests that write, counted from 1
     kill_when: str = "half"  # of the request is sent, and it is not carried out; or "after" it was
     writes: int = 0
+    spoiled: str = ""  # what is read of a path with this in it has one bit turned, its checksum is that of before
     refused: Callable[[str], int] | None = None  # the status that "GET /path?query" gets instead, 0 for its own
     seen: dict[str, tuple[str, list[tuple[str, str]], bytes]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.Lock)
@@ -82,6 +85,13 @@ class Faulty:
                 os.kill(self.victim, signal.SIGKILL)
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
                 raise ConnectionAbortedError("killed")
+        if self.spoiled and environ["REQUEST_METHOD"] == "GET" and self.spoiled in environ["PATH_INFO"]:
+            headers: list[tuple[str, str]] = []
+            content = bytearray(b"".join(self.app(environ, lambda _, found: headers.extend(found))))
+            checksum = base64.b64encode(binascii.crc32(content).to_bytes(4, "big")).decode()
+            content[0] ^= 1
+            start_response("200 OK", [("x-amz-checksum-crc32", checksum), *headers])
+            return [bytes(content)]
         if self.lag and environ["REQUEST_METHOD"] == "GET" and "list-type" in query:
             if query not in self.seen:
                 answer: list[Any] = []
@@ -91,8 +101,8 @@ class Faulty:
 
                 body = b"".join(self.app(environ, keep))
                 self.seen[query] = (answer[0], answer[1], body)
-            status, headers, body = self.seen[query]
-            start_response(status, headers)
+            status, seen_headers, body = self.seen[query]
+            start_response(status, seen_headers)
             return [body]
         return self.app(environ, start_response)
 
@@ -132,7 +142,7 @@ def s3(server: tuple[Faulty, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[
     s3fs.S3FileSystem().mkdir(bucket)
     yield faulty, f"s3://{bucket}/vmaf"
     faulty.die_at_put, faulty.cut_at_put, faulty.lag = 0, 0, False
-    faulty.refused = None
+    faulty.refused, faulty.spoiled = None, ""
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -162,6 +172,23 @@ def test_the_whole_way_by_url(url: str, tmp_path: Path) -> None:
     write(root / "model" / "m.pkl", 9)
     done = bring_back(root, url, first.id, overwrite=True)
     assert (done.safety is not None, content_of(root)) == (True, was)
+
+
+def test_an_object_that_the_store_itself_finds_damaged_is_named_and_the_others_are_still_read(
+    s3: tuple[Faulty, str], tmp_path: Path
+) -> None:
+    faulty, url = s3
+    root = models(tmp_path / "ws")
+    snapshot = store.load_snapshot(place(url), take(root, url).id)
+    by_path = {file.path: file.sha256 for file in snapshot.files}
+    faulty.spoiled = by_path["model/m.pkl.model"]
+    found = verify(place(url))
+    faulty.spoiled = ""
+    ((what, problem),) = found.problems
+    assert ("model/m.pkl.model" in what, "cannot be read" in problem) == (True, True)
+    assert found.objects == len(snapshot.objects)
+    assert take(root, url).stored_objects == 1  # what was found is stored again
+    assert verify(place(url)).problems == []
 
 
 def test_damage_is_named_and_refused(url: str, tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+"""What a person reads on a screen of 80 columns: no word broken, nothing of ours counted, colour with a meaning."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pexpect
+import pytest
+from trees import live_run, workspace, write, ws
+
+from vmaf_workspace.commands.tables import _family
+from vmaf_workspace.contract import SUBDIRS
+from vmaf_workspace.wording import duration_text
+
+SPINNER = tuple("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+COLOUR = re.compile(r"\x1b\[(?:1;)?3[0-9]m")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VMAF_WORKSPACE", str(tmp_path / "ws"))
+    monkeypatch.setenv("VMAF_BACKUPS", str(tmp_path / "backups"))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return workspace(tmp_path / "ws")
+
+
+def screen(*args: str, columns: int = 80) -> tuple[int | None, str]:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "vmaf_workspace.cli", *args], encoding="utf-8", timeout=60, dimensions=(60, columns)
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus, str(child.before)
+
+
+def plain(text: str) -> list[str]:
+    """Its lines as they stand in the end, without what moves the cursor or colours them."""
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n").split("\n")
+    return [line.split("\r")[-1].rstrip() for line in lines if not line.rstrip("\r").startswith(SPINNER)]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_of_a_status_breaks_no_word(columns: int, root: Path) -> None:
+    write(root / "encode" / "a.mp4", 10_000_000)
+    code, out = screen("status", columns=columns)
+    lines = plain(out)
+    assert code == 0
+    assert max(map(len, lines)) <= columns
+    for subdir in SUBDIRS:
+        (line,) = (line for line in lines if line.startswith(f"{subdir.name}/ "))
+        assert (subdir.removed_by or "no task").partition(" ")[0] in line
+        assert f" {subdir.costs.partition(':')[0]}" in line
+
+
+def test_an_empty_workspace_has_no_files_and_what_is_in_it_is_the_sum(root: Path) -> None:
+    assert re.search(r"^total +0 ", ws("status").out, re.MULTILINE)
+    write(root / "model" / "a.pkl", 10)
+    write(root / "dataset" / "b.yuv", 10)
+    out = ws("status").out
+    counts = {name: int(n) for name, n in re.findall(r"^(\w+)/? +(\d+) ", out, re.MULTILINE)}
+    assert (counts["model"], counts["workdir"], counts["total"]) == (1, 0, 2)
+
+
+def test_a_checkouts_models_take_a_line_a_family(root: Path, nowhere: Path) -> None:
+    write(nowhere / "compat" / "python-vmaf" / "config.py")
+    (nowhere / ".git").mkdir()
+    for name in ("vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg", "vmaf_float_b_v0.6.3"):
+        write(nowhere / "model" / f"{name}.json")
+    code, out = screen("models")
+    lines = plain(out)
+    assert code == 0
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines), lines  # a path is not broken
+    families = [line.split("  ")[0] for line in lines if "shipped: " in line]
+    assert sorted(families) == ["vmaf (2)", "vmaf_float (2)", "vmaf_float_b_v0.6.3"]
+    assert "v0.6.1neg" in ws("models").out
+
+
+def test_the_family_of_a_name_is_what_stands_before_its_version() -> None:
+    assert [_family(name) for name in ("vmaf_4k_rb_v0.6.2", "tiny/v1", "other/vmaf_v0.6.1neg", "mine")] == [
+        "vmaf_4k_rb",
+        "tiny/v1",
+        "other/vmaf",
+        "mine",
+    ]
+
+
+def test_snapshots_say_when_where_of_what_and_how_many_models(root: Path) -> None:
+    for name in ("a.pkl", "a.pkl.model", "b.json"):
+        write(root / "model" / name, 10)
+    write(root / "model_param" / "c.pkl", 10)
+    assert ws("backup-models", "--note", "before tuning with everything").code == 0
+    code, out = screen("snapshots")
+    lines = plain(out)
+    assert code == 0
+    assert f"of {root} on " in "\n".join(lines)
+    assert max(len(line) for line in lines if not line.startswith("of ")) <= 80
+    assert re.search(rf"{time.strftime('%Y-%m-%d')} \d\d:\d\d +2 +4 +40 B  before", out)
+
+
+def test_a_duration_is_said_as_people_say_it(root: Path) -> None:
+    assert [duration_text(s) for s in (3600, 5400, 60, 90, 7, 86400)] == [
+        "1 h",
+        "1.5 h",
+        "1 min",
+        "1.5 min",
+        "7 s",
+        "1 d",
+    ]
+    write(root / "workdir" / "probe" / "file")
+    assert "within --min-age 1 h" in ws("clean-scratch", "--dry-run").out
+
+
+def test_colour_means_an_error_a_warning_or_a_live_run_and_is_on_a_terminal_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root / "model" / "a.pkl", 10)
+    shutil.rmtree(root / "workdir")
+    with live_run(root):
+        shown = {words: screen(*words)[1] for words in (("status",), ("doctor",), ("verify", "--snapshot", "x"))}
+        assert "\x1b[36min use:" in shown["status",]
+        assert "\x1b[1;31merror" in shown["doctor",]
+        assert "\x1b[33mwarning" in shown["doctor",]
+        assert "\x1b[1;31mverify:" in shown["verify", "--snapshot", "x"]
+        for words in shown:
+            done = ws(*words)
+            assert "\x1b" not in done.out + done.err
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert not any(COLOUR.search(screen(*words)[1]) for words in shown)
