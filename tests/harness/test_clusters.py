@@ -416,16 +416,48 @@ def test_a_worker_with_another_version_of_ours_or_without_it_is_named(
     assert "nothing was begun" in err
 
 
+def test_a_worker_that_comes_later_and_is_not_fit_ends_the_run_by_name(
+    dask: DaskProcesses,
+    dataset_of: Callable[..., Path],
+    measured: Callable[[], list[str]],
+    place: Path,
+    vmaf_workspace: Path,
+) -> None:
+    other = place / "other" / "vmaf_workspace-0.0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: vmaf-workspace\nVersion: 0.0.1\n")
+    dask.worker()
+    process = scoring(dataset_of(*(f"slow{i}" for i in range(12))), dask, "--keep-going")
+    wait_until(lambda: len(measured()) == 1, PATIENCE_S)
+    dask.worker(PYTHONPATH=str(other.parent))
+    code, err = ended(process)
+    assert code == 1
+    assert f"worker on {os.uname().nodename}: vmaf-workspace 0.0.1, but" in err
+    wait_until(lambda: not ffmpegs_below(vmaf_workspace), PATIENCE_S)
+
+
+def test_a_worker_that_hangs_is_an_error_in_the_end(
+    dask: DaskProcesses, dataset_of: Callable[..., Path], vmaf_workspace: Path
+) -> None:
+    worker = dask.worker()
+    worker.send_signal(signal.SIGSTOP)
+    code, err = ended(scoring(dataset_of("1"), dask, "--worker-timeout", "1s"))
+    assert code == 1
+    assert f"a worker of {dask.file} does not answer within 21 s" in err
+
+
 JOBS = """
 import sys, time
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.cluster import Cluster, Scheduler
 from vmaf_harness.engine.worker import Needs
-from vmaf_harness.errors import HarnessError
+from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_workspace.live.lock import Run
 from pathlib import Path
 made = {}
 def work(job, place):
+    if job == 2:
+        raise EngineError("ffmpeg failed")
     eaten = [] if job else bytearray()
     for _ in range(60 if not job else 0):
         eaten += b"x" * 20_000_000
@@ -460,7 +492,8 @@ def test_a_worker_whose_ffmpeg_gives_other_numbers_is_named(dask: DaskProcesses,
 def test_a_job_that_needs_more_memory_than_a_worker_has_fails_alone(place: Path, vmaf_workspace: Path) -> None:
     with DaskProcesses(place, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1") as dask:
         dask.worker("--memory-limit", "700MB", nanny=True, DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE="False")
-        said = jobs(dask, vmaf_workspace).splitlines()
+        # While its only worker begins anew, that it has none may be said.
+        said = [line for line in jobs(dask, vmaf_workspace).splitlines() if "waiting for one" not in line]
     assert said[0].startswith("0 job 0: 2 workers that had it died")
     assert "memory" in said[0]
-    assert said[1:] == ["1 1", "2 2"]
+    assert said[1:] == ["1 1", "2 ffmpeg failed", f"on {os.uname().nodename}"]

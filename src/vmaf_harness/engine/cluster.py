@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
 EXTRA = "pip install 'vmaf-workspace[harness,distributed]'"
 _CONNECT_S = 10.0
 _ANSWER_S = 30.0  # a scheduler that says nothing for so long is lost
-_LOOKS_EVERY_S = 1.0
+_LOOKS_EVERY_S = 2.0
 _SAID_AFTER_S = 5.0
 _TRIES = 3  # times that a job is begun anew for what was its worker's, not its own
 
@@ -249,10 +250,26 @@ class Cluster:
 
     def _check_workers(self, session: Session) -> None:
         """Ask every worker that is there now; one that comes later asks itself before its first task."""
+        answers: SimpleQueue[dict[str, Any] | Exception] = SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self._client.run(worker.fitness_beside, session, on_error="return"))
+            except Exception as error:  # raised below, where somebody waits
+                answers.put(error)
+
+        # Dask asks without a limit of time, and one worker that hangs would hold everybody up.
+        threading.Thread(target=ask, name="asks workers", daemon=True).start()
+        patience_s = self._scheduler.patience_s + 2 * worker.MOUNT_PATIENCE_S
         try:
-            said = self._client.run(worker.fitness_beside, session, on_error="return")
-        except Exception as error:
-            raise self._lost(0, 0, str(error)) from error
+            said = answers.get(timeout=patience_s)
+        except Empty:
+            raise ClusterError(
+                f"a worker of {self._scheduler} does not answer within {patience_s:g} s, so nothing was begun; end it, "
+                "and run the same command again"
+            ) from None
+        if isinstance(said, Exception):
+            raise self._lost(0, 0, str(said)) from said
         problems = []
         for address, each in said.items():
             if isinstance(each, Fitness):

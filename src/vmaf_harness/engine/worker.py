@@ -142,6 +142,9 @@ def run_task(session: Session, key: str, work: bytes, job: bytes) -> Ended:
         except StoppedError as error:
             _reschedule_if_leaving()
             return Ended(None, error)
+        except EngineError as error:
+            error.args = (f"{error}\non {here.host}",)  # another host may have more memory, or a whole disk
+            return Ended(None, error)
         except HarnessError as error:
             return Ended(None, error)
         except OSError as error:

@@ -133,10 +133,10 @@ def score_by_choice(
                 outcome = replace(outcome, result=noted)
             outcomes[index] = outcome
         done += len(indices)
-    return outcomes, _shown_of(models).subsampled(subsample)
+    return outcomes, shown_of(models).subsampled(subsample)
 
 
-def _shown_of(models: Sequence[str]) -> Extraction:
+def shown_of(models: Sequence[str]) -> Extraction:
     """What is shown of scores by these models: the name of one, or of all of them (`1.0.16_3d0h+hfr_3d0h`)."""
     names = [model.removeprefix(f"vmaf_v{_FAMILY}_") for model in models]
     version = "_".join([_FAMILY, *filter(None, ["+".join(names)])])

@@ -16,7 +16,7 @@ from vmaf_harness.measure.header import input_arguments
 from vmaf_harness.measure.measurement import MeasurementJob
 from vmaf_harness.measure.pictures import FramePicture, take_pictures
 from vmaf_harness.measure.scoring import Outcome
-from vmaf_harness.model.quality_type import LOWER, QUALITY_TYPES
+from vmaf_harness.model.quality_type import LOWER, find_type
 from vmaf_harness.report.ladder import PERCENTS
 from vmaf_harness.report.testing import ScoredDataset
 from vmaf_harness.statistics import percentile
@@ -145,5 +145,4 @@ def _decode_fps(job: MeasurementJob, processes: Processes, n_frames: int) -> flo
 
 
 def _is_better_high(scored: ScoredDataset) -> bool:
-    found = QUALITY_TYPES.get(scored.extraction.type)
-    return found is None or found.better != LOWER
+    return find_type(scored.extraction.type).better != LOWER

@@ -13,6 +13,7 @@ from vmaf_harness.measure.scoring import Outcome, PairScore, check_pool
 from vmaf_harness.measure.store import FileResultStore
 from vmaf_harness.model.predictor import Predictor, resolve_quality_type
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
+from vmaf_harness.model.v1 import STANDARD, choose, means_v1, shown_of
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_harness.recipe.labels import labels_of
@@ -41,11 +42,26 @@ def stored_dataset(
         warn(warning)
     if model is None and quality_type == "VMAF":
         model = _teacher(recipe)
-    wanted, predictor = resolve_quality_type(quality_type, root, model=model, warn=warn)
-    store = FileResultStore(root, wanted, find_engine(), warn=warn)
-    assets = label_assets(recipe, None, warn=warn)
-    store.hash_contents(assets)
-    outcomes = [_outcome(asset, store, wanted, predictor, pool) for asset in assets]
+    assets, engine = label_assets(recipe, None, warn=warn), find_engine()
+    is_chosen = means_v1(model, root)  # a model for each asset
+    wanted, predictor = resolve_quality_type(quality_type, root, model=STANDARD if is_chosen else model, warn=warn)
+    stores: dict[str, FileResultStore] = {}
+    outcomes = []
+    for asset in assets:
+        own = wanted
+        if is_chosen:
+            try:
+                own = extraction("VMAF", model=choose(asset, engine.path).model)
+            except HarnessError as error:
+                outcomes.append(Outcome(asset=asset, error=error))
+                continue
+        if own.executor_id not in stores:
+            stores[own.executor_id] = FileResultStore(root, own, engine, warn=warn)
+            stores[own.executor_id].hash_contents(assets)
+        outcomes.append(_outcome(asset, stores[own.executor_id], own, predictor, pool))
+    if is_chosen:
+        models = [each for each in BUILT_IN if extraction("VMAF", model=each).executor_id in stores]
+        wanted = shown_of(models) if models else wanted
     scored = [outcome.asset for outcome in outcomes if outcome.result is not None]
     is_training = bool(scored) and model is not None and is_of_training(model, root, recipe.name, scored)
     return ScoredDataset(
@@ -62,6 +78,8 @@ def _teacher(recipe: Recipe) -> str | None:
     """The built-in model whose scores the labels are; None where they are somebody's opinions, or another's scores."""
     of_name = {extraction("VMAF", model=version).executor_id: version for version in BUILT_IN}
     version = of_name.get(recipe.label_source or "")
+    if version is None and (recipe.label_source or "").startswith("VMAF_V1."):
+        return "v1"  # several of v1's, one for each asset
     return f"version={version}" if version is not None else None
 
 

@@ -264,6 +264,10 @@ def wipe_models(
     only: Annotated[
         Sequence[str], Flag(_EMPTIED, subdirectory(*BACKED_UP), several=True, metavar="SUBDIR")
     ] = BACKED_UP,
+    keep_newest: Annotated[
+        int | None,
+        Flag("with --only checkpoints_dir: the checkpoints of so many newest runs stay", integer(1), metavar="N"),
+    ] = None,
     without_snapshot: Annotated[bool, Flag("also where no snapshot holds it: it is gone for good then")] = False,
     yes: Annotated[bool, Flag("do not ask for the name; not enough where no snapshot holds it")] = False,
     dry_run: Annotated[bool, Flag("say what would go and which snapshot holds it, change nothing")] = False,
@@ -283,9 +287,11 @@ def wipe_models(
     from vmaf_workspace.snapshot.locate import open_location
     from vmaf_workspace.snapshot.manifest import short_id
 
+    if keep_newest is not None and set(only) != {"checkpoints_dir"}:
+        raise UsageError("--keep-newest counts runs, which only checkpoints have: write --only checkpoints_dir as well")
     root = located(workspace).path
     with tables.spinner("reading the models"):
-        found = wipe.plan_wipe(root, tuple(dict.fromkeys(only)))
+        found = wipe.plan_wipe(root, tuple(dict.fromkeys(only)), keep_newest=keep_newest or 0)
     with ExitStack() as until_removed:
         if found.plan.entries:
             refuse_live_runs(root, "wipe the models of")

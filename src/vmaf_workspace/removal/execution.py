@@ -73,7 +73,8 @@ def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
         places = guard.subdirectory_targets(root, marked=True)
         fds: dict[str, int] = {}
         in_use: dict[str, dict[str, int]] = {}
-        for subdir in {entry.path.split("/", 1)[0] for entry in plan.entries}:
+        jobs = [plan.entries[first:last] for first, last in _batches(plan.entries)]
+        for subdir in {batch.place(0).split("/", 1)[0] for batch in jobs}:
             place = places.get(subdir, root / subdir)
             with suppress(FileNotFoundError):  # opened once, so that nothing put in its place later is touched
                 fds[subdir] = stack.enter_context(open_directory(place))
@@ -82,7 +83,6 @@ def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
         def work(batch: Entries) -> dict[str, Any]:
             return _remove_batch(fds, batch, in_use, force=plan.force)
 
-        jobs = [plan.entries[first:last] for first, last in _batches(plan.entries)]
         jobs.sort(key=lambda batch: -batch.files)  # the long ones first, spread over the children
         links: dict[tuple[int, int], list[int]] = {}
         done = 0

@@ -7,7 +7,7 @@ file that was renamed aside to go and is still there has lost its name, so for s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,8 +52,11 @@ class WipePlan:
         return [entry for entry in self.plan.entries if entry.path.startswith(f"{subdir}/")]
 
 
-def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> WipePlan:
-    """All that is in *subdirs* of *root*, each file read; RefusedError where *root* is not ours."""
+def plan_wipe(root: Path, subdirs: tuple[str, ...], *, keep_newest: int = 0) -> WipePlan:
+    """All that is in *subdirs* of *root*, each file read; RefusedError where *root* is not ours.
+
+    What of it lies in the *keep_newest* directories that changed last, a run's each, stays.
+    """
     entries: list[Entry] = []
     kept: list[Kept] = []
     files: list[File] = []
@@ -67,6 +70,8 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> WipePlan:
             why = "it is a workspace of its own, whose files are not ours to wipe; move it out first"
             kept.append(Kept(path=f"{place}/", why=why, use=Use.STUCK))
             going = {path: about for path, about in going.items() if not path.startswith(f"{place}/")}
+        newest = _newest_runs(going, keep_newest)
+        going = {path: about for path, about in going.items() if _run_of(path) not in newest}
         files = current_files(root, tree=ModelTree(found={path: going[path] for path in tree.found if path in going}))
         aside = {path: going[path] for path in tree.rests if path in going and is_in_trash(path)}
         rests = current_files(
@@ -78,6 +83,18 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...]) -> WipePlan:
         seen |= {path: signature(about) for path, about in going.items()}
     plan = make_plan(WIPE, root, entries, kept, subdirs=subdirs)
     return WipePlan(plan=plan, files=tuple(files), rests=tuple(rests), seen=seen)
+
+
+def _run_of(path: str) -> str:
+    """What lies right in the subdirectory: the directory of a run."""
+    return "/".join(path.split("/")[:2])
+
+
+def _newest_runs(going: Mapping[str, os.stat_result], most: int) -> set[str]:
+    changed_ns: dict[str, int] = {}
+    for path, about in going.items():
+        changed_ns[_run_of(path)] = max(changed_ns.get(_run_of(path), about.st_mtime_ns), about.st_mtime_ns)
+    return set(sorted(changed_ns, key=lambda run: (changed_ns[run], run), reverse=True)[:most])
 
 
 def holders_of(location: Location, wipe: WipePlan) -> Holders:

@@ -98,6 +98,12 @@ def test_an_encode_without_a_score_is_there_without_one(laddered: Laddered) -> N
     assert {str(delta.why_not).partition(":")[0] for delta in found.deltas} == {"too few points"}
 
 
+def test_v1_is_the_model_that_is_meant_for_each_asset(laddered: Laddered) -> None:
+    scored = stored_dataset(laddered.workspace, laddered.recipe, model="v1", warn=pytest.fail)
+    assert scored.extraction.executor_id == "VMAF_V1.0.16_3d0h"
+    assert [(outcome.result, outcome.error) for outcome in scored.outcomes] == [(None, None)] * 32, "none is stored"
+
+
 def test_a_codec_is_found_by_its_encoder_where_there_is_one() -> None:
     codecs = ["libx264 slow", "libx264 fast", "libsvtav1 8"]
     assert find_codec("libsvtav1", codecs) == "libsvtav1 8"

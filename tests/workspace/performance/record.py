@@ -65,7 +65,7 @@ BOUNDS = {
     "cluster": Bound(what="24 × 1080p × 48 on two workers", peer="two processes here", ratio=1.05),
     "cluster task": Bound(what="a task that does nothing, there", peer="20 ms", ratio=1.0),
     "where": Bound(what="`invoke ws.where`", peer="an Invoke task that does nothing", ratio=1.3),
-    "status": Bound(what="`ws.status` of 100 000 files", peer="`du -s`", ratio=3.5, peak_bytes=80_000_000),
+    "status": Bound(what="`ws.status` of 100 000 files", peer="`du -s`", ratio=1.8, peak_bytes=80_000_000),
     "clean tmpfs": Bound(what="clean 50 000 files, tmpfs", peer="`rm -rf`", ratio=2.5),
     "clean disk": Bound(what="clean 50 000 files, disk", peer="`rm -rf`", ratio=0.4),
     "clean allocated": Bound(what="clean 5 × 1 GiB, allocated", peer="`rm -rf`", ratio=1.0),

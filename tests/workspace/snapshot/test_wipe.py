@@ -90,6 +90,32 @@ def test_only_one_subdirectory_goes(tmp_path: Path) -> None:
     assert ws("wipe-models", *at(root), "--only", "workdir").code == 2
 
 
+def test_checkpoints_of_the_newest_runs_stay_whole(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "ws")
+    for days, run_ in enumerate(("newest", "newer", "old", "oldest")):
+        for part in ("0.pkl", "1.pkl"):
+            age(write(root / "checkpoints_dir" / run_ / part, 10), days * 86400 + (part == "1.pkl") * 9 * 86400 + 60)
+    take(root, tmp_path / "b")
+    done = ws("wipe-models", "--only", "checkpoints_dir", "--keep-newest", "2", "--yes", "--json", *at(root))
+    assert (done.code, done.json["removed"]["files"]) == (0, 4), done
+    assert [sorted(os.listdir(root / "checkpoints_dir" / name)) for name in ("newest", "newer")] == [
+        ["0.pkl", "1.pkl"]
+    ] * 2
+    assert left(root, "checkpoints_dir") == ["newer", "newest"]
+    again = ws("wipe-models", "--only", "checkpoints_dir", "--keep-newest", "2", "--yes", "--json", *at(root))
+    assert (again.code, again.json["planned"]["files"]) == (0, 0)
+
+
+@pytest.mark.parametrize("only", [[], ["--only", "model"], ["--only", "model checkpoints_dir"]])
+def test_to_keep_the_newest_is_refused_where_there_are_no_runs(only: list[str], tmp_path: Path) -> None:
+    root = models(tmp_path / "ws")
+    before = everything(root)
+    done = ws("wipe-models", *only, "--keep-newest", "1", "--yes", *at(root))
+    assert done.code == 2
+    assert "--only checkpoints_dir" in done.err
+    assert everything(root) == before
+
+
 def test_without_a_snapshot_yes_is_not_enough(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     before = everything(root)
