@@ -70,10 +70,10 @@ def commands(shown: str) -> list[str]:
 
 
 def normal(text: str) -> str:
-    """*text* without what differs from run to run: sizes, times, numbers with a fraction, ids, the layout."""
+    """*text* without what differs from run to run: sizes, times, numbers with a fraction, ids, how far apart."""
     for pattern, name in _VOLATILE:
         text = re.sub(pattern, name, text)
-    return " ".join(text.split())
+    return "\n".join(" ".join(line.split()) for line in text.splitlines())
 
 
 @contextmanager
