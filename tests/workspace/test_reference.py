@@ -28,7 +28,9 @@ from vmaf_harness.commands import COMMANDS as OF_THE_HARNESS
 from vmaf_workspace import errors
 from vmaf_workspace.commands import configuration
 from vmaf_workspace.commands.command import Command, Parameter
+from vmaf_workspace.commands.flags import seconds
 from vmaf_workspace.commands.workspace import COMMANDS
+from vmaf_workspace.wording import duration_text
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "reference.md"
@@ -151,6 +153,8 @@ def default_text(parameter: Parameter) -> str:
         return "has to be given"
     if parameter.about.default or given is None or given is False or given in ("", (), 0):
         return parameter.about.default
+    if parameter.about.kind is seconds:
+        return f"`{duration_text(given)}`"
     return f"`{' '.join(map(str, given)) if isinstance(given, (list, tuple)) else given}`"
 
 
