@@ -486,7 +486,7 @@ def bench_cluster(place: Path, runs: int) -> None:
     from vmaf_workspace.live.lock import Run
 
     local_cluster: Any = import_module("distributed").LocalCluster
-    with place_in(place) as top, local_cluster(2, threads_per_worker=1, dashboard_address=None) as dask:
+    with place_in(place) as top, local_cluster(2, threads_per_worker=1, dashboard_address=":0") as dask:
         pairs = make_clips(top, find_engine().path)
         recipe = top / "bench_dataset.py"
         write_recipe(recipe, [*pairs, *pairs])

@@ -159,7 +159,7 @@ class Cluster:
         local = LOCAL.fullmatch(self._scheduler.address or "")
         try:
             if local:
-                how = {"silence_logs": logging.CRITICAL, "dashboard_address": None, "preload": [worker.__name__]}
+                how = {"silence_logs": logging.CRITICAL, "dashboard_address": ":0", "preload": [worker.__name__]}
                 address = self._opened.enter_context(
                     distributed.LocalCluster(n_workers=int(local[1]), threads_per_worker=1, processes=True, **how)
                 )
