@@ -65,7 +65,9 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= LINES
 
 
-@pytest.mark.parametrize("page", [README, README.with_name("CONTRIBUTING.md"), *sorted(DOCS.glob("*.md"))], ids=str)
+@pytest.mark.parametrize(
+    "page", [README, README.with_name("CONTRIBUTING.md"), *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name
+)
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     ours = {"ws": {each.name for each in COMMANDS}, "harness": {each.name for each in OF_THE_HARNESS}}
     ours["ws"] |= {"path", "backups", "max_size", "max_files"}  # of Invoke's configuration
@@ -74,7 +76,7 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
     assert [f"{prefix}.{name}" for prefix, name in named if name not in ours[prefix]] == []
 
 
-@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=str)
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
 def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
