@@ -85,6 +85,7 @@ def score(
     own = RawForm(yuv_fmt=ref_yuv_fmt, width_px=ref_width, height_px=ref_height)
     of_reference = video_of(Path(reference), "ref", own, common)
     own = RawForm(yuv_fmt=dis_yuv_fmt, width_px=dis_width, height_px=dis_height)
+    distorted = [distorted] if isinstance(distorted, str) else distorted  # one is a sequence of letters, too
     of_distorted = [video_of(Path(each), "dis", own, common) for each in distorted]
     asked = Asked(
         quality_type=quality_type,
