@@ -48,7 +48,7 @@ class Progress:
         self.what, self.total, self.done = what, total, done
         self._first, self._is_bytes, self._watch, self._is_quiet = done, is_bytes, watch, quiet
         self._frames, self._parts, self._looked_s = 0, 0.0, 0.0
-        self._began_s = time.monotonic()
+        self._began_s = self._told_s = time.monotonic()
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._ended = threading.Event()
@@ -61,15 +61,18 @@ class Progress:
 
     def __enter__(self) -> Progress:
         """Start the clock; on a terminal the bar of *total* things is there from now on."""
-        self._began_s = time.monotonic()
+        self._began_s = self._told_s = time.monotonic()
         if self._is_quiet:
             return self
         if sys.stderr.isatty():
             if not self._is_bytes:
                 self._draw()
-        else:
-            self._clock = threading.Thread(target=self._tell, name="progress", daemon=True)
-            self._clock.start()
+        elif not self._is_bytes:
+            self._clock = threading.Thread(target=self._tell_by_itself, name="progress", daemon=True)
+            try:
+                self._clock.start()
+            except RuntimeError:  # no thread to be had: then no line
+                self._clock = None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -95,6 +98,9 @@ class Progress:
             self._draw()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
+        # Of bytes, without a thread: what is removed or copied is so by forked children, and beside one none are made.
+        if self._is_bytes and self._bar is None and not self._is_quiet and time.monotonic() - self._told_s >= EVERY_S:
+            self._tell()
 
     def text(self) -> str:
         """`3 of 12, 245 frames/s, 12 s so far, about 40 s left`."""
@@ -127,10 +133,14 @@ class Progress:
             self._looked_s = now_s
             self._frames, self._parts = self._watch()
 
-    def _tell(self) -> None:
+    def _tell_by_itself(self) -> None:
         while not self._ended.wait(EVERY_S):
             if self.total:
-                print(f"{self.what}: {self.text()}", file=sys.stderr, flush=True)
+                self._tell()
+
+    def _tell(self) -> None:
+        self._told_s = time.monotonic()
+        print(f"{self.what}: {self.text()}", file=sys.stderr, flush=True)
 
     def _draw(self) -> None:
         from rich.console import Console
