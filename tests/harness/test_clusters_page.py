@@ -28,6 +28,7 @@ def directory(small: Trainable, vmaf_workspace: Path, monkeypatch: pytest.Monkey
     """Where the page's commands are given: the dataset of the page, of which nothing is stored."""
     shutil.rmtree(store_directory(vmaf_workspace), ignore_errors=True)
     monkeypatch.chdir(small.directory)
+    monkeypatch.setenv("VMAF_WORKSPACE", str(vmaf_workspace))  # the default is that of another directory
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
     return small.directory
 

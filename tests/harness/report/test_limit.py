@@ -109,10 +109,12 @@ def test_invokes_configuration_sets_it_before_the_environment_and_after_a_flag(
     says: str,
     dataset: Path,
     old: Path,
+    vmaf_workspace: Path,
     tmp_path: Path,
     capsys: Printed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("VMAF_WORKSPACE", str(vmaf_workspace))  # the default is that of another directory
     (tmp_path / "tasks.py").write_text("")
     (tmp_path / "invoke.yaml").write_text(text + "\n")
     monkeypatch.chdir(tmp_path)
