@@ -184,13 +184,13 @@ def test_the_command_says_what_it_wrote_and_what_it_left(
     assert sum(found["left"].values()) == 12
 
 
-# As VMAF's own harness writes: in place, without a lock, the file empty at first and half there for a while.
+# As VMAF's own harness writes: in place, without a lock, the file empty at first and half there for a while. Who writes
+# the same entry has computed the same: what two of them write at once may be the one's at first and the other's then.
 WRITER = """
 import os, sys, time
 directory, name, number = sys.argv[1:]
 number = float(number)
 while True:
-    number += 10.0
     about = {"dataset": "t_dataset", "content_id": 0, "asset_id": 0, "executor_id": "PSNR_feature_V1.1"}
     table = {key: {0: value} for key, value in about.items()}
     table |= {"scores_key": {0: "PSNR_feature_psnr_scores"}, "scores": {0: [number] * 1000}}
@@ -214,7 +214,7 @@ def test_upstreams_writers_beside_ours_on_one_store_give_a_value_or_a_miss(
     before = {path: path.read_bytes() for path in store.rglob("*.json")}
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(directory), each, str(number)])
-        for number, each in enumerate([name, name, "0" * 40])
+        for number, each in ((10, name), (10, name), (20, "0" * 40))
     ]
     outcomes: set[str] = set()
     try:
@@ -226,7 +226,7 @@ def test_upstreams_writers_beside_ours_on_one_store_give_a_value_or_a_miss(
             outcomes.update(["value"] if done.stored else [])
             for path in (store / "PSNR_feature_V1.1").rglob("*.json"):  # what was taken over is one writer's, whole
                 frames = json.loads(path.read_bytes().splitlines()[1])["frames"]["PSNR_feature_psnr_score"]
-                assert (len(frames), len(set(frames))) == (1000, 1)
+                assert frames in ([10.0] * 1000, [20.0] * 1000)
                 path.unlink()
             return outcomes >= {"miss", "value"}
 
