@@ -14,7 +14,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).parent / "src"))  # this checkout's own, which is not installed beside Nox
 from vmaf_workspace.nox import workspace_session
 
-nox.needs_version = ">=2025.2.9"
+nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"  # `nox -s workspace` again takes seconds; `nox -R` leaves even the installs out
 nox.options.sessions = ["lint", "types", "package", "tests", "workspace"]

@@ -67,7 +67,7 @@ def workspace_session(
         """Run the tests at the default workspace of the checkout, and at an overridden one."""
         own = session.venv_backend != "none"
         words = [*command, *session.posargs]
-        copy = session.cache_dir / "vmaf-workspace" / re.sub(r"[^\w.]+", "-", session.name).strip("-") / "checkout"
+        copy = _cache_of(session) / "vmaf-workspace" / re.sub(r"[^\w.]+", "-", session.name).strip("-") / "checkout"
         ran: object = None
         failed: CommandFailed | None = None
 
@@ -128,3 +128,12 @@ def _environ(session: nox.Session, env: Mapping[str, str | None]) -> dict[str, s
     environ = {name: value for name, value in whole.items() if value is not None}
     environ["PATH"] = os.pathsep.join([*map(str, session.bin_paths or ()), environ.get("PATH", os.defpath)])
     return environ
+
+
+def _cache_of(session: nox.Session) -> Path:
+    """The directory that sessions share; the lowest Nox makes no parents of it, which `venv_backend="none"` needs."""
+    try:
+        return session.cache_dir
+    except FileNotFoundError as error:
+        Path(error.filename).parent.mkdir(parents=True, exist_ok=True)
+        return session.cache_dir
