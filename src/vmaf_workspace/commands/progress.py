@@ -49,6 +49,7 @@ class Progress:
         self._first, self._is_bytes, self._watch, self._is_quiet = done, is_bytes, watch, quiet
         self._frames, self._parts, self._looked_s = 0, 0.0, 0.0
         self._began_s = self._told_s = time.monotonic()
+        self._is_terminal = False  # asked once: 5000 files are 5000 updates
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._ended = threading.Event()
@@ -64,7 +65,8 @@ class Progress:
         self._began_s = self._told_s = time.monotonic()
         if self._is_quiet:
             return self
-        if sys.stderr.isatty():
+        self._is_terminal = sys.stderr.isatty()
+        if self._is_terminal:
             if not self._is_bytes:
                 self._draw()
         elif not self._is_bytes:
@@ -94,7 +96,7 @@ class Progress:
         if self.done == self._first and not self._is_bytes and done > self._first + 1:
             self._first = done - 1  # the others were done before, and took no time
         self.done, self.total = done, total
-        if self._is_bytes and self._bar is None and not self._is_quiet and sys.stderr.isatty():
+        if self._is_bytes and self._bar is None and self._is_terminal:
             self._draw()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
