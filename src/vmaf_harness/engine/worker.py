@@ -125,6 +125,8 @@ async def fitness_beside(session: Session) -> Fitness:
 def run_task(session: Session, key: str, work: bytes, job: bytes) -> Ended:
     """Do one job on a worker: ``work(job, place)``, both pickled.
 
+    They are loaded only once this worker is known to be fit: another version of ours would fail in the loading, with a
+    traceback instead of what to install. That opens nothing: Dask itself loads and calls whatever it is sent.
     A HarnessError is the job's own and comes back as a value; ClusterError is raised where this worker is not fit.
     """
     here = fitness(session)
