@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from vmaf_harness.script.options import (
     Assembling,
@@ -40,6 +40,9 @@ from vmaf_harness.script.options import quality_type as as_quality_type
 from vmaf_workspace.commands.command import Command, Json, Quiet, Workspace, located
 from vmaf_workspace.commands.flags import Flag, path
 from vmaf_workspace.errors import DONE, FAILED
+
+if TYPE_CHECKING:
+    from vmaf_harness.recipe.dataset import Recipe
 
 
 def score(
@@ -97,6 +100,16 @@ def score(
         quiet=quiet,
     )
     return score_videos(of_reference, of_distorted, asked, root=located(workspace).path, save_plot=save_plot, json=json)
+
+
+def _recipe(dataset: Path, root: Path) -> "Recipe":
+    """The recipe, a bare name of which is looked for in `dataset/`, too; its warnings are said."""
+    from vmaf_harness.recipe.dataset import read_recipe
+
+    recipe = read_recipe(dataset, search=[root / "dataset"])
+    for warning in recipe.warnings:
+        _warn(warning)
+    return recipe
 
 
 def _warn(message: str) -> None:
@@ -208,15 +221,12 @@ def import_results(
     """
     from vmaf_harness.measure import import_results as _import
     from vmaf_harness.measure.store import store_directory
-    from vmaf_harness.recipe.dataset import read_recipe
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.locate import locate
 
     root = located(workspace).path
-    recipe = read_recipe(dataset, search=[root / "dataset"])
-    for warning in recipe.warnings:
-        _warn(warning)
+    recipe = _recipe(dataset, root)
     done = _import.import_results(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
     code = FAILED if done.problems else DONE
     if json:
@@ -250,15 +260,12 @@ def export_results(
     """
     from vmaf_harness.measure import export_results as _export
     from vmaf_harness.measure.store import store_directory
-    from vmaf_harness.recipe.dataset import read_recipe
     from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.locate import locate
 
     root = located(workspace).path
-    recipe = read_recipe(dataset, search=[root / "dataset"])
-    for warning in recipe.warnings:
-        _warn(warning)
+    recipe = _recipe(dataset, root)
     done = _export.export_results(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
     code = FAILED if done.problems else DONE
     if json:
