@@ -16,7 +16,8 @@ from trainable import Trainable
 
 from vmaf_harness.engine.binary import Engine, find_engine
 from vmaf_harness.engine.ffmpeg import Processes
-from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
+from vmaf_harness.measure.command import MeasurementJob
+from vmaf_harness.measure.measurement import Measurement, measure
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import Video
 from vmaf_harness.script import run_extraction

@@ -24,8 +24,9 @@ from trainable import LABELS, Trainable, write_features, write_model
 
 from vmaf_harness.engine.ffmpeg import Processes, StoppedError
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.common_form import CommonForm
-from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.measure.measurement import measure
 from vmaf_harness.measure.plugin_frames import plugin_columns
 from vmaf_harness.model import pickles
 from vmaf_harness.model.files import read_model

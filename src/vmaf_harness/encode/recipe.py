@@ -13,7 +13,7 @@ from vmaf_harness.encode.ladder_run import EncodeOutcome
 from vmaf_harness.encode.plan import Encode
 from vmaf_harness.encode.transcode import Encoded
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.measurement import takes_encode
+from vmaf_harness.measure.feature_limits import takes_encode
 from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.recipe.asset import Video
 from vmaf_harness.recipe.dataset import Reference

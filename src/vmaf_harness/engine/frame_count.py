@@ -39,17 +39,18 @@ class FrameCount:
         self._seen: dict[str, int] = {}
 
     def __call__(self) -> tuple[int, float]:
-        """Frames in all, and how many things those that run are: 0.5 for half a video."""
+        """Frames of all things, and how many things those that run are: 0.5 for half a video."""
         parts = 0.0
         with suppress(OSError):
             for name in os.listdir(self._directory):
                 directory = self._directory / name
                 if (report := _report(directory)) is None:
                     continue
-                self._seen[name], has_ended = report
-                if not has_ended and (expected := _expected(directory)):
-                    frames, things = expected
-                    parts += min(self._seen[name] / frames, 1.0) * things
+                n, has_ended = report
+                expected, things = _expected(directory)
+                self._seen[name] = n * things
+                if not has_ended and expected:
+                    parts += min(n / expected, 1.0) * things
         return sum(self._seen.values()), parts
 
 
@@ -63,12 +64,12 @@ def _report(directory: Path) -> tuple[int, bool] | None:
     return None
 
 
-def _expected(directory: Path) -> tuple[float, int] | None:
-    """Frames of what runs there, by what a recipe says, else by duration and rate of the first input; and of what."""
+def _expected(directory: Path) -> tuple[float | None, int]:
+    """Frames of what runs there, by what a recipe says, else by duration and rate of the first input; of how many."""
     try:
         said, things = map(int, (directory / EXPECTED).read_text(encoding="ascii").split())
     except (OSError, ValueError):
-        return None
+        return None, 1
     if said:
         return said, things
     with suppress(OSError), (directory / "ffmpeg.log").open("rb") as file:
@@ -76,6 +77,5 @@ def _expected(directory: Path) -> tuple[float, int] | None:
         duration, rate = _DURATION.search(head), _RATE.search(head)
         if duration and rate:
             duration_s = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
-            frames = duration_s * float(rate[1]) * (1000 if rate[2] else 1)
-            return (frames, things) if frames else None
-    return None
+            return duration_s * float(rate[1]) * (1000 if rate[2] else 1) or None, things
+    return None, things

@@ -11,10 +11,11 @@ from pathlib import Path
 from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes
 from vmaf_harness.engine.log import read_lines
 from vmaf_harness.errors import EngineError
+from vmaf_harness.measure.command import MeasurementJob, filter_chain
 from vmaf_harness.measure.common_form import CommonForm, common_form
 from vmaf_harness.measure.frames import read_frames
 from vmaf_harness.measure.header import Header, input_arguments, read_headers
-from vmaf_harness.measure.measurement import MeasurementJob, decoded_header, filter_chain
+from vmaf_harness.measure.measurement import decoded_header
 from vmaf_harness.recipe.asset import check_asset
 
 _SIDES = ("distorted", "reference")  # inputs 0 and 1

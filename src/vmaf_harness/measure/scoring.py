@@ -17,8 +17,15 @@ from vmaf_harness.engine.jobs import run_jobs, split_cores
 from vmaf_harness.engine.shard import Shard
 from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
+from vmaf_harness.measure.measurement import (
+    Measurement,
+    PartlyMeasuredError,
+    can_share,
+    measure,
+    measure_together,
+)
 from vmaf_harness.measure.notes import DAMAGE, relevant_notes, summarize_notes
 from vmaf_harness.measure.store import FileResultStore, Result, summarize
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
@@ -136,7 +143,7 @@ def score_assets(
     try:
         with write_errors_explained(run.root):
             if how.cluster is None:
-                run_jobs(jobs, measure, finished, at_once=at_once, keep_going=how.keep_going)
+                _measure_here(jobs, finished, at_once=at_once, keep_going=how.keep_going)
             else:
                 needs = Needs(engine=engine, check=partial(check_extractors, names=extraction.extractors))
                 how.cluster.run(
@@ -156,6 +163,56 @@ def are_all_stored(
     """Whether the store of the workspace *root* has the result of each asset, with *frames* where asked."""
     store = FileResultStore(root, extraction, find_engine(), warn=warn, has_others=True)
     return all(outcome.cached for outcome in _stored_outcomes(assets, store, RunOptions(cache=True, frames=frames))[0])
+
+
+SHARED_AT_MOST = 4  # encodes of one reference in one ffmpeg, of which each takes memory: 1080p 130 MB, 2160p 480 MB
+_SHARED_LOAD = 1.5  # comparisons that begin at once, for each processor: one waits now and then for the reference
+
+
+def _measure_here(
+    jobs: Sequence[MeasurementJob],
+    finished: Callable[[int, Measurement | HarnessError], None],
+    *,
+    at_once: int,
+    keep_going: bool,
+) -> None:
+    """Measure by processes of this machine; encodes of one reference together, as long as each processor has some.
+
+    12 clips of 1080p with 3 references on 2 cores took 28 s of processor time instead of 32.
+    """
+    most = min(SHARED_AT_MOST, len(jobs) // at_once)
+    groups = _share_references(jobs, most)
+    if most > 1:
+        at_once = max(1, math.ceil(at_once * _SHARED_LOAD * len(groups) / len(jobs)))
+
+    def group_finished(number: int, made: Sequence[Measurement] | HarnessError) -> None:
+        if isinstance(made, PartlyMeasuredError):
+            each_made: Sequence[Measurement | HarnessError | None] = made.made
+        else:
+            each_made = [made] * len(groups[number]) if isinstance(made, HarnessError) else made
+        for index, one in zip(groups[number], each_made, strict=True):
+            if one is not None:
+                finished(index, one)
+
+    def work(group: Sequence[int], processes: Processes) -> list[Measurement]:
+        return measure_together([jobs[index] for index in group], processes, keep_going=keep_going)
+
+    run_jobs(groups, work, group_finished, at_once=at_once, keep_going=keep_going)
+
+
+def _share_references(jobs: Sequence[MeasurementJob], most: int) -> list[list[int]]:
+    """The jobs by their index, up to *most* of one reference in a list, in the order of the first of each."""
+    groups: list[list[int]] = []
+    open_groups: dict[Video, list[int]] = {}
+    for index, job in enumerate(jobs):
+        group = open_groups.get(job.asset.reference) if can_share(job) else None
+        if group is None or len(group) == most:
+            group = []
+            groups.append(group)
+            if can_share(job):
+                open_groups[job.asset.reference] = group
+        group.append(index)
+    return groups
 
 
 def _measure_there(job: MeasurementJob, place: Place) -> Measurement:

@@ -12,8 +12,8 @@ from pathlib import Path
 from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.header import input_arguments
-from vmaf_harness.measure.measurement import MeasurementJob
 from vmaf_harness.measure.pictures import FramePicture, take_pictures
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.model.quality_type import LOWER, find_type

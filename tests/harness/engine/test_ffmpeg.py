@@ -20,9 +20,10 @@ from clips import N_FRAMES, Clips, container, ffmpeg, ffmpegs_below, program, ra
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.ffmpeg import Processes, StoppedError, escape_option
 from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.measure.command import MeasurementJob, compare, measure_command
 from vmaf_harness.measure.common_form import common_form
 from vmaf_harness.measure.header import read_headers
-from vmaf_harness.measure.measurement import MeasurementJob, measure, measure_command
+from vmaf_harness.measure.measurement import measure
 
 ODD_NAMES = [
     b"a b",
@@ -124,7 +125,8 @@ def test_crop_and_pad_come_before_scaling_and_other_filters_after(
         order = [each.partition("=")[0] for each in chain]
         scaled = ["setparams", "crop", "pad", "scale", "format"]
         assert order == [*scaled, "gblur", "scale", "format", "setparams"]
-    graph = str(measure_command(made, form)[list(measure_command(made, form)).index("-filter_complex") + 1])
+    command = measure_command([compare(made, *reversed(headers))])
+    graph = str(command[command.index("-filter_complex") + 1])
     assert graph.count("crop=88:72:0:0,pad=iw+8:ih+8:4:4,scale@") == 2
     with Processes() as processes:
         assert measure(made, processes).n_frames == N_FRAMES

@@ -31,10 +31,10 @@ def test_frames_are_counted_and_half_a_video_is_half_a_thing(engine: Engine, cli
     assert parts == pytest.approx(1.0, abs=0.1)  # by duration and rate of the file
     counted(command, job, 2 * N_FRAMES, things=4)
     (job / FILE).write_text(report.replace("progress=end", "progress=continue"))
-    assert count() == (N_FRAMES, 2.0)
+    assert count() == (4 * N_FRAMES, 2.0)
     for left in job.iterdir():
         left.unlink()
-    assert count() == (N_FRAMES, 0.0)  # what is done stays counted
+    assert count() == (4 * N_FRAMES, 0.0)  # what is done stays counted
 
 
 def test_frames_are_counted_of_what_scores_and_quiet_says_nothing(

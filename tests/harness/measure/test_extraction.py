@@ -12,7 +12,8 @@ from clips import N_FRAMES
 
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.measure.command import MeasurementJob
+from vmaf_harness.measure.measurement import measure
 from vmaf_harness.model.files import read_model
 from vmaf_harness.model.inspection import why_not_in_libvmaf
 from vmaf_harness.model.quality_type import extraction

@@ -11,9 +11,10 @@ import pytest
 
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.features import FEATURES
-from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.measure.measurement import measure
 from vmaf_harness.measure.metrics import OPTIONS, RequestedMetric, check_metrics, metric_name
 from vmaf_harness.model.parameters import FeatureParam
 

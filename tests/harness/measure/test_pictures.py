@@ -14,7 +14,8 @@ from clips import HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips, container, ffmpeg, raw
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import EngineError
-from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.measure.command import MeasurementJob
+from vmaf_harness.measure.measurement import measure
 from vmaf_harness.measure.pictures import FramePicture, take_pictures
 
 SIZE = WIDTH_PX * HEIGHT_PX

@@ -18,7 +18,8 @@ from clips import asset, container, ffmpeg
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.measurement import Measurement, MeasurementJob, measure
+from vmaf_harness.measure.command import MeasurementJob
+from vmaf_harness.measure.measurement import Measurement, measure
 from vmaf_harness.measure.store import FileResultStore
 from vmaf_harness.model.files import read_model, write_model
 from vmaf_harness.model.parameters import FeatureParam, build_model_param

@@ -17,8 +17,9 @@ from clips import Clips, asset, container
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.measure.measurement import measure
 from vmaf_harness.model.files import json_bytes, read_model, write_model
 from vmaf_harness.model.model import Model, chroma_corrected
 from vmaf_harness.model.parameters import FeatureParam, build_model_param, feature_name

@@ -13,8 +13,9 @@ from clips import asset, container, ffmpeg, program
 from vmaf_harness.engine.binary import Engine, check_extractors
 from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.features import FEATURES
-from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.measure.measurement import measure
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.measure.store import summarize
 from vmaf_harness.model.parameters import FeatureParam, feature_name
