@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vmaf_workspace.contract import BY_NAME, MARKER, SCRATCH
+from vmaf_workspace.contract import MARKER
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DEEPEST = 200  # directories held open at once; below them one is, and the way up is by `..`
@@ -71,7 +71,7 @@ def usage_of(
             mount = None if cross_mounts else mount_id(fd)
             if mount is not None and dir_fd is not None and mount != mount_id(dir_fd):
                 usage.mounts.append(".")
-            walk = _Walk(usage, set() if seen is None else seen, mount)
+            walk = Walk(usage, seen=seen, mount=mount)
             walk.descend(fd)
             links = walk.links
         finally:
@@ -83,25 +83,29 @@ def usage_of(
         if about.st_nlink == 1 or seen is None or key not in seen:
             usage.apparent_bytes, usage.disk_bytes = about.st_size, about.st_blocks * BLOCK
         if about.st_nlink > 1:
-            links[key] = [1, about.st_nlink, about.st_blocks * BLOCK]
+            links[key] = [1, about.st_nlink, about.st_blocks * BLOCK, about.st_size]
             if seen is not None:
                 seen.add(key)
     usage.newest_ns = max(usage.newest_ns, about.st_mtime_ns)
     usage.changed_ns = max(usage.changed_ns, about.st_ctime_ns)
-    usage.links = [[*key, count, known, size] for key, (count, known, size) in links.items() if known > count]
+    usage.links = [[*key, count, known, size] for key, (count, known, size, _) in links.items() if known > count]
     return usage
 
 
-class _Walk:
-    """One measurement while it runs."""
+class Walk:
+    """One measurement while it runs, into *usage*; what is in *seen* counts no more.
 
-    def __init__(self, usage: Usage, seen: set[tuple[int, int]], mount: int | None) -> None:
-        self.usage, self.seen, self.mount = usage, seen, mount
+    *mount* is the only one that is measured, None where all are. `links` has of each inode with several links: those in
+    the tree, all, its bytes on disk, its size.
+    """
+
+    def __init__(self, usage: Usage, *, seen: set[tuple[int, int]] | None = None, mount: int | None = None) -> None:
+        self.usage, self.seen, self.mount = usage, set() if seen is None else seen, mount
         self.links: dict[tuple[int, int], list[int]] = {}
 
     def descend(self, fd: int, prefix: str = "", depth: int = 1) -> None:
         """Count what is in the directory *fd*, each directory on the way held open."""
-        for name in self._count_entries(fd, prefix):
+        for name in self.count_entries(fd, prefix):
             path = f"{prefix}{name}"
             if (child := self._open(fd, name, path)) is None:
                 continue
@@ -121,7 +125,7 @@ class _Walk:
         """The same with one directory open, however deep it goes; each `..` must be where we came from."""
         here = os.dup(fd)
         try:
-            above = [(prefix, self._count_entries(here, prefix), _inode(here))]
+            above = [(prefix, self.count_entries(here, prefix), _inode(here))]
             while above:
                 prefix, waiting, _ = above[-1]
                 if not waiting:
@@ -139,7 +143,7 @@ class _Walk:
                 os.close(here)
                 here, below = child, []
                 try:
-                    below = self._count_entries(here, f"{path}/")
+                    below = self.count_entries(here, f"{path}/")
                 except OSError as error:
                     self._note_unseen(path, error)
                 above.append((f"{path}/", below, _inode(here)))
@@ -160,7 +164,7 @@ class _Walk:
         if error.errno not in (errno.EACCES, errno.EPERM):  # what forbids a look forbids a removal as well
             self.usage.unseen.append(path)
 
-    def _count_entries(self, fd: int, prefix: str) -> list[str]:
+    def count_entries(self, fd: int, prefix: str) -> list[str]:
         """Count what lies right in the directory *fd*; the names of its directories."""
         usage, links = self.usage, self.links
         files = apparent = blocks = 0
@@ -191,7 +195,7 @@ class _Walk:
                     if key in self.seen:
                         continue
                     self.seen.add(key)
-                    links[key] = [1, about.st_nlink, about.st_blocks * BLOCK]
+                    links[key] = [1, about.st_nlink, about.st_blocks * BLOCK, about.st_size]
                 apparent += about.st_size
                 blocks += about.st_blocks
         usage.files += files
@@ -307,57 +311,3 @@ def open_directory_below(top: int, below: str, *, make: bool = False) -> Iterato
         yield fd
     finally:
         os.close(fd)
-
-
-def usage_by_subdir(root: str) -> dict[str, dict[str, Any]]:
-    """Usage of each contract subdirectory and, under "", of the whole tree, as JSON; as `du -s` counts each byte once.
-
-    A symlinked subdirectory is measured where it leads and is no part of the whole, as with `du`. Under "newest" the
-    newest modification time of each entry of the scratch subdirectories, by its path: what tells a live run by age.
-    """
-    rows: dict[str, dict[str, Any]] = {}
-    newest: dict[str, int] = {}
-    seen: set[tuple[int, int]] = set()
-    total = Usage()
-    with open_directory(root, follow=True) as fd:
-        total.disk_bytes = os.fstat(fd).st_blocks * BLOCK
-        total.newest_ns = os.fstat(fd).st_mtime_ns
-        for name in sorted(os.listdir(fd)):
-            usage = _usage_with_entries(name, fd, seen, newest)
-            total.add(usage)
-            target = os.path.join(root, name)
-            if os.path.islink(target) and os.path.isdir(target):
-                usage = _usage_with_entries(os.path.realpath(target), fd, set(), newest, label=name)
-                total.problems += usage.problems
-            if name in BY_NAME:
-                rows[name] = usage.as_json()
-    rows[""] = total.as_json()
-    rows["newest"] = newest
-    return rows
-
-
-def _usage_with_entries(
-    name: str, fd: int, seen: set[tuple[int, int]], newest: dict[str, int], *, label: str | None = None
-) -> Usage:
-    """Usage of *name*, never an error; of scratch (by *label*) also the newest time of each entry, into *newest*."""
-    label = name if label is None else label
-    whole = Usage()
-    try:
-        about = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        if label not in SCRATCH or not stat.S_ISDIR(about.st_mode):
-            whole = usage_of(name, dir_fd=fd, cross_mounts=True, seen=seen)
-        else:
-            whole.disk_bytes, whole.newest_ns = about.st_blocks * BLOCK, about.st_mtime_ns
-            with open_directory(name, dir_fd=fd) as below:
-                for entry in os.listdir(below):
-                    usage = _usage_with_entries(entry, below, seen, {}, label="")
-                    newest[f"{label}/{entry}"] = usage.newest_ns
-                    usage.problems = [(f"{entry}/{path}", problem) for path, problem in usage.problems]
-                    whole.add(usage)
-    except FileNotFoundError:
-        pass  # it went while we looked
-    except OSError as error:
-        whole.problems.append(("", error.strerror or str(error)))
-    if label:
-        whole.problems = [(f"{label}/{path}", problem) for path, problem in whole.problems]
-    return whole

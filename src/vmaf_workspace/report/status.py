@@ -7,12 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vmaf_workspace.contract import FILE_RESULT_STORE, RESULT_FORMAT, STORES, SUBDIRS, Subdir
 from vmaf_workspace.disk.atomic import open_regular
-from vmaf_workspace.disk.scan import Usage, usage_by_subdir, usage_of
-from vmaf_workspace.disk.workers import WorkerPool
+from vmaf_workspace.disk.scan import Usage, usage_of
+from vmaf_workspace.disk.subdir_usage import usage_by_subdir
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.removal.candidates import live_runs
 from vmaf_workspace.removal.plan import Kept
@@ -46,21 +45,17 @@ class Status:
 
 
 def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Status:
-    """Look at *root*, which may be missing; *meanwhile* is called while a child reads the disk."""
+    """Look at *root*, which may be missing; *meanwhile* is called while other processes read the disk."""
     exists = os.path.isdir(root)
-    with WorkerPool([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
-        if meanwhile is not None:
-            meanwhile()
-        measured: dict[str, Any] = {}
+    found: dict[str, Usage] = {}
+    newest_ns: dict[str, int] | None = None
+    if exists:
         try:
-            for _, rows in children:
-                if rows is None:
-                    raise WorkspaceError(f"the process that read {root} was killed; try again")
-                measured = rows
+            found, newest_ns = usage_by_subdir(str(root), meanwhile=meanwhile)
         except OSError as error:
             raise WorkspaceError(f"{root} could not be read ({error.strerror}); make it readable") from error
-    newest_ns = measured.pop("newest", None)
-    found = {name: Usage.from_json(row) for name, row in measured.items()}
+    elif meanwhile is not None:
+        meanwhile()
     nearest = next(place for place in (root, *root.absolute().parents) if os.path.exists(place))
     room = os.statvfs(nearest)
     return Status(

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from trees import age, du, in_a_mount_namespace, python, without_root_powers, workspace, write
 
-from vmaf_workspace.disk.scan import DEEPEST, Usage, usage_by_subdir, usage_of
+from vmaf_workspace.contract import SCRATCH
+from vmaf_workspace.disk.scan import DEEPEST, Usage, usage_of
+from vmaf_workspace.disk.subdir_usage import usage_by_subdir
 
 
 def du_apparent(path: Path) -> int:
@@ -107,11 +109,11 @@ def test_a_whole_workspace_equals_du_with_each_hard_link_once(tmp_path: Path) ->
             shape(top)
     os.link(root / "model" / "plain" / "a" / "file", root / "workdir" / "again")
     write(root / "foreign" / "file", 70_000)
-    rows = usage_by_subdir(str(root))
-    assert rows[""]["disk_bytes"] == du(root)
+    rows, _ = usage_by_subdir(str(root))
+    assert rows[""].disk_bytes == du(root)
     for name in ("encode", "checkpoints_dir", "model"):
-        assert rows[name]["disk_bytes"] == du(root / name)
-    assert rows["dataset"]["files"] > 500
+        assert rows[name].disk_bytes == du(root / name)
+    assert rows["dataset"].files > 500
 
 
 def test_a_symlinked_subdirectory_is_measured_where_it_leads_and_no_part_of_the_whole(tmp_path: Path) -> None:
@@ -121,9 +123,9 @@ def test_a_symlinked_subdirectory_is_measured_where_it_leads_and_no_part_of_the_
     (root / "workdir" / "CACHEDIR.TAG").unlink()
     (root / "workdir").rmdir()
     (root / "workdir").symlink_to(tmp_path / "fast")
-    rows = usage_by_subdir(str(root))
-    assert rows["workdir"]["disk_bytes"] == du(tmp_path / "fast")
-    assert rows[""]["disk_bytes"] == du(root)
+    rows, _ = usage_by_subdir(str(root))
+    assert rows["workdir"].disk_bytes == du(tmp_path / "fast")
+    assert rows[""].disk_bytes == du(root)
 
 
 def test_newest_is_the_youngest_of_files_and_directories_below(tmp_path: Path) -> None:
@@ -224,3 +226,44 @@ def test_usage_survives_json(tmp_path: Path) -> None:
     usage = usage_of(str(tmp_path / "top" / "one"))
     usage.problems.append(("a", "b"))
     assert Usage.from_json(usage.as_json()) == usage
+
+
+def test_a_file_that_several_processes_come_upon_counts_once(tmp_path: Path) -> None:
+    """In 200 directories, which are shared out: each holds a link to the file of another one."""
+    root = workspace(tmp_path / "ws")
+    for n in range(200):
+        write(root / "model" / f"{n % 9}" / f"{n:03d}" / "own", 1000 * n)
+    for n in range(200):
+        other = (n * 7 + 3) % 200
+        os.link(
+            root / "model" / f"{other % 9}" / f"{other:03d}" / "own", root / "model" / f"{n % 9}" / f"{n:03d}" / "a"
+        )
+        write(root / "workdir" / f"{n:03d}" / "x" / "file", 10)
+        os.utime(root / "workdir" / f"{n:03d}" / "x" / "file", ns=(0, 4_000_000_000_000_000_000 + n))
+    rows, newest = usage_by_subdir(str(root))
+    assert rows[""].disk_bytes == du(root)
+    assert rows["model"].disk_bytes == du(root / "model")
+    files = [path for path in (root / "model").rglob("*") if path.is_file()]
+    sizes = {path.stat().st_ino: path.stat().st_size for path in files}
+    assert (rows["model"].files, rows["model"].apparent_bytes) == (len(files), sum(sizes.values()))
+    assert newest["workdir/123"] == 4_000_000_000_000_000_123
+    assert newest.keys() == {f"{scratch}/{name}" for scratch in SCRATCH for name in os.listdir(root / scratch)}
+
+
+@pytest.mark.parametrize("place", ["workdir", "workdir/run", "model/a/b/c/d/e/f", "dataset", "result_store_dir/a"])
+def test_a_directory_that_cannot_be_read_is_named_wherever_it_is(place: str, tmp_path: Path) -> None:
+    prefix = without_root_powers()
+    root = workspace(tmp_path / "ws")
+    write(root / place / "closed" / "file", 1000)
+    write(root / place / "open" / "file", 1000)
+    (root / place / "closed").chmod(0)
+    code = """
+import sys
+from vmaf_workspace.disk.subdir_usage import usage_by_subdir
+rows, _ = usage_by_subdir(sys.argv[1])
+print(rows[""].problems, rows[sys.argv[2]].problems)
+"""
+    done = python(code, root, place.partition("/")[0], prefix=prefix)
+    (root / place / "closed").chmod(0o755)
+    problem = [(f"{place}/closed", "Permission denied")]
+    assert done.out == f"{problem} {problem}\n"

@@ -121,15 +121,18 @@ def test_a_reader_that_was_killed_is_an_error(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
+import vmaf_workspace.disk.subdir_usage as subdir_usage
 import vmaf_workspace.report.status as status
 from vmaf_workspace.errors import WorkspaceError
-status.usage_by_subdir = lambda root: os.kill(os.getpid(), 9)
+subdir_usage.Walk.descend = lambda walk, fd: os.kill(os.getpid(), 9)
 try:
     status.status(Path(sys.argv[1]))
 except WorkspaceError as error:
     print(error)
 """
-    assert "was killed" in python(code, workspace(tmp_path / "ws")).out
+    root = workspace(tmp_path / "ws")
+    (root / "workdir" / "/".join("abcdefgh")).mkdir(parents=True)
+    assert "was killed" in python(code, root).out
 
 
 def test_stored_results_are_counted_by_executor_and_dataset_ours_and_those_of_vmafs_own_harness(tmp_path: Path) -> None:
