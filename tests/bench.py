@@ -478,6 +478,7 @@ def no_work(job: int, _: object) -> int:
 def bench_cluster(place: Path, runs: int) -> None:
     """24 assets of 1080p × 48 frames by two workers of a Dask cluster that is there, against two processes here.
 
+    Each has a reference of its own: only here would one be decoded once for several.
     Then tasks that do nothing, each with what a task costs: the way there and back, a note that it has begun.
     """
     from vmaf_harness.engine.binary import find_engine
@@ -489,7 +490,11 @@ def bench_cluster(place: Path, runs: int) -> None:
     with place_in(place) as top, local_cluster(2, threads_per_worker=1, dashboard_address=":0") as dask:
         pairs = make_clips(top, find_engine().path)
         recipe = top / "bench_dataset.py"
-        write_recipe(recipe, [*pairs, *pairs])
+        own = []
+        for i, (reference, distorted) in enumerate([*pairs, *pairs]):
+            os.link(reference, top / f"reference_{i}.mp4")
+            own.append((top / f"reference_{i}.mp4", distorted))
+        write_recipe(recipe, own)
         ours: list[float] = []
         peer: list[float] = []
         each: list[float] = []

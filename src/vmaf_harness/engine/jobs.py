@@ -31,7 +31,7 @@ class Stopped(BaseException):
 def split_cores(n_jobs: int, processes: int | None) -> tuple[int, int]:
     """How many ffmpegs at once, and how many libvmaf threads each gets.
 
-    One process a core, with one libvmaf thread and one decoding thread, was the fastest schedule of 12 clips of
+    One process a core, with one libvmaf thread and one decoding thread, was the fastest schedule of 12 pairs of
     1080p on 2 cores (18.7 s; one at a time with two threads 20.3 s, three or four at once 19.0 to 19.9 s).
     """
     available = cores()
