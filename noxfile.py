@@ -116,3 +116,5 @@ def scale(session: nox.Session) -> None:
         session.run("python", "-m", "performance.scale", str(place), *session.posargs, env={"VMAF_WORKSPACE": None})
     finally:
         shutil.rmtree(place, ignore_errors=True)
+    if not session.posargs:
+        session.notify("histories", posargs=[])
