@@ -248,7 +248,12 @@ def export_results(
     *,
     dataset: Dataset,
     store: Annotated[
-        str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours", metavar="DIR")
+        str,
+        Flag(
+            "a file_result_store of VMAF's own harness, its workspace, or a new directory",
+            metavar="DIR",
+            default="ours",
+        ),
     ] = "",
     workspace: Workspace = "",
     dry_run: Annotated[bool, Flag("say what would be exported, change nothing")] = False,
