@@ -10,13 +10,14 @@ from types import TracebackType
 from vmaf_harness.engine.frame_count import FrameCount
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.report.testing import printable_lines
+from vmaf_workspace import wording
 from vmaf_workspace.commands import progress
 from vmaf_workspace.live.lock import Run
 
 
 def warn(message: object) -> None:
-    """A message, each line of it as a terminal can print it."""
-    print(printable_lines(message), file=sys.stderr, flush=True)
+    """A message on stderr, each line of it as a terminal can print it, and of its width."""
+    print(wording.message(str(message), sys.stderr), file=sys.stderr, flush=True)
 
 
 _PLOTS = (".png", ".svg")

@@ -23,8 +23,8 @@ def command_for(prog: str, commands: Sequence[Command]) -> Command:
     def completion(*, shell: _Shell) -> int:
         """Print what makes a shell complete commands and flags.
 
-        bash reads the file of the example at its next start. For zsh it goes into a directory of `fpath`, as _NAME; for
-        fish into ~/.config/fish/completions/NAME.fish.
+        For bash, run the example, and start bash again. For zsh, write it to _NAME in a directory of `fpath`; for fish,
+        to ~/.config/fish/completions/NAME.fish.
         """
         print("\n".join(_snapshot_ids()) if shell == IDS else script_for(shell, prog, commands))
         return DONE

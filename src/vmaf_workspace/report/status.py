@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,10 @@ class Status:
     stopped: tuple[tuple[str, str], ...] = ()  # what a wipe that was stopped has left: (path, what to do)
 
 
-def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Status:
-    """Look at *root*, which may be missing; *meanwhile* is called while a child reads the disk."""
+def status(root: Path) -> Status:
+    """Look at *root*, which may be missing."""
     exists = os.path.isdir(root)
     with WorkerPool([str(root)] if exists else [], usage_by_subdir, at_most=1) as children:
-        if meanwhile is not None:
-            meanwhile()
         measured: dict[str, Any] = {}
         try:
             for _, rows in children:

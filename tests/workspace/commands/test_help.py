@@ -83,6 +83,22 @@ def test_what_stands_after_a_flag_is_named_by_what_it_is(prog: str, command: Com
             assert each.about.metavar, each.flag
 
 
+@pytest.mark.parametrize(("prog", "command"), EACH, ids=lambda each: getattr(each, "name", each))
+def test_help_breaks_no_flag_and_no_default(prog: str, command: Command, capsys: Printed) -> None:
+    _, out, _ = said(prog, command.name, "--help", printed=capsys)
+    for line in out.partition("example:\n")[0].splitlines()[1:]:
+        assert not re.search(r"\w-$", line)
+        assert line.count("[default: ") + line.count("[env: ") <= line.count("]"), line
+
+
+def test_what_may_be_left_out_stands_in_brackets_and_own_flags_come_first(capsys: Printed) -> None:
+    _, out, _ = said("vmaf-harness", "new-dataset", "--help", printed=capsys)
+    assert out.startswith("usage: vmaf-harness new-dataset directory [output_dataset] [flags]\n")
+    _, out, _ = said("vmaf-harness", "tune", "--help", printed=capsys)
+    order = [out.index(f"\n  {flag} ") for flag in ("--gamma", "--overwrite", "--folds", "--seed", "--scheduler")]
+    assert order == sorted(order)
+
+
 def test_help_names_defaults_and_variables(capsys: Printed) -> None:
     _, clean, _ = said("vmaf-ws", "clean-scratch", "--help", printed=capsys)
     assert "--min-age AGE" in clean
