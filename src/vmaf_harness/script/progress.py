@@ -39,6 +39,9 @@ def show_written(paths: Sequence[Path]) -> None:
         print(printable_lines(path), file=sys.stdout if path.suffix in _PLOTS else sys.stderr, flush=True)
 
 
+_LINES = 100  # of more things there is a line a minute alone
+
+
 class Progress:
     """Called with (done, all, outcome) as assets are scored; on a terminal a bar is there from the beginning."""
 
@@ -80,7 +83,7 @@ class Progress:
         self.show(self._shown.done + 1, self._shown.total, line)
 
     def show(self, done: int, total: int, line: str) -> None:
-        """Say how far it is; the line, if any, is for where there is no terminal."""
+        """Say how far it is; the line, if any, is for where there is no terminal, and the things are not many."""
         self._shown.update(done, total)
-        if line and not self._shown.is_drawn and not self._is_quiet:
+        if line and total <= _LINES and not self._shown.is_drawn and not self._is_quiet:
             print(f"{done}/{total} {line}", file=sys.stderr, flush=True)

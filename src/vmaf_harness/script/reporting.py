@@ -189,7 +189,7 @@ def show_encoded(root: Path, recipe: Path, directory: Callable[[], Path], suffix
             warn(path)
     except WorkspaceError as error:
         warn(error)
-    warn(f"harness.report --dataset {shlex.quote(str(recipe))} --html FILE writes a page of it")
+    warn(f"`harness.report --dataset {shlex.quote(str(recipe))} --html FILE` writes a page of it")
 
 
 def _show_entries(root: Path, *, json: bool) -> int:

@@ -124,10 +124,10 @@ class Progress:
             return ""
         if self._is_bytes:
             return f"{bytes_text(int((self.done - self._first) / elapsed_s))}/s"
+        rate, unit = self._frames / elapsed_s, "frames/s"
         if not self._frames:
-            return ""
-        rate = self._frames / elapsed_s
-        return f"{rate:.{0 if rate >= 10 else 1}f} frames/s"
+            rate, unit = (self.done - self._first) * 60.0 / elapsed_s, "a minute"
+        return f"{rate:.{0 if rate >= 10 else 1}f} {unit}" if rate else ""
 
     def _look(self, after_s: float) -> None:
         now_s = time.monotonic()
@@ -148,6 +148,7 @@ class Progress:
         from rich.console import Console
         from rich.progress import BarColumn, ProgressColumn, TextColumn
         from rich.progress import Progress as Bar
+        from rich.progress import Task as RichTask
         from rich.text import Text
 
         progress = self
@@ -155,8 +156,10 @@ class Progress:
         class Said(ProgressColumn):
             """The text, computed when it is drawn, so that its clock runs."""
 
-            def render(self, task: object) -> Text:  # noqa: ARG002
-                return Text(progress.text(), overflow="ellipsis", no_wrap=True)
+            def render(self, task: RichTask) -> Text:
+                text = progress.text()
+                task.completed = progress.done + progress._parts  # what is half done moves the bar, too
+                return Text(text, overflow="ellipsis", no_wrap=True)
 
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=12), Said())
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)

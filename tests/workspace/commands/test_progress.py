@@ -40,6 +40,15 @@ def test_without_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end(
     assert re.fullmatch(r"encoded: 3 in \d+ s, \d+ frames/s", last)
 
 
+def test_what_has_no_frames_is_counted_by_the_minute(capsys: Printed) -> None:
+    with Progress("tried", 40) as shown:
+        time.sleep(1.2)
+        shown.update(1, 40)
+        shown.update(20, 40)
+        assert re.match(r"20 of 40, \d+ a minute, 1 s so far", shown.text())
+    assert re.fullmatch(r"tried: 20 in 1 s, \d+ a minute\n", capsys.readouterr().err)
+
+
 def test_what_was_done_before_counts_for_no_rate_and_no_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
@@ -76,6 +85,7 @@ def test_a_terminal_of_80_columns_shows_all_of_it_in_a_line(monkeypatch: pytest.
     child = pexpect.spawn(sys.executable, ["-c", SHOWN], encoding="utf-8", timeout=60, dimensions=(24, 80))
     child.expect(pexpect.EOF)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", str(child.before))
+    assert re.search(r"encoded ╸━+ 0 of 12", shown), shown  # half of one, and the bar has begun
     assert re.search(r"encoded ━+╺?━* 3 of 12, \d+ frames/s, \d s so far, about \d+ s left", shown), shown
     assert re.search(r"encoded: 3 in \d s, \d+ frames/s\r\n$", shown), shown
 
