@@ -31,26 +31,27 @@ def counted(command: Sequence[str | Path], directory: Path, expected: int | None
 
 
 class FrameCount:
-    """Frames that the ffmpegs below a run's *directory* have worked through, and how far those are that still run."""
+    """How far the ffmpegs below a run's *directory* are that run now; what has ended is counted by its result."""
 
     def __init__(self, directory: Path) -> None:
         """Nothing is read yet; *directory* need not be there."""
         self._directory = directory
-        self._seen: dict[str, int] = {}
 
     def __call__(self) -> tuple[int, float]:
-        """Frames in all, and how many things those that run are: 0.5 for half a video."""
-        parts = 0.0
+        """Frames that they have worked through, and how many things that is: 0.5 for half a video."""
+        all_frames, parts = 0, 0.0
         with suppress(OSError):
             for name in os.listdir(self._directory):
                 directory = self._directory / name
-                if (report := _report(directory)) is None:
+                report = _report(directory)
+                if report is None or report[1]:
                     continue
-                self._seen[name], has_ended = report
-                if not has_ended and (expected := _expected(directory)):
-                    frames, things = expected
-                    parts += min(self._seen[name] / frames, 1.0) * things
-        return sum(self._seen.values()), parts
+                frames, things = report[0], 1
+                if expected := _expected(directory):
+                    in_all, things = expected
+                    parts += min(frames / in_all, 1.0) * things
+                all_frames += frames * things
+        return all_frames, parts
 
 
 def _report(directory: Path) -> tuple[int, bool] | None:

@@ -119,7 +119,7 @@ def scored_pair(
         )
     with Run(root) as run, Progress(1, run=run, quiet=quiet) as progress:
         pair = score_pair(reference, distorted, wanted, run, pairing=pair_by, least_depth=least_depth)
-        progress.step()
+        progress.step(frames=pair.result.n_frames)
     spread = None
     if predictor is not None:
         pair, spread = predictor.predicted_pair(pair, pool)

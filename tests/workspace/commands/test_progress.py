@@ -49,6 +49,17 @@ def test_what_has_no_frames_is_counted_by_the_minute(capsys: Printed) -> None:
     assert re.fullmatch(r"tried: 20 in 1 s, \d+ a minute\n", capsys.readouterr().err)
 
 
+def test_frames_of_what_is_done_and_of_what_runs_make_the_rate(capsys: Printed) -> None:
+    with Progress("encoded", 3, watch=lambda: (0, 0.0)) as shown:
+        time.sleep(0.2)
+        shown.update(1, 3)  # stored before
+        shown.update(2, 3, 4000)
+        shown.update(3, 3, 2000)
+        time.sleep(1.0)
+    (rate,) = re.findall(r"^encoded: 3 in \d+ s, (\d+) frames/s$", capsys.readouterr().err, re.MULTILINE)
+    assert 100 < int(rate) <= 5000
+
+
 def test_what_was_done_before_counts_for_no_rate_and_no_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
@@ -75,6 +86,8 @@ def test_quiet_says_nothing_and_what_ends_at_once_has_no_line(monkeypatch: pytes
 def test_bytes_have_a_rate(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
     with Progress("backing up", is_bytes=True) as shown:
         time.sleep(1.1)
+        shown.update(8 << 10, 40 << 20)
+        assert shown.text() == "8.0 KiB of 40.0 MiB, 1 s so far"  # small files first say nothing of a large one
         shown.update(10 << 20, 40 << 20)
         assert re.match(r"10\.0 MiB of 40\.0 MiB, \d+\.\d MiB/s, ", shown.text())
     assert re.fullmatch(r"backing up: 10\.0 MiB in \d+ s, \d+\.\d MiB/s\n", capsys.readouterr().err)
