@@ -21,6 +21,7 @@ from vmaf_harness.script.options import (
     Drafting,
     Encoding,
     Extraction,
+    Fps,
     Height,
     PairBy,
     Pool,
@@ -57,6 +58,7 @@ def score(
     yuv_fmt: YuvFmt = None,
     width: Width = None,
     height: Height = None,
+    fps: Fps = None,
     ref_yuv_fmt: RefYuvFmt = None,
     ref_width: RefWidth = None,
     ref_height: RefHeight = None,
@@ -84,7 +86,7 @@ def score(
     """
     from vmaf_harness.script.pair import Asked, RawForm, score_videos, video_of
 
-    common = RawForm(yuv_fmt=yuv_fmt, width_px=width, height_px=height)
+    common = RawForm(yuv_fmt=yuv_fmt, width_px=width, height_px=height, fps=fps)
     own = RawForm(yuv_fmt=ref_yuv_fmt, width_px=ref_width, height_px=ref_height)
     of_reference = video_of(Path(reference), "ref", own, common)
     own = RawForm(yuv_fmt=dis_yuv_fmt, width_px=dis_width, height_px=dis_height)
@@ -248,7 +250,12 @@ def export_results(
     *,
     dataset: Dataset,
     store: Annotated[
-        str, Flag("a file_result_store of VMAF's own harness, or its workspace, instead of ours", metavar="DIR")
+        str,
+        Flag(
+            "a file_result_store of VMAF's own harness, its workspace, or a new directory",
+            metavar="DIR",
+            default="ours",
+        ),
     ] = "",
     workspace: Workspace = "",
     dry_run: Annotated[bool, Flag("say what would be exported, change nothing")] = False,

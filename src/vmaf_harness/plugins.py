@@ -136,12 +136,12 @@ def guarded(use: PluginUse, name: str, work: Callable[[], _Result]) -> _Result:
 
 def installed(group: str) -> list[str]:
     """The names of all plug-ins of a group; nothing of them is imported."""
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in _points(group, tuple(sys.path))})
 
 
 def find(group: str, name: str) -> EntryPoint | None:
     """The entry point of a plug-in; None where no package has it. PluginError where several have."""
-    found = list(entry_points(group=group, name=name))
+    found = [point for point in _points(group, tuple(sys.path)) if point.name == name]
     if len(found) > 1:
         raise PluginError(
             f"the {_WORDS[group]} {name} is in several packages: {', '.join(map(_package, found))}; uninstall all but "
@@ -150,9 +150,15 @@ def find(group: str, name: str) -> EntryPoint | None:
     return found[0] if found else None
 
 
+@lru_cache(maxsize=8)
+def _points(group: str, _: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Those of every package on the path, read once: of 160 packages it takes 25 ms, and a search asks for each set."""
+    return tuple(entry_points(group=group))
+
+
 def refuse_taken_names(group: str, names: Collection[str], taken: Collection[str]) -> None:
     """Raise PluginError where one of *names*, which a person wrote, is *taken* and that of a plug-in, too."""
-    for point in entry_points(group=group):
+    for point in _points(group, tuple(sys.path)):
         if point.name in names and point.name in taken:
             raise PluginError(
                 f"the package {_package(point)} has a {_WORDS[group]} {point.name}, a name of our own: which is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -54,13 +55,18 @@ def age_text(newest_ns: int) -> str:
     return "now" if age_s < 1 else f"{duration_text(age_s)} ago"
 
 
-ERROR, WARNING, LIVE = "1;31", "33", "36"  # red and bold, yellow, cyan: what a terminal calls them
+ERROR, WARNING, LIVE, BOLD = "1;31", "33", "36", "1"  # red and bold, yellow, cyan, bold: what a terminal calls them
 
 
 def coloured(text: str, colour: str, file: TextIO) -> str:
     """*text* in that colour where *file* is a terminal that has colours, and nobody said NO_COLOR."""
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not file.isatty()
     return text if is_plain else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def say(text: str, file: TextIO | None = None, *, flush: bool = False) -> None:
+    """Print *text* on stdout, or *file*; on a terminal in lines that end between words."""
+    print(broken(text, file or sys.stdout), file=file, flush=flush)
 
 
 def print_warning(text: str) -> None:
@@ -70,16 +76,57 @@ def print_warning(text: str) -> None:
 
 
 def broken(text: str, file: TextIO, indent: str = "") -> str:
-    """*text* in lines that end between words where *file* is a terminal, those after the first with *indent*."""
+    """*text* in lines that end between words where *file* is a terminal, those after the first with *indent*.
+
+    A word is never broken, so that a path can be copied; nor is what stands in backquotes, which is to be typed.
+    """
+    columns = terminal_columns(file)
+    return (
+        text
+        if columns is None
+        else "\n".join(line for each in text.split("\n") for line in filled(each, columns, indent))
+    )
+
+
+def message(text: str, file: TextIO) -> str:
+    """*text* as `broken`, without control characters; a line that begins with a blank or a bracket stays as it is.
+
+    Such a line is a log's, or a command to be pasted.
+    """
+    lines = map(printable, text.split("\n"))
+    return "\n".join(line if line.startswith((" ", "(")) else broken(line, file) for line in lines)
+
+
+def terminal_columns(file: TextIO) -> int | None:
+    """How many columns the terminal has that *file* is; None where it is none."""
     if not file.isatty():
-        return text
-    import textwrap
+        return None
     from shutil import get_terminal_size
 
-    wrapper = textwrap.TextWrapper(
-        get_terminal_size().columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(map(wrapper.fill, text.split("\n")))
+    return get_terminal_size().columns
+
+
+_WORD = re.compile(r"(\s*)((?:[^\s`]*`[^`]*`)+\S*|\S+)")
+
+
+def filled(line: str, columns: int, indent: str = "") -> list[str]:
+    """*line* in lines of at most *columns* cells, those after the first with *indent*; a longer word has its own."""
+    lines = [""]
+    for blank, word in _WORD.findall(line):
+        if lines[-1].strip() and cells(lines[-1] + blank + word) > columns:
+            lines.append(indent + word)
+        else:
+            lines[-1] += blank + word
+    return lines
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal *text* takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def print_list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | None = None, colour: str = "") -> None:

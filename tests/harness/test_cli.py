@@ -74,7 +74,7 @@ def test_what_is_positional_may_be_a_flag_too(words: tuple[str, ...], found: dic
         (("test", "d.py", "--subj-model", " "), "test: --subj-model: blank; leave the flag out"),
         (("train", "d.py", "f.py", "m.py"), "train: --output-model is missing: the model that is written"),
         (("test", "PSNR", "d.py", "e.py"), "test: unrecognized arguments: e.py"),
-        (("test", "d.py", "--model", "m"), "is --subj-model or --vmaf-model or --vmaf-phone-model meant?"),
+        (("test", "d.py", "--model", "m"), "is --vmaf-model or --vmaf-phone-model or --subj-model meant?"),
         (("test", "d.py", "--pol=min"), "unrecognized arguments: --pol=min; is --pool meant?"),
         (("train", *"abcd", "--supress-plot"), "unrecognized arguments: --supress-plot; is --suppress-plot meant?"),
         (("test", "SSIM", "d.py", "--vmaf-model", "m"), "--vmaf-model and --vmaf-phone-model are for VMAF, not for"),

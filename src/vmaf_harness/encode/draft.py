@@ -25,6 +25,7 @@ CONTAINERS = frozenset(
 NO_LABEL = "none"
 _FIRST_LINE = '"""Drafted by new-dataset'
 _LAST_LINE = "# End of the draft, sha256 "
+_HERE = "here"  # the name of its own directory in a recipe
 _SIZE = re.compile(r"(?<![0-9])([1-9][0-9]{1,4})x([1-9][0-9]{1,4})(?![0-9])")
 
 
@@ -99,16 +100,24 @@ def check_may_write(path: Path) -> None:
 def write_draft(path: Path, draft: Draft, label: str) -> list[str]:
     """Write the recipe, and return the fields that have to be filled in, such as `mos`.
 
+    Videos below its own directory are named from there, so that both can move together; others by their whole path, as
+    VMAF's own harness would look for a relative one from the directory that it runs in.
     Raises HarnessError where a video cannot be read or the file cannot be written.
     """
     lines = [_FIRST_LINE + ".", "", f"Fill in every {FILL_IN!r}, or remove the field; until then no run takes it."]
-    lines += ['Paths are those of now; change them where videos move."""', "", f"dataset_name = {dataset_name(path)!r}"]
-    lines += ["", "ref_videos = ["]
+    videos = [video for content in draft.contents for video in (content.reference, *content.encodes)]
+    below = {video for video in videos if Path(os.path.abspath(video)).is_relative_to(_directory(path))}
+    if len(below) < len(videos):
+        lines += ["A whole path is where that video lies now; change it where the video moves."]
+    lines[-1] += '"""'
+    if below:
+        lines += ["", "import os", "", f"{_HERE} = os.path.dirname(os.path.abspath(__file__))  # moves with this file"]
+    lines += ["", f"dataset_name = {dataset_name(path)!r}", "", "ref_videos = ["]
     to_fill: dict[str, None] = {}
     sizes = _sizes([content.reference for content in draft.contents])
     for content_id, content in enumerate(draft.contents):
         fields: dict[str, object] = {"content_id": content_id, "content_name": content.reference.stem}
-        lines.append(_line(fields | _format_of(content.reference) | {"path": _absolute(content.reference)}, to_fill))
+        lines.append(_line(fields | _format_of(content.reference), _place(content.reference, path), to_fill))
     lines.append("]")
     if draft.n_encodes:
         lines += ["", "dis_videos = ["]
@@ -120,7 +129,7 @@ def write_draft(path: Path, draft: Draft, label: str) -> list[str]:
                 fields |= {"quality_width": width_px, "quality_height": height_px}
                 if label != NO_LABEL:
                     fields[label] = FILL_IN
-                lines.append(_line(fields | {"path": _absolute(encode)}, to_fill))
+                lines.append(_line(fields, _place(encode, path), to_fill))
                 asset_id += 1
         lines.append("]")
     body = "\n".join([*lines, ""])
@@ -163,13 +172,21 @@ def _format_of(path: Path) -> dict[str, object]:
     return {"yuv_fmt": FILL_IN, "width": width_px, "height": height_px}
 
 
-def _line(fields: dict[str, object], to_fill: dict[str, None]) -> str:
+def _line(fields: dict[str, object], place: str, to_fill: dict[str, None]) -> str:
     to_fill |= dict.fromkeys(name for name, value in fields.items() if value == FILL_IN)
-    return f"    {{{', '.join(f'{name!r}: {value!r}' for name, value in fields.items())}}},"
+    return f"    {{{', '.join(f'{name!r}: {value!r}' for name, value in fields.items())}, 'path': {place}}},"
 
 
-def _absolute(path: Path) -> str:
-    return os.path.abspath(path)
+def _place(video: Path, recipe: Path) -> str:
+    """How *recipe* names *video*, in Python."""
+    absolute = Path(os.path.abspath(video))
+    if absolute.is_relative_to(_directory(recipe)):
+        return f"os.path.join({_HERE}, {str(absolute.relative_to(_directory(recipe)))!r})"
+    return repr(str(absolute))
+
+
+def _directory(recipe: Path) -> str:
+    return os.path.abspath(recipe.parent)
 
 
 def _digest(body: str) -> str:

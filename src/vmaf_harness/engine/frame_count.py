@@ -31,27 +31,27 @@ def counted(command: Sequence[str | Path], directory: Path, expected: int | None
 
 
 class FrameCount:
-    """Frames that the ffmpegs below a run's *directory* have worked through, and how far those are that still run."""
+    """How far the ffmpegs below a run's *directory* are that run now; what has ended is counted by its result."""
 
     def __init__(self, directory: Path) -> None:
         """Nothing is read yet; *directory* need not be there."""
         self._directory = directory
-        self._seen: dict[str, int] = {}
 
     def __call__(self) -> tuple[int, float]:
-        """Frames of all things, and how many things those that run are: 0.5 for half a video."""
-        parts = 0.0
+        """Frames that they have worked through, and how many things that is: 0.5 for half a video."""
+        all_frames, parts = 0, 0.0
         with suppress(OSError):
             for name in os.listdir(self._directory):
                 directory = self._directory / name
-                if (report := _report(directory)) is None:
+                report = _report(directory)
+                if report is None or report[1]:
                     continue
-                n, has_ended = report
-                expected, things = _expected(directory)
-                self._seen[name] = n * things
-                if not has_ended and expected:
-                    parts += min(n / expected, 1.0) * things
-        return sum(self._seen.values()), parts
+                frames, things = report[0], 1
+                if expected := _expected(directory):
+                    in_all, things = expected
+                    parts += min(frames / in_all, 1.0) * things
+                all_frames += frames * things
+        return all_frames, parts
 
 
 def _report(directory: Path) -> tuple[int, bool] | None:
@@ -64,12 +64,12 @@ def _report(directory: Path) -> tuple[int, bool] | None:
     return None
 
 
-def _expected(directory: Path) -> tuple[float | None, int]:
-    """Frames of what runs there, by what a recipe says, else by duration and rate of the first input; of how many."""
+def _expected(directory: Path) -> tuple[float, int] | None:
+    """Frames of what runs there, by what a recipe says, else by duration and rate of the first input; and of what."""
     try:
         said, things = map(int, (directory / EXPECTED).read_text(encoding="ascii").split())
     except (OSError, ValueError):
-        return None, 1
+        return None
     if said:
         return said, things
     with suppress(OSError), (directory / "ffmpeg.log").open("rb") as file:
@@ -77,5 +77,6 @@ def _expected(directory: Path) -> tuple[float | None, int]:
         duration, rate = _DURATION.search(head), _RATE.search(head)
         if duration and rate:
             duration_s = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
-            return duration_s * float(rate[1]) * (1000 if rate[2] else 1) or None, things
-    return None, things
+            frames = duration_s * float(rate[1]) * (1000 if rate[2] else 1)
+            return (frames, things) if frames else None
+    return None

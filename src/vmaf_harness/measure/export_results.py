@@ -28,6 +28,7 @@ from vmaf_harness.recipe.dataset import Recipe
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.disk.atomic import write_atomically
+from vmaf_workspace.errors import RefusedError
 
 # VERSION of each extractor in python/vmaf/core/*feature_extractor.py of 2026-08. Moment_feature is computed in Python
 # there, of other numbers where samples have more than 8 bits.
@@ -71,11 +72,11 @@ class ExportReport:
 def export_results(recipe: Recipe, store: Path, root: Path, *, dry_run: bool = False) -> ExportReport:
     """Write what the workspace *root* has of the assets of *recipe* into *store*, in the form of VMAF's own harness.
 
-    *store* is a `file_result_store`, or a workspace that has one. An entry that is there stays. Raises HarnessError
-    where *store* is no directory, or cannot be written.
+    *store* is a `file_result_store`, or a workspace that has one; a directory that is not there yet is made. An entry
+    that is there stays. Raises RefusedError where *store* is a file, HarnessError where it cannot be written.
     """
-    if not store.is_dir():
-        raise HarnessError(f"{store} is not there; name a file_result_store, or the workspace that has one")
+    if os.path.lexists(store) and not store.is_dir():
+        raise RefusedError(f"{store} is no directory; name a new one, a file_result_store, or a workspace that has one")
     inside = (store / "result_store_dir" / FILE_RESULT_STORE, store / FILE_RESULT_STORE)
     store = next((place for place in inside if place.is_dir()), store)
     done = ExportReport()

@@ -47,6 +47,19 @@ def shard_of(text: str, flag: str) -> Shard:
     return read_shard(text, flag, os.environ)
 
 
+def frame_rate(text: str, flag: str) -> float:
+    """Frames a second, as a number or a fraction."""
+    from fractions import Fraction
+
+    try:
+        rate = float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        rate = 0.0
+    if not 0 < rate <= 1000:
+        raise UsageError(f"{flag}: expected frames a second, such as 25 or 30000/1001, got {text!r}")
+    return rate
+
+
 def pools() -> Collection[str]:
     """How scores of frames become one."""
     from vmaf_harness.statistics import POOLS
@@ -98,11 +111,11 @@ PairBy = Annotated[
     Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings), metavar="HOW"),
 ]
 SubjModel = Annotated[
-    str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
+    str | None, Flag("how raw scores become labels, such as MOS", choice(_subjective_models), metavar="NAME")
 ]
 _SUBSAMPLE = "measure one frame in N only: faster, but means change (libvmaf's n_subsample)"
 Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
-_DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
+_DEPTH = "compare in at least so many bits; VMAF v1 is meant for 10, also of 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
 _OF_REFERENCE, _OF_DISTORTED = "of the reference, where the two differ", "of the distorted video, where the two differ"
@@ -110,8 +123,11 @@ YuvFmt = Annotated[
     str | None,
     Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats), metavar="FORMAT"),
 ]
-Width = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
-Height = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
+Width = Annotated[int | None, Flag("width of raw video, in pixels", integer(1), metavar="N")]
+Height = Annotated[int | None, Flag("height of raw video, in pixels", integer(1), metavar="N")]
+Fps = Annotated[
+    float | None, Flag("frames a second of raw video, such as 60 or 30000/1001", frame_rate, metavar="RATE")
+]
 RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats), metavar="FORMAT")]
 RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1), metavar="N")]
 RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1), metavar="N")]
@@ -122,13 +138,13 @@ DRAFTED = ("mos", "dmos", "groundtruth", "none")
 PLOT_FORMATS = ("png", "svg")
 OUT_FORMATS = ("text", "json", "xml")
 _SEED = Flag(
-    "of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
+    "of what is drawn at random: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
 )  # what numpy's generator takes
-_WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
+_WRITTEN_OVER = "replace what has this name, after a snapshot of it; else exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
 _OLDEST = "least recently used go first, none in use"
 _SCHEDULER = "run on Dask: a scheduler whose workers share the workspace's mount, or local:N processes here"
-_SHARD = "do part I of N and store it, or with auto this array job's; the same command without it collects"
+_SHARD = "do only part I of N, or with auto the part of this array job; then collect without --shard"
 _BARE_SET = "the set that is written, a .pkl; a bare name goes to model_param/"
 
 
@@ -141,7 +157,7 @@ class Spreading:
         Path | None, Flag("the same, by the file that dask scheduler --scheduler-file writes", path, metavar="FILE")
     ] = None
     worker_timeout: Annotated[
-        float, Flag("how long to wait where there is no worker, such as 1h", seconds, metavar="TIME")
+        float, Flag("how long to wait where there is no worker", seconds, metavar="TIME", default="5min")
     ] = 300.0
     shard: Annotated[Shard | None, Flag(_SHARD, shard_of, metavar="I/N")] = None
 
@@ -160,18 +176,18 @@ class Measuring(Spreading):
     processes: Annotated[
         int | None, Flag("ffmpegs, and fits, at once", integer(1), metavar="N", default="one a core")
     ] = None
-    parallelize: Annotated[bool, Flag("accepted; every core is used anyway (--processes 1: one)")] = False
+    parallelize: Annotated[bool, Flag("no effect: every core is used anyway (--processes 1: one)")] = False
     keep_going: Annotated[bool, Flag("leave out assets that are missing or fail; the exit code says so")] = False
     bit_depth: BitDepth = None
     subsample: Subsample = 1
     quiet: Quiet = False
-    refuse_damaged: Annotated[bool, Flag("take no damaged distorted video; without this, a warning")] = False
+    refuse_damaged: Annotated[bool, Flag("stop at a damaged distorted video; without this, warn")] = False
     max_store: Annotated[
         int | None,
         Flag(f"keep stored results within this size: {_OLDEST}", size_bytes, metavar="SIZE", env="VMAF_MAX_STORE"),
     ] = None
     max_store_files: Annotated[
-        int | None, Flag("keep at most so many of them", integer(0), metavar="N", env="VMAF_MAX_STORE_FILES")
+        int | None, Flag("keep at most so many stored results", integer(0), metavar="N", env="VMAF_MAX_STORE_FILES")
     ] = None
     workspace: Workspace = ""
 

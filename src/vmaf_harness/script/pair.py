@@ -26,7 +26,7 @@ from vmaf_harness.script.stop import stoppable
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.wording import printable
+from vmaf_workspace.wording import printable, say
 
 _SHOWN_POOLS = ("mean", "harmonic_mean", "perc5", "min")  # in a plot of frames
 
@@ -38,6 +38,7 @@ class RawForm:
     yuv_fmt: str | None = None
     width_px: int | None = None
     height_px: int | None = None
+    fps: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +68,16 @@ def video_of(path: Path, side: Literal["ref", "dis"], own: RawForm, common: RawF
     """A video as flags name it, its own before the common ones. Raises UsageError where they do not say enough."""
     yuv_fmt = own.yuv_fmt or common.yuv_fmt
     width_px, height_px = own.width_px or common.width_px, own.height_px or common.height_px
-    if yuv_fmt is None and (width_px or height_px):
-        raise UsageError(
-            f"--width and --height are of raw video: {path} needs its --yuv-fmt, too (or --{side}-yuv-fmt)"
-        )
+    if yuv_fmt is None and (width_px or height_px or common.fps):
+        what = "--width and --height are" if width_px or height_px else "--fps is"
+        raise UsageError(f"{what} of raw video: {path} needs its --yuv-fmt, too (or --{side}-yuv-fmt)")
     if yuv_fmt in (None, NOTYUV):
         if own.width_px or own.height_px:
             raise UsageError(f"--{side}-width and --{side}-height are of raw video, and {path} is {NOTYUV}")
         return Video(path=path, yuv_fmt=NOTYUV)
     if width_px is None or height_px is None:
         raise UsageError(f"--yuv-fmt {yuv_fmt} is of raw video: {path} needs its --width and --height, too")
-    return Video(path=path, yuv_fmt=yuv_fmt, width_px=width_px, height_px=height_px)
+    return Video(path=path, yuv_fmt=yuv_fmt, width_px=width_px, height_px=height_px, fps=common.fps)
 
 
 def scored_pair(
@@ -119,7 +119,7 @@ def scored_pair(
         )
     with Run(root) as run, Progress(1, run=run, quiet=quiet) as progress:
         pair = score_pair(reference, distorted, wanted, run, pairing=pair_by, least_depth=least_depth)
-        progress.step()
+        progress.step(frames=pair.result.n_frames)
     spread = None
     if predictor is not None:
         pair, spread = predictor.predicted_pair(pair, pool)
@@ -212,10 +212,10 @@ def _print_line(found: ScoredPair | HarnessError, asked: Asked) -> None:
     print(f"{found.extraction.type} {found.score:.6f}")
     if (spread := found.spread) is not None:
         interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
-        print(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
+        say(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
     measured = f"{result.n_frames} frames{_one_in(asked.subsample)}"
     about = f"{asked.pool} of {measured}, {found.extraction.executor_id}, {result.extraction_s:.1f} s"
-    print(about, file=sys.stderr)
+    say(about, sys.stderr)
 
 
 def _one_in(subsample: int) -> str:

@@ -10,13 +10,14 @@ from types import TracebackType
 from vmaf_harness.engine.frame_count import FrameCount
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.report.testing import printable_lines
+from vmaf_workspace import wording
 from vmaf_workspace.commands import progress
 from vmaf_workspace.live.lock import Run
 
 
 def warn(message: object) -> None:
-    """A message, each line of it as a terminal can print it."""
-    print(printable_lines(message), file=sys.stderr, flush=True)
+    """A message on stderr, each line of it as a terminal can print it, and of its width."""
+    print(wording.message(str(message), sys.stderr), file=sys.stderr, flush=True)
 
 
 _PLOTS = (".png", ".svg")
@@ -36,6 +37,14 @@ def show_written(paths: Sequence[Path]) -> None:
         return
     for path in paths:
         print(printable_lines(path), file=sys.stdout if path.suffix in _PLOTS else sys.stderr, flush=True)
+
+
+def frames_of(outcome: Outcome) -> int:
+    """How many frames were measured for it now."""
+    return 0 if outcome.result is None or outcome.cached else outcome.result.n_frames
+
+
+_LINES = 100  # of more things there is a line a minute alone
 
 
 class Progress:
@@ -72,14 +81,14 @@ class Progress:
         """Show that another asset is done."""
         result = outcome.result
         score = f"{result.pools[self._pool]:.6f}" if result is not None else "failed"
-        self.show(done, total, f"asset {outcome.asset.asset_id}: {score}")
+        self.show(done, total, f"asset {outcome.asset.asset_id}: {score}", frames_of(outcome))
 
-    def step(self, line: str = "") -> None:
+    def step(self, line: str = "", frames: int = 0) -> None:
         """Show that one more is done."""
-        self.show(self._shown.done + 1, self._shown.total, line)
+        self.show(self._shown.done + 1, self._shown.total, line, frames)
 
-    def show(self, done: int, total: int, line: str) -> None:
-        """Say how far it is; the line, if any, is for where there is no terminal."""
-        self._shown.update(done, total)
-        if line and not self._shown.is_drawn and not self._is_quiet:
+    def show(self, done: int, total: int, line: str, frames: int = 0) -> None:
+        """Say how far it is; the line, if any, is for where there is no terminal, and the things are not many."""
+        self._shown.update(done, total, frames)
+        if line and total <= _LINES and not self._shown.is_drawn and not self._is_quiet:
             print(f"{done}/{total} {line}", file=sys.stderr, flush=True)

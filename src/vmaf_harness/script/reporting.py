@@ -17,7 +17,7 @@ from vmaf_workspace.commands import tables
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.errors import DONE, FAILED, UsageError, WorkspaceError
-from vmaf_workspace.wording import bytes_text, printable
+from vmaf_workspace.wording import bytes_text, printable, say
 
 if TYPE_CHECKING:
     from vmaf_harness.report.ladder import Ladder
@@ -121,8 +121,8 @@ def show_ladder(ladder: Ladder) -> None:
     ]
     tables.print_table(header, rows[:_ROWS])
     if len(rows) > _ROWS:
-        print(f"… and {len(rows) - _ROWS} more; harness.report --json, or --html FILE, has all")
-    print(f"scores: {ladder.score}, {ladder.pool}")
+        say(f"… and {len(rows) - _ROWS} more; harness.report --json, or --html FILE, has all")
+    say(f"scores: {ladder.score}, {ladder.pool}")
     if any(encode.score is not None for encode in ladder.encodes) and ladder.deltas:
         print()
         show_deltas(ladder)
@@ -145,7 +145,7 @@ def show_deltas(ladder: Ladder) -> None:
     tables.print_table(
         ("|CONTENT", "|TEST", ">BD-RATE", f">BD-{ladder.score.split('_V')[0]}", ">OVERLAP", "OVER"), rows
     )
-    print(f"against {printable(ladder.anchor)}, by {ladder.interpolation}; below 0 %: fewer bits at the same score")
+    say(f"against {printable(ladder.anchor)}, by {ladder.interpolation}; below 0 %: fewer bits at the same score")
     for why, of in reasons.items():
         more = f" and {len(of) - 1} more" if len(of) > 1 else ""
         warn(f"{of[0]}{more}: {why}")
@@ -161,7 +161,7 @@ def show_tested(dataset: ScoredDataset) -> None:
         rows.append((str(asset.asset_id), *names, label, f"{score:.2f}"))
     tables.print_table((">ASSET", "CONTENT", "FILE", ">LABEL", ">SCORE"), rows)
     if len(dataset.scored) > _ROWS:
-        print(f"… and {len(dataset.scored) - _ROWS} more; --print-result has all")
+        say(f"… and {len(dataset.scored) - _ROWS} more; --print-result has all")
 
 
 def show_encoded(root: Path, recipe: Path, directory: Callable[[], Path], suffix: str | None) -> None:
@@ -189,7 +189,7 @@ def show_encoded(root: Path, recipe: Path, directory: Callable[[], Path], suffix
             warn(path)
     except WorkspaceError as error:
         warn(error)
-    warn(f"harness.report --dataset {shlex.quote(str(recipe))} --html FILE writes a page of it")
+    warn(f"`harness.report --dataset {shlex.quote(str(recipe))} --html FILE` writes a page of it")
 
 
 def _show_entries(root: Path, *, json: bool) -> int:
@@ -206,7 +206,7 @@ def _show_entries(root: Path, *, json: bool) -> int:
     rows, notes = table(found)
     tables.print_table(HEADER, rows)
     for note in notes:
-        print(note)
+        say(note)
     return DONE
 
 

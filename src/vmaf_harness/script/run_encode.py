@@ -89,7 +89,7 @@ def run(options: Encoding) -> int:
                 processes=options.processes,
                 keep_going=options.keep_going,
                 cluster=cluster,
-                progress=lambda done, total, outcome: progress.show(done, total, _line(outcome)),
+                progress=lambda done, total, outcome: progress.show(done, total, _line(outcome), _frames(outcome)),
             )
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         missing = sum(outcome.encoded is None for outcome in outcomes)
@@ -131,6 +131,11 @@ def _command_line(options: Encoding) -> str:
     """What makes the same encodes, wherever."""
     anywhere = replace(options, scheduler=None, scheduler_file=None, worker_timeout=Encoding.worker_timeout, shard=None)
     return shlex.join(["run_encode", *Command("run_encode", run).words(anywhere)])
+
+
+def _frames(outcome: EncodeOutcome) -> int:
+    """How many frames were encoded now."""
+    return 0 if outcome.encoded is None or outcome.cached else outcome.encoded.n_frames
 
 
 def _labels(

@@ -36,7 +36,7 @@ from vmaf_workspace.commands.command import Command, located
 from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
-from vmaf_workspace.wording import count_text
+from vmaf_workspace.wording import count_text, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,15 +114,15 @@ def run(options: Testing) -> int:
             warn(note)
         if options.print_result or len(assets) == 1:
             for outcome, score in dataset.scored:
-                print(score_line(dataset, outcome, score))
+                say(score_line(dataset, outcome, score))
         elif sys.stdout.isatty():
             show_tested(dataset)
-        print(statistics_line(dataset), flush=True)
+        say(statistics_line(dataset), flush=True)
         scale = find_type(options.quality_type)
         if scale.better != HIGHER:
             warn(f"{options.quality_type} goes {scale.scale}")
         if (line := spread_line(dataset)) is not None and len(assets) > 1:
-            print(line, flush=True)
+            say(line, flush=True)
         is_whole = _write(dataset, run, options)
         if options.keep_workfiles:
             print(f"work files: {run.workdir()}", file=sys.stderr)

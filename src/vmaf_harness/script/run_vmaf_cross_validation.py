@@ -31,6 +31,7 @@ from vmaf_workspace.commands.command import Command
 from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
+from vmaf_workspace.wording import say
 
 if TYPE_CHECKING:
     from vmaf_harness.training.cross_validation import Fold
@@ -68,12 +69,12 @@ def run(options: CrossValidation) -> int:
             found = statistics_json([labels[row] for row in fold.rows], [predictions[row] for row in fold.rows])
             # No curve: a fold has few assets, and each would get one of its own.
             name = f"fold {index + 1}, contents {', '.join(map(str, fold.contents))}"
-            print(statistics_text(name, found, KINDS["cross-validation"]))
+            say(statistics_text(name, found, KINDS["cross-validation"]))
             per_fold.append({"contents": list(fold.contents), **found})
         fit = try_logistic_fit(labels, predictions)
         found = statistics_json(labels, predictions, fit)
         what = f"{inputs.parameters.model_type}, {len(folds)} folds"
-        print(printable_lines(summary_line(inputs, what, found, KINDS["cross-validation"])), flush=True)
+        say(printable_lines(summary_line(inputs, what, found, KINDS["cross-validation"])), flush=True)
         about = {"folds": per_fold, "statistics": found}
         made = Made(kind="cross-validation", predictions=predictions, fit=fit, about=about)
         is_whole = write_outputs(run, options, inputs, extracted, made)

@@ -45,6 +45,7 @@ from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
+from vmaf_workspace.wording import say
 
 if TYPE_CHECKING:
     from vmaf_harness.model.model import Model
@@ -108,7 +109,7 @@ def run(options: Training) -> int:
             found=found,
         )
         written = replacement.write(lambda check: write_model(path, model, extra={SUFFIX: about}, check=check))
-        print(printable_lines(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
+        say(printable_lines(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
         print(printable_lines(path), flush=True)
         warn_of_model(model, labels, predictions)
         about_run = {"model": path.name, "statistics": found}

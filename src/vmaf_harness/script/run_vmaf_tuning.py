@@ -39,6 +39,7 @@ from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
+from vmaf_workspace.wording import say
 
 if TYPE_CHECKING:
     from vmaf_harness.training.feature_table import ExtractedFeatures
@@ -71,7 +72,7 @@ def run(options: Tuning) -> int:
         best = tried[0]
         kind = KINDS["tuning"]
         numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
-        print(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets{inputs.of_frames}", flush=True)
+        say(f"{_set(best)}: {kind} {numbers}, the best of {len(tried)} sets{inputs.of_frames}", flush=True)
         replacement.write(lambda check: _write_set(path, inputs, best, check))
         print(printable_lines(path), flush=True)
         if options.cache_result:

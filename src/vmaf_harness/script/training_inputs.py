@@ -21,7 +21,7 @@ from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels, labels_of
 from vmaf_harness.script.assets import read_assets, store_limit
 from vmaf_harness.script.options import Extraction, Fitting, Folds
-from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.progress import Progress, frames_of, warn
 from vmaf_harness.script.spreading import said_part
 from vmaf_harness.training.feature_table import ExtractedFeatures, asset_name, extract_features
 from vmaf_workspace.commands.command import located
@@ -113,7 +113,9 @@ def extracted_of(
                 how,
                 pool=options.pool if isinstance(options, Fitting) else "mean",
                 warn=warn,
-                progress=lambda done, total, outcome: progress.show(done, total, extraction_line(outcome)),
+                progress=lambda done, total, outcome: progress.show(
+                    done, total, extraction_line(outcome), frames_of(outcome)
+                ),
             )
     except Stopped:
         shutil.rmtree(run.root / "output" / run.id, ignore_errors=True)
@@ -138,14 +140,16 @@ def extract_part(
         shard=options.shard,
         frames=isinstance(options, Fitting) and options.pool != "mean",
     )
-    with Progress(len(assets)) as progress:
+    with Progress(len(assets), what="extracted", run=run, quiet=options.quiet) as progress:
         outcomes = score_assets(
             assets,
             features.extraction,
             run,
             how,
             warn=warn,
-            progress=lambda done, total, outcome: progress.show(done, total, extraction_line(outcome)),
+            progress=lambda done, total, outcome: progress.show(
+                done, total, extraction_line(outcome), frames_of(outcome)
+            ),
         )
     return said_part(options, outcomes, "extracted")
 

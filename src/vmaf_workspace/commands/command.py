@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property, partial
-from inspect import cleandoc, unwrap
+from inspect import cleandoc, get_annotations, unwrap
 from io import TextIOWrapper
 from typing import Annotated, Any, get_type_hints
 
@@ -20,7 +20,7 @@ from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
 from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
-from vmaf_workspace.wording import ERROR, coloured, print_warning, printable
+from vmaf_workspace.wording import ERROR, coloured, message, print_warning
 
 # Flags that mean the same in every command.
 Workspace = Annotated[
@@ -29,16 +29,16 @@ Workspace = Annotated[
 At = Annotated[
     str,
     Flag(
-        "the backup location: a directory, or an fsspec URL",
+        "where the backups are: a directory, or an fsspec URL; else ws.backups of Invoke",
         metavar="LOCATION",
-        default="ws.backups of Invoke, or backups/ in your data directory",
+        default="backups/ in your data directory",
         env="VMAF_BACKUPS",
     ),
 ]
 Yes = Annotated[bool, Flag("do not ask")]
 DryRun = Annotated[bool, Flag("print the plan, change nothing")]
 Json = Annotated[bool, Flag("print one JSON object")]
-Quiet = Annotated[bool, Flag("say nothing of how far it is")]
+Quiet = Annotated[bool, Flag("show no progress")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,13 @@ class Command:
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """Name -> parameter, in the order of the function."""
+        """Name -> parameter, in the order of the function; of options their own come before what they inherit."""
         found = get_type_hints(self.function, include_extras=True)
         defaults: Mapping[str, Any] = unwrap(self.function).__kwdefaults__ or {}  # a decorator has none
         if self._options:
-            found = {each.name: each.type for each in fields(self._options)}
+            own_first = [name for kind in self._options.__mro__ for name in get_annotations(kind)]
+            types = {each.name: each.type for each in fields(self._options)}
+            found = {name: types[name] for name in dict.fromkeys(own_first) if name in types}
             defaults = {each.name: each.default for each in fields(self._options)}
         return {
             name: Parameter(name, kind.__metadata__[0], defaults.get(name, MISSING), kind.__origin__ is bool)
@@ -251,9 +253,9 @@ def _stand_in_for_closed_streams() -> None:
 
 
 def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
-    first, *others = map(printable, str(error).split("\n"))
-    who = f"{name}:" if code == INTERRUPTED else coloured(f"{name}:", ERROR, sys.stderr)
-    print("\n".join([f"{who} {first}", *others]), file=sys.stderr)
+    who = f"{name}:"
+    text = message(f"{who} {error}", sys.stderr)
+    print((who if code == INTERRUPTED else coloured(who, ERROR, sys.stderr)) + text[len(who) :], file=sys.stderr)
     if json:
         from vmaf_workspace.commands import tables
 

@@ -12,6 +12,7 @@ from vmaf_workspace.errors import DONE, WorkspaceError
 
 SHELLS = ("bash", "zsh", "fish")
 IDS = "ids"  # what the text calls, to have the snapshots that there are
+_IDS_COMMAND = f"vmaf-ws completion {IDS}"
 _FILES = {"FILE", "RECIPE", "VIDEO", "MODEL"}  # metavars of what is in the file system
 
 _Shell = Annotated[str, Flag("bash, zsh or fish", choice(lambda: (*SHELLS, IDS)), positional=1)]
@@ -23,8 +24,8 @@ def command_for(prog: str, commands: Sequence[Command]) -> Command:
     def completion(*, shell: _Shell) -> int:
         """Print what makes a shell complete commands and flags.
 
-        bash reads the file of the example at its next start. For zsh it goes into a directory of `fpath`, as _NAME; for
-        fish into ~/.config/fish/completions/NAME.fish.
+        For bash, run the example, and start bash again. For zsh, write it to _NAME in a directory of `fpath`; for fish,
+        to ~/.config/fish/completions/NAME.fish.
         """
         print("\n".join(_snapshot_ids()) if shell == IDS else script_for(shell, prog, commands))
         return DONE
@@ -53,7 +54,7 @@ def script_for(shell: str, prog: str, commands: Sequence[Command]) -> str:
             elif parameter.metavar in _FILES:
                 action.complete = shtab.FILE
             elif parameter.metavar == "ID":
-                action.complete = shtab.cmd(f"vmaf-ws completion {IDS}")
+                action.complete = shtab.cmd(_IDS_COMMAND)
             elif isinstance(parameter.about.kind, Choice):
                 action.choices = list(parameter.about.kind.known())
         for place in command.places:
@@ -61,6 +62,8 @@ def script_for(shell: str, prog: str, commands: Sequence[Command]) -> str:
             if place.metavar in _FILES:
                 place_action.complete = shtab.FILE
     text: str = shtab.complete(whole, shell)
+    if shell == "zsh":  # else it would look up ids, once a flag, as soon as the file is read, and offer those for ever
+        text = text.replace(f"($({_IDS_COMMAND}))", f"(\\$({_IDS_COMMAND}))")
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -12,6 +13,7 @@ from typing import Any
 from vmaf_workspace.commands.command import Command, Parameter, ended
 from vmaf_workspace.commands.flags import meant
 from vmaf_workspace.errors import UsageError
+from vmaf_workspace.wording import filled
 
 _WIDTH = 80  # columns of a terminal that nobody widened
 
@@ -50,7 +52,11 @@ def given(
     """
     places = command.places
     required = (e for e in command.parameters.values() if e.default is MISSING and not e.about.positional)
-    usage = [*(each.name for each in places), *(f"{each.flag} {each.metavar}" for each in required), "[flags]"]
+    usage = [
+        *(each.name if strict or each.default is MISSING else f"[{each.name}]" for each in places),
+        *(f"{each.flag} {each.metavar}" for each in required),
+        "[flags]",
+    ]
     parser = Parser(
         prog=prog,
         # After flags of several, a word is theirs.
@@ -59,9 +65,13 @@ def given(
         epilog=f"example:\n  {prog} {command.example_words}".rstrip(),
         allow_abbrev=False,
         formatter_class=_Formatter,
+        add_help=False,
     )
+    arguments_of = parser.add_argument_group("arguments")
+    flags_of = parser.add_argument_group("flags")
+    flags_of.add_argument("-h", "--help", action="help", help="show this help")
     for each in places:
-        parser.add_argument(
+        arguments_of.add_argument(
             f"word:{each.name}",
             metavar=each.name,
             nargs=None if strict else "?",
@@ -69,7 +79,7 @@ def given(
         )
     for each in command.parameters.values():
         if not (strict and each.about.positional):
-            add_flag(parser, each, is_shown=not each.about.positional)
+            add_flag(flags_of, each, is_shown=not each.about.positional)
     parser.flags = [each.flag for each in command.parameters.values() if not (strict and each.about.positional)]
     namespace, unknown = parser.parse_known_intermixed_args(_joined(words))
     if unknown:
@@ -92,6 +102,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         parts = (part if part.startswith("example:") else filled(part, width, indent) for part in text.split("\n\n"))
         return "\n\n".join(parts)
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Between words alone: neither a flag that is named nor what holds where nothing is said is broken."""
+        kept = re.sub(
+            r"\[(?:default|env): [^]]*\]",
+            lambda found: found[0].replace(" ", "\0") if len(found[0]) <= width else found[0],
+            " ".join(text.split()),
+        )
+        return [line.replace("\0", " ") for line in filled(kept, width)]
+
 
 def _meant(unknown: Sequence[str], command: Command) -> str:
     """Which flag may be meant by one that there is not."""
@@ -103,7 +122,7 @@ def _meant(unknown: Sequence[str], command: Command) -> str:
     return ""
 
 
-def add_flag(parser: argparse.ArgumentParser, parameter: Parameter, *, is_shown: bool = True) -> argparse.Action:
+def add_flag(parser: argparse._ActionsContainer, parameter: Parameter, *, is_shown: bool = True) -> argparse.Action:
     """Add the flag of *parameter*; where it is not *is_shown*, help has no line of it."""
     about = parameter.about
     flags = [parameter.flag, *([f"--{about.also}"] if about.also else [])]

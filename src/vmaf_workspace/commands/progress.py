@@ -23,9 +23,7 @@ LOOK_S = 0.5  # between two looks at what is being worked on
 SUMMARY_S = 1.0  # what took less is not worth a line
 ENOUGH_S = 2.0  # before, no rate says anything
 
-Watch = Callable[
-    [], tuple[int, float]
-]  # frames that were worked through, and how many things those being worked on are
+Watch = Callable[[], tuple[int, float]]  # of what is being worked on: frames so far, and how many things that is
 
 
 class Progress:
@@ -47,7 +45,7 @@ class Progress:
         """Nothing is shown yet, and the clock stands."""
         self.what, self.total, self.done = what, total, done
         self._first, self._is_bytes, self._watch, self._is_quiet = done, is_bytes, watch, quiet
-        self._frames, self._parts, self._looked_s = 0, 0.0, 0.0
+        self._frames_done, self._frames, self._parts, self._looked_s = 0, 0, 0.0, 0.0
         self._began_s = self._told_s = time.monotonic()
         self._is_terminal = False  # asked once: 5000 files are 5000 updates
         self._bar: Bar | None = None
@@ -91,8 +89,9 @@ class Progress:
                 how = ", ".join(part for part in (duration_text(elapsed_s), self._rate(elapsed_s)) if part)
                 print(f"{self.what}: {self._amount(self.done - self._first)} in {how}", file=sys.stderr, flush=True)
 
-    def update(self, done: int, total: int) -> None:
-        """So many of *total* are done."""
+    def update(self, done: int, total: int, frames: int = 0) -> None:
+        """So many of *total* are done; *frames* are those of what was done since, none where it was stored before."""
+        self._frames_done += frames
         if self.done == self._first and not self._is_bytes and done > self._first + 1:
             self._first = done - 1  # the others were done before, and took no time
         self.done, self.total = done, total
@@ -109,9 +108,11 @@ class Progress:
         self._look(LOOK_S)
         elapsed_s = time.monotonic() - self._began_s
         count = f"{self._amount(self.done)} of {self._amount(self.total)}"
-        parts = [count, self._rate(elapsed_s), f"{duration_text(elapsed_s)} so far"]
         worked = self.done - self._first + self._parts
-        if worked > 0 and elapsed_s >= ENOUGH_S:
+        # Bytes are counted by whole files: before a hundredth of them, a large file would seem to take days.
+        is_early = self._is_bytes and worked * 100 < self.total - self._first
+        parts = [count, "" if is_early else self._rate(elapsed_s), f"{duration_text(elapsed_s)} so far"]
+        if worked > 0 and elapsed_s >= ENOUGH_S and not is_early:
             left_s = max(self.total - self.done - self._parts, 0.0) * elapsed_s / worked
             parts.append(f"about {duration_text(left_s)} left")
         return ", ".join(part for part in parts if part)
@@ -124,10 +125,10 @@ class Progress:
             return ""
         if self._is_bytes:
             return f"{bytes_text(int((self.done - self._first) / elapsed_s))}/s"
-        if not self._frames:
-            return ""
-        rate = self._frames / elapsed_s
-        return f"{rate:.{0 if rate >= 10 else 1}f} frames/s"
+        rate, unit = (self._frames_done + self._frames) / elapsed_s, "frames/s"
+        if not rate:
+            rate, unit = (self.done - self._first) * 60.0 / elapsed_s, "a minute"
+        return f"{rate:.{0 if rate >= 10 else 1}f} {unit}" if rate else ""
 
     def _look(self, after_s: float) -> None:
         now_s = time.monotonic()
@@ -148,6 +149,7 @@ class Progress:
         from rich.console import Console
         from rich.progress import BarColumn, ProgressColumn, TextColumn
         from rich.progress import Progress as Bar
+        from rich.progress import Task as RichTask
         from rich.text import Text
 
         progress = self
@@ -155,8 +157,10 @@ class Progress:
         class Said(ProgressColumn):
             """The text, computed when it is drawn, so that its clock runs."""
 
-            def render(self, task: object) -> Text:  # noqa: ARG002
-                return Text(progress.text(), overflow="ellipsis", no_wrap=True)
+            def render(self, task: RichTask) -> Text:
+                text = progress.text()
+                task.completed = progress.done + progress._parts  # what is half done moves the bar, too
+                return Text(text, overflow="ellipsis", no_wrap=True)
 
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=12), Said())
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)

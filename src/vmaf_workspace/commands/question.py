@@ -7,6 +7,7 @@ import termios
 from contextlib import suppress
 
 from vmaf_workspace.errors import CancelledError, RefusedError
+from vmaf_workspace.wording import broken
 
 
 def agreed(question: str, done: str = "removed") -> bool:
@@ -25,7 +26,7 @@ def answer(prompt: str, done: str = "removed") -> str:
     """The line that a person types, without blanks around it. Raises CancelledError for Ctrl-C."""
     with suppress(termios.error):  # keys that were meant for something else, while a bar still ran
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
-    print(prompt, end="", file=sys.stderr, flush=True)
+    print(f"{broken(prompt.rstrip(), sys.stderr)} ", end="", file=sys.stderr, flush=True)
     try:
         return sys.stdin.readline().strip()
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from vmaf_workspace.wording import (
     print_list,
     print_warning,
     printable,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def show_backup(taken: BackupReport, root: str, url: str, *, json: bool) -> None
     stored = f"{bytes_text(taken.stored_bytes)} of it new" if taken.stored_objects else "nothing of it new"
     what = f"{amount_text(taken.files, 'file', taken.apparent_bytes)}, {stored}"
     new = ", a new backup location: no snapshot was there before" if taken.is_first else ""
-    print(f"snapshot {short_id(taken.id)}: {what}; in {printable(url)}{new}")
+    say(f"snapshot {short_id(taken.id)}: {what}; in {printable(url)}{new}")
     if taken.dated_later is not None:
         print_warning(
             f"snapshot {short_id(taken.dated_later)} is dated later, as a clock was or is wrong, "
@@ -68,13 +69,13 @@ def show_snapshots(snapshots: Sequence[ListedSnapshot], url: str, *, json: bool)
         print_json("snapshots", location=url, snapshots=[_listed_json(listed) for listed in snapshots])
         return
     if not snapshots:
-        print(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
+        say(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
         return
     owners: dict[str, list[ListedSnapshot]] = {}
     for each in snapshots:
         owners.setdefault("" if each.snapshot is None else _owner(each.snapshot), []).append(each)
     for owner, theirs in sorted(owners.items(), key=lambda item: item[0] == ""):
-        print(f"of {owner}:" if owner else "that cannot be read:")
+        say(f"of {owner}:" if owner else "that cannot be read:")
         _print_snapshots(theirs)
     print_list("damaged:", [(short_id(each.id), each.problem) for each in snapshots if each.problem is not None])
 
@@ -141,16 +142,16 @@ def show_verify(found: VerifyReport, url: str, depth: str, exit_code: int, *, js
     objects = f"{amount_text(found.objects, 'object', found.apparent_bytes)}"
     if found.problems:
         damaged = f"{len(found.whole)} of {count_text(found.snapshots, 'snapshot')} whole"
-        print(f"{damaged} in {printable(url)} ({objects} looked at), {count_text(len(found.problems), 'problem')}")
+        say(f"{damaged} in {printable(url)} ({objects} looked at), {count_text(len(found.problems), 'problem')}")
         print_list("problems:", found.problems)
-        print("`ws.backup-models` stores again whatever of it the workspace still has", file=sys.stderr)
+        say("`ws.backup-models` stores again whatever of it the workspace still has", file=sys.stderr)
     else:
-        print(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
+        say(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
     if str(depth) == "restore" and found.models is None:
-        print("no model was loaded: nothing installed here loads one (`vmaf-workspace[harness]` does)", file=sys.stderr)
+        say("no model was loaded: nothing installed here loads one (`vmaf-workspace[harness]` does)", file=sys.stderr)
     elif found.models is not None:
         loaded = f"{count_text(found.models, 'model file')} tried"
-        print(f"{loaded}, every model loads" if not found.unloadable else f"{loaded}, kept as they were backed up")
+        say(f"{loaded}, every model loads" if not found.unloadable else f"{loaded}, kept as they were backed up")
         print_list("models that do not load:", tuple(found.unloadable.items()))
 
 
@@ -191,14 +192,14 @@ def show_restore(
         print_list("would be replaced, with --overwrite:", [(path, "differs") for path in plan.conflicts])
         size = bytes_text(plan.apparent_bytes)
         what = f"{count_text(len(plan.new), 'new file')}, {len(plan.conflicts)} different, {plan.same} identical"
-        print(f"snapshot {name} into {place}: {what}, {size}; dry run: nothing was changed")
+        say(f"snapshot {name} into {place}: {what}, {size}; dry run: nothing was changed")
         _print_lacking(lacking)
         return
     there = count_text(plan.same, "identical file")
     what = f"{amount_text(done.files, 'file', done.apparent_bytes)}; {there} there already"
-    print(f"restored {what}; in {place}, from snapshot {name}")
+    say(f"restored {what}; in {place}, from snapshot {name}")
     if done.safety is not None:
-        print(f"what was replaced is in snapshot {short_id(done.safety)}")
+        say(f"what was replaced is in snapshot {short_id(done.safety)}")
     print_list("not as the snapshot has it:", done.left, file=sys.stderr)
     _print_lacking(lacking)
 
@@ -226,12 +227,12 @@ def show_difference(found: Difference, url: str, older: str, newer: str | None, 
     lines += [(file.path, "-", bytes_text(file.size)) for file in found.removed]
     lines += [(b.path, "~", f"{bytes_text(a.size)} -> {bytes_text(b.size)}") for a, b in found.changed]
     for path, sign, size in sorted(lines):
-        print(f"{sign} {printable(path)}  ({size})")
+        say(f"{sign} {printable(path)}  ({size})")
     to = "now" if newer is None else short_id(newer)
     counts = (
         f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed, {found.same} the same"
     )
-    print(f"{short_id(older)} to {to}: {counts}")
+    say(f"{short_id(older)} to {to}: {counts}")
 
 
 def forget_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *, dry_run: bool) -> str:
@@ -274,10 +275,10 @@ def show_prune(pruned: PruneReport, url: str, *, dry_run: bool, json: bool) -> N
         return
     what = f"{amount_text(pruned.objects, 'object', pruned.apparent_bytes)}, which no snapshot names"
     if not pruned.objects:
-        print(f"nothing to free in {printable(url)}")
+        say(f"nothing to free in {printable(url)}")
     elif dry_run:
-        print(f"would free {what}; in {printable(url)}; dry run: nothing was changed")
+        say(f"would free {what}; in {printable(url)}; dry run: nothing was changed")
     else:
-        print(f"freed {what}; in {printable(url)}")
+        say(f"freed {what}; in {printable(url)}")
     if pruned.kept_fresh:
-        print(f"{count_text(pruned.kept_fresh, 'object')} stored within the hour stay: a listing there may lag")
+        say(f"{count_text(pruned.kept_fresh, 'object')} stored within the hour stay: a listing there may lag")

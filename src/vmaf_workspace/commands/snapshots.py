@@ -13,7 +13,7 @@ from vmaf_workspace.commands.flags import Flag, integer, seconds, subdirectory
 from vmaf_workspace.commands.question import agreed, answer
 from vmaf_workspace.errors import DONE, FAILED, REFUSED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.wording import print_warning
+from vmaf_workspace.wording import print_warning, say
 
 if TYPE_CHECKING:
     from vmaf_workspace.snapshot.location import Location
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _WITHIN = "keep all taken within this time before the newest of each workspace: 12h, 30d, 8w, 6mo"
 _DROPPED = "also drop models, or parts of them, that no kept snapshot of their workspace has"
-_EMPTIED = "empty this subdirectory alone: model, model_param or checkpoints_dir"
+_EMPTIED = "empty only this subdirectory: model, model_param or checkpoints_dir"
 
 
 def backup_models(
@@ -71,8 +71,8 @@ def verify(
     *,
     workspace: Workspace = "",
     at: At = "",
-    snapshot: Annotated[str, Flag("check this one alone: latest, or the beginning of its id", metavar="ID")] = "",
-    quick: Annotated[bool, Flag("only that everything is there and has its size")] = False,
+    snapshot: Annotated[str, Flag("check only this one: latest, or the beginning of its id", metavar="ID")] = "",
+    quick: Annotated[bool, Flag("check only that every file is there, with its size")] = False,
     restore: Annotated[bool, Flag("also restore it into a temporary directory and load every model")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -188,10 +188,16 @@ def forget(
     *,
     workspace: Workspace = "",
     at: At = "",
-    keep_last: Annotated[int, Flag("keep so many of the newest, of each workspace", integer(0), metavar="N")] = 0,
-    keep_daily: Annotated[int, Flag("keep the newest of so many days that have one", integer(0), metavar="N")] = 0,
-    keep_weekly: Annotated[int, Flag("keep the newest of so many weeks", integer(0), metavar="N")] = 0,
-    keep_monthly: Annotated[int, Flag("keep the newest of so many months", integer(0), metavar="N")] = 0,
+    keep_last: Annotated[int, Flag("keep the last N of each workspace", integer(0), metavar="N")] = 0,
+    keep_daily: Annotated[
+        int, Flag("keep one of each of the last N days with a snapshot", integer(0), metavar="N")
+    ] = 0,
+    keep_weekly: Annotated[
+        int, Flag("keep one of each of the last N weeks with a snapshot", integer(0), metavar="N")
+    ] = 0,
+    keep_monthly: Annotated[
+        int, Flag("keep one of each of the last N months with a snapshot", integer(0), metavar="N")
+    ] = 0,
     keep_within: Annotated[float, Flag(_WITHIN, seconds, metavar="AGE")] = 0.0,
     drop_last_copies: Annotated[bool, Flag(_DROPPED)] = False,
     yes: Yes = False,
@@ -223,17 +229,17 @@ def forget(
     is_asked = not (dry_run or yes or all(verdict.is_kept for verdict in verdicts))
     costs = f", and with them the last copy of {retention.models_text(last)}" if last else ""
     if is_asked and not agreed(f"Forget {going}{costs}?", "forgotten"):
-        print("nothing was forgotten", file=sys.stderr)
+        say("nothing was forgotten", file=sys.stderr)
         return FAILED
     gone = [] if dry_run else retention.forget(location, verdicts)
     if json:
         print(snapshot_tables.forget_json(verdicts, location.url, gone, dry_run=dry_run))
     elif all(verdict.is_kept for verdict in verdicts):
-        print(f"nothing to forget in {printable(location.url)}")
+        say(f"nothing to forget in {printable(location.url)}")
     elif dry_run:
-        print(f"{going} would be forgotten; dry run: nothing was changed")
+        say(f"{going} would be forgotten; dry run: nothing was changed")
     else:
-        print(f"{count_text(len(gone), 'snapshot')} forgotten; `ws.prune` frees what only they held")
+        say(f"{count_text(len(gone), 'snapshot')} forgotten; `ws.prune` frees what only they held")
     return DONE
 
 
@@ -268,8 +274,8 @@ def wipe_models(
         int | None,
         Flag("with --only checkpoints_dir: the checkpoints of so many newest runs stay", integer(1), metavar="N"),
     ] = None,
-    without_snapshot: Annotated[bool, Flag("also where no snapshot holds it: it is gone for good then")] = False,
-    yes: Annotated[bool, Flag("do not ask for the name; not enough where no snapshot holds it")] = False,
+    without_snapshot: Annotated[bool, Flag("remove also what no snapshot holds; it is gone for good")] = False,
+    yes: Annotated[bool, Flag("do not ask for the name; still refused where no snapshot holds all")] = False,
     dry_run: Annotated[bool, Flag("say what would go and which snapshot holds it, change nothing")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -306,10 +312,10 @@ def wipe_models(
                 names = " and ".join(map(short_id, held.ids))
                 what = f"snapshot {names} holds" if len(held.ids) == 1 else f"snapshots {names} hold"
                 if names:
-                    print(f"{what} all of it, verified now", file=sys.stderr)
+                    say(f"{what} all of it, verified now", file=sys.stderr)
             if not dry_run and not yes:
                 if not _names_typed(found):
-                    print("nothing was removed", file=sys.stderr)
+                    say("nothing was removed", file=sys.stderr)
                     return FAILED
                 if location is not None:  # a person may have taken long to answer
                     until_removed.enter_context(wipe.holding_off_prune(location))
@@ -320,7 +326,7 @@ def wipe_models(
                 print(tables.removal_json(found.plan, None, code))
             else:
                 where = wording.printable(found.plan.root)
-                print(f"{tables.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
+                say(f"{tables.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
             return code
         if found.plan.entries and found.files and location is not None:
             contents = [file.sha256 for file in (*found.files, *found.rests) if file.sha256]

@@ -7,12 +7,14 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from vmaf_workspace.commands.table import print_table as print_table
 from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, executor_and_dataset
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.entries import Entries, Entry
@@ -34,6 +36,7 @@ from vmaf_workspace.wording import (
     print_list,
     print_path,
     printable,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -42,8 +45,6 @@ if TYPE_CHECKING:
     from vmaf_workspace.report.models import Model
 
 VERSION = 1  # of the JSON objects
-PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
-UNBROKEN = 40  # characters of a name; longer ones take more than one line of a table
 ROWS = 12  # of a plan: with its header, a summary and three questions, it is all on a screen of 24 lines
 COSTLIEST = ("model", "checkpoints_dir", "model_param")  # what is lost by a wipe, the most work first
 
@@ -116,7 +117,7 @@ def _stored_json(stored: StoredResults) -> dict[str, Any]:
 def print_stored_results(stored: Sequence[StoredResults]) -> None:
     """Print what is stored by executor and dataset."""
     if not stored:
-        print("no stored results")
+        say("no stored results")
         return
     rows = [
         (
@@ -135,7 +136,7 @@ def print_stored_results(stored: Sequence[StoredResults]) -> None:
         )
         for each in stored
     ]
-    print_table(("STORE", "EXECUTOR", "DATASET", ">FILES", ">SIZE", ">NEWEST", ""), rows)
+    print_table(("|STORE", "|EXECUTOR", "|DATASET", ">FILES", ">SIZE", ">NEWEST", ""), rows)
 
 
 def kept_json(kept: Kept) -> dict[str, Any]:
@@ -180,23 +181,24 @@ def print_status(status: Status, root: Path) -> None:
                 f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
                 number_text(files) if row.exists else "-",
                 bytes_text(row.usage.disk_bytes) if files > 0 else "-",
-                age_text(row.usage.newest_ns) if files > 0 else "-",
+                duration_text(max(time.time() - row.usage.newest_ns / 1e9, 0.0)) if files > 0 else "-",
                 re.split(r" again|: not", row.subdir.costs)[0],
                 (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
             )
         )
+    costs = "ITS LOSS\nCOSTS" if sys.stdout.isatty() else "ITS LOSS COSTS"  # in 80 columns, of any size
     total = status.total
     ours = sum(len(_placeholders(place)) for place in (root, *(root / row.subdir.name for row in status.rows)))
     ours += sum(len(files) for _, _, files in os.walk(root / MARKER))
     size = bytes_text(total.disk_bytes)
     rows.append(("total", number_text(max(total.files - ours, 0)), size, "", "", ""))
-    print_table(("|DIRECTORY", ">FILES", ">SIZE", ">NEWEST", "|ITS LOSS COSTS", "|EMPTIED BY"), rows, total=True)
-    print(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
+    print_table(("|DIRECTORY", ">FILES", ">SIZE", ">AGE", f"|{costs}", "|EMPTIED BY"), rows, total=True)
+    say(f"free: {bytes_text(status.free_bytes)}, {count_text(status.free_inodes, 'inode')}")
     _print_live(status.live, kept="")
     print_list("no models:", status.stopped, colour=WARNING)
     print_list("cannot be read, so not counted:", total.problems)
     if not status.exists:
-        print("(not there yet: a run, or `ws.setup`, makes it)")
+        say("(not there yet: a run, or `ws.setup`, makes it)")
 
 
 def _placeholders(directory: Path) -> list[str]:
@@ -218,7 +220,7 @@ def print_plan(plan: Plan) -> None:
         rows.append((*_row(f"… {len(rest)} more", rest, about)[:3], "--json lists them all"))
     reasons = plan.entries.reasons
     if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
-        print(f"{', '.join(reasons)}:")
+        say(f"{', '.join(reasons)}:")
         print_table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
     elif rows:
         print_table(("|PATH", ">FILES", ">SIZE", "WHY"), rows)
@@ -268,11 +270,11 @@ def print_report(plan: Plan, report: Report) -> None:
     """Print what was done, what stayed and why, and what failed."""
     if report.removed or report.files:
         what = f"{count_text(report.removed, 'entry')}, {count_text(report.files, 'file')}"
-        print(f"removed {what}; {bytes_text(report.freed_disk_bytes)} freed in {printable(plan.root)}")
+        say(f"removed {what}; {bytes_text(report.freed_disk_bytes)} freed in {printable(plan.root)}")
     elif not plan.entries:
-        print(f"nothing to remove in {printable(plan.root)}")
+        say(f"nothing to remove in {printable(plan.root)}")
     else:
-        print(f"removed nothing in {printable(plan.root)}")
+        say(f"removed nothing in {printable(plan.root)}")
     _print_kept(report.kept)
     print_list("left, because changed since the plan:", report.changed)
     print_list("could not be removed:", report.failures, file=sys.stderr, colour=ERROR)
@@ -304,9 +306,9 @@ def migration_json(moved: Migration, *, dry_run: bool, exit_code: int) -> str:
 def print_migration(moved: Migration, *, dry_run: bool) -> None:
     """Print what a migration did, or would do, and on stdout's last line the variable to set."""
     if moved.was_done:
-        print(f"{printable(str(moved.source))} was moved to {printable(str(moved.target))} already")
+        say(f"{printable(str(moved.source))} was moved to {printable(str(moved.target))} already")
     else:
-        print(f"{'would move' if dry_run else 'moved'} {migration_summary(moved)}")
+        say(f"{'would move' if dry_run else 'moved'} {migration_summary(moved)}")
     print_list("would be left out:" if dry_run else "left out:", moved.left_out, file=sys.stderr)
     print_list("the workspace moved, but its old place could not be removed:", moved.failures, file=sys.stderr)
     if not dry_run:
@@ -324,7 +326,7 @@ def print_models(models: Sequence[Model], root: Path) -> None:
     What was trained here has a line a model, what a checkout ships a line a family.
     """
     if not models:
-        print("no model here: none in model/, no checkout, none that libvmaf loads; `ws.doctor` tries the engine")
+        say("no model here: none in model/, no checkout, none that libvmaf loads; `ws.doctor` tries the engine")
         return
     print(printable(str(root)))
     below = f"{root}/"
@@ -338,7 +340,7 @@ def print_models(models: Sequence[Model], root: Path) -> None:
         print_table(("|MODEL", f">{names[0]}", ">SIZE", "|LIBVMAF", f"|{names[1]}", "ABOUT"), rows)
     built_in = [model.name for model in models if not model.files and model.in_libvmaf]
     if built_in:
-        print_paragraph(f"built into libvmaf: {', '.join(built_in)}")
+        say(f"built into libvmaf: {', '.join(built_in)}")
     wrong: dict[str, list[str]] = {}
     for model in models:
         missing = f"lacks {', '.join(model.missing)}" if model.missing else ""
@@ -416,15 +418,15 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """Print each finding, the worst last, where a person looks first; its remedy below it."""
     order = ("ok", "warning", "error")
     for finding in sorted(findings, key=lambda finding: order.index(finding.level)):
-        what = "\n".join(printable(line) for line in finding.found.split("\n"))
+        what = "\n    ".join(printable(line) for line in finding.found.split("\n"))
         level = f"{finding.level:<8}"
         colour = {"warning": WARNING, "error": ERROR}.get(finding.level)
-        text = broken(f"{level} {printable(finding.about)}: {what}", sys.stdout).replace("\n", "\n    ")
+        text = broken(f"{level} {printable(finding.about)}: {what}", sys.stdout, "    ")
         print((coloured(level, colour, sys.stdout) if colour else level) + text[len(level) :])
         if finding.remedy:
             print(broken(f"         -> {printable(finding.remedy)}", sys.stdout, " " * 12))
     errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
-    print(f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}")
+    say(f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}")
 
 
 def _print_kept(kept: Sequence[Kept]) -> None:
@@ -441,50 +443,6 @@ def _print_live(entries: Sequence[Kept], *, kept: str) -> None:
     print_list(f"{kept}in use:", [(entry.path, entry.why) for entry in entries if entry.locked], colour=LIVE)
     perhaps = [(entry.path, entry.why) for entry in entries if entry.live and not entry.locked]
     print_list(f"{kept}perhaps in use (`ws.clean-scratch --force` takes them):", perhaps, colour=LIVE)
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, total: bool = False) -> None:
-    """Print a table on stdout; a header that begins with `>` is a column of numbers, with `|` of names.
-
-    Numbers and names are not broken into lines, unless a name has more than UNBROKEN characters.
-    """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for n, name in enumerate(header):
-        kind = name[:1] if name.startswith((">", "|")) else ""
-        justify: Literal["right", "left"] = "right" if kind == ">" else "left"
-        unbroken = bool(kind) and all(len(line) <= UNBROKEN for row in rows for line in row[n].split("\n"))
-        grid.add_column(name.removeprefix(kind), justify=justify, no_wrap=unbroken, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(cell) for cell in row), style="bold" if total and row is rows[-1] else None)
-    if sys.stdout.isatty():
-        Console().print(grid)
-        return
-    console = Console(width=PLAIN_WIDTH)
-    with console.capture() as drawn:
-        console.print(grid)
-    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))  # rich fills lines up with blanks
-
-
-def print_paragraph(text: str) -> None:
-    """Print *text* on stdout, on a terminal broken between words."""
-    from rich.console import Console
-    from rich.text import Text
-
-    if sys.stdout.isatty():
-        Console().print(Text(text))
-    else:
-        print(text)
-
-
-def import_rich() -> None:
-    """Import what `print_table` needs, while something else is waited for."""
-    import rich.console
-    import rich.table
-    import rich.text  # noqa: F401
 
 
 @contextmanager

@@ -26,13 +26,13 @@ from vmaf_workspace.contract import SCRATCH, STORES
 from vmaf_workspace.errors import DONE, FAILED, RefusedError, UsageError
 from vmaf_workspace.guard import is_marked
 from vmaf_workspace.locate import locate
-from vmaf_workspace.wording import print_path, print_warning, printable
+from vmaf_workspace.wording import print_path, print_warning, printable, say
 
-_FRESH = "where no lock is seen, keep what changed within this time, such as 15min, 1h or 2d; 0 keeps nothing"
+_FRESH = "of what has no lock, keep what changed within this time: 15min, 1h, 2d; 0 keeps nothing"
 LEFTOVERS = ("show", "fail")
-Plan = Annotated[Path | None, Flag("write the plan to this file, change nothing", path, metavar="FILE")]
+Plan = Annotated[Path | None, Flag("write the plan to this file, and change nothing else", path, metavar="FILE")]
 Apply = Annotated[
-    Path | None, Flag("remove what the plan in this file lists and is unchanged since", path, metavar="FILE")
+    Path | None, Flag("remove what the plan in this file lists, but nothing that changed since", path, metavar="FILE")
 ]
 
 
@@ -48,7 +48,7 @@ def where(*, workspace: Workspace = "", json: Json = False) -> int:
         print(tables.object_json("where", workspace=str(location.path), source=location.source, reason=location.reason))
         return DONE
     print_path(str(location.path))
-    print(printable(location.reason), file=sys.stderr)
+    say(printable(location.reason), file=sys.stderr)
     return DONE
 
 
@@ -64,11 +64,11 @@ def setup(*, workspace: Workspace = "", json: Json = False) -> int:
     if json:
         print(tables.object_json("setup", workspace=str(location.path), made=[str(path) for path in made]))
     elif made:
-        print(f"made {wording.count_text(len(made), 'entry')} in {wording.printable(str(location.path))}")
+        say(f"made {wording.count_text(len(made), 'entry')} in {wording.printable(str(location.path))}")
     else:
-        print(f"{wording.printable(str(location.path))} is set up already")
+        say(f"{wording.printable(str(location.path))} is set up already")
     if found:
-        print(f"note: {', '.join(found)} held files before; a clean or a purge takes them from now on", file=sys.stderr)
+        say(f"note: {', '.join(found)} held files before; a clean or a purge takes them from now on", file=sys.stderr)
     return DONE
 
 
@@ -79,7 +79,6 @@ def status(
     json: Json = False,
 ) -> int:
     """Show what is in it, what its loss would cost, and who uses it."""
-    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.report import status as _status
 
@@ -87,12 +86,12 @@ def status(
     if location.path.exists() and not location.path.is_dir():
         raise RefusedError(f"{location.path} is a file, not a workspace; {location.reason}")
     with tables.spinner("reading the workspace"):
-        found = _status.status(location.path, meanwhile=None if json else tables.import_rich)
+        found = _status.status(location.path)
         stored = _status.stored_results(location.path) if stores else None
     if json:
         print(tables.status_json(str(location.path), location.reason, found, stored))
     else:
-        print(wording.broken(f"{wording.printable(f'{location.path}  ({location.reason})')}", sys.stdout))
+        say(printable(f"{location.path}  ({location.reason})"))
         tables.print_status(found, location.path)
         if stored is not None:
             tables.print_stored_results(stored)
@@ -103,7 +102,7 @@ def clean_scratch(
     *,
     workspace: Workspace = "",
     only: Annotated[
-        str, Flag("clean this subdirectory alone: workdir or output", subdirectory(*SCRATCH), metavar="SUBDIR")
+        str, Flag("clean only this subdirectory: workdir or output", subdirectory(*SCRATCH), metavar="SUBDIR")
     ] = "",
     min_age: Annotated[float | None, Flag(_FRESH, seconds_or_0, metavar="AGE", default="1h")] = None,
     force: Annotated[bool, Flag("also remove what changed lately or is open; never a run that holds its lock")] = False,
@@ -115,7 +114,8 @@ def clean_scratch(
 ) -> int:
     """Empty workdir/ and output/: costs nothing, live runs are kept.
 
-    Right after a run of VMAF's own harness, which takes no lock, --min-age 0 says that nothing runs any more.
+    VMAF's own harness takes no lock, so what it wrote in the last hour stays. Where nothing runs any more, say
+    --min-age 0.
     """
     from vmaf_workspace.commands import tables
     from vmaf_workspace.live.lock import MIN_AGE_S
@@ -146,13 +146,13 @@ def purge_cache(
     ] = None,
     dataset: Annotated[str | None, Flag("only results of this dataset, a pattern", metavar="PATTERN")] = None,
     older_than: Annotated[
-        float | None, Flag("what was not used for this time: 12h, 30d", seconds, metavar="AGE")
+        float | None, Flag("only what was not used for this time: 12h, 30d", seconds, metavar="AGE")
     ] = None,
     max_size: Annotated[
-        int | None, Flag("least recently used first, until the rest fits: 500M, 10G", size_bytes, metavar="SIZE")
+        int | None, Flag("remove the least recently used, until the rest fits: 500M, 10G", size_bytes, metavar="SIZE")
     ] = None,
     max_files: Annotated[
-        int | None, Flag("least recently used first, until so many files are left", integer(0), metavar="N")
+        int | None, Flag("remove the least recently used, until so many files are left", integer(0), metavar="N")
     ] = None,
     with_encodes: Annotated[bool, Flag("empty encode/ as well: hours of encoding")] = False,
     yes: Yes = False,
@@ -228,7 +228,7 @@ def migrate(
         if not yes:
             print_list("would be left out:", moved.left_out, file=sys.stderr)
         if not yes and not agreed(question, "moved"):
-            print("nothing was moved", file=sys.stderr)
+            say("nothing was moved", file=sys.stderr)
             return FAILED
         with ExitStack() as bars:
 
@@ -289,12 +289,12 @@ def run_session(
         bool, Flag("run tests twice, at the default workspace and at an overridden one, and fail for what they leak")
     ] = False,
     in_place: Annotated[
-        bool, Flag("with --prove: at the default one in this checkout, not in a throw-away copy of it")
+        bool, Flag("with --prove: use the default one of this checkout, and no throw-away copy")
     ] = False,
     leftovers: Annotated[
         str,
         Flag(
-            "with --prove: show, or fail for, what is left in workdir/ and output/",
+            "with --prove, of files that are left in workdir/ and output/: show them, or fail",
             choice(lambda: LEFTOVERS),
             metavar="WORD",
             default="show",
@@ -309,7 +309,7 @@ def run_session(
         ),
     ] = (),
 ) -> int:
-    """Run a program in the workspace; no clean takes what it writes."""
+    """Run a program in the workspace, safe from every clean."""
     from vmaf_workspace.live import session
 
     if prove:
@@ -379,14 +379,14 @@ def _show_and_execute(
             tables.print_plan(plan)
             name = wording.printable(str(save_to))
             end = f"written to {name}; `--apply {name}` removes it" if save_to else "dry run: nothing was changed"
-            print(f"{tables.plan_summary(plan)} in {wording.printable(plan.root)}; {end}")
+            say(f"{tables.plan_summary(plan)} in {wording.printable(plan.root)}; {end}")
         return code
     if question is not None and plan.entries:
         refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")
         if not json:
             tables.print_plan(plan)
         if not yes and not agreed(question):
-            print("nothing was removed", file=sys.stderr)
+            say("nothing was removed", file=sys.stderr)
             return FAILED
     with Progress("removing", is_bytes=True, quiet=quiet) as progress:
         report = execute(plan, progress=progress.update)

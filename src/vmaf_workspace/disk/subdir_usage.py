@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,15 +48,12 @@ class _Part:
     links: dict[tuple[int, int], list[int]] = field(default_factory=dict)
 
 
-def usage_by_subdir(
-    root: str, *, meanwhile: Callable[[], object] | None = None
-) -> tuple[dict[str, Usage], dict[str, int]]:
+def usage_by_subdir(root: str) -> tuple[dict[str, Usage], dict[str, int]]:
     """Usage of each contract subdirectory and, under "", of the whole tree; as `du -s` counts each byte once.
 
     A symlinked subdirectory is measured where it leads and is no part of the whole, as with `du`. Then the newest
     modification time (ns) of each entry of the scratch subdirectories, by its path: what tells a live run by age.
-    *meanwhile* is called while other processes read. Raises WorkspaceError where one of those is killed, OSError where
-    *root* cannot be read.
+    Raises WorkspaceError where a process that reads is killed, OSError where *root* cannot be read.
     """
     parts, waiting = _look_near_top(root)
     batches = [waiting[n : n + BATCH] for n in range(0, len(waiting), BATCH)]
@@ -71,8 +68,6 @@ def usage_by_subdir(
         return made
 
     with WorkerPool(batches, measure, at_most=min(cores(), _AT_MOST)) as children:
-        if meanwhile is not None:
-            meanwhile()
         for number, made in sorted(children):
             if made is None:
                 raise WorkspaceError(f"a process that read {root} was killed; try again")

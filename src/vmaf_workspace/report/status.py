@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,18 +43,16 @@ class Status:
     stopped: tuple[tuple[str, str], ...] = ()  # what a wipe that was stopped has left: (path, what to do)
 
 
-def status(root: Path, *, meanwhile: Callable[[], object] | None = None) -> Status:
-    """Look at *root*, which may be missing; *meanwhile* is called while other processes read the disk."""
+def status(root: Path) -> Status:
+    """Look at *root*, which may be missing."""
     exists = os.path.isdir(root)
     found: dict[str, Usage] = {}
     newest_ns: dict[str, int] | None = None
     if exists:
         try:
-            found, newest_ns = usage_by_subdir(str(root), meanwhile=meanwhile)
+            found, newest_ns = usage_by_subdir(str(root))
         except OSError as error:
             raise WorkspaceError(f"{root} could not be read ({error.strerror}); make it readable") from error
-    elif meanwhile is not None:
-        meanwhile()
     nearest = next(place for place in (root, *root.absolute().parents) if os.path.exists(place))
     room = os.statvfs(nearest)
     return Status(

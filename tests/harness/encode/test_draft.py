@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,27 @@ def test_a_draft_is_refused_by_its_marks_and_read_when_they_are_filled_in(
     ]
     assert not recipe.warnings
     assert main(["test", "PSNR", "my_dataset.py", "--suppress-plot"]) == 0
+
+
+def test_videos_below_a_recipe_move_with_it_and_others_have_their_whole_path(
+    videos: Path, tmp_path: Path, vmaf_workspace: Path
+) -> None:
+    assert main(["new-dataset", str(videos), str(videos / "mine_dataset.py"), "--label", "none"]) == 0
+    assert main(["new-dataset", str(videos), "other", "--label", "none"]) == 0
+    other = vmaf_workspace / "dataset" / "other_dataset.py"
+    moved = tmp_path / "moved"
+    videos.rename(moved)
+    paths = {each.reference.name: each.reference for each in find_videos(moved).contents}
+    found = {each.content_name: each.video.path for each in read_references(moved / "mine_dataset.py").references}
+    assert found == {"cat": paths["cat.mp4"], "dog": paths["dog.mp4"]}
+    assert str(videos / "cat.mp4") in other.read_text()
+    assert "A whole path is where that video lies now" in other.read_text()
+    # VMAF's own harness executes a recipe.
+    names = runpy.run_path(str(moved / "mine_dataset.py"))
+    assert {Path(each["path"]) for each in names["dis_videos"]} == {
+        *(moved / name for name in ("cat_crf30.mp4", "encodes/cat_crf40.mp4", "encodes/dog-low.mp4"))
+    }
+    assert runpy.run_path(str(other))["ref_videos"][0]["path"] == str(videos / "cat.mp4")
 
 
 def test_a_recipe_that_was_filled_in_is_not_replaced_a_draft_is(

@@ -146,10 +146,26 @@ def test_an_entry_that_is_there_stays_and_a_dry_run_writes_nothing(
     assert not list(theirs.rglob(".*"))
 
 
-def test_nothing_to_export_no_store_and_a_read_only_one(small: Trainable, vmaf_workspace: Path, tmp_path: Path) -> None:
+def test_a_store_that_is_not_there_is_made_and_a_file_is_refused(
+    small: Trainable, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    extract(small, "PSNR_feature")
+    words = ["export-results", "--dataset", str(small.dataset), "--store"]
+    assert main([*words, str(tmp_path / "new" / "store"), "--dry-run"]) == 0
+    assert "would write 12 entries" in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
+    assert main([*words, str(tmp_path / "new" / "store")]) == 0
+    assert "wrote 12 entries" in capsys.readouterr().out
+    assert len(list((tmp_path / "new" / "store" / "PSNR_feature_V1.1").rglob("*"))) > 12
+    (tmp_path / "file").write_text("something else")
+    for flags in ([], ["--dry-run"]):
+        assert main([*words, str(tmp_path / "file"), *flags]) == 3
+        assert f"{tmp_path}/file is no directory; name a new one" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "something else"
+
+
+def test_nothing_to_export_and_a_read_only_store(small: Trainable, vmaf_workspace: Path, tmp_path: Path) -> None:
     recipe = recipe_of(small)
-    with pytest.raises(HarnessError, match="is not there; name a file_result_store"):
-        export_results(recipe, tmp_path / "none", vmaf_workspace)
     (tmp_path / "empty").mkdir()
     (tmp_path / "theirs").mkdir()
     assert export_results(recipe, tmp_path / "theirs", tmp_path / "empty").results == 0

@@ -186,6 +186,18 @@ def test_a_pair_says_which_model_it_was(videos: Path, vmaf_workspace: Path, caps
     assert "nobody says its frame rate" in printed.err
 
 
+@pytest.mark.parametrize(("fps", "model"), [("25", "3d0h"), ("60000/1001", "hfr_3d0h")])
+def test_of_raw_video_a_flag_says_the_rate(
+    fps: str, model: str, videos: Path, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    pair = ["--reference", str(videos / "25.yuv"), "--distorted", str(videos / "25_low.yuv")]
+    size = ["--yuv-fmt", "yuv420p", "--width", str(_SIZE[0]), "--height", str(_SIZE[1])]
+    assert main(["score", *pair, *size, "--vmaf-model", "v1", "--fps", fps]) == 0
+    err = capsys.readouterr().err
+    assert f"VMAF_V1.0.16_{model}" in err
+    assert "nobody says its frame rate" not in err
+
+
 def test_v1_is_no_bootstrap_model(videos: Path, vmaf_workspace: Path, tmp_path: Path, capsys: Printed) -> None:
     dataset = mixed(videos, tmp_path)
     assert run_testing.main(["BOOTSTRAP_VMAF", str(dataset), "--vmaf-model=v1", "--suppress-plot"]) == 1

@@ -158,7 +158,7 @@ def test_on_a_terminal_an_encode_and_a_test_end_with_a_table(laddered: Laddered,
     said = on_a_terminal("encode", str(made.references), "again", *rates, *where)
     assert re.search(r"^CONTENT +CODEC +RATE +HEIGHT +KBIT/S +SCORE +5 % +MIN\s*$", said, re.M)
     assert len(re.findall(r"^(?:carphone|bikes) +libx264 veryfast +crf[34]0 +144 +[\d.]+ +-", said, re.M)) == 4
-    assert "again_dataset.py --html FILE writes a page of it" in said.replace("\n", "")
+    assert "again_dataset.py --html FILE` writes a page of it" in " ".join(said.split())
 
 
 def on_a_terminal(*arguments: str) -> str:

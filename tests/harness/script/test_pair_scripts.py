@@ -202,6 +202,9 @@ def test_score_of_raw_video_is_that_of_the_same_frames_in_a_file(clips: Clips, c
     ("flags", "said"),
     [
         (("--width", "176", "--height", "144"), "needs its --yuv-fmt, too"),
+        (("--fps", "60"), "--fps is of raw video: a needs its --yuv-fmt, too"),
+        (("--fps", "0"), "--fps: expected frames a second, such as 25 or 30000/1001, got '0'"),
+        (("--fps", "1/0"), "--fps: expected frames a second"),
         (("--yuv-fmt", "yuv420p", "--width", "176"), "needs its --width and --height, too"),
         (("--yuv-fmt", "notyuv", "--dis-width", "176"), "--dis-width and --dis-height are of raw video"),
     ],

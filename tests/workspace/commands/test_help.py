@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -81,6 +82,22 @@ def test_what_stands_after_a_flag_is_named_by_what_it_is(prog: str, command: Com
     for each in command.parameters.values():
         if not each.is_switch:
             assert each.about.metavar, each.flag
+
+
+@pytest.mark.parametrize(("prog", "command"), EACH, ids=lambda each: getattr(each, "name", each))
+def test_help_breaks_no_flag_and_no_default(prog: str, command: Command, capsys: Printed) -> None:
+    _, out, _ = said(prog, command.name, "--help", printed=capsys)
+    for line in out.partition("example:\n")[0].splitlines()[1:]:
+        assert not re.search(r"\w-$", line)
+        assert line.count("[default: ") + line.count("[env: ") <= line.count("]"), line
+
+
+def test_what_may_be_left_out_stands_in_brackets_and_own_flags_come_first(capsys: Printed) -> None:
+    _, out, _ = said("vmaf-harness", "new-dataset", "--help", printed=capsys)
+    assert out.startswith("usage: vmaf-harness new-dataset directory [output_dataset] [flags]\n")
+    _, out, _ = said("vmaf-harness", "tune", "--help", printed=capsys)
+    order = [out.index(f"\n  {flag} ") for flag in ("--gamma", "--overwrite", "--folds", "--seed", "--scheduler")]
+    assert order == sorted(order)
 
 
 def test_help_names_defaults_and_variables(capsys: Printed) -> None:
@@ -195,3 +212,42 @@ def test_bash_completes_commands_flags_values_and_ids_of_snapshots(
     assert set(completed("vmaf-ws", "clean-scratch", "--only", "")) == {"workdir", "output"}
     assert set(completed("vmaf-ws", "purge-cache", "--store", "")) == {"file_result_store", "encode_store"}
     assert completed("vmaf-ws", "restore-models", "--snapshot", taken[:4]) == [taken]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_the_same(tmp_path: Path, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = workspace(tmp_path / "ws")
+    monkeypatch.setenv("VMAF_WORKSPACE", str(root))
+    monkeypatch.setenv("VMAF_BACKUPS", str(tmp_path / "backups"))
+    write(root / "model" / "a.pkl", 10)
+    (taken,) = re.findall(r"^snapshot (\S+):", ws("backup-models").out)
+    Path("completion.fish").write_text(ws("completion", "fish").out)
+    typed = {
+        "vmaf-ws clean": {"clean-scratch"},
+        "vmaf-ws clean-scratch --mi": {"--min-age"},
+        "vmaf-ws clean-scratch --only ": {"workdir", "output"},
+        "vmaf-ws restore-models --snapshot ": {taken},
+    }
+    for words, offered in typed.items():
+        code = f"set PATH {Path(sys.executable).parent} $PATH; source completion.fish; complete -C '{words}'"
+        out = subprocess.check_output(["fish", "--no-config", "-c", code], text=True)
+        assert {line.partition("\t")[0] for line in out.splitlines()} == offered
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_reads_the_script_and_looks_for_ids_only_when_they_are_wanted(
+    tmp_path: Path, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_WORKSPACE", str(workspace(tmp_path / "ws")))
+    Path("_vmaf-ws").write_text(ws("completion", "zsh").out)
+    Path("vmaf-ws").write_text("#!/bin/sh\ntouch looked\necho one two\n")
+    Path("vmaf-ws").chmod(0o755)
+    code = """
+        PATH=$PWD:$PATH; autoload -Uz compinit && compinit -u -D; source ./_vmaf-ws
+        [[ -e looked ]] && exit 1
+        spec=${_shtab_vmaf_ws_restore_models_options[(r)--snapshot*]}; action=${spec##*:}
+        eval "offered=( ${action[2,-2]} )"  # as _arguments does with what stands in brackets
+        print -l $offered
+    """
+    assert subprocess.check_output(["zsh", "-fc", code], text=True).split() == ["one", "two"]
+    assert Path("looked").exists()

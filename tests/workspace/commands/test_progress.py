@@ -40,6 +40,26 @@ def test_without_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end(
     assert re.fullmatch(r"encoded: 3 in \d+ s, \d+ frames/s", last)
 
 
+def test_what_has_no_frames_is_counted_by_the_minute(capsys: Printed) -> None:
+    with Progress("tried", 40) as shown:
+        time.sleep(1.2)
+        shown.update(1, 40)
+        shown.update(20, 40)
+        assert re.match(r"20 of 40, \d+ a minute, 1 s so far", shown.text())
+    assert re.fullmatch(r"tried: 20 in 1 s, \d+ a minute\n", capsys.readouterr().err)
+
+
+def test_frames_of_what_is_done_and_of_what_runs_make_the_rate(capsys: Printed) -> None:
+    with Progress("encoded", 3, watch=lambda: (0, 0.0)) as shown:
+        time.sleep(0.2)
+        shown.update(1, 3)  # stored before
+        shown.update(2, 3, 4000)
+        shown.update(3, 3, 2000)
+        time.sleep(1.0)
+    (rate,) = re.findall(r"^encoded: 3 in \d+ s, (\d+) frames/s$", capsys.readouterr().err, re.MULTILINE)
+    assert 100 < int(rate) <= 5000
+
+
 def test_what_was_done_before_counts_for_no_rate_and_no_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
@@ -66,6 +86,8 @@ def test_quiet_says_nothing_and_what_ends_at_once_has_no_line(monkeypatch: pytes
 def test_bytes_have_a_rate(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
     with Progress("backing up", is_bytes=True) as shown:
         time.sleep(1.1)
+        shown.update(8 << 10, 40 << 20)
+        assert shown.text() == "8.0 KiB of 40.0 MiB, 1 s so far"  # small files first say nothing of a large one
         shown.update(10 << 20, 40 << 20)
         assert re.match(r"10\.0 MiB of 40\.0 MiB, \d+\.\d MiB/s, ", shown.text())
     assert re.fullmatch(r"backing up: 10\.0 MiB in \d+ s, \d+\.\d MiB/s\n", capsys.readouterr().err)
@@ -76,6 +98,7 @@ def test_a_terminal_of_80_columns_shows_all_of_it_in_a_line(monkeypatch: pytest.
     child = pexpect.spawn(sys.executable, ["-c", SHOWN], encoding="utf-8", timeout=60, dimensions=(24, 80))
     child.expect(pexpect.EOF)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", str(child.before))
+    assert re.search(r"encoded ╸━+ 0 of 12", shown), shown  # half of one, and the bar has begun
     assert re.search(r"encoded ━+╺?━* 3 of 12, \d+ frames/s, \d s so far, about \d+ s left", shown), shown
     assert re.search(r"encoded: 3 in \d s, \d+ frames/s\r\n$", shown), shown
 

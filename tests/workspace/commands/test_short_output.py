@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -12,9 +13,10 @@ import pexpect
 import pytest
 from trees import live_run, workspace, write, ws
 
+from vmaf_workspace.commands.table import print_table
 from vmaf_workspace.commands.tables import _family
 from vmaf_workspace.contract import SUBDIRS
-from vmaf_workspace.wording import duration_text
+from vmaf_workspace.wording import duration_text, filled
 
 SPINNER = tuple("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 COLOUR = re.compile(r"\x1b\[(?:1;)?3[0-9]m")
@@ -31,7 +33,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def screen(*args: str, columns: int = 80) -> tuple[int | None, str]:
     child = pexpect.spawn(
-        sys.executable, ["-m", "vmaf_workspace.cli", *args], encoding="utf-8", timeout=60, dimensions=(60, columns)
+        sys.executable,
+        ["-m", "vmaf_workspace.cli", *args],
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(60, columns),
+        env=os.environ.copy(),  # else pytest's readline has said COLUMNS=80 beneath it, and that would hold
     )
     child.expect(pexpect.EOF)
     child.close()
@@ -131,3 +138,69 @@ def test_colour_means_an_error_a_warning_or_a_live_run_and_is_on_a_terminal_alon
             assert "\x1b" not in done.out + done.err
         monkeypatch.setenv("NO_COLOR", "1")
         assert not any(COLOUR.search(screen(*words)[1]) for words in shown)
+
+
+LONG_NAME = "cross-validation-a_dataset_with_a_long_name-c783997c87462d2556c15486911ad107"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_path_is_whole_and_no_line_is_cut_at_any_width(columns: int, root: Path) -> None:
+    write(root / "checkpoints_dir" / LONG_NAME / "part.json", 10)
+    write(root / "model" / "mine.pkl", 10)
+    write(root / "dataset" / "big.yuv", 1)
+    os.utime(root / "dataset" / "big.yuv", (time.time() - 100, time.time() - 100))  # "1.7 min", the longest age
+    _, out = screen("status", columns=columns)
+    assert len([line for line in plain(out) if line.endswith("ws.clean-scratch")]) == 2
+    _, out = screen("wipe-models", "--dry-run", "--without-snapshot", columns=columns)
+    lines = plain(out)
+    assert f"checkpoints_dir/{LONG_NAME}/" in " ".join(lines).split()
+    assert [line for line in lines if len(line) > columns and " " in line.strip()] == []
+    assert any(re.search(r"^model/mine +1 +\d", line) for line in lines)
+
+
+def test_without_a_terminal_a_row_of_a_table_is_a_line(root: Path) -> None:
+    write(root / "checkpoints_dir" / LONG_NAME / "part.json", 10)
+    write(root / "model" / "mine.pkl", 10)
+    out = ws("wipe-models", "--dry-run", "--without-snapshot").out
+    assert re.search(rf"^checkpoints_dir/{LONG_NAME}/ +1 +\d", out, re.MULTILINE)
+
+
+def test_names_in_wide_characters_keep_the_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("|PATH", ">FILES"), [("model/模型", "1"), ("model/mine", "10")])
+    assert capsys.readouterr().out == "PATH        FILES\nmodel/模型      1\nmodel/mine     10\n"
+
+
+ERRORS = {
+    "a flag that there is not": ("clean-scratch", "--only", "wrkdir"),
+    "a unit that there is not": ("clean-scratch", "--min-age", "1hour"),
+    "a workspace that is none": ("clean-scratch", "--workspace", "/usr"),
+    "a snapshot that there is not": ("restore-models", "--snapshot", "nothing-of-this-name-is-there"),
+    "a question without an answer": ("migrate", "--workspace", "/usr/share/doc", "--to", "/usr/share"),
+}
+
+
+@pytest.mark.parametrize("words", ERRORS.values(), ids=ERRORS.keys())
+def test_an_error_is_broken_between_words_on_a_terminal_and_is_a_line_elsewhere(
+    words: tuple[str, ...], root: Path
+) -> None:
+    write(root / "model" / "mine.pkl", 10)
+    code, out = screen(*words)
+    lines = plain(out)
+    assert code not in (0, None)
+    assert [line for line in lines if len(line) > 80 and " " in line] == []
+    done = ws(*words)
+    assert done.err.split() == " ".join(lines).split()
+    assert done.err.startswith(f"{words[0]}: ")
+
+
+def test_words_that_belong_together_are_not_broken() -> None:
+    text = "take /a/path/that/is/longer/than/the/line and `vmaf-ws run -- pytest` (see the page)"
+    assert filled(text, 24, "  ") == [
+        "take",
+        "  /a/path/that/is/longer/than/the/line",
+        "  and",
+        "  `vmaf-ws run -- pytest`",
+        "  (see the page)",
+    ]
+    assert filled("", 24) == [""]
+    assert filled("  indented  as it was", 40) == ["  indented  as it was"]

@@ -200,7 +200,7 @@ def test_what_a_move_would_lose_is_shown_at_its_question(root: Path, tmp_path: P
     os.mkfifo(root / "dataset" / "pipe")
     with tempfile.TemporaryDirectory(dir=SHM) as place, terminal("migrate", "--to", f"{place}/moved") as child:
         child.expect_exact("dataset/pipe")
-        child.expect(r"Move .*\? \[y/N\] ")
+        child.expect(r"Move [\s\S]*\?\s+\[y/N\] ")
         child.sendline("n")
         assert ended(child)[0] == 1
     assert (root / "dataset" / "pipe").exists()
