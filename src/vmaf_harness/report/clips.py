@@ -22,6 +22,7 @@ from vmaf_harness.report.testing import ScoredDataset
 from vmaf_harness.statistics import percentile
 
 WORST = 3  # frames of a clip
+UNKNOWN_REFERENCE = Path("REFERENCE")  # of an encode whose reference nobody knows any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,8 @@ def _look(
     cuts: tuple[int, ...] = ()
     problem, decode_fps = None, None
     try:
+        if asset.reference.path == UNKNOWN_REFERENCE:
+            raise HarnessError("its reference is not known any more")
         taken = take_pictures(job, worst, processes)
         pictures, cuts = {picture.frame: picture for picture in taken.frames}, taken.cuts
         decode_fps = _decode_fps(job, processes, len(scores))

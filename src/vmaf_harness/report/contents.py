@@ -15,6 +15,7 @@ from vmaf_harness.report.clips import Clip, choose_clips, look_at
 from vmaf_harness.report.ladder import Ladder, read_ladder
 from vmaf_harness.report.model_card import ModelReport, read_model_report
 from vmaf_harness.report.stored import stored_dataset
+from vmaf_harness.report.stored_ladder import stored_ladder
 from vmaf_harness.report.summary import SummaryEntry, read_entries
 from vmaf_harness.report.tested import Tested, read_tested
 from vmaf_harness.report.testing import ScoredDataset
@@ -23,9 +24,13 @@ from vmaf_workspace.report.status import Status, status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a report is asked for; neither a dataset nor a model means the workspace. `clips` is how many at most."""
+    """What a report is asked for; neither a dataset nor a model means the workspace. `clips` is how many at most.
+
+    `dataset` is a recipe; `encodes` in its place names a dataset whose encodes are stored.
+    """
 
     dataset: Path | None = None
+    encodes: str | None = None
     model: str | None = None
     quality_type: str = "VMAF"
     pool: str = "mean"
@@ -72,16 +77,18 @@ def read_report(
 ) -> Report:
     """Read what is asked for; nothing is measured, but the clips with pictures are decoded, after each of which *told*.
 
-    Raises HarnessError for a recipe, a model or an anchor that is not understood.
+    Raises HarnessError for a recipe, a model or an anchor that is not understood, or encodes that are not stored.
     """
     entries = tuple(read_entries(root))
     model = read_model_report(root, asked.model, entries) if asked.model is not None else None
-    if asked.dataset is None:
+    if asked.dataset is None and asked.encodes is None:
         return Report(root=root, entries=entries, model=model, workspace=status(root) if asked.model is None else None)
-    scored = stored_dataset(
-        root, asked.dataset, quality_type=asked.quality_type, model=asked.model, pool=asked.pool, warn=warn
-    )
     stored = EncodeResultStore(root, warn=warn).entries()
+    how: dict[str, Any] = {"quality_type": asked.quality_type, "model": asked.model, "pool": asked.pool, "warn": warn}
+    if asked.dataset is not None:
+        scored = stored_dataset(root, asked.dataset, **how)
+    else:
+        scored = stored_ladder(root, asked.encodes or "", stored, **how)
     ladder = read_ladder(scored, stored, anchor=asked.anchor, interpolation=asked.interpolation)
     with TemporaryDirectory(prefix="vmaf-report-") as scratch:
         looked = look_at(scored, choose_clips(scored, asked.clips), Path(scratch), told=told)

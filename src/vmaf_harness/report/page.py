@@ -79,7 +79,7 @@ def page_html(report: Report, asked: Asked) -> str:
         json=_markup(embedded),
         data={"unscored": 0, "clips": [], "ladder": None, "tested": None, "model": None, "workspace": None} | data,
         score=scored.extraction.executor_id if scored else "",
-        recipe=str(asked.dataset),
+        recipe="" if asked.dataset is None else str(asked.dataset),
         quality_type=asked.quality_type,
         asked_model=asked.model,
         sections=sections,

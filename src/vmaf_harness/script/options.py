@@ -370,6 +370,9 @@ class Reporting:
     dataset: Annotated[
         Path | None, Flag("report this recipe: ladder, clips, scores against labels", path, metavar="RECIPE")
     ] = None
+    encodes: Annotated[
+        str | None, Flag("report the encodes stored of this dataset, without a recipe", metavar="DATASET")
+    ] = None
     vmaf_model: Annotated[str | None, Flag("report this model; with --dataset its scores", metavar="MODEL")] = None
     quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type, metavar="TYPE")] = "VMAF"
     pool: Pool = "mean"
