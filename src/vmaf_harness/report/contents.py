@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +11,11 @@ from typing import Any
 
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.measure.pictures import FramePicture
+from vmaf_harness.measure.scoring import Outcome
+from vmaf_harness.recipe.asset import Video
 from vmaf_harness.report.clips import Clip, choose_clips, look_at
-from vmaf_harness.report.ladder import Ladder, read_ladder
+from vmaf_harness.report.decoding import decode_all
+from vmaf_harness.report.ladder import Ladder, read_ladder, with_decode_fps
 from vmaf_harness.report.model_card import ModelReport, read_model_report
 from vmaf_harness.report.stored import stored_dataset
 from vmaf_harness.report.stored_ladder import stored_ladder
@@ -24,7 +27,8 @@ from vmaf_workspace.report.status import Status, status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a report is asked for; neither a dataset nor a model means the workspace. `clips` is how many at most.
+    """What a report is asked for; neither a dataset nor a model means the workspace. `clips` is how many at most; for 0
+    nothing is decoded.
 
     `dataset` is a recipe; `encodes` in its place names a dataset whose encodes are stored.
     """
@@ -75,7 +79,9 @@ class Report:
 def read_report(
     root: Path, asked: Asked, *, warn: Callable[[str], None], told: Callable[[int, int], object] = lambda *_: None
 ) -> Report:
-    """Read what is asked for; nothing is measured, but the clips with pictures are decoded, after each of which *told*.
+    """Read what is asked for; no score is measured. Of clips to be shown, and of a ladder, each encode is decoded.
+
+    That is to know how fast it decodes; *told* gets (done, all) after each.
 
     Raises HarnessError for a recipe, a model or an anchor that is not understood, or encodes that are not stored.
     """
@@ -90,8 +96,16 @@ def read_report(
     else:
         scored = stored_ladder(root, asked.encodes or "", stored, **how)
     ladder = read_ladder(scored, stored, anchor=asked.anchor, interpolation=asked.interpolation)
+    chosen = choose_clips(scored, asked.clips)
+    videos = _decoded(scored, ladder, chosen) if asked.clips else {}
+    total = len(videos) + len(chosen)
     with TemporaryDirectory(prefix="vmaf-report-") as scratch:
-        looked = look_at(scored, choose_clips(scored, asked.clips), Path(scratch), told=told)
+        speeds = decode_all(videos, Path(scratch), told=lambda done: told(done, total))
+        looked = look_at(
+            scored, chosen, Path(scratch), speeds=speeds, told=lambda done: told(len(videos) + done, total)
+        )
+    if ladder is not None:
+        ladder = with_decode_fps(ladder, speeds)
     # Where the labels are these very scores, nothing is proved by their being equal.
     is_own = scored.labels.source == scored.extraction.executor_id
     return Report(
@@ -104,6 +118,13 @@ def read_report(
         pictures={clip.asset_id: pictures for clip, pictures in looked},
         model=model,
     )
+
+
+def _decoded(scored: ScoredDataset, ladder: Ladder | None, chosen: Sequence[Outcome]) -> dict[int, Video]:
+    """The videos whose speed is measured, by asset_id."""
+    wanted = {outcome.asset.asset_id for outcome in chosen}
+    wanted |= {encode.asset_id for encode in ladder.encodes} if ladder else set()
+    return {o.asset.asset_id: o.asset.distorted for o in scored.outcomes if o.asset.asset_id in wanted}
 
 
 def _status_dict(root: Path, found: Status) -> dict[str, Any]:

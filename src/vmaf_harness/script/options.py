@@ -379,7 +379,10 @@ class Reporting:
     anchor: Anchor = None
     interpolation: Interpolation = "pchip"
     clips: Annotated[
-        int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0), metavar="N")
+        int,
+        Flag(
+            "show the worst frames of so many clips; for 0 no decode speed is measured, either", integer(0), metavar="N"
+        ),
     ] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False

@@ -46,7 +46,7 @@ def run(options: Reporting) -> int:
         pool=options.pool,
         anchor=options.anchor,
         interpolation=options.interpolation,
-        clips=options.clips,
+        clips=options.clips if options.json or options.html is not None else 0,  # the table shows neither
     )
     found = read_report(root, asked, warn=warn, told=_tell)
     if is_of_all and options.vmaf_model is not None and found.model is None:
@@ -217,4 +217,4 @@ def _show_entries(root: Path, *, json: bool) -> int:
 def _tell(done: int, total: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done == total else ""
-        print(f"\rclips looked at: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        print(f"\rvideos decoded: {done}/{total}", end=end, file=sys.stderr, flush=True)

@@ -39,7 +39,7 @@ def stored(made: Laddered, warnings: list[str] | None = None, **how: object) -> 
 
 def by_file(report: Report) -> dict[str, LadderEncode]:
     assert report.ladder is not None
-    return {e.file: replace(e, asset_id=0, label=None) for e in report.ladder.encodes}
+    return {e.file: replace(e, asset_id=0, label=None, decode_fps=None) for e in report.ladder.encodes}
 
 
 def test_it_has_the_numbers_that_it_has_with_its_recipe(made: Laddered) -> None:
