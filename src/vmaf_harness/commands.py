@@ -38,9 +38,9 @@ from vmaf_harness.script.options import (
     YuvFmt,
 )
 from vmaf_harness.script.options import quality_type as as_quality_type
-from vmaf_workspace.commands.command import Command, Json, Quiet, Workspace, located
+from vmaf_workspace.commands.command import Command, Json, Quiet, Workspace, Yes, located
 from vmaf_workspace.commands.flags import Flag, path
-from vmaf_workspace.errors import DONE, FAILED
+from vmaf_workspace.errors import DONE, FAILED, UsageError
 
 if TYPE_CHECKING:
     from vmaf_harness.recipe.dataset import Recipe
@@ -313,15 +313,28 @@ def demo(
             metavar="VIDEO",
         ),
     ] = (),
+    clean: Annotated[bool, Flag("remove what demos made in this workspace, and nothing else")] = False,
+    yes: Yes = False,
+    dry_run: Annotated[bool, Flag("print the commands, or with --clean the plan; change nothing")] = False,
     workspace: Workspace = "",
 ) -> int:
     """Run the whole chain on real clips, from encodes to scores.
 
-    Encodes, features, tuning, a model, scores, clean-scratch; what it makes stays.
+    Encodes, features, tuning, a model, scores, a page, clean-scratch. What it makes stays until --clean, which keeps
+    what you have changed since or name in a recipe in dataset/. Of clips of yours at most 48 frames are taken.
     """
-    from vmaf_harness.demo import run_demo
+    root = located(workspace).path
+    if clean:
+        from vmaf_harness.demo.removal import clean as clean_demo
 
-    return run_demo(located(workspace).path, clips)
+        if clips:
+            raise UsageError("--clean removes what any demo made here; leave --clips out")
+        return clean_demo(root, dry_run=dry_run, yes=yes)
+    from vmaf_harness.demo.chain import run_demo
+
+    if yes:
+        raise UsageError("--yes is for --clean")
+    return run_demo(root, clips, dry_run=dry_run)
 
 
 COMMANDS = (

@@ -37,9 +37,18 @@ PICTURES = ".pictures.json"  # what each reference decodes to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEncode:
-    """An encode as its entry tells it, whatever ladder it is of; whether its file is still there was not looked at."""
+    """An encode as its entry tells it, whatever ladder it is of; whether its file is still there was not looked at.
+
+    `reference` is where the reference was when it was encoded, its content then of the hash `source_sha256`; with
+    `content_name` it is None in an entry of before it was written down, and where the recipe gave no name.
+    """
 
     encoded: Encoded
+    dataset: str
+    content_id: str
+    source_sha256: str
+    reference: Path | None
+    content_name: str | None
     encoder: str
     version: str  # of the encoder
     input: tuple[str, ...]  # arguments of ffmpeg before the reference
@@ -126,8 +135,18 @@ class EncodeResultStore:
                 if (encoded := self._parsed(line)) is not None:
                     made_of = json.loads(line)["key_of"]
                     encoder, version = map(str, made_of["encoder"])
-                    given = {part: tuple(map(str, made_of[part])) for part in ("input", "filters", "arguments")}
-                    found[encoded.path] = StoredEncode(encoded=encoded, encoder=encoder, version=version, **given)
+                    given: dict[str, Any] = self._source(json.loads(line).get("reference"))
+                    given |= {part: tuple(map(str, made_of[part])) for part in ("input", "filters", "arguments")}
+                    _, dataset, content_id, _ = name.split("/")
+                    found[encoded.path] = StoredEncode(
+                        encoded=encoded,
+                        encoder=encoder,
+                        version=version,
+                        dataset=dataset,
+                        content_id=content_id,
+                        source_sha256=str(made_of["source_sha256"]),
+                        **given,
+                    )
         return found
 
     def adopt(self, encode: Encode, encoded: Encoded) -> Encoded:
@@ -158,6 +177,7 @@ class EncodeResultStore:
             "extraction_s": encoded.encode_s,  # the name by which `ws.purge-cache` adds up what a loss costs
             **asdict(encoded),
             "path": str(encoded.path.relative_to(self.root / "encode")),
+            "reference": {"path": self._below_root(source), "content_name": encode.reference.content_name},
             "key_of": encode.made_of,
         }
         path = self.path(encode)
@@ -230,6 +250,17 @@ class EncodeResultStore:
             write_in_directory(encode.path, link)
         self._hashes.forget_changed({encode.path, encoded.path})
         return replace(encoded, path=encode.path)
+
+    def _below_root(self, path: Path) -> str:
+        """The path below the workspace of what lies in it, which may move; else the absolute one."""
+        absolute, root = os.path.abspath(path), os.path.abspath(self.root)
+        return os.path.relpath(absolute, root) if absolute.startswith(f"{root}/") else absolute
+
+    def _source(self, said: object) -> dict[str, Any]:
+        """Where an entry says that its reference was, and how its content was called."""
+        path, name = (said.get(key) for key in ("path", "content_name")) if isinstance(said, dict) else (None, None)
+        known = self.root / path if isinstance(path, str) and "\0" not in path else None
+        return {"reference": known, "content_name": name if isinstance(name, str) else None}
 
     def _parsed(self, line: bytes) -> Encoded | None:
         try:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from math import isfinite
 from pathlib import Path
 
 from vmaf_harness.engine.binary import find_engine
-from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes
+from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.command import MeasurementJob
-from vmaf_harness.measure.header import input_arguments
 from vmaf_harness.measure.pictures import FramePicture, take_pictures
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.model.quality_type import LOWER, find_type
@@ -22,6 +20,7 @@ from vmaf_harness.report.testing import ScoredDataset
 from vmaf_harness.statistics import percentile
 
 WORST = 3  # frames of a clip
+UNKNOWN_REFERENCE = Path("REFERENCE")  # of an encode whose reference nobody knows any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class WorstFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One distorted video. `decode_fps` is by one thread on this machine; `problem` is why there are no pictures."""
+    """One distorted video. `decode_fps` is as `decoding` measures it; `problem` is why there are no pictures."""
 
     asset_id: int
     content_id: int
@@ -77,11 +76,17 @@ def worst_frames(scores: Sequence[float], count: int = WORST, *, is_better_high:
 
 
 def look_at(
-    scored: ScoredDataset, outcomes: Sequence[Outcome], directory: Path, *, told: Callable[[int, int], object]
+    scored: ScoredDataset,
+    outcomes: Sequence[Outcome],
+    directory: Path,
+    *,
+    speeds: Mapping[int, float | None],
+    told: Callable[[int], object],
 ) -> list[tuple[Clip, tuple[FramePicture, ...]]]:
     """Each clip with the pictures of its worst frames, the worst first; *directory* is scratch.
 
-    *told* gets (done, all) after each. A clip that cannot be decoded has a `problem` and no picture.
+    *speeds* are those of decoding, by asset_id; *told* gets how many are done. A clip that cannot be decoded has a
+    `problem` and no picture.
     """
     engine = find_engine().path
     made = []
@@ -95,13 +100,13 @@ def look_at(
                 failures=directory,
                 threads=2,
             )
-            made.append(_look(scored, outcome, job, processes))
-            told(number + 1, len(outcomes))
+            made.append(_look(scored, outcome, job, processes, speeds.get(outcome.asset.asset_id)))
+            told(number + 1)
     return made
 
 
 def _look(
-    scored: ScoredDataset, outcome: Outcome, job: MeasurementJob, processes: Processes
+    scored: ScoredDataset, outcome: Outcome, job: MeasurementJob, processes: Processes, decode_fps: float | None
 ) -> tuple[Clip, tuple[FramePicture, ...]]:
     asset, result = outcome.asset, outcome.result
     assert result is not None
@@ -109,11 +114,12 @@ def _look(
     worst = worst_frames(scores, is_better_high=_is_better_high(scored))
     pictures: dict[int, FramePicture] = {}
     cuts: tuple[int, ...] = ()
-    problem, decode_fps = None, None
+    problem = None
     try:
+        if asset.reference.path == UNKNOWN_REFERENCE:
+            raise HarnessError("its reference is not known any more")
         taken = take_pictures(job, worst, processes)
         pictures, cuts = {picture.frame: picture for picture in taken.frames}, taken.cuts
-        decode_fps = _decode_fps(job, processes, len(scores))
     except HarnessError as error:
         problem = str(error).partition("\n")[0]
     times_s = {frame: picture.time_s for frame, picture in pictures.items() if isfinite(picture.time_s)}
@@ -133,15 +139,6 @@ def _look(
         problem=problem,
     )
     return clip, tuple(pictures[frame] for frame in worst if frame in pictures)
-
-
-def _decode_fps(job: MeasurementJob, processes: Processes, n_frames: int) -> float | None:
-    """How fast the distorted video decodes, whatever is done with its frames."""
-    command = [job.engine, *TO_BE_READ, "-threads", "1", *input_arguments(job.asset.distorted)]
-    command += ["-map", "0:V:0", "-frames:v", str(n_frames), "-fps_mode", "passthrough", "-f", "null", "-"]
-    began = time.perf_counter()
-    code = processes.run(command, cwd=job.directory, log=job.directory / "decode.log")
-    return None if code else n_frames / (time.perf_counter() - began)
 
 
 def _is_better_high(scored: ScoredDataset) -> bool:

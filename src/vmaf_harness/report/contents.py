@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +11,14 @@ from typing import Any
 
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.measure.pictures import FramePicture
+from vmaf_harness.measure.scoring import Outcome
+from vmaf_harness.recipe.asset import Video
 from vmaf_harness.report.clips import Clip, choose_clips, look_at
-from vmaf_harness.report.ladder import Ladder, read_ladder
+from vmaf_harness.report.decoding import decode_all
+from vmaf_harness.report.ladder import Ladder, read_ladder, with_decode_fps
 from vmaf_harness.report.model_card import ModelReport, read_model_report
 from vmaf_harness.report.stored import stored_dataset
+from vmaf_harness.report.stored_ladder import stored_ladder
 from vmaf_harness.report.summary import SummaryEntry, read_entries
 from vmaf_harness.report.tested import Tested, read_tested
 from vmaf_harness.report.testing import ScoredDataset
@@ -23,9 +27,14 @@ from vmaf_workspace.report.status import Status, status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a report is asked for; neither a dataset nor a model means the workspace. `clips` is how many at most."""
+    """What a report is asked for; neither a dataset nor a model means the workspace. `clips` is how many at most; for 0
+    nothing is decoded.
+
+    `dataset` is a recipe; `encodes` in its place names a dataset whose encodes are stored.
+    """
 
     dataset: Path | None = None
+    encodes: str | None = None
     model: str | None = None
     quality_type: str = "VMAF"
     pool: str = "mean"
@@ -70,21 +79,33 @@ class Report:
 def read_report(
     root: Path, asked: Asked, *, warn: Callable[[str], None], told: Callable[[int, int], object] = lambda *_: None
 ) -> Report:
-    """Read what is asked for; nothing is measured, but the clips with pictures are decoded, after each of which *told*.
+    """Read what is asked for; no score is measured. Of clips to be shown, and of a ladder, each encode is decoded.
 
-    Raises HarnessError for a recipe, a model or an anchor that is not understood.
+    That is to know how fast it decodes; *told* gets (done, all) after each.
+
+    Raises HarnessError for a recipe, a model or an anchor that is not understood, or encodes that are not stored.
     """
     entries = tuple(read_entries(root))
     model = read_model_report(root, asked.model, entries) if asked.model is not None else None
-    if asked.dataset is None:
+    if asked.dataset is None and asked.encodes is None:
         return Report(root=root, entries=entries, model=model, workspace=status(root) if asked.model is None else None)
-    scored = stored_dataset(
-        root, asked.dataset, quality_type=asked.quality_type, model=asked.model, pool=asked.pool, warn=warn
-    )
     stored = EncodeResultStore(root, warn=warn).entries()
+    how: dict[str, Any] = {"quality_type": asked.quality_type, "model": asked.model, "pool": asked.pool, "warn": warn}
+    if asked.dataset is not None:
+        scored = stored_dataset(root, asked.dataset, **how)
+    else:
+        scored = stored_ladder(root, asked.encodes or "", stored, **how)
     ladder = read_ladder(scored, stored, anchor=asked.anchor, interpolation=asked.interpolation)
+    chosen = choose_clips(scored, asked.clips)
+    videos = _decoded(scored, ladder, chosen) if asked.clips else {}
+    total = len(videos) + len(chosen)
     with TemporaryDirectory(prefix="vmaf-report-") as scratch:
-        looked = look_at(scored, choose_clips(scored, asked.clips), Path(scratch), told=told)
+        speeds = decode_all(videos, Path(scratch), told=lambda done: told(done, total))
+        looked = look_at(
+            scored, chosen, Path(scratch), speeds=speeds, told=lambda done: told(len(videos) + done, total)
+        )
+    if ladder is not None:
+        ladder = with_decode_fps(ladder, speeds)
     # Where the labels are these very scores, nothing is proved by their being equal.
     is_own = scored.labels.source == scored.extraction.executor_id
     return Report(
@@ -97,6 +118,13 @@ def read_report(
         pictures={clip.asset_id: pictures for clip, pictures in looked},
         model=model,
     )
+
+
+def _decoded(scored: ScoredDataset, ladder: Ladder | None, chosen: Sequence[Outcome]) -> dict[int, Video]:
+    """The videos whose speed is measured, by asset_id."""
+    wanted = {outcome.asset.asset_id for outcome in chosen}
+    wanted |= {encode.asset_id for encode in ladder.encodes} if ladder else set()
+    return {o.asset.asset_id: o.asset.distorted for o in scored.outcomes if o.asset.asset_id in wanted}
 
 
 def _status_dict(root: Path, found: Status) -> dict[str, Any]:

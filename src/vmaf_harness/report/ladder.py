@@ -6,7 +6,7 @@ import itertools
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -52,6 +52,7 @@ class LadderEncode:
     min: float | None
     label: float | None
     command: str
+    decode_fps: float | None = None  # as `decoding` measures it; None where it was not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +163,13 @@ def read_ladder(
         curves=tuple(_curves(encodes)),
         hulls=hulls,
         deltas=tuple(_deltas(encodes, hulls, base, compared, interpolation)),
+    )
+
+
+def with_decode_fps(ladder: Ladder, speeds: Mapping[int, float | None]) -> Ladder:
+    """The same with how fast its encodes decode, by asset_id."""
+    return replace(
+        ladder, encodes=tuple(replace(each, decode_fps=speeds.get(each.asset_id)) for each in ladder.encodes)
     )
 
 

@@ -24,6 +24,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.pictures import FramePicture
 from vmaf_harness.report.clips import Clip
 from vmaf_harness.report.contents import Asked, Report
+from vmaf_harness.report.decoding import frames_of_each
 from vmaf_harness.report.inline_svg import inline_svg
 from vmaf_harness.report.ladder import Ladder, LadderEncode
 from vmaf_harness.report.ladder_plot import ladder_plot
@@ -79,10 +80,11 @@ def page_html(report: Report, asked: Asked) -> str:
         json=_markup(embedded),
         data={"unscored": 0, "clips": [], "ladder": None, "tested": None, "model": None, "workspace": None} | data,
         score=scored.extraction.executor_id if scored else "",
-        recipe=str(asked.dataset),
+        recipe="" if asked.dataset is None else str(asked.dataset),
         quality_type=asked.quality_type,
         asked_model=asked.model,
         sections=sections,
+        decoded_frames=frames_of_each(len(ladder.encodes)) if ladder else 0,
         contents=contents,
         names=_contents_of(scored),
         bd_quality=f"BD-{scored.extraction.type}" if scored else "",

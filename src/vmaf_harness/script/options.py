@@ -386,13 +386,19 @@ class Reporting:
     dataset: Annotated[
         Path | None, Flag("report this recipe: ladder, clips, scores against labels", path, metavar="RECIPE")
     ] = None
+    encodes: Annotated[
+        str | None, Flag("report the encodes stored of this dataset, without a recipe", metavar="DATASET")
+    ] = None
     vmaf_model: Annotated[str | None, Flag("report this model; with --dataset its scores", metavar="MODEL")] = None
     quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type, metavar="TYPE")] = "VMAF"
     pool: Pool = "mean"
     anchor: Anchor = None
     interpolation: Interpolation = "pchip"
     clips: Annotated[
-        int, Flag("how many clips of --dataset are decoded for their worst frames", integer(0), metavar="N")
+        int,
+        Flag(
+            "show the worst frames of so many clips; for 0 no decode speed is measured, either", integer(0), metavar="N"
+        ),
     ] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False

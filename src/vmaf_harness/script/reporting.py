@@ -30,22 +30,26 @@ def run(options: Reporting) -> int:
     """Print what is asked for, and write the page; nothing else is changed."""
     if options.open and options.html is None:
         raise UsageError("--open opens the page: name its file by --html")
+    if options.dataset is not None and options.encodes is not None:
+        raise UsageError("--encodes takes the place of --dataset: give one of them")
     root = located(options.workspace).path
-    if options.dataset is None and options.vmaf_model is None and options.html is None:
+    is_of_all = options.dataset is None and options.encodes is None
+    if is_of_all and options.vmaf_model is None and options.html is None:
         return _show_entries(root, json=options.json)
     from vmaf_harness.report.contents import Asked, read_report
 
     asked = Asked(
         dataset=options.dataset,
+        encodes=options.encodes,
         model=options.vmaf_model,
         quality_type=options.quality_type,
         pool=options.pool,
         anchor=options.anchor,
         interpolation=options.interpolation,
-        clips=options.clips,
+        clips=options.clips if options.json or options.html is not None else 0,  # the table shows neither
     )
     found = read_report(root, asked, warn=warn, told=_tell)
-    if options.dataset is None and options.vmaf_model is not None and found.model is None:
+    if is_of_all and options.vmaf_model is not None and found.model is None:
         raise HarnessError(
             f"{options.vmaf_model} has no card in model/, so there is nothing to report; ws.models lists all"
         )
@@ -213,4 +217,4 @@ def _show_entries(root: Path, *, json: bool) -> int:
 def _tell(done: int, total: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done == total else ""
-        print(f"\rclips looked at: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        print(f"\rvideos decoded: {done}/{total}", end=end, file=sys.stderr, flush=True)

@@ -11,9 +11,6 @@ import pytest
 from trainable import Trainable
 
 from vmaf_harness.commands import COMMANDS
-from vmaf_harness.demo import make_references
-from vmaf_harness.errors import HarnessError
-from vmaf_harness.recipe.dataset import read_references
 from vmaf_workspace.commands.command import run
 
 BY_NAME = {command.name: command for command in COMMANDS}
@@ -112,13 +109,3 @@ def test_a_pair_is_scored_by_a_trained_model_and_drawn(
     assert capsys.readouterr().out == found["pkl"]
     assert call("score", **pair, vmaf_model="demo") == 1
     assert "there is no model 'demo': " in capsys.readouterr().err
-
-
-def test_the_demo_takes_clips_that_it_is_given(tmp_path: Path) -> None:
-    given = [tmp_path / "it's a.mp4", tmp_path / "b.mp4", tmp_path / "c.mp4"]
-    recipe = make_references(tmp_path / "ws", given, said=lambda _: None)
-    for clip in given:
-        clip.touch()
-    assert [reference.video.path for reference in read_references(recipe).references] == given
-    with pytest.raises(HarnessError, match="give three"):
-        make_references(tmp_path / "ws", given[:2], said=lambda _: None)

@@ -1,0 +1,183 @@
+"""The encodes of a dataset and their scores, as the two stores have them, where no recipe is left or at hand.
+
+An entry of the encode store has the hashes of its reference and of the encode; so has the key of each stored result.
+Where both are the same, the result is that of the encode, in whatever dataset it was scored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from glob import escape, glob
+from pathlib import Path
+from typing import Any
+
+from vmaf_harness.encode.store import StoredEncode
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.notes import Note
+from vmaf_harness.measure.scoring import Outcome, PairScore, check_pool
+from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, Result, store_directory, stored_entry
+from vmaf_harness.model.predictor import Predictor, resolve_quality_type
+from vmaf_harness.model.v1 import STANDARD, means_v1
+from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
+from vmaf_harness.recipe.dataset import Recipe
+from vmaf_harness.recipe.labels import Labels
+from vmaf_harness.report.clips import UNKNOWN_REFERENCE
+from vmaf_harness.report.testing import ScoredDataset
+from vmaf_workspace.wording import count_text
+
+Pair = tuple[str, str]  # hashes of a reference and of an encode
+
+
+def stored_ladder(
+    root: Path,
+    dataset: str,
+    stored: Mapping[Path, StoredEncode],
+    *,
+    quality_type: str = "VMAF",
+    model: str | None = None,
+    pool: str = "mean",
+    warn: Callable[[str], None],
+) -> ScoredDataset:
+    """The *stored* encodes of a *dataset* with their scores; there are no labels. Of several results the newest.
+
+    Raises HarnessError where none is stored, naming the datasets that are, and as `resolve_quality_type` does.
+    """
+    chosen = [(path, each) for path, each in stored.items() if each.dataset == dataset and path.is_file()]
+    if not chosen:
+        known = ", ".join(sorted({each.dataset for each in stored.values()})) or "none at all"
+        raise HarnessError(f"no encodes are stored of a dataset {dataset!r}; there are {known}")
+    chosen.sort(key=lambda pair: (_number(pair[1].content_id), pair[0].name))
+    wanted, predictor = resolve_quality_type(
+        quality_type, root, model=STANDARD if means_v1(model, root) else model, warn=warn
+    )
+    results = _results(root, wanted, {_pair(each) for _, each in chosen})
+    hashes = ContentHashes(store_directory(root) / CONTENT_HASHES)
+    outcomes, unknown = [], 0
+    for asset_id, (path, each) in enumerate(chosen):
+        reference = _reference(each, hashes)
+        unknown += reference == UNKNOWN_REFERENCE
+        entry = stored_entry(results[_pair(each)]) if _pair(each) in results else None
+        key: Mapping[str, Any] = entry[0]["key_of"] if entry is not None else {}
+        outcome = Outcome(asset=_asset(asset_id, each, path, reference, key))
+        if entry is not None:
+            outcome = _scored(outcome, *entry, wanted, predictor, pool)
+        outcomes.append(outcome)
+    if unknown:
+        what = count_text(unknown, "encode")
+        warn(
+            f"the references of {what} are not known: their entries are of before those were written down, or the "
+            f"file is gone or another now; commands say {UNKNOWN_REFERENCE}, and no frames are shown"
+        )
+    assets = tuple(outcome.asset for outcome in outcomes)
+    return ScoredDataset(
+        recipe=Recipe(
+            name=dataset, path=root / "encode" / dataset, assets=assets, missing=(), label_kind=None, ref_score=None
+        ),
+        labels=Labels(kind=None),
+        extraction=predictor.extraction if predictor is not None else wanted,
+        pool=pool,
+        outcomes=outcomes,
+    )
+
+
+def _pair(each: StoredEncode) -> Pair:
+    return each.source_sha256, each.encoded.sha256
+
+
+def _number(content_id: str) -> int:
+    return int(content_id) if content_id.isdecimal() else -1
+
+
+def _results(root: Path, wanted: Extraction, pairs: set[Pair]) -> dict[Pair, Path]:
+    """The newest result of each pair, in whatever dataset."""
+    top = store_directory(root)
+    found: dict[Pair, tuple[int, Path]] = {}
+    for name in glob(f"{escape(wanted.executor_id)}/*/*/*.json", root_dir=top):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            path = top / name
+            with path.open("rb") as file:
+                key = json.loads(file.readline())["key_of"]
+                newest_ns = os.fstat(file.fileno()).st_mtime_ns
+            pair = (key["reference"]["sha256"], key["distorted"]["sha256"])
+            if pair in pairs and (pair not in found or found[pair][0] < newest_ns):
+                found[pair] = (newest_ns, path)
+    return {pair: path for pair, (_, path) in found.items()}
+
+
+def _reference(each: StoredEncode, hashes: ContentHashes) -> Path:
+    """The reference, where it is still the file that was encoded."""
+    with suppress(HarnessError):
+        if each.reference is not None and hashes.of(each.reference) == each.source_sha256:
+            return each.reference
+    return UNKNOWN_REFERENCE
+
+
+def _asset(asset_id: int, each: StoredEncode, path: Path, reference: Path, key: Mapping[str, Any]) -> Asset:
+    """The pair as it was scored, so that its frames can be shown as they were compared."""
+    width_px, height_px = key.get("quality_size_px", (None, None))
+    return Asset(
+        dataset=each.dataset,
+        content_id=_number(each.content_id),
+        content_name=each.content_name or path.stem.partition(f"_{each.encoder}_")[0],
+        asset_id=asset_id,
+        reference=_video(reference, key.get("reference", {})),
+        distorted=_video(path, key.get("distorted", {})),
+        quality_width_px=width_px,
+        quality_height_px=height_px,
+        resampling_type=key.get("resampling_type", DEFAULT_RESAMPLING_TYPE),
+        workfile_yuv_type=key.get("workfile_yuv_type"),
+        pairing=key.get("pairing"),
+        least_depth=key.get("least_depth"),
+    )
+
+
+def _video(path: Path, key: Mapping[str, Any]) -> Video:
+    first, last, duration_s = key.get("frames", (None, None, None))
+    width_px, height_px = key.get("size_px", (None, None))
+    return Video(
+        path=path,
+        yuv_fmt=key.get("yuv_fmt", NOTYUV),
+        width_px=width_px,
+        height_px=height_px,
+        fps=key.get("fps"),
+        start_frame=first,
+        end_frame=last,
+        duration_s=duration_s,
+        filters=tuple((name, given) for name, given in key.get("filters", ())),
+        resampling_type=key.get("resampling_type"),
+    )
+
+
+def _scored(
+    outcome: Outcome,
+    about: Mapping[str, Any],
+    frames: dict[str, list[float]],
+    wanted: Extraction,
+    predictor: Predictor | None,
+    pool: str,
+) -> Outcome:
+    try:
+        result, spread, score = _result(about), None, wanted.score
+        if predictor is not None:
+            pair, spread = predictor.predicted_pair(PairScore(result=result, frames=frames), pool)
+            result, frames, score = pair.result, pair.frames, predictor.extraction.score
+        shown = {score: frames[score]}
+        return check_pool(replace(outcome, result=result, cached=True, frames=shown, spread=spread), pool)
+    except HarnessError as error:
+        return replace(outcome, error=error)
+
+
+def _result(about: Mapping[str, Any]) -> Result:
+    return Result(
+        pools=about["pools"],
+        means=about["means"],
+        n_frames=about["n_frames"],
+        extraction_s=about["extraction_s"],
+        versions=about["versions"],
+        notes=tuple(Note(**note) for note in about["notes"]),
+    )

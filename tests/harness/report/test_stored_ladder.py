@@ -1,0 +1,139 @@
+"""A ladder without its recipe: from what the stores of encodes and of results know."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ladders import Laddered, copy
+
+from vmaf_harness.encode.store import EncodeResultStore
+from vmaf_harness.errors import HarnessError
+from vmaf_harness.report.contents import Asked, Report, read_report
+from vmaf_harness.report.ladder import LadderEncode
+from vmaf_harness.report.page import page_html
+from vmaf_harness.script.options import Reporting
+from vmaf_harness.script.reporting import run
+from vmaf_workspace.errors import UsageError
+
+
+@pytest.fixture
+def made(laddered: Laddered, tmp_path: Path) -> Laddered:
+    return copy(laddered, tmp_path)
+
+
+def entries(root: Path) -> list[Path]:
+    return list((root / "result_store_dir" / "encode_store").glob("*/*/*/*.json"))
+
+
+def stored(made: Laddered, warnings: list[str] | None = None, **how: object) -> Report:
+    warn = pytest.fail if warnings is None else warnings.append
+    asked = Asked(encodes="l", anchor="libx264", clips=2, **how)  # type: ignore[arg-type]
+    return read_report(made.workspace, asked, warn=warn)
+
+
+def by_file(report: Report) -> dict[str, LadderEncode]:
+    assert report.ladder is not None
+    return {e.file: replace(e, asset_id=0, label=None, decode_fps=None) for e in report.ladder.encodes}
+
+
+def test_it_has_the_numbers_that_it_has_with_its_recipe(made: Laddered) -> None:
+    with_recipe = read_report(made.workspace, Asked(dataset=made.recipe, anchor="libx264", clips=0), warn=pytest.fail)
+    made.recipe.unlink()
+    without = stored(made)
+    assert len(by_file(without)) == 32
+    assert by_file(without) == by_file(with_recipe)
+    assert without.ladder is not None
+    assert with_recipe.ladder is not None
+    assert without.ladder.deltas == with_recipe.ladder.deltas
+    assert without.tested is None
+
+
+def test_its_frames_are_shown_as_they_were_compared(made: Laddered) -> None:
+    made.recipe.unlink()
+    found = stored(made)
+    assert [clip.problem for clip in found.clips] == [None, None]
+    page = page_html(found, Asked(encodes="l"))
+    assert len(re.findall(r"<img ", page)) == 3 * sum(len(clip.worst) for clip in found.clips) > 0
+    assert "l: ladder" in page
+
+
+def test_scores_of_another_dataset_are_those_of_the_same_files(made: Laddered) -> None:
+    results = made.workspace / "result_store_dir" / "file_result_store" / "VMAF_V0.6.1"
+    (results / "l").rename(results / "elsewhere")
+    scores = [encode.score for encode in by_file(stored(made)).values()]
+    assert len(scores) == 32
+    assert None not in scores
+
+
+def test_an_entry_of_before_says_that_it_lacks_its_reference(made: Laddered) -> None:
+    for path in entries(made.workspace):
+        entry = json.loads(path.read_text())
+        del entry["reference"]
+        path.write_text(json.dumps(entry) + "\n")
+    warnings: list[str] = []
+    found = stored(made, warnings)
+    assert [line.partition(":")[0] for line in warnings] == ["the references of 32 encodes are not known"]
+    assert found.ladder is not None
+    assert set(found.ladder.contents.values()) == {"carphone", "bikes"}, "the names of the files say it"
+    for encode in found.ladder.encodes:
+        assert encode.score is not None
+        assert shlex.split(encode.command)[shlex.split(encode.command).index("-i") + 1] == "REFERENCE"
+    assert {clip.problem for clip in found.clips} == {"its reference is not known any more"}
+
+
+def test_a_reference_that_is_another_file_now_is_not_shown(made: Laddered, tmp_path: Path) -> None:
+    reference = tmp_path / "r.mp4"
+    shutil.copyfile(made.references.with_name("bikes.mp4"), reference)
+    changed = next(path for path in entries(made.workspace) if path.parent.name == "0")
+    entry = json.loads(changed.read_text())
+    entry["reference"]["path"] = str(reference)
+    changed.write_text(json.dumps(entry) + "\n")
+    warnings: list[str] = []
+    stored(made, warnings)
+    assert [line.partition(" not known")[0] for line in warnings] == ["the references of 1 encode are"]
+
+
+def test_a_reference_in_the_workspace_is_found_where_the_workspace_is_now(laddered: Laddered, tmp_path: Path) -> None:
+    store = EncodeResultStore(tmp_path, warn=pytest.fail)
+    assert store._below_root(tmp_path / "dataset" / "a.mp4") == "dataset/a.mp4"
+    assert store._source({"path": "dataset/a.mp4"})["reference"] == tmp_path / "dataset" / "a.mp4"
+    found = EncodeResultStore(laddered.workspace, warn=pytest.fail).entries()
+    assert {each.reference for each in found.values()} == {
+        laddered.references.with_name(f"{name}.mp4") for name in ("carphone", "bikes")
+    }
+
+
+@pytest.mark.parametrize("said", [None, 3, "x", {}, {"path": 3}, {"path": "a\0b"}, {"content_name": ["x"]}])
+def test_what_an_entry_says_in_other_words_is_nothing(made: Laddered, said: object) -> None:
+    path = entries(made.workspace)[0]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reference": said}) + "\n")
+    found = EncodeResultStore(made.workspace, warn=pytest.fail).entries()
+    assert len(found) == 32
+    assert sum(each.reference is None and each.content_name is None for each in found.values()) == 1
+
+
+def test_what_has_no_score_is_listed_without_one(made: Laddered) -> None:
+    found = stored(made, quality_type="PSNR")
+    assert found.as_dict()["unscored"] == 32
+    assert "32 assets have no stored score of PSNR_V1.0.<" in page_html(found, Asked(encodes="l"))
+
+
+def test_another_name_is_refused_with_those_that_are_there(made: Laddered) -> None:
+    with pytest.raises(HarnessError, match=r"no encodes are stored of a dataset 'm'; there are l$"):
+        run(Reporting(encodes="m", workspace=str(made.workspace)))
+    with pytest.raises(UsageError, match="give one of them"):
+        run(Reporting(encodes="l", dataset=made.recipe, workspace=str(made.workspace)))
+
+
+def test_it_is_a_table_on_a_terminal_too(made: Laddered, capsys: pytest.CaptureFixture[str]) -> None:
+    made.recipe.unlink()
+    assert run(Reporting(encodes="l", clips=0, workspace=str(made.workspace))) == 0
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^(?:bikes|carphone) +lib(?:x264|svtav1) ", said, re.M)) >= 32
+    assert "BD-RATE" in said
