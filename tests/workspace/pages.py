@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmaf_workspace.wording import filled
+
 CONSOLE = re.compile(r"```console in (\w+)\n(.*?)```\n", re.DOTALL)
 FILE = re.compile(r"```python\n(# (\S+\.py)\n.*?)```\n", re.DOTALL)
 HOME, HOST = "/home/you", "studio"  # what the page calls the directory that its commands run in, and the machine
@@ -59,7 +61,8 @@ def played(text: str, scenes: Mapping[str, Scene]) -> str:
             if scene not in stages:
                 stages[scene] = until_end.enter_context(_staged(scenes[scene], files(text)))
             now = "".join(_said(command, *stages[scene]) for command in commands(shown))
-            return match[0] if normal(now) == normal(shown) else match[0].replace(shown, now)
+            is_kept = is_narrow(shown) and normal(now) == normal(shown)
+            return match[0] if is_kept else match[0].replace(shown, now)
 
         return CONSOLE.sub(fence, text)
 
@@ -69,11 +72,16 @@ def commands(shown: str) -> list[str]:
     return re.findall(r"^\$ ((?:.*\\\n)*.*)$", shown, re.MULTILINE)
 
 
+def is_narrow(shown: str) -> bool:
+    """Whether no line that is printed is wider than a terminal, a path apart, which is not broken."""
+    return all(len(filled(line, WIDTH)) == 1 for line in shown.splitlines() if not line.startswith("$ "))
+
+
 def normal(text: str) -> str:
     """*text* without what differs from run to run: sizes, times, numbers with a fraction, ids, how far apart."""
     for pattern, name in _VOLATILE:
         text = re.sub(pattern, name, text)
-    return "\n".join(" ".join(line.split()) for line in text.splitlines())
+    return " ".join(text.split())  # wherever lines end: a number more or less may move a word
 
 
 @contextmanager
@@ -105,5 +113,10 @@ def _said(command: str, home: Path, stage: Stage) -> str:
     )
     said = os.fsdecode(done.stdout).replace(str(home), HOME)
     said = re.sub(rf"\bon {re.escape(platform.node())}\b", f"on {HOST}", said)
-    lines = [line.rstrip() for line in said.splitlines() if line.strip() and not PROGRESS.match(line)]
+    lines = [
+        part.rstrip()
+        for line in said.splitlines()
+        if line.strip() and not PROGRESS.match(line)
+        for part in filled(line, WIDTH, "    " if line.startswith("  ") else "")  # as on a terminal
+    ]
     return "\n".join([f"$ {command}", *lines]) + "\n"

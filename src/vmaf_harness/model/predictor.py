@@ -27,6 +27,7 @@ from vmaf_harness.plugins import FEATURES as PLUGIN_FEATURES
 from vmaf_harness.plugins import PluginError
 from vmaf_harness.recipe.plain_data import short_text
 from vmaf_harness.statistics import POOLS, pool_all
+from vmaf_workspace.commands.flags import meant
 
 if TYPE_CHECKING:
     from vmaf_harness.model.model import Model
@@ -204,10 +205,19 @@ def _resolve_model_name(name: str, root: Path, warn: Callable[[str], None]) -> s
             return str(trained)
     if name not in BUILT_IN and not re.match(r"(vmaf_)?b_", name):  # a collection has an error of its own
         raise HarnessError(
-            f"there is no model {name!r}: {root / 'model'} has none of that name, and libvmaf has "
-            f"{', '.join(BUILT_IN)}; give a name or a path, or version={name} where a newer libvmaf has it"
+            f"there is no model {name!r} in {root / 'model'} or in libvmaf (`ws.models` lists them, version={name} "
+            f"asks a newer libvmaf){_meant(name, root)}"
         )
     return name
+
+
+def _meant(name: str, root: Path) -> str:
+    """Which model may be meant by a name that none has: one of `model/` or of libvmaf's."""
+    try:
+        own = {file.partition(".")[0] for file in os.listdir(root / "model") if file.endswith((".pkl", ".json"))}
+    except OSError:
+        own = set()
+    return meant(name, [*sorted(own), *BUILT_IN])
 
 
 def _model_predictor(path: Path, phone_model: bool) -> Predictor:

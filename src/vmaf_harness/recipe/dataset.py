@@ -114,7 +114,10 @@ def _find_recipe(path: Path, search: Sequence[Path]) -> Path:
     found = next((place for place in places if place.exists()), None)
     if found is None:
         looked = ", ".join(map(str, [Path.cwd(), *search]))
-        raise RecipeError(path, f"is not there; looked in {looked}; correct its name, or give its path")
+        whole = f"{path.stem}_dataset.py"  # as new-dataset and encode name what they write
+        is_near = any((place.parent / whole).exists() for place in (path, *places))
+        remedy = f"is {whole} meant?" if is_near else "correct its name, or give its path"
+        raise RecipeError(path, f"is not there; looked in {looked}; {remedy}")
     return found
 
 
@@ -373,7 +376,8 @@ class _Reader:
         is_raw = own["yuv_fmt"] != NOTYUV
         for name in ("width", "height") if is_raw else ():
             if name not in own:
-                raise self._error(place, f"lacks {name}: a file of {own['yuv_fmt']} has no header that tells it")
+                problem = f"lacks {name}: a file of {own['yuv_fmt']} has no header that tells it"
+                raise self._error(place, f"{problem}; of one that ffmpeg can open, such as .mp4, yuv_fmt is {NOTYUV!r}")
         fps, duration_s = pair.get("fps"), pair.get("duration_sec")
         start = own.get(f"{side}start_frame", pair.get("start_frame"))
         end = own.get(f"{side}end_frame", pair.get("end_frame"))

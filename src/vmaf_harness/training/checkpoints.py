@@ -63,8 +63,8 @@ class Checkpoints:
     def kept(self) -> str:
         """Where they stay once all is done, what for, and what frees them."""
         return (
-            f"checkpoints stay in {self.directory}, so that the same run need not compute them again; "
-            "ws.wipe-models --only checkpoints_dir frees all such"
+            f"checkpoints are kept in {self.directory} for the same run; "
+            "`ws.wipe-models --only checkpoints_dir` removes all of them"
         )
 
     def _path(self, part: str) -> Path:

@@ -111,9 +111,10 @@ def restore_models(
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Bring models back from a snapshot, as files of yours.
+    """Bring models back from a snapshot; what differs stays.
 
-    A model that is there and differs stays as it is; --overwrite replaces it, after a snapshot of it.
+    The files belong to whoever restores them. A model that is there and differs stays as it is; --overwrite replaces
+    it, after a snapshot of it.
     """
     from vmaf_workspace import guard
     from vmaf_workspace.commands import snapshot_tables

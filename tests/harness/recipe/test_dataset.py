@@ -714,3 +714,8 @@ def test_a_name_that_is_nowhere_says_where_it_was_looked_for(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match=rf"my_dataset\.py: is not there; looked in {tmp_path}, {tmp_path}/dataset;"):
         read_recipe(Path("my_dataset.py"), search=[tmp_path / "dataset"])
+    (tmp_path / "dataset").mkdir(exist_ok=True)
+    (tmp_path / "dataset" / "mine_dataset.py").write_text("dataset_name = 'mine'")
+    for name in ("mine", "mine.py"):
+        with pytest.raises(RecipeError, match=r"; is mine_dataset\.py meant\?"):
+            read_recipe(Path(name), search=[tmp_path / "dataset"])

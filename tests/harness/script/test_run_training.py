@@ -386,7 +386,7 @@ def test_a_bare_name_of_no_model_is_said_once_and_no_ffmpeg_is_started(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
-    assert f"there is no model {name!r}: {vmaf_workspace / 'model'} has none of that name" in captured.err
+    assert f"there is no model {name!r} in {vmaf_workspace / 'model'} or in libvmaf" in captured.err
     assert not started.exists()
 
 
