@@ -13,7 +13,7 @@ from typing import Any
 from vmaf_harness.demo.clips import NAME, DemoClip, choose_clips, copy_own, references_text
 from vmaf_harness.demo.record import Record, alone
 from vmaf_harness.demo.screen import Done, closing_screen
-from vmaf_harness.report.plot import why_no_plot
+from vmaf_harness.report.drawing import why_no_plot
 from vmaf_harness.script import (
     reporting,
     run_encode,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
-from vmaf_harness.report.plot import AXIS, CURVE, FAINT, LINE_COLOURS, TEXT
+from vmaf_harness.report.drawing import AXIS, CURVE, FAINT, LINE_COLOURS, TEXT
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _COLOURS = {"#ffffff": "var(--paper)", TEXT: "var(--ink)", FAINT: "var(--grid)", AXIS: "var(--axis)"}
@@ -14,6 +14,7 @@ _COLOURS |= {CURVE: "var(--c0)"} | {colour: f"var(--c{index})" for index, colour
 _HEX = re.compile(r"#[0-9a-f]{6}\b")
 _REFERENCE = re.compile(r"url\(#([\w.-]+)\)")
 _LONG = re.compile(r"(\d+\.\d)\d+")
+_SLIM_POINTS = 480  # in width: such a picture can be read on a phone
 _FONTS = re.compile(r"font-family: [^;]+;")
 
 Marks = Mapping[str, Sequence[tuple[int, str]]]  # id of a group -> (asset_id, words) of each point in it
@@ -31,7 +32,7 @@ def inline_svg(text: str, prefix: str, *, about: str, points: Marks, lines: Mapp
     for element in top.findall(f"{{{_SVG}}}metadata"):
         top.remove(element)
     width, height = (float(top.attrib.pop(name).removesuffix("pt")) for name in ("width", "height"))
-    shape = "plot square" if width < 1.5 * height else "plot"
+    shape = "plot slim" if width < _SLIM_POINTS else "plot square" if width < 1.5 * height else "plot"
     top.attrib |= {"role": "img", "aria-label": about, "class": shape}
     for group in top.iter(f"{{{_SVG}}}g"):
         gid = group.get("id", "")

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmaf_harness.report.ladder import Ladder, LadderEncode
-from vmaf_harness.report.plot import RateLine, rate_quality_plot
+from vmaf_harness.report.rate_plot import RateLine, rate_quality_plot
 from vmaf_workspace.wording import count_text
 
 
 def ladder_plot(path: Path, ladder: Ladder, content_id: int) -> dict[str, list[LadderEncode]]:
     """Draw it into *path*; the encodes of each group of points, by the group's id in an SVG, in their order there.
 
-    Colours tell codecs, markers heights; hulls are drawn where a codec has several heights. Raises PlotError where no
+    Colours tell codecs, markers heights, or codecs as well where there is one height; hulls are drawn where a codec has
+    several. Raises PlotError where no
     encode has a score, and as `rate_quality_plot` does.
     """
     by_id = {encode.asset_id: encode for encode in ladder.encodes}
-    heights = sorted({encode.height_px for encode in ladder.encodes})
+    heights = sorted({encode.height_px for encode in ladder.encodes if encode.content_id == content_id})
     lines, groups = [], {}
     for number, curve in enumerate(each for each in ladder.curves if each.content_id == content_id):
         encodes = [by_id[asset_id] for asset_id in curve.asset_ids if by_id[asset_id].score is not None]
@@ -30,7 +31,7 @@ def ladder_plot(path: Path, ladder: Ladder, content_id: int) -> dict[str, list[L
                 name=f"{curve.codec} {curve.height_px}p",
                 points=_points(encodes),
                 colour=ladder.codecs.index(curve.codec),
-                marker=heights.index(curve.height_px),
+                marker=heights.index(curve.height_px) if len(heights) > 1 else ladder.codecs.index(curve.codec),
                 gid=gid,
             )
         )

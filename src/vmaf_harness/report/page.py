@@ -25,16 +25,12 @@ from vmaf_harness.measure.pictures import FramePicture
 from vmaf_harness.report.clips import Clip
 from vmaf_harness.report.contents import Asked, Report
 from vmaf_harness.report.decoding import frames_of_each
+from vmaf_harness.report.drawing import PlotError
+from vmaf_harness.report.frame_plot import FrameLine, content_frames_plot
 from vmaf_harness.report.inline_svg import inline_svg
+from vmaf_harness.report.label_plot import residual_plot, scatter_plot
 from vmaf_harness.report.ladder import Ladder, LadderEncode
 from vmaf_harness.report.ladder_plot import ladder_plot
-from vmaf_harness.report.plot import (
-    FrameLine,
-    PlotError,
-    content_frames_plot,
-    residual_plot,
-    scatter_plot,
-)
 from vmaf_harness.report.tested import Tested
 from vmaf_harness.report.testing import ScoredDataset, plot_data
 from vmaf_workspace.wording import bytes_text, count_text

@@ -27,7 +27,7 @@ from vmaf_harness.statistics import (
 from vmaf_workspace.wording import printable
 
 if TYPE_CHECKING:
-    from vmaf_harness.report.plot import PlotData
+    from vmaf_harness.report.label_plot import PlotData
 
 VERSION = 1  # of statistics.json
 
@@ -184,7 +184,7 @@ def is_one_scale(dataset: ScoredDataset) -> bool:
 
 def plot_data(dataset: ScoredDataset) -> PlotData:
     """What the plots of a dataset draw, its labelled assets in the order of the recipe."""
-    from vmaf_harness.report.plot import PlotData
+    from vmaf_harness.report.label_plot import PlotData
 
     labelled = dataset.labelled
     assets = [outcome.asset for outcome, _, _ in labelled]
@@ -219,7 +219,7 @@ def write_plots(
     labelled = dataset.labelled
     if not labelled:
         return []
-    from vmaf_harness.report.plot import residual_plot, scatter_plot
+    from vmaf_harness.report.label_plot import residual_plot, scatter_plot
 
     stem = f"{dataset.recipe.name}_{dataset.what.replace(', ', '_')}"
     scatter, residual = directory / f"{stem}.{suffix}", directory / f"{stem}_residuals.{suffix}"

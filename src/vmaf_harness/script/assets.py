@@ -11,7 +11,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_harness.recipe.subjective import label_assets
-from vmaf_harness.report.plot import check_directory
+from vmaf_harness.report.drawing import check_directory
 from vmaf_harness.script.options import Drawing, Measuring
 from vmaf_harness.script.progress import warn
 from vmaf_workspace.commands.flags import integer, size_bytes

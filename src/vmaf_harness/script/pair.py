@@ -19,7 +19,8 @@ from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import check_takes_model, find_type
 from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
-from vmaf_harness.report.plot import check_directory, frames_plot
+from vmaf_harness.report.drawing import check_directory
+from vmaf_harness.report.frame_plot import frames_plot
 from vmaf_harness.script.options import RawPair, VmafPair
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
@@ -303,7 +304,7 @@ def upstream_result(found: ScoredPair, asset: Asset, *, pool: str, has_interval:
 
 def plot_frames(directory: Path, distorted: Path, found: ScoredPair) -> bool:
     """Draw the score of each frame into *directory*; False, said on stderr, where that fails."""
-    from vmaf_harness.report.plot import PlotError
+    from vmaf_harness.report.drawing import PlotError
 
     path = directory / f"{distorted.stem}_{found.extraction.executor_id}_frames.png"
     pools: Mapping[str, float] = found.pair.result.pools

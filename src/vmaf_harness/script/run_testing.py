@@ -15,7 +15,7 @@ from vmaf_harness.model.quality_type import HIGHER, find_type
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
-from vmaf_harness.report.plot import PlotError
+from vmaf_harness.report.drawing import PlotError
 from vmaf_harness.report.testing import (
     ScoredDataset,
     score_line,

@@ -11,7 +11,8 @@ from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.model.parameters import CURVE_TYPE, LINE_TYPE, SVR_TYPES
-from vmaf_harness.report.plot import PlotData, PlotError, residual_plot, scatter_plot
+from vmaf_harness.report.drawing import PlotError
+from vmaf_harness.report.label_plot import PlotData, residual_plot, scatter_plot
 from vmaf_harness.script.options import CrossValidation, Training
 from vmaf_harness.script.progress import show_written, warn
 from vmaf_harness.script.training_inputs import Inputs

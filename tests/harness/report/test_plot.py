@@ -18,20 +18,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from vmaf_harness.report import plot
-from vmaf_harness.report.plot import (
-    FrameLine,
-    PlotData,
-    PlotError,
-    RateLine,
-    _colours,
-    content_frames_plot,
-    frames_plot,
-    rate_quality_plot,
-    residual_plot,
-    scatter_plot,
-    why_no_plot,
-)
+from vmaf_harness.report import drawing, frame_plot, label_plot, rate_plot
+from vmaf_harness.report.drawing import PlotError, why_no_plot
+from vmaf_harness.report.frame_plot import FrameLine, content_frames_plot, frames_plot
+from vmaf_harness.report.label_plot import PlotData, _colours, residual_plot, scatter_plot
+from vmaf_harness.report.rate_plot import RateLine, rate_quality_plot
 from vmaf_harness.statistics import linear_fit, logistic_fit, statistics, try_logistic_fit
 
 Pixels = npt.NDArray[np.int_]
@@ -59,13 +50,14 @@ def pairs(labels: Sequence[float], predictions: Sequence[float], ids: Sequence[i
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are written from here on."""
     figures: list[Figure] = []
-    write = plot._write
+    write = drawing.write_figure
 
     def kept(figure: Figure, path: Path) -> None:
         write(figure, path)
         figures.append(figure)
 
-    monkeypatch.setattr(plot, "_write", kept)
+    for module in (label_plot, frame_plot, rate_plot):
+        monkeypatch.setattr(module, "write_figure", kept)
     return figures
 
 
@@ -267,7 +259,7 @@ def test_threads_draw_the_same_picture_at_the_same_time(tmp_path: Path) -> None:
 
 def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.report.plot import PlotData, scatter_plot\n"
+        "import sys\nfrom pathlib import Path\nfrom vmaf_harness.report.label_plot import PlotData, scatter_plot\n"
         "assert 'matplotlib' not in sys.modules\n"
         "two = PlotData(title='t', labels=[1.0, 2.0], predictions=[1.0, 2.0], content_ids=[0, 1], statistics=None)\n"
         f"scatter_plot(Path({str(tmp_path / 'p.png')!r}), two)\n"
@@ -394,7 +386,8 @@ a line that is none
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from vmaf_harness.report.plot import PlotData, frames_plot, scatter_plot
+from vmaf_harness.report.frame_plot import frames_plot
+from vmaf_harness.report.label_plot import PlotData, scatter_plot
 two = PlotData(title="t", labels=[-1.0, 2.0], predictions=[-1.0, 2.0], content_ids=[0, 1], statistics=None)
 scatter_plot(Path(sys.argv[1], "p.png"), two)
 frames_plot(Path(sys.argv[1], "f.png"), [1.0, 2.0], "t", {"mean": 1.5}, "VMAF")
@@ -461,7 +454,7 @@ def test_settings_and_back_end_are_the_callers_own_again(tmp_path: Path) -> None
     """In a notebook we are a guest."""
     code = (
         "import logging, matplotlib, warnings\nfrom pathlib import Path\n"
-        "from vmaf_harness.report.plot import frames_plot\n"
+        "from vmaf_harness.report.frame_plot import frames_plot\n"
         "matplotlib.rcParams['font.size'] = 31\nlogging.getLogger('matplotlib').setLevel(logging.INFO)\n"
         "before = dict(matplotlib.rcParams.copy()), list(warnings.filters)\n"
         f"frames_plot(Path({str(tmp_path / 'f.png')!r}), [1.0, 2.0], 't', {{}}, 'VMAF')\n"
@@ -481,7 +474,7 @@ def test_a_broken_matplotlib_is_one_line(tmp_path: Path) -> None:
         package = tmp_path / name / "matplotlib"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text(text + "\n")
-        code = "from vmaf_harness.report.plot import why_no_plot\nprint(why_no_plot())"
+        code = "from vmaf_harness.report.drawing import why_no_plot\nprint(why_no_plot())"
         environ = {**os.environ, "PYTHONPATH": str(package.parent)}
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environ)
         assert len(done.stdout.splitlines()) == 1
@@ -509,6 +502,46 @@ def test_quality_is_drawn_over_log_bitrate_with_a_line_a_name(tmp_path: Path, mo
     assert ticks == [500.0, 1000.0, 2000.0]
     assert np.asarray(axes.collections[0].get_offsets()).tolist() == [list(point) for point in LINES[0].points]
     assert hues(pixels(tmp_path / "r.png")) >= 2
+
+
+def lines_of(*ends: float) -> list[RateLine]:
+    """Lines that rise to these qualities at one bitrate."""
+    return [
+        RateLine(
+            name=f"codec {n} fast", points=[(100.0, end / 2), (300.0, end * 0.9), (900.0, end)], colour=n, marker=n
+        )
+        for n, end in enumerate(ends)
+    ]
+
+
+def test_few_lines_are_named_where_they_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = drawn(monkeypatch)
+    lines = lines_of(95.0, 60.0, 30.0)
+    rate_quality_plot(tmp_path / "r.png", lines, "t", "n", "VMAF")
+    (axes,) = figures[0].axes
+    assert axes.get_legend() is None
+    assert [text.get_text() for text in axes.texts] == [line.name for line in lines]
+    renderer = drawing.renderer_of(figures[0])
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    for n, box in enumerate(boxes):
+        assert not any(map(box.overlaps, boxes[:n]))
+        assert figures[0].bbox.x0 <= box.x0 < box.x1 <= figures[0].bbox.x1
+        for line in lines:
+            path = axes.lines[lines.index(line)].get_path().transformed(axes.transData)
+            assert not path.intersects_bbox(box, filled=False), f"{lines[n].name} over {line.name}"
+
+
+@pytest.mark.parametrize("ends", [(90.0, 90.0, 90.0, 90.0), tuple(range(30, 100, 10))], ids=["one end", "many"])
+def test_lines_that_leave_no_room_for_names_have_a_legend(
+    ends: tuple[float, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = drawn(monkeypatch)
+    rate_quality_plot(tmp_path / "r.png", lines_of(*ends), "t", "n", "VMAF")
+    (axes,) = figures[0].axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [line.name for line in lines_of(*ends)]
+    assert not axes.texts
 
 
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (3.0, 4.0), (0.5, 900_000.0)])

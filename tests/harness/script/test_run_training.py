@@ -25,7 +25,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.store import store_directory
 from vmaf_harness.model import pickles
 from vmaf_harness.model.files import read_model
-from vmaf_harness.report import plot
+from vmaf_harness.report import drawing, label_plot
 from vmaf_harness.report.summary import read_entries
 from vmaf_harness.script import run_testing, run_vmaf_cross_validation, run_vmaf_training
 from vmaf_workspace.report.models import trained_models
@@ -200,13 +200,13 @@ def test_who_made_the_labels_is_kept_and_said(
     small: Trainable, vmaf_workspace: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small.dataset.write_text(f"label_source = 'VMAF_V0.6.1neg'\n{small.dataset.read_text()}")
-    titles, write = [], plot._write
+    titles, write = [], drawing.write_figure
 
     def noted(figure: Figure, path: Path) -> None:
         titles.append(figure.axes[0].get_xlabel())
         write(figure, path)
 
-    monkeypatch.setattr(plot, "_write", noted)
+    monkeypatch.setattr(label_plot, "write_figure", noted)
     said = "; labels: scores of the model VMAF_V0.6.1neg (no opinions)"
     assert run_vmaf_training.main([*small.inputs, "m", "--cache-result"]) == 0
     assert run_vmaf_cross_validation.main([*small.inputs, "--leave-one-source-out", "--cache-result"]) == 0
