@@ -34,7 +34,7 @@ def test_files_of_the_page_are_whole(tmp_path: Path) -> None:
     assert shown.keys() == {"my_dataset.py", "features.py", "model.py", "my_references.py"}
     assert len(read_recipe(tmp_path / "my_dataset.py").missing) == 12  # the videos are not here
     assert len(read_feature_param(tmp_path / "features.py").feature_names) == 6
-    assert read_model_param(tmp_path / "model.py").svr.c == 4.0
+    assert read_model_param(tmp_path / "model.py").svr["C"] == 4.0
 
 
 def test_every_kind_of_model_and_of_scaling_is_on_the_page() -> None:

@@ -21,7 +21,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from vmaf_harness.model.model import (
     num_models,
 )
 from vmaf_harness.model.parameters import SVR_TYPES
+from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.sidecar import onnx_of
 
@@ -298,17 +299,10 @@ def _finish_write(path: Path) -> None:
 @contextmanager
 def _kept_from_writers(directory: Path) -> Iterator[None]:
     """Wait for writers and keep them out; not where the directory cannot be opened or its file system has no locks."""
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        yield
-        return
-    try:
+    with ExitStack() as held:
         with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_SH)
+            fcntl.flock(held.enter_context(open_directory(directory, follow=True)), fcntl.LOCK_SH)
         yield
-    finally:
-        os.close(fd)
 
 
 def _remove_left_over(directory: Path, stem: str) -> None:

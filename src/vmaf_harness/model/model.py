@@ -42,16 +42,6 @@ _SHOWN = 3  # features that an error names
 _DELTA = 0.01  # over which libvmaf takes the slope of the score transform (libvmaf/src/predict.c)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """What the resampled members of a bootstrap model say of each row, in the unit of the score."""
-
-    mean: Floats
-    sd: Floats
-    low: Floats  # 2.5 %
-    high: Floats  # 97.5 %
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
     """A model: its features in the order of the columns, and one regressor or, with bootstrap, several.
@@ -91,8 +81,8 @@ class Model:
         x = self._rescaled(features)
         return np.stack([self._finished(self._raw(member, x), transform) for member in self.members])
 
-    def interval(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> Interval:
-        """Mean, standard deviation and 95 % interval of the resampled members, for each row.
+    def interval(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> dict[str, Floats]:
+        """`mean`, standard deviation `sd` and 95 % interval, `low` to `high`, of the resampled members, for each row.
 
         As libvmaf does it: over predictions before transform and clip, which the mean and both ends then go through;
         the deviation is stretched as they stretch at the mean. Raises HarnessError for a model without such members.
@@ -104,7 +94,7 @@ class Model:
         mean, (low, high) = raw.mean(axis=0), np.percentile(raw, [2.5, 97.5], axis=0)
         above, below = self._finished(mean + _DELTA, transform), self._finished(mean - _DELTA, transform)
         mean, low, high = (self._finished(scores, transform) for scores in (mean, low, high))
-        return Interval(mean=mean, sd=raw.std(axis=0) * (above - below) / (2 * _DELTA), low=low, high=high)
+        return {"mean": mean, "sd": raw.std(axis=0) * (above - below) / (2 * _DELTA), "low": low, "high": high}
 
     @property
     def why_no_json(self) -> str | None:

@@ -42,7 +42,15 @@ _OTHER_OPTIONS = frozenset(OPTIONS["cambi"]) - {*OF_ENCODE, "full_ref"}  # that 
 
 MAX_C = 1_000_000  # what LIBSVM's solver does not get through; people search up to 2^15
 _MAX_MB = 1_000_000
-_SVR_PARAMETERS = ("kernel", "gamma", "C", "nu", "cache_size", "degree", "coef0")
+_SVR_PARAMETERS: Mapping[str, tuple[Any, Callable[[Any], bool], str]] = {  # default, which values, and these in words
+    "kernel": ("rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
+    "gamma": (0.0, lambda v: is_number(v) and v >= 0, "a number from 0"),
+    "C": (1.0, lambda v: is_number(v) and 0 < v <= MAX_C, f"a positive number up to {MAX_C}"),
+    "nu": (0.5, lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1"),
+    "cache_size": (200.0, lambda v: is_number(v) and 0 < v <= _MAX_MB, "a positive number of MB"),
+    "degree": (3, lambda v: _is_whole(v, 1) and v <= 100, "an integer from 1 to 100"),
+    "coef0": (0.0, is_number, "a number"),
+}
 # Those of scikit-learn's RandomForestRegressor; None is its default.
 _CRITERIA = ("squared_error", "absolute_error", "friedman_mse", "poisson", "mse", "mae")
 _FOREST_PARAMETERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -103,11 +111,6 @@ class FeatureParam:
         return {kind: [atom for of, atom in self.atoms if of == kind] for kind in kinds}
 
     @property
-    def feature_opts_dicts(self) -> tuple[Mapping[str, Any], ...] | None:
-        """The options that each feature is extracted with, None where there are none at all."""
-        return self.options or None
-
-    @property
     def feature_options(self) -> dict[str, dict[str, Any]]:
         """The options of those features that have some, by the name of the feature."""
         return {name: dict(own) for name, own in zip(self.feature_names, self.options, strict=False) if own}
@@ -136,14 +139,16 @@ class FeatureParam:
             options.update(found.needs)
         wanted = self.wanted
         plain = [each for of in wanted.values() for each in of if not each.options]
-        described = sorted((name, ":".join((f"name={name}", *(f"{k}={_option_text(v)}" for k, v in options.items()))))
-                           for (name, _), options in extractors.items())  # fmt: skip
+        described = []
+        for (name, _), options in extractors.items():
+            texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in options.items()}
+            described.append((name, ":".join((f"name={name}", *(f"{k}={v}" for k, v in texts.items())))))
         if not plain or not described:  # options add to the names of metrics; a result needs one whose name is known
-            described = sorted([*described, ("psnr", "name=psnr")])
+            described.append(("psnr", "name=psnr"))
         return Extraction(
             type="_and_".join(self.feature_dict),
             version=FEATURE_VERSION,
-            options=(("model", ""), ("feature", "|".join(text for _, text in described))),
+            options=(("model", ""), ("feature", "|".join(text for _, text in sorted(described)))),
             score=metric_name(plain[0].name) if plain else "psnr_y",
             wanted=tuple(each for of in wanted.values() for each in of),
             plugins=self.plugins,
@@ -168,19 +173,6 @@ def _mean(numbers: Sequence[Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SvrParam:
-    """Parameters of ν-SVR; `gamma` 0 means 1 / number of features, as in LIBSVM."""
-
-    kernel: str = "rbf"
-    gamma: float = 0.0
-    c: float = 1.0
-    nu: float = 0.5
-    cache_mb: float = 200.0
-    degree: int = 3
-    coef0: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelParam:
     """How a model is fitted, and what is done to its scores.
 
@@ -197,7 +189,7 @@ class ModelParam:
     score_clip: tuple[float, float] | None
     score_transform: ScoreTransform | None
     num_models: int
-    svr: SvrParam
+    svr: Mapping[str, Any]  # as scikit-learn has them, but for `gamma` 0, which means 1 / number of features (LIBSVM)
     forest: Mapping[str, Any]
     plugin: PluginUse | None = None
     of_plugin: Mapping[str, Any] = field(default_factory=dict)
@@ -239,10 +231,10 @@ def read_feature_param(path: Path) -> FeatureParam:
         place: Place = ("feature_dict", str(aggregate))
         known: Collection[str] = FEATURES.get(aggregate, ())
         if aggregate not in FEATURES:
-            if (use := _plugin_of(aggregate)) is None:
+            if not isinstance(aggregate, str) or find(PLUGIN_FEATURES, aggregate) is None:
                 raise wrong(place, _kind_problem(aggregate))
-            uses.append(use)
-            known = use.atoms
+            uses.append(load(PLUGIN_FEATURES, aggregate).use)
+            known = uses[-1].atoms
         if listed == "all":
             listed = tuple(known)
         if not isinstance(listed, (list, tuple)) or not listed:
@@ -340,13 +332,6 @@ def _kind_problem(kind: object) -> str:
     return f"unknown features; {f'is {close[0]} meant?' if close else known}"
 
 
-def _plugin_of(kind: object) -> PluginUse | None:
-    """The plug-in that has these features; None where there is none."""
-    if not isinstance(kind, str) or find(PLUGIN_FEATURES, kind) is None:
-        return None
-    return load(PLUGIN_FEATURES, kind).use
-
-
 def _options_of(feature: Feature | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options go by their first word, ``adm_enhn_gain_limit`` to adm; those without such a word by the extractor."""
     extractor = feature.extractor if feature else ""
@@ -370,10 +355,6 @@ def option_problem(name: object, value: object) -> str | None:
     return None
 
 
-def _option_text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path | None) -> ModelParam:
     for name in ("model_type", "model_param_dict"):
         if name not in values:
@@ -383,9 +364,8 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
     use = _regressor_of(model_type, wrong)
     if not isinstance(given, dict):
         raise wrong(("model_param_dict",), f"expected a dictionary, got {short_text(given)}")
-    own: Collection[str] = _SVR_PARAMETERS if model_type in SVR_TYPES else ()
-    if model_type in FOREST_TYPES:
-        own = _FOREST_PARAMETERS
+    of_svr = _SVR_PARAMETERS if model_type in SVR_TYPES else {}
+    own: Collection[str] = _FOREST_PARAMETERS if model_type in FOREST_TYPES else of_svr
     for name in given if use is None else ():
         if name not in own and name not in _COMMON:
             text = name if isinstance(name, str) else short_text(name)
@@ -401,17 +381,7 @@ def _parse_model_param(values: Mapping[str, Any], wrong: _MakeError, path: Path 
         return value
 
     norm_type = check("norm_type", "none", lambda v: v in NORM_TYPES, f"one of {', '.join(NORM_TYPES)}")
-    svr = SvrParam()
-    if model_type in SVR_TYPES:
-        svr = SvrParam(
-            kernel=check("kernel", "rbf", lambda v: v in KERNELS, f"one of {', '.join(KERNELS)}"),
-            gamma=float(check("gamma", 0.0, lambda v: is_number(v) and v >= 0, "a number from 0")),
-            c=float(check("C", 1.0, lambda v: is_number(v) and 0 < v <= MAX_C, f"a positive number up to {MAX_C}")),
-            nu=float(check("nu", 0.5, lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1")),
-            cache_mb=float(check("cache_size", 200, _is_size, "a positive number of MB")),
-            degree=check("degree", 3, lambda v: _is_whole(v, 1) and v <= 100, "an integer from 1 to 100"),
-            coef0=float(check("coef0", 0.0, is_number, "a number")),
-        )
+    svr = {name: type(default)(check(name, default, fits, what)) for name, (default, fits, what) in of_svr.items()}
     is_bootstrap = model_type in SVR_TYPES[1:]
     num_models = check("num_models", DEFAULT_NUM_MODELS, lambda v: _is_whole(v, 1) and v < 10_000, "an integer from 1")
     if model_type in FOREST_TYPES:
@@ -469,10 +439,6 @@ def _checked_plain(value: object, place: Place, wrong: _MakeError) -> Any:
 
 def _is_whole(value: object, least: int) -> bool:
     return type(value) is int and least <= value < 1 << 31
-
-
-def _is_size(value: object) -> bool:
-    return is_number(value) and 0 < value <= _MAX_MB
 
 
 def _is_share(value: object) -> bool:

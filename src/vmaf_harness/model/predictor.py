@@ -226,8 +226,7 @@ def _model_predictor(path: Path, phone_model: bool) -> Predictor:
     digest = hashlib.sha256(path.read_bytes() + group_hash(model.texts()).encode()).hexdigest()
 
     def spreads(frames: Frames) -> dict[str, list[float]]:
-        interval = model.interval(frames, transform=transform)
-        return {name: getattr(interval, name).tolist() for name in ("mean", "sd", "low", "high")}
+        return {name: column.tolist() for name, column in model.interval(frames, transform=transform).items()}
 
     return Predictor(
         name=_version_name(path, digest) + ("-phone" if phone_model else ""),

@@ -167,12 +167,6 @@ REQUIRED_FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def unknown_field_problem(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
-    """What to say of a field that is not supported."""
-    close = closest_field(name, known)
-    return "is not a supported field; " + (f"is {close} meant?" if close else "remove it, or check its spelling")
-
-
 def closest_field(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:
     """The known field that *name* looks like; one that is *given* beside it is not what was meant."""
     from difflib import get_close_matches

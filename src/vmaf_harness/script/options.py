@@ -8,10 +8,11 @@ and no comparison is made for each class, which takes 4 ms in all.
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from vmaf_harness.engine.shard import Shard, read_shard
 from vmaf_workspace.commands.command import Json, Quiet, Workspace
@@ -47,18 +48,9 @@ def shard_of(text: str, flag: str) -> Shard:
     return read_shard(text, flag, os.environ)
 
 
-def pools() -> Collection[str]:
-    """How scores of frames become one."""
-    from vmaf_harness.statistics import POOLS
-
-    return POOLS
-
-
-def pairings() -> Collection[str]:
-    """How frames of two videos are paired."""
-    from vmaf_harness.recipe.asset import PAIRINGS
-
-    return PAIRINGS
+def words_of(module: str, name: str) -> Callable[[], Collection[str]]:
+    """The words under *name* in a module of ours, which is imported when somebody asks for them."""
+    return lambda: cast(Collection[str], getattr(import_module(f"vmaf_harness.{module}"), name))
 
 
 def raw_formats() -> Collection[str]:
@@ -75,12 +67,6 @@ def yuv_formats() -> Collection[str]:
     return [*raw_formats(), NOTYUV]
 
 
-def _subjective_models() -> Collection[str]:
-    from vmaf_harness.recipe.subjective import MODELS
-
-    return MODELS
-
-
 _TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
 QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1, metavar="TYPE")]
 Dataset = Annotated[
@@ -92,14 +78,12 @@ VmafModel = Annotated[
     Flag(_MODEL, metavar="MODEL"),
 ]
 _POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
-Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools), metavar="HOW")]
-PairBy = Annotated[
-    str | None,
-    Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings), metavar="HOW"),
-]
-SubjModel = Annotated[
-    str | None, Flag("makes labels from raw scores, such as MOS", choice(_subjective_models), metavar="NAME")
-]
+_pool = choice(words_of("statistics", "POOLS"))
+Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", _pool, metavar="HOW")]
+_PAIR_BY = "pair frames by time, or by index, also where their times say otherwise"
+PairBy = Annotated[str | None, Flag(_PAIR_BY, choice(words_of("recipe.asset", "PAIRINGS")), metavar="HOW")]
+_model = choice(words_of("recipe.subjective", "MODELS"))
+SubjModel = Annotated[str | None, Flag("makes labels from raw scores, such as MOS", _model, metavar="NAME")]
 _SUBSAMPLE = "measure one frame in N only: faster, but means change (libvmaf's n_subsample)"
 Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
@@ -347,17 +331,10 @@ class Encoding(Spreading, Drawing):
     workspace: Workspace = ""
 
 
-def _interpolations() -> Collection[str]:
-    from vmaf_harness.report.bd_rate import INTERPOLATIONS
-
-    return INTERPOLATIONS
-
-
 _ANCHOR = "the codec that others are compared with, such as libx264 or 'libx264 slow'; else the recipe's first"
 Anchor = Annotated[str | None, Flag(_ANCHOR, metavar="CODEC")]
-Interpolation = Annotated[
-    str, Flag("between the points of a curve: pchip or akima", choice(_interpolations), metavar="HOW")
-]
+_between = choice(words_of("report.bd_rate", "INTERPOLATIONS"))
+Interpolation = Annotated[str, Flag("between the points of a curve: pchip or akima", _between, metavar="HOW")]
 _LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
 
 
@@ -423,7 +400,7 @@ class Fitting(Extraction):
         Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4, metavar="FILE")
     ]
     seed: Annotated[int, _SEED] = 0
-    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", choice(pools), metavar="HOW")] = "mean"
+    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", _pool, metavar="HOW")] = "mean"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

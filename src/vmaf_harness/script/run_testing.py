@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmaf_harness.engine.jobs import Stopped
-from vmaf_harness.measure.scoring import Outcome, RunOptions, check_pool, note_lines, score_assets
+from vmaf_harness.measure.scoring import Outcome, check_pool, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import HIGHER, find_type
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
@@ -25,28 +25,22 @@ from vmaf_harness.report.testing import (
     write_plots,
     write_tables,
 )
-from vmaf_harness.script.assets import check_plots, read_assets, store_limit
+from vmaf_harness.script.assets import check_plots, read_assets, run_options
 from vmaf_harness.script.options import Testing
-from vmaf_harness.script.progress import Progress, show_written, warn
+from vmaf_harness.script.progress import Progress, show_written, warn, warn_of
 from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_harness.training.card import is_of_training
-from vmaf_workspace.commands.command import Command, located
-from vmaf_workspace.commands.parser import script
+from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import count_text
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_testing", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: Testing) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
     root = located(options.workspace).path
     is_chosen = means_v1(options.vmaf_model, root)
     wanted, predictor = resolve_quality_type(
@@ -67,14 +61,9 @@ def run(options: Testing) -> int:
                 cluster_of(options, run) as cluster,
                 Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as progress,
             ):
-                how = RunOptions(
-                    cache=options.cache_result or options.shard is not None,
-                    processes=options.processes,
-                    keep_going=options.keep_going,
+                how = replace(
+                    run_options(options, cluster),
                     keep_workfiles=options.keep_workfiles,
-                    refuse_damaged=options.refuse_damaged,
-                    limit=store_limit(options),
-                    cluster=cluster,
                     shard=options.shard,
                     frames=predictor is not None,
                 )
@@ -107,11 +96,7 @@ def run(options: Testing) -> int:
             outcomes=outcomes,
             kind=_kind(options, root, recipe, outcomes),
         )
-        for outcome in outcomes:
-            if outcome.error is not None:
-                warn(str(outcome.error))
-        for note in note_lines(outcomes):
-            warn(note)
+        warn_of(outcomes)
         if options.print_result or len(assets) == 1:
             for outcome, score in dataset.scored:
                 print(score_line(dataset, outcome, score))
@@ -174,6 +159,8 @@ def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
     show_written(written)
     return is_whole
 
+
+main = main_of("run_testing", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,7 @@ from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import CrossValidation
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
@@ -27,8 +27,6 @@ from vmaf_harness.script.training_inputs import (
 )
 from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, write_outputs
 from vmaf_harness.statistics import statistics_json, statistics_text, try_logistic_fit
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 
@@ -37,14 +35,9 @@ if TYPE_CHECKING:
     from vmaf_harness.training.feature_table import ExtractedFeatures
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_vmaf_cross_validation", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: CrossValidation) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
     check_plots(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
@@ -113,6 +106,8 @@ def _validated(
     warn(checkpoints.kept)
     return predictions
 
+
+main = main_of("run_vmaf_cross_validation", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

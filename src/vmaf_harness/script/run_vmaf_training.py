@@ -7,7 +7,6 @@ A bootstrap model that was killed half-way goes on where it stopped. A model of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Training
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
@@ -40,19 +39,12 @@ from vmaf_harness.statistics import statistics_json, try_logistic_fit
 from vmaf_harness.training.card import SUFFIX, card_bytes, is_of_run
 from vmaf_harness.training.feature_table import ExtractedFeatures, content_hash
 from vmaf_harness.training.replacement import Replacement
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
 
 if TYPE_CHECKING:
     from vmaf_harness.model.model import Model
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_vmaf_training", run), argv, about=__doc__ or "")
 
 
 def model_path(given: str, root: Path) -> Path:
@@ -77,7 +69,7 @@ def model_path(given: str, root: Path) -> Path:
 
 @stoppable()
 def run(options: Training) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
     path = model_path(options.output_model, inputs.root)
     check_plots(options)
@@ -180,6 +172,8 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, clu
     warn(checkpoints.kept)
     return model
 
+
+main = main_of("run_vmaf_training", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

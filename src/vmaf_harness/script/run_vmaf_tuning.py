@@ -20,7 +20,7 @@ from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import Tuning
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_harness.script.training_inputs import (
     Inputs,
     extracted_of,
@@ -33,8 +33,6 @@ from vmaf_harness.script.training_inputs import (
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.training.feature_table import write_table
 from vmaf_harness.training.replacement import CheckContents, Replacement
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.live.lock import Run
@@ -45,14 +43,9 @@ if TYPE_CHECKING:
     from vmaf_harness.training.tuning import Trial
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_vmaf_tuning", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: Tuning) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
@@ -178,6 +171,8 @@ def _output_path(given: str, root: Path) -> Path:
     writable(path, "the parameters")
     return path
 
+
+main = main_of("run_vmaf_tuning", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

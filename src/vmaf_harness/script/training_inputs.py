@@ -14,12 +14,12 @@ from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.scoring import Outcome, RunOptions, are_all_stored, score_assets
+from vmaf_harness.measure.scoring import Outcome, are_all_stored, score_assets
 from vmaf_harness.model.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels, labels_of
-from vmaf_harness.script.assets import read_assets, store_limit
+from vmaf_harness.script.assets import read_assets, run_options
 from vmaf_harness.script.options import Extraction, Fitting, Folds
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.spreading import said_part
@@ -27,6 +27,7 @@ from vmaf_harness.training.feature_table import ExtractedFeatures, asset_name, e
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
+from vmaf_workspace.removal.limit import UNLIMITED
 
 if TYPE_CHECKING:
     from vmaf_harness.training.cross_validation import Fold
@@ -96,21 +97,13 @@ def extracted_of(
     assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction, cluster: Cluster | None
 ) -> ExtractedFeatures:
     """The feature table, with progress on stderr; features pooled as commands that fit are told to."""
-    how = RunOptions(
-        cache=options.cache_result or options.shard is not None,
-        processes=options.processes,
-        keep_going=options.keep_going,
-        refuse_damaged=options.refuse_damaged,
-        limit=store_limit(options),
-        cluster=cluster,
-    )
     try:
         with Progress(len(assets), what="extracted", run=run, quiet=options.quiet) as progress:
             return extract_features(
                 assets,
                 features,
                 run,
-                how,
+                run_options(options, cluster),
                 pool=options.pool if isinstance(options, Fitting) else "mean",
                 warn=warn,
                 progress=lambda done, total, outcome: progress.show(done, total, extraction_line(outcome)),
@@ -129,15 +122,8 @@ def extract_part(
     assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction, cluster: Cluster | None
 ) -> bool:
     """Extract and store the features of this run's part of *assets*; whether all of those have some now."""
-    how = RunOptions(
-        cache=True,
-        processes=options.processes,
-        keep_going=options.keep_going,
-        refuse_damaged=options.refuse_damaged,
-        cluster=cluster,
-        shard=options.shard,
-        frames=isinstance(options, Fitting) and options.pool != "mean",
-    )
+    frames = isinstance(options, Fitting) and options.pool != "mean"
+    how = replace(run_options(options, cluster), shard=options.shard, frames=frames, limit=UNLIMITED)
     with Progress(len(assets)) as progress:
         outcomes = score_assets(
             assets,
@@ -151,18 +137,13 @@ def extract_part(
 
 
 def fit_part(
-    inputs: Inputs,
-    run: Run,
-    options: Fitting,
-    cluster: Cluster | None,
-    fits: Callable[[ExtractedFeatures], object],
+    inputs: Inputs, run: Run, options: Fitting, cluster: Cluster | None, fits: Callable[[ExtractedFeatures], object]
 ) -> int:
     """Do this run's part of the extraction, and of *fits* where all parts of the extraction are done; the exit code."""
     assets, features = inputs.assets, inputs.features
     if not extract_part(assets, features, run, options, cluster):
         return FAILED
-    frames = options.pool != "mean"
-    if not are_all_stored(assets, features.extraction, inputs.root, warn=warn, frames=frames):
+    if not are_all_stored(assets, features.extraction, inputs.root, warn=warn, frames=options.pool != "mean"):
         warn("nothing is fitted: other parts have not extracted all features yet; run this part again when they have")
         return DONE
     with suppress(PartDone):

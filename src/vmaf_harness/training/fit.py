@@ -31,7 +31,6 @@ from vmaf_harness.model.parameters import (
     SVR_TYPES,
     FeatureParam,
     ModelParam,
-    SvrParam,
     plugins_of,
 )
 from vmaf_harness.model.plugin_regressor import fit_by_plugin
@@ -120,7 +119,7 @@ def fit(
         slopes=None if slopes is None else tuple(slopes.tolist()),
         intercepts=None if intercepts is None else tuple(intercepts.tolist()),
         feature_dict=features.feature_dict,
-        feature_opts_dicts=features.feature_opts_dicts,
+        feature_opts_dicts=features.options or None,
         score_clip=parameters.score_clip,
         score_transform=parameters.score_transform,
         chroma_correction_parameter=parameters.chroma_correction_parameter,
@@ -301,7 +300,7 @@ def _leave_fits(running: Sequence[threading.Thread], exit_code: int | None) -> N
         thread.join()
 
 
-def _fit_member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrParam, index: int) -> Svm:
+def _fit_member(x: Floats, y: Floats, predicted: Floats | None, parameters: Mapping[str, Any], index: int) -> Svm:
     n = len(y)
     if index == 0:
         return _fit_svm(x, y, parameters)
@@ -311,19 +310,10 @@ def _fit_member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrP
     return _fit_svm(x, predicted + (y - predicted)[drawn], parameters)
 
 
-def _fit_svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
+def _fit_svm(x: Floats, y: Floats, parameters: Mapping[str, Any]) -> Svm:
     # LIBSVM reads gamma 0 as 1 / features; scikit-learn would take it at its word and predict a constant.
-    gamma = parameters.gamma or 1.0 / x.shape[1]
-    svr = _import_svr()(
-        kernel=parameters.kernel,
-        gamma=gamma,
-        C=parameters.c,
-        nu=parameters.nu,
-        cache_size=parameters.cache_mb,
-        degree=parameters.degree,
-        coef0=parameters.coef0,
-        max_iter=max(_MAX_ITERATIONS, 100 * len(y)),
-    )
+    parameters = {**parameters, "gamma": parameters["gamma"] or 1.0 / x.shape[1]}
+    svr = _import_svr()(**parameters, max_iter=max(_MAX_ITERATIONS, 100 * len(y)))
     svr.fit(x, y)
     if svr.fit_status_:
         raise TrainingError(
@@ -332,15 +322,8 @@ def _fit_svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
     coefs, vectors = svr.dual_coef_[0], svr.support_vectors_
     if not (np.isfinite(coefs).all() and math.isfinite(svr.intercept_[0])):
         raise TrainingError("the fit gave numbers that are not finite; check C, nu, gamma and norm_type")
-    return Svm(
-        kernel=parameters.kernel,
-        gamma=gamma,
-        rho=-float(svr.intercept_[0]),
-        coefs=np.array(coefs),
-        vectors=np.array(vectors),
-        degree=parameters.degree,
-        coef0=parameters.coef0,
-    )
+    kernel = {name: parameters[name] for name in ("kernel", "gamma", "degree", "coef0")}
+    return Svm(rho=-float(svr.intercept_[0]), coefs=np.array(coefs), vectors=np.array(vectors), **kernel)
 
 
 def _import_svr() -> Any:

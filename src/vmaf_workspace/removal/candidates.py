@@ -169,7 +169,7 @@ def _scratch(
                 continue
 
             judge = partial(
-                _judge_as_json,
+                _judge_if_there,
                 fd,
                 subdir,
                 open_entries(real),
@@ -182,32 +182,27 @@ def _scratch(
                 made=made,
             )
             if newest_ns is not None or len(names) < MANY:
-                judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
+                judged: Iterable[tuple[int, Usage | Kept | bool | None]] = enumerate(map(judge, names))
             else:
                 judged = stack.enter_context(WorkerPool(names, judge, at_most=cores()))
-            for index, result in judged:
-                if result is None:
+            for index, found in judged:
+                if found is None:
                     why = "nobody can tell whether a run uses it, because the process that was reading it was killed"
-                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, use=Use.UNCLEAR)
-                    yield subdir, names[index], kept
-                elif "kept" in result:
-                    yield subdir, names[index], Kept.from_json(result["kept"])
-                elif "usage" in result:
-                    yield subdir, names[index], Usage.from_json(result["usage"])
+                    found = Kept(path=f"{subdir}/{names[index]}", why=why, use=Use.UNCLEAR)
+                if not isinstance(found, bool):
+                    yield subdir, names[index], found
 
 
-def _judge_as_json(
+def _judge_if_there(
     fd: int, subdir: str, in_use: dict[str, int], now_ns: int, name: str, **how: Any
-) -> dict[str, dict[str, Any]]:
-    """{"kept": …} or {"usage": …} of one entry, {} where it went meanwhile; what a child can say through its pipe."""
+) -> Usage | Kept | bool:
+    """What becomes of one entry; False where it went meanwhile."""
     try:
-        found = _judge(fd, subdir, name, in_use, now_ns, **how)
+        return _judge(fd, subdir, name, in_use, now_ns, **how)
     except FileNotFoundError:
-        return {}  # its run ended and took it along
+        return False  # its run ended and took it along
     except OSError as error:
-        why = f"cannot be read: {error.strerror}"
-        found = Kept(path=f"{subdir}/{name}", why=why, use=Use.STUCK)
-    return {"kept": found.as_json()} if isinstance(found, Kept) else {"usage": found.as_json()}
+        return Kept(path=f"{subdir}/{name}", why=f"cannot be read: {error.strerror}", use=Use.STUCK)
 
 
 def _judge(

@@ -188,20 +188,20 @@ def test_each_bootstrap_member_agrees(measured: Measured, nowhere: Path, model_t
     for again in (read_model(nowhere / "m.pkl"), read_model(nowhere / "m.bootstrap.json")):
         assert differ(again.predict_members(given), every) == 0.0
         interval = again.interval(given)
-        assert (interval.low <= interval.mean).all()
-        assert (interval.mean <= interval.high).all()
-        assert (interval.sd >= 0).all()
+        assert (interval["low"] <= interval["mean"]).all()
+        assert (interval["mean"] <= interval["high"]).all()
+        assert (interval["sd"] >= 0).all()
 
 
 def test_the_interval_is_that_of_the_resampled_members(measured: Measured) -> None:
     model = measured.model("float", "BOOTSTRAP_LIBSVMNUSVR", num_models=5, score_clip=None)
     members = model.predict_members(measured.columns)[1:]
     interval = model.interval(measured.columns)
-    np.testing.assert_allclose(interval.mean, members.mean(axis=0))
-    np.testing.assert_allclose(interval.sd, members.std(axis=0))
-    np.testing.assert_allclose([interval.low, interval.high], np.percentile(members, [2.5, 97.5], axis=0))
+    np.testing.assert_allclose(interval["mean"], members.mean(axis=0))
+    np.testing.assert_allclose(interval["sd"], members.std(axis=0))
+    np.testing.assert_allclose([interval["low"], interval["high"]], np.percentile(members, [2.5, 97.5], axis=0))
     line = replace(model, score_transform=ScoreTransform(p0=3.0, p1=2.0, enabled=True))
-    np.testing.assert_allclose(line.interval(measured.columns).sd, 2 * interval.sd)
+    np.testing.assert_allclose(line.interval(measured.columns)["sd"], 2 * interval["sd"])
     with pytest.raises(HarnessError, match="has no interval"):
         measured.model("float").interval(measured.columns)
 
@@ -243,13 +243,13 @@ def test_options_of_features_are_part_of_the_model(measured: Measured, nowhere: 
     own = tuple({k: v for k, v in limits.items() if k.startswith(atom[:3])} for _, atom in plain.atoms)
     chosen = replace(plain, options=own)
     columns = chosen.columns(measured.frames(chosen.extraction))
-    model = replace(measured.model("integer"), feature_opts_dicts=chosen.feature_opts_dicts)
+    model = replace(measured.model("integer"), feature_opts_dicts=chosen.options)
     write_model(nowhere / "m", model)
     metrics = measured.by_libvmaf(nowhere / "m.json")
     assert differ(model.predict(columns), metrics["vmaf"]) <= AGREE
     without = plain.columns(measured.frames(plain.extraction))
     assert differ(model.predict(without), metrics["vmaf"]) > AGREE
-    assert read_model(nowhere / "m.json").feature_opts_dicts == chosen.feature_opts_dicts
+    assert read_model(nowhere / "m.json").feature_opts_dicts == chosen.options
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear", "poly", "sigmoid"])

@@ -292,7 +292,7 @@ def test_a_bootstrap_of_two_assets_has_members_without_vectors_and_is_read_as_wr
     for name in ("m.pkl", "m.bootstrap.json"):
         back = read_model(nowhere / name)
         np.testing.assert_array_equal(back.predict_members(two.features), made.predict_members(two.features))
-        assert back.interval(two.features).low.tolist() == made.interval(two.features).low.tolist()
+        assert back.interval(two.features)["low"].tolist() == made.interval(two.features)["low"].tolist()
     labels = np.asarray(two.labels)
     for member, scores in zip(drawn, made.predict_members(two.features), strict=True):
         if not len(member.coefs):

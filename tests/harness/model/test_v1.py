@@ -214,7 +214,7 @@ def test_the_page_on_v1_has_files_that_train_on_its_own_features(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     parameters = read_model_param(tmp_path / "v1_model.py")
-    assert (parameters.svr.c, parameters.svr.nu, parameters.svr.gamma) == (4.0, 0.9, 0.035)
+    assert (parameters.svr["C"], parameters.svr["nu"], parameters.svr["gamma"]) == (4.0, 0.9, 0.035)
     assert parameters.chroma_correction_parameter == 120.0
     features = read_feature_param(tmp_path / "v1_features.py")
     pair = videos / "25.mp4", videos / "25_low.mp4"

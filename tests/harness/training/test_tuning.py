@@ -108,14 +108,14 @@ def test_the_best_set_is_written_where_training_finds_it(
         rows = list(csv.DictReader(file))
     assert len(rows) == 6
     best = max(float(row["srocc"]) for row in rows)
-    assert (float(rows[0]["gamma"]), float(rows[0]["C"])) == (chosen.svr.gamma, chosen.svr.c)
+    assert (float(rows[0]["gamma"]), float(rows[0]["C"])) == (chosen.svr["gamma"], chosen.svr["C"])
     assert float(rows[0]["srocc"]) == best
     assert f"cross-validated SROCC {best:.4f}" in out
     assert "the best of 6 sets" in out
     summary = json.loads(sets.with_name("statistics.json").read_bytes())
     assert summary["statistics"]["srocc"] == best
     assert run_vmaf_training.main([*small.inputs[:2], "best.pkl", "m", "--cache-result", "--suppress-plot"]) == 0
-    assert pickles.read(vmaf_workspace / "model" / "m.pkl")["param_dict"]["gamma"] == chosen.svr.gamma
+    assert pickles.read(vmaf_workspace / "model" / "m.pkl")["param_dict"]["gamma"] == chosen.svr["gamma"]
 
 
 @pytest.mark.parametrize(
