@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workspace"))
 from pages import files, played
 from scenes import videos
 
-from vmaf_harness.model.parameters import MODEL_TYPES, NORM_TYPES, read_feature_param, read_model_param
+from vmaf_harness.model.feature_param import read_feature_param
+from vmaf_harness.model.model_param import MODEL_TYPES, NORM_TYPES, read_model_param
 from vmaf_harness.recipe.dataset import read_recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"

@@ -36,7 +36,7 @@ from vmaf_harness.model.model import (
     group_hash,
     num_models,
 )
-from vmaf_harness.model.parameters import SVR_TYPES
+from vmaf_harness.model.model_param import SVR_TYPES
 from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.sidecar import onnx_of
@@ -85,7 +85,10 @@ def write_model(
             stage.mkdir()
             try:
                 for name, content in [*parts.items(), (_MANIFEST, json.dumps(list(parts)).encode())]:
-                    _write(stage / name, content)
+                    with (stage / name).open("xb") as file:
+                        file.write(content)
+                        file.flush()
+                        os.fsync(file.fileno())
                 _finish_write(path)  # what a killed writer had begun
                 if check is not None:
                     check(parts)
@@ -268,13 +271,6 @@ def _stem(path: Path) -> str:
 def _staged_group(path: Path) -> Path:
     stem = path.name.removesuffix(".json").removesuffix(".bootstrap").removesuffix(".pkl")
     return path.parent / f".{stem}.whole"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _finish_write(path: Path) -> None:

@@ -16,7 +16,7 @@ from vmaf_harness.measure.features import NAMES_IN_MODELS, find_feature
 from vmaf_harness.measure.metrics import atom_of
 from vmaf_harness.model.forest import Forest
 from vmaf_harness.model.formula import Curve, Line
-from vmaf_harness.model.parameters import (
+from vmaf_harness.model.model_param import (
     CURVE_TYPE,
     DEFAULT_NUM_MODELS,
     FOREIGN_TYPES,
@@ -62,11 +62,6 @@ class Model:
     chroma_correction_parameter: float | None = None
     param_dict: Mapping[str, Any] = field(default_factory=dict)
     plugins: tuple[PluginUse, ...] = ()  # that its features, or it, come from
-
-    def check_plugins(self) -> None:
-        """Raise PluginError where a plug-in that the model needs is missing, broken, or has another version."""
-        for use in self.plugins:
-            use.load()
 
     def predict(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> Floats:
         """The score of each row (frame), as libvmaf predicts it.
@@ -264,7 +259,11 @@ def check_model_info(info: object, name: str) -> dict[str, Any]:
 def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name: str) -> Model:
     """The model of checked dictionaries and (text, its name) of each member; HarnessError where they do not fit."""
     model = info["model_dict"]
-    names = tuple(_name_from_json(each) for each in model["feature_names"])
+    # Those that libvmaf's JSON has are called so there alone.
+    names = tuple(
+        name if find_feature(*(atom_of(name) or ("", ""))) else NAMES_IN_MODELS.get(name, name)
+        for name in model["feature_names"]
+    )
     uses = tuple(map(PluginUse.of, model.get("plugins") or ()))
     members: tuple[Regressor, ...] = tuple(Svm.of_text(text, len(names), whose) for text, whose in texts)
     if model["model_type"] not in SVR_TYPES:
@@ -305,11 +304,5 @@ def _name_in_json(name: str) -> str:
     return found.name_in_model if found else name
 
 
-def _name_from_json(name: str) -> str:
-    return name if find_feature(*(atom_of(name) or ("", ""))) else NAMES_IN_MODELS.get(name, name)
-
-
 def _are_numbers(value: Any, count: int) -> bool:
-    if not isinstance(value, (list, tuple)) or len(value) != count:
-        return False
-    return all(map(is_number, value))
+    return isinstance(value, (list, tuple)) and len(value) == count and all(map(is_number, value))

@@ -152,8 +152,7 @@ class _Reader:
         references = self._references()
         distorted = self._videos("dis_videos", fields.DISTORTED_FIELDS)
         label_kind = self._label_kind(distorted)
-        precedence.remark_overruled(self._remarks, dataset, [*references.values(), *distorted])
-        precedence.remark_formats(self._remarks, dataset, [*references.values()])
+        precedence.remark_overruled(self._remarks, dataset, [*references.values()], distorted)
         precedence.remark_in_references(self._remarks, dataset, references, distorted)
 
         assets: list[Asset] = []
@@ -190,7 +189,6 @@ class _Reader:
         missing: list[str] = []
         references = self._references()
         precedence.remark_overruled(self._remarks, dataset, [*references.values()])
-        precedence.remark_formats(self._remarks, dataset, [*references.values()])
         for content_id, placed in references.items():
             place, reference = placed
             own, shared = {**dataset, **reference}, {**reference, **dataset}

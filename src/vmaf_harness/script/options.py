@@ -43,28 +43,9 @@ def scheduler_address(text: str, flag: str) -> str:
     return text
 
 
-def shard_of(text: str, flag: str) -> Shard:
-    """Part I of N, or of the array job that this process is of."""
-    return read_shard(text, flag, os.environ)
-
-
 def words_of(module: str, name: str) -> Callable[[], Collection[str]]:
     """The words under *name* in a module of ours, which is imported when somebody asks for them."""
     return lambda: cast(Collection[str], getattr(import_module(f"vmaf_harness.{module}"), name))
-
-
-def raw_formats() -> Collection[str]:
-    """How the samples of raw video may be laid out."""
-    from vmaf_harness.recipe.asset import RAW_FORMATS
-
-    return sorted(RAW_FORMATS)
-
-
-def yuv_formats() -> Collection[str]:
-    """The same, and the word for what ffmpeg can open."""
-    from vmaf_harness.recipe.asset import NOTYUV
-
-    return [*raw_formats(), NOTYUV]
 
 
 _TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
@@ -73,10 +54,7 @@ Dataset = Annotated[
     Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2, metavar="RECIPE")
 ]
 _MODEL = "name in model/, built-in version (vmaf_4k_v0.6.1), v1 (by size and frame rate), path of .json, .pkl, .onnx"
-VmafModel = Annotated[
-    str | None,
-    Flag(_MODEL, metavar="MODEL"),
-]
+VmafModel = Annotated[str | None, Flag(_MODEL, metavar="MODEL")]
 _POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
 _pool = choice(words_of("statistics", "POOLS"))
 Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", _pool, metavar="HOW")]
@@ -89,25 +67,24 @@ Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits, 10 as VMAF v1 is meant, also 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
+_yuv_format = choice(words_of("recipe.asset", "YUV_FORMATS"))
 _OF_REFERENCE, _OF_DISTORTED = "of the reference, where the two differ", "of the distorted video, where the two differ"
 YuvFmt = Annotated[
-    str | None,
-    Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats), metavar="FORMAT"),
+    str | None, Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", _yuv_format, metavar="FORMAT")
 ]
 Width = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
 Height = Annotated[int | None, Flag("of raw video, in pixels", integer(1), metavar="N")]
-RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats), metavar="FORMAT")]
+RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", _yuv_format, metavar="FORMAT")]
 RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1), metavar="N")]
 RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1), metavar="N")]
-DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats), metavar="FORMAT")]
+DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", _yuv_format, metavar="FORMAT")]
 DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1), metavar="N")]
 DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1), metavar="N")]
 DRAFTED = ("mos", "dmos", "groundtruth", "none")
 PLOT_FORMATS = ("png", "svg")
 OUT_FORMATS = ("text", "json", "xml")
-_SEED = Flag(
-    "of what is drawn: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
-)  # what numpy's generator takes
+_numpy_seed = integer(0, (1 << 32) - 1)  # what its generator takes
+_SEED = Flag("of what is drawn: folds, sets, forests", _numpy_seed, metavar="N", default="0")
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; without this, exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
 _OLDEST = "least recently used go first, none in use"
@@ -127,7 +104,9 @@ class Spreading:
     worker_timeout: Annotated[
         float, Flag("how long to wait where there is no worker, such as 1h", seconds, metavar="TIME")
     ] = 300.0
-    shard: Annotated[Shard | None, Flag(_SHARD, shard_of, metavar="I/N")] = None
+    shard: Annotated[
+        Shard | None, Flag(_SHARD, lambda text, flag: read_shard(text, flag, os.environ), metavar="I/N")
+    ] = None
 
     def __post_init__(self) -> None:
         if self.scheduler and self.scheduler_file:
@@ -208,7 +187,7 @@ class RawPair:
 
     EXAMPLE = "yuv420p 1920 1080 source.yuv encode.yuv --out-fmt json"
 
-    yuv_fmt: Annotated[str, Flag(_RAW, choice(raw_formats), positional=1, metavar="FORMAT")]
+    yuv_fmt: Annotated[str, Flag(_RAW, choice(words_of("recipe.asset", "RAW_FORMATS")), positional=1, metavar="FORMAT")]
     width: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=2, metavar="N")]
     height: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=3, metavar="N")]
     reference: Annotated[Path, Flag("the reference video, raw YUV", path, positional=4, metavar="VIDEO")]

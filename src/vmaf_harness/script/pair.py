@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -19,7 +19,7 @@ from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import check_takes_model, find_type
 from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
-from vmaf_harness.report.plot import check_directory, frames_plot
+from vmaf_harness.report.plot import PlotError, check_directory, frames_plot
 from vmaf_harness.script.options import RawPair, VmafPair
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import stoppable
@@ -269,11 +269,8 @@ def upstream_result(found: ScoredPair, asset: Asset, *, pool: str, has_interval:
 
 def plot_frames(directory: Path, distorted: Path, found: ScoredPair) -> bool:
     """Draw the score of each frame into *directory*; False, said on stderr, where that fails."""
-    from vmaf_harness.report.plot import PlotError
-
     path = directory / f"{distorted.stem}_{found.extraction.executor_id}_frames.png"
-    pools: Mapping[str, float] = found.pair.result.pools
-    shown = {name: pools[name] for name in _SHOWN_POOLS}
+    shown = {name: found.pair.result.pools[name] for name in _SHOWN_POOLS}
     try:
         frames_plot(
             path,

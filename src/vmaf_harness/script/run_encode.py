@@ -100,14 +100,14 @@ def run(options: Encoding) -> int:
             if teacher is not None and made:  # under the numbers that it has in the whole recipe
                 of_part = {outcome.encode.path: outcome for outcome in outcomes}
                 whole = [of_part.get(encode.path, EncodeOutcome(encode=encode)) for encode in ladder.encodes]
-                _labels(whole, output, root, run, teacher, options, cluster)
+                _labels(whole, output, run, teacher, options, cluster)
             return FAILED if problems or missing else DONE
         if missing == len(outcomes) or (missing and not options.keep_going):
             warn(f"{summary}; no recipe is written")
             return FAILED
         labels, unlabelled = None, 0
         if teacher is not None:
-            labels = _labels(outcomes, output, root, run, teacher, options, cluster)
+            labels = _labels(outcomes, output, run, teacher, options, cluster)
             unlabelled = made - len(labels.by_asset)
         if output.parent == root / "dataset":
             store.ensure()
@@ -133,7 +133,6 @@ def _command_line(options: Encoding) -> str:
 def _labels(
     outcomes: Sequence[EncodeOutcome],
     output: Path,
-    root: Path,
     run: Run,
     teacher: Extraction,
     options: Encoding,
@@ -142,11 +141,11 @@ def _labels(
     """Scores of a model in place of opinions; they are stored as those of `run_testing`, which finds them there."""
     unlabelled = run.workdir(output.name)
     # Its dataset has the name that the final recipe gives it, and so have the results that are stored.
-    unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
+    unlabelled.write_text(recipe_text(unlabelled, run.root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
     how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going, cluster=cluster)
     with Progress(len(recipe.assets), run=run, quiet=options.quiet) as progress:
-        if means_v1(options.label_with, root):
+        if means_v1(options.label_with, run.root):
             scored, teacher = score_by_choice(recipe.assets, run, how, warn=warn, progress=progress)
         else:
             scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from vmaf_harness.model.parameters import read_feature_param
+from vmaf_harness.model.feature_param import read_feature_param
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import read_assets
 from vmaf_harness.script.options import Extraction

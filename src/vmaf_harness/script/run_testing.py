@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from vmaf_harness.engine.jobs import Stopped
-from vmaf_harness.measure.scoring import Outcome, check_pool, score_assets
+from vmaf_harness.measure.scoring import check_pool, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import HIGHER, find_type
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
-from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.plot import PlotError
 from vmaf_harness.report.testing import (
@@ -88,13 +85,15 @@ def run(options: Testing) -> int:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction
         outcomes = [check_pool(outcome, options.pool) for outcome in outcomes]
+        scored = [outcome.asset for outcome in outcomes if outcome.result is not None]
+        of_training = options.vmaf_model and is_of_training(options.vmaf_model, root, recipe.name, scored)
         dataset = ScoredDataset(
             recipe=recipe,
             labels=labels_of(recipe, options.subj_model),
             extraction=wanted,
             pool=options.pool,
             outcomes=outcomes,
-            kind=_kind(options, root, recipe, outcomes),
+            kind="training" if of_training else "",
         )
         warn_of(outcomes)
         if options.print_result or len(assets) == 1:
@@ -118,13 +117,6 @@ def run(options: Testing) -> int:
             file=sys.stderr,
         )
     return FAILED if dataset.failed or not is_whole else DONE
-
-
-def _kind(options: Testing, root: Path, recipe: Recipe, outcomes: Sequence[Outcome]) -> str:
-    """What the statistics are called, where they are of what the model was fitted to."""
-    assets = [outcome.asset for outcome in outcomes if outcome.result is not None]
-    of_training = options.vmaf_model and is_of_training(options.vmaf_model, root, recipe.name, assets)
-    return "training" if of_training else ""
 
 
 def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from vmaf_harness.engine.cluster import Cluster, Scheduler
 from vmaf_harness.measure.scoring import Outcome
@@ -26,12 +26,9 @@ def said_part(options: Spreading, outcomes: Sequence[Outcome], what: str) -> boo
     return made == len(outcomes)
 
 
-@contextmanager
-def cluster_of(options: Spreading, run: Run) -> Iterator[Cluster | None]:
+def cluster_of(options: Spreading, run: Run) -> AbstractContextManager[Cluster | None]:
     """The cluster that the command line names, None where it names none; left when the block ends."""
     if not options.scheduler and not options.scheduler_file:
-        yield None
-        return
+        return nullcontext()
     scheduler = Scheduler(address=options.scheduler, file=options.scheduler_file, patience_s=options.worker_timeout)
-    with Cluster(scheduler, run, warn=warn) as cluster:
-        yield cluster
+    return Cluster(scheduler, run, warn=warn)

@@ -19,15 +19,16 @@ from vmaf_harness.engine.ffmpeg import Processes
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import MeasurementJob, measure
+from vmaf_harness.model.feature_param import FeatureParam, feature_name
 from vmaf_harness.model.files import json_bytes, read_model, write_model
 from vmaf_harness.model.model import Model, chroma_corrected
-from vmaf_harness.model.parameters import FeatureParam, build_model_param, feature_name
+from vmaf_harness.model.model_param import build_model_param
 from vmaf_harness.model.predictor import model_features
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.model.svm import Svm
 from vmaf_harness.model.transform import ScoreTransform
 from vmaf_harness.recipe.asset import Video
-from vmaf_harness.training.fit import Table, fit
+from vmaf_harness.training.fit import Table, Workers, fit
 
 AGREE = 1e-3  # of a score between 0 and 100, per frame
 PHONE = {"p0": 1.70674692, "p1": 1.72643844, "p2": -0.00705305, "out_gte_in": "true"}  # of VMAF's phone model
@@ -79,7 +80,7 @@ class Measured:
 
     def model(self, kind: str, model_type: str = "LIBSVMNUSVR", **parameters: Any) -> Model:
         given = {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9, "score_clip": [0.0, 100.0], **parameters}
-        return fit(self.table, features(kind), build_model_param(model_type, given), threads=1)
+        return fit(self.table, features(kind), build_model_param(model_type, given), workers=Workers(threads=1))
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,12 @@ from sklearn.svm import NuSVR
 
 from vmaf_harness.errors import ForeignModelError, HarnessError
 from vmaf_harness.model import pickles
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.model.files import finish_write, group_files, read_model, write_model
 from vmaf_harness.model.model import Model
-from vmaf_harness.model.parameters import FeatureParam, build_model_param
+from vmaf_harness.model.model_param import build_model_param
 from vmaf_harness.model.svm import Svm
-from vmaf_harness.training.fit import Table, fit
+from vmaf_harness.training.fit import Table, Workers, fit
 
 FEATURES = FeatureParam(atoms=(("VMAF_feature", "adm2"), ("VMAF_feature", "vif_scale0")))
 
@@ -41,7 +42,7 @@ def table(seed: int = 0, n: int = 30) -> Table:
 def model(seed: int = 0, members: int = 1, **parameters: Any) -> Model:
     kind = "LIBSVMNUSVR" if members == 1 else "BOOTSTRAP_LIBSVMNUSVR"
     given = {"norm_type": "clip_0to1", "num_models": members, **parameters}
-    return fit(table(seed), FEATURES, build_model_param(kind, given), threads=1)
+    return fit(table(seed), FEATURES, build_model_param(kind, given), workers=Workers(threads=1))
 
 
 def forest() -> Model:

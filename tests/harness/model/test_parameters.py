@@ -12,12 +12,8 @@ import pytest
 
 from vmaf_harness.errors import HarnessError, RecipeError
 from vmaf_harness.model import pickles
-from vmaf_harness.model.parameters import (
-    FeatureParam,
-    build_model_param,
-    read_feature_param,
-    read_model_param,
-)
+from vmaf_harness.model.feature_param import FeatureParam, read_feature_param
+from vmaf_harness.model.model_param import build_model_param, read_model_param
 from vmaf_harness.model.transform import ScoreTransform
 
 SCALES = [f"vif_scale{scale}" for scale in range(4)]
@@ -336,5 +332,5 @@ def test_an_unknown_parameter_is_reported_with_its_line(nowhere: Path) -> None:
 
 
 def test_reading_parameters_waits_for_no_numpy() -> None:
-    code = "import sys, vmaf_harness.model.parameters; sys.exit('numpy' in sys.modules or 'sklearn' in sys.modules)"
+    code = "import sys, vmaf_harness.model.model_param; sys.exit('numpy' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,8 @@ from vmaf_harness.cli import main
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import score_pair
-from vmaf_harness.model.parameters import read_feature_param, read_model_param
+from vmaf_harness.model.feature_param import read_feature_param
+from vmaf_harness.model.model_param import read_model_param
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
 from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import Video
