@@ -48,7 +48,12 @@ class WorkerPool(Generic[Job]):
         if self._forks:
             try:
                 for k in range(self._n):
-                    self._start_or_keep(k)
+                    try:
+                        self._start(k)
+                    except OSError as error:
+                        if error.errno not in NO_MORE:
+                            raise
+                        self._own.append(k)
             except BaseException:  # those begun must not go on unseen
                 self.__exit__(None, None, None)
                 raise
@@ -78,14 +83,6 @@ class WorkerPool(Generic[Job]):
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
-
-    def _start_or_keep(self, k: int) -> None:
-        try:
-            self._start(k)
-        except OSError as error:
-            if error.errno not in NO_MORE:
-                raise
-            self._own.append(k)
 
     def _start(self, k: int) -> None:
         read_fd, write_fd = os.pipe()
@@ -127,15 +124,16 @@ class WorkerPool(Generic[Job]):
                 selector.register(fd, selectors.EVENT_READ)
             while rest:
                 for key, _ in selector.select():
-                    chunk = os.read(key.fd, 1 << 16)
-                    rest[key.fd] += chunk
-                    while len(rest[key.fd]) >= (end := 8 + int.from_bytes(rest[key.fd][:8], "little")):
-                        index, result, error = pickle.loads(rest[key.fd][8:end])  # noqa: S301  # of a child of ours
-                        rest[key.fd] = rest[key.fd][end:]
+                    chunk, begin = os.read(key.fd, 1 << 16), 0
+                    data = rest[key.fd] + chunk
+                    while len(data) >= (end := begin + 8 + int.from_bytes(data[begin : begin + 8], "little")):
+                        index, result, error = pickle.loads(data[begin + 8 : end])  # noqa: S301  # of a child of ours
+                        begin = end
                         if error is not None:
                             raise error
                         waiting.discard(index)
                         yield index, result
+                    rest[key.fd] = data[begin:]
                     if not chunk:
                         selector.unregister(key.fd)
                         del rest[key.fd]

@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
+from vmaf_workspace.contract import MARKER
 from vmaf_workspace.disk.content import copy_range
 from vmaf_workspace.disk.scan import BLOCK
 from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
@@ -29,21 +30,13 @@ KEPT_ATTRIBUTES = ("user.", "system.posix_acl_")  # others are the system's own:
 _Problem = tuple[str, str, int | None]  # path, what is wrong, errno
 
 
-def copy(
-    tree: Tree,
-    source: str,
-    target: str,
-    *,
-    without: Sequence[str] = (),
-    modes: bool = True,
-    progress: Progress = no_progress,
-) -> None:
-    """Copy *tree*, which lies at *source*, to *target*; what is there and not in *tree* goes, *without* apart.
+def copy(tree: Tree, source: str, target: str, *, modes: bool = True, progress: Progress = no_progress) -> None:
+    """Copy *tree*, which lies at *source*, to *target*; what is there and not in *tree* goes, our marker apart.
 
     *progress* gets (bytes done, bytes in all); not *modes*: *target* keeps none. Raises WorkspaceError for the first
     file that cannot be copied; what was copied stays for the next try. `finish_directories` gives them their times.
     """
-    _remove_others(tree, target, without)
+    _remove_others(tree, target)
     for path in tree.directories:
         with suppress(FileExistsError):
             os.mkdir(_join(target, path), 0o700)
@@ -74,21 +67,13 @@ def copy(
         )
 
 
-def compare(
-    tree: Tree,
-    source: str,
-    target: str,
-    *,
-    without: Sequence[str] = (),
-    modes: bool = True,
-    progress: Progress = no_progress,
-) -> None:
+def compare(tree: Tree, source: str, target: str, *, modes: bool = True, progress: Progress = no_progress) -> None:
     """Read both trees and raise unless they are the same: WorkspaceError for a copy that differs, InUseError for a
 
-    source that somebody changed since it was listed as *tree*. Both have the same names, too, the entries *without*
-    right below the top apart: a file system that ignores case, say, has one name for what were two.
+    source that somebody changed since it was listed as *tree*. Both have the same names, too, our marker right below
+    the top apart: a file system that ignores case, say, has one name for what were two.
     """
-    _compare_names(tree, read_tree(target, without=without), source, target)
+    _compare_names(tree, read_tree(target, without=(MARKER,)), source, target)
 
     def work(batch: list[list[str]]) -> _Problem | tuple[()]:
         one, other = bytearray(CHUNK), bytearray(CHUNK)
@@ -201,7 +186,7 @@ def _in_batches(
             progress(done, total)
 
 
-def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
+def _remove_others(tree: Tree, target: str) -> None:
     """What a killed copy left and the source has no longer; directories are opened up, so that more can be put in."""
     known = {*tree.files, *tree.links}
     pending, directories = [""], []
@@ -212,7 +197,7 @@ def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
         with os.scandir(_join(target, below)) as entries:
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
-                if not below and entry.name in without:
+                if not below and entry.name == MARKER:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(path)

@@ -93,7 +93,7 @@ def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
             for index, result in children:
                 _add_to_report(report, jobs[index], result, links)
                 done += jobs[index].disk_bytes
-                progress(done, plan.disk_bytes)
+                progress(done, plan.entries.disk_bytes)
     return report
 
 
