@@ -71,11 +71,6 @@ class Model:
         """
         return self._finished(self._raw(self.members[0], self._rescaled(features)), transform)
 
-    def predict_members(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> Floats:
-        """The same for every member; shape (members, rows)."""
-        x = self._rescaled(features)
-        return np.stack([self._finished(self._raw(member, x), transform) for member in self.members])
-
     def interval(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> dict[str, Floats]:
         """`mean`, standard deviation `sd` and 95 % interval, `low` to `high`, of the resampled members, for each row.
 

@@ -32,7 +32,6 @@ from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_ch
 REDIRECT = Path(__file__).parent / "redirect"
 MADE_VARIABLE = "VMAF_WORKSPACE_MADE"  # for our `sitecustomize`: where to write down which scratch was made
 SIGNALLED = 128  # a shell's exit code for a program that a signal ended is this and the signal's number
-NOT_FOUND, NOT_STARTED = 127, 126  # a shell's, too
 PATIENCE_S = 20.0  # with a Python that is asked where its harness lies
 _WHERE = """
 from importlib.util import find_spec
