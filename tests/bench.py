@@ -403,7 +403,7 @@ def bench_training(place: Path, runs: int) -> None:
     from vmaf_harness.measure.measurement import Measurement
     from vmaf_harness.measure.scoring import RunOptions, score_assets
     from vmaf_harness.measure.store import FileResultStore
-    from vmaf_harness.model.parameters import FeatureParam
+    from vmaf_harness.model.feature_param import FeatureParam
     from vmaf_harness.recipe.dataset import read_recipe
     from vmaf_workspace.live.lock import Run
 
@@ -452,8 +452,9 @@ def bench_training(place: Path, runs: int) -> None:
 
 def bench_bootstrap(place: Path, runs: int) -> None:
     """The fits of a bootstrap model of 20 members on 1000 clips: by one thread, and by one a core."""
-    from vmaf_harness.model.parameters import FeatureParam, build_model_param
-    from vmaf_harness.training.fit import Table, fit
+    from vmaf_harness.model.feature_param import FeatureParam
+    from vmaf_harness.model.model_param import build_model_param
+    from vmaf_harness.training.fit import Table, Workers, fit
 
     features = FeatureParam(atoms=tuple(("VMAF_integer_feature", atom) for atom in SIX))
     parameters = {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9, "gamma": 0.05, "num_models": 20}
@@ -465,7 +466,8 @@ def bench_bootstrap(place: Path, runs: int) -> None:
     for _ in range(runs + 1):  # the first warms up
         for times, threads in ((one, 1), (several, None)):
             began = time.perf_counter()
-            fit(table, features, build_model_param("BOOTSTRAP_LIBSVMNUSVR", parameters), threads=threads)
+            workers = Workers(threads=threads)
+            fit(table, features, build_model_param("BOOTSTRAP_LIBSVMNUSVR", parameters), workers=workers)
             times.append(time.perf_counter() - began)
     RECORD.add("bootstrap", one[1:], several[1:])
 

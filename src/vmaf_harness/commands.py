@@ -3,10 +3,10 @@
 # Without `from __future__ import annotations`: what they hold is read at every start.
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, TypeVar
 
 from vmaf_harness.script.options import (
     Assembling,
@@ -42,8 +42,7 @@ from vmaf_workspace.commands.command import Command, Json, Quiet, Workspace, Yes
 from vmaf_workspace.commands.flags import Flag, path
 from vmaf_workspace.errors import DONE, FAILED, UsageError
 
-if TYPE_CHECKING:
-    from vmaf_harness.recipe.dataset import Recipe
+_Report = TypeVar("_Report")
 
 
 def score(
@@ -102,22 +101,6 @@ def score(
         quiet=quiet,
     )
     return score_videos(of_reference, of_distorted, asked, root=located(workspace).path, save_plot=save_plot, json=json)
-
-
-def _recipe(dataset: Path, root: Path) -> "Recipe":
-    """The recipe, a bare name of which is looked for in `dataset/`, too; its warnings are said."""
-    from vmaf_harness.recipe.dataset import read_recipe
-
-    recipe = read_recipe(dataset, search=[root / "dataset"])
-    for warning in recipe.warnings:
-        _warn(warning)
-    return recipe
-
-
-def _warn(message: str) -> None:
-    from vmaf_workspace import wording
-
-    print(wording.printable(message), file=sys.stderr)
 
 
 def new_dataset(options: Drafting) -> int:
@@ -222,28 +205,21 @@ def import_results(
     They are marked as measured by it; its entries stay as they are.
     """
     from vmaf_harness.measure import import_results as _import
-    from vmaf_harness.measure.store import store_directory
     from vmaf_workspace import wording
-    from vmaf_workspace.commands import tables
-    from vmaf_workspace.locate import locate
 
-    root = located(workspace).path
-    recipe = _recipe(dataset, root)
-    done = _import.import_results(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
-    code = FAILED if done.problems else DONE
+    name, done = _exchanged(_import.import_results, dataset, store, workspace, dry_run=dry_run)
     if json:
-        print(tables.object_json("import-results", dry_run=dry_run, **asdict(done), exit_code=code))
-        return code
+        return _print_json("import-results", done, dry_run=dry_run)
     verb = "would import" if dry_run else "imported"
     print(f"{verb} {wording.count_text(done.stored, 'result')}; {done.known} were imported before")
     if done.of_other_datasets:
-        print(f"left: {wording.count_text(done.of_other_datasets, 'result')} of other datasets than {recipe.name}")
+        print(f"left: {wording.count_text(done.of_other_datasets, 'result')} of other datasets than {name}")
     if done.of_several_models:
         print(f"left: {wording.count_text(done.of_several_models, 'metric')} of several models at once")
     if done.others:
         print(f"left: {wording.count_text(done.others, 'file')} that are no results")
     wording.print_list("left, because they cannot be imported:", done.problems, file=sys.stderr)
-    return code
+    return FAILED if done.problems else DONE
 
 
 def export_results(
@@ -266,24 +242,41 @@ def export_results(
     What is there stays.
     """
     from vmaf_harness.measure import export_results as _export
-    from vmaf_harness.measure.store import store_directory
     from vmaf_workspace import wording
-    from vmaf_workspace.commands import tables
-    from vmaf_workspace.locate import locate
 
-    root = located(workspace).path
-    recipe = _recipe(dataset, root)
-    done = _export.export_results(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
-    code = FAILED if done.problems else DONE
+    _, done = _exchanged(_export.export_results, dataset, store, workspace, dry_run=dry_run)
     if json:
-        print(tables.object_json("export-results", dry_run=dry_run, **asdict(done), exit_code=code))
-        return code
+        return _print_json("export-results", done, dry_run=dry_run)
     verb = "would write" if dry_run else "wrote"
     entries = wording.count_text(done.written, "entry")
     print(f"{verb} {entries}, of {wording.count_text(done.results, 'result')}; {done.known} were there before")
     for why, count in sorted(done.left.items()):
         print(wording.printable(f"left: {wording.count_text(count, 'result')}: {why}"))
     wording.print_list("left, because they cannot be exported:", done.problems, file=sys.stderr)
+    return FAILED if done.problems else DONE
+
+
+def _exchanged(
+    work: Callable[..., _Report], dataset: Path, store: str, workspace: str, *, dry_run: bool
+) -> tuple[str, _Report]:
+    """The name of the recipe, and what *work* did with it and a store, ours where none is named."""
+    from vmaf_harness.measure.store import store_directory
+    from vmaf_harness.recipe.dataset import read_recipe
+    from vmaf_harness.script.progress import warn
+    from vmaf_workspace.locate import locate
+
+    root = located(workspace).path
+    recipe = read_recipe(dataset, search=[root / "dataset"])
+    for warning in recipe.warnings:
+        warn(warning)
+    return recipe.name, work(recipe, locate(store).path if store else store_directory(root), root, dry_run=dry_run)
+
+
+def _print_json(name: str, done: Any, *, dry_run: bool) -> int:
+    from vmaf_workspace.commands.tables import object_json
+
+    code = FAILED if done.problems else DONE
+    print(object_json(name, dry_run=dry_run, **asdict(done), exit_code=code))
     return code
 
 

@@ -217,11 +217,8 @@ def logistic_fit(labels: Numbers, predictions: Numbers) -> LogisticFit:
     b2, b3 = math.exp(best[0]), best[1]
     _, factor, b4, mean = projected(b2, b3)
     b1, b5 = 2 * factor, -factor * mean
-
-    def curve(at: float) -> float:
-        return b1 * math.tanh(b2 * (at - b3) / 2) / 2 + b4 * at + b5
-
-    mapped = [curve(each) * y_sd + y_mean for each in u]
+    curve = LogisticFit(coefficients=(b1, b2, b3, b4, b5), plcc=math.nan, rmse=math.nan)
+    mapped = [curve.map(each) * y_sd + y_mean for each in u]
     is_flat = min(mapped) == max(mapped)
     b4_scaled = b4 * y_sd / x_sd
     return LogisticFit(

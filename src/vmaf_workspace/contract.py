@@ -26,7 +26,11 @@ class Subdir:
     loss: Loss
     costs: str  # `loss` in words a tired person reads
     removed_by: str | None  # the one task that empties it
-    backed_up: bool
+
+    @property
+    def backed_up(self) -> bool:
+        """Whether snapshots hold it."""
+        return self.loss is Loss.WORK
 
 
 SUBDIRS: tuple[Subdir, ...] = (
@@ -37,7 +41,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.INPUT,
         costs="input: not ours to remove",
         removed_by=None,
-        backed_up=False,
     ),
     Subdir(
         name="encode",
@@ -46,7 +49,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.TIME,
         costs="time: encode again (hours)",
         removed_by="ws.purge-cache --with-encodes",
-        backed_up=False,
     ),
     Subdir(
         name="model",
@@ -55,7 +57,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.WORK,
         costs="work: train again",
         removed_by="ws.wipe-models",
-        backed_up=True,
     ),
     Subdir(
         name="model_param",
@@ -64,7 +65,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.WORK,
         costs="work: tune again",
         removed_by="ws.wipe-models",
-        backed_up=True,
     ),
     Subdir(
         name="output",
@@ -73,7 +73,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.NOTHING,
         costs="nothing",
         removed_by="ws.clean-scratch",
-        backed_up=False,
     ),
     Subdir(
         name="result_store_dir",
@@ -82,7 +81,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.TIME,
         costs="time: extract again (slow)",
         removed_by="ws.purge-cache",
-        backed_up=False,
     ),
     Subdir(
         name="checkpoints_dir",
@@ -91,7 +89,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.WORK,
         costs="work: train again",
         removed_by="ws.wipe-models",
-        backed_up=True,
     ),
     Subdir(
         name="workdir",
@@ -100,7 +97,6 @@ SUBDIRS: tuple[Subdir, ...] = (
         loss=Loss.NOTHING,
         costs="nothing",
         removed_by="ws.clean-scratch",
-        backed_up=False,
     ),
 )
 

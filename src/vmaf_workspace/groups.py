@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vmaf_workspace.contract import SUBDIRS
+from vmaf_workspace.disk.scan import open_directory
 
 BACKED_UP = tuple(subdir.name for subdir in SUBDIRS if subdir.backed_up)
 _MEMBER = re.compile(r"(?s)(?P<stem>.+?)(?:\.pkl(?:\.\d{4,})?(?:\.model)?|(?:\.card|\.bootstrap)?\.json)")
@@ -33,12 +34,9 @@ def group_of(path: str) -> str:
 @contextmanager
 def model_lock(directory: Path) -> Iterator[None]:
     """Hold the lock of the models in *directory*; a second writer waits. Raises OSError where it is not there."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with open_directory(directory, follow=True) as fd:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(fd)
 
 
 def locked_directories(root: Path, directories: Iterable[str]) -> set[str]:

@@ -72,7 +72,7 @@ class Owner:
     """A workspace, as its snapshots name it."""
 
     place: Place
-    identity: str = ""  # "" where the marker says none, or another's
+    identity: str = ""  # tells it from others wherever it moves; "" in a copy, and where its marker says none
     was: tuple[Place, ...] = ()  # where it was before, or is seen from as well
     turn: int = 0  # snapshots that it took; 0 where that could not be noted
     token: str = ""  # of the last of these
@@ -98,18 +98,27 @@ class _Marker:
     made_at_s: int = 0
 
 
-def owner(root: Path) -> Owner:
-    """Who the workspace *root* is, as far as can be told without a write. A copy has no identity yet."""
+def owner(root: Path, *, by_writing: bool = False) -> Owner:
+    """Who the workspace *root* is, as far as can be told without a write, or *by_writing*. A copy has no identity yet.
+
+    Raises OSError where it cannot write.
+    """
     here = Place.of(root)
     marker = _read(root)
     if marker is None:
         return Owner(place=here)
-    return _owner(root, here, marker, is_one=_looks_the_same)
-
-
-def identity(root: Path) -> str:
-    """What tells the workspace *root* from others wherever it moves; "" in a copy, and where its marker says none."""
-    return owner(root).identity
+    at = marker.at or here
+    at = replace(at, host=at.host or here.host)  # an older version's, which did not say
+    if not _is_original(root, here, at, marker, _is_same_workspace if by_writing else _looks_the_same):
+        return Owner(place=here, unlike=(*marker.unlike, marker.id), copy_of=at)
+    return Owner(
+        place=here,
+        identity=marker.id,
+        was=_distinct((*marker.was, at), but=here),
+        turn=marker.turn,
+        token=marker.token,
+        unlike=marker.unlike,
+    )
 
 
 def ensure_identity(root: Path) -> bool:
@@ -118,7 +127,7 @@ def ensure_identity(root: Path) -> bool:
     try:
         write_into(root / MARKER, WORKSPACE, lambda inode: _as_json(fresh, inode), new=True)
     except FileExistsError:
-        marker, own = _read(root), _probed_owner(root)
+        marker, own = _read(root), owner(root, by_writing=True)
         wanted = _as_marker(own, marker)
         if wanted != marker or wanted.inode != _inode(root):
             with (
@@ -136,7 +145,7 @@ def take_turn(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
     snapshot never came only leaves a gap. Where it cannot be written, the owner takes none.
     """
     with suppress(OSError), _marker_lock(root):
-        own = _probed_owner(root)
+        own = owner(root, by_writing=True)
         if own.identity and is_foreign_turn(own, own.identity, *seen):
             own = replace(own, identity="", was=(), unlike=(*own.unlike, own.identity))
         marker = _as_marker(own, _read(root))
@@ -158,21 +167,6 @@ def carry_identity(root: Path, to: Path, *, final: Path) -> None:
         at = replace(own.place, path=os.path.realpath(final))
         marker = _as_marker(own, _read(root))
         _write(to, replace(marker, at=at, was=_distinct((*marker.was, own.place), but=at)))
-
-
-def _owner(root: Path, here: Place, marker: _Marker, *, is_one: Callable[[Path, Path], bool]) -> Owner:
-    at = marker.at or here
-    at = replace(at, host=at.host or here.host)  # an older version's, which did not say
-    if not _is_original(root, here, at, marker, is_one):
-        return Owner(place=here, unlike=(*marker.unlike, marker.id), copy_of=at)
-    return Owner(
-        place=here,
-        identity=marker.id,
-        was=_distinct((*marker.was, at), but=here),
-        turn=marker.turn,
-        token=marker.token,
-        unlike=marker.unlike,
-    )
 
 
 def _is_original(root: Path, here: Place, at: Place, marker: _Marker, is_one: Callable[[Path, Path], bool]) -> bool:
@@ -216,21 +210,13 @@ def _is_same_workspace(root: Path, other: Path) -> bool:
             os.unlink(root / MARKER / name)
 
 
-def _probed_owner(root: Path) -> Owner:
-    here, marker = Place.of(root), _read(root)
-    return Owner(place=here) if marker is None else _owner(root, here, marker, is_one=_is_same_workspace)
-
-
 def _as_marker(own: Owner, before: _Marker | None) -> _Marker:
     """What the marker of *own* should say; a new identity where it has none."""
     if not own.identity or before is None:
         return _Marker(id=os.urandom(16).hex(), at=own.place, unlike=own.unlike, made_at_s=int(time.time()))
     at, was = own.place, own.was
     if before.at is not None and not before.at.is_same(at) and _is_still_there(before.at, at, before):
-        at, was = (
-            before.at,
-            _distinct((*was, at), but=before.at),
-        )  # two mounts: it stays where it is, and is seen here too
+        at, was = before.at, _distinct((*was, at), but=before.at)  # two mounts: it stays there, and is seen here too
     return replace(before, at=at, was=was)
 
 

@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from vmaf_workspace.errors import WorkspaceError
-from vmaf_workspace.proof.proving import PLACES, At, Leftovers, proving
+from vmaf_workspace.proof.proving import PLACES, Asked, At, Leftovers, proving
 from vmaf_workspace.wording import count_text
 
 Install = Sequence[str] | Callable[[nox.Session], object]
@@ -72,25 +72,25 @@ def workspace_session(
         failed: CommandFailed | None = None
 
         def prepare(directory: Path) -> None:
-            if install:
-                with session.chdir(directory):
-                    _install(session, install, own=own)
+            with session.chdir(directory):
+                if callable(install):
+                    install(session)
+                elif install and own:  # with `venv_backend="none"` it uses what is there
+                    session.install(*install)
 
+        asked = Asked(
+            at=at,
+            command=words,
+            environ=_environ(session, env or {}),
+            here=Path.cwd(),
+            copy=Path(os.path.realpath(copy)),
+            base=Path(base).absolute() if base is not None else None,
+            in_place=in_place,
+            leftovers=leftovers,
+            prepare=prepare,
+        )
         try:
-            with (
-                proving(
-                    at=at,
-                    command=words,
-                    environ=_environ(session, env or {}),
-                    here=Path.cwd(),
-                    copy=Path(os.path.realpath(copy)),
-                    base=Path(base).absolute() if base is not None else None,
-                    in_place=in_place,
-                    leftovers=leftovers,
-                    prepare=prepare,
-                ) as proof,
-                session.chdir(proof.directory),
-            ):
+            with proving(asked) as proof, session.chdir(proof.directory):
                 try:
                     ran = session.run(*words, env={**(env or {}), **proof.changed}, external=not own or not install)
                 except CommandFailed as error:
@@ -112,14 +112,6 @@ def workspace_session(
     workspace.__name__ = name.replace("-", "_")
     places = [nox.param(place, id=place) for place in at]
     return nox.session(name=name, **session_arguments)(nox.parametrize("at", places)(workspace))
-
-
-def _install(session: nox.Session, install: Install, *, own: bool) -> None:
-    """Install where the session has an environment of its own; with `venv_backend="none"` it uses what is there."""
-    if callable(install):
-        install(session)
-    elif install and own:
-        session.install(*install)
 
 
 def _environ(session: nox.Session, env: Mapping[str, str | None]) -> dict[str, str]:

@@ -19,11 +19,8 @@ from pathlib import Path
 import pytest
 
 VARIABLE = "VMAF_WORKSPACE"
-AT, BASE, PROOF = (
-    "VMAF_WORKSPACE_AT",
-    "VMAF_WORKSPACE_BASE",
-    "VMAF_WORKSPACE_PROOF",
-)  # what a proof says instead of the options
+# What a proof says instead of the options.
+AT, BASE, PROOF = "VMAF_WORKSPACE_AT", "VMAF_WORKSPACE_BASE", "VMAF_WORKSPACE_PROOF"
 PLACES = ("override", "default")
 
 

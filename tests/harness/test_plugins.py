@@ -29,9 +29,10 @@ from vmaf_harness.measure.common_form import CommonForm
 from vmaf_harness.measure.measurement import measure
 from vmaf_harness.measure.plugin_frames import plugin_columns
 from vmaf_harness.model import pickles
+from vmaf_harness.model.feature_param import read_feature_param
 from vmaf_harness.model.files import read_model
 from vmaf_harness.model.inspection import read
-from vmaf_harness.model.parameters import read_feature_param, read_model_param
+from vmaf_harness.model.model_param import read_model_param
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import extraction, named_type
 from vmaf_harness.plugins import FramePair, PluginError, load

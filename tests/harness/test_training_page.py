@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workspace"))
 from pages import files, played
 from scenes import videos
 
-from vmaf_harness.model.parameters import MODEL_TYPES, NORM_TYPES, read_feature_param, read_model_param
+from vmaf_harness.model.feature_param import read_feature_param
+from vmaf_harness.model.model_param import MODEL_TYPES, NORM_TYPES, read_model_param
 from vmaf_harness.recipe.dataset import read_recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -34,7 +35,7 @@ def test_files_of_the_page_are_whole(tmp_path: Path) -> None:
     assert shown.keys() == {"my_dataset.py", "features.py", "model.py", "my_references.py"}
     assert len(read_recipe(tmp_path / "my_dataset.py").missing) == 12  # the videos are not here
     assert len(read_feature_param(tmp_path / "features.py").feature_names) == 6
-    assert read_model_param(tmp_path / "model.py").svr.c == 4.0
+    assert read_model_param(tmp_path / "model.py").svr["C"] == 4.0
 
 
 def test_every_kind_of_model_and_of_scaling_is_on_the_page() -> None:

@@ -17,7 +17,7 @@ from trees import MOUNTING, Ended, age, in_a_mount_namespace, python, run, works
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.guard import LARGEST
-from vmaf_workspace.identity import identity, owner
+from vmaf_workspace.identity import owner
 from vmaf_workspace.migration.execution import migrate
 from vmaf_workspace.setup import identify_for_snapshot
 from vmaf_workspace.snapshot import store, wipe
@@ -115,7 +115,7 @@ def test_copies_are_nobody_until_their_first_write_and_then_themselves(
     if original == "gone":
         shutil.rmtree(first)
     for copy in copies:
-        assert identity(copy) == ""
+        assert owner(copy).identity == ""
         done = ws("restore-models", *at(copy))
         assert (done.code, f"its marker is that of\n{first} on " in done.err) == (3, True), done
         assert ws("wipe-models", *at(copy), "--yes").code == 3, "nobody knows whether the snapshot stays"
@@ -123,7 +123,7 @@ def test_copies_are_nobody_until_their_first_write_and_then_themselves(
     for copy in copies:
         model(copy, copy.name)
         taken[copy] = take(copy, tmp_path / "b").id
-    assert len({identity(copy) for copy in copies} | {""}) == 3
+    assert len({owner(copy).identity for copy in copies} | {""}) == 3
     for copy in copies:
         assert latest(copy) == taken[copy]
         assert ws("forget", *at(copy), "--keep-last", "1", "--yes", "--drop-last-copies").code == 0
@@ -149,7 +149,7 @@ def test_a_setup_of_a_copy_is_its_first_write(tmp_path: Path) -> None:
     first = image(tmp_path)
     copy = copied(first, tmp_path / "copy")
     assert ws("setup", "--workspace", copy).code == 0
-    assert identity(copy) not in ("", identity(first))
+    assert owner(copy).identity not in ("", owner(first).identity)
 
 
 def test_a_copy_whose_marker_cannot_be_written_has_its_place_alone(tmp_path: Path) -> None:
@@ -180,9 +180,9 @@ def test_what_was_renamed_is_itself_before_and_after_its_next_backup(tmp_path: P
     root = models(tmp_path / "ws")
     taken = [take(root, tmp_path / "b").id]
     for name in ("here", "there", "ws"):
-        own = identity(root)
+        own = owner(root).identity
         root = root.rename(tmp_path / name)
-        assert (identity(root), latest(root)) == (own, taken[-1])
+        assert (owner(root).identity, latest(root)) == (own, taken[-1])
         taken.append(take(root, tmp_path / "b").id)
         assert latest(root) == taken[-1]
     assert ws("forget", *at(root), "--keep-last", "1", "--yes", "--json").json["forgotten"] == taken[:-1]
@@ -239,7 +239,7 @@ def test_what_an_older_version_migrated_finds_its_snapshots(tmp_path: Path) -> N
     newer = take(root, tmp_path / "b").id
     taken = reforged(tmp_path / "b", newer, before_turns)
     (tmp_path / "b" / "snapshots" / f"{newer}.json").unlink()
-    own = identity(root)
+    own = owner(root).identity
     root.rename(to)
     marker(to).write_text(json.dumps({"version": 1, "made_at_s": 1, "id": own}))
     (to / MARKER / "migration.json").write_text(json.dumps({"from": str(root), "to": str(to), "state": "done"}))
@@ -445,9 +445,9 @@ def test_a_disk_image_that_was_restored_is_refused_with_both_shown_and_then_begi
 def test_a_marker_of_an_older_version_goes_on_being_read(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
     taken = take(root, tmp_path / "b").id
-    own = identity(root)
+    own = owner(root).identity
     marker(root).write_text(json.dumps({"version": 1, "made_at_s": 1, "id": own, "at": str(root)}))
-    assert (identity(root), identify_for_snapshot(root).identity) == (own, own)
+    assert (owner(root).identity, identify_for_snapshot(root).identity) == (own, own)
     assert json.loads(marker(root).read_text())["made_at_s"] == 1
     assert owner(root).place.path == str(root)
     marker(root).write_text(json.dumps({"version": 1, "made_at_s": 1, "id": own, "at": str(root)}))
@@ -485,8 +485,8 @@ def test_snapshots_that_older_versions_took_of_copies_are_each_of_their_place(tm
 def test_a_marker_that_says_nothing_gets_an_identity(content: bytes, tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
     marker(root).write_bytes(content)
-    assert identity(root) == ""
-    assert identify_for_snapshot(root).identity == identity(root) != ""
+    assert owner(root).identity == ""
+    assert identify_for_snapshot(root).identity == owner(root).identity != ""
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "large"])
@@ -497,7 +497,7 @@ def test_a_marker_that_is_no_file_of_ours_is_not_read(kind: str, tmp_path: Path)
     else:
         marker(root).unlink()
         os.mkfifo(marker(root)) if kind == "fifo" else marker(root).symlink_to("/dev/zero")
-    assert identity(root) == ""
+    assert owner(root).identity == ""
 
 
 def test_backups_at_once_take_turns_and_the_last_is_the_latest(tmp_path: Path) -> None:

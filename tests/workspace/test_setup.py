@@ -16,7 +16,7 @@ from trees import everything, in_a_mount_namespace, python, without_root_powers,
 from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, PLACEHOLDER_TEXT, SUBDIRS, Loss
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.guard import is_marked
-from vmaf_workspace.identity import identity
+from vmaf_workspace.identity import owner
 from vmaf_workspace.setup import ensure, identify_for_snapshot, setup
 
 
@@ -206,35 +206,35 @@ except WorkspaceError as error:
 
 def test_a_workspace_has_an_identity_of_its_own_from_its_first_day(tmp_path: Path) -> None:
     one, other = workspace(tmp_path / "one"), workspace(tmp_path / "other")
-    assert len({identity(one), identity(other), ""}) == 3
-    assert identify_for_snapshot(one).identity == identity(one)
-    assert json.loads((one / MARKER / "workspace.json").read_text())["id"] == identity(one)
+    assert len({owner(one).identity, owner(other).identity, ""}) == 3
+    assert identify_for_snapshot(one).identity == owner(one).identity
+    assert json.loads((one / MARKER / "workspace.json").read_text())["id"] == owner(one).identity
 
 
 def test_a_copy_is_another_workspace_and_one_that_moved_is_the_same(tmp_path: Path) -> None:
     root, copy = workspace(tmp_path / "ws"), tmp_path / "copy"
-    own = identity(root)
+    own = owner(root).identity
     for name in ("here", "there"):
         root = root.rename(tmp_path / name)
         assert identify_for_snapshot(root).identity == own
         shutil.copytree(root, copy)
-        assert (identity(root), identity(copy)) == (own, "")
+        assert (owner(root).identity, owner(copy).identity) == (own, "")
         given = identify_for_snapshot(copy).identity
         assert given not in ("", own)
         assert (identify_for_snapshot(copy).identity, identify_for_snapshot(root).identity) == (given, own)
         shutil.rmtree(copy)
     (tmp_path / "link").symlink_to("there")
-    assert identify_for_snapshot(tmp_path / "link").identity == identity(tmp_path / "link") == own
+    assert identify_for_snapshot(tmp_path / "link").identity == owner(tmp_path / "link").identity == own
     assert set(os.listdir(root / MARKER)) == {PLACEHOLDER, "workspace.json"}
 
 
 def test_one_that_an_older_version_marked_gets_an_identity_and_a_foreign_directory_none(tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
     (root / MARKER / "workspace.json").write_text('{"version": 1, "made_at_s": 1}\n')
-    assert identity(root) == ""
+    assert owner(root).identity == ""
     given = identify_for_snapshot(root).identity
     assert given
-    assert identify_for_snapshot(root).identity == identity(root) == given
+    assert identify_for_snapshot(root).identity == owner(root).identity == given
     (tmp_path / "foreign").mkdir()
     assert identify_for_snapshot(tmp_path / "foreign").identity == ""
     assert os.listdir(tmp_path / "foreign") == []

@@ -257,7 +257,7 @@ def test_a_strangers_copy_half_made_is_not_gone_on_with(tmp_path: Path) -> None:
 def test_a_directory_that_becomes_a_link_while_links_are_rewritten_is_no_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vmaf_workspace.migration import execution
+    from vmaf_workspace.migration import links
     from vmaf_workspace.migration.tree import Tree, read_tree
 
     root, keys = workspace(tmp_path / "ws"), tmp_path / "keys"
@@ -272,10 +272,10 @@ def test_a_directory_that_becomes_a_link_while_links_are_rewritten_is_no_way_out
         (root / "encode" / "x").symlink_to(keys)
         return tree
 
-    monkeypatch.setattr(execution, "read_tree", then_swapped)
+    monkeypatch.setattr(links, "read_tree", then_swapped)
     before = everything(keys)
     with pytest.raises(WorkspaceError, match="same command again"):
-        execution._make_links_portable(root)
+        links.make_portable(root)
     assert everything(keys) == before
 
 

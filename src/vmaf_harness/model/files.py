@@ -21,7 +21,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ from vmaf_harness.model.model import (
     group_hash,
     num_models,
 )
-from vmaf_harness.model.parameters import SVR_TYPES
+from vmaf_harness.model.model_param import SVR_TYPES
+from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.groups import model_lock
 from vmaf_workspace.sidecar import onnx_of
 
@@ -84,7 +85,10 @@ def write_model(
             stage.mkdir()
             try:
                 for name, content in [*parts.items(), (_MANIFEST, json.dumps(list(parts)).encode())]:
-                    _write(stage / name, content)
+                    with (stage / name).open("xb") as file:
+                        file.write(content)
+                        file.flush()
+                        os.fsync(file.fileno())
                 _finish_write(path)  # what a killed writer had begun
                 if check is not None:
                     check(parts)
@@ -269,13 +273,6 @@ def _staged_group(path: Path) -> Path:
     return path.parent / f".{stem}.whole"
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _finish_write(path: Path) -> None:
     directory, stem = path.parent, _stem(path)
     whole = _staged_group(path)
@@ -298,17 +295,10 @@ def _finish_write(path: Path) -> None:
 @contextmanager
 def _kept_from_writers(directory: Path) -> Iterator[None]:
     """Wait for writers and keep them out; not where the directory cannot be opened or its file system has no locks."""
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        yield
-        return
-    try:
+    with ExitStack() as held:
         with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_SH)
+            fcntl.flock(held.enter_context(open_directory(directory, follow=True)), fcntl.LOCK_SH)
         yield
-    finally:
-        os.close(fd)
 
 
 def _remove_left_over(directory: Path, stem: str) -> None:

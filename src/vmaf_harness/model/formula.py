@@ -39,7 +39,7 @@ class Line:
         return cls(coefs=np.array(coefs, dtype=np.float64), intercept=float(found["intercept"]))
 
 
-_FIVE = ("b1", "b2", "b3", "b4", "b5")
+FIVE = ("b1", "b2", "b3", "b4", "b5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +62,14 @@ class Curve:
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers by name, as they are pickled."""
-        return {name: getattr(self, name) for name in _FIVE}
+        return {name: getattr(self, name) for name in FIVE}
 
     @classmethod
     def of(cls, given: object, n_features: int, name: str) -> Curve:
         """Of pickled numbers; HarnessError where they are no curve, or there is more than one feature."""
-        found = _plain(given, _FIVE, name)
+        found = _plain(given, FIVE, name)
         if n_features != 1 or not all(map(is_number, found.values())):
-            raise HarnessError(f"{name}: expected the numbers {', '.join(_FIVE)} of a curve of one feature")
+            raise HarnessError(f"{name}: expected the numbers {', '.join(FIVE)} of a curve of one feature")
         return cls(**{key: float(value) for key, value in found.items()})
 
 

@@ -16,7 +16,7 @@ from vmaf_harness.measure.features import NAMES_IN_MODELS, find_feature
 from vmaf_harness.measure.metrics import atom_of
 from vmaf_harness.model.forest import Forest
 from vmaf_harness.model.formula import Curve, Line
-from vmaf_harness.model.parameters import (
+from vmaf_harness.model.model_param import (
     CURVE_TYPE,
     DEFAULT_NUM_MODELS,
     FOREIGN_TYPES,
@@ -42,16 +42,6 @@ _SHOWN = 3  # features that an error names
 _DELTA = 0.01  # over which libvmaf takes the slope of the score transform (libvmaf/src/predict.c)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """What the resampled members of a bootstrap model say of each row, in the unit of the score."""
-
-    mean: Floats
-    sd: Floats
-    low: Floats  # 2.5 %
-    high: Floats  # 97.5 %
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
     """A model: its features in the order of the columns, and one regressor or, with bootstrap, several.
@@ -73,11 +63,6 @@ class Model:
     param_dict: Mapping[str, Any] = field(default_factory=dict)
     plugins: tuple[PluginUse, ...] = ()  # that its features, or it, come from
 
-    def check_plugins(self) -> None:
-        """Raise PluginError where a plug-in that the model needs is missing, broken, or has another version."""
-        for use in self.plugins:
-            use.load()
-
     def predict(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> Floats:
         """The score of each row (frame), as libvmaf predicts it.
 
@@ -86,13 +71,8 @@ class Model:
         """
         return self._finished(self._raw(self.members[0], self._rescaled(features)), transform)
 
-    def predict_members(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> Floats:
-        """The same for every member; shape (members, rows)."""
-        x = self._rescaled(features)
-        return np.stack([self._finished(self._raw(member, x), transform) for member in self.members])
-
-    def interval(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> Interval:
-        """Mean, standard deviation and 95 % interval of the resampled members, for each row.
+    def interval(self, features: Mapping[str, ArrayLike], *, transform: bool | None = None) -> dict[str, Floats]:
+        """`mean`, standard deviation `sd` and 95 % interval, `low` to `high`, of the resampled members, for each row.
 
         As libvmaf does it: over predictions before transform and clip, which the mean and both ends then go through;
         the deviation is stretched as they stretch at the mean. Raises HarnessError for a model without such members.
@@ -104,7 +84,7 @@ class Model:
         mean, (low, high) = raw.mean(axis=0), np.percentile(raw, [2.5, 97.5], axis=0)
         above, below = self._finished(mean + _DELTA, transform), self._finished(mean - _DELTA, transform)
         mean, low, high = (self._finished(scores, transform) for scores in (mean, low, high))
-        return Interval(mean=mean, sd=raw.std(axis=0) * (above - below) / (2 * _DELTA), low=low, high=high)
+        return {"mean": mean, "sd": raw.std(axis=0) * (above - below) / (2 * _DELTA), "low": low, "high": high}
 
     @property
     def why_no_json(self) -> str | None:
@@ -274,7 +254,11 @@ def check_model_info(info: object, name: str) -> dict[str, Any]:
 def build_model(info: Mapping[str, Any], texts: Sequence[tuple[str, str]], name: str) -> Model:
     """The model of checked dictionaries and (text, its name) of each member; HarnessError where they do not fit."""
     model = info["model_dict"]
-    names = tuple(_name_from_json(each) for each in model["feature_names"])
+    # Those that libvmaf's JSON has are called so there alone.
+    names = tuple(
+        name if find_feature(*(atom_of(name) or ("", ""))) else NAMES_IN_MODELS.get(name, name)
+        for name in model["feature_names"]
+    )
     uses = tuple(map(PluginUse.of, model.get("plugins") or ()))
     members: tuple[Regressor, ...] = tuple(Svm.of_text(text, len(names), whose) for text, whose in texts)
     if model["model_type"] not in SVR_TYPES:
@@ -315,11 +299,5 @@ def _name_in_json(name: str) -> str:
     return found.name_in_model if found else name
 
 
-def _name_from_json(name: str) -> str:
-    return name if find_feature(*(atom_of(name) or ("", ""))) else NAMES_IN_MODELS.get(name, name)
-
-
 def _are_numbers(value: Any, count: int) -> bool:
-    if not isinstance(value, (list, tuple)) or len(value) != count:
-        return False
-    return all(map(is_number, value))
+    return isinstance(value, (list, tuple)) and len(value) == count and all(map(is_number, value))

@@ -93,11 +93,8 @@ def _check_keys(keys: Iterable[object]) -> None:
     for key in keys:
         kind = type(key)
         if kind not in _KEYS or (isinstance(key, int) and key.bit_length() > 64):
-            raise _RefusedError(f"refused {_kind_name(kind)} as a key or in a set")
-
-
-def _kind_name(kind: type) -> str:
-    return "a large number" if kind is int else f"a {kind.__name__.strip('_').lower()}"
+            what = "a large number" if kind is int else f"a {kind.__name__.strip('_').lower()}"
+            raise _RefusedError(f"refused {what} as a key or in a set")
 
 
 _KEYS = frozenset({str, bytes, int, float, bool, type(None)})
@@ -293,18 +290,6 @@ def _make_array(dtype: object, data: object, shape: object, order: object) -> An
     return flat.reshape(shape, order=order).copy()
 
 
-def _reconstruct(*_: object) -> _Array:
-    return _Array()
-
-
-def _scalar(dtype: object, data: object = b"") -> _Array:
-    return _Array(_make_array(dtype, data, (), "C")[()])
-
-
-def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:
-    return _Array(_make_array(dtype, data, shape, order))
-
-
 def _encode(text: object, encoding: object = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise _RefusedError("refused an encoding")
@@ -320,10 +305,6 @@ def _bytes(*nothing: object) -> bytes:  # how protocols 0 to 2 spell b""
 def _set(items: Iterable[object] = ()) -> set[object]:
     _check_keys(listed := list(items))
     return set(listed)
-
-
-def _frozenset(items: Iterable[object] = ()) -> frozenset[object]:
-    return frozenset(_set(items))
 
 
 def _ordered_dict(pairs: Iterable[tuple[object, object]] = ()) -> dict[object, object]:
@@ -342,12 +323,18 @@ _ALLOWED_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
     ("_codecs", "encode"): _encode,
     ("numpy", "ndarray"): _refuse_ndarray,
     ("numpy", "dtype"): _Dtype,
-    **{(module, name): made for module in ("builtins", "__builtin__") for name, made in
-       (("set", _set), ("frozenset", _frozenset), ("bytes", _bytes))},
-    **{(f"numpy.{core}.multiarray", name): made for core in ("core", "_core") for name, made in
-       (("_reconstruct", _reconstruct), ("scalar", _scalar))},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
-}  # fmt: skip
+}
+for _module in ("builtins", "__builtin__"):
+    _ALLOWED_GLOBALS |= {(_module, "set"): _set, (_module, "bytes"): _bytes}
+    _ALLOWED_GLOBALS[_module, "frozenset"] = lambda items=(): frozenset(_set(items))
+for _core in ("numpy.core", "numpy._core"):
+    _ALLOWED_GLOBALS[f"{_core}.multiarray", "_reconstruct"] = lambda *_: _Array()
+    _ALLOWED_GLOBALS[f"{_core}.multiarray", "scalar"] = lambda dtype, data=b"": _Array(
+        _make_array(dtype, data, (), "C")[()]
+    )
+    _ALLOWED_GLOBALS[f"{_core}.numeric", "_frombuffer"] = lambda data, dtype, shape, order: _Array(
+        _make_array(dtype, data, shape, order)
+    )
 
 
 class _StandInReplacer:

@@ -21,7 +21,7 @@ from vmaf_harness.measure.features import find_feature
 from vmaf_harness.measure.metrics import atom_of
 from vmaf_harness.measure.scoring import Outcome, PairScore, Spread
 from vmaf_harness.measure.store import Result
-from vmaf_harness.model.parameters import FeatureParam, feature_name, option_problem
+from vmaf_harness.model.feature_param import FeatureParam, feature_name, option_problem
 from vmaf_harness.model.quality_type import BUILT_IN, check_takes_model, extraction, find_type, named_type
 from vmaf_harness.plugins import FEATURES as PLUGIN_FEATURES
 from vmaf_harness.plugins import PluginError
@@ -109,62 +109,47 @@ def resolve_quality_type(
     `.onnx`. One frame in *subsample* is measured. *warn* gets what was chosen where that is left open. Raises
     HarnessError for what is not understood.
     """
-    wanted, predictor = _resolve_quality_type(quality_type, root, model, phone_model, warn)
-    if predictor is None:
-        return wanted.subsampled(subsample), None
-    predictor = replace(predictor, features=replace(predictor.features, subsample=subsample))
-    return predictor.features.extraction, predictor
-
-
-def _resolve_quality_type(
-    quality_type: str, root: Path, model: str | None, phone_model: bool, warn: Callable[[str], None]
-) -> tuple[Extraction, Predictor | None]:
     name = named_type(quality_type)
     found = find_type(name)
     check_takes_model(name, model, phone_model)
-    if found.feature is not None:
-        mean_of = found.feature if found.of_feature and found.of_feature.mean_of else None
-        return extraction(name), _mean_predictor(name, mean_of) if mean_of else None
     phone_model = phone_model or found.phone_model
-    if model:
-        model = _resolve_model_name(model, root, warn)
-    wanted, predictor = _resolve_model(name, model, phone_model, warn)
+    predictor = None
+    if found.feature is None:
+        model = _resolve_model_name(model, root, warn) if model else None
+        predictor = _predictor_of(model, phone_model, warn) if model else None
+    elif found.of_feature and found.of_feature.mean_of:  # the mean of features of libvmaf, which has none of it itself
+        column, features = feature_name(*found.feature), FeatureParam(atoms=(found.feature,))
+        predictor = Predictor(
+            name=FEATURE_VERSION,
+            type=name,
+            score=found.feature[1],
+            features=features,
+            scores=lambda frames: list(frames[column]),
+        )
+    if predictor is None:
+        wanted = extraction(name, model=model, phone_model=phone_model).subsampled(subsample)
+    else:
+        predictor = replace(predictor, features=replace(predictor.features, subsample=subsample))
+        wanted = predictor.features.extraction
     if name == "BOOTSTRAP_VMAF" and (predictor is None or predictor.spreads is None):
         raise HarnessError(f"{model} is no bootstrap model, so it has no interval; say VMAF for it, or train one")
     return wanted, predictor
 
 
-def _resolve_model(
-    name: str, model: str | None, phone_model: bool, warn: Callable[[str], None]
-) -> tuple[Extraction, Predictor | None]:
-    path = Path((model or "").removeprefix("path="))
-    if path.suffix in (".pkl", ".onnx", ".json"):
-        if path.suffix == ".onnx":
-            from vmaf_harness.model.tiny import read_tiny
+def _predictor_of(model: str, phone_model: bool, warn: Callable[[str], None]) -> Predictor | None:
+    """Who predicts what this model does; None where libvmaf itself does."""
+    path = Path(model.removeprefix("path="))
+    if path.suffix == ".onnx":
+        from vmaf_harness.model.tiny import read_tiny
 
-            if phone_model:
-                raise HarnessError(f"{path}: an .onnx has no score transform; leave --vmaf-phone-model out")
-            tiny = read_tiny(path)
-            for note in tiny.notes:
-                warn(note)
-            predictor = Predictor(name=_version_name(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
-            return predictor.features.extraction, predictor
-        if path.suffix == ".pkl" or _is_predicted_here(path):
-            predictor = _model_predictor(path, phone_model)
-            return predictor.features.extraction, predictor
-    return extraction(name, model=model, phone_model=phone_model), None
-
-
-def _mean_predictor(name: str, feature: tuple[str, str]) -> Predictor:
-    """Who tells a quality type that is the mean of features of libvmaf."""
-    column = feature_name(*feature)
-    return Predictor(
-        name=FEATURE_VERSION,
-        type=name,
-        score=feature[1],
-        features=FeatureParam(atoms=(feature,)),
-        scores=lambda frames: list(frames[column]),
-    )
+        if phone_model:
+            raise HarnessError(f"{path}: an .onnx has no score transform; leave --vmaf-phone-model out")
+        tiny = read_tiny(path)
+        for note in tiny.notes:
+            warn(note)
+        return Predictor(name=_version_name(path, tiny.sha256), features=tiny.features, scores=tiny.predict)
+    is_predicted = path.suffix == ".pkl" or (path.suffix == ".json" and _is_predicted_here(path))
+    return _model_predictor(path, phone_model) if is_predicted else None
 
 
 def model_features(model: Model, name: str) -> FeatureParam:
@@ -226,7 +211,8 @@ def _model_predictor(path: Path, phone_model: bool) -> Predictor:
 
     model = read_model(path)
     try:
-        model.check_plugins()
+        for use in model.plugins:
+            use.load()
     except PluginError as error:
         raise PluginError(f"{path}: {error}") from error
     transform = True if phone_model else None
@@ -236,8 +222,7 @@ def _model_predictor(path: Path, phone_model: bool) -> Predictor:
     digest = hashlib.sha256(path.read_bytes() + group_hash(model.texts()).encode()).hexdigest()
 
     def spreads(frames: Frames) -> dict[str, list[float]]:
-        interval = model.interval(frames, transform=transform)
-        return {name: getattr(interval, name).tolist() for name in ("mean", "sd", "low", "high")}
+        return {name: column.tolist() for name, column in model.interval(frames, transform=transform).items()}
 
     return Predictor(
         name=_version_name(path, digest) + ("-phone" if phone_model else ""),

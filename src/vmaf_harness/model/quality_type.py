@@ -244,8 +244,7 @@ def extraction(quality_type: str, *, model: str | None = None, phone_model: bool
 def check_takes_model(name: str, model: str | None, phone_model: bool) -> None:
     """Raise HarnessError where a model is given to a quality type that has none."""
     if (model or phone_model) and not (found := find_type(name)).takes_model:
-        own = found.model
-        why = f"which is {own}" if own else "which has no model"
+        why = f"which is {found.model}" if found.model else "which has no model"
         raise HarnessError(f"--vmaf-model and --vmaf-phone-model are for VMAF, not for {name}, {why}")
 
 

@@ -9,11 +9,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model.parameters import FeatureParam, feature_name
+from vmaf_harness.model.feature_param import FeatureParam, feature_name
 from vmaf_harness.recipe.plain_data import is_number
 from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.sidecar import REGISTRY, known_sha256, sidecar_of
@@ -197,11 +198,7 @@ def _constants(graph: Any, n: int) -> Iterator[Any]:
 
 def _load_graph(path: Path, content: bytes) -> tuple[Any, list[bytes]]:
     """The model with all its weights in memory, and those that came from other files."""
-    try:
-        import onnx
-        from onnx.external_data_helper import load_external_data_for_model
-    except ImportError as error:
-        raise _missing_library(path, error) from error
+    onnx = _library("onnx", path)
     try:
         graph = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's DecodeError, or whatever a damaged file leads it to
@@ -214,17 +211,14 @@ def _load_graph(path: Path, content: bytes) -> tuple[Any, list[bytes]]:
                 elsewhere.append(message)
     try:
         if elsewhere:
-            load_external_data_for_model(graph, os.fspath(path.parent))
+            onnx.external_data_helper.load_external_data_for_model(graph, os.fspath(path.parent))
     except Exception as error:  # classes without a common base
         raise HarnessError(f"{path}: its data cannot be loaded: {_first_line(error)}") from error
     return graph, [tensor.raw_data for tensor in elsewhere]
 
 
 def _start_session(path: Path, graph: Any) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise _missing_library(path, error) from error
+    onnxruntime = _library("onnxruntime", path)
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # it logs to stderr on its own what it raises, too
@@ -235,8 +229,12 @@ def _start_session(path: Path, graph: Any) -> Any:
         raise HarnessError(f"{path}: ONNX Runtime cannot load it: {_first_line(error)}") from error
 
 
-def _missing_library(path: Path, error: ImportError) -> HarnessError:
-    return HarnessError(f"{path}: .onnx models need ONNX Runtime: pip install 'vmaf-workspace[onnx]' ({error})")
+def _library(name: str, path: Path) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        needs = ".onnx models need ONNX Runtime: pip install 'vmaf-workspace[onnx]'"
+        raise HarnessError(f"{path}: {needs} ({error})") from error
 
 
 def _messages(message: Any) -> Iterator[Any]:

@@ -148,10 +148,7 @@ def _frame_rate(asset: Asset, engine: str) -> float | None:
     videos = [asset.reference, asset.distorted]
     if asset.pairing == "time":  # each distorted frame with the one that the reference shows then
         videos.reverse()
-    for video in videos:
-        if (fps := _rate_of(video, engine)) is not None:
-            return fps
-    return None
+    return next((fps for video in videos if (fps := _rate_of(video, engine)) is not None), None)
 
 
 def _rate_of(video: Video, engine: str) -> float | None:

@@ -12,8 +12,8 @@ from vmaf_harness.engine.container import detect_container
 from vmaf_harness.errors import HarnessError
 
 NOTYUV = "notyuv"  # anything ffmpeg decodes; size and format come from the file
-RAW_FORMATS = frozenset(f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le", "12le", "16le"))
-YUV_FORMATS = RAW_FORMATS | {NOTYUV}
+RAW_FORMATS = tuple(f"yuv{chroma}p{depth}" for chroma in (420, 422, 444) for depth in ("", "10le", "12le", "16le"))
+YUV_FORMATS = (*RAW_FORMATS, NOTYUV)
 RESAMPLING_TYPES = ("bilinear", "bicubic", "lanczos")  # names of ffmpeg's scaler flags
 DEFAULT_RESAMPLING_TYPE = "bicubic"
 FILTERS = ("crop", "pad", "gblur", "eq", "lutyuv", "yadif", "format", "fps", "select")  # in the order they are applied
@@ -93,7 +93,7 @@ def frame_bytes(yuv_fmt: str, width_px: int, height_px: int) -> int:
     Raises HarnessError for a format that is not raw.
     """
     if yuv_fmt not in RAW_FORMATS:
-        raise HarnessError(f"{yuv_fmt} has no fixed frame size; known are {', '.join(sorted(RAW_FORMATS))}")
+        raise HarnessError(f"{yuv_fmt} has no fixed frame size; known are {', '.join(RAW_FORMATS)}")
     chroma_width = width_px if "444" in yuv_fmt else (width_px + 1) // 2
     chroma_height = (height_px + 1) // 2 if "420" in yuv_fmt else height_px
     samples = width_px * height_px + 2 * chroma_width * chroma_height

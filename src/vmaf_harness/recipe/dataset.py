@@ -103,7 +103,10 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
     Raises RecipeError for a name that is neither in `names` nor used further down in the file.
     """
     literals = read_literals(path)
-    _check_names(literals, names)
+    for name in _unknown_names(literals, names):
+        close = fields.closest_field(name, names)
+        what = f"is {close} meant?" if close else "remove it, or check its spelling"
+        raise literals.error((name,), f"is not a supported field; {what}")
     return {name: value for name, value in literals.values.items() if name in names}
 
 
@@ -152,8 +155,7 @@ class _Reader:
         references = self._references()
         distorted = self._videos("dis_videos", fields.DISTORTED_FIELDS)
         label_kind = self._label_kind(distorted)
-        precedence.remark_overruled(self._remarks, dataset, [*references.values(), *distorted])
-        precedence.remark_formats(self._remarks, dataset, [*references.values()])
+        precedence.remark_overruled(self._remarks, dataset, [*references.values()], distorted)
         precedence.remark_in_references(self._remarks, dataset, references, distorted)
 
         assets: list[Asset] = []
@@ -190,7 +192,6 @@ class _Reader:
         missing: list[str] = []
         references = self._references()
         precedence.remark_overruled(self._remarks, dataset, [*references.values()])
-        precedence.remark_formats(self._remarks, dataset, [*references.values()])
         for content_id, placed in references.items():
             place, reference = placed
             own, shared = {**dataset, **reference}, {**reference, **dataset}
@@ -443,13 +444,8 @@ class _Reader:
         return f"{written!r} is not there; looked at {', '.join(reasons)}"
 
 
-def _check_names(literals: Literals, known: frozenset[str]) -> None:
-    """A name that is no field is fine where it helps to build one; otherwise it is a field that we do not know."""
-    for name in _unknown_names(literals, known):
-        raise literals.error((name,), fields.unknown_field_problem(name, known))
-
-
 def _unknown_names(literals: Literals, known: frozenset[str]) -> Iterator[str]:
+    """The names that are no field, but for those that help to build one."""
     for name in literals.values:
         if name not in known and name not in literals.used and not (name.startswith("__") and name.endswith("__")):
             yield name

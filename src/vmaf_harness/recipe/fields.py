@@ -48,17 +48,13 @@ _text = _check("text", lambda v: isinstance(v, str) and v != "" and "\0" not in 
 
 def _directory_name(value: object) -> str:
     name: str = _text(value)  # becomes a directory of the result store, so it must not lead out of it
-    if name.startswith(".") or "/" in name or "\\" in name or not _is_encoded(name) or len(os.fsencode(name)) > 200:
+    try:
+        is_short = len(os.fsencode(name)) <= 200
+    except UnicodeEncodeError:  # half of a pair that UTF-16 would have
+        is_short = False
+    if name.startswith(".") or "/" in name or "\\" in name or not is_short:
         raise WrongValueError("expected a name without slashes, without a leading dot, of at most 200 bytes")
     return name
-
-
-def _is_encoded(name: str) -> bool:
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:  # half of a pair that UTF-16 would have
-        return False
-    return True
 
 
 def _one_of(known: Sequence[str]) -> Check:
@@ -118,7 +114,7 @@ _SHARED: Mapping[str, Check] = {
     "quality_height": _pixels,
     "fps": _positive,
     "resampling_type": _one_of(RESAMPLING_TYPES),
-    "workfile_yuv_type": _one_of(sorted(RAW_FORMATS)),
+    "workfile_yuv_type": _one_of(RAW_FORMATS),
     "duration_sec": _positive,
     "start_frame": _count,
     "end_frame": _count,
@@ -165,12 +161,6 @@ REQUIRED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "ref_videos": ("content_id", "path"),
     "dis_videos": ("content_id", "asset_id", "path"),
 }
-
-
-def unknown_field_problem(name: str, known: Mapping[str, Check] | frozenset[str]) -> str:
-    """What to say of a field that is not supported."""
-    close = closest_field(name, known)
-    return "is not a supported field; " + (f"is {close} meant?" if close else "remove it, or check its spelling")
 
 
 def closest_field(name: str, known: Mapping[str, Check] | frozenset[str], given: Container[str] = ()) -> str | None:

@@ -70,8 +70,11 @@ def resampling_types(dataset: Fields, reference: Fields, distorted: Fields) -> t
     return reference.get("resampling_type", common), distorted.get("resampling_type", common)
 
 
-def remark_overruled(remarks: Remarks, dataset: Fields, videos: Sequence[Placed]) -> None:
+def remark_overruled(
+    remarks: Remarks, dataset: Fields, references: Sequence[Placed], distorted: Sequence[Placed] = ()
+) -> None:
     """Remark what a video says in vain because the dataset says otherwise, and filters that theirs does not read."""
+    videos = [*references, *distorted]
     for name in _DATASET_FIELDS:
         if name in dataset:
             for place, video in _having(name, videos):
@@ -86,12 +89,7 @@ def remark_overruled(remarks: Remarks, dataset: Fields, videos: Sequence[Placed]
             for place, _ in _having(name, videos):
                 remarks.add((name, "unread"), (*place, name), unread)
 
-
-def remark_formats(remarks: Remarks, dataset: Fields, references: Sequence[Placed]) -> None:
-    """Remark a `yuv_fmt` of a reference that is not the dataset's."""
-    if "yuv_fmt" not in dataset:
-        return
-    for place, video in _having("yuv_fmt", references):
+    for place, video in _having("yuv_fmt", references) if "yuv_fmt" in dataset else ():
         if video["yuv_fmt"] != dataset["yuv_fmt"]:
             text = f"{video['yuv_fmt']!r} here, {dataset['yuv_fmt']!r} for the dataset: that one holds for references"
             remarks.add("yuv_fmt", (*place, "yuv_fmt"), f"{text}, as in {UPSTREAM}; remove one of them")

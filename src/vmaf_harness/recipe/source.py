@@ -10,7 +10,7 @@ import re
 import reprlib
 import string
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -298,10 +298,12 @@ class _Reader:
         if node.keywords:
             raise _RefusedError(node, f"{ast.unparse(function)}() takes no keywords here")
         arguments = [self.value(argument) for argument in node.args]
-        if "." in (name or ""):  # all but int, float and str take paths
-            _check_texts(node, arguments)
-        elif any(type(argument) not in _PLAIN for argument in arguments):
-            _refuse(node)
+        takes_paths = "." in (name or "")  # all but int, float and str do
+        for argument in arguments:
+            if takes_paths and not isinstance(argument, str):
+                _refuse(node, f"expected text, got {reprlib.repr(argument)}")
+            if type(argument) not in _PLAIN:
+                _refuse(node)
         try:
             return _check_size(node, called(*arguments))
         except (TypeError, ValueError, OverflowError, OSError) as error:
@@ -375,12 +377,6 @@ def _check_size(node: ast.expr | ast.stmt, value: _T) -> _T:
     if too_much:
         raise _RefusedError(node, "grows beyond any recipe")
     return value
-
-
-def _check_texts(node: ast.expr, arguments: Sequence[object]) -> None:
-    for argument in arguments:
-        if not isinstance(argument, str):
-            _refuse(node, f"expected text, got {reprlib.repr(argument)}")
 
 
 def _format_value(node: ast.expr, value: object, spec: str, conversion: str | None) -> str:

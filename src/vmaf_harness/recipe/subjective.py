@@ -54,13 +54,11 @@ def label_assets(
             )
         warn(f"{recipe.path}: {model} is not used: this recipe has labels of its own ({recipe.label_kind})")
         return recipe.assets
-    unlabelled = [asset for asset in recipe.assets if asset.raw_scores is None]
     scored = [asset for asset in recipe.assets if asset.raw_scores is not None]
     if not scored:
         return recipe.assets
-    for asset in scored:
-        if not _all_scores(asset):
-            raise HarnessError(f"{recipe.path}: asset {asset.asset_id} has no score at all; remove its 'os', or it")
+    if lacking := [asset for asset in scored if not _all_scores(asset)]:
+        raise HarnessError(f"{recipe.path}: asset {lacking[0].asset_id} has no score at all; remove its 'os', or it")
     model = model or DEFAULT_MODEL
     if model == "MOS":
         labels = [mean_opinion_score(asset) for asset in scored]
@@ -69,15 +67,15 @@ def label_assets(
     else:
         labels = _sureal_scores(recipe, scored, model)
     decimals = _decimals(scored, recipe.ref_score)
-    by_id = {asset.asset_id: asset for asset in unlabelled}
+    labelled: dict[int, Asset] = {}
     for asset, (score, standard_error) in zip(scored, labels, strict=True):
         if not math.isfinite(score):
             raise HarnessError(f"{recipe.path}: {model} gives asset {asset.asset_id} no number; try MOS or DMOS")
         finite = standard_error is not None and math.isfinite(standard_error)
-        by_id[asset.asset_id] = replace(
+        labelled[asset.asset_id] = replace(
             asset, groundtruth=round(score, decimals) + 0.0, groundtruth_std=standard_error if finite else None
         )
-    return tuple(by_id[asset.asset_id] for asset in recipe.assets)
+    return tuple(labelled.get(asset.asset_id, asset) for asset in recipe.assets)
 
 
 def _decimals(assets: Sequence[Asset], ref_score: float | None) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.measure.scoring import RunOptions
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_harness.recipe.subjective import label_assets
@@ -31,14 +33,24 @@ def read_assets(options: Measuring, root: Path) -> tuple[Recipe, Sequence[Asset]
     return recipe, [replace(asset, least_depth=options.bit_depth) for asset in assets] if options.bit_depth else assets
 
 
-def store_limit(options: Measuring) -> Limit:
-    """What stored results may take: as the flags say, else the environment; UsageError, which names what is wrong."""
+def run_options(options: Measuring, cluster: Cluster | None) -> RunOptions:
+    """How the assets are measured, as the flags say.
+
+    What stored results may take, where no flag says it, is in the environment: UsageError, which names what is wrong.
+    """
     flags = {"max_store": ("VMAF_MAX_STORE", size_bytes), "max_store_files": ("VMAF_MAX_STORE_FILES", integer(0))}
     values: list[int | None] = []
     for name, (variable, kind) in flags.items():
         given, set_here = getattr(options, name), os.environ.get(variable, "").strip()
         values.append(kind(set_here, variable) if given is None and set_here else given)
-    return Limit(max_disk_bytes=values[0], max_files=values[1])
+    return RunOptions(
+        cache=options.cache_result or options.shard is not None,
+        processes=options.processes,
+        keep_going=options.keep_going,
+        refuse_damaged=options.refuse_damaged,
+        limit=Limit(max_disk_bytes=values[0], max_files=values[1]),
+        cluster=cluster,
+    )
 
 
 def check_plots(options: Drawing) -> None:

@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.script.options import Converting
 from vmaf_harness.script.progress import warn
-from vmaf_harness.script.stop import stoppable
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_workspace.disk.atomic import write_atomically
 from vmaf_workspace.errors import DONE, RefusedError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, 2 usage, 3 where another file is there."""
-    return script(Command("convert_model_from_pkl_to_json", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: Converting) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, 2 usage, 3 where another file is there."""
     from vmaf_harness.model.files import json_model, read_model
 
     source, target = options.input_pkl_filepath, options.output_json_filepath
@@ -53,6 +45,8 @@ def run(options: Converting) -> int:
         warn("ffmpeg's libvmaf filter loads no collection of models; --vmaf-model of this harness takes it")
     return DONE
 
+
+main = main_of("convert_model_from_pkl_to_json", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

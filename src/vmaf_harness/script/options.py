@@ -8,10 +8,11 @@ and no comparison is made for each class, which takes 4 ms in all.
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from vmaf_harness.engine.shard import Shard, read_shard
 from vmaf_workspace.commands.command import Json, Quiet, Workspace
@@ -42,9 +43,9 @@ def scheduler_address(text: str, flag: str) -> str:
     return text
 
 
-def shard_of(text: str, flag: str) -> Shard:
-    """Part I of N, or of the array job that this process is of."""
-    return read_shard(text, flag, os.environ)
+def words_of(module: str, name: str) -> Callable[[], Collection[str]]:
+    """The words under *name* in a module of ours, which is imported when somebody asks for them."""
+    return lambda: cast(Collection[str], getattr(import_module(f"vmaf_harness.{module}"), name))
 
 
 def frame_rate(text: str, flag: str) -> float:
@@ -60,86 +61,46 @@ def frame_rate(text: str, flag: str) -> float:
     return rate
 
 
-def pools() -> Collection[str]:
-    """How scores of frames become one."""
-    from vmaf_harness.statistics import POOLS
-
-    return POOLS
-
-
-def pairings() -> Collection[str]:
-    """How frames of two videos are paired."""
-    from vmaf_harness.recipe.asset import PAIRINGS
-
-    return PAIRINGS
-
-
-def raw_formats() -> Collection[str]:
-    """How the samples of raw video may be laid out."""
-    from vmaf_harness.recipe.asset import RAW_FORMATS
-
-    return sorted(RAW_FORMATS)
-
-
-def yuv_formats() -> Collection[str]:
-    """The same, and the word for what ffmpeg can open."""
-    from vmaf_harness.recipe.asset import NOTYUV
-
-    return [*raw_formats(), NOTYUV]
-
-
-def _subjective_models() -> Collection[str]:
-    from vmaf_harness.recipe.subjective import MODELS
-
-    return MODELS
-
-
 _TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
 QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1, metavar="TYPE")]
 Dataset = Annotated[
     Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2, metavar="RECIPE")
 ]
 _MODEL = "name in model/, built-in version (vmaf_4k_v0.6.1), v1 (by size and frame rate), path of .json, .pkl, .onnx"
-VmafModel = Annotated[
-    str | None,
-    Flag(_MODEL, metavar="MODEL"),
-]
+VmafModel = Annotated[str | None, Flag(_MODEL, metavar="MODEL")]
 _POOLS = "mean, harmonic_mean, min, median, perc5, perc10, perc20"
-Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", choice(pools), metavar="HOW")]
-PairBy = Annotated[
-    str | None,
-    Flag("pair frames by time, or by index, also where their times say otherwise", choice(pairings), metavar="HOW"),
-]
-SubjModel = Annotated[
-    str | None, Flag("how raw scores become labels, such as MOS", choice(_subjective_models), metavar="NAME")
-]
+_pool = choice(words_of("statistics", "POOLS"))
+Pool = Annotated[str, Flag(f"how scores of frames become one: {_POOLS}", _pool, metavar="HOW")]
+_PAIR_BY = "pair frames by time, or by index, also where their times say otherwise"
+PairBy = Annotated[str | None, Flag(_PAIR_BY, choice(words_of("recipe.asset", "PAIRINGS")), metavar="HOW")]
+_model = choice(words_of("recipe.subjective", "MODELS"))
+SubjModel = Annotated[str | None, Flag("how raw scores become labels, such as MOS", _model, metavar="NAME")]
 _SUBSAMPLE = "measure one frame in N only: faster, but means change (libvmaf's n_subsample)"
 Subsample = Annotated[int, Flag(_SUBSAMPLE, integer(1), metavar="N")]
 _DEPTH = "compare in at least so many bits; VMAF v1 is meant for 10, also of 8-bit video"
 BitDepth = Annotated[int | None, Flag(_DEPTH, bit_depth, metavar="BITS")]
 _RAW = "pixel format of raw video, such as yuv420p or yuv422p10le"
+_yuv_format = choice(words_of("recipe.asset", "YUV_FORMATS"))
 _OF_REFERENCE, _OF_DISTORTED = "of the reference, where the two differ", "of the distorted video, where the two differ"
 YuvFmt = Annotated[
-    str | None,
-    Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", choice(yuv_formats), metavar="FORMAT"),
+    str | None, Flag(f"{_RAW}; left out, or notyuv, for a file that ffmpeg can open", _yuv_format, metavar="FORMAT")
 ]
 Width = Annotated[int | None, Flag("width of raw video, in pixels", integer(1), metavar="N")]
 Height = Annotated[int | None, Flag("height of raw video, in pixels", integer(1), metavar="N")]
 Fps = Annotated[
     float | None, Flag("frames a second of raw video, such as 60 or 30000/1001", frame_rate, metavar="RATE")
 ]
-RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", choice(yuv_formats), metavar="FORMAT")]
+RefYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_REFERENCE}", _yuv_format, metavar="FORMAT")]
 RefWidth = Annotated[int | None, Flag(f"--width {_OF_REFERENCE}", integer(1), metavar="N")]
 RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1), metavar="N")]
-DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", choice(yuv_formats), metavar="FORMAT")]
+DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", _yuv_format, metavar="FORMAT")]
 DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1), metavar="N")]
 DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1), metavar="N")]
 DRAFTED = ("mos", "dmos", "groundtruth", "none")
 PLOT_FORMATS = ("png", "svg")
 OUT_FORMATS = ("text", "json", "xml")
-_SEED = Flag(
-    "of what is drawn at random: folds, sets, forests", integer(0, (1 << 32) - 1), metavar="N", default="0"
-)  # what numpy's generator takes
+_numpy_seed = integer(0, (1 << 32) - 1)  # what its generator takes
+_SEED = Flag("of what is drawn at random: folds, sets, forests", _numpy_seed, metavar="N", default="0")
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; else exit code 3"
 _LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
 _OLDEST = "least recently used go first, none in use"
@@ -159,7 +120,9 @@ class Spreading:
     worker_timeout: Annotated[
         float, Flag("how long to wait where there is no worker", seconds, metavar="TIME", default="5min")
     ] = 300.0
-    shard: Annotated[Shard | None, Flag(_SHARD, shard_of, metavar="I/N")] = None
+    shard: Annotated[
+        Shard | None, Flag(_SHARD, lambda text, flag: read_shard(text, flag, os.environ), metavar="I/N")
+    ] = None
 
     def __post_init__(self) -> None:
         if self.scheduler and self.scheduler_file:
@@ -240,7 +203,7 @@ class RawPair:
 
     EXAMPLE = "yuv420p 1920 1080 source.yuv encode.yuv --out-fmt json"
 
-    yuv_fmt: Annotated[str, Flag(_RAW, choice(raw_formats), positional=1, metavar="FORMAT")]
+    yuv_fmt: Annotated[str, Flag(_RAW, choice(words_of("recipe.asset", "RAW_FORMATS")), positional=1, metavar="FORMAT")]
     width: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=2, metavar="N")]
     height: Annotated[int, Flag("of both videos, in pixels", integer(1), positional=3, metavar="N")]
     reference: Annotated[Path, Flag("the reference video, raw YUV", path, positional=4, metavar="VIDEO")]
@@ -363,17 +326,10 @@ class Encoding(Spreading, Drawing):
     workspace: Workspace = ""
 
 
-def _interpolations() -> Collection[str]:
-    from vmaf_harness.report.bd_rate import INTERPOLATIONS
-
-    return INTERPOLATIONS
-
-
 _ANCHOR = "the codec that others are compared with, such as libx264 or 'libx264 slow'; else the recipe's first"
 Anchor = Annotated[str | None, Flag(_ANCHOR, metavar="CODEC")]
-Interpolation = Annotated[
-    str, Flag("between the points of a curve: pchip or akima", choice(_interpolations), metavar="HOW")
-]
+_between = choice(words_of("report.bd_rate", "INTERPOLATIONS"))
+Interpolation = Annotated[str, Flag("between the points of a curve: pchip or akima", _between, metavar="HOW")]
 _LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
 
 
@@ -445,7 +401,7 @@ class Fitting(Extraction):
         Path, Flag("the file that says how to fit, or a tuned .pkl", path, positional=4, metavar="FILE")
     ]
     seed: Annotated[int, _SEED] = 0
-    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", choice(pools), metavar="HOW")] = "mean"
+    pool: Annotated[str, Flag(f"how features of frames become one: {_POOLS}", _pool, metavar="HOW")] = "mean"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -19,7 +19,7 @@ from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import check_takes_model, find_type
 from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
-from vmaf_harness.report.drawing import check_directory
+from vmaf_harness.report.drawing import PlotError, check_directory
 from vmaf_harness.report.frame_plot import frames_plot
 from vmaf_harness.script.options import RawPair, VmafPair
 from vmaf_harness.script.progress import Progress, warn
@@ -58,10 +58,12 @@ class Asked:
 
     quality_type: str = "VMAF"
     model: str | None = None
+    phone_model: bool = False
     pool: str = "mean"
     pair_by: str | None = None
     least_depth: int | None = None
     subsample: int = 1
+    needs_spread: bool = False
     quiet: bool = False
 
 
@@ -81,53 +83,40 @@ def video_of(path: Path, side: Literal["ref", "dis"], own: RawForm, common: RawF
     return Video(path=path, yuv_fmt=yuv_fmt, width_px=width_px, height_px=height_px, fps=common.fps)
 
 
-def scored_pair(
-    reference: Video,
-    distorted: Video,
-    *,
-    root: Path,
-    quality_type: str = "VMAF",
-    model: str | None = None,
-    phone_model: bool = False,
-    pool: str = "mean",
-    pair_by: str | None = None,
-    least_depth: int | None = None,
-    subsample: int = 1,
-    needs_spread: bool = False,
-    quiet: bool = False,
-) -> ScoredPair:
+def scored_pair(reference: Video, distorted: Video, asked: Asked, *, root: Path) -> ScoredPair:
     """Measure a pair, and say on stderr what a person should know of it; nothing is stored.
 
-    Raises HarnessError for all that `score_pair` does, and where *needs_spread* and the model has none.
+    Raises HarnessError for all that `score_pair` does, and where it `needs_spread` and the model has none.
     """
+    quality_type, model, phone_model = asked.quality_type, asked.model, asked.phone_model
     choice = None
     if means_v1(model, root):
         check_takes_model(quality_type, model, phone_model)
         asset = Asset(
-            dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=distorted, pairing=pair_by
+            dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=distorted, pairing=asked.pair_by
         )
         is_phone = phone_model or find_type(quality_type).phone_model
         choice = choose(asset, find_engine().path, phone_model=is_phone)
         quality_type = "VMAF" if is_phone else quality_type  # which would apply a transform to a phone's own model
         model, phone_model = f"version={choice.model}", False
     wanted, predictor = resolve_quality_type(
-        quality_type, root, model=model, phone_model=phone_model, subsample=subsample, warn=warn
+        quality_type, root, model=model, phone_model=phone_model, subsample=asked.subsample, warn=warn
     )
-    if needs_spread and (predictor is None or predictor.spreads is None):
+    if asked.needs_spread and (predictor is None or predictor.spreads is None):
         raise HarnessError(
             f"--ci needs a bootstrap model, and {model or wanted.executor_id} has one member; give --model the .pkl or "
             ".bootstrap.json of one (libvmaf's own collections, vmaf_b_…, do not load in ffmpeg's filter)"
         )
-    with Run(root) as run, Progress(1, run=run, quiet=quiet) as progress:
-        pair = score_pair(reference, distorted, wanted, run, pairing=pair_by, least_depth=least_depth)
+    with Run(root) as run, Progress(1, run=run, quiet=asked.quiet) as progress:
+        pair = score_pair(reference, distorted, wanted, run, pairing=asked.pair_by, least_depth=asked.least_depth)
         progress.step(frames=pair.result.n_frames)
     spread = None
     if predictor is not None:
-        pair, spread = predictor.predicted_pair(pair, pool)
+        pair, spread = predictor.predicted_pair(pair, asked.pool)
         wanted = predictor.extraction
     if choice is not None:
         pair = replace(pair, result=replace(pair.result, notes=(*pair.result.notes, choice.note)))
-    score = pooled_score(pair.result, pool, str(distorted.path))
+    score = pooled_score(pair.result, asked.pool, str(distorted.path))
     for note in pair.result.notes:
         warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
     return ScoredPair(score=score, pair=pair, extraction=wanted, spread=spread)
@@ -149,20 +138,7 @@ def score_videos(
     found: list[ScoredPair | HarnessError] = []
     for video in distorted:
         try:
-            found.append(
-                scored_pair(
-                    reference,
-                    video,
-                    root=root,
-                    quality_type=asked.quality_type,
-                    model=asked.model,
-                    pool=asked.pool,
-                    pair_by=asked.pair_by,
-                    least_depth=asked.least_depth,
-                    subsample=asked.subsample,
-                    quiet=asked.quiet,
-                )
-            )
+            found.append(scored_pair(reference, video, asked, root=root))
         except HarnessError as error:
             if len(distorted) == 1:
                 raise
@@ -251,27 +227,17 @@ def _print_table(distorted: Sequence[Video], found: Sequence[ScoredPair | Harnes
 def run_raw_pair(options: RawPair, quality_type: str) -> int:
     """Score a pair as upstream's scripts do, and print it in their form; the exit code."""
     raw = RawForm(yuv_fmt=options.yuv_fmt, width_px=options.width, height_px=options.height)
-    reference, distorted = (
-        video_of(options.reference, "ref", RawForm(), raw),
-        video_of(options.distorted, "dis", RawForm(), raw),
-    )
-    of_vmaf = options if isinstance(options, VmafPair) else None
-    save_plot = of_vmaf.save_plot if of_vmaf else None
+    reference = video_of(options.reference, "ref", RawForm(), raw)
+    distorted = video_of(options.distorted, "dis", RawForm(), raw)
+    asked, save_plot = Asked(quality_type=quality_type, pool=options.pool, subsample=options.subsample), None
+    if isinstance(options, VmafPair):
+        asked = replace(asked, model=options.model, phone_model=options.phone_model, needs_spread=options.ci)
+        save_plot = options.save_plot
     if save_plot:
         check_directory(save_plot)
-    found = scored_pair(
-        reference,
-        distorted,
-        root=located(options.workspace).path,
-        quality_type=quality_type,
-        model=of_vmaf.model if of_vmaf else None,
-        phone_model=of_vmaf is not None and of_vmaf.phone_model,
-        pool=options.pool,
-        subsample=options.subsample,
-        needs_spread=of_vmaf is not None and of_vmaf.ci,
-    )
+    found = scored_pair(reference, distorted, asked, root=located(options.workspace).path)
     asset = Asset(dataset="cmd", content_id=0, asset_id=0, reference=reference, distorted=distorted)
-    result = upstream_result(found, asset, pool=options.pool, has_interval=of_vmaf is not None and of_vmaf.ci)
+    result = upstream_result(found, asset, pool=options.pool, has_interval=asked.needs_spread)
     texts = {"json": result.json, "xml": result.xml}
     text = texts[options.out_fmt]() if options.out_fmt in texts else result.text(described(asset))
     print(text if options.out_fmt in texts else "\n".join(map(printable, text.split("\n"))), flush=True)
@@ -304,11 +270,8 @@ def upstream_result(found: ScoredPair, asset: Asset, *, pool: str, has_interval:
 
 def plot_frames(directory: Path, distorted: Path, found: ScoredPair) -> bool:
     """Draw the score of each frame into *directory*; False, said on stderr, where that fails."""
-    from vmaf_harness.report.drawing import PlotError
-
     path = directory / f"{distorted.stem}_{found.extraction.executor_id}_frames.png"
-    pools: Mapping[str, float] = found.pair.result.pools
-    shown = {name: pools[name] for name in _SHOWN_POOLS}
+    shown = {name: found.pair.result.pools[name] for name in _SHOWN_POOLS}
     try:
         frames_plot(
             path,

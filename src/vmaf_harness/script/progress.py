@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from vmaf_harness.engine.frame_count import FrameCount
-from vmaf_harness.measure.scoring import Outcome
+from vmaf_harness.measure.scoring import Outcome, note_lines
 from vmaf_harness.report.testing import printable_lines
 from vmaf_workspace import wording
 from vmaf_workspace.commands import progress
@@ -18,6 +17,15 @@ from vmaf_workspace.live.lock import Run
 def warn(message: object) -> None:
     """A message on stderr, each line of it as a terminal can print it, and of its width."""
     print(wording.message(str(message), sys.stderr), file=sys.stderr, flush=True)
+
+
+def warn_of(outcomes: Sequence[Outcome]) -> None:
+    """Say which assets failed, and what else a person should know of the scores."""
+    for outcome in outcomes:
+        if outcome.error is not None:
+            warn(outcome.error)
+    for note in note_lines(outcomes):
+        warn(note)
 
 
 _PLOTS = (".png", ".svg")
@@ -47,7 +55,7 @@ def frames_of(outcome: Outcome) -> int:
 _LINES = 100  # of more things there is a line a minute alone
 
 
-class Progress:
+class Progress(progress.Progress):
     """Called with (done, all, outcome) as assets are scored; on a terminal a bar is there from the beginning."""
 
     def __init__(
@@ -65,17 +73,13 @@ class Progress:
         *run* is that whose ffmpegs work on them, so that frames are counted; where *quiet*, nothing is said.
         """
         watch = None if run is None else FrameCount(run.root / "workdir" / run.id)
-        self._shown = progress.Progress(what, total, done=done, watch=watch, quiet=quiet)
-        self._pool, self._is_quiet = pool, quiet
+        super().__init__(what, total, done=done, watch=watch, quiet=quiet)
+        self._pool = pool
 
     def __enter__(self) -> Progress:
         """Show an empty bar, whose clock runs from now on."""
-        self._shown.__enter__()
+        super().__enter__()
         return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Take the bar away, and say how long it took."""
-        self._shown.__exit__(kind, error, at)
 
     def __call__(self, done: int, total: int, outcome: Outcome) -> None:
         """Show that another asset is done."""
@@ -85,10 +89,10 @@ class Progress:
 
     def step(self, line: str = "", frames: int = 0) -> None:
         """Show that one more is done."""
-        self.show(self._shown.done + 1, self._shown.total, line, frames)
+        self.show(self.done + 1, self.total, line, frames)
 
     def show(self, done: int, total: int, line: str, frames: int = 0) -> None:
         """Say how far it is; the line, if any, is for where there is no terminal, and the things are not many."""
-        self._shown.update(done, total, frames)
-        if line and total <= _LINES and not self._shown.is_drawn and not self._is_quiet:
+        self.update(done, total, frames)
+        if line and total <= _LINES and not self.is_drawn and not self._is_quiet:
             print(f"{done}/{total} {line}", file=sys.stderr, flush=True)

@@ -4,18 +4,16 @@
 
 import glob
 import sys
-from collections.abc import Sequence
 from typing import Annotated
 
 from vmaf_harness.model.quality_type import find_type
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script.options import Dataset
 from vmaf_harness.script.options import quality_type as as_quality_type
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_workspace.commands import tables
-from vmaf_workspace.commands.command import Command, Workspace, located
+from vmaf_workspace.commands.command import Workspace, located
 from vmaf_workspace.commands.flags import Flag
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.contract import FILE_RESULT_STORE
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.removal.caches import Selection
@@ -25,11 +23,6 @@ from vmaf_workspace.removal.execution import execute
 _WHOSE = "whose results go, of every version and model: VMAF, PSNR, SSIM, CAMBI, …"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done or nothing to do, 1 failed in part, 2 usage, 3 refused, 4 in use."""
-    return script(Command("run_cleaning_cache", run, example="VMAF my_dataset.py"), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(
     *,
@@ -37,7 +30,7 @@ def run(
     dataset: Dataset,
     workspace: Workspace = "",
 ) -> int:
-    """As `main`, with values that were read."""
+    """The exit code: 0 done or nothing to do, 1 failed in part, 2 usage, 3 refused, 4 in use."""
     root = located(workspace).path
     recipe = read_recipe(dataset, search=[root / "dataset"])
     found = find_type(quality_type)
@@ -51,6 +44,8 @@ def run(
     tables.print_report(plan, report)
     return DONE if report.is_complete else FAILED
 
+
+main = main_of("run_cleaning_cache", run, __doc__, example="VMAF my_dataset.py")
 
 if __name__ == "__main__":
     sys.exit(main())

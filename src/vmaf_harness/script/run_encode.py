@@ -23,34 +23,29 @@ from vmaf_harness.engine.binary import Engine, find_engine
 from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.scoring import RunOptions, note_lines, score_assets
+from vmaf_harness.measure.scoring import RunOptions, score_assets
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
 from vmaf_harness.recipe.dataset import read_recipe, read_references
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Encoding
-from vmaf_harness.script.progress import Progress, warn
+from vmaf_harness.script.progress import Progress, warn, warn_of
 from vmaf_harness.script.reporting import show_encoded
 from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_workspace.commands.command import Command, located
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import printable
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 where an encode failed, 2 usage, 3 refused, 130 after Ctrl-C."""
-    return script(Command("run_encode", run), argv, about=__doc__ or "")
-
-
 @stoppable("; what was encoded stays, and is not encoded again")
 def run(options: Encoding) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 where an encode failed, 2 usage, 3 refused, 130 after Ctrl-C."""
     root = located(options.workspace).path
-    teacher = extraction("VMAF", model=_teacher(options, root)) if options.label_with else None
+    model = STANDARD if means_v1(options.label_with, root) else options.label_with  # it is chosen for each encode later
+    teacher = extraction("VMAF", model=model) if options.label_with else None
     output = output_path(options.output_dataset, root)
     before = check_may_write(output, root, has_labels=teacher is not None or options.drop_labels)
     references = read_references(options.ref_dataset, search=[root / "dataset"])
@@ -102,15 +97,17 @@ def run(options: Encoding) -> int:
             warn(
                 f"part {options.shard}: {summary}; the same command without --shard makes what is left, and the recipe"
             )
-            if teacher is not None and made:
-                _label_part(ladder.encodes, outcomes, output, root, run, teacher, options, cluster)
+            if teacher is not None and made:  # under the numbers that it has in the whole recipe
+                of_part = {outcome.encode.path: outcome for outcome in outcomes}
+                whole = [of_part.get(encode.path, EncodeOutcome(encode=encode)) for encode in ladder.encodes]
+                _labels(whole, output, run, teacher, options, cluster)
             return FAILED if problems or missing else DONE
         if missing == len(outcomes) or (missing and not options.keep_going):
             warn(f"{summary}; no recipe is written")
             return FAILED
         labels, unlabelled = None, 0
         if teacher is not None:
-            labels = _labels(outcomes, output, root, run, teacher, options, cluster)
+            labels = _labels(outcomes, output, run, teacher, options, cluster)
             unlabelled = made - len(labels.by_asset)
         if output.parent == root / "dataset":
             store.ensure()
@@ -141,7 +138,6 @@ def _frames(outcome: EncodeOutcome) -> int:
 def _labels(
     outcomes: Sequence[EncodeOutcome],
     output: Path,
-    root: Path,
     run: Run,
     teacher: Extraction,
     options: Encoding,
@@ -150,19 +146,15 @@ def _labels(
     """Scores of a model in place of opinions; they are stored as those of `run_testing`, which finds them there."""
     unlabelled = run.workdir(output.name)
     # Its dataset has the name that the final recipe gives it, and so have the results that are stored.
-    unlabelled.write_text(recipe_text(unlabelled, root, outcomes, "", None), encoding="utf-8")
+    unlabelled.write_text(recipe_text(unlabelled, run.root, outcomes, "", None), encoding="utf-8")
     recipe = read_recipe(unlabelled)
     how = RunOptions(cache=True, processes=options.processes, keep_going=options.keep_going, cluster=cluster)
     with Progress(len(recipe.assets), run=run, quiet=options.quiet) as progress:
-        if means_v1(options.label_with, root):
+        if means_v1(options.label_with, run.root):
             scored, teacher = score_by_choice(recipe.assets, run, how, warn=warn, progress=progress)
         else:
             scored = score_assets(recipe.assets, teacher, run, how, warn=warn, progress=progress)
-    for outcome in scored:
-        if outcome.error is not None:
-            warn(str(outcome.error))
-    for line in note_lines(scored):
-        warn(line)
+    warn_of(scored)
     by_asset = {o.asset.asset_id: round(o.result.pools["mean"], 6) for o in scored if o.result is not None}
     if len(by_asset) < len(scored) and not options.keep_going:
         raise HarnessError(f"{len(scored) - len(by_asset)} encodes have no label, so no recipe is written")
@@ -171,27 +163,6 @@ def _labels(
         "These are not opinion scores: nobody has watched these videos."
     )
     return GroundTruth(about=about, source=teacher.executor_id, by_asset=by_asset)
-
-
-def _teacher(options: Encoding, root: Path) -> str | None:
-    """Some model of v1 where it is chosen later for each encode."""
-    return STANDARD if means_v1(options.label_with, root) else options.label_with
-
-
-def _label_part(
-    encodes: Sequence[Encode],
-    outcomes: Sequence[EncodeOutcome],
-    output: Path,
-    root: Path,
-    run: Run,
-    teacher: Extraction,
-    options: Encoding,
-    cluster: Cluster | None,
-) -> None:
-    """Score what a part has encoded, under the numbers that it has in the whole recipe."""
-    of_part = {outcome.encode.path: outcome for outcome in outcomes}
-    whole = [of_part.get(encode.path, EncodeOutcome(encode=encode)) for encode in encodes]
-    _labels(whole, output, root, run, teacher, options, cluster)
 
 
 def _show(outcomes: Sequence[EncodeOutcome], engine: Engine) -> None:
@@ -209,6 +180,8 @@ def _line(outcome: EncodeOutcome) -> str:
     encoded = outcome.encoded
     return f"{name}: failed" if encoded is None else f"{name}: {encoded.bitrate_bps / 1000:.1f} kbit/s"
 
+
+main = main_of("run_encode", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 
-from vmaf_harness.model.parameters import read_feature_param
+from vmaf_harness.model.feature_param import read_feature_param
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import read_assets
 from vmaf_harness.script.options import Extraction
 from vmaf_harness.script.progress import warn
 from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_harness.script.training_inputs import extract_part, extracted_of, is_partial
 from vmaf_harness.training.feature_table import write_table
-from vmaf_workspace.commands.command import Command, located
-from vmaf_workspace.commands.parser import script
+from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_extraction", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: Extraction) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     root = located(options.workspace).path
     features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
     for warning in features.warnings:
@@ -47,6 +40,8 @@ def run(options: Extraction) -> int:
         warn(f"{stored}; {len(features.atoms)} features{of_frames}")
     return FAILED if is_partial(recipe, extracted) else DONE
 
+
+main = main_of("run_extraction", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 from vmaf_harness.script.options import RawPair
 from vmaf_harness.script.pair import run_raw_pair
-from vmaf_harness.script.stop import stoppable
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_psnr", run), argv, about=__doc__ or "")
+from vmaf_harness.script.stop import main_of, stoppable
 
 
 @stoppable()
 def run(options: RawPair) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, 2 usage, 130 after Ctrl-C."""
     return run_raw_pair(options, "PSNR")
 
+
+main = main_of("run_psnr", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

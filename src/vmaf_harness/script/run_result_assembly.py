@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.upstream_form import assembled, read_results
 from vmaf_harness.script.options import Assembling
 from vmaf_harness.script.progress import warn
-from vmaf_harness.script.stop import stoppable
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_workspace.errors import DONE
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, 2 usage."""
-    return script(Command("run_result_assembly", run), argv, about=__doc__ or "")
 
 
 @stoppable()
 def run(options: Assembling) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, 2 usage."""
     paths = _listed(options.input_file)
     results = read_results(paths)
     if others := {each.method for each in results} - {options.pool}:
@@ -46,6 +38,8 @@ def _listed(listing: Path) -> list[Path]:
         raise HarnessError(f"{listing} lists no result; write the path of one into each line")
     return paths
 
+
+main = main_of("run_result_assembly", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

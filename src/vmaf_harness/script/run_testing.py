@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from vmaf_harness.engine.jobs import Stopped
-from vmaf_harness.measure.scoring import Outcome, RunOptions, check_pool, note_lines, score_assets
+from vmaf_harness.measure.scoring import check_pool, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import HIGHER, find_type
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
-from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.drawing import PlotError
 from vmaf_harness.report.testing import (
@@ -25,28 +22,22 @@ from vmaf_harness.report.testing import (
     write_plots,
     write_tables,
 )
-from vmaf_harness.script.assets import check_plots, read_assets, store_limit
+from vmaf_harness.script.assets import check_plots, read_assets, run_options
 from vmaf_harness.script.options import Testing
-from vmaf_harness.script.progress import Progress, show_written, warn
+from vmaf_harness.script.progress import Progress, show_written, warn, warn_of
 from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
-from vmaf_harness.script.stop import stoppable
+from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_harness.training.card import is_of_training
-from vmaf_workspace.commands.command import Command, located
-from vmaf_workspace.commands.parser import script
+from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import count_text, say
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_testing", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: Testing) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
     root = located(options.workspace).path
     is_chosen = means_v1(options.vmaf_model, root)
     wanted, predictor = resolve_quality_type(
@@ -67,14 +58,9 @@ def run(options: Testing) -> int:
                 cluster_of(options, run) as cluster,
                 Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as progress,
             ):
-                how = RunOptions(
-                    cache=options.cache_result or options.shard is not None,
-                    processes=options.processes,
-                    keep_going=options.keep_going,
+                how = replace(
+                    run_options(options, cluster),
                     keep_workfiles=options.keep_workfiles,
-                    refuse_damaged=options.refuse_damaged,
-                    limit=store_limit(options),
-                    cluster=cluster,
                     shard=options.shard,
                     frames=predictor is not None,
                 )
@@ -99,19 +85,17 @@ def run(options: Testing) -> int:
             outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
             wanted = predictor.extraction
         outcomes = [check_pool(outcome, options.pool) for outcome in outcomes]
+        scored = [outcome.asset for outcome in outcomes if outcome.result is not None]
+        of_training = options.vmaf_model and is_of_training(options.vmaf_model, root, recipe.name, scored)
         dataset = ScoredDataset(
             recipe=recipe,
             labels=labels_of(recipe, options.subj_model),
             extraction=wanted,
             pool=options.pool,
             outcomes=outcomes,
-            kind=_kind(options, root, recipe, outcomes),
+            kind="training" if of_training else "",
         )
-        for outcome in outcomes:
-            if outcome.error is not None:
-                warn(str(outcome.error))
-        for note in note_lines(outcomes):
-            warn(note)
+        warn_of(outcomes)
         if options.print_result or len(assets) == 1:
             for outcome, score in dataset.scored:
                 say(score_line(dataset, outcome, score))
@@ -133,13 +117,6 @@ def run(options: Testing) -> int:
             file=sys.stderr,
         )
     return FAILED if dataset.failed or not is_whole else DONE
-
-
-def _kind(options: Testing, root: Path, recipe: Recipe, outcomes: Sequence[Outcome]) -> str:
-    """What the statistics are called, where they are of what the model was fitted to."""
-    assets = [outcome.asset for outcome in outcomes if outcome.result is not None]
-    of_training = options.vmaf_model and is_of_training(options.vmaf_model, root, recipe.name, assets)
-    return "training" if of_training else ""
 
 
 def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
@@ -174,6 +151,8 @@ def _write(dataset: ScoredDataset, run: Run, options: Testing) -> bool:
     show_written(written)
     return is_whole
 
+
+main = main_of("run_testing", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

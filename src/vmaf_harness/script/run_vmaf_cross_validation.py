@@ -7,30 +7,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import CrossValidation
 from vmaf_harness.script.progress import Progress, warn
-from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
-from vmaf_harness.script.training_inputs import (
-    Inputs,
-    extracted_of,
-    fit_part,
-    folds_of,
-    is_partial,
-    read_inputs,
-)
+from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.training_inputs import Work, folds_of, is_partial, read_inputs, working
 from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, write_outputs
 from vmaf_harness.statistics import statistics_json, statistics_text, try_logistic_fit
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import say
 
 if TYPE_CHECKING:
@@ -38,31 +25,18 @@ if TYPE_CHECKING:
     from vmaf_harness.training.feature_table import ExtractedFeatures
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_vmaf_cross_validation", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: CrossValidation) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
     check_plots(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
-    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+    with working(inputs, options) as work:
         if options.shard is not None:
-            return fit_part(
-                inputs,
-                run,
-                options,
-                cluster,
-                lambda extracted: _validated(
-                    inputs, extracted, folds_of(extracted.content_ids, options), options, cluster
-                ),
-            )
-        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
+            return work.do_part(lambda part: _validated(work, part, folds_of(part.content_ids, options)))
+        extracted = work.extracted()
         folds = folds_of(extracted.content_ids, options)
-        predictions = _validated(inputs, extracted, folds, options, cluster)
+        predictions = _validated(work, extracted, folds)
         labels = [float(label or 0.0) for label in extracted.table.labels]
         per_fold: list[dict[str, Any]] = []
         for index, fold in enumerate(folds):
@@ -77,24 +51,15 @@ def run(options: CrossValidation) -> int:
         say(printable_lines(summary_line(inputs, what, found, KINDS["cross-validation"])), flush=True)
         about = {"folds": per_fold, "statistics": found}
         made = Made(kind="cross-validation", predictions=predictions, fit=fit, about=about)
-        is_whole = write_outputs(run, options, inputs, extracted, made)
+        is_whole = write_outputs(work.run, options, inputs, extracted, made)
     return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
 
 
-def _validated(
-    inputs: Inputs,
-    extracted: ExtractedFeatures,
-    folds: Sequence[Fold],
-    options: CrossValidation,
-    cluster: Cluster | None,
-) -> list[float]:
-    from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
+def _validated(work: Work, extracted: ExtractedFeatures, folds: Sequence[Fold]) -> list[float]:
     from vmaf_harness.training.cross_validation import cross_validate
 
-    others = {"folds": [asdict(fold) for fold in folds]}
-    key = checkpoint_key(extracted.table, inputs.features, inputs.parameters, seed=options.seed, others=others)
-    checkpoints = Checkpoints(inputs.root, "cross-validation", inputs.recipe.name, key, warn=warn)
-    with Progress(len(folds), what="folds", quiet=options.quiet) as progress:
+    checkpoints = work.checkpoints("cross-validation", extracted.table, folds)
+    with Progress(len(folds), what="folds", quiet=work.options.quiet) as progress:
 
         def finished(index: int, fold: Fold) -> None:
             progress.step(f"fold {index + 1}: {len(fold.rows)} assets predicted")
@@ -102,18 +67,18 @@ def _validated(
         predictions = cross_validate(
             extracted.table,
             folds,
-            inputs.features,
-            inputs.parameters,
-            seed=options.seed,
-            threads=options.processes,
-            cluster=cluster,
-            shard=options.shard,
+            work.inputs.features,
+            work.inputs.parameters,
+            seed=work.options.seed,
+            workers=work.workers,
             checkpoints=checkpoints,
             finished=finished,
         )
     warn(checkpoints.kept)
     return predictions
 
+
+main = main_of("run_vmaf_cross_validation", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

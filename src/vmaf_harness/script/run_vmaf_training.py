@@ -7,53 +7,29 @@ A bootstrap model that was killed half-way goes on where it stopped. A model of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Training
 from vmaf_harness.script.progress import Progress, warn
-from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
-from vmaf_harness.script.training_inputs import (
-    Inputs,
-    extracted_of,
-    fit_part,
-    is_partial,
-    read_inputs,
-    writable,
-)
-from vmaf_harness.script.training_outputs import (
-    KINDS,
-    Made,
-    summary_line,
-    warn_of_model,
-    write_outputs,
-)
+from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.training_inputs import Work, is_partial, read_inputs, working, writable
+from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, warn_of_model, write_outputs
 from vmaf_harness.statistics import statistics_json, try_logistic_fit
-from vmaf_harness.training.card import SUFFIX, card_bytes, is_of_run
-from vmaf_harness.training.feature_table import ExtractedFeatures, content_hash
+from vmaf_harness.training.card import SUFFIX, Inputs, card_bytes, is_of_run
+from vmaf_harness.training.feature_table import ExtractedFeatures
 from vmaf_harness.training.replacement import Replacement
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
-from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
 from vmaf_workspace.wording import say
 
 if TYPE_CHECKING:
     from vmaf_harness.model.model import Model
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_vmaf_training", run), argv, about=__doc__ or "")
 
 
 def model_path(given: str, root: Path) -> Path:
@@ -78,43 +54,31 @@ def model_path(given: str, root: Path) -> Path:
 
 @stoppable()
 def run(options: Training) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
     path = model_path(options.output_model, inputs.root)
     check_plots(options)
     replacement = _replacement(path, inputs, options)
     from vmaf_harness.model.files import write_model
 
-    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+    with working(inputs, options) as work:
         if options.shard is not None:
-            return fit_part(
-                inputs, run, options, cluster, lambda extracted: _fitted(inputs, extracted, options, cluster)
-            )
-        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
-        model = _fitted(inputs, extracted, options, cluster)
+            return work.do_part(lambda part: _fitted(work, part))
+        extracted = work.extracted()
+        model = _fitted(work, extracted)
         labels = [float(label or 0.0) for label in extracted.table.labels]
         predictions = model.predict(extracted.table.features).tolist()
         fit = try_logistic_fit(labels, predictions)
         found = statistics_json(labels, predictions, fit)
-        about = card_bytes(
-            path.name.removesuffix(".pkl"),
-            inputs.recipe,
-            extracted,
-            inputs.features,
-            inputs.parameters,
-            dataset_sha256=content_hash(extracted.assets, inputs.root),
-            labels=inputs.labels,
-            seed=options.seed,
-            pool=options.pool,
-            found=found,
-        )
+        name = path.name.removesuffix(".pkl")
+        about = card_bytes(name, inputs, extracted, seed=options.seed, pool=options.pool, found=found)
         written = replacement.write(lambda check: write_model(path, model, extra={SUFFIX: about}, check=check))
         say(printable_lines(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
         print(printable_lines(path), flush=True)
         warn_of_model(model, labels, predictions)
         about_run = {"model": path.name, "statistics": found}
         made = Made(kind="training", predictions=predictions, fit=fit, about=about_run)
-        is_whole = write_outputs(run, options, inputs, extracted, made)
+        is_whole = write_outputs(work.run, options, inputs, extracted, made)
         cached = sum(outcome.cached for outcome in extracted.outcomes)
         assets = f"{len(extracted.assets)} assets, {cached} of them stored before"
         warn(f"{assets}; {len(written)} files of the model written{replacement.summary}")
@@ -127,32 +91,22 @@ def _replacement(path: Path, inputs: Inputs, options: Training) -> Replacement:
 
     finish_write(path)  # what a writer that was killed had begun
     found = Replacement(inputs.root, path, group_files, overwrite=options.overwrite, at=options.at)
-    is_same = is_of_run(
-        path,
-        inputs.recipe,
-        inputs.features,
-        inputs.parameters,
-        labels=inputs.labels,
-        seed=options.seed,
-        pool=options.pool,
-    )
-    found.begin(may_be_same=is_same)
+    found.begin(may_be_same=is_of_run(path, inputs, seed=options.seed, pool=options.pool))
     return found
 
 
-def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, cluster: Cluster | None) -> Model:
+def _fitted(work: Work, extracted: ExtractedFeatures) -> Model:
     """Fit, members of a bootstrap model each to a checkpoint."""
     from vmaf_harness.model.svm import Svm
-    from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.fit import fit
 
-    table, total = extracted.table, inputs.parameters.num_models
+    inputs, options, table = work.inputs, work.options, extracted.table
+    total = inputs.parameters.num_models
     if total == 1 and options.shard is not None:  # it has no parts, so it is for the run without one
         raise PartDone
     if total == 1:
         return fit(table, inputs.features, inputs.parameters, seed=options.seed)
-    key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed)
-    checkpoints = Checkpoints(inputs.root, "training", inputs.recipe.name, key, warn=warn)
+    checkpoints = work.checkpoints("training", table)
     done: dict[int, Svm] = {}
     for index in range(total):
         text = checkpoints.get(f"{index:04d}")
@@ -172,15 +126,15 @@ def _fitted(inputs: Inputs, extracted: ExtractedFeatures, options: Training, clu
             inputs.features,
             inputs.parameters,
             seed=options.seed,
-            threads=options.processes,
-            cluster=cluster,
-            shard=options.shard,
+            workers=work.workers,
             done=done,
             finished=finished,
         )
     warn(checkpoints.kept)
     return model
 
+
+main = main_of("run_vmaf_training", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,50 +10,33 @@ import csv
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import Tuning
 from vmaf_harness.script.progress import Progress, warn
-from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import stoppable
-from vmaf_harness.script.training_inputs import (
-    Inputs,
-    extracted_of,
-    fit_part,
-    folds_of,
-    is_partial,
-    read_inputs,
-    writable,
-)
+from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.training_inputs import Work, folds_of, is_partial, read_inputs, working, writable
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
+from vmaf_harness.training.card import Inputs
 from vmaf_harness.training.feature_table import write_table
 from vmaf_harness.training.replacement import CheckContents, Replacement
-from vmaf_workspace.commands.command import Command
-from vmaf_workspace.commands.parser import script
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.groups import model_lock
-from vmaf_workspace.live.lock import Run
 from vmaf_workspace.setup import ensure
 from vmaf_workspace.wording import say
 
 if TYPE_CHECKING:
+    from vmaf_harness.training.cross_validation import Fold
     from vmaf_harness.training.feature_table import ExtractedFeatures
     from vmaf_harness.training.tuning import Trial
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the script; its exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
-    return script(Command("run_vmaf_tuning", run), argv, about=__doc__ or "")
-
-
 @stoppable()
 def run(options: Tuning) -> int:
-    """As `main`, with *options* that were read."""
+    """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     path = _output_path(options.output_param, inputs.root)
@@ -62,13 +45,11 @@ def run(options: Tuning) -> int:
 
     replacement = Replacement(inputs.root, path, _there, overwrite=options.overwrite, at=options.at)
     replacement.begin(may_be_same=has_checkpoints(inputs.root, "tuning", inputs.recipe.name))
-    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+    with working(inputs, options) as work:
         if options.shard is not None:
-            return fit_part(
-                inputs, run, options, cluster, lambda extracted: _tuned(inputs, extracted, candidates, options, cluster)
-            )
-        extracted = extracted_of(inputs.assets, inputs.features, run, options, cluster)
-        tried = _tuned(inputs, extracted, candidates, options, cluster)
+            return work.do_part(lambda part: _tuned(work, part, candidates, folds_of(part.content_ids, options)))
+        extracted = work.extracted()
+        tried = _tuned(work, extracted, candidates, folds_of(extracted.content_ids, options))
         best = tried[0]
         kind = KINDS["tuning"]
         numbers = f"SROCC {best.srocc:.4f}, PLCC {best.plcc:.4f}, RMSE {best.rmse:.4f}"
@@ -76,7 +57,7 @@ def run(options: Tuning) -> int:
         replacement.write(lambda check: _write_set(path, inputs, best, check))
         print(printable_lines(path), flush=True)
         if options.cache_result:
-            _write(run.output(), inputs, extracted, tried)
+            _write(work.run.output(), inputs, extracted, tried)
         assets = f"by cross-validated SROCC of {len(extracted.assets)} assets"
         warn(f"best of {len(tried)} sets, {assets}; 1 file written{replacement.summary}")
     return FAILED if is_partial(inputs.recipe, extracted) else DONE
@@ -113,33 +94,23 @@ def _candidates(inputs: Inputs, options: Tuning) -> list[dict[str, float]]:
 
 
 def _tuned(
-    inputs: Inputs,
-    extracted: ExtractedFeatures,
-    candidates: Sequence[dict[str, float]],
-    options: Tuning,
-    cluster: Cluster | None,
+    work: Work, extracted: ExtractedFeatures, candidates: Sequence[dict[str, float]], folds: Sequence[Fold]
 ) -> list[Trial]:
-    from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
     from vmaf_harness.training.tuning import tune
 
-    table, folds = extracted.table, folds_of(extracted.content_ids, options)
-    others = {"folds": [asdict(fold) for fold in folds]}
-    key = checkpoint_key(table, inputs.features, inputs.parameters, seed=options.seed, others=others)
-    checkpoints = Checkpoints(inputs.root, "tuning", inputs.recipe.name, key, warn=warn)
-    with Progress(len(candidates), what="tried", quiet=options.quiet) as progress:
+    checkpoints = work.checkpoints("tuning", extracted.table, folds)
+    with Progress(len(candidates), what="tried", quiet=work.options.quiet) as progress:
 
         def finished(tried: Trial) -> None:
             progress.step(f"{_set(tried)}: cross-validated SROCC {tried.srocc:.4f}")
 
         found = tune(
-            table,
+            extracted.table,
             folds,
-            inputs.features,
-            inputs.parameters,
+            work.inputs.features,
+            work.inputs.parameters,
             candidates,
-            threads=options.processes,
-            cluster=cluster,
-            shard=options.shard,
+            workers=work.workers,
             checkpoints=checkpoints,
             finished=finished,
         )
@@ -179,6 +150,8 @@ def _output_path(given: str, root: Path) -> Path:
     writable(path, "the parameters")
     return path
 
+
+main = main_of("run_vmaf_tuning", run, __doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from vmaf_harness.engine.cluster import Cluster, Scheduler
-from vmaf_harness.measure.scoring import Outcome, note_lines
+from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.script.options import Spreading
-from vmaf_harness.script.progress import warn
+from vmaf_harness.script.progress import warn, warn_of
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import count_text
 
 
 def said_part(options: Spreading, outcomes: Sequence[Outcome], what: str) -> bool:
     """Say what became of this run's part of a dataset, of which nothing is written yet; whether all went well."""
-    for outcome in outcomes:
-        if outcome.error is not None:
-            warn(str(outcome.error))
-    for note in note_lines(outcomes):
-        warn(note)
+    warn_of(outcomes)
     made = sum(outcome.result is not None for outcome in outcomes)
     stored = sum(outcome.cached for outcome in outcomes)
     lacking = f", {len(outcomes) - made} not" if made < len(outcomes) else ""
@@ -30,12 +26,9 @@ def said_part(options: Spreading, outcomes: Sequence[Outcome], what: str) -> boo
     return made == len(outcomes)
 
 
-@contextmanager
-def cluster_of(options: Spreading, run: Run) -> Iterator[Cluster | None]:
+def cluster_of(options: Spreading, run: Run) -> AbstractContextManager[Cluster | None]:
     """The cluster that the command line names, None where it names none; left when the block ends."""
     if not options.scheduler and not options.scheduler_file:
-        yield None
-        return
+        return nullcontext()
     scheduler = Scheduler(address=options.scheduler, file=options.scheduler_file, patience_s=options.worker_timeout)
-    with Cluster(scheduler, run, warn=warn) as cluster:
-        yield cluster
+    return Cluster(scheduler, run, warn=warn)

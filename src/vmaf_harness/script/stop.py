@@ -1,15 +1,29 @@
-"""A stop by a signal is no error: what a command leaves then is said in a line, and the exit code tells the signal."""
+"""What each script begins and ends with: its command line, and a stop by a signal, which is no error.
+
+What a command leaves then is said in a line, and the exit code tells the signal.
+"""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
 from vmaf_harness.engine.jobs import Stopped, stop_on_signals
+from vmaf_workspace.commands.command import Command
+from vmaf_workspace.commands.parser import script
 
 P = ParamSpec("P")
+
+
+def main_of(name: str, run: Callable[..., int], about: str | None, *, example: str = "") -> Callable[..., int]:
+    """The `main` of the script *name*: *run* with what the command line says, or the words given; its exit code."""
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        return script(Command(name, run, example=example), argv, about=about or "")
+
+    return main
 
 
 def stoppable(left: str = "") -> Callable[[Callable[P, int]], Callable[P, int]]:

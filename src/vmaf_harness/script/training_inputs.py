@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,41 +14,29 @@ from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.measure.scoring import Outcome, RunOptions, are_all_stored, score_assets
-from vmaf_harness.model.parameters import FeatureParam, ModelParam, read_feature_param, read_model_param
+from vmaf_harness.measure.scoring import Outcome, are_all_stored, score_assets
+from vmaf_harness.model.feature_param import FeatureParam, read_feature_param
+from vmaf_harness.model.model_param import read_model_param
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
-from vmaf_harness.recipe.labels import Labels, labels_of
-from vmaf_harness.script.assets import read_assets, store_limit
+from vmaf_harness.recipe.labels import labels_of
+from vmaf_harness.script.assets import read_assets, run_options
 from vmaf_harness.script.options import Extraction, Fitting, Folds
 from vmaf_harness.script.progress import Progress, frames_of, warn
-from vmaf_harness.script.spreading import said_part
+from vmaf_harness.script.spreading import cluster_of, said_part
+from vmaf_harness.training.card import Inputs
 from vmaf_harness.training.feature_table import ExtractedFeatures, asset_name, extract_features
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
+from vmaf_workspace.removal.limit import UNLIMITED
 
 if TYPE_CHECKING:
+    from vmaf_harness.training.checkpoints import Checkpoints
     from vmaf_harness.training.cross_validation import Fold
+    from vmaf_harness.training.fit import Table, Workers
 
 _SHOWN = 5  # assets that an error names
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What a command names, read and checked; no video was opened yet."""
-
-    root: Path
-    recipe: Recipe
-    labels: Labels
-    assets: Sequence[Asset]
-    features: FeatureParam
-    parameters: ModelParam
-
-    @property
-    def of_frames(self) -> str:
-        """What follows the name of a number where not every frame was measured."""
-        return f", one frame in {self.features.subsample}" if self.features.subsample > 1 else ""
 
 
 def folds_of(content_ids: Sequence[int], options: Folds) -> list[Fold]:
@@ -67,7 +55,9 @@ def read_inputs(options: Fitting) -> Inputs:
     """
     root = located(options.workspace).path
     features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
-    parameters = read_model_param(_model_param_path(options.model_param, root))
+    given, tuned = options.model_param, root / "model_param" / options.model_param.name
+    is_tuned = given.name == str(given) and not given.exists() and tuned.exists()  # a bare name that is not here
+    parameters = read_model_param(tuned if is_tuned else given)
     if unknown := sorted(parameters.custom_ranges.keys() - set(features.feature_names)):
         warn(
             f"{options.model_param}: custom_clip_0to1_map names {', '.join(unknown)}, which is none of the features "
@@ -96,21 +86,13 @@ def extracted_of(
     assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction, cluster: Cluster | None
 ) -> ExtractedFeatures:
     """The feature table, with progress on stderr; features pooled as commands that fit are told to."""
-    how = RunOptions(
-        cache=options.cache_result or options.shard is not None,
-        processes=options.processes,
-        keep_going=options.keep_going,
-        refuse_damaged=options.refuse_damaged,
-        limit=store_limit(options),
-        cluster=cluster,
-    )
     try:
         with Progress(len(assets), what="extracted", run=run, quiet=options.quiet) as progress:
             return extract_features(
                 assets,
                 features,
                 run,
-                how,
+                run_options(options, cluster),
                 pool=options.pool if isinstance(options, Fitting) else "mean",
                 warn=warn,
                 progress=lambda done, total, outcome: progress.show(
@@ -131,15 +113,8 @@ def extract_part(
     assets: Sequence[Asset], features: FeatureParam, run: Run, options: Extraction, cluster: Cluster | None
 ) -> bool:
     """Extract and store the features of this run's part of *assets*; whether all of those have some now."""
-    how = RunOptions(
-        cache=True,
-        processes=options.processes,
-        keep_going=options.keep_going,
-        refuse_damaged=options.refuse_damaged,
-        cluster=cluster,
-        shard=options.shard,
-        frames=isinstance(options, Fitting) and options.pool != "mean",
-    )
+    frames = isinstance(options, Fitting) and options.pool != "mean"
+    how = replace(run_options(options, cluster), shard=options.shard, frames=frames, limit=UNLIMITED)
     with Progress(len(assets), what="extracted", run=run, quiet=options.quiet) as progress:
         outcomes = score_assets(
             assets,
@@ -154,24 +129,53 @@ def extract_part(
     return said_part(options, outcomes, "extracted")
 
 
-def fit_part(
-    inputs: Inputs,
-    run: Run,
-    options: Fitting,
-    cluster: Cluster | None,
-    fits: Callable[[ExtractedFeatures], object],
-) -> int:
-    """Do this run's part of the extraction, and of *fits* where all parts of the extraction are done; the exit code."""
-    assets, features = inputs.assets, inputs.features
-    if not extract_part(assets, features, run, options, cluster):
-        return FAILED
-    frames = options.pool != "mean"
-    if not are_all_stored(assets, features.extraction, inputs.root, warn=warn, frames=frames):
-        warn("nothing is fitted: other parts have not extracted all features yet; run this part again when they have")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A run of a command that trains: what it was given, and where it works."""
+
+    inputs: Inputs
+    options: Fitting
+    run: Run
+    cluster: Cluster | None
+
+    @property
+    def workers(self) -> Workers:
+        """Who fits, as the flags say."""
+        from vmaf_harness.training.fit import Workers
+
+        return Workers(threads=self.options.processes, cluster=self.cluster, shard=self.options.shard)
+
+    def extracted(self) -> ExtractedFeatures:
+        """The feature table."""
+        return extracted_of(self.inputs.assets, self.inputs.features, self.run, self.options, self.cluster)
+
+    def do_part(self, fits: Callable[[ExtractedFeatures], object]) -> int:
+        """Do this run's part of the extraction, and of *fits* where all parts of that are done; the exit code."""
+        assets, features, root = self.inputs.assets, self.inputs.features, self.inputs.root
+        if not extract_part(assets, features, self.run, self.options, self.cluster):
+            return FAILED
+        if not are_all_stored(assets, features.extraction, root, warn=warn, frames=self.options.pool != "mean"):
+            why = "other parts have not extracted all features yet"
+            warn(f"nothing is fitted: {why}; run this part again when they have")
+            return DONE
+        with suppress(PartDone):
+            fits(extracted_of(assets, features, self.run, self.options, None))
         return DONE
-    with suppress(PartDone):
-        fits(extracted_of(assets, features, run, options, None))
-    return DONE
+
+    def checkpoints(self, kind: str, table: Table, folds: Sequence[Fold] = ()) -> Checkpoints:
+        """Those of this run, which it shares with every other one of the same inputs."""
+        from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
+
+        inputs, others = self.inputs, {"folds": [asdict(fold) for fold in folds]} if folds else None
+        key = checkpoint_key(table, inputs.features, inputs.parameters, seed=self.options.seed, others=others)
+        return Checkpoints(inputs.root, kind, inputs.recipe.name, key, warn=warn)
+
+
+@contextmanager
+def working(inputs: Inputs, options: Fitting) -> Iterator[Work]:
+    """The run, on the cluster that the command line names, if any."""
+    with Run(inputs.root) as run, cluster_of(options, run) as cluster:
+        yield Work(inputs=inputs, options=options, run=run, cluster=cluster)
 
 
 def is_partial(recipe: Recipe, extracted: ExtractedFeatures) -> bool:
@@ -192,9 +196,3 @@ def writable(path: Path, what: str) -> None:
         probe.unlink()
     except OSError as error:
         raise HarnessError(f"{path}: cannot write {what} there: {error.strerror}; nothing was extracted") from error
-
-
-def _model_param_path(given: Path, root: Path) -> Path:
-    """A bare name that is not here is one of `model_param/`."""
-    tuned = root / "model_param" / given.name
-    return tuned if given.name == str(given) and not given.exists() and tuned.exists() else given

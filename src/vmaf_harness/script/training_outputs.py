@@ -10,14 +10,13 @@ from pathlib import Path
 from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
-from vmaf_harness.model.parameters import CURVE_TYPE, LINE_TYPE, SVR_TYPES
+from vmaf_harness.model.model_param import CURVE_TYPE, LINE_TYPE, SVR_TYPES
 from vmaf_harness.report.drawing import PlotError
 from vmaf_harness.report.label_plot import PlotData, residual_plot, scatter_plot
 from vmaf_harness.script.options import CrossValidation, Training
 from vmaf_harness.script.progress import show_written, warn
-from vmaf_harness.script.training_inputs import Inputs
 from vmaf_harness.statistics import LogisticFit, statistics, statistics_text
-from vmaf_harness.training.card import VERSION
+from vmaf_harness.training.card import VERSION, Inputs
 from vmaf_harness.training.feature_table import ExtractedFeatures, write_table
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import Run
@@ -63,11 +62,8 @@ def write_outputs(
         try:
             directory = options.save_plot or run.output()
             written += _plots(options, directory, inputs, extracted, made)
-        except PlotError as error:
-            warn(str(error))
-            is_whole = False
         except WorkspaceError as error:
-            warn(f"no plot: {error}")
+            warn(error if isinstance(error, PlotError) else f"no plot: {error}")
             is_whole = False
     show_written(written)
     return is_whole

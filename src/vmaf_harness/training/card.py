@@ -6,12 +6,14 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model.parameters import FeatureParam, ModelParam, plugins_of
+from vmaf_harness.model.feature_param import FeatureParam
+from vmaf_harness.model.model_param import ModelParam, plugins_of
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
@@ -22,23 +24,31 @@ SUFFIX = ".card.json"
 _LIBRARIES = ("numpy", "scikit-learn", "vmaf-workspace")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a command that trains names, read and checked; no video was opened yet."""
+
+    root: Path
+    recipe: Recipe
+    labels: Labels
+    assets: Sequence[Asset]
+    features: FeatureParam
+    parameters: ModelParam
+
+    @property
+    def of_frames(self) -> str:
+        """What follows the name of a number where not every frame was measured."""
+        return f", one frame in {self.features.subsample}" if self.features.subsample > 1 else ""
+
+
 def card_bytes(
-    name: str,
-    recipe: Recipe,
-    extracted: ExtractedFeatures,
-    features: FeatureParam,
-    parameters: ModelParam,
-    *,
-    dataset_sha256: str,
-    labels: Labels,
-    seed: int,
-    pool: str,
-    found: Mapping[str, Any],
+    name: str, inputs: Inputs, extracted: ExtractedFeatures, *, seed: int, pool: str, found: Mapping[str, Any]
 ) -> bytes:
     """The `.card.json` of a model called *name*; *found* are its `statistics_json` with what it was fitted to.
 
-    *pool* is what made one number of a feature's frames.
+    *pool* is what made one number of a feature's frames. Raises HarnessError where a video cannot be read.
     """
+    recipe, features, parameters = inputs.recipe, inputs.features, inputs.parameters
     about = {
         "version": VERSION,
         "model": name,
@@ -46,11 +56,11 @@ def card_bytes(
         "dataset": {
             "name": recipe.name,
             "recipe": os.path.basename(recipe.path),
-            "sha256": dataset_sha256,
+            "sha256": content_hash(extracted.assets, inputs.root),
             "assets": len(extracted.assets),
             "contents": len(set(extracted.content_ids)),
             "left_out": len(recipe.missing) + len(extracted.outcomes) - len(extracted.assets),
-            **labels.as_dict(),
+            **inputs.labels.as_dict(),
         },
         "features": list(features.feature_names),
         "feature_options": features.feature_options,
@@ -71,21 +81,13 @@ def card_bytes(
     return json.dumps(about, indent=1).encode("ascii") + b"\n"
 
 
-def is_of_run(
-    path: Path,
-    recipe: Recipe,
-    features: FeatureParam,
-    parameters: ModelParam,
-    *,
-    labels: Labels,
-    seed: int,
-    pool: str,
-) -> bool:
+def is_of_run(path: Path, inputs: Inputs, *, seed: int, pool: str) -> bool:
     """Whether the model *path*, a `.pkl`, may be of a run of these arguments, as far as its card can tell."""
+    features, parameters = inputs.features, inputs.parameters
     try:
         about = json.loads(path.with_name(path.name.removesuffix(".pkl") + SUFFIX).read_bytes())
         dataset = about["dataset"]
-        expected = {"name": recipe.name, **labels.as_dict()}
+        expected = {"name": inputs.recipe.name, **inputs.labels.as_dict()}
         asked = json.loads(json.dumps([features.feature_options, dict(parameters.param_dict)]))
         return bool(
             {name: dataset[name] for name in expected} == expected

@@ -20,7 +20,8 @@ from vmaf_harness.model import pickles
 from vmaf_workspace.setup import ensure, write_errors_explained
 
 if TYPE_CHECKING:
-    from vmaf_harness.model.parameters import FeatureParam, ModelParam
+    from vmaf_harness.model.feature_param import FeatureParam
+    from vmaf_harness.model.model_param import ModelParam
     from vmaf_harness.training.fit import Table
 
 FORMAT = 1  # raise it when the same table and parameters begin to give another result
@@ -91,7 +92,7 @@ def checkpoint_key(
     """sha256 of all that a fit depends on: table, features, parameters, seed, versions; *others* as JSON has them."""
     import numpy as np
 
-    from vmaf_harness.model.parameters import plugins_of
+    from vmaf_harness.model.model_param import plugins_of
     from vmaf_harness.training.fit import LIBRARIES
 
     digest = hashlib.sha256()

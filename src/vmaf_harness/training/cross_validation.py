@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from vmaf_harness.engine.cluster import Cluster
-from vmaf_harness.engine.shard import PartDone, Shard
+from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.model.model import Model
-from vmaf_harness.model.parameters import FeatureParam, ModelParam
+from vmaf_harness.model.model_param import ModelParam
 from vmaf_harness.training.checkpoints import Checkpoints
-from vmaf_harness.training.fit import Table, TrainingError, fit, run_fits
+from vmaf_harness.training.fit import HERE, Table, TrainingError, Workers, fit, run_fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +63,16 @@ def cross_validate(
     parameters: ModelParam,
     *,
     seed: int = 0,
-    threads: int | None = None,
-    cluster: Cluster | None = None,
-    shard: Shard | None = None,
+    workers: Workers = HERE,
     checkpoints: Checkpoints | None = None,
     finished: Callable[[int, Fold], None] | None = None,
 ) -> list[float]:
     """The prediction of each row by the model that has not seen its content, from the means of its features.
 
     Of a bootstrap model only model 0, which is its prediction, is fitted. The same arguments give the same numbers,
-    whatever *threads* (default: a core each), and on a *cluster*. With *checkpoints* each fold is kept as it is
-    finished, and not fitted again; *finished* gets the index of each other one, in this thread. Raises TrainingError,
-    naming the fold, where no model can be fitted to the others; PartDone where folds of others than *shard* lack.
+    whatever the *workers*. With *checkpoints* each fold is kept as it is finished, and not fitted again; *finished*
+    gets the index of each other one, in this thread. Raises TrainingError, naming the fold, where no model can be
+    fitted to the others; PartDone where folds of others than the shard lack.
     """
     alone = replace(parameters, num_models=1)
 
@@ -82,7 +80,7 @@ def cross_validate(
         fold = folds[index]
         others = sorted(set(range(len(table.assets))) - set(fold.rows))
         try:
-            model = fit(table.rows(others), features, alone, seed=seed, threads=1)
+            model = fit(table.rows(others), features, alone, seed=seed)
         except TrainingError as error:
             named = ", ".join(map(str, fold.contents[:5])) + (" …" if len(fold.contents) > 5 else "")
             raise TrainingError(f"without the contents {named} of fold {index + 1}: {error}") from error
@@ -107,8 +105,8 @@ def cross_validate(
             to_fit.append(index)
         else:
             made[list(fold.rows)] = kept
-    mine = [index for index in to_fit if shard is None or shard.takes(index)]
-    run_fits(of, mine, keep, name=lambda index: f"fold {index + 1}", threads=threads, cluster=cluster)
+    mine = list(filter(workers.take, to_fit))
+    run_fits(of, mine, keep, name=lambda index: f"fold {index + 1}", workers=workers)
     if len(mine) < len(to_fit):
         raise PartDone
     result: list[float] = made.tolist()

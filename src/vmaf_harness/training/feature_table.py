@@ -15,7 +15,7 @@ from vmaf_harness.measure.common_form import FORM_VERSION
 from vmaf_harness.measure.scoring import Outcome, RunOptions, note_lines, score_assets
 from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, store_directory
 from vmaf_harness.model import pickles
-from vmaf_harness.model.parameters import FeatureParam
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.recipe.asset import Asset, Video
 from vmaf_harness.statistics import pool_all
 from vmaf_workspace.live.lock import Run

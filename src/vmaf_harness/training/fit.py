@@ -22,18 +22,11 @@ from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.engine.shard import PartDone, Shard
 from vmaf_harness.engine.worker import Needs, Place
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.model.forest import Forest
-from vmaf_harness.model.formula import Curve, Line, curve_values
+from vmaf_harness.model.formula import FIVE, Curve, Line, curve_values
 from vmaf_harness.model.model import Model, Regressor, chroma_corrected
-from vmaf_harness.model.parameters import (
-    CURVE_TYPE,
-    LINE_TYPE,
-    SVR_TYPES,
-    FeatureParam,
-    ModelParam,
-    SvrParam,
-    plugins_of,
-)
+from vmaf_harness.model.model_param import CURVE_TYPE, LINE_TYPE, SVR_TYPES, ModelParam, plugins_of
 from vmaf_harness.model.plugin_regressor import fit_by_plugin
 from vmaf_harness.model.svm import Floats, Svm
 from vmaf_workspace.disk.workers import cores
@@ -42,7 +35,6 @@ LIBRARIES = ("numpy", "scikit-learn", "scipy")  # on whose versions the bits of 
 _Result = TypeVar("_Result")
 _MAX_ITERATIONS = 10_000_000  # LIBSVM's own limit, which scikit-learn took out: without it some fits never end
 _OLD_CRITERIA = {"mse": "squared_error", "mae": "absolute_error"}  # scikit-learn's names before 1.0
-_CURVE_NUMBERS = 5
 _SHOWN = 5  # assets that an error names
 
 
@@ -71,22 +63,35 @@ class Table:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Who fits: *threads* (default: a core each), or a *cluster*, and of all that is to be fitted a *shard* alone."""
+
+    threads: int | None = None
+    cluster: Cluster | None = None
+    shard: Shard | None = None
+
+    def take(self, index: int) -> bool:
+        """Whether what has this index is theirs."""
+        return self.shard is None or self.shard.takes(index)
+
+
+HERE = Workers()
+
+
 def fit(
     table: Table,
     features: FeatureParam,
     parameters: ModelParam,
     *,
     seed: int = 0,
-    threads: int | None = None,
-    cluster: Cluster | None = None,
-    shard: Shard | None = None,
+    workers: Workers = HERE,
     done: Mapping[int, Svm] | None = None,
     finished: Callable[[int, Svm], None] | None = None,
 ) -> Model:
-    """Fit a model; the same table, parameters and seed give the same bits, whatever *threads* (default: a core each).
+    """Fit a model; the same table, parameters and seed give the same bits, whatever the *workers*.
 
-    The members of a bootstrap model are fitted on a *cluster* where there is one, to the same bits, too; or of them
-    those of a *shard*, whose end is PartDone as long as others are not *done*.
+    They are for the members of a bootstrap model; of a shard the end is PartDone as long as others are not *done*.
 
     Bootstrap member i from 1 is fitted to rows drawn with ``RandomState(i)``, as VMAF's own harness draws them; the
     residue kind keeps all rows and draws the errors of model 0 instead, which it adds to model 0's predictions.
@@ -104,7 +109,7 @@ def fit(
     x, y = np.ascontiguousarray(xy[:, 1:]), np.ascontiguousarray(xy[:, 0])
     members: tuple[Regressor, ...]
     if parameters.model_type in SVR_TYPES:
-        members = _fit_members(x, y, parameters, dict(done or {}), finished, threads, cluster, shard)
+        members = _fit_members(x, y, parameters, dict(done or {}), finished, workers)
     elif parameters.model_type == LINE_TYPE:
         members = (_fit_line(x, y),)
     elif parameters.model_type == CURVE_TYPE:
@@ -120,7 +125,7 @@ def fit(
         slopes=None if slopes is None else tuple(slopes.tolist()),
         intercepts=None if intercepts is None else tuple(intercepts.tolist()),
         feature_dict=features.feature_dict,
-        feature_opts_dicts=features.feature_opts_dicts,
+        feature_opts_dicts=features.options or None,
         score_clip=parameters.score_clip,
         score_transform=parameters.score_transform,
         chroma_correction_parameter=parameters.chroma_correction_parameter,
@@ -191,9 +196,7 @@ def _fit_members(
     parameters: ModelParam,
     members: dict[int, Svm],
     finished: Callable[[int, Svm], None] | None,
-    threads: int | None,
-    cluster: Cluster | None,
-    shard: Shard | None,
+    workers: Workers,
 ) -> tuple[Svm, ...]:
     """Model 0 and the resampled ones, several at once."""
 
@@ -206,12 +209,11 @@ def _fit_members(
     to_fit = [index for index in range(parameters.num_models) if index not in members]
     # The residue kind draws from the errors of model 0, so that one comes first.
     rounds = [to_fit[:1], to_fit[1:]] if is_residue and to_fit[:1] == [0] else [to_fit]
-    if shard is not None:
-        rounds[-1] = [index for index in rounds[-1] if shard.takes(index)]
+    rounds[-1] = list(filter(workers.take, rounds[-1]))
     for indices in rounds:
         predicted = members[0].predict(x) if is_residue and 0 in members else None
         work = partial(_fit_member, x, y, predicted, parameters.svr)
-        run_fits(work, indices, keep, name="model {}".format, threads=threads, cluster=cluster)
+        run_fits(work, indices, keep, name="model {}".format, workers=workers)
     if len(members) < parameters.num_models:
         raise PartDone
     return tuple(members[index] for index in range(parameters.num_models))
@@ -223,8 +225,7 @@ def run_fits(
     finished: Callable[[int, _Result], None],
     *,
     name: Callable[[int], str],
-    threads: int | None = None,
-    cluster: Cluster | None = None,
+    workers: Workers,
 ) -> None:
     """`work` of each index; *finished* gets what each made, as it comes, in this thread. The first error ends it.
 
@@ -236,7 +237,7 @@ def run_fits(
     can end a fit, so where a signal ends the run, its threads are left to end with the process; the main thread, the
     only one that hears of signals, therefore fits nothing itself.
     """
-    if cluster is not None and len(indices) > 1:
+    if workers.cluster is not None and len(indices) > 1:
 
         def came(place: int, made: _Result | HarnessError) -> None:
             if isinstance(made, HarnessError):
@@ -244,9 +245,9 @@ def run_fits(
             finished(indices[place], made)
 
         needs = Needs(libraries=LIBRARIES)
-        cluster.run(indices, partial(_fit_there, work), came, needs=needs, name=name, keep_going=False)
+        workers.cluster.run(indices, partial(_fit_there, work), came, needs=needs, name=name, keep_going=False)
         return
-    at_once = min(threads or cores(), len(indices))
+    at_once = min(workers.threads or cores(), len(indices))
     if at_once <= 1 and threading.current_thread() is not threading.main_thread():
         for index in indices:
             finished(index, work(index))
@@ -301,7 +302,7 @@ def _leave_fits(running: Sequence[threading.Thread], exit_code: int | None) -> N
         thread.join()
 
 
-def _fit_member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrParam, index: int) -> Svm:
+def _fit_member(x: Floats, y: Floats, predicted: Floats | None, parameters: Mapping[str, Any], index: int) -> Svm:
     n = len(y)
     if index == 0:
         return _fit_svm(x, y, parameters)
@@ -311,19 +312,10 @@ def _fit_member(x: Floats, y: Floats, predicted: Floats | None, parameters: SvrP
     return _fit_svm(x, predicted + (y - predicted)[drawn], parameters)
 
 
-def _fit_svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
+def _fit_svm(x: Floats, y: Floats, parameters: Mapping[str, Any]) -> Svm:
     # LIBSVM reads gamma 0 as 1 / features; scikit-learn would take it at its word and predict a constant.
-    gamma = parameters.gamma or 1.0 / x.shape[1]
-    svr = _import_svr()(
-        kernel=parameters.kernel,
-        gamma=gamma,
-        C=parameters.c,
-        nu=parameters.nu,
-        cache_size=parameters.cache_mb,
-        degree=parameters.degree,
-        coef0=parameters.coef0,
-        max_iter=max(_MAX_ITERATIONS, 100 * len(y)),
-    )
+    parameters = {**parameters, "gamma": parameters["gamma"] or 1.0 / x.shape[1]}
+    svr = _import_svr()(**parameters, max_iter=max(_MAX_ITERATIONS, 100 * len(y)))
     svr.fit(x, y)
     if svr.fit_status_:
         raise TrainingError(
@@ -332,15 +324,8 @@ def _fit_svm(x: Floats, y: Floats, parameters: SvrParam) -> Svm:
     coefs, vectors = svr.dual_coef_[0], svr.support_vectors_
     if not (np.isfinite(coefs).all() and math.isfinite(svr.intercept_[0])):
         raise TrainingError("the fit gave numbers that are not finite; check C, nu, gamma and norm_type")
-    return Svm(
-        kernel=parameters.kernel,
-        gamma=gamma,
-        rho=-float(svr.intercept_[0]),
-        coefs=np.array(coefs),
-        vectors=np.array(vectors),
-        degree=parameters.degree,
-        coef0=parameters.coef0,
-    )
+    kernel = {name: parameters[name] for name in ("kernel", "gamma", "degree", "coef0")}
+    return Svm(rho=-float(svr.intercept_[0]), coefs=np.array(coefs), vectors=np.array(vectors), **kernel)
 
 
 def _import_svr() -> Any:
@@ -361,17 +346,17 @@ def _fit_line(x: Floats, y: Floats) -> Line:
 def _fit_curve(x: Floats, y: Floats, names: Sequence[str]) -> Curve:
     if len(names) != 1:
         raise TrainingError(f"{CURVE_TYPE} is a curve of one feature, and feature_param has {len(names)}; leave one")
-    if len(y) < _CURVE_NUMBERS:
-        raise TrainingError(f"{CURVE_TYPE} has {_CURVE_NUMBERS} numbers to be found, and there are {len(y)} assets")
+    if len(y) < len(FIVE):
+        raise TrainingError(f"{CURVE_TYPE} has {len(FIVE)} numbers to be found, and there are {len(y)} assets")
     from scipy.optimize import OptimizeWarning, curve_fit
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)  # b1 and b5 stand for one number, so neither has a deviation
         try:  # begun and ended as VMAF's own harness does
-            found, _ = curve_fit(curve_values, x[:, 0], y, p0=np.full(_CURVE_NUMBERS, 0.5), maxfev=20_000)
+            found, _ = curve_fit(curve_values, x[:, 0], y, p0=np.full(len(FIVE), 0.5), maxfev=20_000)
         except RuntimeError as error:
             raise TrainingError(f"no curve is found through the labels: {error}") from error
-    return Curve(**dict(zip(("b1", "b2", "b3", "b4", "b5"), map(float, found), strict=True)))
+    return Curve(**dict(zip(FIVE, map(float, found), strict=True)))
 
 
 def _fit_forest(x: Floats, y: Floats, parameters: ModelParam, seed: int) -> Forest:

@@ -37,8 +37,7 @@ class Replacement:
         self, root: Path, path: Path, files: Callable[[Path], Sequence[Path]], *, overwrite: bool, at: str
     ) -> None:
         """*files* gives what is there under the name *path*; *at* is the backup location, as in `ws.backup-models`."""
-        self._root, self._path, self._files, self._at = root, path, files, at
-        self._overwrite = overwrite
+        self._root, self._path, self._files, self._overwrite, self._at = root, path, files, overwrite, at
         self._held: dict[str, str] = {}  # content by name, in the snapshot
         self._snapshot: str | None = None
         self._replaced = 0

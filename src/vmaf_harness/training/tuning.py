@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmaf_harness.engine.cluster import Cluster
-from vmaf_harness.engine.shard import PartDone, Shard
+from vmaf_harness.engine.shard import PartDone
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model.parameters import SVR_TYPES, FeatureParam, ModelParam, build_model_param
+from vmaf_harness.model.feature_param import FeatureParam
+from vmaf_harness.model.model_param import SVR_TYPES, ModelParam, build_model_param
 from vmaf_harness.statistics import statistics
 from vmaf_harness.training.checkpoints import Checkpoints
 from vmaf_harness.training.cross_validation import Fold, cross_validate
-from vmaf_harness.training.fit import Table, TrainingError, run_fits
+from vmaf_harness.training.fit import HERE, Table, TrainingError, Workers, run_fits
 
 # Around VMAF's own choice, C 4.0, nu 0.9, gamma 0.04 to 0.05; gamma 0 is 1 / number of features.
 GRID: Mapping[str, tuple[float, ...]] = {
@@ -77,9 +77,7 @@ def tune(
     parameters: ModelParam,
     candidates: Sequence[Mapping[str, float]],
     *,
-    threads: int | None = None,
-    cluster: Cluster | None = None,
-    shard: Shard | None = None,
+    workers: Workers = HERE,
     checkpoints: Checkpoints | None = None,
     finished: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
@@ -88,7 +86,7 @@ def tune(
     A candidate replaces these parameters of *parameters*. One that no model can be fitted with comes last, with a
     note. With *checkpoints* each is kept as it is finished, and not tried again; *finished* gets the others, in
     this thread. Raises HarnessError for a model that is no ν-SVR, a parameter out of its range, and where
-    every candidate fails; PartDone where sets of others than *shard* lack.
+    every candidate fails; PartDone where sets of others than the shard of the *workers* lack.
     """
     check_type(parameters)
     if not candidates:
@@ -102,7 +100,12 @@ def tune(
             made[index] = Trial(parameters=candidate, **kept)
 
     def of(index: int) -> Trial:
-        return _try_candidate(candidates[index], table, labels, folds, features, sets[index])
+        candidate, one = candidates[index], Workers(threads=1)
+        try:
+            found = statistics(labels, cross_validate(table, folds, features, sets[index], workers=one))
+        except TrainingError as error:
+            return Trial(parameters=candidate, srocc=math.nan, plcc=math.nan, rmse=math.nan, note=str(error))
+        return Trial(parameters=candidate, srocc=found.srocc, plcc=found.plcc, rmse=found.rmse, note=found.note)
 
     def keep(index: int, tried: Trial) -> None:
         made[index] = tried
@@ -112,8 +115,8 @@ def tune(
             finished(tried)
 
     to_try = [index for index in range(len(candidates)) if index not in made]
-    mine = [index for index in to_try if shard is None or shard.takes(index)]
-    run_fits(of, mine, keep, name=lambda index: f"set {dict(candidates[index])}", threads=threads, cluster=cluster)
+    mine = list(filter(workers.take, to_try))
+    run_fits(of, mine, keep, name=lambda index: f"set {dict(candidates[index])}", workers=workers)
     if len(mine) < len(to_try):
         raise PartDone
     ranked = [made[index] for index in range(len(candidates))]
@@ -139,18 +142,3 @@ _FILE_NAME = str.maketrans({"{": None, "}": None, '"': None, " ": None, ":": "="
 
 def _part_name(candidate: Mapping[str, float]) -> str:
     return "set-" + json.dumps(dict(candidate), sort_keys=True).translate(_FILE_NAME)
-
-
-def _try_candidate(
-    candidate: Mapping[str, float],
-    table: Table,
-    labels: Sequence[float],
-    folds: Sequence[Fold],
-    features: FeatureParam,
-    parameters: ModelParam,
-) -> Trial:
-    try:
-        found = statistics(labels, cross_validate(table, folds, features, parameters, threads=1))
-    except TrainingError as error:
-        return Trial(parameters=candidate, srocc=math.nan, plcc=math.nan, rmse=math.nan, note=str(error))
-    return Trial(parameters=candidate, srocc=found.srocc, plcc=found.plcc, rmse=found.rmse, note=found.note)

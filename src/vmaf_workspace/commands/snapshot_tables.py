@@ -172,7 +172,7 @@ def show_restore(
             "snapshot": plan.snapshot.id,
             "dry_run": done is None,
             "new": [file.path for file in plan.new],
-            "new_directories": [directory.path for directory in plan.directories],
+            "new_directories": list(plan.directories),
             "same_files": plan.same,
             "replaced": [file.path for file in plan.replaced],
             "removed": list(plan.extra),

@@ -150,15 +150,16 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     fields: dict[str, Any] = {
         "workspace": plan.root,
         "dry_run": report is None,
-        "planned": usage_json(plan.files, plan.apparent_bytes, plan.disk_bytes) | {"entries": len(plan.entries)},
+        "planned": usage_json(plan.entries.files, plan.entries.apparent_bytes, plan.entries.disk_bytes)
+        | {"entries": len(plan.entries)},
         "entries": [
             {"path": e.path, "why": e.why, **usage_json(e.files, e.apparent_bytes, e.disk_bytes)} for e in plan.entries
         ],
         "kept": [kept_json(entry) for entry in kept],
         "exit_code": exit_code,
     }
-    if plan.cost_s:
-        fields["extraction_s"] = round(plan.cost_s, 3)
+    if plan.entries.cost_s:
+        fields["extraction_s"] = round(plan.entries.cost_s, 3)
         fields["is_extraction_s_sampled"] = plan.is_cost_sampled
     if report is not None:
         fields["removed"] = usage_json(report.files, report.freed_apparent_bytes, report.freed_disk_bytes)
@@ -219,7 +220,7 @@ def print_plan(plan: Plan) -> None:
     if rest := [entries for _, entries in order[len(shown) :]]:
         rows.append((*_row(f"… {len(rest)} more", rest, about)[:3], "--json lists them all"))
     reasons = plan.entries.reasons
-    if len(reasons) == 1 and not plan.cost_s:  # said once, it leaves the names their room
+    if len(reasons) == 1 and not plan.entries.cost_s:  # said once, it leaves the names their room
         say(f"{', '.join(reasons)}:")
         print_table(("|PATH", ">FILES", ">SIZE"), [row[:3] for row in rows])
     elif rows:
@@ -260,10 +261,10 @@ def plan_summary(plan: Plan) -> str:
     """One line: what a plan takes."""
     if not plan.entries:
         return "nothing to remove"
-    entries = f"{count_text(len(plan.entries), 'entry')}, " if plan.files != len(plan.entries) else ""
+    entries = f"{count_text(len(plan.entries), 'entry')}, " if plan.entries.files != len(plan.entries) else ""
     about = "about " if plan.is_cost_sampled else ""
-    cost = f", {about}{duration_text(plan.cost_s)} to compute again" if plan.cost_s else ""
-    return f"{entries}{count_text(plan.files, 'file')}, {bytes_text(plan.disk_bytes)}{cost}"
+    cost = f", {about}{duration_text(plan.entries.cost_s)} to compute again" if plan.entries.cost_s else ""
+    return f"{entries}{count_text(plan.entries.files, 'file')}, {bytes_text(plan.entries.disk_bytes)}{cost}"
 
 
 def print_report(plan: Plan, report: Report) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.trust import why_stat_untrusted
 
 MOST_BYTES = 1 << 30  # that are read of one: a million files listed take a third of this
@@ -58,8 +59,7 @@ def write_into(
     or written into. With *new*, FileExistsError where the name is taken.
     """
     part = name if new else f".{name}.{os.urandom(4).hex()}.tmp"
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with open_directory(directory) as fd:
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=fd)
         try:
             with open(file, "wb") as out:
@@ -74,8 +74,6 @@ def write_into(
                 with suppress(OSError):
                     os.unlink(part, dir_fd=fd)
             raise
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -6,8 +6,11 @@ import errno
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vmaf_workspace.disk.atomic import open_regular
+from vmaf_workspace.disk.scan import open_directory
 
 MOST = 1 << 30  # bytes that the kernel is asked to copy at a time
 CHUNK = 1 << 20  # bytes copied or hashed at a time
@@ -43,12 +46,18 @@ def copy_range(reader: int, writer: int, begin: int, end: int) -> None:
 
 def copy_file(source: str, to: str, mode: int, *, follow: bool = True) -> None:
     """Copy content to the new file *to*."""
-    with open_regular(source, follow=follow) as fd:
-        out = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            copy_range(fd, out, 0, os.fstat(fd).st_size)
-        finally:
-            os.close(out)
+    with open_regular(source, follow=follow) as fd, new_file(to, mode) as out:
+        copy_range(fd, out, 0, os.fstat(fd).st_size)
+
+
+@contextmanager
+def new_file(path: str, mode: int) -> Iterator[int]:
+    """A descriptor to write the file *path* by, which must be new."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def write_all(fd: int, content: bytes | memoryview) -> None:
@@ -85,16 +94,13 @@ def _buffer(use: str) -> memoryview:
 
 
 def sync_file_system(path: str) -> None:
-    """Flush the file system that *path* lies on; raises OSError where the disk could not take it."""
+    """Flush the file system that the directory *path* lies on; raises OSError where the disk could not take it."""
     import ctypes
 
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with open_directory(path, follow=True) as fd:
         libc = ctypes.CDLL(None, use_errno=True)
         if not hasattr(libc, "syncfs"):
             os.sync()  # not Linux: every file system, and no word of failure
         elif libc.syncfs(fd):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), path)
-    finally:
-        os.close(fd)

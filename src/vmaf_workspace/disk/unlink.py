@@ -20,66 +20,60 @@ def remove_tree(parent: int, name: str) -> list[tuple[str, str]]:
     compilers and package managers leave some read-only; one that nobody could read before goes only where it holds no
     workspace.
     """
-    failures: list[tuple[str, str]] = []
-    trees = [name]
-    mount = mount_id(parent)
-    while trees:
-        tree = trees.pop()
-        _remove_directory(parent, tree, tree, 1, mount, failures, parent, trees)
-    return failures
+    removal = _Removal(parent)
+    removal.trees.append(name)
+    while removal.trees:
+        tree = removal.trees.pop()
+        removal.remove(parent, tree, tree, 1)
+    return removal.failures
 
 
-def _remove_directory(
-    parent: int,
-    name: str,
-    path: str,
-    depth: int,
-    mount: int,
-    failures: list[tuple[str, str]],
-    top: int,
-    trees: list[str],
-) -> None:
-    try:
-        with _open_readable(name, parent) as fd:
-            if mount_id(fd) != mount:
-                failures.append((path, "something is mounted here; unmount it first"))
-                return
-            _empty_directory(fd, path, depth, mount, failures, top, trees)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        failures.append((path, error.strerror or str(error)))
-        return
-    remove_or_note(os.rmdir, name, parent, path, failures)
+class _Removal:
+    """Trees on their way out of the directory *top*: those still to come, and what could not go."""
 
+    def __init__(self, top: int) -> None:
+        self.failures: list[tuple[str, str]] = []
+        self.trees: list[str] = []
+        self._top, self._mount = top, mount_id(top)
 
-def _empty_directory(
-    fd: int, prefix: str, depth: int, mount: int, failures: list[tuple[str, str]], top: int, trees: list[str]
-) -> None:
-    """Empty the directory *fd*; what is too deep to reach from here is moved into *top* and added to *trees*."""
-    try:
-        with os.scandir(fd) as found:
-            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
-    except OSError as error:
-        failures.append((prefix, error.strerror or str(error)))
-        return
-    if entries:
-        _make_writable(fd)
-    for name, is_directory in entries:
-        if not is_directory:
-            remove_or_note(os.unlink, name, fd, f"{prefix}/{name}", failures)
-            continue
-        path = f"{prefix}/{name}"
-        if depth >= DEEPEST:  # too deep to hold every directory open: bring it up beside the tree, for later
-            up = f"{TRASH}{os.urandom(8).hex()}"
-            try:
-                os.rename(name, up, src_dir_fd=fd, dst_dir_fd=top)
-            except OSError as error:
-                failures.append((path, error.strerror or str(error)))
-            else:
-                trees.append(up)
-            continue
-        _remove_directory(fd, name, path, depth + 1, mount, failures, top, trees)
+    def remove(self, parent: int, name: str, path: str, depth: int) -> None:
+        """The directory *name* in *parent*, which errors call *path*."""
+        try:
+            with _open_readable(name, parent) as fd:
+                if mount_id(fd) != self._mount:
+                    self.failures.append((path, "something is mounted here; unmount it first"))
+                    return
+                self._empty(fd, path, depth)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.failures.append((path, error.strerror or str(error)))
+            return
+        remove_or_note(os.rmdir, name, parent, path, self.failures)
+
+    def _empty(self, fd: int, prefix: str, depth: int) -> None:
+        """Empty the directory *fd*; what is too deep to reach from here is moved to the top, for later."""
+        try:
+            with os.scandir(fd) as found:
+                entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+        except OSError as error:
+            self.failures.append((prefix, error.strerror or str(error)))
+            return
+        if entries:
+            _make_writable(fd)
+        for name, is_directory in entries:
+            path = f"{prefix}/{name}"
+            if not is_directory:
+                remove_or_note(os.unlink, name, fd, path, self.failures)
+            elif depth < DEEPEST:
+                self.remove(fd, name, path, depth + 1)
+            else:  # too deep to hold every directory open: bring it up beside the tree
+                up = f"{TRASH}{os.urandom(8).hex()}"
+                try:
+                    os.rename(name, up, src_dir_fd=fd, dst_dir_fd=self._top)
+                    self.trees.append(up)
+                except OSError as error:
+                    self.failures.append((path, error.strerror or str(error)))
 
 
 @contextmanager

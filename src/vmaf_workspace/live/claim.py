@@ -22,7 +22,13 @@ def claim(path: Path, command: str) -> Iterator[None]:
     """Hold the claim *path*, a file in a directory that is made if missing; wait while somebody who lives has it."""
     fd = -1
     try:
-        fd = _taken(path, command)
+        path.parent.mkdir(exist_ok=True)
+        while fd < 0:
+            try:
+                fd = create_locked(path, command, time.time())
+            except FileExistsError:
+                _remove_if_left(path)
+                time.sleep(_LOOKS_EVERY_S)
     except OSError:  # no locks, no writing: then without
         yield
         return
@@ -35,16 +41,6 @@ def claim(path: Path, command: str) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         os.close(fd)
-
-
-def _taken(path: Path, command: str) -> int:
-    path.parent.mkdir(exist_ok=True)
-    while True:
-        try:
-            return create_locked(path, command, time.time())
-        except FileExistsError:
-            _remove_if_left(path)
-        time.sleep(_LOOKS_EVERY_S)
 
 
 def _remove_if_left(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who is using the workspace: run directories with a lock, cleaners that exclude each other, files held open.
+"""Who is using the workspace: run directories with a lock, cleaners that exclude each other.
 
 A run's lock is `flock` on the `run.json` inside its directory, so the kernel frees it when the process dies and the
 file names the holder. The directory gets its final name only once the lock is held: no cleaner ever sees a run that
@@ -22,14 +22,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.disk.json_file import paths_from_utf8, paths_to_utf8
 from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.unlink import TRASH, remove_tree
@@ -39,12 +38,7 @@ from vmaf_workspace.setup import ensure, write_errors_explained
 
 RUN_FILE = "run.json"
 STARTING = ".starting-"  # a run directory that has no lock yet; seconds old, or left by a process that died
-SESSIONS = "sessions"  # in the marker: a lock file for each program that `ws.run` started
 CLEANER = "cleaner.json"  # in the marker: the lock of whoever removes
-RECORDS = "made"  # in the marker: a file for each of those sessions, with the scratch that it made
-ENDED = ".over"  # suffix of such a file once its session has ended
-RECORD_KEPT_S = 7 * 86400.0  # what a session made so long ago is old by itself
-SECOND_LOOK_S = 0.1  # a scan has a directory open for milliseconds
 MIN_AGE_S = 3600.0  # who cannot be asked, and has changed nothing for so long, is gone
 RENEWED_EVERY_S = 60.0
 COMMAND_LENGTH = 2000  # characters kept of a command: a list of files can be longer than what a reader reads
@@ -191,7 +185,7 @@ def create_locked(path: str | Path, command: str, since_s: float, *, mode: int =
 
 def lock_doubt(fd: int) -> str:
     """Why the free lock on *fd* does not prove that its holder is gone; blank where it does."""
-    holder = _read_holder(fd)
+    holder = read_holder(fd)
     if holder is None or holder.ended:
         return ""
     mount = mount_of(fd)
@@ -216,7 +210,7 @@ def perhaps_held(fd: int) -> Holder | None:
 
     Between containers on one local disk locks are seen, so there nobody need wait after a kill.
     """
-    holder, mount = _read_holder(fd), mount_of(fd)
+    holder, mount = read_holder(fd), mount_of(fd)
     is_seen = not mount.lock_doubt and holder is not None and holder.file_system in ("", mount.kind)
     return None if is_seen or is_holder_gone(fd) else holder
 
@@ -239,129 +233,14 @@ def try_lock(path: str | Path, *, dir_fd: int | None = None) -> int | Holder | N
             try:
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _read_holder(fd) or unknown_holder()
-            if _read_holder(fd) is not None:
+                return read_holder(fd) or unknown_holder()
+            if read_holder(fd) is not None:
                 held, fd = fd, -1
                 return held
         return None
     finally:
         if fd >= 0:
             os.close(fd)
-
-
-@contextmanager
-def session(root: Path, command: str) -> Iterator[int]:
-    """Hold a session in the workspace *root*, made if missing: what is newer than its start is nobody's to clean.
-
-    Yields a descriptor; a child that inherits it holds the session on should this process be killed.
-    """
-    import uuid
-
-    ensure(root)
-    directory = root / MARKER / SESSIONS
-    with write_errors_explained(root):
-        directory.mkdir(exist_ok=True)
-        for name in stale_sessions(root):
-            with suppress(OSError):
-                (directory / name).unlink()
-        path = directory / f"{uuid.uuid4()}.json"
-        fd = create_locked(path, command, time.time())
-    pulse = Heartbeat({path.name: fd})
-    try:
-        pulse.start()
-        yield fd
-    finally:
-        pulse.stop()
-        os.close(fd)  # a child may hold it on: then its lock is not free, and its file stays
-        with suppress(OSError):
-            free = try_lock(path)
-            if isinstance(free, int):
-                path.unlink()
-                os.close(free)
-
-
-def live_sessions(root: Path, *, min_age_s: float = MIN_AGE_S) -> dict[str, Holder]:
-    """The sessions that are held now, by the name of their lock file.
-
-    Where a free lock proves nothing, one whose file was renewed within *min_age_s* counts as held.
-    """
-    return {name: holder for name, holder in _session_locks(root, min_age_s) if holder is not None}
-
-
-def stale_sessions(root: Path) -> list[str]:
-    """Names of lock files whose session is over; the next one removes them."""
-    return [name for name, holder in _session_locks(root, MIN_AGE_S) if holder is None]
-
-
-def _session_locks(root: Path, min_age_s: float) -> Iterator[tuple[str, Holder | None]]:
-    directory = root / MARKER / SESSIONS
-    try:
-        names = sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:  # made by another user, whose programs nobody must take for ended
-        yield "", Holder(0, "an unknown host", f"sessions that may not be listed: {error.strerror}", 0.0)
-        return
-    for name in names:
-        try:
-            lock = try_lock(directory / name)
-        except OSError as error:  # of another user, who shares the workspace: nobody can tell that it is over
-            lock = Holder(0, "an unknown host", f"a session that may not be read: {error.strerror}", 0.0)
-        if isinstance(lock, int):
-            fd, lock = lock, None if is_holder_gone(lock, min_age_s=min_age_s) else _read_holder(lock)
-            os.close(fd)
-            if lock is None:
-                yield name, None
-        if lock is not None:
-            with suppress(OSError):  # the clock of the file system dates what is made there; another host's is wrong
-                lock = replace(lock, since_s=min(lock.since_s, (directory / name).lstat().st_mtime))
-            if lock.since_s > time.time():  # the clock was set back: nobody can tell when it began
-                lock = replace(lock, since_s=0.0)
-            yield name, lock
-
-
-@contextmanager
-def recording_scratch(root: Path) -> Iterator[str]:
-    """A file in which the programs of a session of *root* write down the scratch that they make.
-
-    Once the block has ended, those entries are nobody's (`scratch_of_ended_sessions`). Its path is blank where no file
-    can be made: then age decides.
-    """
-    import uuid
-
-    directory = root / MARKER / RECORDS
-    path = directory / str(uuid.uuid4())
-    try:
-        directory.mkdir(exist_ok=True)
-        for name in os.listdir(directory):
-            if time.time() - (directory / name).lstat().st_mtime > RECORD_KEPT_S:
-                (directory / name).unlink()
-        path.touch(exist_ok=False)
-    except OSError:
-        yield ""
-        return
-    try:
-        yield str(path)
-    finally:
-        with suppress(OSError):
-            if path.stat().st_size:
-                os.utime(path)  # by the clock of the file system, which dates what was made
-                path.rename(f"{path}{ENDED}")
-            else:
-                path.unlink()
-
-
-def scratch_of_ended_sessions(root: Path) -> dict[str, int]:
-    """Entries of scratch that programs of `ws.run` made, and when their session ended, in ns, by their path."""
-    made: dict[str, int] = {}
-    directory = root / MARKER / RECORDS
-    with suppress(OSError):
-        for name in os.listdir(directory):
-            if name.endswith(ENDED):
-                path = directory / name
-                for entry in read_regular(path, at_most=1 << 26).split(b"\0"):
-                    made[os.fsdecode(entry)] = max(made.get(os.fsdecode(entry), 0), path.lstat().st_mtime_ns)
-    return made
 
 
 @contextmanager
@@ -385,7 +264,11 @@ def removal_lock(root: Path, command: str) -> Iterator[None]:
             if fd is None:  # otherwise the file will do: NFS locks no directory
                 raise
         if fd is not None:
-            _refuse_one_elsewhere(fd, root)
+            if (holder := perhaps_held(fd)) is not None:
+                raise InUseError(
+                    f"another task may be removing in {root}: {holder}, and whether it still does, nobody can tell "
+                    f"({lock_doubt(fd)}); wait for it to end, or remove {root / MARKER / CLEANER} if it has"
+                )
             with suppress(OSError):  # a full disk must not stop a clean; the lock is what counts
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, about_this_process(command, time.time(), fd=fd), 0)
@@ -401,9 +284,7 @@ def migration_lock(root: Path, *, exclusive: bool = False) -> Iterator[None]:
     """
     with ExitStack() as held:
         try:
-            marker = held.enter_context(
-                open_directory(root / MARKER)
-            )  # a directory: no file is left, and none need be written
+            marker = held.enter_context(open_directory(root / MARKER))  # of which no file is left or need be written
             fcntl.flock(marker, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             what = "a backup of it" if exclusive else "`ws.migrate`"
@@ -439,77 +320,8 @@ def _exclude_others(fd: int, root: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = _read_holder(fd) or "a process that has not said its name"
+        holder = read_holder(fd) or "a process that has not said its name"
         raise InUseError(f"another task is removing in {root}: {holder}; wait for it to end") from None
-
-
-def _refuse_one_elsewhere(fd: int, root: Path) -> None:
-    """Raise InUseError where a cleaner may be at work whose lock is not seen here."""
-    if (holder := perhaps_held(fd)) is not None:
-        raise InUseError(
-            f"another task may be removing in {root}: {holder}, and whether it still does, nobody can tell "
-            f"({lock_doubt(fd)}); wait for it to end, or remove {root / MARKER / CLEANER} if it has"
-        )
-
-
-def open_paths() -> dict[str, int]:
-    """Every path that a process of this host has open or works in, with a pid; only what we may see, and on Linux."""
-    paths: dict[str, int] = {}
-    try:
-        pids = [name for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return paths
-    own = str(os.getpid())
-    for pid in pids:
-        if pid == own:
-            continue
-        try:
-            links = [f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd")]
-        except OSError:
-            continue
-        for link in (f"/proc/{pid}/cwd", *links):
-            with suppress(OSError):
-                target = os.readlink(link)
-                if target.startswith("/"):
-                    paths[target] = int(pid)
-    return paths
-
-
-def open_paths_below(directory: str) -> dict[str, int]:
-    """What of *directory* (resolved) some process has open or works in, by its path below that, with a pid.
-
-    Also where it knows the place by another path: in a container, or through a bind mount. A directory counts that is
-    still open at a second look: who was only reading the tree, as `ws.status` or another clean does, has gone on then.
-    """
-    found = _find_open_paths(directory)
-    if not any(os.path.isdir(os.path.join(directory, below)) for below in found):
-        return found
-    time.sleep(SECOND_LOOK_S)
-    again = _find_open_paths(directory)
-    return {
-        below: pid
-        for below, pid in (found | again).items()
-        if (below in found and below in again) or not os.path.isdir(os.path.join(directory, below))
-    }
-
-
-def _find_open_paths(directory: str) -> dict[str, int]:
-    prefix = directory.rstrip("/") + "/"
-    names: set[str] = set()
-    with suppress(OSError):
-        names.update(os.listdir(directory))
-    found: dict[str, int] = {}
-    for path, pid in open_paths().items():
-        if path.startswith(prefix):
-            found[path.removeprefix(prefix)] = pid
-            continue
-        parts = path.split("/")
-        for n in (n for n, part in enumerate(parts) if part in names):
-            below = "/".join(parts[n:])
-            with suppress(OSError):
-                if os.path.samefile(f"/proc/{pid}/root{path}", prefix + below):
-                    found[below] = pid
-    return found
 
 
 def about_this_process(command: str, since_s: float, *, fd: int | None = None, ended: bool = False) -> bytes:
@@ -537,7 +349,7 @@ def _pid_namespace() -> str:
         return ""
 
 
-def _read_holder(fd: int) -> Holder | None:
+def read_holder(fd: int) -> Holder | None:
     """Who wrote itself down in *fd*; None for anything else, or for one that is just about to."""
     try:
         return holder_of(os.pread(fd, 1 << 16, 0))

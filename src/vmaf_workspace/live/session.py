@@ -24,7 +24,7 @@ from types import FrameType
 
 from vmaf_workspace.contract import BY_NAME
 from vmaf_workspace.errors import RefusedError, UsageError, WorkspaceError
-from vmaf_workspace.live.lock import recording_scratch, session
+from vmaf_workspace.live.session_lock import recording_scratch, session
 from vmaf_workspace.live.shell_paths import harness_packages, runs_shell_commands, special_characters
 from vmaf_workspace.live.signals import prompt_signals
 from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_checkout, ignores_variable
@@ -32,7 +32,6 @@ from vmaf_workspace.locate import VARIABLE, Checkout, current_directory, find_ch
 REDIRECT = Path(__file__).parent / "redirect"
 MADE_VARIABLE = "VMAF_WORKSPACE_MADE"  # for our `sitecustomize`: where to write down which scratch was made
 SIGNALLED = 128  # a shell's exit code for a program that a signal ended is this and the signal's number
-NOT_FOUND, NOT_STARTED = 127, 126  # a shell's, too
 PATIENCE_S = 20.0  # with a Python that is asked where its harness lies
 _WHERE = """
 from importlib.util import find_spec
@@ -50,12 +49,12 @@ class ProgramEnd:
     elsewhere: tuple[Path, ...] = ()
 
 
-def run_in_workspace(root: Path, command: Sequence[str], *, environ: Mapping[str, str] | None = None) -> ProgramEnd:
+def run_in_workspace(root: Path, command: Sequence[str]) -> ProgramEnd:
     """Run *command* in the workspace *root* (made if missing), holding a session; returns when it has ended.
 
     Raises UsageError for a command that is empty or cannot be started, RefusedError where it could not be redirected.
     """
-    environ = dict(os.environ if environ is None else environ)
+    environ = dict(os.environ)
     program = found_program(command, environ)
     deaf = refuse_what_is_not_led(command, program, environ)
     if special_characters(root) and (unsafe := shells(command, program, environ)):
@@ -105,12 +104,8 @@ def refuse_what_is_not_led(command: Sequence[str], program: str, environ: Mappin
             f"the harness in {deaf[0].root} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
             f"it would write to {deaf[0].workspace}; leave {flag} out"
         )
-    unled = (
-        [package for package in _installed_packages(pythons, environ) if not _reads_the_variable(package)]
-        if flag
-        else []
-    )
-    if unled:
+    packages = _installed_packages(pythons, environ) if flag else []
+    if unled := [package for package in packages if not _reads_the_variable(package)]:
         raise RefusedError(
             f"the harness in {unled[0]} does not read {VARIABLE}, and Python with {flag} takes no redirection:\n"
             f"it would write to a workspace of its own; leave {flag} out"
@@ -230,16 +225,9 @@ def _forwarding_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _is_at_a_terminal() -> bool:
     """Whether this process is in the foreground of a terminal, so that all of its group get what is typed there."""
-    try:
-        fd = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(fd) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
+    with suppress(OSError), open("/dev/tty", "rb", buffering=0) as terminal:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    return False
 
 
 def was_written(workspace: Path, root: Path, since_ns: int) -> bool:

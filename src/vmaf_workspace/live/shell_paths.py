@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from vmaf_workspace.locate import Checkout
 
-SPECIAL_CHARACTERS = re.compile(
-    r"""[\s"'`$&;|<>()*?\[\]{}\\!#~]"""
-)  # what a shell, or a test of its, does not take as it is
+# What a shell, or a test of its, does not take as it is.
+SPECIAL_CHARACTERS = re.compile(r"""[\s"'`$&;|<>()*?\[\]{}\\!#~]""")
 COMMANDS = re.compile(rb"shell\s*=\s*True|os\.(?:system|popen)\(")
 MOST_BYTES = 4 << 20  # of a source file
 
@@ -32,16 +31,9 @@ def harness_packages(checkout: Checkout) -> list[Path]:
 
 def runs_shell_commands(package: Path) -> bool:
     """Whether the harness in *package* gives commands to a shell; its files are read, and none is run."""
-    return any(COMMANDS.search(content) for content in _sources(package))
-
-
-def _sources(package: Path) -> Iterator[bytes]:
-    for pattern in ("*.py", "*/*.py"):
-        for path in sorted(package.glob(pattern)):
-            if not path.is_file():  # a FIFO would be waited for
-                continue
-            try:
-                with path.open("rb") as file:
-                    yield file.read(MOST_BYTES)
-            except OSError:
-                continue
+    for path in [*package.glob("*.py"), *package.glob("*/*.py")]:
+        if path.is_file():  # a FIFO would be waited for
+            with suppress(OSError), path.open("rb") as file:
+                if COMMANDS.search(file.read(MOST_BYTES)):
+                    return True
+    return False

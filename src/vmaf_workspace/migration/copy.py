@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
+from vmaf_workspace.contract import MARKER
 from vmaf_workspace.disk.content import copy_range
 from vmaf_workspace.disk.scan import BLOCK
 from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
@@ -26,23 +27,16 @@ BATCH_FILES = 64  # a child's answer comes after so many files …
 BATCH_BYTES = 64 << 20  # … or so many bytes
 CHUNK = 1 << 18  # two of them stay in a core's cache: comparing 1 GB took 0.6 s, with 1 MiB 2.7 s
 KEPT_ATTRIBUTES = ("user.", "system.posix_acl_")  # others are the system's own: SELinux's labels, NFS's view of ACLs
+_Problem = tuple[str, str, int | None]  # path, what is wrong, errno
 
 
-def copy(
-    tree: Tree,
-    source: str,
-    target: str,
-    *,
-    without: Sequence[str] = (),
-    modes: bool = True,
-    progress: Progress = no_progress,
-) -> None:
-    """Copy *tree*, which lies at *source*, to *target*; what is there and not in *tree* goes, *without* apart.
+def copy(tree: Tree, source: str, target: str, *, modes: bool = True, progress: Progress = no_progress) -> None:
+    """Copy *tree*, which lies at *source*, to *target*; what is there and not in *tree* goes, our marker apart.
 
     *progress* gets (bytes done, bytes in all); not *modes*: *target* keeps none. Raises WorkspaceError for the first
     file that cannot be copied; what was copied stays for the next try. `finish_directories` gives them their times.
     """
-    _remove_others(tree, target, without)
+    _remove_others(tree, target)
     for path in tree.directories:
         with suppress(FileExistsError):
             os.mkdir(_join(target, path), 0o700)
@@ -56,13 +50,13 @@ def copy(
                 os.chown(place, about.st_uid, about.st_gid, follow_symlinks=False)
         os.utime(place, ns=(about.st_atime_ns, about.st_mtime_ns), follow_symlinks=False)
 
-    def work(batch: list[list[str]]) -> dict[str, Any]:
+    def work(batch: list[list[str]]) -> _Problem | tuple[()]:
         for names in batch:
             try:
                 _copy_linked(tree, source, target, names, modes=modes)
             except OSError as error:
-                return {"path": names[0], "problem": error.strerror or str(error), "errno": error.errno}
-        return {}
+                return names[0], error.strerror or str(error), error.errno
+        return ()
 
     for path, problem, number in _in_batches(tree, work, progress):
         room = number in (errno.ENOSPC, errno.EDQUOT)
@@ -73,23 +67,15 @@ def copy(
         )
 
 
-def compare(
-    tree: Tree,
-    source: str,
-    target: str,
-    *,
-    without: Sequence[str] = (),
-    modes: bool = True,
-    progress: Progress = no_progress,
-) -> None:
+def compare(tree: Tree, source: str, target: str, *, modes: bool = True, progress: Progress = no_progress) -> None:
     """Read both trees and raise unless they are the same: WorkspaceError for a copy that differs, InUseError for a
 
-    source that somebody changed since it was listed as *tree*. Both have the same names, too, the entries *without*
-    right below the top apart: a file system that ignores case, say, has one name for what were two.
+    source that somebody changed since it was listed as *tree*. Both have the same names, too, our marker right below
+    the top apart: a file system that ignores case, say, has one name for what were two.
     """
-    _compare_names(tree, read_tree(target, without=without), source, target)
+    _compare_names(tree, read_tree(target, without=(MARKER,)), source, target)
 
-    def work(batch: list[list[str]]) -> dict[str, Any]:
+    def work(batch: list[list[str]]) -> _Problem | tuple[()]:
         one, other = bytearray(CHUNK), bytearray(CHUNK)
         for names in batch:
             for path in names:
@@ -99,8 +85,8 @@ def compare(
                 except OSError as error:
                     problem = error.strerror or str(error)
                 if problem:
-                    return {"path": path, "problem": problem, "errno": 0}
-        return {}
+                    return path, problem, 0
+        return ()
 
     for path, problem, _ in _in_batches(tree, work, progress):
         if _has_changed(tree, source, path):
@@ -178,9 +164,9 @@ def _has_changed(tree: Tree, source: str, path: str) -> bool:
 
 
 def _in_batches(
-    tree: Tree, work: Callable[[list[list[str]]], dict[str, Any]], progress: Progress
-) -> Iterator[tuple[str, str, int]]:
-    """(path, problem, errno) of what failed; `work` on all files, in batches, in children."""
+    tree: Tree, work: Callable[[list[list[str]]], _Problem | tuple[()]], progress: Progress
+) -> Iterator[_Problem]:
+    """What failed; `work` on all files, in batches, in children."""
     batches: list[list[list[str]]] = [[]]
     sizes = [0]
     for names in tree.linked():
@@ -195,12 +181,12 @@ def _in_batches(
             if answer is None:
                 yield batches[index][0][0], "the process that did it was killed", 0
             elif answer:
-                yield answer["path"], answer["problem"], answer["errno"]
+                yield answer
             done += sizes[index]
             progress(done, total)
 
 
-def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
+def _remove_others(tree: Tree, target: str) -> None:
     """What a killed copy left and the source has no longer; directories are opened up, so that more can be put in."""
     known = {*tree.files, *tree.links}
     pending, directories = [""], []
@@ -211,7 +197,7 @@ def _remove_others(tree: Tree, target: str, without: Sequence[str]) -> None:
         with os.scandir(_join(target, below)) as entries:
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
-                if not below and entry.name in without:
+                if not below and entry.name == MARKER:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(path)

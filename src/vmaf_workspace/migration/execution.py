@@ -34,12 +34,14 @@ from vmaf_workspace import guard
 from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, LOST_AND_FOUND, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.disk.atomic import write_into
 from vmaf_workspace.disk.json_file import paths_to_utf8
-from vmaf_workspace.disk.scan import open_directory, open_directory_below
+from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.trust import why_untrusted
 from vmaf_workspace.disk.workers import Progress, WorkerPool, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.identity import carry_identity
-from vmaf_workspace.live.lock import migration_lock, open_paths_below, removal_lock
+from vmaf_workspace.live.lock import migration_lock, removal_lock
+from vmaf_workspace.live.open_files import open_paths_below
+from vmaf_workspace.migration.links import make_portable
 from vmaf_workspace.migration.plan import (
     JOURNAL,
     NO_MODES,
@@ -59,8 +61,6 @@ from vmaf_workspace.removal.candidates import refuse_live_runs
 from vmaf_workspace.setup import adopt, setup, write_errors_explained
 
 MANY = 16  # entries below the subdirectories from which on removing them is worth children
-MOVED_AWAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}  # another file has the name now, or none
-REWRITTEN = ".vmaf-link-"  # a symlink that is about to take another's place
 StartProgress = Callable[[str], Progress]  # what is done -> the bar it moves
 
 
@@ -88,15 +88,11 @@ def migrate(source: Path, target: Path, *, progress: StartProgress | None = None
         _making_room(tags, lambda: adopt(source))
         with _excluding_others(source):
             _refuse_users(source, "migrate")
-            journal = {
-                "from": str(source),
-                "to": str(target),
-                "state": MigrationState.BEGUN,
-                "keeps_placeholders": keeps,
-            }
+            journal: dict[str, Any] = {"from": str(source), "to": str(target), "state": MigrationState.BEGUN}
+            journal |= {"keeps_placeholders": keeps}
             with write_errors_explained(source):
                 _making_room(tags, lambda: _write_journal(source, journal))
-                _making_room(tags, lambda: _make_links_portable(source))
+                _making_room(tags, lambda: make_portable(source))
             if not _rename(source, target):
                 _copy_and_switch(source, target, journal, progress, modes=planned.keeps_modes)
                 failures = _remove_source(source, target, progress)
@@ -106,21 +102,16 @@ def migrate(source: Path, target: Path, *, progress: StartProgress | None = None
     if not failures:
         _complete_both_ends(source, target)
     tree = read_tree(str(target), without=(MARKER,))  # what is there now is reported, not what was planned
+    said = read_journal(target).get("left_out")  # what was found missing in the copy, perhaps since an earlier call
+    missing = [pair for pair in said if isinstance(pair, list)] if isinstance(said, list) else planned.left_out
     return replace(
         planned,
         files=len(tree.files) + len(tree.links),
         apparent_bytes=tree.apparent_bytes,
         disk_bytes=tree.disk_bytes,
         failures=tuple(failures),
-        left_out=_left_out(planned),
+        left_out=tuple((str(path), str(why)) for path, why in missing),
     )
-
-
-def _left_out(planned: Migration) -> tuple[tuple[str, str], ...]:
-    """What was found missing in the copy, as its journal says, perhaps since an earlier call."""
-    said = read_journal(planned.target).get("left_out")
-    pairs = [pair for pair in said if isinstance(pair, list)] if isinstance(said, list) else planned.left_out
-    return tuple((str(path), str(why)) for path, why in pairs)
 
 
 def _making_room(tags: list[Path], step: Callable[[], None]) -> None:
@@ -148,71 +139,6 @@ def _write_journal(root: Path, journal: dict[str, Any]) -> None:
     with suppress(FileExistsError):
         os.mkdir(root / MARKER)
     write_into(root / MARKER, JOURNAL, lambda _: json.dumps(paths_to_utf8(journal)).encode() + b"\n", sync=True)
-
-
-def _make_links_portable(source: Path) -> None:
-    """Let every symlink mean the same from both places: relative within the tree, absolute out of it.
-
-    Each is replaced in the directory that it was found in, reached through no symlink: what is put in the way meanwhile
-    is no way out of the tree. One that is another by now stays as it is.
-    """
-
-    tree = read_tree(str(source), without=staying_behind(source))
-    with open_directory(source) as top:
-        for path, (link, about) in tree.links.items():
-            directory, _, name = path.rpartition("/")
-            above = tree.directories[directory]
-            try:
-                with open_directory_below(top, directory) as parent:
-                    _make_portable(parent, name, link, about, above, place=source / path, source=source)
-            except OSError as error:
-                if error.errno not in MOVED_AWAY:
-                    raise
-                raise WorkspaceError(
-                    f"{source / path} changed while links were made ready to move ({error.strerror});\n"
-                    f"{source} stays the workspace. Give the same command again"
-                ) from error
-
-
-def _make_portable(
-    parent: int, name: str, link: str, about: os.stat_result, above: os.stat_result, *, place: Path, source: Path
-) -> None:
-    """One link, *name* in the directory *parent*, which looked like *above*."""
-    if os.readlink(name, dir_fd=parent) != link:
-        return
-    if name.startswith(REWRITTEN):  # an earlier call was killed between the next two steps
-        os.unlink(name, dir_fd=parent)
-        return
-    if (meant := _portable_target(source, place.parent, link)) is not None:
-        part = f"{REWRITTEN}{os.urandom(8).hex()}"
-        os.symlink(meant, part, dir_fd=parent)
-        os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns), dir_fd=parent, follow_symlinks=False)
-        os.replace(part, name, src_dir_fd=parent, dst_dir_fd=parent)
-        os.utime(parent, ns=(above.st_atime_ns, above.st_mtime_ns))
-
-
-def _portable_target(source: Path, parent: Path, link: str) -> str | None:
-    """What *link* has to be to lead to the same from wherever *source* is; None where it does already.
-
-    It does not where its way crosses the top of the tree by a name or by `..`. Each step goes where the system goes:
-    `..` behind a symlink to a directory is the one above that directory. Other links of the tree count as rewritten.
-    """
-    top, at, is_bound = str(source), "/" if os.path.isabs(link) else str(parent), False
-    steps = [step for step in link.split("/") if step not in ("", ".")]
-    for number, step in enumerate(steps):
-        was_inside = _is_in(at, top)
-        to = os.path.dirname(at) if step == ".." else os.path.join(at, step)
-        is_link = step != ".." and number < len(steps) - 1 and os.path.islink(to)
-        at = os.path.realpath(to) if is_link else to
-        if not (was_inside and is_link):  # what a link of the tree means, it will mean
-            is_bound |= was_inside != _is_in(at, top)
-    if not is_bound:
-        return None
-    return os.path.relpath(at, parent) if _is_in(at, top) else at
-
-
-def _is_in(path: str, top: str) -> bool:
-    return path == top or path.startswith(f"{top}/")
 
 
 def _rename(source: Path, target: Path) -> bool:
@@ -288,9 +214,8 @@ def _copy_and_switch(
     if why is not None:  # its name can be guessed
         raise RefusedError(f"the copy would be made in {stage}, {why}; remove that, then give the same command again")
     taken_back = read_journal(stage)
-    if taken_back.get("state") == MigrationState.COMPARED and read_tree(
-        str(stage), without=(MARKER,)
-    ).digest() != taken_back.get("copy"):
+    was_compared = taken_back.get("state") == MigrationState.COMPARED
+    if was_compared and read_tree(str(stage), without=(MARKER,)).digest() != taken_back.get("copy"):
         raise RefusedError(
             f"{stage} was the workspace for a while, and somebody wrote there; nothing was removed.\n"
             f"Move what is new there into {source}, remove the rest of it, then give the same command again"
@@ -300,14 +225,13 @@ def _copy_and_switch(
             stage.mkdir(mode=0o700)
         _write_journal(stage, journal)
         carry_identity(source, stage, final=target)
-        copy.set_owner_and_mode(
-            str(stage / MARKER), os.lstat(source / MARKER), modes=modes
-        )  # root may be moving what is another user's
+        # root may be moving what is another user's
+        copy.set_owner_and_mode(str(stage / MARKER), os.lstat(source / MARKER), modes=modes)
         bar = progress("copying") if progress else no_progress
-        copy.copy(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
+        copy.copy(tree, str(source), str(stage), modes=modes, progress=bar)
         bar = progress("comparing") if progress else no_progress
         with WorkerPool([str(stage)], sync, at_most=1) as syncing:  # the disk works while we compare
-            copy.compare(tree, str(source), str(stage), without=(MARKER,), modes=modes, progress=bar)
+            copy.compare(tree, str(source), str(stage), modes=modes, progress=bar)
             for _, is_synced in syncing:
                 if not is_synced:
                     sync_file_system(str(stage))  # says why
@@ -327,9 +251,7 @@ def _remove_source(source: Path, target: Path, progress: StartProgress | None) -
     journal, aside = read_journal(target), trash_of(source)
     if state_of(journal, source, target) is MigrationState.COMPARED:
         with _excluding_others(target):
-            is_old = (
-                state_of(read_journal(source), source, target) is not None
-            )  # otherwise it is a new one, which stays
+            is_old = state_of(read_journal(source), source, target) is not None  # otherwise a new one, which stays
             if is_old and (aside.parent == source or not os.path.lexists(aside)):
                 _refuse_users(source, "remove what was migrated from")
                 try:
@@ -355,7 +277,6 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
     InUseError where only the source changed: it becomes the workspace again. RefusedError where only a person can tell
     which of them counts: both stay.
     """
-
     aside = trash_of(source)
     here, there = (read_tree(str(place), without=(MARKER,)) for place in (aside, target))
     is_source_same = here.digest() == journal.get("digest") and not _open_paths(aside)
@@ -363,10 +284,8 @@ def _check_again(source: Path, target: Path, journal: dict[str, Any]) -> None:
     if is_source_same and (is_target_same or not _lacking(there, here)):
         return
     if not is_target_same or _lacking(here, there) or not _is_vacated(source, aside):
-        old, lacking = (
-            source if _is_vacated(source, aside) else aside,
-            (*_lacking(here, there), *_lacking(there, here)),
-        )
+        old = source if _is_vacated(source, aside) else aside
+        lacking = [*_lacking(here, there), *_lacking(there, here)]
         missing = f", and only one of them has {lacking[0]!r}" if lacking else ""
         raise RefusedError(
             f"{old} and its copy {target} are no longer the same{missing}.\n"
@@ -432,16 +351,14 @@ def _remove_tree(directory: Path) -> list[tuple[str, str]]:
                 if mount_id(parent) == mount_id(top):
                     remove_tree(parent, entry[1])
 
-        entries = [(name, below) for name in os.listdir(top) for below in _names(directory / name)]
+        inner = [name for name in os.listdir(top) if os.path.isdir(directory / name)]
+        inner = [name for name in inner if not os.path.islink(directory / name)]
+        entries = [(name, below) for name in inner for below in os.listdir(directory / name)]
         if len(entries) >= MANY:  # as in a clean: the waiting for the disk overlaps
             with WorkerPool(entries, work, at_most=WORKERS) as children:
                 for _ in children:
                     pass
         return [(str(directory.parent / path), why) for path, why in remove_tree(fd, directory.name)]
-
-
-def _names(directory: Path) -> list[str]:
-    return os.listdir(directory) if directory.is_dir() and not directory.is_symlink() else []
 
 
 def _complete_both_ends(source: Path, target: Path) -> None:

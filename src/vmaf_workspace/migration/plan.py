@@ -53,7 +53,10 @@ class Migration:
 
 def plan_migration(source: Path, target: Path) -> Migration:
     """What `migrate` would do; changes nothing, and raises what it would raise at its start."""
-    source, target = _real(source, "--from"), Path(os.path.realpath(target))
+    real, target = Path(os.path.realpath(source)), Path(os.path.realpath(target))
+    if source.is_symlink():
+        raise RefusedError(f"{source} is a symlink to {real}; name what moves: --from {real}")
+    source = real
     is_done = state_of(read_journal(target), source, target) is MigrationState.DONE
     if is_done and (not os.path.lexists(source) or is_skeleton(source)):
         return Migration(source=source, target=target, copied=False, was_done=True)
@@ -155,14 +158,6 @@ def is_same_file_system(source: Path, target: Path) -> bool:
     return os.lstat(place).st_dev == os.stat(nearest).st_dev
 
 
-def _real(source: Path, flag: str) -> Path:
-    if source.is_symlink():
-        raise RefusedError(
-            f"{source} is a symlink to {os.path.realpath(source)}; name what moves: {flag} {os.path.realpath(source)}"
-        )
-    return Path(os.path.realpath(source))
-
-
 def _check(source: Path, target: Path) -> None:
     """Both ends: may the one be emptied, and the other become a workspace?"""
     for one, other, how in ((target, source, "inside"), (source, target, "around")):
@@ -175,7 +170,8 @@ def _check(source: Path, target: Path) -> None:
         _check_target(target)
         if not guard.check(source):
             raise WorkspaceError(f"there is no workspace at {source}, so nothing moves; `ws.where` says why there")
-        mounts = [place for place in _mounts(source) if place != "."]
+        with open_directory(source.parent) as fd:
+            mounts = [place for place in usage_of(source.name, dir_fd=fd).mounts if place != "."]
         if mounts:
             raise RefusedError(f"something is mounted in {source} ({', '.join(mounts)}); unmount it first")
         stage = read_journal(staging_of(target))
@@ -208,11 +204,6 @@ def _check_target(target: Path) -> None:
         raise RefusedError(f"{target} is not empty, and nothing is merged; name a directory that is new or empty")
 
 
-def _mounts(source: Path) -> list[str]:
-    with open_directory(source.parent) as fd:
-        return usage_of(source.name, dir_fd=fd).mounts
-
-
 def _nearest(target: Path) -> Path:
     """The directory that what is above *target* will be made in, or is."""
     return next(place for place in target.parents if os.path.isdir(place))
@@ -220,7 +211,6 @@ def _nearest(target: Path) -> Path:
 
 def _check_room(tree: Tree, target: Path) -> None:
     """Raise WorkspaceError where the file system of *target* has less room than *tree* takes."""
-
     room, needed, inodes = os.statvfs(_nearest(target)), tree.disk_bytes, len(tree.files) + len(tree.directories)
     stage = staging_of(target)
     if stage.is_dir():

@@ -26,18 +26,12 @@ class Tree:
     @property
     def apparent_bytes(self) -> int:
         """Sum of the sizes of the files; of hard-linked ones once."""
-        return sum(about[0].st_size for about in self._inodes().values())
+        return sum(self.files[names[0]].st_size for names in self.linked())
 
     @property
     def disk_bytes(self) -> int:
         """What the files take where they are, as `du` counts."""
-        return sum(about[0].st_blocks * BLOCK for about in self._inodes().values())
-
-    def _inodes(self) -> dict[object, list[os.stat_result]]:
-        found: dict[object, list[os.stat_result]] = {}
-        for path, about in self.files.items():
-            found.setdefault((about.st_dev, about.st_ino) if about.st_nlink > 1 else path, []).append(about)
-        return found
+        return sum(self.files[names[0]].st_blocks * BLOCK for names in self.linked())
 
     def linked(self) -> list[list[str]]:
         """The files, those that are hard links of each other together."""

@@ -13,7 +13,7 @@ from typing import cast
 from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.live.session import code_of, found_program, not_started
 from vmaf_workspace.locate import current_directory
-from vmaf_workspace.proof.proving import PLACES, At, Leftovers, proving
+from vmaf_workspace.proof.proving import PLACES, Asked, At, Leftovers, proving
 
 
 def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftovers: str) -> int:
@@ -27,9 +27,8 @@ def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftover
     codes = []
     for at in PLACES:
         print(f"{at}:", file=sys.stderr)
-        with (
-            tempfile.TemporaryDirectory(prefix="vmaf-ws-", ignore_cleanup_errors=True) as directory,
-            proving(
+        with tempfile.TemporaryDirectory(prefix="vmaf-ws-", ignore_cleanup_errors=True) as directory:
+            asked = Asked(
                 at=cast(At, at),
                 command=command,
                 environ=os.environ,
@@ -38,14 +37,14 @@ def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftover
                 base=Path(base).expanduser().absolute() if base else None,
                 in_place=in_place,
                 leftovers=cast(Leftovers, leftovers),
-            ) as proof,
-        ):
-            environ = proof.environ(os.environ)
-            try:
-                child = subprocess.Popen([*command], executable=program, env=environ, cwd=proof.directory)
-            except OSError as error:
-                raise not_started(program, error) from error
-            codes.append(code_of(child))
+            )
+            with proving(asked) as proof:
+                environ = proof.environ(os.environ)
+                try:
+                    child = subprocess.Popen([*command], executable=program, env=environ, cwd=proof.directory)
+                except OSError as error:
+                    raise not_started(program, error) from error
+                codes.append(code_of(child))
         for text in proof.notes:
             print(f"  {text}", file=sys.stderr)
         for text in proof.failures:

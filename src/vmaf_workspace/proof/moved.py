@@ -10,7 +10,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +36,14 @@ def session(base: str | None) -> Callable[[], None]:
     place = Path(os.path.realpath(tempfile.mkdtemp(prefix="vmaf-ws-", dir=os.environ.get(ALL) or base)))
     workspace = place / "workspace"
     tell_given(place, os.environ.get(PROOF, ""), at="override")
-    before = {name: os.environ.get(name) for name in (VARIABLE, "PYTHONPATH", ALL)}
-    moving = harness(workspace)
-    moving.__enter__()
+    end = ExitStack()
+    end.callback(shutil.rmtree, place, ignore_errors=True)
+    end.enter_context(harness(workspace))
     told = redirected_environment(workspace, os.environ) | {ALL: str(place)}
-    os.environ.update({name: told[name] for name in before})
-
-    def end() -> None:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        moving.__exit__(None, None, None)
-        shutil.rmtree(place, ignore_errors=True)
-
-    return end
+    for name in (VARIABLE, "PYTHONPATH", ALL):
+        end.callback(_set, name, os.environ.get(name))
+        os.environ[name] = told[name]
+    return end.close
 
 
 @contextmanager
@@ -71,11 +63,11 @@ def harness(workspace: Path) -> Iterator[None]:
 
     def run(loader: Any, module: types.ModuleType) -> None:
         now = os.environ.get(VARIABLE)
-        _set(before)
+        _set(VARIABLE, before)
         try:
             loader.exec_module(module)
         finally:
-            _set(now)
+            _set(VARIABLE, now)
         move(module)
 
     before = os.environ.get(VARIABLE)
@@ -125,11 +117,11 @@ def _sitecustomize() -> Any:
     return sys.modules[name]
 
 
-def _set(value: str | None) -> None:
+def _set(variable: str, value: str | None) -> None:
     if value is None:
-        os.environ.pop(VARIABLE, None)
+        os.environ.pop(variable, None)
     else:
-        os.environ[VARIABLE] = value
+        os.environ[variable] = value
 
 
 def _remembered(module: types.ModuleType) -> Callable[[], None]:
@@ -163,7 +155,7 @@ def _places(module: types.ModuleType, others: list[str]) -> list[str]:
 
 def _kept(olds: list[str], workspace: str) -> list[str]:
     """What of the harness's other modules holds a path below one of *olds*: constants and default arguments."""
-    found = []
+    found, is_below = [], _sitecustomize().is_below
     for name, module in list(sys.modules.items()):
         if not name.startswith("vmaf.") or name == MODULE or module is None:
             continue
@@ -174,13 +166,9 @@ def _kept(olds: list[str], workspace: str) -> list[str]:
                 defaults = getattr(function, "__defaults__", None) or ()
                 held = [value, *defaults] if isinstance(defaults, tuple) else [value]
                 if any(
-                    isinstance(h, str) and any(_below(h, old) for old in olds) and not _below(h, workspace)
+                    isinstance(h, str) and any(is_below(h, old) for old in olds) and not is_below(h, workspace)
                     for h in held
                 ):
                     found.append(f"{name}.{attribute}")
                     break
     return found
-
-
-def _below(path: str, top: str) -> bool:
-    return path == top or path.startswith(top.rstrip(os.sep) + os.sep)

@@ -7,15 +7,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, SCRATCH
+from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.unlink import remove_tree
 from vmaf_workspace.errors import InUseError, UsageError
-from vmaf_workspace.live.lock import live_sessions
-from vmaf_workspace.live.session import REDIRECT, found_program, refuse_what_is_not_led, shells, was_written
+from vmaf_workspace.live.session import (
+    found_program,
+    redirected_environment,
+    refuse_what_is_not_led,
+    shells,
+    was_written,
+)
+from vmaf_workspace.live.session_lock import live_sessions
 from vmaf_workspace.locate import VARIABLE, find_checkout
 from vmaf_workspace.proof import watch
 from vmaf_workspace.proof.place import (
@@ -77,76 +84,57 @@ class Record:
         return any(path == written or path in written.parents for written in self.writers)
 
 
-@contextmanager
-def proving(
-    *,
-    at: At,
-    command: Sequence[str],
-    environ: Mapping[str, str],
-    here: Path,
-    copy: Path,
-    base: Path | None = None,
-    in_place: bool = False,
-    leftovers: Leftovers = "show",
-    prepare: Callable[[Path], None] = lambda _: None,
-) -> Iterator[Proof]:
-    """Prove *command* at its `default` place or at an `override`; the block runs it, and the verdict is there after it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be proved: *command*, at its `default` place or at an `override`.
 
     *here* is a directory of the checkout. The default place is that of a throw-away copy at *copy*, or with *in_place*
     the real one, where what was made is taken away again. The override lies below *base*, else on another file system.
     *prepare* is called with the directory that the command is to be run in, before anything is looked at.
-    Raises RefusedError where the command cannot be redirected.
     """
-    if at not in PLACES or leftovers not in ("show", "fail"):
-        raise UsageError(f"expected default or override, and show or fail; got {at!r} and {leftovers!r}")
-    here = Path(os.path.realpath(here))
-    checkout = find_checkout(here, anybodys=True)
-    root = watch.top(here) or (checkout.root if checkout else here)
-    with tempfile.TemporaryDirectory(prefix="vmaf-proof-", ignore_cleanup_errors=True) as told:
-        prove = _at_override if at == "override" else _in_place if in_place else _in_a_copy
-        yield from prove(
-            _Asked(
-                command=command,
-                environ=environ,
-                here=here,
-                root=root,
-                copy=copy,
-                base=base,
-                leftovers=leftovers,
-                prepare=prepare,
-                told=Path(told),
-            )
-        )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+    at: At
     command: Sequence[str]
     environ: Mapping[str, str]
     here: Path
-    root: Path
     copy: Path
-    base: Path | None
-    leftovers: Leftovers
-    prepare: Callable[[Path], None]
-    told: Path
+    base: Path | None = None
+    in_place: bool = False
+    leftovers: Leftovers = "show"
+    prepare: Callable[[Path], None] = lambda _: None
 
-    def watched(self, *tops: Path) -> dict[str, str | None]:
-        """The variables that every proof sets; what is written below *tops* is recorded."""
+    def watched(self, told: Path, *tops: Path) -> dict[str, str | None]:
+        """The variables that every proof sets; what is written below *tops* is recorded in *told*."""
         places = dict.fromkeys(os.path.realpath(top) for top in tops) | dict.fromkeys(map(str, tops))
-        (self.told / "tops").write_bytes(b"".join(os.fsencode(place) + b"\0" for place in places))
-        (self.told / "record").touch()
-        return {**passed_by_tox(self.environ), PROOF: str(self.told)}
+        (told / "tops").write_bytes(b"".join(os.fsencode(place) + b"\0" for place in places))
+        (told / "record").touch()
+        return {**passed_by_tox(self.environ), PROOF: str(told)}
 
 
-def _at_override(asked: _Asked) -> Iterator[Proof]:
+@contextmanager
+def proving(asked: Asked) -> Iterator[Proof]:
+    """Prove what is *asked*; the block runs the command, and the verdict is there after it.
+
+    Raises RefusedError where the command cannot be redirected.
+    """
+    if asked.at not in PLACES or asked.leftovers not in ("show", "fail"):
+        raise UsageError(f"expected default or override, and show or fail; got {asked.at!r} and {asked.leftovers!r}")
+    asked = replace(asked, here=Path(os.path.realpath(asked.here)))
+    checkout = find_checkout(asked.here, anybodys=True)
+    root = watch.top(asked.here) or (checkout.root if checkout else asked.here)
+    with tempfile.TemporaryDirectory(prefix="vmaf-proof-", ignore_cleanup_errors=True) as told:
+        prove = _at_override if asked.at == "override" else _in_place if asked.in_place else _in_a_copy
+        yield from prove(asked, root, Path(told))
+
+
+def _at_override(asked: Asked, root: Path, told: Path) -> Iterator[Proof]:
     asked.prepare(asked.here)
     program = found_program(asked.command, asked.environ)
     refuse_what_is_not_led(asked.command, program, asked.environ)
     unsafe = shells(asked.command, program, asked.environ)
-    with override_place(asked.root, base=asked.base, name=WITHOUT_BLANKS if unsafe else AWKWARD) as place:
-        changed = environment(asked.environ, place) | asked.watched(asked.root, *watch.users_place(), place.workspace)
-        proof = Proof(at="override", directory=asked.here, changed=changed, root=asked.root)
+    with override_place(root, base=asked.base, name=WITHOUT_BLANKS if unsafe else AWKWARD) as place:
+        changed = environment(asked.environ, place) | asked.watched(told, root, *watch.users_place(), place.workspace)
+        proof = Proof(at="override", directory=asked.here, changed=changed, root=root)
         where = ", on another file system" if place.other_file_system else ""
         proof.notes.append(
             f"the workspace is {place.workspace}, a link{where}; home and temporary directory are others"
@@ -154,33 +142,31 @@ def _at_override(asked: _Asked) -> Iterator[Proof]:
         _say_what_is_not_watched(proof)
         if unsafe:
             proof.notes.append(f"its name has no blanks: {unsafe[0]} puts paths into a shell's commands as they are")
-        before, began_ns = watch.look(asked.root), time.time_ns()
+        before, began_ns = watch.look(root), time.time_ns()
         try:
             yield proof
         finally:
-            record = _read(asked.told, place)
+            record = _read(told, place)
             _nothing_changed(proof, before, record, default_too=True)
             _was_led(proof, record, place, began_ns)
             _nothing_beside(proof, place, record)
             _left(proof, {}, place.real, asked.leftovers, record)
 
 
-def _in_a_copy(asked: _Asked) -> Iterator[Proof]:
-    with throwaway(asked.root, asked.copy) as copy:
-        changed = _default_environment(asked) | asked.watched(asked.root, *watch.users_place(), copy)
+def _in_a_copy(asked: Asked, root: Path, told: Path) -> Iterator[Proof]:
+    with throwaway(root, asked.copy) as copy:
+        changed = _default_environment(asked, root) | asked.watched(told, root, *watch.users_place(), copy)
         kept = changed["PYTHONPATH"] or ""
-        inside = [_moved(Path(p), asked.root, copy) if p else "" for p in kept.split(os.pathsep)]
+        inside = [_moved(Path(p), root, copy) if p else "" for p in kept.split(os.pathsep)]
         changed["PYTHONPATH"] = os.pathsep.join(map(str, inside))
-        proof = Proof(
-            at="default", directory=copy / asked.here.relative_to(asked.root), changed=changed, root=asked.root
-        )
+        proof = Proof(at="default", directory=copy / asked.here.relative_to(root), changed=changed, root=root)
         asked.prepare(proof.directory)
-        proof.notes.append(f"the checkout is a throw-away copy of {asked.root}, with its uncommitted changes")
-        before, in_copy = watch.look(asked.root), watch.look(copy)
+        proof.notes.append(f"the checkout is a throw-away copy of {root}, with its uncommitted changes")
+        before, in_copy = watch.look(root), watch.look(copy)
         try:
             yield proof
         finally:
-            record = _read(asked.told)
+            record = _read(told)
             _nothing_changed(proof, before, record, default_too=True, but=copy)
             _nothing_changed(proof, in_copy, record, default_too=False)
             _was_at_default(proof, record, copy)
@@ -188,32 +174,31 @@ def _in_a_copy(asked: _Asked) -> Iterator[Proof]:
                 _left(proof, in_copy.workspace, place, asked.leftovers, record)
 
 
-def _in_place(asked: _Asked) -> Iterator[Proof]:
-    for place in watch.default_places(asked.root):
+def _in_place(asked: Asked, root: Path, told: Path) -> Iterator[Proof]:
+    for place in watch.default_places(root):
         if users := live_sessions(place):
             raise InUseError(f"{place} is in use by {count_text(len(users), 'session')}; wait, or leave in_place out")
     asked.prepare(asked.here)
-    changed = _default_environment(asked) | asked.watched(asked.root, *watch.users_place())
-    proof = Proof(at="default", directory=asked.here, changed=changed, root=asked.root)
-    proof.notes.append(f"the checkout is {asked.root} itself; what is made in its workspace is taken away again")
+    changed = _default_environment(asked, root) | asked.watched(told, root, *watch.users_place())
+    proof = Proof(at="default", directory=asked.here, changed=changed, root=root)
+    proof.notes.append(f"the checkout is {root} itself; what is made in its workspace is taken away again")
     _say_what_is_not_watched(proof)
-    before = watch.look(asked.root)
+    before = watch.look(root)
     try:
         yield proof
     finally:
-        record = _read(asked.told)
+        record = _read(told)
         _nothing_changed(proof, before, record, default_too=False)
-        _was_at_default(proof, record, asked.root)
-        for place in watch.default_places(asked.root):
+        _was_at_default(proof, record, root)
+        for place in watch.default_places(root):
             _left(proof, before.workspace, place, asked.leftovers, record)
         _take_away(proof, before, record)
 
 
-def _default_environment(asked: _Asked) -> dict[str, str | None]:
-    rest = asked.environ.get("PYTHONPATH")
+def _default_environment(asked: Asked, root: Path) -> dict[str, str | None]:
     changed: dict[str, str | None] = {VARIABLE: None, BASE: None, AT: "default"}
-    changed["PYTHONPATH"] = f"{REDIRECT}{os.pathsep}{rest}" if rest else str(REDIRECT)  # to be told what it wrote
-    build = asked.environ.get(BUILD_VARIABLE) or build_of(asked.root)
+    changed["PYTHONPATH"] = redirected_environment(root, asked.environ)["PYTHONPATH"]  # to be told what it wrote
+    build = asked.environ.get(BUILD_VARIABLE) or build_of(root)
     if build:
         changed[BUILD_VARIABLE] = str(asked.here / build)
     return changed
@@ -266,9 +251,8 @@ def _nothing_changed(
         lines.append(f"  another commit, {after.head[:12]}, which hides from git what is in it")
     if lines:
         many = count_text(len(lines), "change")
-        proof.failures.append(
-            "\n".join([f"{many} in {before.root}, outside any workspace, that git does not ignore:", *_few(lines)])
-        )
+        title = f"{many} in {before.root}, outside any workspace, that git does not ignore:"
+        proof.failures.append(_listed(title, lines))
     places = watch.users_place()
     found = watch.changes(before.users, after.users)
     if default_too:
@@ -288,9 +272,7 @@ def _nothing_changed(
     ]
     if lines:
         many = count_text(len(lines), "change")
-        proof.failures.append(
-            "\n".join([f"{many} in {before.root}, of the workspace at its default place:", *_few(lines)])
-        )
+        proof.failures.append(_listed(f"{many} in {before.root}, of the workspace at its default place:", lines))
 
 
 def _came_and_went(path: Path, before: watch.Seen, places: Sequence[Path]) -> bool:
@@ -303,7 +285,7 @@ def _came_and_went(path: Path, before: watch.Seen, places: Sequence[Path]) -> bo
 def _but(found: Sequence[watch.Change], but: Path | None) -> list[watch.Change]:
     """*found* without what lies in *but*, and without directories that were made for something that is told."""
     found = [c for c in found if but is None or not c.path.is_relative_to(but)]
-    return [c for c in found if c.how != "made" or not _holds(c.path, found)]
+    return [c for c in found if c.how != "made" or not any(c.path in other.path.parents for other in found)]
 
 
 def _named(path: Path, root: Path) -> str:
@@ -325,11 +307,6 @@ def _hidden_from_git(before: watch.Seen, after: watch.Seen, record: Record, but:
             hides = f"made {_named(path, before.root)}, which hides from git what is beside it"
             lines.append(_line(hides, path, record))
     return lines
-
-
-def _holds(path: Path, found: Sequence[watch.Change]) -> bool:
-    """Whether *path* is a directory that was made for something else that was, which says it all."""
-    return any(path in change.path.parents for change in found)
 
 
 def _was_led(proof: Proof, record: Record, place: Place, began_ns: int) -> None:
@@ -410,18 +387,15 @@ def _nothing_beside(proof: Proof, place: Place, record: Record) -> None:
     lines = []
     beside = {place.workspace.parent: {place.workspace.name}, place.real.parent: {"w", "h", "t"}}
     for directory, ours in beside.items():
-        lines += [_line(f"made {directory / name}", directory / name, record) for name in _names(directory) - ours]
+        made = [path for path in directory.iterdir() if path.name not in ours]
+        lines += [_line(f"made {path}", path, record) for path in made]
     if not place.workspace.is_symlink():
         lines.append(_line(f"replaced {place.workspace}, which was a link", place.workspace, record))
     users = place.home / ".local" / "share" / "vmaf-workspace" / "workspace"
     if users.exists():
         lines.append(_line(f"made {users}, the default place outside any checkout", users, record))
     if lines:
-        proof.failures.append("\n".join([f"{count_text(len(lines), 'change')} beside the override:", *_few(lines)]))
-
-
-def _names(directory: Path) -> set[str]:
-    return {path.name for path in directory.iterdir()}
+        proof.failures.append(_listed(f"{count_text(len(lines), 'change')} beside the override:", lines))
 
 
 def _left(proof: Proof, before: Mapping[Path, watch.Mark], root: Path, leftovers: Leftovers, record: Record) -> None:
@@ -438,7 +412,7 @@ def _left(proof: Proof, before: Mapping[Path, watch.Mark], root: Path, leftovers
         counted = ", ".join(count_text(n, kind) for kind, n in sorted(watch.kinds(found).items()))
         tops = [path for path in found if path.parent == root / name]
         lines = [_line(str(path.relative_to(root)), path, record) for path in tops]
-        text = "\n".join([f"left in {name}/: {counted}; {bytes_text(size)}", *_few(lines)])
+        text = _listed(f"left in {name}/: {counted}; {bytes_text(size)}", lines)
         (proof.failures if leftovers == "fail" else proof.notes).append(text)
 
 
@@ -453,26 +427,21 @@ def _take_away(proof: Proof, before: watch.Seen, record: Record) -> None:
     for path in tops:
         if path in stays:
             continue
-        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        with open_directory(path.parent, follow=True) as fd:
             if path.is_dir() and not path.is_symlink():
                 proof.failures += [f"cannot take away {path}/{name}: {why}" for name, why in remove_tree(fd, path.name)]
             else:
                 os.unlink(path.name, dir_fd=fd)
-        finally:
-            os.close(fd)
     gone = len([path for path in made if not os.path.lexists(path)])
     if gone:
         names = [_line(str(path.relative_to(before.root)), path, record) for path in tops if path not in stays]
-        proof.notes.append(
-            "\n".join([f"{count_text(gone, 'entry')} made at the default place, taken away:", *_few(names)])
-        )
+        proof.notes.append(_listed(f"{count_text(gone, 'entry')} made at the default place, taken away:", names))
     if stays:
         names = [f"  {printable(str(path))}" for path in stays]
-        proof.failures.append("\n".join(["new, and perhaps another program's work, so it stays:", *_few(names)]))
+        proof.failures.append(_listed("new, and perhaps another program's work, so it stays:", names))
     if altered:
         names = [_line(f"{change.how} {change.path}", change.path, record) for change in altered]
-        proof.failures.append("\n".join(["was there before the tests, and is not as it was:", *_few(names)]))
+        proof.failures.append(_listed("was there before the tests, and is not as it was:", names))
 
 
 def _line(text: str, path: Path, record: Record) -> str:
@@ -482,6 +451,6 @@ def _line(text: str, path: Path, record: Record) -> str:
     return f"  {printable(text)}" + (f"  by {printable(test)}" if test else "")
 
 
-def _few(lines: Sequence[str]) -> list[str]:
+def _listed(title: str, lines: Sequence[str]) -> str:
     more = [f"  … and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
-    return [*lines[:LISTED], *more]
+    return "\n".join([title, *lines[:LISTED], *more])

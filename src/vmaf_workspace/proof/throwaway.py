@@ -54,7 +54,8 @@ def _lay_over(root: Path, place: Path) -> None:
     new = paths(git(root, "ls-files", "--others", "--exclude-standard", "-z"))
     for path in changed + new:
         source, target = root / path, place / path
-        if source.is_symlink() and source.is_dir() and _of_a_workspace(Path(path)):
+        is_of_a_workspace = any(Path(at) in (Path(path), Path(path).parent) for at in DEFAULT_PLACES)
+        if is_of_a_workspace and source.is_symlink() and source.is_dir():
             _parents(target, place)
             target.mkdir(exist_ok=True)
             continue
@@ -71,10 +72,6 @@ def _lay_over(root: Path, place: Path) -> None:
     if build is not None and not os.path.lexists(target := place / build.relative_to(root)):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(build)
-
-
-def _of_a_workspace(path: Path) -> bool:
-    return any(Path(place) in (path, path.parent) for place in DEFAULT_PLACES)
 
 
 def _parents(target: Path, place: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmaf_workspace.contract import ENCODE_STORE, KEPT_NAMES, MARKER, STORES, executor_and_dataset
 from vmaf_workspace.disk.atomic import open_regular
-from vmaf_workspace.disk.scan import BLOCK, DEEPEST, OPEN_DIRECTORY, Usage, mount_id, open_directory
+from vmaf_workspace.disk.scan import BLOCK, DEEPEST, Usage, mount_id, open_directory
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.removal.entries import Columns, Entries, FileRow
 from vmaf_workspace.removal.plan import Kept, Use, kept_for_what_it_holds
@@ -40,11 +40,6 @@ class Selection:
     def is_by_name(self) -> bool:
         """Whether it names results by where they are stored."""
         return not (self.store is self.executor is self.dataset is None)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether some results stay for their age, or for the room that they take."""
-        return not (self.older_than_s is self.max_disk_bytes is self.max_files is None)
 
 
 class Caches:
@@ -76,7 +71,7 @@ class Caches:
         if selection.is_by_name:
             named = [_is_named(self._columns.places[n], selection) for n in range(len(self._columns.places))]
             which = array("I", (at for at in which if named[place[at]]))
-        if not selection.is_limited:
+        if selection.older_than_s is selection.max_disk_bytes is selection.max_files is None:
             return Entries(self._columns, which)
         # One number for time and place: it sorts by both, and a million of them take half the room of two lists.
         newest_ns, odd = self._columns.newest_ns, self._columns.odd
@@ -145,22 +140,19 @@ class Caches:
             self._look_below(fd, name, place + name, mount, depth)
 
     def _look_below(self, fd: int, name: str, path: str, mount: int, depth: int) -> None:
-        child = -1
         try:
-            child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
-            if mount_id(child) != mount:
-                self.kept.append(kept_for_what_it_holds(path, Usage(mounts=["."])))
-            elif depth >= DEEPEST:
-                self._keep(f"{path}/", f"more than {DEEPEST} directories deep, which no store is; remove it by hand")
-            else:
-                self._look(child, f"{path}/", mount, depth + 1)
+            with open_directory(name, dir_fd=fd) as child:
+                if mount_id(child) != mount:
+                    self.kept.append(kept_for_what_it_holds(path, Usage(mounts=["."])))
+                elif depth >= DEEPEST:
+                    why = f"more than {DEEPEST} directories deep, which no store is; remove it by hand"
+                    self._keep(f"{path}/", why)
+                else:
+                    self._look(child, f"{path}/", mount, depth + 1)
         except FileNotFoundError:
             pass
         except OSError as error:
             self._keep(path, error.strerror or str(error))
-        finally:
-            if child >= 0:
-                os.close(child)
 
     def _keep(self, path: str, why: str) -> None:
         self.kept.append(Kept(path=path, why=why, use=Use.STUCK))

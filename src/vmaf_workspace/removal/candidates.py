@@ -7,9 +7,9 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import KEPT_NAMES, MARKER, SCRATCH
@@ -17,18 +17,9 @@ from vmaf_workspace.disk.scan import Usage, open_directory, usage_of
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.disk.workers import WorkerPool, cores
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.live.lock import (
-    MIN_AGE_S,
-    RUN_FILE,
-    SESSIONS,
-    STARTING,
-    Holder,
-    live_sessions,
-    lock_doubt,
-    open_paths_below,
-    scratch_of_ended_sessions,
-    try_lock,
-)
+from vmaf_workspace.live.lock import MIN_AGE_S, RUN_FILE, STARTING, Holder, lock_doubt, try_lock
+from vmaf_workspace.live.open_files import open_paths_below
+from vmaf_workspace.live.session_lock import SESSIONS, live_sessions, scratch_of_ended_sessions
 from vmaf_workspace.removal.caches import Caches, Selection
 from vmaf_workspace.removal.entries import Entry
 from vmaf_workspace.removal.plan import Kept, Plan, Use, kept_for_what_it_holds, make_plan
@@ -57,7 +48,8 @@ def plan_clean(
     entries: list[Entry] = []
     kept: list[Kept] = []
     if guard.check(root):
-        for subdir, name, found in _scratch(root, only, min_age_s=min_age_s, force=force, by_change=True):
+        judge = _Judge(min_age_s=min_age_s, force=force, by_change=True)
+        for subdir, name, found in _scratch(root, only, judge):
             path = f"{subdir}/{name}"
             if isinstance(found, Kept):
                 kept.append(found)
@@ -66,7 +58,7 @@ def plan_clean(
             else:
                 with suppress(FileNotFoundError):  # its run ended and took it along
                     entries.append(_scratch_entry(root, path, found))
-    return make_plan(CLEAN, root, entries, kept, subdirs=only, min_age_s=min_age_s, force=force)
+    return replace(make_plan(CLEAN, root, entries, kept, subdirs=only), min_age_s=min_age_s, force=force)
 
 
 def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list[Kept]:
@@ -74,7 +66,7 @@ def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list
 
     *newest_ns*: the newest modification time of entries that were measured already, by path.
     """
-    found = (kept for _, _, kept in _scratch(root, SCRATCH, min_age_s=MIN_AGE_S, force=False, newest_ns=newest_ns))
+    found = (kept for _, _, kept in _scratch(root, SCRATCH, _Judge(min_age_s=MIN_AGE_S, newest_ns=newest_ns)))
     held = [
         Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", use=Use.LOCKED)
         for name, holder in live_sessions(root).items()
@@ -91,7 +83,7 @@ def plan_purge(root: Path, selection: Selection) -> Plan:
     subdirs = CACHES_BY_DEFAULT + (("encode",) if selection.with_encodes else ())
     caches = Caches(root, subdirs if guard.check(root) else ())
     going, is_sampled = caches.with_costs(caches.selected(selection))
-    return make_plan(PURGE, root, going, caches.kept, subdirs=subdirs, is_cost_sampled=is_sampled)
+    return replace(make_plan(PURGE, root, going, caches.kept, subdirs=subdirs), is_cost_sampled=is_sampled)
 
 
 def refuse_live_runs(root: Path, what: str) -> None:
@@ -115,9 +107,8 @@ def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, forc
     if name.startswith(STARTING) and abs(time.time() - about.st_mtime) < STARTING_S:  # its lock is not ours to try
         return Kept(path=f"{path}/", why="a run that is just starting", use=Use.LOCKED)
     try:
-        lock = (
-            try_lock(f"{name}/{RUN_FILE}", dir_fd=fd) if stat.S_ISDIR(about.st_mode) else None
-        )  # never through a link
+        is_directory = stat.S_ISDIR(about.st_mode)  # never through a link
+        lock = try_lock(f"{name}/{RUN_FILE}", dir_fd=fd) if is_directory else None
     except PermissionError as error:
         why = f"nobody can tell whether a run uses it, because its {RUN_FILE} may not be read ({error.strerror})"
         return Kept(path=f"{path}/", why=why, use=Use.UNCLEAR)
@@ -136,26 +127,28 @@ def open_entries(directory: str) -> dict[str, int]:
     return {path.split("/", 1)[0]: pid for path, pid in open_paths_below(directory).items()}
 
 
-def _scratch(
-    root: Path,
-    subdirs: tuple[str, ...],
-    *,
-    min_age_s: float,
-    force: bool,
-    newest_ns: Mapping[str, int] | None = None,
-    by_change: bool = False,
-) -> Iterator[tuple[str, str, Usage | Kept]]:
-    """Each entry, with its measure or with why it stays. *by_change*: what was put there lately is young, too,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judge:
+    """By what entries of scratch are judged.
 
-    whatever times it brought along. That spares it from a clean; it is no sign of a run that others have to wait for.
+    *by_change*: what was put there lately is young, too, whatever times it brought along. That spares it from a clean;
+    it is no sign of a run that others have to wait for. *newest_ns* as in `live_runs`.
     """
-    now_ns = time.time_ns()
-    session = min(
-        live_sessions(root, min_age_s=0.0 if force else min_age_s).values(),
-        key=lambda holder: holder.since_s,
-        default=None,
-    )
-    made = scratch_of_ended_sessions(root)
+
+    min_age_s: float
+    force: bool = False
+    by_change: bool = False
+    newest_ns: Mapping[str, int] | None = None
+    now_ns: int = 0
+    session: Holder | None = None  # the earliest of those that are live
+    made: Mapping[str, int] = field(default_factory=dict)  # as `scratch_of_ended_sessions` has it
+
+
+def _scratch(root: Path, subdirs: tuple[str, ...], judge: _Judge) -> Iterator[tuple[str, str, Usage | Kept]]:
+    """Each entry, with its measure or with why it stays."""
+    sessions = live_sessions(root, min_age_s=0.0 if judge.force else judge.min_age_s).values()
+    earliest = min(sessions, key=lambda holder: holder.since_s, default=None)
+    judge = replace(judge, now_ns=time.time_ns(), session=earliest, made=scratch_of_ended_sessions(root))
     for subdir in subdirs:
         real = os.path.realpath(root / subdir)
         if not os.path.isdir(real):
@@ -168,89 +161,56 @@ def _scratch(
                 yield (subdir, "", Kept(path=f"{subdir}/", why=f"cannot be read: {error.strerror}", use=Use.STUCK))
                 continue
 
-            judge = partial(
-                _judge_as_json,
-                fd,
-                subdir,
-                open_entries(real),
-                now_ns,
-                min_age_s=min_age_s,
-                force=force,
-                newest_ns=newest_ns,
-                by_change=by_change,
-                session=session,
-                made=made,
-            )
-            if newest_ns is not None or len(names) < MANY:
-                judged: Iterable[tuple[int, Any]] = enumerate(map(judge, names))
+            work = partial(_judge_if_there, judge, fd, subdir, open_entries(real))
+            if judge.newest_ns is not None or len(names) < MANY:
+                judged: Iterable[tuple[int, Usage | Kept | bool | None]] = enumerate(map(work, names))
             else:
-                judged = stack.enter_context(WorkerPool(names, judge, at_most=cores()))
-            for index, result in judged:
-                if result is None:
+                judged = stack.enter_context(WorkerPool(names, work, at_most=cores()))
+            for index, found in judged:
+                if found is None:
                     why = "nobody can tell whether a run uses it, because the process that was reading it was killed"
-                    kept = Kept(path=f"{subdir}/{names[index]}", why=why, use=Use.UNCLEAR)
-                    yield subdir, names[index], kept
-                elif "kept" in result:
-                    yield subdir, names[index], Kept.from_json(result["kept"])
-                elif "usage" in result:
-                    yield subdir, names[index], Usage.from_json(result["usage"])
+                    found = Kept(path=f"{subdir}/{names[index]}", why=why, use=Use.UNCLEAR)
+                if not isinstance(found, bool):
+                    yield subdir, names[index], found
 
 
-def _judge_as_json(
-    fd: int, subdir: str, in_use: dict[str, int], now_ns: int, name: str, **how: Any
-) -> dict[str, dict[str, Any]]:
-    """{"kept": …} or {"usage": …} of one entry, {} where it went meanwhile; what a child can say through its pipe."""
+def _judge_if_there(judge: _Judge, fd: int, subdir: str, in_use: dict[str, int], name: str) -> Usage | Kept | bool:
+    """What becomes of one entry; False where it went meanwhile."""
     try:
-        found = _judge(fd, subdir, name, in_use, now_ns, **how)
+        return _judged(judge, fd, subdir, in_use, name)
     except FileNotFoundError:
-        return {}  # its run ended and took it along
+        return False  # its run ended and took it along
     except OSError as error:
-        why = f"cannot be read: {error.strerror}"
-        found = Kept(path=f"{subdir}/{name}", why=why, use=Use.STUCK)
-    return {"kept": found.as_json()} if isinstance(found, Kept) else {"usage": found.as_json()}
+        return Kept(path=f"{subdir}/{name}", why=f"cannot be read: {error.strerror}", use=Use.STUCK)
 
 
-def _judge(
-    fd: int,
-    subdir: str,
-    name: str,
-    in_use: dict[str, int],
-    now_ns: int,
-    *,
-    min_age_s: float,
-    force: bool,
-    newest_ns: Mapping[str, int] | None,
-    by_change: bool,
-    session: Holder | None,
-    made: Mapping[str, int],
-) -> Usage | Kept:
-    aside = name.startswith(TRASH)
-    state = None if aside else liveness(fd, subdir, name, in_use, force=force)
+def _judged(judge: _Judge, fd: int, subdir: str, in_use: dict[str, int], name: str) -> Usage | Kept:
+    path, aside = f"{subdir}/{name}", name.startswith(TRASH)
+    state = None if aside else liveness(fd, subdir, name, in_use, force=judge.force)
     if isinstance(state, Kept):
         return state
     unproven = ""
     if state is not None:
         unproven = lock_doubt(state)
         os.close(state)
-    known_ns = None if newest_ns is None else newest_ns.get(f"{subdir}/{name}")
+    known_ns = None if judge.newest_ns is None else judge.newest_ns.get(path)
     usage = usage_of(name, dir_fd=fd) if known_ns is None else Usage(newest_ns=known_ns)
-    if not aside and session is not None and _is_newer(fd, name, usage, session):
-        why = f"newer than the session of {session}"
-        return Kept(path=f"{subdir}/{name}", why=why, use=Use.LOCKED)
-    if aside or force or (state is not None and not unproven):
+    if not aside and judge.session is not None and _is_newer(fd, name, usage, judge.session):
+        return Kept(path=path, why=f"newer than the session of {judge.session}", use=Use.LOCKED)
+    if aside or judge.force or (state is not None and not unproven):
         return usage
-    if state is None and _has_rested(fd, name, usage, made.get(f"{subdir}/{name}")):
+    if state is None and _has_rested(fd, name, usage, judge.made.get(path)):
         return usage
-    dated_ns = max(usage.newest_ns, usage.changed_ns if by_change else 0)
-    age_s = (now_ns - dated_ns) / 1e9
-    if max(age_s, 0.0) < min_age_s:
+    dated_ns = max(usage.newest_ns, usage.changed_ns if judge.by_change else 0)
+    age_s = (judge.now_ns - dated_ns) / 1e9
+    if max(age_s, 0.0) < judge.min_age_s:
         how = "changed" if dated_ns == usage.newest_ns else "given older times, as `cp -a` and `tar` do,"
-        when = f"{how} {duration_text(max(age_s, 0))} ago, within --min-age {duration_text(min_age_s)}"
+        when = f"{how} {duration_text(max(age_s, 0))} ago, within --min-age {duration_text(judge.min_age_s)}"
         if age_s < -COARSEST_NS / 1e9:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(dated_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
         lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
-        return Kept(path=f"{subdir}/{name}", why=f"{when}, and {lock}", use=Use.LIKELY)
+        return Kept(path=path, why=f"{when}, and {lock}", use=Use.LIKELY)
     return usage
 
 

@@ -18,9 +18,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from vmaf_workspace import guard
 from vmaf_workspace.contract import SCRATCH
@@ -56,6 +55,10 @@ class Report:
         return not self.failures and not self.changed and not any(kept.failed for kept in self.kept)
 
 
+# What a child did, and of the hard-linked files that went rows as `Usage.links` has them.
+_Done = tuple[Report, list[list[int]]]
+
+
 def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
     """Remove what *plan* lists and still is what it was; *progress* gets (bytes removed, bytes of the plan) as it goes.
 
@@ -80,7 +83,7 @@ def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
                 fds[subdir] = stack.enter_context(open_directory(place))
             in_use[subdir] = open_entries(os.path.realpath(place)) if subdir in SCRATCH else {}
 
-        def work(batch: Entries) -> dict[str, Any]:
+        def work(batch: Entries) -> _Done:
             return _remove_batch(fds, batch, in_use, force=plan.force)
 
         jobs.sort(key=lambda batch: -batch.files)  # the long ones first, spread over the children
@@ -90,7 +93,7 @@ def execute(plan: Plan, *, progress: Progress = no_progress) -> Report:
             for index, result in children:
                 _add_to_report(report, jobs[index], result, links)
                 done += jobs[index].disk_bytes
-                progress(done, plan.disk_bytes)
+                progress(done, plan.entries.disk_bytes)
     return report
 
 
@@ -112,12 +115,10 @@ def _adopt_unless_full(root: Path) -> None:
             raise  # a full disk must not stop a clean: the next one marks the tree
 
 
-def _remove_batch(
-    fds: dict[str, int], batch: Entries, in_use: dict[str, dict[str, int]], *, force: bool
-) -> dict[str, Any]:
-    """Entries of one directory, in a child: what was "removed", and what became of those that were not, by path."""
+def _remove_batch(fds: dict[str, int], batch: Entries, in_use: dict[str, dict[str, int]], *, force: bool) -> _Done:
+    """Entries of one directory, in a child."""
     subdir, *parents = batch.place(0).removesuffix("/").split("/")
-    done: dict[str, Any] = {"entries": 0, "removed": [0, 0, 0], "links": [], "failures": [], "changed": [], "kept": []}
+    report, _ = done = Report(), list[list[int]]()
     held: list[int] = []
     try:
         if subdir not in fds:
@@ -129,35 +130,33 @@ def _remove_batch(
             held.append(fd)
             if mount_id(fd) != top_mount:
                 why = "something is mounted above it; unmount that first"
-                return done | {"failures": [[entry.path, why] for entry in batch]}
+                report.failures = [(entry.path, why) for entry in batch]
+                return done
         for entry in batch:
-            result = _remove_entry(fd, subdir, entry, in_use[subdir], force=force)
-            if "removed" in result:
-                done["entries"] += not result["failures"]
-                done["removed"] = [known + more for known, more in zip(done["removed"], result["removed"], strict=True)]
-            for what in result.keys() - {"removed"}:
-                done[what] += result[what]
-        if parents and (done["entries"] or done["failures"]):
+            _remove_entry(fd, subdir, entry, in_use[subdir], done, force=force)
+        if parents and (report.removed or report.failures):
             _remove_emptied(fds[subdir], parents, held)
-        return done
     except FileNotFoundError:
-        return done
+        pass
     except OSError as error:
-        return done | {"failures": [[entry.path, error.strerror or str(error)] for entry in batch]}
+        report.failures = [(entry.path, error.strerror or str(error)) for entry in batch]
     finally:
         for fd in reversed(held):
             os.close(fd)
+    return done
 
 
-def _remove_entry(fd: int, subdir: str, entry: Entry, in_use: dict[str, int], *, force: bool) -> dict[str, Any]:
-    """One entry of the directory *fd*: {"removed": …, "links": …, "failures": …}, "changed", "kept", or none: gone."""
+def _remove_entry(fd: int, subdir: str, entry: Entry, in_use: dict[str, int], done: _Done, *, force: bool) -> None:
+    """One entry of the directory *fd*; what becomes of it is added to *done*, nothing where it is gone."""
+    report, links = done
     name = os.path.basename(entry.path.removesuffix("/"))
     lock = -1
     try:
         if subdir in SCRATCH and not name.startswith(TRASH):
             state = liveness(fd, subdir, name, in_use, force=force)
             if isinstance(state, Kept):
-                return {"kept": [state.as_json()]}
+                report.kept.append(state)
+                return
             if state is not None:
                 lock = state  # ours until it has another name: it cannot be run under this one again
         usage = usage_of(name, dir_fd=fd)
@@ -165,15 +164,16 @@ def _remove_entry(fd: int, subdir: str, entry: Entry, in_use: dict[str, int], *,
         changed = _change_since_plan(entry, about, usage)
         aside = None if changed else _rename_to_trash(fd, name, about)
         if aside is None:
-            return {"changed": [[entry.path, changed or "another file of this name is there now"]]}
+            report.changed.append((entry.path, changed or "another file of this name is there now"))
+            return
         if lock >= 0 and aside != name:  # NFS and FUSE only hide a file that is open, and its directory could not go
             os.close(lock)
             lock = -1
-        return _remove(fd, aside, entry, usage)
+        links += _remove(fd, aside, entry, usage, report)
     except FileNotFoundError:
-        return {}
+        pass
     except OSError as error:
-        return {"failures": [[entry.path, error.strerror or str(error)]]}
+        report.failures.append((entry.path, error.strerror or str(error)))
     finally:
         if lock >= 0:
             os.close(lock)
@@ -220,7 +220,8 @@ def _rename_to_trash(fd: int, name: str, seen: os.stat_result) -> str | None:
     return aside
 
 
-def _remove(fd: int, aside: str, entry: Entry, usage: Usage) -> dict[str, Any]:
+def _remove(fd: int, aside: str, entry: Entry, usage: Usage, report: Report) -> list[list[int]]:
+    """Remove what is *aside* now; the rows of its links that went."""
     name = os.path.basename(entry.path.removesuffix("/"))
     failures: list[tuple[str, str]] = []
     if entry.is_directory:
@@ -236,15 +237,12 @@ def _remove(fd: int, aside: str, entry: Entry, usage: Usage) -> dict[str, Any]:
     shared_bytes = sum(disk_bytes for *_, disk_bytes in links)
     above = entry.path.removesuffix("/").removesuffix(name)
     now = "" if aside == name else f"; what is left is in {above}{aside}"
-    return {
-        "removed": [
-            usage.files - rest.files,
-            usage.apparent_bytes - rest.apparent_bytes,
-            max(usage.disk_bytes - rest.disk_bytes - shared_bytes, 0),
-        ],
-        "links": links,
-        "failures": [[f"{above}{name}{path.removeprefix(aside)}", f"{problem}{now}"] for path, problem in failures],
-    }
+    report.removed += not failures
+    report.files += usage.files - rest.files
+    report.freed_apparent_bytes += usage.apparent_bytes - rest.apparent_bytes
+    report.freed_disk_bytes += max(usage.disk_bytes - rest.disk_bytes - shared_bytes, 0)
+    report.failures += [(f"{above}{name}{path.removeprefix(aside)}", f"{problem}{now}") for path, problem in failures]
+    return links
 
 
 def _remove_emptied(top: int, parents: list[str], held: list[int]) -> None:
@@ -261,23 +259,15 @@ def _remove_emptied(top: int, parents: list[str], held: list[int]) -> None:
             os.rmdir(name, dir_fd=fd)
 
 
-def _add_to_report(
-    report: Report, batch: Entries, result: dict[str, Any] | None, links: dict[tuple[int, int], list[int]]
-) -> None:
+def _add_to_report(report: Report, batch: Entries, done: _Done | None, links: dict[tuple[int, int], list[int]]) -> None:
     """Add what became of *batch* to *report*; *links* counts what of hard-linked files is gone, over all entries."""
-    if result is None:
+    if done is None:
         why = "the process that was removing it was killed; give the same command again"
         report.failures += [(entry.path, why) for entry in batch]
         return
-    report.kept += map(Kept.from_json, result["kept"])
-    report.changed += [(path, change) for path, change in result["changed"]]
-    report.failures += [(path, problem) for path, problem in result["failures"]]
-    files, apparent, disk = result["removed"]
-    report.removed += result["entries"]
-    report.files += files
-    report.freed_apparent_bytes += apparent
-    report.freed_disk_bytes += disk
-    for device, inode, gone, known, disk_bytes in result["links"]:
+    for each in fields(Report):
+        setattr(report, each.name, getattr(report, each.name) + getattr(done[0], each.name))
+    for device, inode, gone, known, disk_bytes in done[1]:
         link = links.setdefault((device, inode), [0, 0])
         link[0] += gone
         link[1] = max(link[1], known)

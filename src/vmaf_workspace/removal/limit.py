@@ -16,7 +16,8 @@ from pathlib import Path
 from vmaf_workspace import guard
 from vmaf_workspace.contract import FILE_RESULT_STORE, SCRATCH
 from vmaf_workspace.disk.atomic import read_regular
-from vmaf_workspace.live.lock import RUN_FILE, STARTING, holder_of, live_sessions
+from vmaf_workspace.live.lock import RUN_FILE, STARTING, holder_of
+from vmaf_workspace.live.session_lock import live_sessions
 from vmaf_workspace.removal.caches import Caches, Selection
 from vmaf_workspace.removal.candidates import CACHES_BY_DEFAULT, TRIM, live_runs
 from vmaf_workspace.removal.execution import execute

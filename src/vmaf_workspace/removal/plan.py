@@ -82,26 +82,6 @@ class Plan:
     kept: tuple[Kept, ...] = ()
     is_cost_sampled: bool = False  # seconds of some entries stand for those of all
 
-    @property
-    def files(self) -> int:
-        """Number of files that go."""
-        return self.entries.files
-
-    @property
-    def disk_bytes(self) -> int:
-        """What would be freed, as `du` counts."""
-        return self.entries.disk_bytes
-
-    @property
-    def apparent_bytes(self) -> int:
-        """Sum of the sizes of the files that go."""
-        return self.entries.apparent_bytes
-
-    @property
-    def cost_s(self) -> float:
-        """Seconds of computing that the loss costs, as far as they are known."""
-        return self.entries.cost_s
-
 
 Record = TypeVar("Record", Entry, Kept, Plan)
 
@@ -195,15 +175,7 @@ def _checked(made: Record) -> Record:
 
 
 def make_plan(
-    operation: str,
-    root: Path,
-    entries: list[Entry] | Entries,
-    kept: list[Kept],
-    *,
-    subdirs: tuple[str, ...],
-    min_age_s: float = 0.0,
-    force: bool = False,
-    is_cost_sampled: bool = False,
+    operation: str, root: Path, entries: list[Entry] | Entries, kept: list[Kept], *, subdirs: tuple[str, ...]
 ) -> Plan:
     """A plan of *entries*, sorted by path unless they are sorted already: the same scan gives the same plan."""
     assert set(subdirs) <= set(BY_NAME)
@@ -212,11 +184,10 @@ def make_plan(
         root=os.path.realpath(root),
         made_at_s=round(time.time(), 3),
         subdirs=subdirs,
-        min_age_s=min_age_s,
-        force=force,
+        min_age_s=0.0,
+        force=False,
         entries=entries if isinstance(entries, Entries) else Entries.of(sorted(entries, key=lambda entry: entry.path)),
         kept=tuple(sorted(kept, key=lambda entry: entry.path)),
-        is_cost_sampled=is_cost_sampled,
     )
 
 

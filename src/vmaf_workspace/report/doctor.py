@@ -21,8 +21,9 @@ from vmaf_workspace.disk.scan import files_below
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import InUseError, NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
-from vmaf_workspace.live.lock import STARTING, stale_sessions
+from vmaf_workspace.live.lock import STARTING
 from vmaf_workspace.live.mounts import mount_at
+from vmaf_workspace.live.session_lock import stale_sessions
 from vmaf_workspace.live.shell_paths import harness_packages, runs_shell_commands, special_characters
 from vmaf_workspace.locate import VARIABLE, Location, current_directory, find_checkout, ignores_variable, locate
 from vmaf_workspace.removal.candidates import plan_clean
@@ -200,7 +201,10 @@ def _file_system(place: Path, about: str, *, keeps_work: bool) -> Iterator[Findi
 def _contents(root: Path, harness: Inspector | None, at: str) -> Iterator[Finding]:
     yield from _leftovers(root)
     yield from _orphans(root)
-    yield from _outdated_results(root)
+    if older := sum(each.older for each in stored_results(root)):
+        found = f"stored results of an older rule of bringing two videos to one form: {older}; no run takes them"
+        remedy = "`ws.purge-cache` frees their room (`--older-than AGE` takes those alone that were not used lately)"
+        yield _warning("result_store_dir", found, remedy)
     foreign = sorted(set(os.listdir(root)) - {*BY_NAME, *KEPT_NAMES})
     if foreign:
         shown = ", ".join(map(repr, foreign[:3])) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
@@ -285,14 +289,6 @@ def _restore_remedy(root: Path, path: Path, at: str) -> str:
                 which = f"--snapshot {short_id(snapshot.id)} --only {pattern} --overwrite"
                 return f"a snapshot holds it otherwise: `ws.restore-models {which}`"
     return "no snapshot holds it otherwise, so keep it until the model was trained again"
-
-
-def _outdated_results(root: Path) -> Iterator[Finding]:
-    """Results that no run takes any more."""
-    if older := sum(each.older for each in stored_results(root)):
-        found = f"stored results of an older rule of bringing two videos to one form: {older}; no run takes them"
-        remedy = "`ws.purge-cache` frees their room (`--older-than AGE` takes those alone that were not used lately)"
-        yield _warning("result_store_dir", found, remedy)
 
 
 def _files(top: Path, ending: str) -> list[Path]:

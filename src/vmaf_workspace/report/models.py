@@ -147,8 +147,12 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
             with os.scandir(os.path.join(top, below)) as found:
                 entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
         except OSError as error:
-            _raise_unless_missing(error)
-            continue
+            if isinstance(error, FileNotFoundError) or error.errno == errno.ENAMETOOLONG:  # no model of ours is so deep
+                continue
+            raise WorkspaceError(
+                f"cannot read {error.filename} ({error.strerror}), so nobody can tell which models are there;\n"
+                "make it readable, then try again"
+            ) from error
         for name, is_directory in entries:
             path = f"{below}{name}"
             if name.startswith(".") or (surface is Surface.SHIPPED and path == "tiny" and is_directory):
@@ -163,14 +167,6 @@ def _groups(top: Path, surface: Surface) -> list[Model]:
 def is_special(path: Path) -> bool:
     """Whether *path* is, or leads to, a FIFO, socket or device: no model, and reading it may never end."""
     return os.path.exists(path) and not os.path.isfile(path)
-
-
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError) and error.errno != errno.ENAMETOOLONG:  # no model of ours is so deep
-        raise WorkspaceError(
-            f"cannot read {error.filename} ({error.strerror}), so nobody can tell which models are there;\n"
-            "make it readable, then try again"
-        ) from error
 
 
 def _model_of_group(top: Path, surface: Surface, name: str, files: Mapping[str, os.stat_result]) -> Model:

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import stat
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +25,7 @@ from vmaf_workspace.disk.content import LARGE, file_sha256, read_small
 from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP, locked_directories
-from vmaf_workspace.identity import identity
+from vmaf_workspace.identity import owner
 from vmaf_workspace.live.lock import migration_lock
 from vmaf_workspace.setup import identify_for_snapshot
 from vmaf_workspace.snapshot import hash_cache
@@ -165,7 +163,10 @@ def _store_all(work: _Backup) -> tuple[ModelTree, dict[str, str]]:
         held |= locked_directories(work.root, before.directories())
         groups = before.groups()
         now_ns = time.time_ns()
-        busy = {group for group, members in groups.items() if directory_of(group) in held or _is_fresh(members, now_ns)}
+        fresh = {
+            g for g, members in groups.items() if any(0 <= now_ns - seen[1] < QUIET_S * 1e9 for _, seen in members)
+        }
+        busy = {group for group in groups if directory_of(group) in held} | fresh
         paths = [path for group, members in groups.items() if group not in busy for path, _ in members]
         _store_changed(work, before, paths, taken)
         held = locked_directories(work.root, before.directories())
@@ -191,10 +192,6 @@ def _store_all(work: _Backup) -> tuple[ModelTree, dict[str, str]]:
                 "wait for its writer to end, then back up again"
             )
         time.sleep(0.05)
-
-
-def _is_fresh(members: Iterable[tuple[str, Signature]], now_ns: int) -> bool:
-    return any(0 <= now_ns - seen[1] < QUIET_S * 1e9 for _, seen in members)
 
 
 def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict[str, tuple[Signature, str]]) -> None:
@@ -371,7 +368,7 @@ class _KnownObjects:
         self._location = location
         self._listed = listed[-MOST:]
         self._asked = 0
-        self._own = identity(root), socket.gethostname(), os.path.realpath(root)
+        self._own = owner(root)
         self._has_own = False
         self._names: dict[str, int] = {}
 
@@ -394,8 +391,8 @@ class _KnownObjects:
             newest = self._listed.pop()
             found = load_snapshot(self._location, newest)
             self.read = self.read or {newest: found}
-            whose = found.identity, found.host, found.workspace
-            self._has_own |= whose[1:] == self._own[1:] or whose[0] == self._own[0] != ""
+            is_at_place = (found.host, found.workspace) == (self._own.place.host, self._own.place.path)
+            self._has_own |= is_at_place or found.identity == self._own.identity != ""
             self._names.update(found.objects)
         return True
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from vmaf_workspace.disk.content import file_sha256
 from vmaf_workspace.disk.workers import cores, map_unordered
 from vmaf_workspace.errors import InUseError
-from vmaf_workspace.groups import BACKED_UP
 from vmaf_workspace.snapshot.manifest import File
-from vmaf_workspace.snapshot.tree import ModelTree, scan_models, signature, unreadable_error
+from vmaf_workspace.snapshot.tree import scan_models, signature, unreadable_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +39,12 @@ def difference(older: Iterable[File], newer: Iterable[File]) -> Difference:
     )
 
 
-def current_files(root: Path, subdirs: tuple[str, ...] = BACKED_UP, *, tree: ModelTree | None = None) -> list[File]:
-    """Every file that is there now, each read now.
+def current_files(root: Path, found: Mapping[str, os.stat_result] | None = None) -> list[File]:
+    """Every file that is there now, or that was *found*, by its path, each read now.
 
     Raises InUseError where one changes meanwhile, WorkspaceError where one cannot be read.
     """
-    found: Mapping[str, os.stat_result] = (scan_models(root, subdirs) if tree is None else tree).found
-
+    found = scan_models(root).found if found is None else found
     paths = sorted(found)
 
     def read(path: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from vmaf_workspace.disk.atomic import open_regular, read_regular
-from vmaf_workspace.disk.content import LARGE, copy_file, file_sha256, read_small, sync_file_system, write_all
+from vmaf_workspace.disk.content import LARGE, copy_file, file_sha256, new_file, read_small, sync_file_system, write_all
 from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import WorkspaceError
@@ -252,10 +252,7 @@ def inodes_of(found: Iterable[os.stat_result]) -> Inodes:
 
 
 def _write_new(path: str, content: bytes | memoryview, mode: int, *, flush: bool = False) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
+    with new_file(path, mode) as fd:
         write_all(fd, content)
         if flush:
             os.fsync(fd)
-    finally:
-        os.close(fd)

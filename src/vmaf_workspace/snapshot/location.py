@@ -103,15 +103,10 @@ class Location(Protocol):
         """Remove what dead processes left half-written; only while nobody else writes here."""
 
 
-def is_ours(name: str) -> bool:
-    """Whether *name* is one that we give, in one of our folders."""
-    form = NAME_PATTERNS.get(name.partition("/")[0])
-    return form is not None and form.fullmatch(name) is not None
-
-
 def check_removable(url: str, name: str) -> None:
     """Raise RefusedError for a name that is not of our form: whoever asks for its removal is mistaken."""
-    if not is_ours(name):
+    form = NAME_PATTERNS.get(name.partition("/")[0])
+    if form is None or not form.fullmatch(name):
         raise RefusedError(f"{name!r} in {url} is no name of ours, so it stays; nothing was removed")
 
 

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vmaf_workspace.contract import KEPT_NAMES
@@ -60,14 +60,6 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
-    """A directory of a snapshot, empty or not."""
-
-    path: str  # below the workspace
-    mode: int  # permission bits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The models of one workspace at one time."""
 
@@ -78,7 +70,7 @@ class Snapshot:
     note: str
     versions: dict[str, str]
     files: tuple[File, ...]  # sorted by path
-    directories: tuple[Directory, ...] = ()  # sorted by path; older manifests name none
+    directories: dict[str, int] = field(default_factory=dict)  # permission bits by path; older manifests name none
     identity: str = ""  # of the workspace, wherever it moved; "" in older manifests
     is_safety: bool = False  # taken before a restore replaced something: nobody's latest
     machine: str = ""  # like the next two, see `vmaf_workspace.identity`; older manifests do not say
@@ -155,8 +147,10 @@ def new_manifest(
     }
     in_order = tuple(sorted(map(_with_storable_time, files), key=lambda file: file.path))
     lines = ",\n".join(map(_as_json, in_order))
-    modes = sorted((directories or {}).items())
-    above = ",\n".join(f'{{"path": {_quoted(paths_to_utf8(path))}, "mode": "{mode:04o}"}}' for path, mode in modes)
+    modes = dict(sorted((directories or {}).items()))
+    above = ",\n".join(
+        f'{{"path": {_quoted(paths_to_utf8(path))}, "mode": "{mode:04o}"}}' for path, mode in modes.items()
+    )
     content = (
         f'{json.dumps(paths_to_utf8(about))[:-1]}, "directories": [\n{above}\n], "files": [\n{lines}\n]}}\n'.encode(
             "ascii"
@@ -174,7 +168,11 @@ def parse_manifest(snapshot_id: str, content: bytes) -> Snapshot:
     Raises RefusedError for one that names a place outside the three subdirectories (absolute, `..`, through a link),
     however its id came to fit.
     """
-    _check_hash(snapshot_id, content)
+    if hashlib.sha256(content).hexdigest() != snapshot_id.rpartition("-")[2]:
+        raise DamagedError(
+            f"the manifest of snapshot {short_id(snapshot_id)} is damaged: {len(content)} bytes that do not have the "
+            "hash in its name"
+        )
     try:
         data = paths_from_utf8(json.loads(content))
         if data["version"] != VERSION:
@@ -193,7 +191,7 @@ def parse_manifest(snapshot_id: str, content: bytes) -> Snapshot:
             note=str(data["note"]),
             versions={str(name): str(text) for name, text in data["versions"].items()},
             files=files,
-            directories=tuple(_directory_from_json(directory) for directory in data.get("directories", [])),
+            directories=dict(map(_directory_from_json, data.get("directories", []))),
             identity=str(data.get("identity", "")),
             is_safety=data.get("safety", False) is True,
             machine=str(data.get("machine", "")),
@@ -201,7 +199,9 @@ def parse_manifest(snapshot_id: str, content: bytes) -> Snapshot:
             turn=_turn_from_json(data.get("turn", [0, ""])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise _unreadable(snapshot_id, error) from error
+        raise DamagedError(
+            f"the manifest of snapshot {short_id(snapshot_id)} cannot be read ({type(error).__name__}: {error})"
+        ) from error
     _check_paths(snapshot)
     return snapshot
 
@@ -213,34 +213,18 @@ def _with_storable_time(file: File) -> File:
     return replace(file, mtime_ns=max(-MOST, min(MOST - 1, file.mtime_ns)))
 
 
-def _check_readable(
-    snapshot_id: str, content: bytes, files: tuple[File, ...], directories: list[tuple[str, int]]
-) -> None:
+def _check_readable(snapshot_id: str, content: bytes, files: tuple[File, ...], directories: dict[str, int]) -> None:
     """Raise WorkspaceError unless `parse_manifest` finds these files and directories in the new manifest *content*."""
     why = "it would be read as something else"
     try:
         found = parse_manifest(snapshot_id, content)
-        if found.files == files and [(each.path, each.mode) for each in found.directories] == directories:
+        if found.files == files and found.directories == directories:
             return
     except WorkspaceError as error:
         why = str(error).partition("\n")[0]
     raise WorkspaceError(
         f"the manifest of this snapshot could not be read again, so none was taken: {why}\n"
         "those taken before are as they were; move what it names out of the workspace, then back up again"
-    )
-
-
-def _check_hash(snapshot_id: str, content: bytes) -> None:
-    if hashlib.sha256(content).hexdigest() != snapshot_id.rpartition("-")[2]:
-        raise DamagedError(
-            f"the manifest of snapshot {short_id(snapshot_id)} is damaged: {len(content)} bytes that do not have the "
-            "hash in its name"
-        )
-
-
-def _unreadable(snapshot_id: str, error: Exception) -> DamagedError:
-    return DamagedError(
-        f"the manifest of snapshot {short_id(snapshot_id)} cannot be read ({type(error).__name__}: {error})"
     )
 
 
@@ -274,11 +258,11 @@ def _from_json(data: dict[str, Any]) -> File:
     return File(path=path, mtime_ns=mtime_ns, size=size, mode=int(data["mode"], 8) & 0o777, sha256=sha256)
 
 
-def _directory_from_json(data: dict[str, Any]) -> Directory:
+def _directory_from_json(data: dict[str, Any]) -> tuple[str, int]:
     path = data["path"]
     if not isinstance(path, str) or not _is_possible_path(path):
         raise TypeError(f"{str(path)[:80]!r}: expected the path of a directory")
-    return Directory(path=path, mode=int(data["mode"], 8) & 0o777)
+    return path, int(data["mode"], 8) & 0o777
 
 
 def _turn_from_json(data: Any) -> tuple[int, str]:
@@ -325,10 +309,10 @@ def _check_paths(snapshot: Snapshot) -> None:
                 )
             directories.add(above)
     for directory in snapshot.directories:
-        places = [directory.path, *places_above(directory.path)]
-        if not (is_model_path(directory.path) or directory.path in BACKED_UP) or paths.intersection(places):
+        places = [directory, *places_above(directory)]
+        if not (is_model_path(directory) or directory in BACKED_UP) or paths.intersection(places):
             raise RefusedError(
-                f"snapshot {short_id(snapshot.id)} names the directory {directory.path!r}, "
+                f"snapshot {short_id(snapshot.id)} names the directory {directory!r}, "
                 "which is no place for models; nothing was touched"
             )
     if len(paths) != len(snapshot.files):

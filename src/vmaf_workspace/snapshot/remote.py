@@ -77,13 +77,9 @@ class Remote:
         below = f"{folder}/" if folder else ""  # consoles make an object of a folder itself
         return {name: size for name, size in sizes.items() if name.startswith(below) and name.rstrip("/") != folder}
 
-    def sizes_of(
-        self,
-        names: Sequence[str],
-        *,
-        source_inodes: Inodes = NO_INODES,  # noqa: ARG002  # no object in a store is a file of this machine
-    ) -> list[int | None]:
+    def sizes_of(self, names: Sequence[str], *, source_inodes: Inodes = NO_INODES) -> list[int | None]:
         """As many requests at a time as help."""
+        del source_inodes  # no object in a store is a file of this machine
         with ThreadPoolExecutor(self.at_once) as pool:
             return list(pool.map(self._size, names))
 
@@ -108,19 +104,13 @@ class Remote:
         with self._stored(name):
             self._ask(f"write {name}", self._files.pipe_file, self._path(name), content)
 
-    def put(
-        self,
-        name: str,
-        content: memoryview | Path,
-        *,
-        trusted: bool,
-        source_inodes: Inodes = NO_INODES,  # noqa: ARG002  # as in `sizes_of`
-    ) -> bool:
+    def put(self, name: str, content: memoryview | Path, *, trusted: bool, source_inodes: Inodes = NO_INODES) -> bool:
         """One request, or a multipart upload, which is there only once it is complete.
 
         What is not trusted is stored anew: that costs no more than reading it, and makes it too young for a prune
         elsewhere that has seen neither this backup nor a snapshot which names it.
         """
+        del source_inodes  # as in `sizes_of`
         size = len(content) if isinstance(content, memoryview) else content.stat().st_size
         if trusted and self._size(name) == size:
             return False
@@ -195,7 +185,7 @@ class Remote:
 
     def _size(self, name: str) -> int | None:
         try:
-            return int(self._ask(f"look at {name}", self._info, name)["size"])
+            return int(self._ask(f"look at {name}", self._files.info, self._path(name))["size"])
         except FileNotFoundError:
             return None
 
@@ -221,9 +211,6 @@ class Remote:
         if self._has_prefixes and slash:
             return dict(self._files.find(above, prefix=f"{last}/", detail=True))
         return dict(self._files.find(path, detail=True))
-
-    def _info(self, name: str) -> dict[str, Any]:
-        return dict(self._files.info(self._path(name)))
 
     def _copy(self, name: str, out: BinaryIO | None = None) -> str:
         """The hash of what is read, and written to *out*, whose errors are not the store's."""

@@ -16,7 +16,7 @@ import errno
 import fnmatch
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,18 +31,11 @@ from vmaf_workspace.setup import write_errors_explained
 from vmaf_workspace.snapshot.backup import backup
 from vmaf_workspace.snapshot.difference import content_of, current_files
 from vmaf_workspace.snapshot.location import Location
-from vmaf_workspace.snapshot.manifest import (
-    DamagedError,
-    Directory,
-    File,
-    Snapshot,
-    object_name,
-    places_above,
-    short_id,
-)
+from vmaf_workspace.snapshot.manifest import DamagedError, File, Snapshot, object_name, places_above, short_id
 from vmaf_workspace.snapshot.staging import (
     JOURNAL,
     RESTORE,
+    Journal,
     file_id,
     finish_restore,
     not_in_place,
@@ -78,7 +71,7 @@ class RestorePlan:
     extra: tuple[str, ...]  # there, part of a model that is restored, unknown to the snapshot: it would break the group
     seen: dict[str, Signature]  # of all that goes: what changes before its turn stays
     tops: dict[str, str]  # where each subdirectory is: none is looked for again
-    directories: tuple[Directory, ...] = ()  # not there now; those that are there stay as they are
+    directories: dict[str, int]  # permission bits of those not there now; those that are there stay as they are
 
     @property
     def conflicts(self) -> tuple[str, ...]:
@@ -125,15 +118,16 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> RestorePl
     chosen = _matching(snapshot, only) if only else list(snapshot.files)
     tree = scan_models(root)
     found = tree.found
-    directories = [directory for directory in snapshot.directories if directory.path not in tree.modes]
+    directories = {path: mode for path, mode in snapshot.directories.items() if path not in tree.modes}
     if only:
         above = {place for file in chosen for place in places_above(file.path)}
-        directories = [directory for directory in directories if directory.path in above]
+        directories = {path: mode for path, mode in directories.items() if path in above}
     _check_free(root, chosen, directories, tree)
     new = [file for file in chosen if file.path not in found]
     there = [file for file in chosen if file.path in found]
     same = dict(map_unordered(there, lambda file: is_same(root, file, found[file.path]), at_most=cores()))
-    extra = _extra_members(chosen, tree)
+    groups, wanted = {group_of(file.path) for file in chosen}, {file.path for file in chosen}
+    extra = sorted(path for path in found if path not in wanted and group_of(path) in groups)
     replaced = [file for n, file in enumerate(there) if not same[n]]
     return RestorePlan(
         root=root,
@@ -144,7 +138,7 @@ def plan_restore(root: Path, snapshot: Snapshot, *, only: str = "") -> RestorePl
         replaced=tuple(replaced),
         extra=tuple(extra),
         seen={path: signature(found[path]) for path in (*(file.path for file in replaced), *extra)},
-        directories=tuple(directories),
+        directories=directories,
         tops=tops,
     )
 
@@ -186,7 +180,7 @@ def restore(
             for n, file in enumerate((*plan.new, *plan.replaced))
         ]
         steps += [{"path": path, "staged": None, "was": plan.seen[path], "sha256": None} for path in plan.extra]
-        directories = {directory.path: directory.mode for directory in plan.directories}
+        directories = plan.directories
         sizes = {file.path: file.size for file in plan.chosen}
         if not steps and not directories:  # all of it is there, read just now
             _remove_leftovers(plan)
@@ -208,9 +202,9 @@ def restore(
                 with suppress(OSError):
                     os.rmdir(plan.root / subdir)
             raise
-        journal = {"token": token, "snapshot": plan.snapshot.id, "steps": steps, "directories": directories}
+        journal = Journal(token, steps, directories, plan.snapshot.id)
         write_journal(plan.root, journal, flush=bool(plan.conflicts))
-        report.left = put_in_place(plan.tops, token, steps, directories)
+        report.left = put_in_place(plan.tops, journal)
         report.left += not_in_place(plan.tops, steps, report.left, made)
         report.files = len(steps) - len([path for path, _ in report.left if path not in directories])
         report.apparent_bytes -= sum(sizes.get(path, 0) for path, _ in report.left)
@@ -225,7 +219,7 @@ def _remove_leftovers(plan: RestorePlan, *, without: Collection[str] = ()) -> No
     remove_staging(plan.root, "")
     there = {content_of(file) for file in plan.chosen if file.path not in without}
     aside = {path: about for path, about in scan_models(plan.root).rests.items() if is_in_trash(path)}
-    for rest in current_files(plan.root, tree=ModelTree(found=aside)):
+    for rest in current_files(plan.root, aside):
         if content_of(rest) in there:
             with suppress(OSError):
                 os.unlink(plan.root / rest.path)
@@ -257,21 +251,13 @@ def _matching(snapshot: Snapshot, glob: str) -> list[File]:
     return [file for file in snapshot.files if group_of(file.path) in groups]
 
 
-def _extra_members(chosen: list[File], tree: ModelTree) -> list[str]:
-    """Files that are there, part of a model of *chosen*, and not in it."""
-    if not tree.found:
-        return []
-    groups, wanted = {group_of(file.path) for file in chosen}, {file.path for file in chosen}
-    return sorted(path for path in tree.found if path not in wanted and group_of(path) in groups)
-
-
-def _check_free(root: Path, chosen: list[File], directories: list[Directory], tree: ModelTree) -> None:
+def _check_free(root: Path, chosen: list[File], directories: Iterable[str], tree: ModelTree) -> None:
     """No directory lies where a file must be, nothing else where a directory must be."""
     special = {path for path, _ in tree.left_out}
     no_directory = tree.found.keys() | special
     for directory in directories:
-        if directory.path in no_directory:
-            raise RefusedError(f"{root / directory.path} is no directory, and the snapshot has one there; move it away")
+        if directory in no_directory:
+            raise RefusedError(f"{root / directory} is no directory, and the snapshot has one there; move it away")
     checked = set()
     for file in chosen:
         above = directory_of(file.path)

@@ -208,7 +208,8 @@ def _last_copies(
         last = [file for file in whole if file.path not in paths and file.sha256 not in contents]
         wiped = listed.relied_on
         if wiped is not None:
-            elsewhere = {file.sha256 for other, files in held if wiped.is_of(other) for file in files}
+            of_it = [files for it, files in held if it.identity == wiped.identity and it.is_at(wiped.place)]
+            elsewhere = {file.sha256 for files in of_it for file in files}
             last += [file for file in whole if file.sha256 in wiped.contents - elsewhere]
         if last:
             found[listed.id] = tuple(sorted({group_of(file.path) for file in last}))

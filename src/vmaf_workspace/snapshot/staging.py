@@ -66,7 +66,6 @@ def finish_restore(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
     began: Journal | None = None
     try:
         began = decode_journal(read_regular(root / JOURNAL, top=root))
-        token, steps, directories, snapshot = began
     except FileNotFoundError:
         pass
     except PermissionError as error:  # it says what to remove, so a stranger's word is not enough
@@ -82,13 +81,13 @@ def finish_restore(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
         ) from error
     if began is not None:
         tops = real_subdirs(root)
-        left = put_in_place(tops, token, steps, directories, check=True)
-        left += not_in_place(tops, steps, left)
+        left = put_in_place(tops, began, check=True)
+        left += not_in_place(tops, began.steps, left)
         _say_finished(root, left)
         if lost := [path for path, why in left if why == LOST]:
             if command == RESTORE:
                 return left
-            which = short_id(snapshot) or "ID"
+            which = short_id(began.snapshot) or "ID"
             raise WorkspaceError(
                 f"a restore in {root} was interrupted, and what it had copied is gone: {lost[0]!r} is not restored\n"
                 f"so models there may be half of a group; {command} did nothing more\n"
@@ -118,31 +117,23 @@ def staging_directory(top: str, token: str) -> str:
     return os.path.join(top, f"{STAGING}{token}")
 
 
-def write_journal(root: Path, journal: dict[str, Any], *, flush: bool) -> None:
+def write_journal(root: Path, journal: Journal, *, flush: bool) -> None:
     """From here on the restore will be finished; with *flush*, which can take long, after a power cut as well."""
     try:
-        content = encode_journal(
-            journal["token"], journal["steps"], journal.get("directories", {}), journal.get("snapshot", "")
-        )
+        content = json.dumps(paths_to_utf8(journal._asdict())).encode("ascii")
+        found = decode_journal(content)
+        paths = [[step["path"] for step in steps] for steps in (found.steps, journal.steps)]
+        if paths[0] != paths[1] or found.directories != journal.directories:
+            raise ValueError("it names what is no place for a model")
     except ValueError as error:
         raise WorkspaceError(f"cannot write down what is to be restored ({error}); nothing was changed") from error
-    part = root / f"{JOURNAL}-{journal['token']}"
+    part = root / f"{JOURNAL}-{journal.token}"
     with open(part, "xb") as file:
         file.write(content)
         if flush:
             file.flush()
             os.fsync(file.fileno())
     part.rename(root / JOURNAL)
-
-
-def encode_journal(token: str, steps: list[dict[str, Any]], directories: dict[str, int], snapshot: str = "") -> bytes:
-    """A journal that `decode_journal` reads; ValueError for one that it would not."""
-    journal = {"token": token, "steps": steps, "directories": directories, "snapshot": snapshot}
-    content = json.dumps(paths_to_utf8(journal)).encode("ascii")
-    found = decode_journal(content)
-    if [step["path"] for step in found.steps] != [step["path"] for step in steps] or found.directories != directories:
-        raise ValueError("it names what is no place for a model")
-    return content
 
 
 def decode_journal(content: bytes) -> Journal:
@@ -177,33 +168,26 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
     return step if was is None else {**step, "was": was[:4]}  # the fifth, of an older version, is a device
 
 
-def put_in_place(
-    tops: Mapping[str, str],
-    token: str,
-    steps: list[dict[str, Any]],
-    directories: Mapping[str, int],
-    *,
-    check: bool = False,
-) -> list[tuple[str, str]]:
+def put_in_place(tops: Mapping[str, str], journal: Journal, *, check: bool = False) -> list[tuple[str, str]]:
     """Put each staged file into its place; what changed since it was planned stays as it is and is returned.
 
-    *directories* are made, their owner's alone until the files are in them, then given these permission bits. Done
+    Directories are made, their owner's alone until the files are in them, then given their permission bits. Done
     twice it is the same as done once. With *check* the staged files are read first: a power cut may have left some
     empty.
     """
     left: list[tuple[str, str]] = []
-    _set_modes(tops, dict.fromkeys(sorted(directories), 0o700))
-    for parent, found in groupby(sorted(steps, key=_parent), key=_parent):
+    _set_modes(tops, dict.fromkeys(sorted(journal.directories), 0o700))
+    for parent, found in groupby(sorted(journal.steps, key=_parent), key=_parent):
         in_parent = list(found)
         subdir, *below = parent.split("/")
-        staged = staging_directory(tops[subdir], token)
+        staged = staging_directory(tops[subdir], journal.token)
         try:
             with _open_below(tops[subdir], below) as fd:
                 for step in in_parent:
                     left += _apply_step(staged, step, fd, check=check)
         except OSError as error:  # its directory cannot be made or entered
             left += [(step["path"], error.strerror or str(error)) for step in in_parent]
-    return left + _set_modes(tops, dict(sorted(directories.items(), reverse=True)))  # deepest first
+    return left + _set_modes(tops, dict(sorted(journal.directories.items(), reverse=True)))  # deepest first
 
 
 def not_in_place(
@@ -311,12 +295,8 @@ def _twin(name: str, fd: int) -> str:
     if name in names:
         return ""
     there = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    other = next((other for other in names if _is(there, _lstat(other, fd))), "")
+    other = next((one for one in names if (about := _lstat(one, fd)) and os.path.samestat(there, about)), "")
     return f"the file system takes this name and {other!r} for one, so only that is there; --into another one has both"
-
-
-def _is(one: os.stat_result, other: os.stat_result | None) -> bool:
-    return other is not None and os.path.samestat(one, other)
 
 
 def _is_done(step: dict[str, Any], name: str, fd: int) -> bool:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,10 +34,6 @@ class Reliance:
     identity: str
     place: Place
     contents: frozenset[str]  # hashes
-
-    def is_of(self, snapshot: Snapshot) -> bool:
-        """Whether *snapshot* is of the workspace that was wiped."""
-        return snapshot.identity == self.identity and snapshot.is_at(self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +156,7 @@ def own_snapshots(location: Location, root: Path) -> list[Snapshot]:
 def future_snapshots(location: Location, root: Path | None) -> list[Snapshot]:
     """The snapshots of the workspace *root* that are dated in the future: `latest_snapshot` passes them over."""
     limit = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time.time() + FUTURE_S))
-    known = [
-        snapshot_id for snapshot_id in list_ids(location) if snapshot_id > limit
-    ]  # most often none: nothing is read
+    known = [i for i in list_ids(location) if i > limit]  # most often none: nothing is read
     return [snapshot for snapshot in _iter_own(location, root, known) if is_in_future(snapshot)] if known else []
 
 
@@ -358,14 +352,36 @@ def prune(location: Location, *, dry_run: bool = False, progress: Progress = no_
             "see that --at names the right place; `ws.backup-models` takes a snapshot"
         )
     check_is_ours(location, to_write=True)
-    if dry_run:
-        return _prune(location, dry_run=True, progress=progress)
-    with location.announced(PRUNE, "ws.prune"):
-        backups = location.others_at_work(BACKUP)
-        if backups:
-            raise InUseError(f"cannot prune {location.url} while a backup runs: {backups[0]}; wait for it to end")
-        location.remove_leftovers()
-        return _prune(location, dry_run=False, progress=progress)
+    with nullcontext() if dry_run else location.announced(PRUNE, "ws.prune"):
+        if not dry_run:
+            if backups := location.others_at_work(BACKUP):
+                raise InUseError(f"cannot prune {location.url} while a backup runs: {backups[0]}; wait for it to end")
+            location.remove_leftovers()
+        there = location.sizes("objects")
+        named: set[str] = set()
+        listed = list_ids(location)
+        _check_listing(location, set(listed))
+        for snapshot_id in listed:
+            named |= _needed_objects(location, snapshot_id)
+        orphans = {n: size for n, size in there.items() if OBJECT.fullmatch(n) and n.rpartition("/")[2] not in named}
+        total = sum(orphans.values())
+        objects = apparent_bytes = kept_fresh = 0
+        for name, size in orphans.items():
+            try:
+                if location.settle_s and location.age_s(name) < location.settle_s:  # asked at the last moment
+                    kept_fresh += 1
+                    continue
+            except FileNotFoundError:  # another prune was faster
+                continue
+            if not dry_run:
+                location.remove(name)
+            objects += 1
+            apparent_bytes += size
+            progress(apparent_bytes, total)
+        for sha256 in () if dry_run else noted_names(location, "damaged") - named:
+            if NAME_PATTERNS["damaged"].fullmatch(f"damaged/{sha256}"):
+                location.remove(f"damaged/{sha256}")
+    return PruneReport(objects=objects, apparent_bytes=apparent_bytes, kept_fresh=kept_fresh)
 
 
 @contextmanager
@@ -387,35 +403,6 @@ def announced_backup(location: Location, command: str) -> Iterator[None]:
             time.sleep(pause_s)
             pause_s, is_said = min(2 * pause_s, LONGEST_PAUSE_S), True  # each look is some requests to an object store
         yield
-
-
-def _prune(location: Location, *, dry_run: bool, progress: Progress) -> PruneReport:
-    there = location.sizes("objects")
-    named: set[str] = set()
-    listed = list_ids(location)
-    _check_listing(location, set(listed))
-    for snapshot_id in listed:
-        named |= _needed_objects(location, snapshot_id)
-    orphans = {n: size for n, size in there.items() if OBJECT.fullmatch(n) and n.rpartition("/")[2] not in named}
-    total = sum(orphans.values())
-    objects = apparent_bytes = kept_fresh = done = 0
-    for name, size in orphans.items():
-        try:
-            if location.settle_s and location.age_s(name) < location.settle_s:  # asked at the last moment
-                kept_fresh += 1
-                continue
-        except FileNotFoundError:  # another prune was faster
-            continue
-        if not dry_run:
-            location.remove(name)
-        objects += 1
-        apparent_bytes += size
-        done += size
-        progress(done, total)
-    for sha256 in () if dry_run else noted_names(location, "damaged") - named:
-        if NAME_PATTERNS["damaged"].fullmatch(f"damaged/{sha256}"):
-            location.remove(f"damaged/{sha256}")
-    return PruneReport(objects=objects, apparent_bytes=apparent_bytes, kept_fresh=kept_fresh)
 
 
 def _check_listing(location: Location, listed: set[str]) -> None:

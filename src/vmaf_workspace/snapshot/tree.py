@@ -35,11 +35,10 @@ class ModelTree:
     @property
     def left_out(self) -> list[tuple[str, str]]:
         """What no snapshot takes, as (path, why)."""
-        stopped = {path: STOPPED for path in self.rests if is_in_trash(path)}
         return [
             *((path, SPECIAL) for path in self.special),
             *((path, OUR_NAME) for path in self.ours),
-            *stopped.items(),
+            *((path, STOPPED) for path in self.rests if is_in_trash(path)),
         ]
 
     @property
@@ -107,7 +106,11 @@ def scan_models(root: Path, subdirs: tuple[str, ...] = BACKED_UP) -> ModelTree:
                         elif is_directory:
                             pending.append(path)
                         else:
-                            _add(tree, f"{subdir}/{path}", entry, is_rest=is_rest or entry.name.startswith(TRASH))
+                            with suppress(FileNotFoundError):
+                                about = entry.stat(follow_symlinks=False)
+                                is_file = stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode)
+                                kind = tree.rests if is_rest or entry.name.startswith(TRASH) else tree.found
+                                (kind if is_file else tree.special)[f"{subdir}/{path}"] = about
             except FileNotFoundError:
                 continue  # removed while we looked; a second look tells
             except OSError as error:
@@ -121,14 +124,3 @@ def unreadable_error(path: str, error: OSError) -> WorkspaceError:
         f"cannot read {path} ({error.strerror}), and nobody can tell what it holds; nothing was changed\n"
         "make it readable, or move it out of the workspace"
     )
-
-
-def _add(tree: ModelTree, path: str, entry: os.DirEntry[str], *, is_rest: bool) -> None:
-    try:
-        about = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    if stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode):
-        (tree.rests if is_rest else tree.found)[path] = about
-    else:
-        tree.special[path] = about

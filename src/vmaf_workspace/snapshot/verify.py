@@ -103,8 +103,18 @@ def verify(
             _restore_and_load(location, snapshot, installed_loaders() if loaders is None else loaders, report)
         if not found:
             report.whole.append(snapshot.id)
-    with suppress(WorkspaceError):  # a read-only place takes no notes
-        _record_findings(location, set(chosen), report, objects, wrong, is_read=depth is not Depth.QUICK)
+    with suppress(WorkspaceError):  # a read-only place takes no notes, and one with something foreign in our folders
+        check_is_ours(location, to_write=True)
+        for snapshot_id in noted_names(location, "verified") & (set(chosen) - set(report.whole)):
+            location.remove(f"verified/{snapshot_id}")
+        if depth is not Depth.QUICK:
+            for sha256 in noted_names(location, "damaged") & (objects.keys() - wrong.keys()):
+                location.remove(f"damaged/{sha256}")
+            for sha256, problem in wrong.items():
+                if problem.endswith((OTHER_CONTENT, UNREADABLE)):  # a backup sees itself what is missing or short
+                    location.write(f"damaged/{sha256}", b"")
+            for snapshot_id in report.whole:
+                location.write(f"verified/{snapshot_id}", b"")
     return report
 
 
@@ -126,16 +136,6 @@ def installed_loaders() -> list[LoadModel]:
                 "pip install 'vmaf-workspace[harness]' brings it; without --restore every hash is checked"
             ) from error
     return found
-
-
-def model_files(top: Path) -> list[Path]:
-    """The files below *top* that a loader is asked to load: each `.pkl` and `.json` of `model/`, but for the cards."""
-    found = sorted(map(Path, files_below(top / "model")))
-    return [
-        path
-        for path in found
-        if path.is_file() and path.suffix in (".pkl", ".json") and not path.name.endswith((".card.json",))
-    ]
 
 
 def _wrong_objects(
@@ -181,33 +181,6 @@ def _wrong_objects(
     return wrong
 
 
-def _record_findings(
-    location: Location,
-    chosen: set[str],
-    report: VerifyReport,
-    objects: dict[str, int],
-    wrong: dict[str, str],
-    *,
-    is_read: bool,
-) -> None:
-    """Keep what was found: which snapshots are whole, which objects must be stored again although they are there.
-
-    RefusedError where something foreign lies in our folders.
-    """
-    check_is_ours(location, to_write=True)
-    for snapshot_id in noted_names(location, "verified") & (chosen - set(report.whole)):
-        location.remove(f"verified/{snapshot_id}")
-    if not is_read:
-        return
-    for sha256 in noted_names(location, "damaged") & (objects.keys() - wrong.keys()):
-        location.remove(f"damaged/{sha256}")
-    for sha256, problem in wrong.items():
-        if problem.endswith((OTHER_CONTENT, UNREADABLE)):  # a backup sees for itself what is missing or short
-            location.write(f"damaged/{sha256}", b"")
-    for snapshot_id in report.whole:
-        location.write(f"verified/{snapshot_id}", b"")
-
-
 def _restore_and_load(
     location: Location, snapshot: Snapshot, loaders: Sequence[LoadModel], report: VerifyReport
 ) -> None:
@@ -226,7 +199,10 @@ def _restore_and_load(
             raise
         if loaders:
             report.models = report.models or 0
-            for path in model_files(top):
+            for path in sorted(map(Path, files_below(top / "model"))):
+                is_card = path.name.endswith(".card.json")
+                if is_card or path.suffix not in (".pkl", ".json") or not path.is_file():
+                    continue
                 report.models += 1
                 try:
                     for load_model in loaders:

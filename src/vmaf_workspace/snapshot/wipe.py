@@ -23,7 +23,7 @@ from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import File, Snapshot, short_id
 from vmaf_workspace.snapshot.staging import finish_interrupted
 from vmaf_workspace.snapshot.store import announced_backup, list_ids, own_snapshots
-from vmaf_workspace.snapshot.tree import ModelTree, Signature, is_in_trash, scan_models, signature
+from vmaf_workspace.snapshot.tree import Signature, is_in_trash, scan_models, signature
 from vmaf_workspace.snapshot.verify import verify
 
 WIPE = "wipe-models"
@@ -72,11 +72,9 @@ def plan_wipe(root: Path, subdirs: tuple[str, ...], *, keep_newest: int = 0) -> 
             going = {path: about for path, about in going.items() if not path.startswith(f"{place}/")}
         newest = _newest_runs(going, keep_newest)
         going = {path: about for path, about in going.items() if _run_of(path) not in newest}
-        files = current_files(root, tree=ModelTree(found={path: going[path] for path in tree.found if path in going}))
-        aside = {path: going[path] for path in tree.rests if path in going and is_in_trash(path)}
-        rests = current_files(
-            root, tree=ModelTree(found=aside)
-        )  # what a restore had not yet put into its place is but a copy
+        files = current_files(root, {path: going[path] for path in tree.found if path in going})
+        # What a restore had not yet put into its place is but a copy.
+        rests = current_files(root, {path: going[path] for path in tree.rests if path in going and is_in_trash(path)})
         for path, about in going.items():  # before 1970 is 0, as a scan has it
             usage = Usage(1, about.st_size, about.st_blocks * BLOCK, max(0, about.st_mtime_ns))
             entries.append(Entry.of(path, about, usage, "only training or a snapshot brings it back"))

@@ -20,7 +20,7 @@ from vmaf_harness.measure.features import FEATURES
 from vmaf_harness.measure.import_results import import_results
 from vmaf_harness.measure.store import FileResultStore, store_directory
 from vmaf_harness.measure.upstream_form import described, entry_name
-from vmaf_harness.model.parameters import read_feature_param
+from vmaf_harness.model.feature_param import read_feature_param
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
 from vmaf_harness.script import run_extraction, run_testing
 

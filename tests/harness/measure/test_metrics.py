@@ -16,7 +16,7 @@ from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.features import FEATURES
 from vmaf_harness.measure.measurement import measure
 from vmaf_harness.measure.metrics import OPTIONS, RequestedMetric, check_metrics, metric_name
-from vmaf_harness.model.parameters import FeatureParam
+from vmaf_harness.model.feature_param import FeatureParam
 
 ADM2 = "VMAF_integer_feature_adm2_score"
 GIVEN = {"vif_prescale_method": "bilinear"}  # where another number is not another value

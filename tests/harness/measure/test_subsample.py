@@ -14,7 +14,7 @@ from trainable import Trainable
 
 from vmaf_harness.cli import main
 from vmaf_harness.engine.binary import Engine
-from vmaf_harness.model.parameters import FeatureParam
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.script import run_cleaning_cache, run_extraction, run_psnr, run_testing, run_vmaf, run_vmaf_training
 

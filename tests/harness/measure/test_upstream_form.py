@@ -21,7 +21,7 @@ from vmaf_harness.measure.upstream_form import (
     read_results,
     score_name,
 )
-from vmaf_harness.model.parameters import FeatureParam
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.model.quality_type import extraction
 
 FRAMES = {"VMAF_score": [90.5, 80.25], "VMAF_integer_feature_adm2_score": [0.9, 0.1]}

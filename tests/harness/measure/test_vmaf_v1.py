@@ -21,8 +21,9 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.measurement import Measurement, measure
 from vmaf_harness.measure.store import FileResultStore
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.model.files import read_model, write_model
-from vmaf_harness.model.parameters import FeatureParam, build_model_param
+from vmaf_harness.model.model_param import build_model_param
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import read_recipe

@@ -20,15 +20,16 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import measure
+from vmaf_harness.model.feature_param import FeatureParam, feature_name
 from vmaf_harness.model.files import json_bytes, read_model, write_model
 from vmaf_harness.model.model import Model, chroma_corrected
-from vmaf_harness.model.parameters import FeatureParam, build_model_param, feature_name
+from vmaf_harness.model.model_param import build_model_param
 from vmaf_harness.model.predictor import model_features
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.model.svm import Svm
 from vmaf_harness.model.transform import ScoreTransform
 from vmaf_harness.recipe.asset import Video
-from vmaf_harness.training.fit import Table, fit
+from vmaf_harness.training.fit import Table, Workers, fit
 
 AGREE = 1e-3  # of a score between 0 and 100, per frame
 PHONE = {"p0": 1.70674692, "p1": 1.72643844, "p2": -0.00705305, "out_gte_in": "true"}  # of VMAF's phone model
@@ -80,7 +81,7 @@ class Measured:
 
     def model(self, kind: str, model_type: str = "LIBSVMNUSVR", **parameters: Any) -> Model:
         given = {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9, "score_clip": [0.0, 100.0], **parameters}
-        return fit(self.table, features(kind), build_model_param(model_type, given), threads=1)
+        return fit(self.table, features(kind), build_model_param(model_type, given), workers=Workers(threads=1))
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,11 @@ def measured(engine: Engine, clips: Clips, tmp_path_factory: pytest.TempPathFact
 
 def inputs(model: Model, metrics: Mapping[str, list[float]]) -> dict[str, Any]:
     return model_features(model, "it").columns(metrics)
+
+
+def of_members(model: Model, features: Any) -> Any:
+    """What each member predicts; shape (members, rows)."""
+    return np.stack([replace(model, members=(member,)).predict(features) for member in model.members])
 
 
 def differ(ours: Any, theirs: Any) -> float:
@@ -178,7 +184,7 @@ def test_each_bootstrap_member_agrees(measured: Measured, nowhere: Path, model_t
     metrics = measured.by_libvmaf(nowhere / "m.json")  # model 0, and it loads
     given = inputs(model, metrics)
     assert differ(model.predict(given), metrics["vmaf"]) <= AGREE
-    every = model.predict_members(given)
+    every = of_members(model, given)
     assert every.shape == (4, len(metrics["vmaf"]))
     collection = json.loads((nowhere / "m.bootstrap.json").read_bytes())
     assert list(collection) == ["0", "1", "2", "3"]
@@ -187,22 +193,22 @@ def test_each_bootstrap_member_agrees(measured: Measured, nowhere: Path, model_t
         assert differ(scores, measured.by_libvmaf(nowhere / "one.json")["vmaf"]) <= AGREE
         assert index == 0 or differ(scores, every[0]) > AGREE
     for again in (read_model(nowhere / "m.pkl"), read_model(nowhere / "m.bootstrap.json")):
-        assert differ(again.predict_members(given), every) == 0.0
+        assert differ(of_members(again, given), every) == 0.0
         interval = again.interval(given)
-        assert (interval.low <= interval.mean).all()
-        assert (interval.mean <= interval.high).all()
-        assert (interval.sd >= 0).all()
+        assert (interval["low"] <= interval["mean"]).all()
+        assert (interval["mean"] <= interval["high"]).all()
+        assert (interval["sd"] >= 0).all()
 
 
 def test_the_interval_is_that_of_the_resampled_members(measured: Measured) -> None:
     model = measured.model("float", "BOOTSTRAP_LIBSVMNUSVR", num_models=5, score_clip=None)
-    members = model.predict_members(measured.columns)[1:]
+    members = of_members(model, measured.columns)[1:]
     interval = model.interval(measured.columns)
-    np.testing.assert_allclose(interval.mean, members.mean(axis=0))
-    np.testing.assert_allclose(interval.sd, members.std(axis=0))
-    np.testing.assert_allclose([interval.low, interval.high], np.percentile(members, [2.5, 97.5], axis=0))
+    np.testing.assert_allclose(interval["mean"], members.mean(axis=0))
+    np.testing.assert_allclose(interval["sd"], members.std(axis=0))
+    np.testing.assert_allclose([interval["low"], interval["high"]], np.percentile(members, [2.5, 97.5], axis=0))
     line = replace(model, score_transform=ScoreTransform(p0=3.0, p1=2.0, enabled=True))
-    np.testing.assert_allclose(line.interval(measured.columns).sd, 2 * interval.sd)
+    np.testing.assert_allclose(line.interval(measured.columns)["sd"], 2 * interval["sd"])
     with pytest.raises(HarnessError, match="has no interval"):
         measured.model("float").interval(measured.columns)
 
@@ -244,13 +250,13 @@ def test_options_of_features_are_part_of_the_model(measured: Measured, nowhere: 
     own = tuple({k: v for k, v in limits.items() if k.startswith(atom[:3])} for _, atom in plain.atoms)
     chosen = replace(plain, options=own)
     columns = chosen.columns(measured.frames(chosen.extraction))
-    model = replace(measured.model("integer"), feature_opts_dicts=chosen.feature_opts_dicts)
+    model = replace(measured.model("integer"), feature_opts_dicts=chosen.options)
     write_model(nowhere / "m", model)
     metrics = measured.by_libvmaf(nowhere / "m.json")
     assert differ(model.predict(columns), metrics["vmaf"]) <= AGREE
     without = plain.columns(measured.frames(plain.extraction))
     assert differ(model.predict(without), metrics["vmaf"]) > AGREE
-    assert read_model(nowhere / "m.json").feature_opts_dicts == chosen.feature_opts_dicts
+    assert read_model(nowhere / "m.json").feature_opts_dicts == chosen.options
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear", "poly", "sigmoid"])

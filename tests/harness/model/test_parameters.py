@@ -12,13 +12,8 @@ import pytest
 
 from vmaf_harness.errors import HarnessError, RecipeError
 from vmaf_harness.model import pickles
-from vmaf_harness.model.parameters import (
-    FeatureParam,
-    SvrParam,
-    build_model_param,
-    read_feature_param,
-    read_model_param,
-)
+from vmaf_harness.model.feature_param import FeatureParam, read_feature_param
+from vmaf_harness.model.model_param import build_model_param, read_model_param
 from vmaf_harness.model.transform import ScoreTransform
 
 SCALES = [f"vif_scale{scale}" for scale in range(4)]
@@ -39,7 +34,7 @@ def test_features_are_sorted_by_the_names_that_they_have_in_a_model(nowhere: Pat
         *(f"VMAF_integer_feature_{scale}_score" for scale in SCALES),
     )
     assert param.feature_dict == {"VMAF_integer_feature": ["adm2", "motion2", *SCALES]}
-    assert param.feature_opts_dicts is None
+    assert param.options == ()
     found = param.extraction
     assert found.options == (("model", ""), ("feature", "name=adm|name=motion|name=vif"))
     assert (found.executor_id, found.score) == ("VMAF_integer_feature_V1.0", "integer_adm2")
@@ -72,7 +67,7 @@ feature_optional_dict = {'VMAF_feature': {'adm_enhn_gain_limit': 1.0, 'adm_skip_
 """
     param = read_feature_param(written(nowhere, text))
     adm = {"adm_enhn_gain_limit": 1.0, "adm_skip_scale0": True}
-    assert param.feature_opts_dicts == (adm, {}, {"vif_kernelscale": 1.5})
+    assert param.options == (adm, {}, {"vif_kernelscale": 1.5})
     spelled = "name=float_adm:adm_enhn_gain_limit=1.0:adm_skip_scale0=true|name=float_motion"
     assert dict(param.extraction.options)["feature"] == f"{spelled}|name=float_vif:vif_kernelscale=1.5"
     assert param.extraction.score == "motion2"  # the one whose name no option adds to
@@ -89,9 +84,9 @@ def test_the_name_that_upstream_reads_is_read_and_the_other_one_warned_of(nowher
     features = "feature_dict = {'VMAF_feature': ['adm2']}\n"
     given = "{'VMAF_feature': {'adm_p_norm': 4}}"
     param = read_feature_param(written(nowhere, f"{features}feature_optional_dict = {given}"))
-    assert (param.feature_opts_dicts, param.warnings) == (({"adm_p_norm": 4},), ())
+    assert (param.options, param.warnings) == (({"adm_p_norm": 4},), ())
     old = read_feature_param(written(nowhere, f"{features}feature_option_dict = {given}"))
-    assert old.feature_opts_dicts == param.feature_opts_dicts
+    assert old.options == param.options
     (warning,) = old.warnings
     assert "feature_option_dict is not read by VMAF's own harness; call it feature_optional_dict" in warning
     both = f"{features}feature_option_dict = {given}\nfeature_optional_dict = "
@@ -157,7 +152,8 @@ model_param_dict = {
 """
     param = read_model_param(written(nowhere, text))
     assert (param.model_type, param.norm_type, param.num_models) == ("LIBSVMNUSVR", "clip_0to1", 1)
-    assert param.svr == SvrParam(kernel="rbf", gamma=0.05, c=4.0, nu=0.9, cache_mb=200.0)
+    svr = {"kernel": "rbf", "gamma": 0.05, "C": 4.0, "nu": 0.9, "cache_size": 200.0, "degree": 3, "coef0": 0.0}
+    assert param.svr == svr
     assert param.score_clip == (0.0, 100.0)
     assert param.score_transform == ScoreTransform(p0=1.7, p1=1.1, out_gte_in=True)
     assert param.param_dict["dis1st_thr"] == 40.0
@@ -173,7 +169,7 @@ def test_one_file_can_be_both_arguments(nowhere: Path) -> None:
 def test_a_pickled_set_is_read_as_well(nowhere: Path) -> None:
     given = {"model_type": "LIBSVMNUSVR", "model_param_dict": {"C": 2.0}}
     pickles.write(nowhere / "best.pkl", given)
-    assert read_model_param(nowhere / "best.pkl").svr.c == 2.0
+    assert read_model_param(nowhere / "best.pkl").svr["C"] == 2.0
     pickles.write(nowhere / "best.pkl", {**given, "model_param_dict": {"C": -2.0}})
     with pytest.raises(RecipeError, match=r"best\.pkl: model_param_dict\.C: expected a positive number"):
         read_model_param(nowhere / "best.pkl")
@@ -235,7 +231,7 @@ def test_numbers_of_numpy_in_a_pickled_set_are_numbers(nowhere: Path) -> None:
     given = {"model_type": np.str_("BOOTSTRAP_LIBSVMNUSVR"), "model_param_dict": numbers}
     (nowhere / "set.pkl").write_bytes(pickle.dumps(given))
     param = read_model_param(nowhere / "set.pkl")
-    assert (param.num_models, param.svr.c, param.score_clip) == (4, 2.0, (0.0, 100.0))
+    assert (param.num_models, param.svr["C"], param.score_clip) == (4, 2.0, (0.0, 100.0))
     assert json.loads(json.dumps(param.param_dict)) == {"num_models": 4, "C": 2.0, "score_clip": [0.0, 100]}
 
 
@@ -261,7 +257,8 @@ def test_every_parameter_of_a_forest_is_taken_as_scikit_learn_takes_it() -> None
 def test_defaults_are_those_of_upstream() -> None:
     param = build_model_param("LIBSVMNUSVR", {})
     assert (param.norm_type, param.score_clip, param.score_transform) == ("none", None, None)
-    assert param.svr == SvrParam(kernel="rbf", gamma=0.0, c=1.0, nu=0.5, cache_mb=200.0)
+    svr = {"kernel": "rbf", "gamma": 0.0, "C": 1.0, "nu": 0.5, "cache_size": 200.0, "degree": 3, "coef0": 0.0}
+    assert param.svr == svr
     assert build_model_param("BOOTSTRAP_LIBSVMNUSVR", {}).num_models == 101
     assert build_model_param("RESIDUEBOOTSTRAP_LIBSVMNUSVR", {"num_models": 21}).num_models == 21
     ranges = {"norm_type": "custom_clip_0to1", "custom_clip_0to1_map": {"VMAF_feature_adm2_score": [0, 1]}}
@@ -335,5 +332,5 @@ def test_an_unknown_parameter_is_reported_with_its_line(nowhere: Path) -> None:
 
 
 def test_reading_parameters_waits_for_no_numpy() -> None:
-    code = "import sys, vmaf_harness.model.parameters; sys.exit('numpy' in sys.modules or 'sklearn' in sys.modules)"
+    code = "import sys, vmaf_harness.model.model_param; sys.exit('numpy' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,7 +18,7 @@ from vmaf_harness.measure.features import FEATURES
 from vmaf_harness.measure.measurement import measure
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.measure.store import summarize
-from vmaf_harness.model.parameters import FeatureParam, feature_name
+from vmaf_harness.model.feature_param import FeatureParam, feature_name
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import HIGHER, LOWER, QUALITY_TYPES, REFUSED, extraction, named_type
 

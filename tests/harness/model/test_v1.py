@@ -16,7 +16,8 @@ from vmaf_harness.cli import main
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import score_pair
-from vmaf_harness.model.parameters import read_feature_param, read_model_param
+from vmaf_harness.model.feature_param import read_feature_param
+from vmaf_harness.model.model_param import read_model_param
 from vmaf_harness.model.quality_type import BUILT_IN, extraction
 from vmaf_harness.model.v1 import choose, means_v1
 from vmaf_harness.recipe.asset import Video
@@ -226,7 +227,7 @@ def test_the_page_on_v1_has_files_that_train_on_its_own_features(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     parameters = read_model_param(tmp_path / "v1_model.py")
-    assert (parameters.svr.c, parameters.svr.nu, parameters.svr.gamma) == (4.0, 0.9, 0.035)
+    assert (parameters.svr["C"], parameters.svr["nu"], parameters.svr["gamma"]) == (4.0, 0.9, 0.035)
     assert parameters.chroma_correction_parameter == 120.0
     features = read_feature_param(tmp_path / "v1_features.py")
     pair = videos / "25.mp4", videos / "25_low.mp4"

@@ -13,7 +13,8 @@ import pytest
 from clips import start, wait_until
 from trainable import LABELS, Trainable, write_features, write_model, write_recipe
 
-from vmaf_harness.model.parameters import FeatureParam, ModelParam, build_model_param
+from vmaf_harness.model.feature_param import FeatureParam
+from vmaf_harness.model.model_param import ModelParam, build_model_param
 from vmaf_harness.script import run_vmaf_cross_validation, run_vmaf_training, run_vmaf_tuning
 from vmaf_harness.training.checkpoints import Checkpoints, checkpoint_key
 from vmaf_harness.training.fit import Table

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from trainable import CONTENTS, Trainable, write_model, write_recipe
 
 from vmaf_harness.errors import HarnessError
-from vmaf_harness.model.parameters import FeatureParam, build_model_param
+from vmaf_harness.model.feature_param import FeatureParam
+from vmaf_harness.model.model_param import build_model_param
 from vmaf_harness.script import run_vmaf_cross_validation
 from vmaf_harness.training.cross_validation import Fold, cross_validate, folds_by_content, leave_one_source_out
-from vmaf_harness.training.fit import Table, TrainingError, fit
+from vmaf_harness.training.fit import Table, TrainingError, Workers, fit
 
 FEATURES = FeatureParam(atoms=(("VMAF_integer_feature", "adm2"), ("VMAF_integer_feature", "vif_scale0")))
 SVR = build_model_param("LIBSVMNUSVR", {"norm_type": "clip_0to1", "C": 4.0, "nu": 0.9})
@@ -84,8 +85,8 @@ def test_each_fold_is_predicted_by_a_model_of_the_others() -> None:
 def test_threads_and_bootstrap_members_change_no_number() -> None:
     rows, folds = table(), folds_by_content([i % 6 for i in range(24)], 3, 0)
     bootstrap = build_model_param("BOOTSTRAP_LIBSVMNUSVR", {**SVR.param_dict, "num_models": 9})
-    one = cross_validate(rows, folds, FEATURES, SVR, threads=1)
-    assert one == cross_validate(rows, folds, FEATURES, SVR, threads=4)
+    one = cross_validate(rows, folds, FEATURES, SVR, workers=Workers(threads=1))
+    assert one == cross_validate(rows, folds, FEATURES, SVR, workers=Workers(threads=4))
     assert one == cross_validate(rows, folds, FEATURES, bootstrap)
 
 

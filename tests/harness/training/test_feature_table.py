@@ -15,7 +15,7 @@ from trainable import CRFS, LABELS, SIX, Trainable, write_features, write_recipe
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import RunOptions, score_pair
 from vmaf_harness.model import pickles
-from vmaf_harness.model.parameters import FeatureParam, read_feature_param
+from vmaf_harness.model.feature_param import FeatureParam, read_feature_param
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import read_recipe

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.model.feature_param import FeatureParam
 from vmaf_harness.model.files import read_model, write_model
 from vmaf_harness.model.model import Model
-from vmaf_harness.model.parameters import FeatureParam, build_model_param
+from vmaf_harness.model.model_param import build_model_param
 from vmaf_harness.model.svm import Svm
-from vmaf_harness.training.fit import Table, TrainingError, fit
+from vmaf_harness.training.fit import Table, TrainingError, Workers, fit
 
 FEATURES = FeatureParam(atoms=tuple(("VMAF_integer_feature", atom) for atom in ("adm2", "motion2", "vif_scale0")))
 ADM, MOTION, VIF = FEATURES.feature_names
@@ -36,9 +37,8 @@ def table(labels: Any = None, **columns: Any) -> Table:
 
 
 def fitted(model_type: str = "LIBSVMNUSVR", rows: Table | None = None, **parameters: Any) -> Model:
-    return fit(
-        rows or table(), FEATURES, build_model_param(model_type, {"norm_type": "clip_0to1", **parameters}), threads=1
-    )
+    given = build_model_param(model_type, {"norm_type": "clip_0to1", **parameters})
+    return fit(rows or table(), FEATURES, given, workers=Workers(threads=1))
 
 
 def svms(model: Model) -> list[Svm]:
@@ -142,7 +142,7 @@ def test_threads_make_no_difference_to_the_bytes(model_type: str, nowhere: Path)
     parameters = build_model_param(model_type, {"norm_type": "normalize", "num_models": 7})
     made = []
     for threads in (1, 2, 5):
-        model = fit(table(), FEATURES, parameters, threads=threads)
+        model = fit(table(), FEATURES, parameters, workers=Workers(threads=threads))
         made.append([path.read_bytes() for path in write_model(nowhere / "m.pkl", model)])
     assert made[0] == made[1] == made[2]
 
@@ -167,7 +167,13 @@ def test_what_was_fitted_before_is_not_fitted_again_and_ends_in_the_same_bytes(m
 def test_finished_members_are_told_in_the_thread_that_asked() -> None:
     threads = set()
     parameters = build_model_param(BOOTSTRAP, {"norm_type": "clip_0to1", "num_models": 4})
-    fit(table(), FEATURES, parameters, threads=2, finished=lambda *_: threads.add(threading.current_thread()))
+    fit(
+        table(),
+        FEATURES,
+        parameters,
+        workers=Workers(threads=2),
+        finished=lambda *_: threads.add(threading.current_thread()),
+    )
     assert threads == {threading.current_thread()}
 
 
@@ -180,7 +186,7 @@ def test_an_error_of_whoever_is_told_stops_the_fit() -> None:
 
     parameters = build_model_param(BOOTSTRAP, {"norm_type": "clip_0to1", "num_models": 50})
     with pytest.raises(HarnessError, match="the disk is full"):
-        fit(table(), FEATURES, parameters, threads=2, finished=full)
+        fit(table(), FEATURES, parameters, workers=Workers(threads=2), finished=full)
     assert len(told) == 1
 
 
@@ -189,7 +195,8 @@ import sys
 import numpy as np
 import sklearn.svm
 from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
-from vmaf_harness.model.parameters import FeatureParam, build_model_param
+from vmaf_harness.model.feature_param import FeatureParam
+from vmaf_harness.model.model_param import build_model_param
 from vmaf_harness.script.stop import stoppable
 from vmaf_harness.training.fit import Table, fit
 from vmaf_harness.training.tuning import tune

@@ -13,11 +13,12 @@ from trainable import Trainable, write_model
 
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.model import pickles
-from vmaf_harness.model.parameters import FeatureParam, build_model_param, read_model_param
+from vmaf_harness.model.feature_param import FeatureParam
+from vmaf_harness.model.model_param import build_model_param, read_model_param
 from vmaf_harness.script import run_vmaf_training, run_vmaf_tuning
 from vmaf_harness.statistics import statistics
 from vmaf_harness.training.cross_validation import cross_validate, folds_by_content
-from vmaf_harness.training.fit import Table
+from vmaf_harness.training.fit import Table, Workers
 from vmaf_harness.training.tuning import grid_candidates, random_candidates, tune, with_parameters
 
 FEATURES = FeatureParam(atoms=(("VMAF_integer_feature", "adm2"), ("VMAF_integer_feature", "vif_scale0")))
@@ -49,8 +50,8 @@ def test_the_best_set_predicts_unseen_contents_best() -> None:
 
 def test_threads_change_nothing() -> None:
     candidates = grid_candidates({"gamma": [0.05, 0.5], "C": [1.0, 4.0]})
-    one = tune(table(), FOLDS, FEATURES, SVR, candidates, threads=1)
-    assert one == tune(table(), FOLDS, FEATURES, SVR, candidates, threads=3)
+    one = tune(table(), FOLDS, FEATURES, SVR, candidates, workers=Workers(threads=1))
+    assert one == tune(table(), FOLDS, FEATURES, SVR, candidates, workers=Workers(threads=3))
 
 
 def test_drawn_sets_lie_between_the_ends_and_depend_on_the_seed_alone() -> None:
@@ -108,14 +109,14 @@ def test_the_best_set_is_written_where_training_finds_it(
         rows = list(csv.DictReader(file))
     assert len(rows) == 6
     best = max(float(row["srocc"]) for row in rows)
-    assert (float(rows[0]["gamma"]), float(rows[0]["C"])) == (chosen.svr.gamma, chosen.svr.c)
+    assert (float(rows[0]["gamma"]), float(rows[0]["C"])) == (chosen.svr["gamma"], chosen.svr["C"])
     assert float(rows[0]["srocc"]) == best
     assert f"cross-validated SROCC {best:.4f}" in out
     assert "the best of 6 sets" in out
     summary = json.loads(sets.with_name("statistics.json").read_bytes())
     assert summary["statistics"]["srocc"] == best
     assert run_vmaf_training.main([*small.inputs[:2], "best.pkl", "m", "--cache-result", "--suppress-plot"]) == 0
-    assert pickles.read(vmaf_workspace / "model" / "m.pkl")["param_dict"]["gamma"] == chosen.svr.gamma
+    assert pickles.read(vmaf_workspace / "model" / "m.pkl")["param_dict"]["gamma"] == chosen.svr["gamma"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from vmaf_workspace.removal.candidates import CLEAN, plan_clean
 from vmaf_workspace.removal.entries import Entries
 from vmaf_workspace.removal.plan import Plan, load_plan, save_plan
 from vmaf_workspace.snapshot import staging, store
-from vmaf_workspace.snapshot.manifest import MOST, Directory, File, new_manifest, parse_manifest
+from vmaf_workspace.snapshot.manifest import MOST, File, new_manifest, parse_manifest
 from vmaf_workspace.snapshot.verify import verify
 
 YEAR_2300_S = 10413792000
@@ -79,7 +79,7 @@ def test_any_manifest_that_is_written_is_read_as_the_same(
     found = parse_manifest(snapshot_id, content)
     within = [replace(file, mtime_ns=max(-MOST, min(MOST - 1, file.mtime_ns))) for file in given_files]
     assert found.files == tuple(sorted(within, key=lambda file: file.path))
-    assert found.directories == tuple(Directory(path=path, mode=mode) for path in sorted(directories))
+    assert list(found.directories.items()) == [(path, mode) for path in sorted(directories)]
     assert (found.note, found.workspace) == (note, "/w\udcff")
 
 
@@ -367,7 +367,7 @@ def test_a_journal_that_would_not_be_read_is_not_written(tmp_path: Path) -> None
     root = models(tmp_path / "ws")
     for step in (STEP | {"path": "dataset/x"}, STEP | {"staged": "x"}):
         with pytest.raises(WorkspaceError, match="cannot write down"):
-            staging.write_journal(root, {"token": "0" * 16, "steps": [step]}, flush=False)
+            staging.write_journal(root, staging.Journal("0" * 16, [step], {}), flush=False)
     assert not list(root.glob(f"{staging.JOURNAL}*"))
     assert staging.decode_journal(b"").steps == []
 

@@ -34,7 +34,9 @@ from trees import (
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.live.lock import RUN_FILE, STARTING, Holder, Run, open_paths, removal_lock, session, try_lock
+from vmaf_workspace.live.lock import RUN_FILE, STARTING, Holder, Run, removal_lock, try_lock
+from vmaf_workspace.live.open_files import open_paths
+from vmaf_workspace.live.session_lock import session
 from vmaf_workspace.removal.candidates import live_runs, plan_clean
 from vmaf_workspace.removal.plan import save_plan
 

@@ -17,8 +17,9 @@ from trees import LIVE_RUN, age, clean, ended_run, left, process, python, run, w
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.live import lock
-from vmaf_workspace.live.lock import CLEANER, RUN_FILE, SESSIONS, Run, live_sessions, removal_lock
+from vmaf_workspace.live.lock import CLEANER, RUN_FILE, Run, removal_lock
 from vmaf_workspace.live.mounts import Mount, mount_at
+from vmaf_workspace.live.session_lock import SESSIONS, live_sessions, session
 from vmaf_workspace.removal.candidates import live_runs, plan_clean
 from vmaf_workspace.snapshot.local import LocalDirectory
 
@@ -26,7 +27,7 @@ HOUR_S = 3600.0
 SESSION = """
 import sys
 from pathlib import Path
-from vmaf_workspace.live.lock import session
+from vmaf_workspace.live.session_lock import session
 with session(Path(sys.argv[1]), "a session"):
     print("ready", flush=True)
     sys.stdin.read()
@@ -145,7 +146,7 @@ def test_a_run_in_another_container_is_kept_on_a_common_disk_and_its_rest_goes_w
 def test_a_live_run_and_a_live_session_renew_their_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "RENEWED_EVERY_S", 0.02)
     root = workspace(tmp_path / "ws")
-    with Run(root) as live, lock.session(root, "it"):
+    with Run(root) as live, session(root, "it"):
         files = [live.workdir(RUN_FILE), live.output(RUN_FILE), *(root / MARKER / SESSIONS).iterdir()]
         for path in files:
             age(path)

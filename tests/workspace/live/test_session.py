@@ -33,8 +33,8 @@ from trees import (
 )
 
 from vmaf_workspace.contract import MARKER
-from vmaf_workspace.live.lock import SESSIONS, live_sessions, stale_sessions
 from vmaf_workspace.live.session import REDIRECT, after_dashes
+from vmaf_workspace.live.session_lock import SESSIONS, live_sessions, stale_sessions
 
 # A stand-in for another harness, of upstream's shape: a package whose paths are computed at import, by a class whose
 # results are in default arguments before anything else can be said.
@@ -402,7 +402,7 @@ def test_a_clean_keeps_what_a_session_made_whose_clock_was_ahead(set_back: bool,
     code = """
 import sys, time
 from pathlib import Path
-from vmaf_workspace.live.lock import session
+from vmaf_workspace.live.session_lock import session
 now = time.time
 time.time = lambda: now() + 600
 with session(Path(sys.argv[1]), "it"):

@@ -36,7 +36,8 @@ from vmaf_workspace import guard
 from vmaf_workspace.contract import BY_NAME, MARKER, PLACEHOLDER, SUBDIRS, Loss
 from vmaf_workspace.errors import InUseError, WorkspaceError
 from vmaf_workspace.migration import copy
-from vmaf_workspace.migration.execution import REWRITTEN, migrate
+from vmaf_workspace.migration.execution import migrate
+from vmaf_workspace.migration.links import REWRITTEN
 from vmaf_workspace.migration.tree import Tree, read_tree
 from vmaf_workspace.setup import setup
 

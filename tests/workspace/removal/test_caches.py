@@ -45,8 +45,8 @@ def test_seconds_of_a_sample_stand_for_those_of_all_and_are_called_about(
     monkeypatch.setattr(caches, "READ_ALL", 79)
     monkeypatch.setattr(caches, "SAMPLE", 10)
     sampled = plan_purge(root, Selection())
-    assert (exact.cost_s, exact.is_cost_sampled) == (1240.0, False)
-    assert sampled.cost_s == pytest.approx(1240.0)
+    assert (exact.entries.cost_s, exact.is_cost_sampled) == (1240.0, False)
+    assert sampled.entries.cost_s == pytest.approx(1240.0)
     assert sampled.is_cost_sampled
     assert tables.plan_summary(exact).endswith(", 21 min to compute again")
     assert tables.plan_summary(sampled).endswith(", about 21 min to compute again")

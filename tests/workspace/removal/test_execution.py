@@ -467,7 +467,7 @@ def test_progress_ends_at_the_whole_plan(root: Path) -> None:
     plan = plan_clean(root)
     execute(plan, progress=lambda done, whole: seen.append((done, whole)))
     assert len(seen) == 5
-    assert seen[-1] == (plan.disk_bytes, plan.disk_bytes)
+    assert seen[-1] == (plan.entries.disk_bytes, plan.entries.disk_bytes)
 
 
 def test_sigterm_ends_a_clean_and_its_children_and_the_next_finishes(root: Path) -> None:

@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def planned(root: Path, **selection: object) -> int:
-    return plan_purge(root, Selection(**selection)).apparent_bytes  # type: ignore[arg-type]
+    return plan_purge(root, Selection(**selection)).entries.apparent_bytes  # type: ignore[arg-type]
 
 
 def test_everything_but_the_encodes_goes_without_a_selection(root: Path) -> None:
@@ -207,7 +207,7 @@ def test_the_cost_is_the_extraction_that_stored_results_say(root: Path) -> None:
     write(store / "cut.json").write_text('{"extraction')
     os.mkfifo(store / "fifo.json")
     (store / "link.json").symlink_to("a.json")
-    assert plan_purge(root, Selection()).cost_s == 3600.5
+    assert plan_purge(root, Selection()).entries.cost_s == 3600.5
     done = ws("purge-cache", "--dry-run", "--workspace", root)
     assert "can be extracted again, in 1 h" in done.out
 

@@ -239,7 +239,7 @@ def test_what_processes_that_were_killed_left_is_named_with_what_finishes_it(roo
     (root / "model" / ".m.whole").mkdir()
     write(root / "workdir" / ".vmaf-trash-fresh")
     write(root / MARKER / "migration.json").write_text('{"from": "/a", "to": "/a b", "state": "begun"}')
-    code = "import os, sys, time; from pathlib import Path; from vmaf_workspace.live.lock import session\n"
+    code = "import os, sys, time; from pathlib import Path; from vmaf_workspace.live.session_lock import session\n"
     code += "with session(Path(sys.argv[1]), 'it'): print('ready', flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code, root], stdout=subprocess.PIPE)
     assert child.stdout is not None

@@ -480,7 +480,7 @@ def interrupted(root: Path) -> None:
         was = signature(path.lstat())
         about = {"path": f"model/{name}", "staged": str(n), "was": was, "sha256": hashlib.sha256(content).hexdigest()}
         steps.append(about)
-    staging.write_journal(root, {"token": token, "steps": steps}, flush=False)
+    staging.write_journal(root, staging.Journal(token, steps, {}), flush=False)
     Path(staging.staging_directory(str(root / "model"), token), "0").rename(root / "model" / "m.pkl")
 
 

@@ -18,8 +18,9 @@ from vmaf_harness.measure.measurement import Measurement
 from vmaf_harness.measure.store import FileResultStore
 from vmaf_harness.measure.upstream_form import read_results
 from vmaf_harness.model import pickles
+from vmaf_harness.model.feature_param import read_feature_param
 from vmaf_harness.model.files import read_model
-from vmaf_harness.model.parameters import read_feature_param, read_model_param
+from vmaf_harness.model.model_param import read_model_param
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
 from vmaf_harness.recipe.dataset import read_recipe, read_references

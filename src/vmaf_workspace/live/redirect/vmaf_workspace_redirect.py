@@ -62,10 +62,6 @@ class Loader:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
-        """What the other loader makes."""
-        return self.loader.create_module(spec)
-
     def exec_module(self, module: types.ModuleType) -> None:
         """Have the module run."""
         self.run(self.loader, module)
