@@ -1,9 +1,9 @@
 """How fast videos decode: one pass to nothing, by one thread, when it is asked.
 
 Seconds are those of the processor, as ffmpeg counts them from its first packet on (`-benchmark`): what else this
-machine does changes them little (by a tenth, where the time on the clock was twice as long), and starting ffmpeg is not
-in them. They come in milliseconds, so two digits of a speed are as many as are known; a short video is decoded again
-and again until it has as many frames as a long one.
+machine does changes them less (by a tenth, by a third for very small pictures, where the time on the clock was twice as
+long), and starting ffmpeg is not in them. They come in milliseconds, so two digits of a speed are as many as are known;
+a short video is decoded again and again until it has as many frames as a long one.
 """
 
 from __future__ import annotations

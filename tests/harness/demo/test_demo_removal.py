@@ -16,7 +16,8 @@ import pytest
 from clips import ffmpeg, ffmpegs_below, wait_until
 
 from vmaf_harness.commands import demo
-from vmaf_harness.demo.chain import RATES, run_demo
+from vmaf_harness.demo.chain import RATES, TEACHER, run_demo
+from vmaf_harness.demo.clips import choose_clips, references_text
 from vmaf_harness.demo.record import FILE, Record, alone
 from vmaf_harness.demo.removal import clean, plan_clean
 from vmaf_harness.demo.screen import WIDTH
@@ -232,6 +233,20 @@ def test_a_second_demo_takes_up_the_first_and_all_of_both_goes(made: Path, given
     assert run_demo(made, given[::-1]) == 0
     assert clean(made, yes=True) == 0
     assert files(made).keys() == OWN.keys()
+
+
+def test_what_a_person_had_encoded_under_that_name_is_used_and_stays(tmp_path: Path, given: list[Path]) -> None:
+    root = tmp_path / "ws"
+    setup(root)
+    references = root / "dataset" / "r_dataset.py"
+    references.write_text(references_text(choose_clips(given)))
+    ladder = ["--codec", "libx264", "--crf", "24", "--preset", "veryfast", "--label-with", TEACHER]
+    assert run_encode.main([str(references), str(tmp_path / "mine.py"), *ladder, f"--workspace={root}"]) == 0
+    before = {path: hash for path, hash in files(root).items() if not path.startswith("output/")}
+    assert sum(path.startswith("encode/demo/") for path in before) == 3
+    assert run_demo(root, given) == 0
+    assert clean(root, yes=True) == 0
+    assert files(root) == before
 
 
 def test_there_is_one_demo_at_a_time(made: Path, given: list[Path]) -> None:
