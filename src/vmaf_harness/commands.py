@@ -118,8 +118,8 @@ def new_dataset(options: Drafting) -> int:
 def encode(options: Encoding) -> int:
     """Encode the references of a recipe by a ladder.
 
-    Everything is combined with everything: each codec at each rate, height and preset. What is there already stays, and
-    is not encoded again. It writes the recipe of the encodes.
+    Each codec is combined with each rate, height and preset. An encode that is there already is not made again. It
+    writes the recipe of the encodes.
     """
     from vmaf_harness.script.run_encode import run
 
@@ -176,7 +176,7 @@ def tune(options: Tuning) -> int:
 def report(options: Reporting) -> int:
     """Report models, runs, a ladder or a dataset, also as a page.
 
-    Without --dataset and --vmaf-model a table of the statistics of models and runs; --html writes one file to send.
+    Without --dataset and --vmaf-model it prints the statistics of all models and runs; --html writes one file to send.
     """
     from vmaf_harness.script.reporting import run
 
@@ -239,7 +239,7 @@ def export_results(
 ) -> int:
     """Write our results as VMAF's own harness stores them.
 
-    What is there stays.
+    An entry that is there already stays as it is.
     """
     from vmaf_harness.measure import export_results as _export
     from vmaf_workspace import wording
@@ -288,7 +288,7 @@ def assemble_results(options: Assembling) -> int:
 
 
 def convert_model(options: Converting) -> int:
-    """Write the JSON that libvmaf loads of a .pkl model."""
+    """Write a .pkl model as the JSON that libvmaf loads."""
     from vmaf_harness.script.convert_model_from_pkl_to_json import run
 
     return run(options)

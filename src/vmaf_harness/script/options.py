@@ -102,7 +102,7 @@ OUT_FORMATS = ("text", "json", "xml")
 _numpy_seed = integer(0, (1 << 32) - 1)  # what its generator takes
 _SEED = Flag("of what is drawn at random: folds, sets, forests", _numpy_seed, metavar="N", default="0")
 _WRITTEN_OVER = "replace what has this name, after a snapshot of it; else exit code 3"
-_LABELS = "label with a model's scores, such as version=vmaf_v0.6.1; no opinions"
+_LABELS = "label encodes with a model's scores (no opinions), such as version=vmaf_v0.6.1"
 _OLDEST = "least recently used go first, none in use"
 _SCHEDULER = "run on Dask: a scheduler whose workers share the workspace's mount, or local:N processes here"
 _SHARD = "do only part I of N, or with auto the part of this array job; then collect without --shard"
@@ -253,7 +253,7 @@ class Converting:
 
     input_pkl_filepath: Annotated[Path, Flag("the .pkl of the model, its .model beside it", path, metavar="FILE")]
     output_json_filepath: Annotated[Path, Flag("the .json that is written", path, metavar="FILE")]
-    overwrite: Annotated[bool, Flag("replace another file there; without this, exit code 3")] = False
+    overwrite: Annotated[bool, Flag("replace another file there; else exit code 3")] = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -289,7 +289,7 @@ class Drafting:
 class Encoding(Spreading, Drawing):
     """Of `encode`; with labels it draws them over bitrates."""
 
-    EXAMPLE = "references_dataset.py encodes --crf '22 32 42' --height '360 720'"
+    EXAMPLE = "refs_dataset.py encodes --crf '22 32' --height '360 720'"
 
     ref_dataset: Annotated[
         Path, Flag("the recipe whose ref_videos are encoded; it is read", path, positional=1, metavar="RECIPE")
@@ -329,7 +329,7 @@ class Encoding(Spreading, Drawing):
 _ANCHOR = "the codec that others are compared with, such as libx264 or 'libx264 slow'; else the recipe's first"
 Anchor = Annotated[str | None, Flag(_ANCHOR, metavar="CODEC")]
 _between = choice(words_of("report.bd_rate", "INTERPOLATIONS"))
-Interpolation = Annotated[str, Flag("between the points of a curve: pchip or akima", _between, metavar="HOW")]
+Interpolation = Annotated[str, Flag("how the points of a curve are joined: pchip or akima", _between, metavar="HOW")]
 _LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
 
 
@@ -444,7 +444,7 @@ class Training(Replacing, Drawing):
 class Tuning(Replacing, Folds):
     """Of `tune`."""
 
-    EXAMPLE = "my_dataset.py features.py model.py mine --gamma '0.02 0.05' --cost '1 4'"
+    EXAMPLE = "my_dataset.py features.py model.py mine --cost '1 4'"
 
     output_param: Annotated[str, Flag(_BARE_SET, positional=5, metavar="NAME")]
     gamma: Annotated[

@@ -6,7 +6,7 @@ A run that was killed half-way goes on where it stopped.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.report.testing import printable_lines
@@ -17,6 +17,7 @@ from vmaf_harness.script.stop import main_of, stoppable
 from vmaf_harness.script.training_inputs import Work, folds_of, is_partial, read_inputs, working
 from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, write_outputs
 from vmaf_harness.statistics import statistics_json, statistics_text, try_logistic_fit
+from vmaf_workspace.commands.tables import print_table
 from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.wording import say
 
@@ -39,12 +40,11 @@ def run(options: CrossValidation) -> int:
         predictions = _validated(work, extracted, folds)
         labels = [float(label or 0.0) for label in extracted.table.labels]
         per_fold: list[dict[str, Any]] = []
-        for index, fold in enumerate(folds):
+        for fold in folds:
             found = statistics_json([labels[row] for row in fold.rows], [predictions[row] for row in fold.rows])
             # No curve: a fold has few assets, and each would get one of its own.
-            name = f"fold {index + 1}, contents {', '.join(map(str, fold.contents))}"
-            say(statistics_text(name, found, KINDS["cross-validation"]))
             per_fold.append({"contents": list(fold.contents), **found})
+        _show_folds(per_fold)
         fit = try_logistic_fit(labels, predictions)
         found = statistics_json(labels, predictions, fit)
         what = f"{inputs.parameters.model_type}, {len(folds)} folds"
@@ -53,6 +53,27 @@ def run(options: CrossValidation) -> int:
         made = Made(kind="cross-validation", predictions=predictions, fit=fit, about=about)
         is_whole = write_outputs(work.run, options, inputs, extracted, made)
     return FAILED if is_partial(inputs.recipe, extracted) or not is_whole else DONE
+
+
+def _show_folds(per_fold: Sequence[Mapping[str, Any]]) -> None:
+    """The statistics of each fold: on a terminal a table, elsewhere a line each."""
+    contents = [", ".join(map(str, found["contents"])) for found in per_fold]
+    if not sys.stdout.isatty():
+        for number, (name, found) in enumerate(zip(contents, per_fold, strict=True), 1):
+            print(statistics_text(f"fold {number}, contents {name}", found, KINDS["cross-validation"]))
+        return
+    names = ("srocc", "plcc", "krocc", "rmse")
+    rows = [
+        (
+            str(number),
+            name,
+            str(found["n"]),
+            *("-" if found.get(each) is None else f"{found[each]:.4f}" for each in names),
+            found.get("note") or "",
+        )
+        for number, (name, found) in enumerate(zip(contents, per_fold, strict=True), 1)
+    ]
+    print_table((">FOLD", "CONTENTS", ">ASSETS", ">SROCC", ">PLCC", ">KROCC", ">RMSE", ""), rows)
 
 
 def _validated(work: Work, extracted: ExtractedFeatures, folds: Sequence[Fold]) -> list[float]:

@@ -1,10 +1,15 @@
-"""Lines of a run without a terminal: one a thing, but not hundreds of them."""
+"""What a run prints with and without a terminal: a line a thing, but not hundreds of them, or a table."""
 
 from __future__ import annotations
+
+import re
+import sys
 
 import pytest
 
 from vmaf_harness.script.progress import Progress
+from vmaf_harness.script.run_vmaf_cross_validation import _show_folds
+from vmaf_harness.statistics import statistics_json
 
 
 @pytest.mark.parametrize(("total", "lines"), [(3, 3), (300, 0)])
@@ -13,3 +18,26 @@ def test_a_line_a_thing_is_for_few_things(total: int, lines: int, capsys: pytest
         for _ in range(total):
             progress.step("gamma 0.05")
     assert capsys.readouterr().err.count("gamma 0.05\n") == lines
+
+
+def test_folds_are_a_table_on_a_terminal_and_a_line_each_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = [
+        {"contents": list(range(30)), **statistics_json([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])},
+        {"contents": [30], **statistics_json([1.0], [2.0])},
+    ]
+    _show_folds(folds)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("fold 1, contents 0, 1, ")
+    assert "3 assets: cross-validated SROCC 1.0000" in first
+    assert second.startswith("fold 2, contents 30, 1 assets: no statistics")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    _show_folds(folds)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["FOLD", "CONTENTS", "ASSETS", "SROCC", "PLCC", "KROCC", "RMSE"]
+    assert re.match(r" +1  0, 1, .* 3  1\.0000  0\.98", lines[1])
+    assert any(re.match(r" +2  30 .* 1 +- +- +- +(1\.0000|-)", line) for line in lines)
