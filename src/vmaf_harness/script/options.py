@@ -350,12 +350,7 @@ class Reporting:
     pool: Pool = "mean"
     anchor: Anchor = None
     interpolation: Interpolation = "pchip"
-    clips: Annotated[
-        int,
-        Flag(
-            "show the worst frames of so many clips; for 0 no decode speed is measured, either", integer(0), metavar="N"
-        ),
-    ] = 6
+    clips: Annotated[int, Flag("show the worst frames of so many clips of --dataset", integer(0), metavar="N")] = 6
     html: Annotated[Path | None, Flag("write one file to look at and to send", path, metavar="FILE")] = None
     open: Annotated[bool, Flag("open that file in a browser")] = False
     dry_run: Annotated[bool, Flag("write no page")] = False
