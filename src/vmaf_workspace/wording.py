@@ -81,11 +81,9 @@ def broken(text: str, file: TextIO, indent: str = "") -> str:
     A word is never broken, so that a path can be copied; nor is what stands in backquotes, which is to be typed.
     """
     columns = terminal_columns(file)
-    return (
-        text
-        if columns is None
-        else "\n".join(line for each in text.split("\n") for line in filled(each, columns, indent))
-    )
+    if columns is None:
+        return text
+    return "\n".join(line for each in text.split("\n") for line in filled(each, columns, indent))
 
 
 def message(text: str, file: TextIO) -> str:

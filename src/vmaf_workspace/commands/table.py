@@ -46,6 +46,9 @@ def _fitting(
     if excess() > 0 and kinds[0] == "|":
         room = found[0] - excess()
         found[0] = max((width for row in table for line in row[0] if (width := cells(line)) <= room), default=0)
+        for n, kind in enumerate(kinds):  # words get what that has freed
+            if not kind and excess() < 0:
+                found[n] = min(widths[n], found[n] - excess())
     return found
 
 

@@ -1,4 +1,7 @@
-"""Tables, lines and JSON; only this and `snapshot_tables` format. Rich is imported where it draws something."""
+"""What is said of each result, as tables, lines and JSON; only this and `snapshot_tables` say it.
+
+Rich is imported where something turns while a person waits.
+"""
 
 from __future__ import annotations
 

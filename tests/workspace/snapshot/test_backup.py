@@ -168,7 +168,8 @@ def test_an_id_can_be_copied_from_a_narrow_terminal(tmp_path: Path) -> None:
     taken = take(root, tmp_path / "b", note="before the long training on the big machine")
     arguments = ["-m", "vmaf_workspace.cli", "snapshots", "--at", str(tmp_path / "b")]
     screen = pexpect.run(shlex.join([sys.executable, *arguments]), dimensions=(50, 80)).decode()
-    assert f"{short_id(taken.id)} " in screen, screen
+    assert short_id(taken.id) in screen.split(), screen
+    assert "before the long training" in screen  # with the room that is left
 
 
 def test_large_files_and_other_file_systems_make_no_difference(tmp_path: Path) -> None:
