@@ -511,13 +511,13 @@ import time
 from vmaf_workspace import guard
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.migration.execution import migrate
-from vmaf_workspace.identity import identity
+from vmaf_workspace.identity import owner
 from vmaf_workspace.setup import setup
 whole = content(small(Path(sys.argv[2], "like")))
 for step in range(1, 400):
     root, target = small(Path(sys.argv[2], f"from{step}")), Path(sys.argv[3], f"to{step}")
     setup(target)  # a skeleton, which goes
-    own = identity(root)
+    own = owner(root).identity
     code = migrated(step, root, target)
     assert code in (0, -signal.SIGKILL), code
     assert content(root) == whole or content(target) == whole, f"neither is whole after step {step}"
@@ -531,7 +531,7 @@ for step in range(1, 400):
             time.sleep(0.01)
     assert content(target) == whole
     assert guard.check(target)
-    assert identity(target) == own  # its snapshots stay its own
+    assert owner(target).identity == own  # its snapshots stay its own
     assert not root.exists()
     left = [name for top in (target.parent, target / "model") for name in os.listdir(top) if name[:6] == ".vmaf-"]
     assert left == [], f"left after step {step}"
