@@ -71,6 +71,8 @@ def test_the_readme_is_short() -> None:
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     ours = {"ws": {each.name for each in COMMANDS}, "harness": {each.name for each in OF_THE_HARNESS}}
     ours["ws"] |= {"path", "backups", "max_size", "max_files"}  # of Invoke's configuration
+    for console_script in ours.values():
+        console_script.add("completion")
     named = re.findall(r"(?:`|invoke |[|] )(ws|harness)\.([a-z]+(?:[-_][a-z]+)*)", page.read_text())
     named += [(p, n) for p, n in re.findall(r"\bvmaf-(ws|harness) ([a-z]+(?:-[a-z]+)*)", page.read_text())]
     assert [f"{prefix}.{name}" for prefix, name in named if name not in ours[prefix]] == []
