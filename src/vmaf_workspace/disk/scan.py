@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from vmaf_workspace.contract import MARKER
 
@@ -42,17 +41,6 @@ class Usage:
         for each in fields(self):
             one, two = getattr(self, each.name), getattr(other, each.name)
             setattr(self, each.name, max(one, two) if each.name in ("newest_ns", "changed_ns") else one + two)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for a pipe."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Usage:
-        """The reverse of `as_json`."""
-        usage = cls(**{f.name: data[f.name] for f in fields(cls)})
-        usage.problems = [(path, problem) for path, problem in usage.problems]
-        return usage
 
 
 def usage_of(

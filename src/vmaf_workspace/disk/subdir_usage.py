@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from vmaf_workspace.contract import BY_NAME, SCRATCH
 from vmaf_workspace.disk.scan import BLOCK, Usage, Walk, open_directory, open_directory_below
@@ -58,22 +57,20 @@ def usage_by_subdir(root: str) -> tuple[dict[str, Usage], dict[str, int]]:
     parts, waiting = _look_near_top(root)
     batches = [waiting[n : n + BATCH] for n in range(0, len(waiting), BATCH)]
 
-    def measure(batch: list[_Place]) -> list[list[Any]]:
+    def measure(batch: list[_Place]) -> list[_Part]:
         made = []
         for place in batch:
             walk = Walk(Usage())
             with _problem_noted(walk.usage), _opened(place) as fd:
                 walk.descend(fd)
-            made.append([walk.usage.as_json(), [[*key, *about] for key, about in walk.links.items()]])
+            made.append(_Part(place, walk.usage, walk.links))
         return made
 
     with WorkerPool(batches, measure, at_most=min(cores(), _AT_MOST)) as children:
-        for number, made in sorted(children):
+        for _, made in children:
             if made is None:
                 raise WorkspaceError(f"a process that read {root} was killed; try again")
-            for place, (usage, links) in zip(batches[number], made, strict=True):
-                known = {(dev, inode): about for dev, inode, *about in links}
-                parts.append(_Part(place, Usage.from_json(usage), known))
+            parts += made
     return _sum_up(parts)
 
 

@@ -14,7 +14,7 @@ import pytest
 from trees import age, du, in_a_mount_namespace, python, without_root_powers, workspace, write
 
 from vmaf_workspace.contract import SCRATCH
-from vmaf_workspace.disk.scan import DEEPEST, Usage, usage_of
+from vmaf_workspace.disk.scan import DEEPEST, usage_of
 from vmaf_workspace.disk.subdir_usage import usage_by_subdir
 
 
@@ -219,13 +219,6 @@ print(usage.files, sorted(usage.mounts), usage_of(str(top), cross_mounts=True).a
 """
     done = in_a_mount_namespace(code, tmp_path / "top", tmp_path / "elsewhere")
     assert done.out == "1 ['bound', 'memory'] 1010\n", done
-
-
-def test_usage_survives_json(tmp_path: Path) -> None:
-    hard_links(tmp_path / "top")
-    usage = usage_of(str(tmp_path / "top" / "one"))
-    usage.problems.append(("a", "b"))
-    assert Usage.from_json(usage.as_json()) == usage
 
 
 def test_a_file_that_several_processes_come_upon_counts_once(tmp_path: Path) -> None:
