@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -245,7 +246,7 @@ def test_plots_of_two_videos_of_one_name_are_refused(
 
 
 def test_invoke_takes_the_flag_again_for_another_video() -> None:
-    (argument,) = (each for each in harness["score"].get_arguments() if each.name == "distorted")
+    (argument,) = (each for each in deepcopy(harness["score"]).get_arguments() if each.name == "distorted")
     assert argument.kind is list
     about = next(each for each in COMMANDS if each.name == "score").parameters["distorted"].about
     assert about.value("--distorted", ["a b.mp4", "c.mp4"]) == ("a b.mp4", "c.mp4")
