@@ -182,8 +182,7 @@ def _measure_here(
     """
     most = min(SHARED_AT_MOST, len(jobs) // at_once)
     groups = _share_references(jobs, most)
-    if most > 1:
-        at_once = max(1, math.ceil(at_once * _SHARED_LOAD * len(groups) / len(jobs)))
+    at_once = min(at_once, math.ceil(at_once * _SHARED_LOAD * len(groups) / len(jobs)))
 
     def group_finished(number: int, made: Sequence[Measurement] | HarnessError) -> None:
         if isinstance(made, PartlyMeasuredError):

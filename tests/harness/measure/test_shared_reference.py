@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import N_FRAMES, Clips, container, ffmpeg, raw, recipe
+from clips import N_FRAMES, Clips, container, ffmpeg, program, raw, recipe
 
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.engine.ffmpeg import Processes, StoppedError
@@ -212,3 +212,38 @@ def test_a_run_stores_what_a_run_of_each_asset_alone_stores(
     assert run_testing.main([*flags, "--processes", str(len(names))]) == 1
     assert len(by_one) >= len(names) - 1 > SHARED_AT_MOST
     assert stored(vmaf_workspace) == by_one
+
+
+@pytest.mark.parametrize(("shared", "most"), [(False, 2), (True, 1)])
+def test_no_more_ffmpegs_run_at_once_than_asked_and_fewer_where_each_measures_several(
+    clips: Clips,
+    engine: Engine,
+    vmaf_workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,
+    most: int,
+) -> None:
+    log = tmp_path / "log"
+    text = f'case "$*" in *file:*filter_complex*) echo + >> "{log}"; "{engine.path}" "$@"; code=$?\n'
+    text += f'echo - >> "{log}"; exit $code;; esac\nexec "{engine.path}" "$@"'
+    monkeypatch.setenv("VMAF_FFMPEG", str(program("ffmpeg", tmp_path, text)))
+    videos = []
+    for n in range(8):
+        reference = tmp_path / f"reference{0 if shared else n}.mp4"
+        shutil.copyfile(clips.mp4("reference"), reference)
+        videos.append({"content_id": n, "asset_id": n, "path": str(clips.mp4("x264")), "dmos": 10.0 * n})
+    references = [{"content_id": n, "path": str(tmp_path / f"reference{0 if shared else n}.mp4")} for n in range(8)]
+    path = tmp_path / "some_dataset.py"
+    path.write_text(
+        "dataset_name = 'some'\nyuv_fmt = 'notyuv'\nquality_width, quality_height = 176, 144\n"
+        f"ref_videos = {references!r}\ndis_videos = {videos!r}\n"
+    )
+    assert run_testing.main(["PSNR", str(path), "--suppress-plot", "--processes", "2"]) == 0
+    running, highest = 0, 0
+    for line in log.read_text().split():
+        running += 1 if line == "+" else -1
+        highest = max(highest, running)
+    assert running == 0
+    assert highest <= most
+    assert log.read_text().count("+") == (2 if shared else 8)
