@@ -38,7 +38,8 @@ def screen(*args: str, columns: int = 80) -> tuple[int | None, str]:
         encoding="utf-8",
         timeout=60,
         dimensions=(60, columns),
-        env=os.environ.copy(),  # else pytest's readline has said COLUMNS=80 beneath it, and that would hold
+        # COLUMNS would hold: pytest's readline, and xdist, may have set it, beneath `os.environ` or in it.
+        env={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
     )
     child.expect(pexpect.EOF)
     child.close()
@@ -104,7 +105,7 @@ def test_snapshots_say_when_where_of_what_and_how_many_models(root: Path) -> Non
     code, out = screen("snapshots")
     lines = plain(out)
     assert code == 0
-    assert f"of {root} on " in "\n".join(lines)
+    assert f"of {root} on " in " ".join(lines)  # which breaks where the path is long
     assert max(len(line) for line in lines if not line.startswith("of ")) <= 80
     assert re.search(rf"{time.strftime('%Y-%m-%d')} \d\d:\d\d +2 +4 +40 B  before", out)
 
