@@ -313,7 +313,7 @@ def demo(
 ) -> int:
     """Run the whole chain on real clips, from encodes to scores.
 
-    Encodes, features, tuning, a model, scores, a page, clean-scratch. What it makes stays until --clean, which keeps
+    Encodes, features, tuning, a model, scores and a page. What it makes stays until --clean, which keeps
     what you have changed since or name in a recipe in dataset/. Of clips of yours at most 48 frames are taken.
     """
     root = located(workspace).path

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,14 @@ from vmaf_harness.script import (
     run_vmaf_tuning,
 )
 from vmaf_harness.script.options import CrossValidation, Encoding, Reporting, Testing, Training, Tuning
-from vmaf_workspace.commands import workspace
+from vmaf_workspace.commands import tables
 from vmaf_workspace.commands.command import Command
-from vmaf_workspace.disk.atomic import write_atomically
+from vmaf_workspace.disk.atomic import read_regular, write_atomically
 from vmaf_workspace.errors import DONE, FAILED, RefusedError
+from vmaf_workspace.live.lock import MIN_AGE_S, RUN_FILE, holder_of
+from vmaf_workspace.removal.candidates import CLEAN, plan_clean
+from vmaf_workspace.removal.execution import execute
+from vmaf_workspace.removal.plan import make_plan
 from vmaf_workspace.setup import ensure, write_errors_explained
 from vmaf_workspace.wording import printable
 
@@ -74,7 +80,7 @@ def run_demo(root: Path, given: Sequence[Path] = (), *, dry_run: bool = False) -
             print(step.line)
         print("dry run: nothing was changed", file=sys.stderr)
         return DONE
-    began = time.monotonic()
+    began, began_s = time.monotonic(), time.time()
     ensure(root)
     with alone(root):
         record = Record.read(root)
@@ -87,8 +93,7 @@ def run_demo(root: Path, given: Sequence[Path] = (), *, dry_run: bool = False) -
             if (code := step.function(step.options)) != DONE:
                 return code
             record.note(*step.subdirs)
-        print(_RULE.format("ws.clean-scratch"), flush=True)
-        code = workspace.clean_scratch(workspace=str(root))
+        code = _clean_own_output(root, since_s=began_s)
         record.end()
         done = Done(
             root=root,
@@ -186,6 +191,24 @@ def _may_write(record: Record, name: str, text: str) -> bool:
     path = f"dataset/{NAME}/{name}"
     there = record.root / path
     return path in record.files or not there.exists() or there.read_bytes() == text.encode()
+
+
+def _clean_own_output(root: Path, *, since_s: float) -> int:
+    """Remove what the runs of this demo left in `output/`, as `ws.clean-scratch` would; a person's own runs stay."""
+    own = set()
+    for file in (root / "output").glob(f"*/{RUN_FILE}"):
+        with suppress(OSError):
+            holder = holder_of(read_regular(file))
+            if holder is None or (holder.pid, holder.host) != (os.getpid(), os.uname().nodename):
+                continue
+            if holder.since_s >= since_s - 0.001:  # it is written in milliseconds
+                own.add(f"output/{file.parent.name}")
+    found = plan_clean(root, only=("output",), min_age_s=MIN_AGE_S)
+    entries = [entry for entry in found.entries if entry.path.rstrip("/") in own]
+    plan = make_plan(CLEAN, root, entries, [], subdirs=("output",))
+    report = execute(plan)
+    tables.print_report(plan, report)
+    return DONE if report.is_complete else FAILED
 
 
 def _shortened(line: str, root: Path) -> str:

@@ -161,9 +161,9 @@ def show_tested(dataset: ScoredDataset) -> None:
     for outcome, score in dataset.scored[:_ROWS]:
         asset = outcome.asset
         label = "-" if asset.groundtruth is None else f"{asset.groundtruth:.2f}"
-        names = (printable(asset.shown_content), printable(asset.distorted.path.name))
-        rows.append((str(asset.asset_id), *names, label, f"{score:.2f}"))
-    tables.print_table((">ASSET", "CONTENT", "FILE", ">LABEL", ">SCORE"), rows)
+        name, content = printable(asset.distorted.path.name), printable(asset.shown_content)
+        rows.append((name, str(asset.asset_id), content, label, f"{score:.2f}"))
+    tables.print_table(("|FILE", ">ASSET", "|CONTENT", ">LABEL", ">SCORE"), rows)
     if len(dataset.scored) > _ROWS:
         say(f"… and {len(dataset.scored) - _ROWS} more; --print-result has all")
 
