@@ -165,7 +165,7 @@ def test_the_demo_scores_real_clips_and_leaves_no_scratch(
     assert len(stored) == 24
     # Wherever they are pasted, and whatever the workspace is there.
     commands = screen[screen.index("\ncd ") :].rstrip() + " --yes\n"
-    env = {"HOME": str(tmp_path / "home")}
+    env = {"HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"]}  # as in the shell that ran the demo
     ran = subprocess.run(
         ["/bin/sh", "-e"], input=commands, check=True, capture_output=True, text=True, cwd="/", env=env
     )
