@@ -13,7 +13,7 @@ from statistics import fmean
 from vmaf_harness.encode.store import StoredEncode
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import Outcome
-from vmaf_harness.report.bd_rate import BdRateError, Point, bd_rate, hull
+from vmaf_harness.report.bd_rate import BdRateError, Point, TooFewPointsError, bd_rate, hull
 from vmaf_harness.report.testing import ScoredDataset
 from vmaf_harness.statistics import percentile
 
@@ -307,25 +307,26 @@ def _deltas(
 
 
 def _delta(encodes: Sequence[LadderEncode], anchor: Hull, test: Hull, content: str, interpolation: str) -> Delta:
-    points, overs = [], []
+    points, overs, unscored = [], [], []
     for each in (anchor, test):
         is_one = len(each.heights_px) == 1
         overs.append(f"{each.heights_px[0]}p" if is_one else "hull of " + ", ".join(f"{h}p" for h in each.heights_px))
         wanted = None if is_one else set(each.asset_ids)
-        points.append(
-            [
-                _point(encode)
-                for encode in encodes
-                if (encode.content_id, encode.codec) == (each.content_id, each.codec) and encode.score is not None
-                if wanted is None or encode.asset_id in wanted
-            ]
-        )
+        own = [encode for encode in encodes if (encode.content_id, encode.codec) == (each.content_id, each.codec)]
+        if n := sum(encode.score is None for encode in own):
+            unscored.append(f"{n} of {len(own)} encodes of {each.codec}")
+        scored = [encode for encode in own if encode.score is not None]
+        points.append([_point(encode) for encode in scored if wanted is None or encode.asset_id in wanted])
     about = {"content_id": anchor.content_id, "content": content, "anchor": anchor.codec, "test": test.codec}
     over = overs[0] if overs[0] == overs[1] else f"{overs[0]} against {overs[1]}"
     try:
         found = bd_rate(points[0], points[1], interpolation)
     except BdRateError as error:
-        return Delta(**about, over=over, why_not=f"{error.reason}: {error}")  # type: ignore[arg-type]
+        why_not = f"{error.reason}: {error}"
+        if unscored and isinstance(error, TooFewPointsError):
+            why_not = f"not scored: {' and '.join(unscored)} have no stored score; `harness.test … --cache-result` on "
+            why_not += "this recipe, with the same quality type and model, measures them"
+        return Delta(**about, over=over, why_not=why_not)  # type: ignore[arg-type]
     return Delta(
         **about,  # type: ignore[arg-type]
         over=over,

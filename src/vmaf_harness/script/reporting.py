@@ -132,6 +132,9 @@ def show_ladder(ladder: Ladder) -> None:
         show_deltas(ladder)
 
 
+_LITTLE_OVERLAP = 0.25  # of the range of scores of both curves; a choice of ours
+
+
 def show_deltas(ladder: Ladder) -> None:
     """The deltas of a ladder, as a table; why there is none below it."""
     rows = []
@@ -150,6 +153,12 @@ def show_deltas(ladder: Ladder) -> None:
         ("|CONTENT", "|TEST", ">BD-RATE", f">BD-{ladder.score.split('_V')[0]}", ">OVERLAP", "OVER"), rows
     )
     say(f"against {printable(ladder.anchor)}, by {ladder.interpolation}; below 0 %: fewer bits at the same score")
+    for each in ladder.deltas:
+        if each.overlap is not None and each.overlap < _LITTLE_OVERLAP:
+            warn(
+                f"{each.content}, {each.test}: the curves share {each.overlap:.0%} of their scores only, so this delta "
+                "says little; encode at rates whose scores meet"
+            )
     for why, of in reasons.items():
         more = f" and {len(of) - 1} more" if len(of) > 1 else ""
         warn(f"{of[0]}{more}: {why}")
