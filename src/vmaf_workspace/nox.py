@@ -29,7 +29,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from vmaf_workspace.errors import WorkspaceError
+from vmaf_workspace.errors import FAILED, WorkspaceError
 from vmaf_workspace.proof.proving import PLACES, Asked, At, Leftovers, proving
 from vmaf_workspace.wording import count_text
 
@@ -95,6 +95,7 @@ def workspace_session(
                     ran = session.run(*words, env={**(env or {}), **proof.changed}, external=not own or not install)
                 except CommandFailed as error:
                     failed = error
+                    proof.exit_code = getattr(error, "return_code", None) or FAILED  # the lowest Nox does not say
         except WorkspaceError as error:
             session.error(str(error))
         if ran is None and failed is None:

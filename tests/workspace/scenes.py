@@ -59,7 +59,7 @@ def models(place: Path) -> Iterator[Stage]:
 def upstream(place: Path) -> Iterator[Stage]:
     """A checkout of upstream's shape, whose workspace is its default one."""
     made = checkout(place / "vmaf", "upstream", "clean")
-    yield Stage(made, {"VMAF_WORKSPACE": None, "PYTHONPATH": str(made / "python")})
+    yield Stage(made, {"VMAF_WORKSPACE": None, "PYTHONPATH": None})
 
 
 @contextmanager

@@ -71,8 +71,17 @@ def test_even_with_nothing_to_remove_an_unmarked_directory_is_refused(command: t
 def test_a_missing_workspace_has_nothing_to_remove(command: tuple[str, ...], tmp_path: Path) -> None:
     done = ws(*command, "--workspace", tmp_path / "missing")
     assert done.code == 0
-    assert "nothing to remove" in done.out
+    assert done.out == f"{tmp_path / 'missing'} does not exist; nothing to remove\n"
+    shown = ws(*command, "--workspace", tmp_path / "missing", "--dry-run")
+    assert shown.code == 0
+    assert shown.out == f"{tmp_path / 'missing'} does not exist; nothing to remove; dry run: nothing was changed\n"
     assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize("command", REMOVING, ids=" ".join)
+def test_a_workspace_that_is_clean_is_told_from_a_missing_one(command: tuple[str, ...], tmp_path: Path) -> None:
+    assert ws("setup", "--workspace", tmp_path / "mine").code == 0
+    assert ws(*command, "--workspace", tmp_path / "mine").out == f"nothing to remove in {tmp_path / 'mine'}\n"
 
 
 @pytest.mark.parametrize("place", ["/", "/usr/..", "~", ".", "..", "link-to-home", "link-to-/"])

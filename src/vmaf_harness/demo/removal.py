@@ -29,7 +29,7 @@ from vmaf_workspace.removal.candidates import refuse_live_runs
 from vmaf_workspace.removal.entries import Entry
 from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.removal.plan import Plan, make_plan
-from vmaf_workspace.wording import print_list, printable
+from vmaf_workspace.wording import print_list
 
 CLEAN_DEMO = "clean-demo"
 _WHY = "the demo makes it again"
@@ -80,7 +80,7 @@ def clean(root: Path, *, dry_run: bool = False, yes: bool = False) -> int:
             tables.print_plan(plan)
         _print_left(found)
         if dry_run:
-            print(f"{tables.plan_summary(plan)} in {printable(plan.root)}; dry run: nothing was changed")
+            print(f"{tables.plan_and_place(plan)}; dry run: nothing was changed")
             return DONE
         if plan.entries and not yes and not agreed(f"Remove {tables.plan_summary(plan)}?"):
             print("nothing was removed", file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace.commands.tables import object_json, pairs_json, print_json, print_table
 from vmaf_workspace.groups import group_of
+from vmaf_workspace.snapshot.location import Location, why_no_snapshot
 from vmaf_workspace.snapshot.manifest import manifest_name, short_id
 from vmaf_workspace.wording import (
     age_text,
@@ -63,13 +64,13 @@ def show_backup(taken: BackupReport, root: str, url: str, *, json: bool) -> None
     print_list("left out:", taken.left_out, file=sys.stderr)
 
 
-def show_snapshots(snapshots: Sequence[ListedSnapshot], url: str, *, json: bool) -> None:
+def show_snapshots(snapshots: Sequence[ListedSnapshot], location: Location, *, json: bool) -> None:
     """Print what `ws.snapshots` found: of each workspace on each host, oldest first."""
     if json:
-        print_json("snapshots", location=url, snapshots=[_listed_json(listed) for listed in snapshots])
+        print_json("snapshots", location=location.url, snapshots=[_listed_json(listed) for listed in snapshots])
         return
     if not snapshots:
-        say(f"there is no snapshot in {printable(url)}; `ws.backup-models` takes one")
+        say(printable(why_no_snapshot(location)))
         return
     owners: dict[str, list[ListedSnapshot]] = {}
     for each in snapshots:

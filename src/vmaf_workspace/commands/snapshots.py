@@ -63,7 +63,7 @@ def snapshots(*, workspace: Workspace = "", at: At = "", json: Json = False) -> 
     _, location = _root_and_location(workspace, at)
     with spinner("reading the snapshots"):
         found = store.list_snapshots(location)
-    snapshot_tables.show_snapshots(found, location.url, json=json)
+    snapshot_tables.show_snapshots(found, location, json=json)
     return DONE
 
 
@@ -211,6 +211,7 @@ def forget(
     """
     from vmaf_workspace.commands import snapshot_tables
     from vmaf_workspace.snapshot import retention, store
+    from vmaf_workspace.snapshot.location import why_no_snapshot
     from vmaf_workspace.wording import count_text, printable
 
     keep = retention.RetentionPolicy(
@@ -235,6 +236,8 @@ def forget(
     gone = [] if dry_run else retention.forget(location, verdicts)
     if json:
         print(snapshot_tables.forget_json(verdicts, location.url, gone, dry_run=dry_run))
+    elif not verdicts:
+        say(f"nothing to forget: {printable(why_no_snapshot(location))}")
     elif all(verdict.is_kept for verdict in verdicts):
         say(f"nothing to forget in {printable(location.url)}")
     elif dry_run:
@@ -285,7 +288,6 @@ def wipe_models(
 
     It empties model/, model_param/ and checkpoints_dir/, once a snapshot that is verified now holds all that is there.
     """
-    from vmaf_workspace import wording
     from vmaf_workspace.commands import tables
     from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.removal.candidates import refuse_live_runs
@@ -326,8 +328,7 @@ def wipe_models(
             if json:
                 print(tables.removal_json(found.plan, None, code))
             else:
-                where = wording.printable(found.plan.root)
-                say(f"{tables.plan_summary(found.plan)} in {where}; dry run: nothing was changed")
+                say(f"{tables.plan_and_place(found.plan)}; dry run: nothing was changed")
             return code
         if found.plan.entries and found.files and location is not None:
             contents = [file.sha256 for file in (*found.files, *found.rests) if file.sha256]
@@ -407,11 +408,13 @@ def _verified_holders(location: "Location", root: Path, found: "WipePlan", *, of
     from vmaf_workspace.commands.progress import Progress
     from vmaf_workspace.commands.tables import spinner
     from vmaf_workspace.snapshot.backup import backup
+    from vmaf_workspace.snapshot.location import is_missing
     from vmaf_workspace.snapshot.wipe import holders_of
 
     with spinner("verifying the snapshot"):
         held = holders_of(location, found)
-    none = f"no verified snapshot in {location.url} holds all that would go"
+    place = f"{location.url} (which does not exist)" if is_missing(location) else location.url
+    none = f"no verified snapshot in {place} holds all that would go"
     if not held.is_every_file and offer and sys.stdin.isatty() and agreed(f"{none}. Take one now?"):
         with Progress("backing up", is_bytes=True, quiet=quiet) as show:
             taken = backup(root, location, note="before a wipe", progress=show.update)

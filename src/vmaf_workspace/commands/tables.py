@@ -270,13 +270,20 @@ def plan_summary(plan: Plan) -> str:
     return f"{entries}{count_text(plan.entries.files, 'file')}, {bytes_text(plan.entries.disk_bytes)}{cost}"
 
 
+def plan_and_place(plan: Plan) -> str:
+    """One line: what a plan takes, and of which workspace; one that does not exist is told from one that is clean."""
+    if not os.path.lexists(plan.root):
+        return f"{printable(plan.root)} does not exist; nothing to remove"
+    return f"{plan_summary(plan)} in {printable(plan.root)}"
+
+
 def print_report(plan: Plan, report: Report) -> None:
     """Print what was done, what stayed and why, and what failed."""
     if report.removed or report.files:
         what = f"{count_text(report.removed, 'entry')}, {count_text(report.files, 'file')}"
         say(f"removed {what}; {bytes_text(report.freed_disk_bytes)} freed in {printable(plan.root)}")
     elif not plan.entries:
-        say(f"nothing to remove in {printable(plan.root)}")
+        say(plan_and_place(plan))
     else:
         say(f"removed nothing in {printable(plan.root)}")
     _print_kept(report.kept)

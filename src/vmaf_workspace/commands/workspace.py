@@ -379,7 +379,7 @@ def _show_and_execute(
             tables.print_plan(plan)
             name = wording.printable(str(save_to))
             end = f"written to {name}; `--apply {name}` removes it" if save_to else "dry run: nothing was changed"
-            say(f"{tables.plan_summary(plan)} in {wording.printable(plan.root)}; {end}")
+            say(f"{tables.plan_and_place(plan)}; {end}")
         return code
     if question is not None and plan.entries:
         refuse_live_runs(Path(plan.root), plan.operation.replace("-", " the ") + " of")

@@ -44,7 +44,10 @@ def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftover
                     child = subprocess.Popen([*command], executable=program, env=environ, cwd=proof.directory)
                 except OSError as error:
                     raise not_started(program, error) from error
-                codes.append(code_of(child))
+                proof.exit_code = code_of(child)
+        codes.append(proof.exit_code)
+        if proof.exit_code != DONE:
+            print(f"  the command's exit code: {proof.exit_code}", file=sys.stderr)
         for text in proof.notes:
             print(f"  {text}", file=sys.stderr)
         for text in proof.failures:

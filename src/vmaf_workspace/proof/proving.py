@@ -14,7 +14,7 @@ from typing import Literal
 from vmaf_workspace.contract import CACHE_TAG, KEPT_NAMES, SCRATCH
 from vmaf_workspace.disk.scan import open_directory
 from vmaf_workspace.disk.unlink import remove_tree
-from vmaf_workspace.errors import InUseError, UsageError
+from vmaf_workspace.errors import DONE, InUseError, UsageError
 from vmaf_workspace.live.session import (
     found_program,
     redirected_environment,
@@ -59,6 +59,7 @@ class Proof:
     root: Path
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    exit_code: int = DONE  # of the command: who runs it says so before the block ends
 
     def environ(self, environ: Mapping[str, str]) -> dict[str, str]:
         """*environ* with what is changed."""
@@ -113,7 +114,7 @@ class Asked:
 
 @contextmanager
 def proving(asked: Asked) -> Iterator[Proof]:
-    """Prove what is *asked*; the block runs the command, and the verdict is there after it.
+    """Prove what is *asked*; the block runs the command and notes its exit code, and the verdict is there after it.
 
     Raises RefusedError where the command cannot be redirected.
     """
@@ -328,6 +329,12 @@ def _was_led(proof: Proof, record: Record, place: Place, began_ns: int) -> None:
         )
     elif made:
         proof.notes.append(f"{count_text(len(made), 'entry')} made in the override")
+    elif proof.exit_code != DONE:
+        proof.failures.append(
+            f"the command failed itself, with exit code {proof.exit_code}, and nothing shows that a test ran: no "
+            "Python that was run was given a workspace, and nothing was written there; so nothing is proved. Mend what "
+            f"it says above first. If tests did run, hand on {VARIABLE}, {PROOF} and PYTHONPATH to them"
+        )
     elif any(os.path.realpath(said or "/") == str(place.real) for said in record.sessions):
         proof.failures.append(
             f"{VARIABLE} reached pytest, and none of the tests that ran asked for a workspace: no fixture "

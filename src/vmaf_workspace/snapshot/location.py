@@ -8,6 +8,7 @@ work in it. A name is there whole or not at all (what is not yet, in `parts/…`
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -101,6 +102,19 @@ class Location(Protocol):
 
     def remove_leftovers(self) -> None:
         """Remove what dead processes left half-written; only while nobody else writes here."""
+
+
+def is_missing(location: Location) -> bool:
+    """Whether *location* is a directory that does not exist, which holds no snapshot until a backup makes it."""
+    return location.directory is not None and not os.path.lexists(location.directory)
+
+
+def why_no_snapshot(location: Location) -> str:
+    """What to say where *location* lists no snapshot: a name that leads nowhere is most often a slip."""
+    if is_missing(location):
+        named = f"--at, ws.backups or {VARIABLE}"
+        return f"the backup location {location.url} does not exist; see that {named} names the right one"
+    return f"there is no snapshot in {location.url}; `ws.backup-models` takes one"
 
 
 def check_removable(url: str, name: str) -> None:

@@ -15,7 +15,15 @@ from vmaf_workspace.disk.workers import Progress, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.identity import Place, is_foreign_turn, owner
-from vmaf_workspace.snapshot.location import MANIFEST, NAME_PATTERNS, OBJECT, Location, check_is_ours
+from vmaf_workspace.snapshot.location import (
+    MANIFEST,
+    NAME_PATTERNS,
+    OBJECT,
+    Location,
+    check_is_ours,
+    is_missing,
+    why_no_snapshot,
+)
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse_manifest, short_id
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
@@ -98,7 +106,7 @@ def find_snapshot(location: Location, text: str = LATEST, *, root: Path | None =
 def _existing_ids(location: Location) -> list[str]:
     known = list_ids(location)
     if not known:
-        raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
+        raise WorkspaceError(why_no_snapshot(location))
     return known
 
 
@@ -346,6 +354,8 @@ def prune(location: Location, *, dry_run: bool = False, progress: Progress = no_
     out that is pinned or was verified.
     """
     if not list_ids(location):
+        if is_missing(location):
+            raise RefusedError(f"{why_no_snapshot(location)}; nothing was removed")
         raise RefusedError(
             f"there is no snapshot in {location.url}, so nothing says that what lies there is ours; "
             "nothing was removed\n"

@@ -19,7 +19,7 @@ from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.snapshot.local import inodes_of
-from vmaf_workspace.snapshot.location import NO_INODES, Inodes, Location, check_is_ours, is_bad_block
+from vmaf_workspace.snapshot.location import NO_INODES, Inodes, Location, check_is_ours, is_bad_block, why_no_snapshot
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, object_name, short_id
 from vmaf_workspace.snapshot.store import list_ids, load_snapshot, noted_names
 from vmaf_workspace.snapshot.tree import scan_models
@@ -90,7 +90,7 @@ def verify(
         loaded = [snapshot for snapshot in loaded if snapshot.id in there]
     report.snapshots = len(loaded) + len(report.problems)
     if not report.snapshots:
-        raise WorkspaceError(f"there is no snapshot in {location.url}; `ws.backup-models` takes one")
+        raise WorkspaceError(why_no_snapshot(location))
     for snapshot in loaded:
         found = [(file.path, wrong[file.sha256]) for file in snapshot.files if file.sha256 in wrong]
         found += [

@@ -95,6 +95,29 @@ def test_tests_that_the_override_cannot_reach_fail_instead_of_passing_twice(
     assert isolated.code == (3 if shape == "upstream" else 1), isolated
 
 
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        (2, ("-m", "pytest", "-q", "-p", "no:cacheprovider", "python/test")),  # without the harness on PYTHONPATH
+        (1, ("-m", "no_such_module")),
+        (5, ("-I", "-c", "import sys; sys.exit(5)")),
+    ],
+    ids=["collection", "no module", "isolated"],
+)
+def test_a_command_that_failed_before_any_test_is_not_said_to_have_passed(
+    code: int, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = checkout(tmp_path / "checkout", "fork", "clean")
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    done = ws("run", "--prove", "--", sys.executable, *command)
+    assert done.code == code, done
+    assert done.err.count(f"the command's exit code: {code}") == 2
+    assert f"the command failed itself, with exit code {code}, and nothing shows that a test ran" in done.err
+    assert "passed" not in done.err
+    assert "none of the tests that ran" not in done.err
+
+
 def test_the_exit_code_of_the_tests_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = checkout(tmp_path / "checkout", "fork", "beside")
     code = "import vmaf.config, sys; open('stats_file.log', 'w'); sys.exit(7)"

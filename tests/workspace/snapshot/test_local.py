@@ -237,3 +237,30 @@ def test_a_place_that_loses_what_is_written_is_no_place_for_a_backup(
 
     with pytest.raises(WorkspaceError, match="cannot be read again"):
         backup(root, location)
+
+
+ASKING = {  # commands that want a snapshot, and their exit code where there is none
+    "snapshots": 0,
+    "verify": 1,
+    "restore-models": 1,
+    "diff": 1,
+    "forget --keep-last 1 --yes": 0,
+    "prune": 3,
+    "wipe-models --yes": 3,
+}
+
+
+@pytest.mark.parametrize(("command", "code"), ASKING.items())
+def test_a_backup_location_that_does_not_exist_is_told_from_an_empty_one(
+    command: str, code: int, tmp_path: Path
+) -> None:
+    root = models(tmp_path / "ws")
+    (tmp_path / "empty").mkdir()
+    missing = ws(*command.split(), "--workspace", root, "--at", tmp_path / "missing")
+    empty = ws(*command.split(), "--workspace", root, "--at", tmp_path / "empty")
+    assert (missing.code, empty.code) == (code, code)
+    assert "does not exist" in missing.out + missing.err
+    assert "does not exist" not in empty.out + empty.err
+    if not command.startswith("wipe"):  # which needs a snapshot, wherever it lies
+        assert "ws.backup-models" not in missing.out + missing.err
+    assert not (tmp_path / "missing").exists()
