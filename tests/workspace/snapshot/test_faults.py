@@ -106,11 +106,13 @@ def test_an_unreachable_location_is_explained(tmp_path: Path) -> None:
 
 def test_a_location_without_snapshots_is_no_good_news(tmp_path: Path) -> None:
     root = models(tmp_path / "ws")
-    for command in ("verify", "restore-models", "diff"):
-        done = ws(command, "--workspace", root, "--at", tmp_path / "b")
-        assert (done.code, "ws.backup-models" in done.err) == (1, True)
-    assert ws("snapshots", "--workspace", root, "--at", tmp_path / "b").code == 0
-    assert not (tmp_path / "b").exists()
+    (tmp_path / "empty").mkdir()
+    for name, remedy in (("missing", "does not exist; see that --at"), ("empty", "ws.backup-models")):
+        for command in ("verify", "restore-models", "diff"):
+            done = ws(command, "--workspace", root, "--at", tmp_path / name)
+            assert (done.code, remedy in done.err) == (1, True)
+        assert ws("snapshots", "--workspace", root, "--at", tmp_path / name).code == 0
+    assert not (tmp_path / "missing").exists()
 
 
 def test_a_backup_heals_an_object_that_went_missing(tmp_path: Path) -> None:
