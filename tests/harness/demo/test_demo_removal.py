@@ -25,7 +25,8 @@ from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.engine.binary import Engine
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script import run_encode, run_testing
-from vmaf_workspace.contract import KEPT_NAMES, MARKER
+from vmaf_workspace.commands.workspace import clean_scratch
+from vmaf_workspace.contract import KEPT_NAMES, MARKER, SCRATCH
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import InUseError, RefusedError, UsageError
 from vmaf_workspace.live.lock import Run
@@ -293,6 +294,8 @@ def test_a_demo_that_was_killed_leaves_all_to_the_next_one(tmp_path: Path, given
     assert plan_clean(root).is_under_way
     assert run_demo(root, given) == 0
     assert clean(root, yes=True) == 0
+    assert {path.split("/")[0] for path in files(root)} <= set(SCRATCH)  # of the killed run, as of any other
+    assert clean_scratch(workspace=str(root)) == 0
     assert not files(root)
 
 
