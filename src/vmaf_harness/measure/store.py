@@ -261,6 +261,18 @@ def stored_entry(path: Path) -> tuple[dict[str, Any], dict[str, list[float]]] | 
     return (about, columns) if is_keyed else None
 
 
+def result_of(about: Mapping[str, Any]) -> Result:
+    """The result that the summary line of a whole entry holds."""
+    return Result(
+        pools=about["pools"],
+        means=about["means"],
+        n_frames=about["n_frames"],
+        extraction_s=about["extraction_s"],
+        versions=about["versions"],
+        notes=tuple(Note(**note) for note in about["notes"]),
+    )
+
+
 def store_directory(root: Path) -> Path:
     """The result store of the workspace *root*."""
     return root / "result_store_dir" / FILE_RESULT_STORE
@@ -428,14 +440,7 @@ def _parse_summary(line: bytes, size: int) -> Result | None:
         first = json.loads(line)
         if first["format"] != RESULT_FORMAT or len(line) + first["frames_bytes"] != size:
             return None
-        result = Result(
-            pools=first["pools"],
-            means=first["means"],
-            n_frames=first["n_frames"],
-            extraction_s=first["extraction_s"],
-            versions=first["versions"],
-            notes=tuple(Note(**note) for note in first["notes"]),
-        )
+        result = result_of(first)
         is_whole = (
             _are_numbers([*result.pools.values(), *result.means.values(), result.n_frames, result.extraction_s])
             and isinstance(result.n_frames, int)

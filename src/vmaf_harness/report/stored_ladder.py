@@ -18,9 +18,8 @@ from typing import Any
 from vmaf_harness.encode.store import StoredEncode
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
-from vmaf_harness.measure.notes import Note
 from vmaf_harness.measure.scoring import Outcome, PairScore, check_pool
-from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, Result, store_directory, stored_entry
+from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, result_of, store_directory, stored_entry
 from vmaf_harness.model.predictor import Predictor, resolve_quality_type
 from vmaf_harness.model.v1 import STANDARD, means_v1
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
@@ -28,6 +27,7 @@ from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
 from vmaf_harness.report.clips import UNKNOWN_REFERENCE
 from vmaf_harness.report.testing import ScoredDataset
+from vmaf_workspace.contract import RESULT_FORMAT
 from vmaf_workspace.wording import count_text
 
 Pair = tuple[str, str]  # hashes of a reference and of an encode
@@ -45,7 +45,8 @@ def stored_ladder(
 ) -> ScoredDataset:
     """The *stored* encodes of a *dataset* with their scores; there are no labels. Of several results the newest.
 
-    Raises HarnessError where none is stored, naming the datasets that are, and as `resolve_quality_type` does.
+    They are compared in one way, that of most. Raises HarnessError where none is stored, naming the datasets that are,
+    and as `resolve_quality_type` does.
     """
     chosen = [(path, each) for path, each in stored.items() if each.dataset == dataset and path.is_file()]
     if not chosen:
@@ -55,7 +56,12 @@ def stored_ladder(
     wanted, predictor = resolve_quality_type(
         quality_type, root, model=STANDARD if means_v1(model, root) else model, warn=warn
     )
-    results = _results(root, wanted, {_pair(each) for _, each in chosen})
+    results, others = _results(root, wanted, {_pair(each) for _, each in chosen})
+    if others:
+        warn(
+            f"not shown: {count_text(others, 'stored result')} compared otherwise than most (at another size, of other "
+            "frames, by another ffmpeg); a curve has one way, and a recipe (--dataset) says which"
+        )
     hashes = ContentHashes(store_directory(root) / CONTENT_HASHES)
     outcomes, unknown = [], 0
     for asset_id, (path, each) in enumerate(chosen):
@@ -93,20 +99,37 @@ def _number(content_id: str) -> int:
     return int(content_id) if content_id.isdecimal() else -1
 
 
-def _results(root: Path, wanted: Extraction, pairs: set[Pair]) -> dict[Pair, Path]:
-    """The newest result of each pair, in whatever dataset."""
+def _results(root: Path, wanted: Extraction, pairs: set[Pair]) -> tuple[dict[Pair, Path], int]:
+    """The result of each pair, in whatever dataset, all compared in one way; and of how many pairs there are others.
+
+    The way is that of most pairs, then of the newest result; of several results of a pair the newest.
+    """
     top = store_directory(root)
-    found: dict[Pair, tuple[int, Path]] = {}
+    found: dict[str, dict[Pair, tuple[int, Path]]] = {}
     for name in glob(f"{escape(wanted.executor_id)}/*/*/*.json", root_dir=top):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             path = top / name
             with path.open("rb") as file:
-                key = json.loads(file.readline())["key_of"]
+                about = json.loads(file.readline())
+                key = about["key_of"]
+                if about["format"] != RESULT_FORMAT:  # of an older rule of comparing
+                    continue
                 newest_ns = os.fstat(file.fileno()).st_mtime_ns
             pair = (key["reference"]["sha256"], key["distorted"]["sha256"])
-            if pair in pairs and (pair not in found or found[pair][0] < newest_ns):
-                found[pair] = (newest_ns, path)
-    return {pair: path for pair, (_, path) in found.items()}
+            same_way = found.setdefault(_way(key), {})
+            if pair in pairs and (pair not in same_way or same_way[pair][0] < newest_ns):
+                same_way[pair] = (newest_ns, path)
+    if not found:
+        return {}, 0
+    most = max(found.values(), key=lambda results: (len(results), max(results.values(), default=(0, top))))
+    others = {pair for results in found.values() if results is not most for pair in results}
+    return {pair: path for pair, (_, path) in most.items()}, len(others)
+
+
+def _way(key: Mapping[str, Any]) -> str:
+    """How a result was compared: its key without what is of the one encode."""
+    videos = {side: {**key[side], "sha256": None} for side in ("reference", "distorted")}
+    return json.dumps({**key, **videos, "encode": None}, sort_keys=True)
 
 
 def _reference(each: StoredEncode, hashes: ContentHashes) -> Path:
@@ -162,7 +185,7 @@ def _scored(
     pool: str,
 ) -> Outcome:
     try:
-        result, spread, score = _result(about), None, wanted.score
+        result, spread, score = result_of(about), None, wanted.score
         if predictor is not None:
             pair, spread = predictor.predicted_pair(PairScore(result=result, frames=frames), pool)
             result, frames, score = pair.result, pair.frames, predictor.extraction.score
@@ -170,14 +193,3 @@ def _scored(
         return check_pool(replace(outcome, result=result, cached=True, frames=shown, spread=spread), pool)
     except HarnessError as error:
         return replace(outcome, error=error)
-
-
-def _result(about: Mapping[str, Any]) -> Result:
-    return Result(
-        pools=about["pools"],
-        means=about["means"],
-        n_frames=about["n_frames"],
-        extraction_s=about["extraction_s"],
-        versions=about["versions"],
-        notes=tuple(Note(**note) for note in about["notes"]),
-    )

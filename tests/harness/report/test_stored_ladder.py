@@ -17,6 +17,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.contents import Asked, Report, read_report
 from vmaf_harness.report.ladder import LadderEncode
 from vmaf_harness.report.page import page_html
+from vmaf_harness.script import run_testing
 from vmaf_harness.script.options import Reporting
 from vmaf_harness.script.reporting import run
 from vmaf_workspace.errors import UsageError
@@ -69,6 +70,19 @@ def test_scores_of_another_dataset_are_those_of_the_same_files(made: Laddered) -
     scores = [encode.score for encode in by_file(stored(made)).values()]
     assert len(scores) == 32
     assert None not in scores
+
+
+@pytest.mark.parametrize("n", [2, 16])
+def test_results_that_were_compared_otherwise_are_not_mixed_in_however_new(made: Laddered, n: int) -> None:
+    before = by_file(stored(made))
+    again, size = made.recipe.with_name("again_dataset.py"), "'quality_width': 176, 'quality_height': 144"
+    text = made.recipe.read_text().replace("dataset_name = 'l'", "dataset_name = 'again'")
+    again.write_text(text.replace(size, "'quality_width': 352, 'quality_height': 288", n))
+    flags = ("--cache-result", "--suppress-plot", "--workspace", str(made.workspace))
+    assert run_testing.main(["VMAF", str(again), *flags]) == 0
+    warnings: list[str] = []
+    assert by_file(stored(made, warnings)) == before
+    assert [line for line in warnings if f"{n} stored results compared otherwise" in line]
 
 
 def test_an_entry_of_before_says_that_it_lacks_its_reference(made: Laddered) -> None:
