@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ STAGING = ".vmaf-restore-"  # what a restore has not yet put in its place, in ea
 SHORT = 8  # hex digits of the hash that people are shown
 MOST = 1 << 63  # bytes; and ns: no time before 1677 or after 2262 is kept, though ext4 holds times to 2446, XFS to 2486
 LONGEST = 4096  # bytes of a path that Linux takes: step by step a longer one could be made, and never be read again
+SHA256 = re.compile(r"[0-9a-f]{64}")
 END_S = 253402300800.0  # the year 10000, which no calendar here knows
 
 
@@ -253,7 +255,7 @@ def _from_json(data: dict[str, Any]) -> File:
     size, sha256 = data["size"], data["sha256"]
     if type(size) is not int or not 0 <= size < MOST:
         raise TypeError(f"{path!r}: a size of {size!r}")
-    if not isinstance(sha256, str) or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+    if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
         raise TypeError(f"{path!r}: a hash of {sha256!r}")
     return File(path=path, mtime_ns=mtime_ns, size=size, mode=int(data["mode"], 8) & 0o777, sha256=sha256)
 
@@ -275,7 +277,7 @@ def _turn_from_json(data: Any) -> tuple[int, str]:
 def _is_possible_path(path: str) -> bool:
     """Whether the system could have been asked for *path*."""
     try:
-        return len(os.fsencode(path)) < LONGEST
+        return (len(path) if path.isascii() else len(os.fsencode(path))) < LONGEST
     except UnicodeEncodeError:  # surrogates that stand for no byte
         return False
 
