@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +93,8 @@ def dask_setup(_: object) -> None:
 
 def versions_of(libraries: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The versions of this package and of *libraries* in this process; blank where one is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # 15 ms, for which only a cluster asks
+
     found = []
     for name in (PACKAGE, *libraries):
         try:

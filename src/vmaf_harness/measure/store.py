@@ -42,6 +42,8 @@ BROKEN = ".broken"  # suffix of an entry that could not be read
 _FLOAT_LIMIT = 1 << 1023
 _LEFT_OVER_S = 3600.0  # a temporary file this old belongs to a writer that was killed
 _PATIENCE_S = 10.0  # with purges, each of which has just removed the last file there
+_SUMMARY = 4096  # bytes that most summaries fit into
+_KEY_OF = b', "key_of": '  # as `put` writes it; within a text its quotes would be escaped
 _RACY_S = 2.0  # coarsest time stamps of a file system in use (FAT): a file this fresh may still change unseen
 
 
@@ -121,9 +123,7 @@ class FileResultStore:
         """
         path = self.path(asset) if path is None else path
         try:
-            with open(path, "rb") as file:
-                line = file.readline()
-                size = os.fstat(file.fileno()).st_size
+            line, size = _first_line(path)
         except FileNotFoundError:
             return None
         except IsADirectoryError:
@@ -434,10 +434,25 @@ def _hash_lines(known: Mapping[str, list[Any]]) -> bytes:
     return b"".join(json.dumps([path, *rest]).encode() + b"\n" for path, rest in known.items())
 
 
+def _first_line(path: str) -> tuple[bytes, int]:
+    """The first line of a file, and the size of the whole in bytes; a FIFO is not waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        read = os.read(fd, _SUMMARY)
+        while b"\n" not in read and (more := os.read(fd, 1 << 20)):
+            read += more
+        line, newline, _ = read.partition(b"\n")
+        return line + newline, os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
 def _parse_summary(line: bytes, size: int) -> Result | None:
     """The summary in the first line of an entry of *size* bytes; None where the entry is not whole."""
+    # What it was measured from comes last and is told by the entry's name: half of the line, and of the time.
+    about, is_last, _ = line.partition(_KEY_OF)
     try:
-        first = json.loads(line)
+        first = json.loads(about + b"}" if is_last else line)
         if first["format"] != RESULT_FORMAT or len(line) + first["frames_bytes"] != size:
             return None
         result = result_of(first)

@@ -22,6 +22,7 @@ from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Measurement
+from vmaf_harness.measure.notes import DAMAGE, Note
 from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, FileResultStore, store_directory
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import Asset
@@ -171,6 +172,28 @@ def test_a_directory_in_the_place_of_an_entry_is_set_aside_and_named_once(
     assert put(store(), pair) == path
     assert store().get(pair) is not None
     assert len(warnings) == 1
+
+
+def test_a_fifo_in_the_place_of_an_entry_is_not_waited_for(
+    store: Callable[..., FileResultStore], pair: Asset, warnings: list[str]
+) -> None:
+    path = put(store(), pair)
+    path.unlink()
+    os.mkfifo(path)
+    assert store().get(pair) is None
+    assert len(warnings) == 1
+    assert put(store(), pair) == path
+    assert store().get(pair) is not None
+
+
+def test_a_text_that_reads_like_the_end_of_a_summary_ends_none(
+    store: Callable[..., FileResultStore], pair: Asset, warnings: list[str]
+) -> None:
+    kept = store()
+    note = Note(kind=DAMAGE, side="distorted", text='x", "key_of": {}}')
+    path = kept.path(pair)
+    assert kept.put(pair, replace(MEASURED, notes=(note,)), path) == store().get(pair)
+    assert warnings == []
 
 
 @pytest.mark.parametrize(
