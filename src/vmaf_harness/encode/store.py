@@ -26,7 +26,7 @@ from vmaf_harness.recipe.dataset import Reference
 from vmaf_harness.recipe.plain_data import is_number
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import ENCODE_STORE
-from vmaf_workspace.disk.atomic import replacing, write_atomically
+from vmaf_workspace.disk.atomic import read_regular, replacing, write_atomically
 from vmaf_workspace.errors import RefusedError, WorkspaceError
 from vmaf_workspace.setup import ensure, write_errors_explained
 
@@ -131,7 +131,7 @@ class EncodeResultStore:
         found: dict[Path, StoredEncode] = {}
         for name in glob("*/*/*/*.json", root_dir=self.directory):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                line = (self.directory / name).read_bytes()
+                line = read_regular(self.directory / name, follow=True)
                 if (encoded := self._parsed(line)) is not None:
                     made_of = json.loads(line)["key_of"]
                     encoder, version = map(str, made_of["encoder"])
@@ -201,7 +201,7 @@ class EncodeResultStore:
     def _read(self, path: Path, problems: list[str]) -> Encoded | None:
         """What the entry at *path* names, whole and unchanged; else None, and why in *problems*."""
         try:
-            line = path.read_bytes()
+            line = read_regular(path, follow=True)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -283,7 +283,7 @@ _NUMBER_FIELDS = ("duration_s", "bitrate_bps", "encode_s")
 
 def _read_pictures(memory: Path) -> dict[str, dict[str, Any]]:
     try:
-        pictures = json.loads(memory.read_bytes())
+        pictures = json.loads(read_regular(memory, follow=True))
     except (OSError, ValueError, RecursionError):  # a memory that cannot be read is no memory
         return {}
     return pictures if isinstance(pictures, dict) else {}

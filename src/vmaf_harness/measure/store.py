@@ -30,7 +30,7 @@ from vmaf_harness.recipe.asset import Asset, Video
 from vmaf_harness.statistics import POOLS, pool_all
 from vmaf_workspace.config import below
 from vmaf_workspace.contract import FILE_RESULT_STORE, MARKER, RESULT_FORMAT
-from vmaf_workspace.disk.atomic import write_atomically
+from vmaf_workspace.disk.atomic import read_regular, write_atomically
 from vmaf_workspace.disk.workers import cores
 from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.live.claim import claim
@@ -146,10 +146,9 @@ class FileResultStore:
     def frames(self, asset: Asset) -> dict[str, list[float]] | None:
         """The stored metrics of each frame, None where there are none."""
         try:
-            with open(self.path(asset), "rb") as file:
-                file.readline()
-                frames: dict[str, list[float]] = json.loads(file.readline())["frames"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            lines = read_regular(self.path(asset), follow=True).split(b"\n", 2)
+            frames: dict[str, list[float]] = json.loads(lines[1])["frames"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
         whole = isinstance(frames, dict) and all(map(_are_numbers, frames.values()))
         return frames if whole and self._extraction.score in frames else None
@@ -251,7 +250,7 @@ def _hash_of(made_of: Mapping[str, Any]) -> str:
 def stored_entry(path: Path) -> tuple[dict[str, Any], dict[str, list[float]]] | None:
     """The summary line of an entry, whoever measured it, and its frames by metric; None where it is not whole."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, follow=True)
         _check_readable(content)
         line, _, frames = content.partition(b"\n")
         about, columns = json.loads(line), json.loads(frames)["frames"]
@@ -411,7 +410,7 @@ class ContentHashes:
     def _read(self) -> None:
         assert self._known is not None
         try:
-            lines = self._memory.read_bytes().splitlines()
+            lines = read_regular(self._memory, follow=True).splitlines()
         except OSError:
             return
         for line in lines:

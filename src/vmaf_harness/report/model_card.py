@@ -13,6 +13,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.files import read_model
 from vmaf_harness.report.summary import SummaryEntry
 from vmaf_harness.training.card import SUFFIX
+from vmaf_workspace.disk.atomic import read_regular
 
 _SUFFIXES = (".pkl", ".json", ".bootstrap", SUFFIX.removesuffix(".json"))
 
@@ -54,7 +55,7 @@ def read_model_report(root: Path, given: str, entries: Sequence[SummaryEntry]) -
     directory = path.parent if path.name != str(path) or path.exists() else root / "model"
     file = directory / f"{name}{SUFFIX}"
     try:
-        card = json.loads(file.read_bytes())
+        card = json.loads(read_regular(file, follow=True))
         if not isinstance(card, dict) or not isinstance(card["dataset"], dict):
             raise ValueError
         dataset, kind = card["dataset"]["name"], card["model_type"]

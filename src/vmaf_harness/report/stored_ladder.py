@@ -28,6 +28,7 @@ from vmaf_harness.recipe.labels import Labels
 from vmaf_harness.report.clips import UNKNOWN_REFERENCE
 from vmaf_harness.report.testing import ScoredDataset
 from vmaf_workspace.contract import RESULT_FORMAT
+from vmaf_workspace.disk.atomic import open_regular
 from vmaf_workspace.wording import count_text
 
 Pair = tuple[str, str]  # hashes of a reference and of an encode
@@ -109,7 +110,7 @@ def _results(root: Path, wanted: Extraction, pairs: set[Pair]) -> tuple[dict[Pai
     for name in glob(f"{escape(wanted.executor_id)}/*/*/*.json", root_dir=top):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             path = top / name
-            with path.open("rb") as file:
+            with open_regular(path, follow=True) as fd, open(fd, "rb", closefd=False) as file:
                 about = json.loads(file.readline())
                 key = about["key_of"]
                 if about["format"] != RESULT_FORMAT:  # of an older rule of comparing

@@ -13,6 +13,7 @@ from typing import Any
 from vmaf_harness.recipe.labels import labels_from_dict
 from vmaf_harness.statistics import statistics_text
 from vmaf_harness.training.card import SUFFIX
+from vmaf_workspace.disk.atomic import read_regular
 from vmaf_workspace.wording import printable
 
 # Of files that do not say it themselves: older than the field.
@@ -49,7 +50,7 @@ def read_entries(root: Path) -> list[SummaryEntry]:
 
 def _read_entry(path: Path, root: Path) -> Iterator[SummaryEntry]:
     try:
-        about = json.loads(path.read_bytes())
+        about = json.loads(read_regular(path, follow=True))
         dataset = about["dataset"]
         name = dataset["name"] if isinstance(dataset, dict) else dataset
         kind = next(about[key] for key in ("kind", "executor_id", "model_type") if key in about)

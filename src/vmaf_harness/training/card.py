@@ -18,6 +18,7 @@ from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
 from vmaf_harness.training.feature_table import ExtractedFeatures, content_hash
+from vmaf_workspace.disk.atomic import read_regular
 
 VERSION = 1  # of the card, and of statistics.json
 SUFFIX = ".card.json"
@@ -85,7 +86,7 @@ def is_of_run(path: Path, inputs: Inputs, *, seed: int, pool: str) -> bool:
     """Whether the model *path*, a `.pkl`, may be of a run of these arguments, as far as its card can tell."""
     features, parameters = inputs.features, inputs.parameters
     try:
-        about = json.loads(path.with_name(path.name.removesuffix(".pkl") + SUFFIX).read_bytes())
+        about = json.loads(read_regular(path.with_name(path.name.removesuffix(".pkl") + SUFFIX), follow=True))
         dataset = about["dataset"]
         expected = {"name": inputs.recipe.name, **inputs.labels.as_dict()}
         asked = json.loads(json.dumps([features.feature_options, dict(parameters.param_dict)]))
@@ -114,7 +115,7 @@ def is_of_training(model: str, root: Path, dataset: str, assets: Sequence[Asset]
         path = root / "model" / path
     stem = path.name.removesuffix(".pkl").removesuffix(".json").removesuffix(".bootstrap")
     try:
-        about = json.loads(path.with_name(stem + SUFFIX).read_bytes())["dataset"]
+        about = json.loads(read_regular(path.with_name(stem + SUFFIX), follow=True))["dataset"]
         if (about["name"], about["assets"]) != (dataset, len(assets)):
             return False
         return bool(about["sha256"] == content_hash(assets, root))
