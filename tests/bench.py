@@ -319,12 +319,12 @@ def bench_backup(place: Path, runs: int) -> None:
     Backups on tmpfs as well: what 5 000 new files cost on a disk, where restic and borg write a few large ones, varies
     fourfold from one minute to the next where a virtual machine has to fetch memory for them.
     """
-    for suffix, at in (("", place), (" tmpfs", SHM)):
+    for first, second, at in (("backup", "backup again", place), ("backup tmpfs", "backup again tmpfs", SHM)):
         times = backup_times(at, runs)
-        for key, word in (("backup", "first"), ("backup again", "second")):
+        for key, word in ((first, "first"), (second, "second")):
             peers = [name for name in times if name.endswith(f" {word}")]
             peer = min(peers, key=lambda name: statistics.median(times[name]), default="")
-            RECORD.add(f"{key}{suffix}", times[word], times.get(peer, []), note=peer.partition(" ")[0])
+            RECORD.add(key, times[word], times.get(peer, []), note=peer.partition(" ")[0])
         if at == place:
             RECORD.add("verify", times["verify"], times["sha256sum"])
             RECORD.add("restore", times["restore"], times["cp -a"])
