@@ -387,6 +387,20 @@ def test_a_cluster_whose_workers_have_all_left_is_an_error_in_the_end(
     assert "has no worker, for 4 s; 1 of 2 were done" in err
 
 
+def test_a_cluster_whose_workers_are_all_paused_for_lack_of_memory_is_an_error_in_the_end(
+    dask: DaskProcesses, dataset_of: Callable[..., Path], measured: Callable[[], list[str]], vmaf_workspace: Path
+) -> None:
+    paused = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "0.001"}  # of its limit: what Python alone takes is more
+    for _ in range(2):
+        dask.worker("--memory-limit", "2GiB", **paused)
+    code, err = ended(scoring(dataset_of("1"), dask, "--worker-timeout", "4s"))
+    assert code == 1
+    waiting, problem = [line for line in err.splitlines() if "2 workers of" in line]
+    assert "paused, for lack of memory; waiting for one, for up to 4 s" in waiting
+    assert "more memory" in problem
+    assert measured() == []
+
+
 def test_a_worker_that_does_not_see_the_workspace_is_named(
     dask: DaskProcesses, dataset_of: Callable[..., Path], vmaf_workspace: Path, measured: Callable[[], list[str]]
 ) -> None:
