@@ -327,7 +327,7 @@ def _leftovers(root: Path) -> Iterator[Finding]:
     if journal.get("state", MigrationState.DONE) != MigrationState.DONE:
         found = f"a migration from {journal.get('from')} to {journal.get('to')} was stopped ({MARKER}/{JOURNAL})"
         source, target = (shlex.quote(str(journal.get(end))) for end in ("from", "to"))
-        yield _warning("workspace", found, f"ws.migrate --from {source} --to {target}")
+        yield _warning("workspace", found, f"`ws.migrate --from {source} --to {target}`")
     of_wipes = stopped_wipe(root)
     for subdir in SUBDIRS:
         try:
@@ -388,7 +388,7 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
     if held.snapshot is None:
         if now:
             found = f"there are models, and no snapshot of this workspace in {place.url}"
-            yield _warning("backups", found, "ws.backup-models")
+            yield _warning("backups", found, "`ws.backup-models`")
         return
     latest = f"the latest snapshot in {place.url}, {short_id(held.snapshot.id)},"
     changes = difference(held.snapshot.files, now)
@@ -400,7 +400,7 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
         remedy = "`ws.backup-models` stores again what is still here; `ws.verify` says which snapshots lack what"
         yield _error("backups", found, remedy)
     if unsaved:
-        yield _warning("backups", f"{latest} does not have as it is now: {_listed(unsaved)}", "ws.backup-models")
+        yield _warning("backups", f"{latest} does not have as it is now: {_listed(unsaved)}", "`ws.backup-models`")
     if gone:
         found = f"{latest} has what is no longer here: {_listed(gone)}"
         yield _warning("backups", found, "`ws.restore-models` brings that back; nothing to do where it went on purpose")

@@ -61,7 +61,7 @@ def test_the_table_of_a_status_breaks_no_word(columns: int, root: Path) -> None:
     assert max(map(len, lines)) <= columns
     for subdir in SUBDIRS:
         (line,) = (line for line in lines if line.startswith(f"{subdir.name}/ "))
-        assert (subdir.removed_by or "no task").partition(" ")[0] in line
+        assert (subdir.removed_by or "no task").partition(" ")[0].replace("ws.", "vmaf-ws ") in line
         assert f" {subdir.costs.partition(':')[0]}" in line
 
 
@@ -151,7 +151,7 @@ def test_a_path_is_whole_and_no_line_is_cut_at_any_width(columns: int, root: Pat
     write(root / "dataset" / "big.yuv", 1)
     os.utime(root / "dataset" / "big.yuv", (time.time() - 100, time.time() - 100))  # "1.7 min", the longest age
     _, out = screen("status", columns=columns)
-    assert len([line for line in plain(out) if line.endswith("ws.clean-scratch")]) == 2
+    assert len([line for line in plain(out) if line.endswith("vmaf-ws clean-scratch")]) == 2
     _, out = screen("wipe-models", "--dry-run", "--without-snapshot", columns=columns)
     lines = plain(out)
     assert f"checkpoints_dir/{LONG_NAME}/" in " ".join(lines).split()
