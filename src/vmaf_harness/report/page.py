@@ -33,6 +33,7 @@ from vmaf_harness.report.ladder import Ladder, LadderEncode
 from vmaf_harness.report.ladder_plot import ladder_plot
 from vmaf_harness.report.tested import Tested
 from vmaf_harness.report.testing import ScoredDataset, plot_data
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.wording import bytes_text, count_text
 
 PAGE_BYTES = 4_600_000  # that a page may have with its pictures, so that it can be sent
@@ -98,7 +99,7 @@ def _environment() -> Any:
     try:
         import jinja2
     except ImportError as error:
-        raise HarnessError(f"no page without Jinja2 ({error}); pip install 'vmaf-workspace[report]'") from error
+        raise HarnessError(f"no page without Jinja2 ({error}); `{install_command('report')}`") from error
     made = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_template), trim_blocks=True
     )

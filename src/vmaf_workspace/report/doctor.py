@@ -21,6 +21,7 @@ from vmaf_workspace.disk.scan import files_below
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import InUseError, NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.live.lock import STARTING
 from vmaf_workspace.live.mounts import mount_at
 from vmaf_workspace.live.session_lock import stale_sessions
@@ -35,7 +36,6 @@ LOW_BYTES = 1 << 30  # an intermediate YUV of a minute of 1080p takes four times
 LOW_INODES = 10_000
 LEFTOVER_S = 3600.0  # a hidden rest this old belongs to a process that was killed
 DEFAULT_MODEL = "vmaf_v0.6.1"
-HARNESS = "pip install 'vmaf-workspace[harness]'"
 _LOCKS = "a lock may not be seen through another mount, by another container or host"
 _REMOTE = {
     "lustre": "a lock needs the mount option `flock`, and says nothing to other hosts with `localflock`",
@@ -93,7 +93,7 @@ def examine(location: Location, *, at: str = "", environ: Mapping[str, str] | No
 def _engine(harness: Inspector | None) -> Iterator[Finding]:
     if harness is None:
         what = "no harness is installed here, so engine, pickles and models are not looked into"
-        yield _warning("engine", what, HARNESS)
+        yield _warning("engine", what, f"`{install_command('harness')}`")
         return
     try:
         engine = harness.engine()
@@ -102,7 +102,7 @@ def _engine(harness: Inspector | None) -> Iterator[Finding]:
         yield _error("engine", what, remedy)
         return
     yield _ok("engine", f"ffmpeg {engine['ffmpeg']} with libvmaf {engine['libvmaf']}: {engine['path']}")
-    another = f"{HARNESS} brings an ffmpeg that has it; VMAF_FFMPEG names another"
+    another = f"`{install_command('harness')}` brings an ffmpeg that has it; VMAF_FFMPEG names another"
     for problem in engine["passed_over"]:
         mend = "take it from PATH, or bring it up to date; or set VMAF_FFMPEG to the one that is meant"
         yield _warning("engine", f"passed over: {problem}", mend)
