@@ -135,8 +135,9 @@ def _contents_of(scored: ScoredDataset | None) -> dict[int, str]:
 
 def _title(report: Report, asked: Asked) -> str:
     if report.scored is not None:
-        what = "ladder" if report.ladder else "dataset"
-        return f"{report.scored.recipe.name}: {what}" + (f", scored by {asked.model}" if asked.model else "")
+        name, what = report.scored.recipe.name, "ladder" if report.ladder else "dataset"
+        about = name if what in name.lower() else f"{name}: {what}"
+        return about + (f", scored by {asked.model}" if asked.model else "")
     return f"Model {report.model.name}" if report.model is not None else "VMAF workspace"
 
 

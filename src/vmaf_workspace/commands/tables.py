@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace.commands.table import print_table as print_table
-from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, executor_and_dataset
+from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, SUBDIRS, executor_and_dataset
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.entries import Entries, Entry
 from vmaf_workspace.removal.execution import Report
@@ -171,6 +171,17 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
         fields["changed"] = pairs_json(report.changed)
         fields["failures"] = pairs_json(report.failures, value="problem")
     return object_json(plan.operation, **fields)
+
+
+def made_text(root: Path, made: Sequence[Path]) -> str:
+    """One line: what `ws.setup` made in *root*, of which people know the subdirectories; the rest is small files."""
+    there = printable(str(root))
+    subdirs = [f"{subdir.name}/" for subdir in SUBDIRS if root / subdir.name in made]
+    names = " and ".join([", ".join(subdirs[:-1]), subdirs[-1]] if len(subdirs) > 1 else subdirs)
+    if root / MARKER in made:
+        how = f"with {names}" if subdirs else "of the subdirectories that were there"
+        return f"made a workspace in {there}, {how}"
+    return f"made {names or 'what was missing of our small files'} in {there}"
 
 
 def print_status(status: Status, root: Path) -> None:

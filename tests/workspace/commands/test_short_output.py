@@ -107,7 +107,10 @@ def test_snapshots_say_when_where_of_what_and_how_many_models(root: Path) -> Non
     assert code == 0
     assert f"of {root} on " in " ".join(lines)  # which breaks where the path is long
     assert max(len(line) for line in lines if not line.startswith("of ")) <= 80
-    assert re.search(rf"{time.strftime('%Y-%m-%d')} \d\d:\d\d +2 +4 +40 B  before", out)
+    row = next(n for n, line in enumerate(lines) if re.search(r"^\S{29}  [\d-]+ \d\d:\d\d +2 +4 +40 B$", line))
+    assert lines[row + 1] == "    before tuning with everything"
+    assert time.strftime("%Y-%m-%d") in lines[row]
+    assert re.search(r" 40 B  before tuning with everything", screen("snapshots", columns=120)[1])
 
 
 def test_a_duration_is_said_as_people_say_it(root: Path) -> None:
