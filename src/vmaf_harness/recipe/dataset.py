@@ -116,7 +116,7 @@ def _find_recipe(path: Path, search: Sequence[Path]) -> Path:
     places = [directory / path for directory in search]
     found = next((place for place in places if place.exists()), None)
     if found is None:
-        looked = ", ".join(map(str, [Path.cwd(), *search]))
+        looked = ", ".join(dict.fromkeys(map(str, [Path.cwd(), *search])))
         near = next(filter(None, map(near_file, (path, *places))), None)
         remedy = f"is {near} meant?" if near else "correct its name, or give its path"
         raise RecipeError(path, f"is not there; looked in {looked}; {remedy}")

@@ -94,11 +94,11 @@ def status(
         from vmaf_workspace.setup import why_not_made
 
         say(printable(f"{location.path}  ({location.reason})"))
-        why = why_not_made(location.path)
-        what = "; `ws.setup` makes one here" if why is None else ", and `ws.setup` would refuse it:"
-        say(
-            "\n".join([f"nothing of a workspace is in this directory{what}", *map(printable, (why or "").splitlines())])
-        )
+        nothing = "nothing of a workspace is in this directory"
+        if (why := why_not_made(location.path)) is None:
+            say(f"{nothing}; `ws.setup` makes one here")
+        else:
+            say("\n".join([f"{nothing}, and `ws.setup` would refuse it:", *map(printable, why.split("\n"))]))
     else:
         say(printable(f"{location.path}  ({location.reason})"))
         tables.print_status(found, location.path)
