@@ -11,7 +11,10 @@ SRC = Path(__file__).parents[1] / "src"
 # Floors from the ground up: a folder, or a module that lies beside the folders. What stands later may import what
 # stands earlier. `vmaf_workspace` knows nothing of `vmaf_harness`.
 FLOORS = (
-    *(f"vmaf_workspace.{name}" for name in ("errors", "contract", "wording", "disk", "sidecar", "locate", "config")),
+    *(
+        f"vmaf_workspace.{name}"
+        for name in ("errors", "contract", "installation", "wording", "disk", "sidecar", "locate", "config")
+    ),
     *(f"vmaf_workspace.{name}" for name in ("guard", "groups", "identity", "setup", "live", "proof", "nox", "removal")),
     *(f"vmaf_workspace.{name}" for name in ("snapshot", "migration", "report", "commands", "tasks", "cli", "__main__")),
     "vmaf_workspace.pytest_plugin",

@@ -11,6 +11,7 @@ from vmaf_workspace.commands.configuration import configured_here
 from vmaf_workspace.commands.flags import meant
 from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.errors import DONE, USAGE, UsageError
+from vmaf_workspace.wording import of_a_console
 
 HELP = ("-h", "--help")
 
@@ -22,8 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def console(prog: str, prefix: str, about: str, commands: Sequence[Command], argv: Sequence[str] | None) -> int:
     """The console script *prog*: runs one of *commands*, whose tasks have *prefix*."""
+    with of_a_console():
+        return _console(prog, prefix, about, commands, argv)
+
+
+def _console(prog: str, prefix: str, about: str, commands: Sequence[Command], argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    words[:1] = [word.removeprefix(f"{prefix}.") for word in words[:1]]  # messages name the tasks so
+    words[:1] = [word.removeprefix(f"{prefix}.") for word in words[:1]]  # as Invoke has them
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]
     command = next((each for each in commands if words[:1] == [each.name]), None)

@@ -22,10 +22,12 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "nox":  # it is there, and lacks something itself
         raise
+    from vmaf_workspace.installation import requirement
+
     raise ModuleNotFoundError(
-        "vmaf_workspace.nox needs Nox beside it, in one environment: `pipx inject nox vmaf-workspace`, "
-        "`uv tool run --with vmaf-workspace nox`, or a noxfile that begins with\n"
-        '# /// script\n# dependencies = ["nox", "vmaf-workspace"]\n# ///',
+        f"vmaf_workspace.nox needs Nox beside it, in one environment: `pipx inject nox '{requirement()}'`, "
+        f"`uv tool run --with '{requirement()}' nox`, or a noxfile that begins with\n"
+        f'# /// script\n# dependencies = ["nox", "{requirement()}"]\n# ///',
         name=error.name,
     ) from error
 

@@ -41,11 +41,7 @@ def setup(root: Path) -> list[Path]:
     Only in a directory that is new, empty, ours already, or holds nothing but contract names; a contract subdirectory
     may be a symlink to an empty directory, which gets a marker of its own. Raises RefusedError otherwise.
     """
-    guard.check_not_forbidden(root)
-    guard.check_not_inside_another(root)
-    if not guard.is_marked(root):
-        _check_may_become_ours(root)
-    targets = guard.subdirectory_targets(root, marked=False)
+    targets = _checked(root)
     lacking = [name for name in BY_NAME if not os.path.lexists(root / name / PLACEHOLDER)]
     tracked = tracked_content(root, [f"{name}/{PLACEHOLDER}" for name in lacking]) if lacking else {}
     made: list[Path] = []
@@ -63,6 +59,15 @@ def setup(root: Path) -> list[Path]:
             if subdir.loss in (Loss.NOTHING, Loss.TIME):
                 _write_once(directory / CACHE_TAG, CACHE_TAG_TEXT.encode(), made)
     return made
+
+
+def why_not_made(root: Path) -> str | None:
+    """Why `setup` would refuse to make a workspace at *root*; None where it would make one."""
+    try:
+        _checked(root)
+    except RefusedError as refused:
+        return str(refused)
+    return None
 
 
 def ensure(root: Path) -> None:
@@ -137,6 +142,15 @@ def identify_for_snapshot(root: Path, seen: tuple[int, str] = (0, "")) -> Owner:
         if not guard.is_marked(root) and guard.is_default_location(root):
             _mark(root, [])
     return take_turn(root, seen)
+
+
+def _checked(root: Path) -> dict[str, Path]:
+    """The subdirectories that are links, and where they lead; RefusedError where no workspace may be made."""
+    guard.check_not_forbidden(root)
+    guard.check_not_inside_another(root)
+    if not guard.is_marked(root):
+        _check_may_become_ours(root)
+    return guard.subdirectory_targets(root, marked=False)
 
 
 def _check_may_become_ours(root: Path) -> None:

@@ -1,4 +1,7 @@
-"""How numbers, names and short lists are said, everywhere: `3 files`, `96.4 MiB`, a name on one line."""
+"""How numbers, names and short lists are said, everywhere: `3 files`, `96.4 MiB`, a name on one line.
+
+Messages name commands as Invoke's tasks, in backquotes: `ws.setup`. A console script says them as it is called itself.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
+SCRIPTS = {"ws": "vmaf-ws", "harness": "vmaf-harness"}  # collection of tasks -> the console script that has them too
 LISTED = 20  # lines of a list on the screen; `--json` and `--plan` have them all
 
 
@@ -55,6 +60,26 @@ def age_text(newest_ns: int) -> str:
     return "now" if age_s < 1 else f"{duration_text(age_s)} ago"
 
 
+_TASK = re.compile(rf"`({'|'.join(SCRIPTS)})\.(?=[a-z])")
+_is_console = False
+
+
+@contextmanager
+def of_a_console() -> Iterator[None]:
+    """While it lasts, what is said names the console scripts: a person called one, and has perhaps no tasks."""
+    global _is_console  # of the whole process: threads and forked children speak to the same person
+    before, _is_console = _is_console, True
+    try:
+        yield
+    finally:
+        _is_console = before
+
+
+def as_typed(text: str) -> str:
+    """*text* with each command that stands in backquotes as who called us types it: `vmaf-ws setup`."""
+    return _TASK.sub(lambda found: f"`{SCRIPTS[found[1]]} ", text) if _is_console else text
+
+
 ERROR, WARNING, LIVE, BOLD = "1;31", "33", "36", "1"  # red and bold, yellow, cyan, bold: what a terminal calls them
 
 
@@ -79,7 +104,9 @@ def broken(text: str, file: TextIO, indent: str = "") -> str:
     """*text* in lines that end between words where *file* is a terminal, those after the first with *indent*.
 
     A word is never broken, so that a path can be copied; nor is what stands in backquotes, which is to be typed.
+    Commands are named as who called us types them.
     """
+    text = as_typed(text)
     columns = terminal_columns(file)
     if columns is None:
         return text
@@ -91,7 +118,7 @@ def message(text: str, file: TextIO) -> str:
 
     Such a line is a log's, or a command to be pasted.
     """
-    lines = map(printable, text.split("\n"))
+    lines = map(printable, as_typed(text).split("\n"))
     return "\n".join(line if line.startswith((" ", "(")) else broken(line, file) for line in lines)
 
 
@@ -131,6 +158,7 @@ def print_list(title: str, lines: Sequence[tuple[str, str]], *, file: TextIO | N
     """Print the first of *lines*, (path, why), under *title*, in *colour* if any; nothing where there are none."""
     if not lines:
         return
+    title = as_typed(title)
     print(coloured(title, colour, file or sys.stdout) if colour else title, file=file)
     for path, why in lines[:LISTED]:
         print(broken(f"  {printable(path)}: {printable(why)}", file or sys.stdout, "    "), file=file)

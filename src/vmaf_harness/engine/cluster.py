@@ -25,6 +25,7 @@ from vmaf_harness.engine import worker
 from vmaf_harness.engine.ffmpeg import StoppedError
 from vmaf_harness.engine.worker import ClusterError, Ended, Fitness, Needs, Place, Session
 from vmaf_harness.errors import HarnessError
+from vmaf_workspace.installation import install_command, requirement
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import count_text
 
@@ -32,7 +33,7 @@ Job = TypeVar("Job")
 JobResult = TypeVar("JobResult")
 
 LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
-EXTRA = "pip install 'vmaf-workspace[harness,distributed]'"
+EXTRAS = "harness,distributed"
 _CONNECT_S = 10.0
 _ANSWER_S = 30.0  # a scheduler that says nothing for so long is lost
 _LOOKS_EVERY_S = 2.0
@@ -154,7 +155,7 @@ class Cluster:
         try:
             self._distributed = distributed = import_module("distributed")
         except ImportError as error:
-            raise ClusterError(f"a scheduler needs Dask: {EXTRA}") from error
+            raise ClusterError(f"a scheduler needs Dask: `{install_command(EXTRAS)}`") from error
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors of ours say it
         local = LOCAL.fullmatch(self._scheduler.address or "")
         try:
@@ -281,7 +282,7 @@ class Cluster:
                         "mount the workspace there by this path"
                     )
             elif isinstance(each, ImportError) or "No module named" in str(each):  # Dask wraps what it cannot load
-                problems.append(f"worker at {address}: it has no vmaf_harness; there: {EXTRA}")
+                problems.append(f"worker at {address}: it has no vmaf_harness; {_there()}")
             elif not isinstance(each, OSError):  # one that is gone; Dask takes no more notice of it
                 problems.append(f"worker at {address}: {type(each).__name__}: {each}")
         if problems:
@@ -297,7 +298,7 @@ class Cluster:
             self._look(done, total)
             return None
         except ImportError as error:
-            raise ClusterError(f"a worker has no vmaf_harness ({error}); there: {EXTRA}") from error
+            raise ClusterError(f"a worker has no vmaf_harness ({error}); {_there()}") from error
         except self._distributed.client.CancelledError as error:  # by nobody here
             raise self._lost(done, total, str(error)) from error
         return ended
@@ -351,6 +352,10 @@ def _pickled(value: object) -> bytes:
     """Also of functions within functions, which `pickle` cannot."""
     dumps: Callable[[object], bytes] = import_module("cloudpickle").dumps
     return dumps(value)
+
+
+def _there() -> str:
+    return f"there: `pip install '{requirement(EXTRAS, elsewhere=True)}'`"
 
 
 def _so_far(done: int, total: int) -> str:

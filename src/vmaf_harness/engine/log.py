@@ -343,7 +343,7 @@ def _reason_of_words(
         return f"{words['full']}; make room, or use another disk"
     for _, what in _MISSING_PARTS:
         if what in words:
-            return f"{what} {words[what]}; use another ffmpeg (ws.doctor shows which is used)"
+            return f"{what} {words[what]}; use another ffmpeg (`ws.doctor` shows which is used)"
     if "not opened" in words:
         return _open_problem(Path(words["not opened"]), words)
     if "no streams" in words:

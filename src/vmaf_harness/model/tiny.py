@@ -17,6 +17,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.model.feature_param import FeatureParam, feature_name
 from vmaf_harness.recipe.plain_data import is_number
 from vmaf_workspace.disk.atomic import read_regular
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.sidecar import REGISTRY, known_sha256, sidecar_of
 
 MAX_BYTES = 1 << 28  # such a model has some kilobytes
@@ -233,7 +234,7 @@ def _library(name: str, path: Path) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        needs = ".onnx models need ONNX Runtime: pip install 'vmaf-workspace[onnx]'"
+        needs = f".onnx models need ONNX Runtime: `{install_command('onnx')}`"
         raise HarnessError(f"{path}: {needs} ({error})") from error
 
 

@@ -17,7 +17,7 @@ from vmaf_harness.recipe import fields, precedence
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
 from vmaf_harness.recipe.positions import Place, format_place
 from vmaf_harness.recipe.precedence import UPSTREAM, Fields, Placed, Remarks
-from vmaf_harness.recipe.source import Literals, read_literals
+from vmaf_harness.recipe.source import Literals, near_file, read_literals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +112,13 @@ def read_parameters(path: Path, names: frozenset[str]) -> dict[str, object]:
 
 def _find_recipe(path: Path, search: Sequence[Path]) -> Path:
     if path.name != str(path) or path.exists():
-        return path
+        return path  # where it is not, the reader says so, with what is near
     places = [directory / path for directory in search]
     found = next((place for place in places if place.exists()), None)
     if found is None:
-        looked = ", ".join(map(str, [Path.cwd(), *search]))
-        whole = f"{path.stem}_dataset.py"  # as new-dataset and encode name what they write
-        is_near = any((place.parent / whole).exists() for place in (path, *places))
-        remedy = f"is {whole} meant?" if is_near else "correct its name, or give its path"
+        looked = ", ".join(dict.fromkeys(map(str, [Path.cwd(), *search])))
+        near = next(filter(None, map(near_file, (path, *places))), None)
+        remedy = f"is {near} meant?" if near else "correct its name, or give its path"
         raise RecipeError(path, f"is not there; looked in {looked}; {remedy}")
     return found
 

@@ -40,6 +40,20 @@ class Literals:
         return RecipeError(self.path, problem, line=line_of_place(self.tree, place), place=format_place(place))
 
 
+def near_file(path: Path) -> str | None:
+    """The name of a file beside *path*, which is not there, that was perhaps meant; `new-dataset` ends it so, too."""
+    from difflib import get_close_matches
+
+    if os.path.lexists(path):
+        return None
+    try:
+        names = sorted(name for name in os.listdir(path.parent) if name.endswith(".py"))
+    except OSError:
+        return None
+    whole = f"{path.stem}_dataset.py"
+    return whole if whole in names else next(iter(get_close_matches(path.name, names, n=1)), None)
+
+
 def read_literals(path: Path) -> Literals:
     """Evaluate a file of assignments.
 
@@ -48,7 +62,9 @@ def read_literals(path: Path) -> Literals:
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise RecipeError(path, f"{error.strerror}; name a file that can be read") from error
+        near = near_file(path)
+        remedy = f"is {near} meant?" if near else "name a file that can be read"
+        raise RecipeError(path, f"{error.strerror}; {remedy}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # '\d' in a path of someone's file is no business of ours

@@ -20,6 +20,7 @@ from typing import Any
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
+from vmaf_workspace.installation import install_command
 
 DEFAULT_MODEL = "MLE_CO_AP2"  # ITU-T P.910 Annex E: observers weighed by bias and inconsistency
 OWN_MODELS = ("MOS", "DMOS")
@@ -134,7 +135,7 @@ def _sureal_scores(recipe: Recipe, assets: Sequence[Asset], model: str) -> list[
     if importlib.util.find_spec("sureal") is None:
         raise HarnessError(
             f"the subjective model {model} comes from the library sureal, which is not installed: "
-            "pip install 'vmaf-workspace[subjective]', or use MOS or DMOS"
+            f"`{install_command('subjective')}`, or use MOS or DMOS"
         )
     if "DMOS" in model:
         _ref_score(recipe, model)

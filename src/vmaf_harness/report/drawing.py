@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError
 from vmaf_workspace.disk.atomic import replacing
+from vmaf_workspace.installation import install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ def matplotlib_defaults(path: Path | None) -> Iterator[None]:
         except PlotError:
             raise
         except ImportError as error:
-            raise PlotError(f"{what}: {_one_line(error)}; pip install 'vmaf-workspace[harness]'") from error
+            raise PlotError(f"{what}: {_one_line(error)}; `{install_command('harness')}`") from error
         except OSError as error:
             raise PlotError(f"{what}: {error.strerror or _one_line(error)}") from error
         except Exception as error:  # of a library that reads the user's files and fonts: no plot is worth a traceback

@@ -33,6 +33,7 @@ from vmaf_harness.report.ladder import Ladder, LadderEncode
 from vmaf_harness.report.ladder_plot import ladder_plot
 from vmaf_harness.report.tested import Tested
 from vmaf_harness.report.testing import ScoredDataset, plot_data
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.wording import bytes_text, count_text
 
 PAGE_BYTES = 4_600_000  # that a page may have with its pictures, so that it can be sent
@@ -98,7 +99,7 @@ def _environment() -> Any:
     try:
         import jinja2
     except ImportError as error:
-        raise HarnessError(f"no page without Jinja2 ({error}); pip install 'vmaf-workspace[report]'") from error
+        raise HarnessError(f"no page without Jinja2 ({error}); `{install_command('report')}`") from error
     made = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_template), trim_blocks=True
     )
@@ -134,8 +135,9 @@ def _contents_of(scored: ScoredDataset | None) -> dict[int, str]:
 
 def _title(report: Report, asked: Asked) -> str:
     if report.scored is not None:
-        what = "ladder" if report.ladder else "dataset"
-        return f"{report.scored.recipe.name}: {what}" + (f", scored by {asked.model}" if asked.model else "")
+        name, what = report.scored.recipe.name, "ladder" if report.ladder else "dataset"
+        about = name if what in name.lower() else f"{name}: {what}"
+        return about + (f", scored by {asked.model}" if asked.model else "")
     return f"Model {report.model.name}" if report.model is not None else "VMAF workspace"
 
 

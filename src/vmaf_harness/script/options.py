@@ -230,7 +230,7 @@ class VmafPair(RawPair):
 
     def __post_init__(self) -> None:
         if self.local_explain:
-            raise UsageError("--local-explain is not offered here; VMAF's own harness has it (vmaf-ws run -- …)")
+            raise UsageError("--local-explain is not offered here; VMAF's own harness has it (`ws.run -- …`)")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -420,7 +420,7 @@ class Replacing(Fitting):
 
     overwrite: Annotated[bool, Flag(_WRITTEN_OVER)] = False
     at: Annotated[
-        str, Flag("where that snapshot goes, as for `vmaf-ws backup-models`", metavar="LOCATION", env="VMAF_BACKUPS")
+        str, Flag("where that snapshot goes, as for `ws.backup-models`", metavar="LOCATION", env="VMAF_BACKUPS")
     ] = ""
 
 

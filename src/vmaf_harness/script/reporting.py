@@ -51,7 +51,7 @@ def run(options: Reporting) -> int:
     found = read_report(root, asked, warn=warn, told=_tell)
     if is_of_all and options.vmaf_model is not None and found.model is None:
         raise HarnessError(
-            f"{options.vmaf_model} has no card in model/, so there is nothing to report; ws.models lists all"
+            f"{options.vmaf_model} has no card in model/, so there is nothing to report; `ws.models` lists all"
         )
     if options.json:
         print(tables.object_json("report", **found.as_dict()))
@@ -125,7 +125,7 @@ def show_ladder(ladder: Ladder) -> None:
     ]
     tables.print_table(header, rows[:_ROWS])
     if len(rows) > _ROWS:
-        say(f"… and {len(rows) - _ROWS} more; harness.report --json, or --html FILE, has all")
+        say(f"… and {len(rows) - _ROWS} more; `harness.report` with --json, or --html FILE, has all")
     say(f"scores: {ladder.score}, {ladder.pool}")
     if any(encode.score is not None for encode in ladder.encodes) and ladder.deltas:
         print()

@@ -20,7 +20,7 @@ from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
 from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
-from vmaf_workspace.wording import ERROR, coloured, message, print_warning
+from vmaf_workspace.wording import ERROR, as_typed, coloured, message, print_warning
 
 # Flags that mean the same in every command.
 Workspace = Annotated[
@@ -60,7 +60,7 @@ class Parameter:
         """What it does, and its default and variable where there are any: `… [default: 1h] [env: VMAF_BACKUPS]`."""
         says = str(self.default) if isinstance(self.default, (str, int)) and self.default else self.about.default
         default = f" [default: {says}]" if says else ""
-        return self.about.help + default + (f" [env: {self.about.env}]" if self.about.env else "")
+        return as_typed(self.about.help) + default + (f" [env: {self.about.env}]" if self.about.env else "")
 
     @property
     def metavar(self) -> str:
@@ -109,7 +109,7 @@ class Command:
     @property
     def summary(self) -> str:
         """What it does, in a line; nothing under `python -OO`."""
-        return (self.function.__doc__ or "").partition("\n")[0]
+        return as_typed((self.function.__doc__ or "").partition("\n")[0])
 
     @property
     def example_words(self) -> str:
@@ -119,7 +119,7 @@ class Command:
     @property
     def about(self) -> str:
         """All that its docstring says; nothing under `python -OO`."""
-        return cleandoc(self.function.__doc__ or "")
+        return as_typed(cleandoc(self.function.__doc__ or ""))
 
     @property
     def _options(self) -> Any:
@@ -260,7 +260,7 @@ def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
         from vmaf_workspace.commands import tables
 
         try:
-            print(tables.object_json(name, error=str(error), exit_code=code), flush=True)
+            print(tables.object_json(name, error=as_typed(str(error)), exit_code=code), flush=True)
         except OSError:  # where stdout is what failed
             drop(sys.stdout)
     return code

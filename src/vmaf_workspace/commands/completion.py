@@ -9,6 +9,7 @@ from vmaf_workspace.commands import parser
 from vmaf_workspace.commands.command import Command
 from vmaf_workspace.commands.flags import Choice, Flag, choice
 from vmaf_workspace.errors import DONE, WorkspaceError
+from vmaf_workspace.installation import install_command
 
 SHELLS = ("bash", "zsh", "fish")
 IDS = "ids"  # what the text calls, to have the snapshots that there are
@@ -39,7 +40,7 @@ def script_for(shell: str, prog: str, commands: Sequence[Command]) -> str:
     try:
         import shtab
     except ImportError as error:
-        raise WorkspaceError("completion needs shtab: pip install 'vmaf-workspace[completion]'") from error
+        raise WorkspaceError(f"completion needs shtab: `{install_command('completion')}`") from error
 
     whole = parser.Parser(prog=prog, allow_abbrev=False)
     listed = whole.add_subparsers(metavar="COMMAND")

@@ -13,7 +13,7 @@ from typing import Any
 from vmaf_workspace.commands.command import Command, Parameter, ended
 from vmaf_workspace.commands.flags import meant
 from vmaf_workspace.errors import UsageError
-from vmaf_workspace.wording import filled
+from vmaf_workspace.wording import filled, of_a_console
 
 _WIDTH = 80  # columns of a terminal that nobody widened
 
@@ -160,7 +160,8 @@ def script(command: Command, argv: Sequence[str] | None, about: str) -> int:
         is_read = True
         return begin()
 
-    code = ended(command.name, call)
+    with of_a_console():
+        code = ended(command.name, call)
     if not is_read:
         sys.exit(code)
     return code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace.commands.tables import object_json, pairs_json, print_json, print_table
 from vmaf_workspace.groups import group_of
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.snapshot.location import Location, why_no_snapshot
 from vmaf_workspace.snapshot.manifest import manifest_name, short_id
 from vmaf_workspace.wording import (
@@ -149,7 +150,8 @@ def show_verify(found: VerifyReport, url: str, depth: str, exit_code: int, *, js
     else:
         say(f"{count_text(found.snapshots, 'snapshot')} whole in {printable(url)}: {objects}, each {how[str(depth)]}")
     if str(depth) == "restore" and found.models is None:
-        say("no model was loaded: nothing installed here loads one (`vmaf-workspace[harness]` does)", file=sys.stderr)
+        brings = f"`{install_command('harness')}` brings what does"
+        say(f"no model was loaded: nothing installed here loads one; {brings}", file=sys.stderr)
     elif found.models is not None:
         loaded = f"{count_text(found.models, 'model file')} tried"
         say(f"{loaded}, every model loads" if not found.unloadable else f"{loaded}, kept as they were backed up")

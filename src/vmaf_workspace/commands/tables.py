@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_workspace.commands.table import print_table as print_table
-from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, executor_and_dataset
+from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, SUBDIRS, executor_and_dataset
 from vmaf_workspace.groups import group_of
 from vmaf_workspace.removal.entries import Entries, Entry
 from vmaf_workspace.removal.execution import Report
@@ -30,6 +30,7 @@ from vmaf_workspace.wording import (
     WARNING,
     age_text,
     amount_text,
+    as_typed,
     broken,
     bytes_text,
     coloured,
@@ -64,7 +65,7 @@ def print_json(task: str, **fields: Any) -> None:
 
 def pairs_json(pairs: Iterable[tuple[str, str]], name: str = "path", value: str = "why") -> list[dict[str, str]]:
     """Rows of two fields."""
-    return [{name: one, value: other} for one, other in pairs]
+    return [{name: one, value: as_typed(other)} for one, other in pairs]
 
 
 def usage_json(files: int, apparent_bytes: int, disk_bytes: int) -> dict[str, int]:
@@ -144,7 +145,7 @@ def print_stored_results(stored: Sequence[StoredResults]) -> None:
 
 def kept_json(kept: Kept) -> dict[str, Any]:
     """One thing that stays."""
-    return {"path": kept.path, "why": kept.why, "live": kept.live, "locked": kept.locked}
+    return {"path": kept.path, "why": as_typed(kept.why), "live": kept.live, "locked": kept.locked}
 
 
 def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
@@ -172,6 +173,17 @@ def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
     return object_json(plan.operation, **fields)
 
 
+def made_text(root: Path, made: Sequence[Path]) -> str:
+    """One line: what `ws.setup` made in *root*, of which people know the subdirectories; the rest is small files."""
+    there = printable(str(root))
+    subdirs = [f"{subdir.name}/" for subdir in SUBDIRS if root / subdir.name in made]
+    names = " and ".join([", ".join(subdirs[:-1]), subdirs[-1]] if len(subdirs) > 1 else subdirs)
+    if root / MARKER in made:
+        how = f"with {names}" if subdirs else "of the subdirectories that were there"
+        return f"made a workspace in {there}, {how}"
+    return f"made {names or 'what was missing of our small files'} in {there}"
+
+
 def print_status(status: Status, root: Path) -> None:
     """Print the table of `ws.status` of the workspace *root*, and what stands out below it.
 
@@ -180,6 +192,7 @@ def print_status(status: Status, root: Path) -> None:
     rows = []
     for row in status.rows:
         files = row.usage.files - len(_placeholders(root / row.subdir.name))
+        task = as_typed(f"`{row.subdir.removed_by}`").strip("`") if row.subdir.removed_by else "no task"
         rows.append(
             (
                 f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),
@@ -187,7 +200,7 @@ def print_status(status: Status, root: Path) -> None:
                 bytes_text(row.usage.disk_bytes) if files > 0 else "-",
                 duration_text(max(time.time() - row.usage.newest_ns / 1e9, 0.0)) if files > 0 else "-",
                 re.split(r" again|: not", row.subdir.costs)[0],
-                (row.subdir.removed_by or "no task").replace(" --", "\n--" if sys.stdout.isatty() else " --"),
+                task.replace(" --", "\n--") if sys.stdout.isatty() else task,
             )
         )
     costs = "ITS LOSS\nCOSTS" if sys.stdout.isatty() else "ITS LOSS COSTS"  # in 80 columns, of any size
@@ -421,8 +434,12 @@ def _about(model: Model) -> str:
 def findings_json(root: str, findings: Sequence[Finding], exit_code: int) -> str:
     """`ws.doctor --json`."""
     return object_json(
-        "doctor", workspace=root, findings=[asdict(finding) for finding in findings], exit_code=exit_code
+        "doctor", workspace=root, findings=[_finding_json(finding) for finding in findings], exit_code=exit_code
     )
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return asdict(finding) | {"found": as_typed(finding.found), "remedy": as_typed(finding.remedy)}
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -64,7 +64,7 @@ def setup(*, workspace: Workspace = "", json: Json = False) -> int:
     if json:
         print(tables.object_json("setup", workspace=str(location.path), made=[str(path) for path in made]))
     elif made:
-        say(f"made {wording.count_text(len(made), 'entry')} in {wording.printable(str(location.path))}")
+        say(tables.made_text(location.path, made))
     else:
         say(f"{wording.printable(str(location.path))} is set up already")
     if found:
@@ -90,6 +90,15 @@ def status(
         stored = _status.stored_results(location.path) if stores else None
     if json:
         print(tables.status_json(str(location.path), location.reason, found, stored))
+    elif found.exists and not any(row.exists for row in found.rows) and not is_marked(location.path):
+        from vmaf_workspace.setup import why_not_made
+
+        say(printable(f"{location.path}  ({location.reason})"))
+        nothing = "nothing of a workspace is in this directory"
+        if (why := why_not_made(location.path)) is None:
+            say(f"{nothing}; `ws.setup` makes one here")
+        else:
+            say("\n".join([f"{nothing}, and `ws.setup` would refuse it:", *map(printable, why.split("\n"))]))
     else:
         say(printable(f"{location.path}  ({location.reason})"))
         tables.print_status(found, location.path)

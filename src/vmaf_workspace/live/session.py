@@ -78,7 +78,7 @@ def run_in_workspace(root: Path, command: Sequence[str]) -> ProgramEnd:
 def found_program(command: Sequence[str], environ: Mapping[str, str]) -> str:
     """The path of the program of *command*; UsageError where there is none."""
     if not command:
-        raise UsageError("no command; give it after `--`: ws.run -- python -m vmaf.script.run_testing …")
+        raise UsageError("no command; give it after `--`: `ws.run -- python -m vmaf.script.run_testing …`")
     program = shutil.which(command[0], path=environ.get("PATH"))
     if program is None:
         raise UsageError(f"cannot find {command[0]!r}; is it installed, and on PATH?")

@@ -14,6 +14,9 @@ from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.live.session import code_of, found_program, not_started
 from vmaf_workspace.locate import current_directory
 from vmaf_workspace.proof.proving import PLACES, Asked, At, Leftovers, proving
+from vmaf_workspace.wording import broken
+
+INDENT = "    "  # of what does not fit into the first line of a finding
 
 
 def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftovers: str) -> int:
@@ -49,9 +52,9 @@ def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftover
         if proof.exit_code != DONE:
             print(f"  the command's exit code: {proof.exit_code}", file=sys.stderr)
         for text in proof.notes:
-            print(f"  {text}", file=sys.stderr)
+            print(broken(f"  {text}", sys.stderr, INDENT), file=sys.stderr)
         for text in proof.failures:
-            print(f"  failed: {text}", file=sys.stderr)
+            print(broken(f"  failed: {text}", sys.stderr, INDENT), file=sys.stderr)
         if proof.failures and codes[-1] == DONE:
             codes[-1] = FAILED
     return next((code for code in codes if code != DONE), DONE)

@@ -21,6 +21,7 @@ from vmaf_workspace.disk.scan import files_below
 from vmaf_workspace.disk.unlink import TRASH
 from vmaf_workspace.errors import InUseError, NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import BACKED_UP
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.live.lock import STARTING
 from vmaf_workspace.live.mounts import mount_at
 from vmaf_workspace.live.session_lock import stale_sessions
@@ -35,7 +36,6 @@ LOW_BYTES = 1 << 30  # an intermediate YUV of a minute of 1080p takes four times
 LOW_INODES = 10_000
 LEFTOVER_S = 3600.0  # a hidden rest this old belongs to a process that was killed
 DEFAULT_MODEL = "vmaf_v0.6.1"
-HARNESS = "pip install 'vmaf-workspace[harness]'"
 _LOCKS = "a lock may not be seen through another mount, by another container or host"
 _REMOTE = {
     "lustre": "a lock needs the mount option `flock`, and says nothing to other hosts with `localflock`",
@@ -93,7 +93,7 @@ def examine(location: Location, *, at: str = "", environ: Mapping[str, str] | No
 def _engine(harness: Inspector | None) -> Iterator[Finding]:
     if harness is None:
         what = "no harness is installed here, so engine, pickles and models are not looked into"
-        yield _warning("engine", what, HARNESS)
+        yield _warning("engine", what, f"`{install_command('harness')}`")
         return
     try:
         engine = harness.engine()
@@ -102,7 +102,7 @@ def _engine(harness: Inspector | None) -> Iterator[Finding]:
         yield _error("engine", what, remedy)
         return
     yield _ok("engine", f"ffmpeg {engine['ffmpeg']} with libvmaf {engine['libvmaf']}: {engine['path']}")
-    another = f"{HARNESS} brings an ffmpeg that has it; VMAF_FFMPEG names another"
+    another = f"`{install_command('harness')}` brings an ffmpeg that has it; VMAF_FFMPEG names another"
     for problem in engine["passed_over"]:
         mend = "take it from PATH, or bring it up to date; or set VMAF_FFMPEG to the one that is meant"
         yield _warning("engine", f"passed over: {problem}", mend)
@@ -327,7 +327,7 @@ def _leftovers(root: Path) -> Iterator[Finding]:
     if journal.get("state", MigrationState.DONE) != MigrationState.DONE:
         found = f"a migration from {journal.get('from')} to {journal.get('to')} was stopped ({MARKER}/{JOURNAL})"
         source, target = (shlex.quote(str(journal.get(end))) for end in ("from", "to"))
-        yield _warning("workspace", found, f"ws.migrate --from {source} --to {target}")
+        yield _warning("workspace", found, f"`ws.migrate --from {source} --to {target}`")
     of_wipes = stopped_wipe(root)
     for subdir in SUBDIRS:
         try:
@@ -388,7 +388,7 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
     if held.snapshot is None:
         if now:
             found = f"there are models, and no snapshot of this workspace in {place.url}"
-            yield _warning("backups", found, "ws.backup-models")
+            yield _warning("backups", found, "`ws.backup-models`")
         return
     latest = f"the latest snapshot in {place.url}, {short_id(held.snapshot.id)},"
     changes = difference(held.snapshot.files, now)
@@ -400,7 +400,7 @@ def _backups(root: Path, at: str) -> Iterator[Finding]:
         remedy = "`ws.backup-models` stores again what is still here; `ws.verify` says which snapshots lack what"
         yield _error("backups", found, remedy)
     if unsaved:
-        yield _warning("backups", f"{latest} does not have as it is now: {_listed(unsaved)}", "ws.backup-models")
+        yield _warning("backups", f"{latest} does not have as it is now: {_listed(unsaved)}", "`ws.backup-models`")
     if gone:
         found = f"{latest} has what is no longer here: {_listed(gone)}"
         yield _warning("backups", found, "`ws.restore-models` brings that back; nothing to do where it went on purpose")

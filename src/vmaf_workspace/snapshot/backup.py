@@ -111,7 +111,7 @@ def backup(
     since the last snapshot, which an empty one would pass for. Nothing is listed then.
     """
     finish_interrupted(root, "backup-models")
-    with migration_lock(root), announced_backup(location, "ws.backup-models"):
+    with migration_lock(root), announced_backup(location, "`ws.backup-models`"):
         cache = hash_cache.read(root, location.url)
         listed = list_ids(location)
         work = _Backup(root, location, _KnownObjects(location, listed, root), cache, progress)

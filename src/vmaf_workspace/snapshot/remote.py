@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from vmaf_workspace.disk.content import CHUNK
 from vmaf_workspace.errors import UsageError, WorkspaceError
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.live.lock import Holder, about_this_process, holder_of, unknown_holder
 from vmaf_workspace.snapshot.location import NO_INODES, RUNNING, VARIABLE, Inodes, check_removable
 
@@ -37,7 +38,7 @@ class Remote:
         self.url = url
         protocol = url.partition(":")[0].lower()
         extra = EXTRAS.get(protocol)
-        install = f"pip install 'vmaf-workspace[{extra}]'" if extra else "install the fsspec driver of this protocol"
+        install = f"`{install_command(extra)}`" if extra else "install the fsspec driver of this protocol"
         try:
             from fsspec.core import url_to_fs
 

@@ -100,10 +100,10 @@ def finish_restore(root: Path, command: str = RESTORE) -> list[tuple[str, str]]:
 
 
 def _say_finished(root: Path, left: list[tuple[str, str]]) -> None:
-    from vmaf_workspace.wording import print_list, printable
+    from vmaf_workspace.wording import print_list, printable, say
 
     how = "all but what follows; `ws.restore-models --overwrite` brings that" if left else "all of it is in its place"
-    print(f"finished a restore in {printable(str(root))} that was interrupted: {how}", file=sys.stderr)
+    say(f"finished a restore in {printable(str(root))} that was interrupted: {how}", file=sys.stderr)
     print_list("not as the snapshot has it:", left, file=sys.stderr)
 
 

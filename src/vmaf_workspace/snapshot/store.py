@@ -25,6 +25,7 @@ from vmaf_workspace.snapshot.location import (
     why_no_snapshot,
 )
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, manifest_name, parse_manifest, short_id
+from vmaf_workspace.wording import say
 
 BACKUP, PRUNE = "backup", "prune"  # kinds of work that must know of each other
 WAIT_S = 600.0  # a backup waits so long for a prune to end
@@ -362,7 +363,7 @@ def prune(location: Location, *, dry_run: bool = False, progress: Progress = no_
             "see that --at names the right place; `ws.backup-models` takes a snapshot"
         )
     check_is_ours(location, to_write=True)
-    with nullcontext() if dry_run else location.announced(PRUNE, "ws.prune"):
+    with nullcontext() if dry_run else location.announced(PRUNE, "`ws.prune`"):
         if not dry_run:
             if backups := location.others_at_work(BACKUP):
                 raise InUseError(f"cannot prune {location.url} while a backup runs: {backups[0]}; wait for it to end")
@@ -409,7 +410,7 @@ def announced_backup(location: Location, command: str) -> Iterator[None]:
                 raise InUseError(f"cannot back up to {location.url} while it is pruned: {prunes[0]}")
             if not is_said:
                 about = f"waiting, at most {WAIT_S / 60:.0f} min, for the end of a prune of {location.url}"
-                print(f"{about}: {prunes[0]}", file=sys.stderr)
+                say(f"{about}: {prunes[0]}", file=sys.stderr)
             time.sleep(pause_s)
             pause_s, is_said = min(2 * pause_s, LONGEST_PAUSE_S), True  # each look is some requests to an object store
         yield

@@ -18,6 +18,7 @@ from vmaf_workspace.disk.scan import files_below
 from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import NotReadHereError, WorkspaceError
 from vmaf_workspace.groups import group_of
+from vmaf_workspace.installation import install_command
 from vmaf_workspace.snapshot.local import inodes_of
 from vmaf_workspace.snapshot.location import NO_INODES, Inodes, Location, check_is_ours, is_bad_block, why_no_snapshot
 from vmaf_workspace.snapshot.manifest import DamagedError, GoneError, Snapshot, object_name, short_id
@@ -133,7 +134,7 @@ def installed_loaders() -> list[LoadModel]:
         except ImportError as error:
             raise WorkspaceError(
                 f"models cannot be loaded here: {entry.value} is offered and needs more ({error})\n"
-                "pip install 'vmaf-workspace[harness]' brings it; without --restore every hash is checked"
+                f"`{install_command('harness')}` brings it; without --restore every hash is checked"
             ) from error
     return found
 

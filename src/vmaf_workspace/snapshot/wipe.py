@@ -131,7 +131,7 @@ def holding_off_prune(location: Location) -> Iterator[None]:
     with ExitStack() as announced:
         try:
             if list_ids(location):  # else the place itself may be gone, and nothing is to be made there
-                announced.enter_context(announced_backup(location, f"ws.{WIPE}"))
+                announced.enter_context(announced_backup(location, f"`ws.{WIPE}`"))
         except (InUseError, RefusedError):
             raise
         except WorkspaceError:  # a read-only place, where no prune can begin either

@@ -5,6 +5,7 @@ import gc
 import math
 import os
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -719,3 +720,18 @@ def test_a_name_that_is_nowhere_says_where_it_was_looked_for(tmp_path: Path, mon
     for name in ("mine", "mine.py"):
         with pytest.raises(RecipeError, match=r"; is mine_dataset\.py meant\?"):
             read_recipe(Path(name), search=[tmp_path / "dataset"])
+
+
+@pytest.mark.parametrize("read", [read_recipe, lambda path: read_parameters(path, frozenset({"feature_dict"}))])
+def test_a_path_with_a_slip_in_its_name_is_answered_with_the_nearest_file_there(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ladder_dataset.py", "features.py", "ladder_dataset.csv"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    for slip in (Path("lader_dataset.py"), tmp_path / "lader_dataset.py", tmp_path / "ladder", tmp_path / "ladder.py"):
+        with pytest.raises(RecipeError, match=r"; is ladder_dataset\.py meant\?"):
+            read(slip)
+    for other in (tmp_path / "zzz.py", tmp_path / "no" / "ladder_dataset.py", tmp_path):
+        with pytest.raises(RecipeError, match="name a file that can be read"):
+            read(other)

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from trainable import Trainable
 from vmaf_harness.report import page
 from vmaf_harness.report.clips import worst_frames
 from vmaf_harness.report.contents import Asked, Report, read_report
-from vmaf_harness.report.page import page_html
+from vmaf_harness.report.page import _title, page_html
 from vmaf_harness.script import run_testing, run_vmaf_cross_validation, run_vmaf_training
 from vmaf_harness.script.options import Reporting
 from vmaf_harness.script.reporting import run
@@ -97,6 +98,14 @@ def numbers_of_encodes(html: str) -> Iterator[tuple[int, list[float]]]:
     """asset_id and the numbers in each row of the table of encodes."""
     for asset, row in re.findall(r'<tr data-asset="(\d+)"><th scope="row">[^<]*</th>(.*?)</tr>', html):
         yield int(asset), [float(value) for value in re.findall(r'data-value="([^"]+)"', row)]
+
+
+@pytest.mark.parametrize(("name", "title"), [("ladder", "ladder"), ("My_Ladder", "My_Ladder"), ("l", "l: ladder")])
+def test_the_title_says_once_what_it_is(name: str, title: str, found: Report) -> None:
+    assert found.scored is not None
+    named = replace(found, scored=replace(found.scored, recipe=replace(found.scored.recipe, name=name)))
+    assert _title(named, Asked()) == title
+    assert _title(named, Asked(model="m")) == f"{title}, scored by m"
 
 
 def test_what_a_cell_shows_is_its_number_rounded(html: str) -> None:
@@ -243,7 +252,7 @@ def test_a_workspace_has_a_page_also_where_nothing_is(
 
 def test_without_jinja2_the_remedy_is_named(found: Report, laddered: Laddered, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(Exception, match=r"pip install 'vmaf-workspace\[report\]'"):
+    with pytest.raises(Exception, match=r"pip install .*\[report\]"):
         page_html(found, Asked(dataset=laddered.recipe))
 
 

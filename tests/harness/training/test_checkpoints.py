@@ -153,7 +153,7 @@ def test_checkpoints_that_stay_are_named_with_what_frees_them(
     err = capsys.readouterr().err
     for directory in {part.parent for part in parts(vmaf_workspace)}:
         assert f"checkpoints are kept in {directory} for the same run; " in err
-    assert err.count("`ws.wipe-models --only checkpoints_dir` removes all of them") == 3
+    assert err.count("`vmaf-ws wipe-models --only checkpoints_dir` removes all of them") == 3
 
 
 def test_a_bootstrap_that_is_stopped_says_so_and_keeps_its_parts(small: Trainable, vmaf_workspace: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_table_of_a_status_breaks_no_word(columns: int, root: Path) -> None:
     assert max(map(len, lines)) <= columns
     for subdir in SUBDIRS:
         (line,) = (line for line in lines if line.startswith(f"{subdir.name}/ "))
-        assert (subdir.removed_by or "no task").partition(" ")[0] in line
+        assert (subdir.removed_by or "no task").partition(" ")[0].replace("ws.", "vmaf-ws ") in line
         assert f" {subdir.costs.partition(':')[0]}" in line
 
 
@@ -107,7 +107,10 @@ def test_snapshots_say_when_where_of_what_and_how_many_models(root: Path) -> Non
     assert code == 0
     assert f"of {root} on " in " ".join(lines)  # which breaks where the path is long
     assert max(len(line) for line in lines if not line.startswith("of ")) <= 80
-    assert re.search(rf"{time.strftime('%Y-%m-%d')} \d\d:\d\d +2 +4 +40 B  before", out)
+    row = next(n for n, line in enumerate(lines) if re.search(r"^\S{29}  [\d-]+ \d\d:\d\d +2 +4 +40 B$", line))
+    assert lines[row + 1] == "    before tuning with everything"
+    assert time.strftime("%Y-%m-%d") in lines[row]
+    assert re.search(r" 40 B  before tuning with everything", screen("snapshots", columns=120)[1])
 
 
 def test_a_duration_is_said_as_people_say_it(root: Path) -> None:
@@ -151,7 +154,7 @@ def test_a_path_is_whole_and_no_line_is_cut_at_any_width(columns: int, root: Pat
     write(root / "dataset" / "big.yuv", 1)
     os.utime(root / "dataset" / "big.yuv", (time.time() - 100, time.time() - 100))  # "1.7 min", the longest age
     _, out = screen("status", columns=columns)
-    assert len([line for line in plain(out) if line.endswith("ws.clean-scratch")]) == 2
+    assert len([line for line in plain(out) if line.endswith("vmaf-ws clean-scratch")]) == 2
     _, out = screen("wipe-models", "--dry-run", "--without-snapshot", columns=columns)
     lines = plain(out)
     assert f"checkpoints_dir/{LONG_NAME}/" in " ".join(lines).split()

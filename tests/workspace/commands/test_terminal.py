@@ -151,7 +151,7 @@ def test_eighty_columns_break_no_name_that_a_person_copies(root: Path, tmp_path:
         assert code == 0, text
     for subdir in SUBDIRS:
         assert f"{subdir.name}/ " in seen["status"]
-    assert "ws.clean-scratch" in seen["status"]
+    assert "vmaf-ws clean-scratch" in seen["status"]
     assert "vmaf_of_a_longer_name_v1 " in seen["models"]
     assert f"{short_id(snapshot.removesuffix('.json'))} " in seen["snapshots"]
 

@@ -527,7 +527,7 @@ def test_a_harness_that_builds_shell_strings_is_refused_where_the_path_has_a_she
     done = in_session(root, *MODULE)
     assert done.code == 3
     assert str(harness / "python" / "vmaf") in done.err
-    assert "ws.migrate" in done.err
+    assert "vmaf-ws migrate" in done.err
     assert not root.exists()
 
 
@@ -584,7 +584,7 @@ def test_a_python_too_old_to_be_led_stops_before_it_writes_elsewhere_and_is_sile
     assert "sitecustomize" not in silent.err
     stopped = ws("run", "--workspace", root, "--", python, "-c", "import vmaf.config", env=env)
     assert stopped.code != 0
-    assert "too old for ws.run" in stopped.err
+    assert "too old to be led" in stopped.err
     (tmp_path / "vmaf" / "config.py").write_text("print('VMAF_WORKSPACE')\n")
     assert ws("run", "--workspace", root, "--", python, "-c", "import vmaf.config", env=env).code == 0
 

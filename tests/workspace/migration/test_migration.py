@@ -776,7 +776,7 @@ with migration_lock(Path(sys.argv[1]), exclusive=sys.argv[2:] == ["moves"]):
     backup = "backup-models", "--workspace", root, "--at", tmp_path / "backups"
     with process(code, root, "moves"):
         done = ws(*backup)
-        assert (done.code, "ws.migrate" in done.err) == (4, True), done
+        assert (done.code, "vmaf-ws migrate" in done.err) == (4, True), done
     with process(code, root):
         assert ws(*backup).code == 0  # two backups are nothing to each other
         done = move(root, tmp_path / "moved")

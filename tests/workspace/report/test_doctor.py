@@ -250,7 +250,7 @@ def test_what_processes_that_were_killed_left_is_named_with_what_finishes_it(roo
     child.stdout.close()
     found = wrong(root)
     assert "sessions that are over" in the_one(found, "locks").found
-    assert the_one(found, "workspace").remedy == "ws.migrate --from /a --to '/a b'"
+    assert the_one(found, "workspace").remedy == "`ws.migrate --from /a --to '/a b'`"
     assert "ws.clean-scratch" in the_one(found, "workdir/").remedy
     assert "1 hidden" in the_one(found, "workdir/").found
     assert "ws.clean-scratch" in the_one(found, "output/").remedy
@@ -397,7 +397,7 @@ def test_models_without_a_snapshot_or_newer_than_the_last_are_told(root: Path, t
     old = model(root, "new")
     age(old, 3 * 86400)  # as `cp -p` brings it
     finding = the_one(wrong(root, at), "backups")
-    assert (finding.level, finding.remedy) == (Level.WARNING, "ws.backup-models")
+    assert (finding.level, finding.remedy) == (Level.WARNING, "`ws.backup-models`")
     assert "does not have as it is now: 'model/new.card.json' and 3 more files" in finding.found
     for path in (root / "model").glob("new.*"):
         path.unlink()

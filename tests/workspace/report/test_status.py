@@ -90,6 +90,25 @@ def test_a_file_in_the_place_of_the_workspace_is_refused(tmp_path: Path) -> None
     assert (done.code, done.out) == (3, "")
 
 
+def test_of_a_directory_without_a_workspace_it_is_said_what_setup_would_do(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = ws("status", "--workspace", empty)
+    assert (done.code, done.out.splitlines()[1:]) == (
+        0,
+        ["nothing of a workspace is in this directory; `vmaf-ws setup` makes one here"],
+    )
+    write(tmp_path / "theirs" / "thesis.txt")
+    done = ws("status", "--workspace", tmp_path / "theirs")
+    assert done.code == 0
+    assert "nothing of a workspace is in this directory, and `vmaf-ws setup` would refuse it:\n" in done.out
+    assert "holds 'thesis.txt'" in done.out
+    assert "DIRECTORY" not in done.out
+    refused = ws("setup", "--workspace", tmp_path / "theirs")
+    assert (refused.code, refused.err.removeprefix("setup: ")) == (3, "".join(done.out.splitlines(True)[2:]))
+    assert ws("status", "--json", "--workspace", empty).json["subdirs"][0]["exists"] is False
+
+
 def test_json_has_the_same_in_integers(tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
     write(root / "model" / "m.pkl", 1000)

@@ -262,5 +262,5 @@ def test_a_backup_location_that_does_not_exist_is_told_from_an_empty_one(
     assert "does not exist" in missing.out + missing.err
     assert "does not exist" not in empty.out + empty.err
     if not command.startswith("wipe"):  # which needs a snapshot, wherever it lies
-        assert "ws.backup-models" not in missing.out + missing.err
+        assert "vmaf-ws backup-models" not in missing.out + missing.err
     assert not (tmp_path / "missing").exists()

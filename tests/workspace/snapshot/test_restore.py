@@ -345,7 +345,7 @@ print([name for name in os.listdir(root / "model") if name != ".gitignore"])
     code, *lines, left_in_model = done.out.strip().splitlines()
     assert (code, left_in_model) == ("1", "[]"), done
     assert "no space left" in lines[0]
-    assert "ws.clean-scratch" in lines[2]
+    assert "vmaf-ws clean-scratch" in lines[2]
 
 
 def modes(root: Path, *paths: str) -> list[int]:
@@ -522,7 +522,7 @@ def test_where_the_newest_manifest_is_damaged_the_one_before_is_named(how: str, 
     at = ("--workspace", root, "--at", tmp_path / "b")
     done = ws("restore-models", *at)
     assert done.code == 1
-    remedy = f"`ws.restore-models --snapshot {short_id(older.id)}`"
+    remedy = f"`vmaf-ws restore-models --snapshot {short_id(older.id)}`"
     assert remedy in done.err, done
     assert how != "foreign" or "snapshot somebodys is damaged" in done.err, done
     shutil.rmtree(root / "model")
@@ -701,7 +701,7 @@ def test_a_killed_restore_whose_copies_are_gone_is_no_success_and_its_advice_end
         assert "its copy is gone" in done.err
         assert len(content_of(root)) == 2
     assert store.list_ids(place(at)) == [taken.id]
-    match = re.search(r"`ws\.(restore-models --snapshot .*?)`", done.err)
+    match = re.search(r"`vmaf-ws (restore-models --snapshot .*?)`", done.err)
     assert match is not None, done.err
     assert ws(*match[1].split(), "--workspace", root, "--at", at).code == 0
     assert content_of(root) == was

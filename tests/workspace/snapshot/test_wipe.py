@@ -302,7 +302,7 @@ def test_no_prune_begins_while_the_models_go(tmp_path: Path) -> None:
     take(root, tmp_path / "b")
     with wipe.holding_off_prune(place(tmp_path / "b")):
         done = ws("prune", "--workspace", root, "--at", tmp_path / "b")
-        assert (done.code, "ws.wipe-models" in done.err) == (4, True), done
+        assert (done.code, "vmaf-ws wipe-models" in done.err) == (4, True), done
     assert ws("prune", "--workspace", root, "--at", tmp_path / "b").code == 0
 
 
@@ -327,7 +327,7 @@ def test_with_yes_every_object_is_read_once_and_no_prune_begins_meanwhile(tmp_pa
     assert (done.code, content_of(root)) == (0, {}), done
     assert (tmp_path / "count").stat().st_size == 5
     bring_back(root, tmp_path / "b")
-    with place(tmp_path / "b").announced(store.PRUNE, "ws.prune"):
+    with place(tmp_path / "b").announced(store.PRUNE, "`ws.prune`"):
         child = subprocess.Popen([sys.executable, "-m", "vmaf_workspace.cli", "wipe-models", *at(root), "--yes"])
         time.sleep(1.0)
         assert (child.poll(), len(content_of(root))) == (None, 5)
@@ -363,7 +363,7 @@ os.unlink = late
 sys.exit(main(sys.argv[3:]))
 """
 WIPING = ("wipe-models", "--yes")
-ADVICE = r"`?ws\.([a-z]+(?:-[a-z]+)*(?: --[a-z-]+(?: [\w.'/*-]+)?)*)`?"
+ADVICE = r"`vmaf-ws ([a-z]+(?:-[a-z]+)*(?: --[a-z-]+(?: [\w.'/*-]+)?)*)`?"
 
 
 def every_content_can_be_brought_back(root: Path, was: dict[str, bytes | str], to: Path) -> None:
@@ -418,7 +418,7 @@ def test_every_task_that_sees_the_rests_of_a_wipe_says_whose_they_are(tmp_path: 
         done = ws(task, *(at(root)[: 2 if task in WITHOUT_AT else 4]))
         for rest in RESTS if task != "doctor" else RESTS[:1]:
             assert rest in done.out + done.err, (task, done)
-        assert "ws.wipe-models" in done.out + done.err, task
+        assert "vmaf-ws wipe-models" in done.out + done.err, task
     for snapshot in store.list_ids(place(tmp_path / "b")):
         assert not [
             file.path for file in store.load_snapshot(place(tmp_path / "b"), snapshot).files if REST in file.path

@@ -28,8 +28,8 @@ elif os.environ.get("VMAF_WORKSPACE"):
             """ImportError: here it is not taken for "no such module"."""
             version = ".".join(str(part) for part in sys.version_info[:2])
             raise ImportError(
-                "Python " + version + " is too old for ws.run, and this harness would write to a workspace of its own; "
-                "use Python 3.7 or later"
+                "Python " + version + " is too old to be led into the workspace, so this harness would write to one "
+                "of its own; use Python 3.7 or later"
             )
 
     sys.meta_path.insert(0, TooOld())  # type: ignore[arg-type]  # what Python 2 and 3.6 ask
