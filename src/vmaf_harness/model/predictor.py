@@ -73,7 +73,7 @@ class Predictor:
     def predicted_pair(self, pair: PairScore, pool: str) -> tuple[PairScore, Spread | None]:
         """The same of one pair; its frames get the prediction, and the spread of it (`SPREAD_METRICS`), too."""
         result, predicted, spread = self._pooled(pair.result, pair.frames, pool)
-        return PairScore(result=result, frames={**predicted, **pair.frames}), spread
+        return replace(pair, result=result, frames={**predicted, **pair.frames}), spread
 
     def _pooled(
         self, result: Result, frames: Mapping[str, list[float]], pool: str
