@@ -11,7 +11,7 @@ from vmaf_harness.script.assets import files_named, read_assets
 from vmaf_harness.script.options import Extraction
 from vmaf_harness.script.progress import warn
 from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.stop import main_of, measured_stays, stoppable
 from vmaf_harness.script.training_inputs import extract_part, extracted_of, is_partial
 from vmaf_harness.training.feature_table import write_table
 from vmaf_workspace.commands.command import located
@@ -19,7 +19,7 @@ from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 
 
-@stoppable()
+@stoppable(measured_stays)
 def run(options: Extraction) -> int:
     """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     root = located(options.workspace).path
