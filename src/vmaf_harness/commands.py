@@ -309,6 +309,7 @@ def demo(
     clean: Annotated[bool, Flag("remove what demos made in this workspace, and nothing else")] = False,
     yes: Yes = False,
     dry_run: Annotated[bool, Flag("print the commands, or with --clean the plan; change nothing")] = False,
+    verbose: Annotated[bool, Flag("print each command, and all that it prints")] = False,
     workspace: Workspace = "",
 ) -> int:
     """Run the whole chain on real clips, from encodes to scores.
@@ -327,7 +328,7 @@ def demo(
 
     if yes:
         raise UsageError("--yes is for --clean")
-    return run_demo(root, clips, dry_run=dry_run)
+    return run_demo(root, clips, dry_run=dry_run, verbose=verbose)
 
 
 COMMANDS = (
