@@ -66,7 +66,7 @@ def score(
     dis_height: DisHeight = None,
     vmaf_model: VmafModel = None,
     quality_type: Annotated[
-        str, Flag("VMAF, PSNR, SSIM, CAMBI, … (another word lists all)", as_quality_type, metavar="TYPE")
+        str, Flag("VMAF, PSNR, SSIM, CAMBI, … (`list` lists all)", as_quality_type, metavar="TYPE")
     ] = "VMAF",
     pool: Pool = "mean",
     pair_by: PairBy = None,
@@ -309,6 +309,7 @@ def demo(
     clean: Annotated[bool, Flag("remove what demos made in this workspace, and nothing else")] = False,
     yes: Yes = False,
     dry_run: Annotated[bool, Flag("print the commands, or with --clean the plan; change nothing")] = False,
+    verbose: Annotated[bool, Flag("print each command, and all that it prints")] = False,
     workspace: Workspace = "",
 ) -> int:
     """Run the whole chain on real clips, from encodes to scores.
@@ -327,7 +328,7 @@ def demo(
 
     if yes:
         raise UsageError("--yes is for --clean")
-    return run_demo(root, clips, dry_run=dry_run)
+    return run_demo(root, clips, dry_run=dry_run, verbose=verbose)
 
 
 COMMANDS = (

@@ -18,6 +18,7 @@ from vmaf_workspace.contract import SUBDIRS
 from vmaf_workspace.disk.scan import open_directory
 
 BACKED_UP = tuple(subdir.name for subdir in SUBDIRS if subdir.backed_up)
+_BEGINS_PICKLE = tuple(bytes([each]) for each in b"\x80(c]})ILFSVNKGXU")  # the first but of protocols 0 and 1
 _MEMBER = re.compile(r"(?s)(?P<stem>.+?)(?:\.pkl(?:\.\d{4,})?(?:\.model)?|(?:\.card|\.bootstrap)?\.json)")
 
 
@@ -29,6 +30,33 @@ def group_of(path: str) -> str:
     above, slash, name = path.rpartition("/")
     match = _MEMBER.fullmatch(name)
     return f"{above}{slash}{match['stem']}" if match else path
+
+
+def why_broken(path: str, first: bytes, last: bytes) -> str:
+    """Why a file of a model cannot be whole, by its *first* and *last* bytes; "" where they say nothing against it.
+
+    That costs nothing where a file is read anyway, and tells one that is empty, cut short, or another thing. Whether
+    what lies between is right, only loading it says.
+    """
+    name = path.rpartition("/")[2]
+    if not _MEMBER.fullmatch(name):
+        return ""
+    if not last:
+        return "it is empty"
+    if name.endswith(".json"):
+        whole = first.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"") and last.rstrip()[-1:] in (
+            b"}",
+            b"]",
+            b"",
+        )
+        return "" if whole else "no whole JSON: it does not begin and end as one"
+    if name.endswith(".model"):
+        return "" if last.endswith(b"\n") else "no whole text of LIBSVM: its last line has no end"
+    return (
+        ""
+        if first[:1] in _BEGINS_PICKLE and last.endswith(b".")
+        else "no whole pickle: it does not begin and end as one"
+    )
 
 
 @contextmanager

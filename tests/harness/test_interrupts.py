@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from clips import ENCODERS, Clips, ffmpegs_below, recipe, start, wait_until
+from trainable import Trainable
 
 from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.measure.store import FileResultStore, store_directory
@@ -60,10 +61,36 @@ def test_a_signal_ends_a_run_within_two_seconds_and_leaves_nothing(
     _, err = process.communicate(timeout=30)
     assert time.monotonic() - began < STOPS_WITHIN_S
     assert process.returncode == exit_code
+    assert err.endswith(f"stopped by {signum.name}; what was measured is stored: the same command goes on from there\n")
     assert "Traceback" not in err
     assert ffmpegs_below(vmaf_workspace) == []
     assert entries(vmaf_workspace, "workdir") == set()
     assert entries(vmaf_workspace, "output") == set()
+
+
+@pytest.mark.parametrize("script", ["run_vmaf_training", "run_vmaf_cross_validation", "run_vmaf_tuning"])
+def test_what_stays_of_a_stopped_run_that_fits_is_said(
+    script: str, long: Path, small: Trainable, vmaf_workspace: Path
+) -> None:
+    text = long.read_text()
+    (one,) = re.findall(r"ref_videos = \[(.*)\]", text)
+    contents = ", ".join(one.replace("'content_id': 0", f"'content_id': {n}") for n in range(4))
+    long.write_text(
+        re.sub(r"'content_id': 0, 'asset_id': (\d)", r"'content_id': \1, 'asset_id': \1", text.replace(one, contents))
+    )
+    words = [long, small.features, small.model, *(() if "cross" in script else ("new",))]
+    words += () if script.endswith("training") else ("--folds", "2")
+    said = {
+        "--cache-result": "what was measured is stored, and what was fitted: the same command goes on from there",
+        "--parallelize": "features are not stored: with --cache-result the same command would go on",
+    }
+    for flag, stays in said.items():
+        process = start(script, *words, flag)
+        wait_until(lambda: len(ffmpegs_below(vmaf_workspace)) >= 1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert f"stopped by SIGINT; {stays}" in err
 
 
 def test_ctrl_c_at_a_terminal_reaches_the_whole_group_and_is_no_error(long: Path, vmaf_workspace: Path) -> None:

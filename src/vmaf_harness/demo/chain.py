@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from vmaf_workspace.removal.candidates import CLEAN, plan_clean
 from vmaf_workspace.removal.execution import execute
 from vmaf_workspace.removal.plan import make_plan
 from vmaf_workspace.setup import ensure, write_errors_explained
-from vmaf_workspace.wording import printable
+from vmaf_workspace.wording import duration_text, printable, say
 
 TEACHER = "version=vmaf_v0.6.1neg"  # its scores are the labels: nobody has watched these encodes
 # Four rates a codec, as a BD-rate needs, that overlap in quality; the fastest presets: 24 encodes take 5 s on 2 cores.
@@ -47,14 +48,20 @@ FEATURES = """feature_dict = {
 MODEL = """model_type = "BOOTSTRAP_LIBSVMNUSVR"
 model_param_dict = {"norm_type": "clip_0to1", "score_clip": [0.0, 100.0], "num_models": 11}
 """
+_STATISTICS = "SROCC"  # in the lines that say how well scores follow labels
+_LAST_LINES = 30  # of a command that failed: its error, and the log of an ffmpeg
 _RULE = "\n== {}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A command of the chain with its options, and the subdirectories that it writes what stays into."""
+    """A command of the chain with its options, and the subdirectories that it writes what stays into.
+
+    *about* says in a few words what it is there for.
+    """
 
     name: str
+    about: str
     function: Callable[[Any], int]
     options: Any
     subdirs: tuple[str, ...]
@@ -65,8 +72,10 @@ class Step:
         return shlex.join(["vmaf-harness", self.name, *Command(self.name, self.function).words(self.options)])
 
 
-def run_demo(root: Path, given: Sequence[Path] = (), *, dry_run: bool = False) -> int:
-    """Run the chain in the workspace *root*, printing each command; the exit code of the first that fails.
+def run_demo(root: Path, given: Sequence[Path] = (), *, dry_run: bool = False, verbose: bool = False) -> int:
+    """Run the chain in the workspace *root*, a line a command; the exit code of the first that fails.
+
+    Where *verbose*, each is printed whole, with all that it prints; else that of one that fails alone.
 
     Where no plot can be drawn, the rest is done all the same, and the exit code is 1 at the end. *given* are clips as
     `choose_clips` takes them. Raises InUseError where another demo runs there, and RefusedError, before anything is
@@ -86,11 +95,18 @@ def run_demo(root: Path, given: Sequence[Path] = (), *, dry_run: bool = False) -
         record = Record.read(root)
         was_stopped = record.begin()
         print(f"The workspace is {printable(str(root))}; paths below are in it", flush=True)
-        print(_RULE.format("Clips into dataset/"), flush=True)
-        _write_inputs(root, record, clips, copies=not given, was_stopped=was_stopped)
+        if verbose:
+            print(_RULE.format("Clips into dataset/"), flush=True)
+        for name in _write_inputs(root, record, clips, copies=not given, was_stopped=was_stopped):
+            if verbose:
+                print(f"clip    {name}", flush=True)
         for step in steps(root, record, draws=problem is None):
-            print(_RULE.format(printable(_shortened(step.line, root))), flush=True)
-            if (code := step.function(step.options)) != DONE:
+            if verbose:
+                print(_RULE.format(printable(_shortened(step.line, root))), flush=True)
+                code = step.function(step.options)
+            else:
+                code = run_quietly(step)
+            if code != DONE:
                 return code
             record.note(*step.subdirs)
         code = _clean_own_output(root, since_s=began_s)
@@ -128,6 +144,7 @@ def steps(root: Path, record: Record, *, draws: bool) -> Iterator[Step]:
     )
     yield Step(
         name="encode",
+        about="the clips by two codecs, and score them",
         function=run_encode.run,
         options=encoding,
         subdirs=("dataset", "encode", "result_store_dir"),
@@ -143,26 +160,72 @@ def steps(root: Path, record: Record, *, draws: bool) -> Iterator[Step]:
         overwrite=record.owns(f"model_param/{NAME}"),
     )
     fitted = ("dataset", "result_store_dir", "checkpoints_dir")
-    yield Step(name="tune", function=run_vmaf_tuning.run, options=tuning, subdirs=(*fitted, "model_param"))
+    yield Step(
+        name="tune",
+        about="eight sets of parameters by cross-validation",
+        function=run_vmaf_tuning.run,
+        options=tuning,
+        subdirs=(*fitted, "model_param"),
+    )
     validation = CrossValidation(**fitting, model_param=tuned, leave_one_source_out=True, **plots)
-    yield Step(name="cross-validate", function=run_vmaf_cross_validation.run, options=validation, subdirs=fitted)
+    yield Step(
+        name="cross-validate",
+        about="the best set",
+        function=run_vmaf_cross_validation.run,
+        options=validation,
+        subdirs=fitted,
+    )
     training = Training(
         **fitting, model_param=tuned, output_model=NAME, overwrite=record.owns(f"model/{NAME}"), **plots
     )
-    yield Step(name="train", function=run_vmaf_training.run, options=training, subdirs=(*fitted, "model"))
+    yield Step(
+        name="train",
+        about="a bootstrap model",
+        function=run_vmaf_training.run,
+        options=training,
+        subdirs=(*fitted, "model"),
+    )
     scored = ("dataset", "result_store_dir")
     built_in = Testing(**of_all, cache_result=True, suppress_plot=True)
-    yield Step(name="test", function=run_testing.run, options=built_in, subdirs=scored)
+    yield Step(name="test", about="VMAF's own model", function=run_testing.run, options=built_in, subdirs=scored)
     by_libvmaf = Testing(**of_all, vmaf_model=str(root / "model" / f"{NAME}.json"), print_result=True, **plots)
-    yield Step(name="test", function=run_testing.run, options=by_libvmaf, subdirs=scored)
+    yield Step(
+        name="test", about="the model that was trained", function=run_testing.run, options=by_libvmaf, subdirs=scored
+    )
     if draws:
         page = directory / f"{NAME}.html"
         told = Reporting(dataset=recipe, vmaf_model=NAME, anchor="libx264", html=page, workspace=str(root))
-        yield Step(name="report", function=reporting.run, options=told, subdirs=scored)
+        yield Step(name="report", about="a page of it all", function=reporting.run, options=told, subdirs=scored)
 
 
-def _write_inputs(root: Path, record: Record, clips: Sequence[DemoClip], *, copies: bool, was_stopped: bool) -> None:
-    """The clips, the recipe of them, and what says how to train; RefusedError where a person's own is in the way."""
+def run_quietly(step: Step) -> int:
+    """Its exit code; of what it prints its statistics are shown, or its last lines where it fails."""
+    print(f"{step.name:15} {step.about}", end="", flush=True)
+    began_s, out, err = time.monotonic(), io.StringIO(), io.StringIO()
+    code = FAILED
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = step.function(step.options)
+    finally:
+        print(
+            f": {'done in' if code == DONE else 'ended after'} {duration_text(time.monotonic() - began_s)}", flush=True
+        )
+        if code != DONE:
+            said = [*out.getvalue().splitlines(), *err.getvalue().splitlines()]
+            print("\n".join(said[-_LAST_LINES:]), file=sys.stderr, flush=True)
+    for line in out.getvalue().splitlines():
+        if _STATISTICS in line and not line.startswith("fold "):
+            say(f"  {line.partition(';')[0]}", flush=True)
+    return code
+
+
+def _write_inputs(
+    root: Path, record: Record, clips: Sequence[DemoClip], *, copies: bool, was_stopped: bool
+) -> list[str]:
+    """Write the clips, the recipe of them, and what says how to train; the names of clips that were copied.
+
+    RefusedError where a person's own is in the way.
+    """
     directory = root / "dataset" / NAME
     texts = {
         f"{NAME}_references_dataset.py": references_text(clips),
@@ -180,11 +243,11 @@ def _write_inputs(root: Path, record: Record, clips: Sequence[DemoClip], *, copi
     record.save()
     with write_errors_explained(root):
         directory.mkdir(exist_ok=True)
-        for name in copy_own(directory) if copies else ():
-            print(f"clip    {name}", flush=True)
+        copied = [*copy_own(directory)] if copies else []
         for name, text in texts.items():
             write_atomically(directory / name, text.encode())
     record.note("dataset")
+    return copied
 
 
 def _may_write(record: Record, name: str, text: str) -> bool:

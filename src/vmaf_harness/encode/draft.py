@@ -26,6 +26,7 @@ NO_LABEL = "none"
 _FIRST_LINE = '"""Drafted by new-dataset'
 _LAST_LINE = "# End of the draft, sha256 "
 _HERE = "here"  # the name of its own directory in a recipe
+_AT_ONCE = 32  # videos that one ffmpeg looks at
 _SIZE = re.compile(r"(?<![0-9])([1-9][0-9]{1,4})x([1-9][0-9]{1,4})(?![0-9])")
 
 
@@ -39,10 +40,15 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What lies in a directory; *left_out* are videos below it whose names begin with that of no reference."""
+    """What lies in a directory.
+
+    *left_out* are videos below it whose names begin with that of no reference; *unreadable* are files that are called
+    like videos and are none, with what is wrong with each.
+    """
 
     contents: tuple[Content, ...]
     left_out: tuple[Path, ...]
+    unreadable: tuple[tuple[Path, str], ...] = ()
 
     @property
     def n_encodes(self) -> int:
@@ -54,8 +60,8 @@ def find_videos(directory: Path) -> Draft:
     """The videos in *directory* and in those right below it.
 
     A video is an encode of the reference whose name its own begins with, before `_`, `-` or `.`: `a_crf28.mp4` of
-    `a.y4m`, in `directory` or below it. Every other one in `directory` is a reference. Raises HarnessError where it
-    cannot be read, or has no video.
+    `a.y4m`, in `directory` or below it. Every other one in `directory` is a reference. A file that ffmpeg finds no
+    video in is neither. Raises HarnessError where the directory cannot be read, or has no video.
     """
     try:
         names = sorted(os.listdir(directory))
@@ -64,6 +70,8 @@ def find_videos(directory: Path) -> Draft:
         others = [each / name for each in below for name in sorted(os.listdir(each)) if _is_video(each / name)]
     except OSError as error:
         raise HarnessError(f"{error.filename}: {error.strerror}; name a directory of videos") from error
+    wrong = _unreadable([*own, *others])
+    own, others = ([video for video in each if video not in wrong] for each in (own, others))
     references = [video for video in own if _reference_of(video, own) is None]
     encodes: dict[Path, list[Path]] = {reference: [] for reference in references}
     left_out = []
@@ -76,18 +84,23 @@ def find_videos(directory: Path) -> Draft:
         else:
             encodes[reference].append(video)
     if not references:
+        if wrong:
+            raise HarnessError(f"{directory}: no reference is in it: {'; '.join(wrong.values())}")
         known = ", ".join(sorted(RAW | CONTAINERS))
         raise HarnessError(f"{directory}: there is no video in it whose name ends with one of {known}")
     contents = tuple(Content(reference=each, encodes=tuple(encodes[each])) for each in references)
-    return Draft(contents=contents, left_out=tuple(left_out))
+    return Draft(contents=contents, left_out=tuple(left_out), unreadable=tuple(wrong.items()))
 
 
-def check_may_write(path: Path) -> None:
-    """RefusedError where there is something at *path* that is no draft of ours, or that a person has filled in."""
+def check_may_write(path: Path) -> bool:
+    """Whether a draft is at *path* that nobody has edited, which may be replaced.
+
+    RefusedError where there is something else, or what a person has filled in.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return
+        return False
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"{path} is there, and no draft ({error}); give another name") from error
     body, _, last = text.rpartition(_LAST_LINE)
@@ -95,6 +108,7 @@ def check_may_write(path: Path) -> None:
         raise RefusedError(
             f"{path} is there, and is no draft that nobody has edited; give another name, or move it away"
         )
+    return True
 
 
 def write_draft(path: Path, draft: Draft, label: str) -> list[str]:
@@ -138,6 +152,23 @@ def write_draft(path: Path, draft: Draft, label: str) -> list[str]:
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}; make its directory, or give another name") from error
     return list(to_fill)
+
+
+def _unreadable(videos: Sequence[Path]) -> dict[Path, str]:
+    """Those in which there is no video, and what is wrong with each; what ffmpeg says when it looks at the header."""
+    found = {video: f"{video} is empty" for video in videos if video.stat().st_size == 0}
+    rest = [video for video in videos if video not in found and video.suffix.lower() not in RAW]
+    for begin in range(0, len(rest), _AT_ONCE):
+        some = [Video(path=path, yuv_fmt=NOTYUV) for path in rest[begin : begin + _AT_ONCE]]
+        try:
+            read_headers(some, find_engine().path)
+        except HarnessError:  # of one of them; what follows it was not looked at
+            for video in some:
+                try:
+                    read_headers([video], find_engine().path)
+                except HarnessError as error:
+                    found[video.path] = str(error).splitlines()[0]
+    return found
 
 
 def _is_video(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,16 @@ _PRESET_OPTIONS = ("preset", "cpu-used", "speed")
 # Parts of the names of encoders that MP4 is the usual container of.
 _MP4_ENCODERS = ("264", "265", "hevc", "av1", "vvc", "vvenc")
 _WEBM_ENCODERS = ("vp8", "vp9", "libvpx")
+# Those that an error names, of some eighty.
+_COMMON = ("libx264", "libx265", "libsvtav1", "libaom-av1", "librav1e", "libvpx-vp9", "libvpx", "libvvenc")
+_FORMATS = {  # what people call a format -> the encoders of it that need no hardware
+    **dict.fromkeys(("h264", "avc", "x264", "avc1"), ("libx264", "libopenh264")),
+    **dict.fromkeys(("h265", "hevc", "x265"), ("libx265", "libkvazaar")),
+    **dict.fromkeys(("av1", "svt", "svtav1", "aom"), ("libsvtav1", "libaom-av1", "librav1e")),
+    "vp9": ("libvpx-vp9",),
+    "vp8": ("libvpx",),
+    **dict.fromkeys(("h266", "vvc"), ("libvvenc",)),
+}
 # Where each library says its version: x264 in the stream, the others in their log.
 _VERSIONS = (
     re.compile(r"x264 - core (\d+(?: r\d+ \w+)?)"),
@@ -69,7 +80,7 @@ class Encoder:
 
 
 def find_encoders(names: Sequence[str], engine: Engine) -> dict[str, Encoder]:
-    """Ask the engine about these encoders; EngineError, naming those it has, for one that it lacks."""
+    """Ask the engine about these encoders; EngineError, naming what may be meant, for one that it lacks."""
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(names, pool.map(lambda name: _find_encoder(name, engine), names), strict=True))
 
@@ -89,9 +100,13 @@ def _find_encoder(name: str, engine: Engine) -> Encoder:
         about = run_probe([engine.path, "-hide_banner", "-h", f"encoder={name}"]).stdout
     if f"Encoder {name} [" not in about:
         has = _all_encoders(engine)
-        close = get_close_matches(name, has, n=1)
-        meant = f" (is {close[0]} meant?)" if close else ""
-        raise EngineError(f"{engine.path} has no video encoder {name!r}{meant}; it has {', '.join(has)}")
+        near = _near_names(name, has)
+        meant = f" (is {' or '.join(near)} meant?)" if near else ""
+        common = ", ".join(each for each in _COMMON if each in has) or "none of those that are common"
+        raise EngineError(
+            f"ffmpeg has no video encoder {name!r}{meant}; it has {common}, and others: "
+            f"`{shlex.join([engine.path, '-hide_banner', '-encoders'])}` lists all"
+        )
     formats = re.search(r"Supported pixel formats: (.*)", about)
     options = re.findall(r"^  -(\S+) +<", about, re.MULTILINE)
     # One frame: the version of a shared library may change while ffmpeg's file stays the same.
@@ -102,6 +117,14 @@ def _find_encoder(name: str, engine: Engine) -> Encoder:
     version = next((match[1] for pattern in _VERSIONS if (match := pattern.search(said))), engine.ffmpeg)
     pixel_formats = tuple(formats[1].split()) if formats else ()
     return Encoder(name=name, version=version, pixel_formats=pixel_formats, options=frozenset(options))
+
+
+def _near_names(name: str, has: Sequence[str]) -> list[str]:
+    """Up to three names that *name* may mean: the libraries of a format (av1), else what is spelled alike."""
+    word = re.sub(r"[^a-z0-9]", "", name.lower())
+    of_format = [each for each in _FORMATS.get(word, ()) if each in has]
+    holding = [each for each in has if word and word in each]
+    return (of_format or holding or get_close_matches(name, has, n=3))[:3]
 
 
 def _all_encoders(engine: Engine) -> list[str]:

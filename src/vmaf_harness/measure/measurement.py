@@ -52,6 +52,25 @@ _OPTIONLESS = ("cambi_source", "cambi_full_reference")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """How two videos were compared: in which form, and what the distorted one had to be brought from.
+
+    Sizes are those of the videos as they are shown. A rate is that of the header, None where nobody says; *resampling*
+    is what scaled the distorted video, whatever its size.
+    """
+
+    width_px: int
+    height_px: int
+    pix_fmt: str
+    pairing: str  # index or time
+    distorted_width_px: int
+    distorted_height_px: int
+    resampling: str
+    distorted_fps: float | None = None
+    reference_fps: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What libvmaf said of one asset."""
 
@@ -59,6 +78,7 @@ class Measurement:
     means: dict[str, float]  # metric -> libvmaf's own mean, taken before its log is rounded to 6 decimals
     extraction_s: float
     notes: tuple[Note, ...] = ()  # what a person should know of these numbers
+    compared: Compared | None = None  # None of what was not measured here
 
     @property
     def n_frames(self) -> int:
@@ -291,7 +311,7 @@ class _Output:
             raise EngineError(f"{what}: {self._failure_text(job, lacks)}")
         notes = [*form.notes, *_shape_notes(asset, self.log, names), *_timing_notes(asset, frames), *damaged]
         notes += [*_encode_notes(job, form, comparison.distorted, encode), *speed_notes(job.extraction, form)]
-        return replace(measurement, notes=tuple(notes))
+        return replace(measurement, notes=tuple(notes), compared=_compared(comparison))
 
     def _failure_text(self, job: MeasurementJob, failure: str) -> str:
         inputs = [each.job.asset.distorted.path for each in self.comparisons] + [job.asset.reference.path]
@@ -343,6 +363,21 @@ def _with_plugins(measurement: Measurement, job: MeasurementJob, form: CommonFor
         frames={**measurement.frames, **frames},
         means={**measurement.means, **means},
         extraction_s=round(measurement.extraction_s + time.perf_counter() - began, 3),
+    )
+
+
+def _compared(comparison: Comparison) -> Compared:
+    asset, form = comparison.job.asset, comparison.form
+    return Compared(
+        width_px=form.width_px,
+        height_px=form.height_px,
+        pix_fmt=form.pix_fmt,
+        pairing=asset.pairing or "index",
+        distorted_width_px=comparison.distorted.width_px,
+        distorted_height_px=comparison.distorted.height_px,
+        resampling=asset.distorted.resampling_type or asset.resampling_type,
+        distorted_fps=comparison.distorted.fps,
+        reference_fps=comparison.reference.fps,
     )
 
 

@@ -20,6 +20,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.command import MeasurementJob
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import (
+    Compared,
     Measurement,
     PartlyMeasuredError,
     can_share,
@@ -274,6 +275,7 @@ class PairScore:
 
     result: Result
     frames: dict[str, list[float]]
+    compared: Compared | None = None
 
 
 def score_pair(
@@ -322,7 +324,7 @@ def score_pair(
         measurement = measure(job, processes)
     result = summarize(measurement, extraction, engine)
     notes = tuple(relevant_notes(asset, result.notes))
-    return PairScore(result=replace(result, notes=notes), frames=measurement.frames)
+    return PairScore(result=replace(result, notes=notes), frames=measurement.frames, compared=measurement.compared)
 
 
 def _stored_outcomes(

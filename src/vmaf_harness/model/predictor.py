@@ -25,6 +25,7 @@ from vmaf_harness.model.feature_param import FeatureParam, feature_name, option_
 from vmaf_harness.model.quality_type import BUILT_IN, check_takes_model, extraction, find_type, named_type
 from vmaf_harness.plugins import FEATURES as PLUGIN_FEATURES
 from vmaf_harness.plugins import PluginError
+from vmaf_harness.recipe.file_kind import Kind, kind_of
 from vmaf_harness.recipe.plain_data import short_text
 from vmaf_harness.statistics import POOLS, pool_all
 from vmaf_workspace.commands.flags import meant
@@ -73,7 +74,7 @@ class Predictor:
     def predicted_pair(self, pair: PairScore, pool: str) -> tuple[PairScore, Spread | None]:
         """The same of one pair; its frames get the prediction, and the spread of it (`SPREAD_METRICS`), too."""
         result, predicted, spread = self._pooled(pair.result, pair.frames, pool)
-        return PairScore(result=result, frames={**predicted, **pair.frames}), spread
+        return replace(pair, result=result, frames={**predicted, **pair.frames}), spread
 
     def _pooled(
         self, result: Result, frames: Mapping[str, list[float]], pool: str
@@ -189,6 +190,8 @@ def _resolve_model_name(name: str, root: Path, warn: Callable[[str], None]) -> s
                 warn(f"{name} is {trained} here; version={name} is libvmaf's own")
             return str(trained)
     if name not in BUILT_IN and not re.match(r"(vmaf_)?b_", name):  # a collection has an error of its own
+        if (found := kind_of(Path(name))) is not None and found[0] not in (Kind.MODEL, Kind.DIRECTORY):
+            raise HarnessError(f"{name} is {found[0]}, not a model; `ws.models` lists those")
         raise HarnessError(
             f"there is no model {name!r} in {root / 'model'} or in libvmaf (`ws.models` lists them, version={name} "
             f"asks a newer libvmaf){_meant(name, root)}"

@@ -177,6 +177,20 @@ REFUSED: Mapping[str, str] = {
 }
 
 
+LIST = "list"  # the word that is no quality type, and lists them
+_COMMON = (
+    "VMAF",
+    "VMAFNEG",
+    "PSNR",
+    "SSIM",
+    "MS_SSIM",
+    "CIEDE2000",
+    "CAMBI",
+    "VIF",
+    "ADM2",
+)  # those that an error names
+
+
 def named_type(text: str) -> str:
     """The name of the quality type that *text* means; HarnessError, with what to take instead, where there is none."""
     known = {_key(name): name for name in QUALITY_TYPES} | _OTHER_WORDS
@@ -191,9 +205,11 @@ def named_type(text: str) -> str:
         if (named := next((name for name in names if _key(name) == _key(text)), None)) is not None:
             return named
         raise HarnessError(f"unknown quality type {text!r}; the plug-in {of_plugin} has {', '.join(names)}")
-    close = get_close_matches(_key(text), known, n=1)
-    meant = f"is {known[close[0]]} meant? " if close else ""
-    raise HarnessError(f"unknown quality type {text!r}; {meant}known are {', '.join(QUALITY_TYPES)}")
+    if _key(text) == _key(LIST):
+        raise HarnessError(f"known are {', '.join([*QUALITY_TYPES])}")
+    close = dict.fromkeys(known[each] for each in get_close_matches(_key(text), known, n=3))
+    meant = f"; is {' or '.join(close)} meant?" if close else ""
+    raise HarnessError(f"unknown quality type {text!r}{meant}; known are {', '.join(_COMMON)}, …; {LIST!r} lists all")
 
 
 def find_type(name: str) -> QualityType:

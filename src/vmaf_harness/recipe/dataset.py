@@ -15,6 +15,7 @@ from typing import Any
 from vmaf_harness.errors import RecipeError
 from vmaf_harness.recipe import fields, precedence
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
+from vmaf_harness.recipe.file_kind import Kind, kinds_named
 from vmaf_harness.recipe.positions import Place, format_place
 from vmaf_harness.recipe.precedence import UPSTREAM, Fields, Placed, Remarks
 from vmaf_harness.recipe.source import Literals, near_file, read_literals
@@ -84,7 +85,7 @@ def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
     """
-    with _without_garbage_collector():
+    with kinds_named([(path, Kind.RECIPE)], search), _without_garbage_collector():
         return _Reader(read_literals(_find_recipe(path, search)), search).recipe()
 
 
@@ -93,7 +94,7 @@ def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
 
     Raises RecipeError, with the line and the place, for whatever is not understood.
     """
-    with _without_garbage_collector():
+    with kinds_named([(path, Kind.RECIPE)], search), _without_garbage_collector():
         return _Reader(read_literals(_find_recipe(path, search)), search).references()
 
 
@@ -243,7 +244,10 @@ class _Reader:
             self._check_unknown((name,), name, known, values)
         for name in needed:
             if name not in values:
-                raise RecipeError(self._literals.path, f"lacks {name}; is this a dataset recipe?")
+                remedy = "is this a dataset recipe?"
+                if name == "dis_videos" and "ref_videos" in values:
+                    remedy = "`harness.encode` makes encodes of its ref_videos, and a recipe of those"
+                raise RecipeError(self._literals.path, f"lacks {name}; {remedy}")
         checks = fields.DATASET_FIELDS
         return self._checked((), {name: values[name] for name in values if name in checks}, checks)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_type_hints
 
 from vmaf_harness.engine.cluster import Cluster
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.scoring import RunOptions
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe, read_recipe
+from vmaf_harness.recipe.file_kind import Kind, kinds_named
 from vmaf_harness.recipe.subjective import label_assets
 from vmaf_harness.report.drawing import check_directory
 from vmaf_harness.script.options import Drawing, Measuring
@@ -57,3 +60,23 @@ def check_plots(options: Drawing) -> None:
     """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
     if options.save_plot and not options.suppress_plot:
         check_directory(options.save_plot)
+
+
+@contextmanager
+def files_named(options: Measuring, root: Path) -> Iterator[None]:
+    """Where what is inside fails, say which argument is a file of another kind: two that were swapped."""
+    kinds = {"dataset": Kind.RECIPE, "feature_param": Kind.FEATURES, "model_param": Kind.PARAMETERS}
+    given = [(getattr(options, name), kind) for name, kind in kinds.items() if hasattr(options, name)]
+    with kinds_named(given, [root / "dataset", root / "model_param"], takes=_places_text(options)):
+        yield
+
+
+def _places_text(options: Measuring) -> str:
+    """`RECIPE FEATURE_PARAM MODEL_PARAM MODEL`: what the command takes, in its order."""
+    of_flags: list[tuple[int, str]] = []
+    for name, hint in get_type_hints(type(options), include_extras=True).items():
+        for flag in getattr(hint, "__metadata__", ()):
+            if flag.positional:
+                of_flags.append((flag.positional, name))
+    names = [name for _, name in sorted(of_flags)]
+    return " ".join("RECIPE" if name == "dataset" else name.removeprefix("output_").upper() for name in names)

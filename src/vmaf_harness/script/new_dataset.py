@@ -19,7 +19,7 @@ def run(options: Drafting) -> int:
     """Write it; 0 done, 1 failed, 3 where a recipe is there that a person has filled in."""
     root = located(options.workspace).path
     output = output_path(options.output_dataset or options.directory.resolve().name, root)
-    check_may_write(output)
+    is_there = check_may_write(output)
     draft = find_videos(options.directory)
     if output.parent == root / "dataset":
         ensure(root)
@@ -27,6 +27,10 @@ def run(options: Drafting) -> int:
         raise HarnessError(f"{output.parent} is no directory; make it, or name another output_dataset")
     to_fill = write_draft(output, draft, options.label)
     print(printable_lines(output))
+    if is_there:
+        warn("it replaces a draft that was there, which nobody had edited")
+    for path, why in draft.unreadable:
+        warn(f"left out: {why.removesuffix('; name a video file')}" + ("" if str(path) in why else f" ({path})"))
     for path in draft.left_out:
         warn(f"left out: {path} begins with the name of no reference")
     encodes = count_text(draft.n_encodes, "encode")

@@ -28,6 +28,8 @@ def quality_type(text: str, flag: str) -> str:
     try:
         return named_type(text)
     except HarnessError as error:
+        if text.endswith(".py"):  # a recipe in its place
+            raise UsageError(f"{flag}: {text!r} is no quality type, such as VMAF; the recipe comes after it") from error
         raise UsageError(f"{flag}: {error}") from error
 
 
@@ -61,7 +63,7 @@ def frame_rate(text: str, flag: str) -> float:
     return rate
 
 
-_TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (another word lists all)"
+_TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (`list` lists all)"
 QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1, metavar="TYPE")]
 Dataset = Annotated[
     Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2, metavar="RECIPE")

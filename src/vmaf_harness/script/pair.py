@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
+from vmaf_harness.measure.measurement import Compared
 from vmaf_harness.measure.scoring import PairScore, Spread, pooled_score, score_pair
 from vmaf_harness.measure.upstream_form import BOOTSTRAP, UpstreamResult, described, identifier, pooled_by, score_name
 from vmaf_harness.model.predictor import resolve_quality_type
@@ -29,6 +30,7 @@ from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import printable, say
 
+_RATE_ROUNDING = 0.011  # ffmpeg says two digits after the point: 29.97 of 30000/1001
 _SHOWN_POOLS = ("mean", "harmonic_mean", "perc5", "min")  # in a plot of frames
 
 
@@ -119,7 +121,35 @@ def scored_pair(reference: Video, distorted: Video, asked: Asked, *, root: Path)
     score = pooled_score(pair.result, asked.pool, str(distorted.path))
     for note in pair.result.notes:
         warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
+    for line in _form_lines(pair.compared):
+        kind, _, text = line.partition(": ")
+        warn(f"{kind}: {distorted.path}: {text}")
     return ScoredPair(score=score, pair=pair, extraction=wanted, spread=spread)
+
+
+def _form_lines(compared: Compared | None) -> Iterator[str]:
+    """What was done to a distorted video of another size, or another rate, than its reference."""
+    if compared is None:
+        return
+    own, common = (compared.distorted_width_px, compared.distorted_height_px), (compared.width_px, compared.height_px)
+    if own != common:
+        yield f"size: {_size(*own)}, scaled to its reference's {_size(*common)} ({compared.resampling})"
+    ours, theirs = compared.reference_fps, compared.distorted_fps
+    if compared.pairing == "time" and ours and theirs and abs(ours - theirs) > _RATE_ROUNDING:
+        text = "each of its frames is compared with the one that the reference shows then"
+        yield f"rate: {theirs:g} frames/s, its reference {ours:g}: {text}"
+
+
+def _size(width_px: int, height_px: int) -> str:
+    return f"{width_px}×{height_px}"
+
+
+def _compared_text(compared: Compared | None) -> str:
+    """How frames were paired, and at which size they were compared."""
+    if compared is None:
+        return ""
+    how = "time" if compared.pairing == "time" else "number"
+    return f" by {how} at {_size(compared.width_px, compared.height_px)}"
 
 
 @stoppable()
@@ -148,9 +178,9 @@ def score_videos(
     if json:
         print(_json(reference, distorted, found, asked, code))
     elif len(found) == 1:
-        _print_line(found[0], asked)
+        _print_line(found[0], asked, reference)
     else:
-        _print_table(distorted, found, asked)
+        _print_table(reference, distorted, found, asked)
     for video, each in zip(distorted, found, strict=True) if save_plot else ():
         sys.stdout.flush()  # the score first, which no plot is worth
         if isinstance(each, ScoredPair) and save_plot and not plot_frames(save_plot, video.path, each):
@@ -175,6 +205,9 @@ def _json(
         row["pools"] = {name: None if isnan(value) else value for name, value in result.pools.items()}  # NaN is no JSON
         row["notes"] = [{"kind": n.kind, "video": videos[n.side], "text": n.text} for n in result.notes]
         row["frames"] = each.pair.frames
+        row |= {"reference": str(reference.path), "distorted": str(video.path)}
+        if each.pair.compared is not None:
+            row["compared"] = asdict(each.pair.compared)
         if each.spread is not None:
             row["bootstrap"] = asdict(each.spread)
         rows.append(row if len(found) == 1 else {"distorted": str(video.path), **row})
@@ -183,23 +216,27 @@ def _json(
     return object_json("score", reference=str(reference.path), videos=rows, exit_code=code)
 
 
-def _print_line(found: ScoredPair | HarnessError, asked: Asked) -> None:
+def _print_line(found: ScoredPair | HarnessError, asked: Asked, reference: Video) -> None:
     assert isinstance(found, ScoredPair)
     result = found.pair.result
     print(f"{found.extraction.type} {found.score:.6f}")
     if (spread := found.spread) is not None:
         interval = f"95 % from {spread.low:.6f} to {spread.high:.6f}"
         say(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
-    measured = f"{result.n_frames} frames{_one_in(asked.subsample)}"
-    about = f"{asked.pool} of {measured}, {found.extraction.executor_id}, {result.extraction_s:.1f} s"
-    say(about, sys.stderr)
+    measured = f"{result.n_frames} frames{_compared_text(found.pair.compared)}{_one_in(asked.subsample)}"
+    say(
+        f"{asked.pool} of {measured}, {found.extraction.executor_id}, against {printable(reference.path.name)}",
+        sys.stderr,
+    )
 
 
 def _one_in(subsample: int) -> str:
     return f", one in {subsample}" if subsample > 1 else ""
 
 
-def _print_table(distorted: Sequence[Video], found: Sequence[ScoredPair | HarnessError], asked: Asked) -> None:
+def _print_table(
+    reference: Video, distorted: Sequence[Video], found: Sequence[ScoredPair | HarnessError], asked: Asked
+) -> None:
     """A row a video, in their order, named below the directory that all are in; one that failed has dashes."""
     from vmaf_workspace.commands.tables import print_table
 
@@ -218,8 +255,9 @@ def _print_table(distorted: Sequence[Video], found: Sequence[ScoredPair | Harnes
         interval = [f"{spread.low:.2f} to {spread.high:.2f}" if spread is not None else "-"] if has_spread else []
         rows.append((name, *numbers, *interval, str(result.n_frames)))
     if scored:
-        about = f"{scored[0].extraction.type} ({scored[0].extraction.executor_id}){_one_in(asked.subsample)}"
-        warn(f"{about} of videos in {where}:")
+        kind, form = scored[0].extraction, _compared_text(scored[0].pair.compared)
+        against = f"against {reference.path.name}, frames{form}{_one_in(asked.subsample)}"
+        warn(f"{kind.type} ({kind.executor_id}) {against}, of videos in {where}:")
     heads = [f">{one.upper().replace('HARMONIC_MEAN', 'HARMONIC')}" for one in pools]
     print_table(("|DISTORTED", *heads, *((">95 %",) if has_spread else ()), ">FRAMES"), rows)
 

@@ -40,7 +40,7 @@ from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import printable
 
 
-@stoppable("; what was encoded stays, and is not encoded again")
+@stoppable("; what was encoded stays, and the same command encodes the rest")
 def run(options: Encoding) -> int:
     """The exit code: 0 done, 1 where an encode failed, 2 usage, 3 refused, 130 after Ctrl-C."""
     root = located(options.workspace).path

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from vmaf_harness.model.feature_param import read_feature_param
 from vmaf_harness.report.testing import printable_lines
-from vmaf_harness.script.assets import read_assets
+from vmaf_harness.script.assets import files_named, read_assets
 from vmaf_harness.script.options import Extraction
 from vmaf_harness.script.progress import warn
 from vmaf_harness.script.spreading import cluster_of
-from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.stop import main_of, measured_stays, stoppable
 from vmaf_harness.script.training_inputs import extract_part, extracted_of, is_partial
 from vmaf_harness.training.feature_table import write_table
 from vmaf_workspace.commands.command import located
@@ -19,14 +19,15 @@ from vmaf_workspace.errors import DONE, FAILED
 from vmaf_workspace.live.lock import Run
 
 
-@stoppable()
+@stoppable(measured_stays)
 def run(options: Extraction) -> int:
     """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     root = located(options.workspace).path
-    features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
-    for warning in features.warnings:
-        warn(warning)
-    recipe, assets = read_assets(options, root)
+    with files_named(options, root):
+        features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
+        for warning in features.warnings:
+            warn(warning)
+        recipe, assets = read_assets(options, root)
     with Run(root) as run, cluster_of(options, run) as cluster:
         if options.shard is not None:
             is_whole = extract_part(assets, features, run, options, cluster)

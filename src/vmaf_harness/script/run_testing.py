@@ -27,7 +27,7 @@ from vmaf_harness.script.options import Testing
 from vmaf_harness.script.progress import Progress, show_written, warn, warn_of
 from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
-from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.stop import main_of, measured_stays, stoppable
 from vmaf_harness.training.card import is_of_training
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
@@ -35,7 +35,7 @@ from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import count_text, say
 
 
-@stoppable()
+@stoppable(measured_stays)
 def run(options: Testing) -> int:
     """The exit code: 0 done, 1 where an asset has no score, 2 usage, 130 after Ctrl-C."""
     root = located(options.workspace).path

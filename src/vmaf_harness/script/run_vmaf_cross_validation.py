@@ -13,7 +13,7 @@ from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import CrossValidation
 from vmaf_harness.script.progress import Progress, warn
-from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.stop import fitted_stays, main_of, stoppable
 from vmaf_harness.script.training_inputs import Work, folds_of, is_partial, read_inputs, working
 from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, write_outputs
 from vmaf_harness.statistics import statistics_json, statistics_text, try_logistic_fit
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vmaf_harness.training.feature_table import ExtractedFeatures
 
 
-@stoppable()
+@stoppable(fitted_stays)
 def run(options: CrossValidation) -> int:
     """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)

@@ -17,7 +17,7 @@ from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.assets import check_plots
 from vmaf_harness.script.options import Training
 from vmaf_harness.script.progress import Progress, warn
-from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.stop import fitted_stays, main_of, stoppable
 from vmaf_harness.script.training_inputs import Work, is_partial, read_inputs, working, writable
 from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, warn_of_model, write_outputs
 from vmaf_harness.statistics import statistics_json, try_logistic_fit
@@ -52,7 +52,7 @@ def model_path(given: str, root: Path) -> Path:
     return final
 
 
-@stoppable()
+@stoppable(fitted_stays)
 def run(options: Training) -> int:
     """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)

@@ -17,7 +17,7 @@ from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.testing import printable_lines
 from vmaf_harness.script.options import Tuning
 from vmaf_harness.script.progress import Progress, warn
-from vmaf_harness.script.stop import main_of, stoppable
+from vmaf_harness.script.stop import fitted_stays, main_of, stoppable
 from vmaf_harness.script.training_inputs import Work, folds_of, is_partial, read_inputs, working, writable
 from vmaf_harness.script.training_outputs import KINDS, write_statistics
 from vmaf_harness.training.card import Inputs
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vmaf_harness.training.tuning import Trial
 
 
-@stoppable()
+@stoppable(fitted_stays)
 def run(options: Tuning) -> int:
     """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)

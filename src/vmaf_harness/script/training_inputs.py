@@ -20,7 +20,7 @@ from vmaf_harness.model.model_param import read_model_param
 from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import labels_of
-from vmaf_harness.script.assets import read_assets, run_options
+from vmaf_harness.script.assets import files_named, read_assets, run_options
 from vmaf_harness.script.options import Extraction, Fitting, Folds
 from vmaf_harness.script.progress import Progress, frames_of, warn
 from vmaf_harness.script.spreading import cluster_of, said_part
@@ -51,9 +51,15 @@ def folds_of(content_ids: Sequence[int], options: Folds) -> list[Fold]:
 def read_inputs(options: Fitting) -> Inputs:
     """Read what the command line names; everything that can be wrong before videos are opened is said here.
 
-    Raises HarnessError for a missing video (unless `--keep-going`), a missing label, fewer than two assets.
+    Raises HarnessError for a missing video (unless `--keep-going`), a missing label, fewer than two assets, and a file
+    of another kind than its argument is.
     """
     root = located(options.workspace).path
+    with files_named(options, root):
+        return _read_inputs(options, root)
+
+
+def _read_inputs(options: Fitting, root: Path) -> Inputs:
     features = replace(read_feature_param(options.feature_param), subsample=options.subsample)
     given, tuned = options.model_param, root / "model_param" / options.model_param.name
     is_tuned = given.name == str(given) and not given.exists() and tuned.exists()  # a bare name that is not here
@@ -69,10 +75,13 @@ def read_inputs(options: Fitting) -> Inputs:
     unlabelled = [asset_name(asset) for asset in assets if asset.groundtruth is None]
     if unlabelled:
         more = f" and {len(unlabelled) - _SHOWN} more" if len(unlabelled) > _SHOWN else ""
-        raise HarnessError(
-            f"{recipe.path}: there is no label for {', '.join(unlabelled[:_SHOWN])}{more}; "
-            "give each asset one (dmos, mos, groundtruth or os), or leave it out"
-        )
+        remedy = "give each asset one (dmos, mos, groundtruth or os), or leave it out"
+        if len(unlabelled) == len(assets):
+            remedy = (
+                "give each asset one (dmos, mos, groundtruth or os); of a ladder, `harness.encode` with the same "
+                "arguments and --label-with version=vmaf_v0.6.1 labels its encodes with a model's scores"
+            )
+        raise HarnessError(f"{recipe.path}: there is no label for {', '.join(unlabelled[:_SHOWN])}{more}; {remedy}")
     if len(assets) < 2:
         raise HarnessError(f"{recipe.path}: a model needs at least two assets to be fitted to, got {len(assets)}")
     numbers = [asset.groundtruth for asset in assets if asset.groundtruth is not None]

@@ -113,12 +113,22 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _meant(unknown: Sequence[str], command: Command) -> str:
-    """Which flag may be meant by one that there is not."""
-    known = [each.flag for each in command.parameters.values()]
+    """Which flags may be meant by those that there are not; a value without its flag, and where it may belong."""
+    flags = {each.flag: each for each in command.parameters.values()}
+    required = [each for each in flags.values() if each.default is MISSING and not each.about.positional]
+    said = []
     for word in unknown:
         name = word.partition("=")[0]
-        if name.startswith("-") and (found := meant(name if name[1:2] == "-" else f"-{name}", known)):
-            return found
+        begun = [flag for flag in flags if name[:1] == "-" and flag.startswith(f"--{name.lstrip('-')}")]
+        needed = [each.flag for each in required if each.flag in begun]
+        if needed or (begun and re.fullmatch("-[A-Za-z]", name)):  # as other tools have it: -r, --ref
+            said.append(f"; is {' or '.join(needed or begun)} meant?")
+        elif name.startswith("--") or re.fullmatch("-[a-z]{2,}", name):
+            said.append(meant(f"--{name.lstrip('-')}", [*flags]))
+    if any(said):
+        return "".join(dict.fromkeys(said))
+    if required and not command.places:
+        return f"; each value needs its flag: {' '.join(f'{each.flag} {each.metavar}' for each in required)}"
     return ""
 
 

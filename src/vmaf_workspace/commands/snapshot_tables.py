@@ -13,6 +13,7 @@ from vmaf_workspace.installation import install_command
 from vmaf_workspace.snapshot.location import Location, why_no_snapshot
 from vmaf_workspace.snapshot.manifest import manifest_name, short_id
 from vmaf_workspace.wording import (
+    LISTED,
     age_text,
     amount_text,
     bytes_text,
@@ -49,6 +50,7 @@ def show_backup(taken: BackupReport, root: str, url: str, *, json: bool) -> None
             is_new_location=taken.is_first,
             dated_later=taken.dated_later,
             left_out=pairs_json(taken.left_out),
+            broken=pairs_json(taken.broken),
         )
         return
     stored = f"{bytes_text(taken.stored_bytes)} of it new" if taken.stored_objects else "nothing of it new"
@@ -63,6 +65,10 @@ def show_backup(taken: BackupReport, root: str, url: str, *, json: bool) -> None
             f"Once nothing in the other is missed,\nmove {printable(url)}/{manifest_name(taken.dated_later)} away"
         )
     print_list("left out:", taken.left_out, file=sys.stderr)
+    for path, why in taken.broken[:LISTED]:
+        print_warning(f"{printable(path)} is in the snapshot, and broken: {why}; `ws.models` says which models load")
+    if (more := len(taken.broken) - LISTED) > 0:
+        print_warning(f"{count_text(more, 'file')} more {'is' if more == 1 else 'are'} broken; --json names all")
 
 
 def show_snapshots(snapshots: Sequence[ListedSnapshot], location: Location, *, json: bool) -> None:

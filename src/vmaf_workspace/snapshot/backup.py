@@ -24,7 +24,7 @@ from vmaf_workspace.disk.atomic import open_regular
 from vmaf_workspace.disk.content import LARGE, file_sha256, read_small
 from vmaf_workspace.disk.workers import Progress, map_unordered, no_progress
 from vmaf_workspace.errors import InUseError, RefusedError, WorkspaceError
-from vmaf_workspace.groups import BACKED_UP, locked_directories
+from vmaf_workspace.groups import BACKED_UP, locked_directories, why_broken
 from vmaf_workspace.identity import owner
 from vmaf_workspace.live.lock import migration_lock
 from vmaf_workspace.setup import identify_for_snapshot
@@ -55,6 +55,7 @@ from vmaf_workspace.snapshot.tree import ModelTree, Signature, directory_of, sca
 QUIET_S = 0.5  # a file this fresh may still be written, by a harness without locks
 PATIENCE_S = 30.0  # for groups that go on changing
 NEWEST = 10  # snapshots that are asked which objects are whole; others only cost a second look
+_END = 16  # bytes of a file by which it is told whether it is whole
 MOST = 100  # that are, where none of the newest is of this workspace: many may share a location
 
 
@@ -70,6 +71,7 @@ class BackupReport:
     stored_bytes: int
     left_out: tuple[tuple[str, str], ...]  # (path, why)
     is_first: bool  # of all that the location lists
+    broken: tuple[tuple[str, str], ...] = ()  # (path, why) of what was read now and is no whole part of a model
     dated_later: str | None = None  # id of a snapshot of this workspace that stays the latest: a clock was wrong
 
 
@@ -91,6 +93,7 @@ class _Backup:
     read: int = 0
     stored: dict[str, int] = field(default_factory=dict)  # objects, with their sizes
     links: dict[str, str] = field(default_factory=dict)  # where each symlink leads
+    broken: dict[str, str] = field(default_factory=dict)  # by path: why
     put: set[str] = field(default_factory=set)  # objects that this process has seen stored, whole
     source_inodes: Inodes = NO_INODES  # the files of the workspace, none of which may be an object by a second name
 
@@ -149,6 +152,7 @@ def backup(
         stored_bytes=sum(work.stored.values()),
         left_out=(*tree.left_out, *_links_leading_out(work, tree)),
         is_first=not listed,
+        broken=tuple(sorted((path, why) for path, why in work.broken.items() if path in tree.found)),
         dated_later=dated_later,
     )
 
@@ -216,14 +220,17 @@ def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict
     work.trust.read_all()
     work.source_inodes = inodes_of(tree.found.values())
 
-    def take(path: str) -> tuple[str, bool] | None:
+    def take(path: str) -> tuple[str, bool, str] | None:
         with suppress(_ChangedError, FileNotFoundError):
             return _store_file(work, path, tree.found[path])
         return None
 
     for n, done in map_unordered(to_read, take, at_most=work.location.at_once, may_fork=work.location.may_fork):
         if done is not None:
-            path, (sha256, is_new) = to_read[n], done
+            path, (sha256, is_new, why) = to_read[n], done
+            work.broken.pop(path, None)  # of an earlier look
+            if why:
+                work.broken[path] = why
             taken[path] = (signature(tree.found[path]), sha256)
             work.read += 1
             if is_new:
@@ -231,13 +238,18 @@ def _store_changed(work: _Backup, tree: ModelTree, paths: list[str], taken: dict
             _advance(work, tree.found[path].st_size)
 
 
-def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, bool]:
-    """Store the content of one file; its hash, and whether that was new. _ChangedError where it is not *about*'s."""
+def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, bool, str]:
+    """Store the content of one file; its hash, whether that was new, and why it is no part of a model ("" where it is).
+
+    _ChangedError where it is not *about*'s.
+    """
     full = os.path.join(work.root, path)
     content: Path | memoryview
     try:
         if about.st_size > LARGE:
             content, sha256 = Path(full), file_sha256(full)
+            with open_regular(full) as fd:
+                ends = os.pread(fd, _END, 0), os.pread(fd, _END, about.st_size - _END)
         else:
             with open_regular(full) as fd:
                 is_same = signature(os.fstat(fd)) == signature(about)
@@ -245,6 +257,7 @@ def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, b
             if not is_same or len(content) != about.st_size:
                 raise _ChangedError(path)
             sha256 = hashlib.sha256(content).hexdigest()
+            ends = bytes(content[:_END]), bytes(content[-_END:])
         is_trusted = sha256 in work.put or work.trust.names(sha256)
         stored = work.location.put(object_name(sha256), content, trusted=is_trusted, source_inodes=work.source_inodes)
     except PermissionError as error:
@@ -259,7 +272,7 @@ def _store_file(work: _Backup, path: str, about: os.stat_result) -> tuple[str, b
                     work.location.remove(object_name(sha256))
         raise _ChangedError(path)
     work.put.add(sha256)
-    return sha256, stored
+    return sha256, stored, why_broken(path, *ends)
 
 
 def _store_missing(work: _Backup, tree: ModelTree, taken: dict[str, str]) -> None:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from clips import ffmpeg, ffmpegs_below, wait_until
+from clips import ffmpeg, ffmpegs_below, recipe, wait_until
 
 from vmaf_harness.commands import demo
-from vmaf_harness.demo.chain import RATES, TEACHER, run_demo
+from vmaf_harness.demo.chain import RATES, TEACHER, Step, run_demo, run_quietly
 from vmaf_harness.demo.clips import choose_clips, references_text
 from vmaf_harness.demo.record import FILE, Record, alone
 from vmaf_harness.demo.removal import clean, plan_clean
 from vmaf_harness.demo.screen import WIDTH
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.engine.binary import Engine
+from vmaf_harness.errors import RecipeError
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script import run_encode, run_testing
+from vmaf_harness.script.options import Testing as OptionsOfTest
 from vmaf_workspace.commands.workspace import clean_scratch
 from vmaf_workspace.contract import KEPT_NAMES, MARKER, SCRATCH
 from vmaf_workspace.disk.unlink import TRASH
@@ -341,3 +345,36 @@ def test_the_last_screen_fits_and_its_commands_work(made_once: Path, given: list
     assert f"{N_ENCODES} assets" in ran.stdout
     assert "removed" in ran.stdout
     assert {path for path in files(root) if not path.startswith("output/")} == OWN.keys()
+
+
+# What a demo prints
+
+
+def test_a_demo_prints_a_line_a_step_with_its_time_and_how_well_scores_follow_labels(
+    made: Path, given: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_demo(made, given) == 0
+    printed = capsys.readouterr()
+    before = printed.out.split("\n== Made in ")[0].splitlines()
+    assert len(printed.out.splitlines()) + len(printed.err.splitlines()) <= 45
+    assert len(before) + len(printed.err.splitlines()) <= 20
+    names = ["encode", "tune", "cross-validate", "train", "test", "test", "report"]
+    assert [line.split()[0] for line in before if re.search(r": done in \d", line)] == names
+    assert sum("SROCC" in line for line in before) == 5
+    assert run_demo(made, given, verbose=True) == 0
+    assert "\n== vmaf-harness encode dataset/demo/demo_references_dataset.py" in capsys.readouterr().out
+
+
+def test_a_step_of_a_demo_that_fails_says_why(
+    given: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = OptionsOfTest(dataset=given[0], workspace=str(tmp_path / "ws"))
+    step = Step(name="test", about="a video", function=run_testing.run, options=options, subdirs=())
+    with pytest.raises(RecipeError, match="is a video, not a recipe"):
+        run_quietly(step)
+    assert "test            a video: ended after " in capsys.readouterr().out
+    missing = recipe(tmp_path, str(given[0]), ["gone.mp4", str(given[0])])
+    assert run_quietly(replace(step, options=replace(options, dataset=missing, keep_going=True))) == 1
+    printed = capsys.readouterr()
+    assert ": ended after " in printed.out
+    assert "asset 0: " in printed.err

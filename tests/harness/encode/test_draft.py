@@ -123,3 +123,34 @@ def test_a_directory_without_videos_is_said(tmp_path: Path, vmaf_workspace: Path
         assert main(["new-dataset", str(tmp_path / name)]) == 1
         assert said in capsys.readouterr().err
     assert not (vmaf_workspace / "dataset" / "empty_dataset.py").exists()
+
+
+def test_what_is_called_a_video_and_is_none_is_named_and_left_out(
+    videos: Path, clips: Clips, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    (videos / "cat_text.mp4").write_text("I am no video")
+    (videos / "cat_short.mp4").write_bytes(clips.mp4("x264").read_bytes()[:500])
+    (videos / "bird.y4m").write_text("nor am I")
+    (videos / "bird_crf30.mp4").symlink_to(clips.mp4("x264"))
+    (videos / "cat_176x144.yuv").touch()
+    assert main(["new-dataset", str(videos), "my", "--label", "none"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    for name in ("cat_text.mp4", "cat_short.mp4", "bird.y4m", "cat_176x144.yuv"):
+        assert sum(line.startswith("left out: ") and str(videos / name) in line for line in said) == 1, name
+    recipe = read_recipe(vmaf_workspace / "dataset" / "my_dataset.py")
+    names = [asset.distorted.path.name for asset in recipe.assets]
+    assert names == ["cat_crf30.mp4", "cat_crf40.mp4", "dog-low.mp4"]
+    assert [each.content_name for each in read_references(recipe.path).references] == ["bird_crf30", "cat", "dog"]
+
+
+def test_that_a_draft_is_replaced_is_said(videos: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    assert main(["new-dataset", str(videos), "my"]) == 0
+    assert "replaces" not in capsys.readouterr().err
+    assert main(["new-dataset", str(videos), "my"]) == 0
+    assert "it replaces a draft that was there, which nobody had edited\n" in capsys.readouterr().err
+
+
+def test_a_directory_of_what_is_no_video_is_said(tmp_path: Path, vmaf_workspace: Path, capsys: Printed) -> None:
+    (tmp_path / "a.mp4").write_text("I am no video")
+    assert main(["new-dataset", str(tmp_path), "my"]) == 1
+    assert f"no reference is in it: {tmp_path / 'a.mp4'}" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from vmaf_harness.encode.encoders import find_encoders
 from vmaf_harness.encode.ladder import Rung, read_ladder
 from vmaf_harness.encode.plan import MAX_PIXELS, group_by_reference
 from vmaf_harness.engine.binary import Engine
+from vmaf_harness.errors import EngineError
 from vmaf_harness.recipe.dataset import read_recipe
 from vmaf_harness.script.run_encode import main as run_encode
 from vmaf_harness.script.run_testing import main as run_testing
@@ -652,7 +653,7 @@ def test_an_encode_of_another_dataset_that_was_changed_is_not_taken(
 # Failures
 
 
-def test_an_encoder_that_ffmpeg_lacks_is_named_with_those_it_has(
+def test_an_encoder_that_ffmpeg_lacks_is_named_with_the_common_ones_and_what_lists_all(
     references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("libx266", "h264", "-y", "../x"):
@@ -661,7 +662,18 @@ def test_an_encoder_that_ffmpeg_lacks_is_named_with_those_it_has(
         assert f"no video encoder {name!r}" in said
         assert "libsvtav1" in said
         assert "libx264" in said
+        assert "-encoders` lists all" in said
+        assert said.count(", ") < 10
     assert not vmaf_workspace.exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("av1", "libsvtav1"), ("h265", "libx265"), ("H.264", "libx264"), ("libx256", "libx265"), ("vp9", "libvpx-vp9")],
+)
+def test_the_encoders_of_a_format_are_what_its_name_means(word: str, meant: str, engine: Engine) -> None:
+    with pytest.raises(EngineError, match=rf"no video encoder '{word}' \(is {meant}"):
+        find_encoders([word], engine)
 
 
 def test_an_encode_that_fails_half_way_leaves_the_others_going(

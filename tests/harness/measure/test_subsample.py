@@ -71,7 +71,10 @@ def test_run_psnr_and_score_say_what_they_measured(raw_pair: list[str], vmaf_wor
     words = ["score", "--reference", raw_pair[3], "--distorted", raw_pair[4], "--yuv-fmt", "yuv420p"]
     words += ["--width", raw_pair[1], "--height", raw_pair[2], "--subsample", str(EVERY)]
     assert main(words) == 0
-    assert f"mean of 3 frames, one in {EVERY}, VMAF_V0.6.1-subsample{EVERY}, " in capsys.readouterr().err
+    assert (
+        f"frames by number at {raw_pair[1]}×{raw_pair[2]}, one in {EVERY}, VMAF_V0.6.1-subsample{EVERY}, "
+        in capsys.readouterr().err
+    )
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["subsample"], found["executor_id"]) == (EVERY, f"VMAF_V0.6.1-subsample{EVERY}")

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from clips import HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips
+from clips import ENCODERS, HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips, ffmpeg
 from trainable import Trainable
 
 from vmaf_harness.cli import main
@@ -251,3 +251,34 @@ def test_invoke_takes_the_flag_again_for_another_video() -> None:
     about = next(each for each in COMMANDS if each.name == "score").parameters["distorted"].about
     assert about.value("--distorted", ["a b.mp4", "c.mp4"]) == ("a b.mp4", "c.mp4")
     assert about.value("--distorted", "a b.mp4") == ("a b.mp4",)
+
+
+# What a published number has to say
+
+
+def test_score_says_its_reference_model_size_frames_and_pairing(
+    clips: Clips, vmaf_workspace: Path, capsys: Printed
+) -> None:
+    words = ["score", "--reference", str(clips.mp4("reference")), "--distorted", str(clips.mp4("x264"))]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    form = f"{N_FRAMES} frames by number at {WIDTH_PX}×{HEIGHT_PX}"
+    assert said == f"mean of {form}, VMAF_V0.6.1, against reference.mp4\n"
+    assert main([*words, "--distorted", str(clips.mp4("av1")), "--pair-by", "time"]) == 0
+    assert f"against reference.mp4, frames by time at {WIDTH_PX}×{HEIGHT_PX}, " in capsys.readouterr().err
+
+
+def test_score_says_which_size_was_scaled_and_which_rate_differs(
+    clips: Clips, engine: Engine, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    small = tmp_path / "small.mp4"
+    ffmpeg(engine, "-i", clips.mp4("reference"), "-vf", "scale=88:72", "-r", "12", *ENCODERS["x264"], small)
+    words = ["score", "--reference", str(clips.mp4("reference")), "--distorted", str(small), "--pair-by", "time"]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert f"size: {small}: 88×72, scaled to its reference's {WIDTH_PX}×{HEIGHT_PX} (bicubic)\n" in said
+    assert re.search(rf"^rate: {small}: 12 frames/s, its reference \d", said, re.MULTILINE)
+    assert main([*words, "--json"]) == 0
+    found = printed_json(capsys)
+    assert (found["reference"], found["distorted"]) == (str(clips.mp4("reference")), str(small))
+    assert found["compared"].items() >= {"width_px": WIDTH_PX, "distorted_width_px": 88, "pairing": "time"}.items()

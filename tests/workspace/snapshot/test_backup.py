@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import shlex
 import shutil
 import subprocess
@@ -272,3 +273,49 @@ def test_a_location_in_the_default_place_of_a_checkout_is_refused(tmp_path: Path
         take(root, at)
     assert not at.exists()
     take(root, tmp_path / "up" / "b")
+
+
+# Broken models
+
+
+def with_files(root: Path, files: dict[str, bytes]) -> Path:
+    workspace(root)
+    for name, content in files.items():
+        (root / "model" / name).write_bytes(content)
+    age(root / "model")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("m.pkl", b"", "it is empty"),
+        ("m.pkl", b"nobody's pickle\n", "no whole pickle"),
+        ("m.pkl", pickle.dumps({"model_type": "x" * 100})[:50], "no whole pickle"),
+        ("m.pkl", pickle.dumps(list(range(1 << 20)))[:-7], "no whole pickle"),  # of which the ends alone are read
+        ("m.pkl.0003.model", b"svm_type nu_svr\nkernel_ty", "no whole text of LIBSVM"),
+        ("m.json", b'{"model_dict": ', "no whole JSON"),
+    ],
+)
+def test_a_broken_model_is_backed_up_and_said(name: str, content: bytes, why: str, tmp_path: Path) -> None:
+    root = with_files(tmp_path / "ws", {name: content, "whole.pkl": pickle.dumps(1)})
+    words = ("backup-models", "--workspace", root, "--at", tmp_path / "b")
+    done = ws(*words)
+    assert done.code == 0
+    assert f"warning: model/{name} is in the snapshot, and broken: {why}" in done.err
+    assert done.err.count("and broken:") == 1
+    as_json = json.loads(ws(*words[:-1], tmp_path / "other", "--json").out)
+    assert [each["path"] for each in as_json["broken"]] == [f"model/{name}"]
+    bring_back(workspace(tmp_path / "back"), tmp_path / "b")
+    assert content_of(tmp_path / "back")[f"model/{name}"] == content
+
+
+def test_whole_models_of_every_form_are_not_called_broken(tmp_path: Path) -> None:
+    values = ({"a": 1}, [1], (1, 2), "text", 1, 1.5, None)
+    files = {
+        f"m{number}.pkl.{protocol:04d}": pickle.dumps(value, protocol)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        for number, value in enumerate(values)
+    }
+    files |= {"a.json": b' {"a": 1}\n', "b.pkl.model": b"svm_type nu_svr\n", "notes.txt": b"not a model"}
+    assert take(with_files(tmp_path / "ws", files), tmp_path / "b").broken == ()
