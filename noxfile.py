@@ -21,7 +21,9 @@ nox.options.sessions = ["lint", "types", "package", "tests", "workspace"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
-ALL = ("-n", "2", "-m", "")  # the slow tests as well, on two cores
+ALL = ("-n", "2", "--dist", "worksteal", "-m", "")  # the slow tests as well, on two cores, and none idles at the end
+# uv compiles nothing. Where images say so, neither does Python: then each process of a test compiles all it imports.
+COMPILED = {"PYTHONDONTWRITEBYTECODE": None}
 
 
 @nox.session
@@ -64,7 +66,7 @@ def package(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests of `vmaf_workspace`; the harness's run in `workspace`."""
     session.install("-e.[harness]", *TEST)
-    session.run("pytest", "tests", "--ignore=tests/harness", *ALL, *session.posargs)
+    session.run("pytest", "tests", "--ignore=tests/harness", *ALL, *session.posargs, env=COMPILED)
 
 
 def install_harness(session: nox.Session) -> None:
@@ -75,7 +77,7 @@ def install_harness(session: nox.Session) -> None:
 
 
 # At the default place, `tests/harness/conftest.py` leaves out what asks for no workspace.
-workspace_session(command=("pytest", "tests/harness", *ALL), install=install_harness)
+workspace_session(command=("pytest", "tests/harness", *ALL), install=install_harness, env=COMPILED)
 
 
 @nox.session(venv_backend="uv")
@@ -84,7 +86,7 @@ def lowest(session: nox.Session) -> None:
     session.install("--resolution", "lowest-direct", "-e.[harness,distributed]", *TEST)
     # What they depend on is new, and deprecates what they did then.
     warnings = ("-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning")
-    session.run("pytest", "tests", "-n", "2", *warnings, *session.posargs)
+    session.run("pytest", "tests", "-n", "2", *warnings, *session.posargs, env=COMPILED)
 
 
 @nox.session

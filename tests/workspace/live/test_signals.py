@@ -35,7 +35,7 @@ with prompt_signals():
     "wait",
     [
         "threading.Event().wait()",
-        "import subprocess; subprocess.run(['sleep', '60'])",
+        "import subprocess; subprocess.run(['sleep', '60'], stdout=subprocess.DEVNULL)",  # it outlives us
         "from concurrent.futures import ThreadPoolExecutor as Pool; Pool().submit(time.sleep, 60).result()",
     ],
     ids=["lock", "child", "future"],
