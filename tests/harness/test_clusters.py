@@ -390,9 +390,8 @@ def test_a_cluster_whose_workers_have_all_left_is_an_error_in_the_end(
 def test_a_cluster_whose_workers_are_all_paused_for_lack_of_memory_is_an_error_in_the_end(
     dask: DaskProcesses, dataset_of: Callable[..., Path], measured: Callable[[], list[str]], vmaf_workspace: Path
 ) -> None:
-    paused = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "0.001"}  # of its limit: what Python alone takes is more
-    for _ in range(2):
-        dask.worker("--memory-limit", "2GiB", **paused)
+    for _ in range(2):  # paused at this part of the limit, which Python alone takes
+        dask.worker("--memory-limit", "2GiB", DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE="0.001")
     code, err = ended(scoring(dataset_of("1"), dask, "--worker-timeout", "4s"))
     assert code == 1
     waiting, problem = [line for line in err.splitlines() if "2 workers of" in line]
