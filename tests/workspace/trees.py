@@ -145,12 +145,12 @@ def python(code: str, *args: str | os.PathLike[str], prefix: Sequence[str] = (),
     return run([*prefix, sys.executable, "-c", code, *args], **options)
 
 
-def in_a_mount_namespace(code: str, *args: str | os.PathLike[str]) -> Ended:
+def in_a_mount_namespace(code: str, *args: str | os.PathLike[str], **options: Any) -> Ended:
     """Run *code*, which may mount; skip the test where that is not allowed."""
     for flags in ("-m", "-rm"):
         prefix = ["unshare", flags]
         if shutil.which("unshare") and run([*prefix, "sh", "-c", "mount -t tmpfs none /mnt"]).code == 0:
-            return python(MOUNTING + code, *args, prefix=prefix)
+            return python(MOUNTING + code, *args, prefix=prefix, **options)
     pytest.skip("this machine lets the test make no mount of its own (unshare -m, unshare -rm)")
 
 

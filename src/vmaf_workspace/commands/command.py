@@ -260,7 +260,7 @@ def _failed(name: str, error: Exception, code: int, *, json: bool) -> int:
         from vmaf_workspace.commands import tables
 
         try:
-            print(tables.object_json(name, error=as_typed(str(error)), exit_code=code), flush=True)
+            print(tables.object_json(name, error=str(error), exit_code=code), flush=True)
         except OSError:  # where stdout is what failed
             drop(sys.stdout)
     return code

@@ -50,12 +50,14 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the JSON objects
 ROWS = 12  # of a plan: with its header, a summary and three questions, it is all on a screen of 24 lines
+_FOR_PEOPLE = re.compile(r'"(?:error|found|problem|remedy|why|why_not)": "(?:[^"\\]|\\.)*"')  # a key and its text
 COSTLIEST = ("model", "checkpoints_dir", "model_param")  # what is lost by a wipe, the most work first
 
 
 def object_json(task: str, **fields: Any) -> str:
-    """The one object that `--json` prints."""
-    return json.dumps({"version": VERSION, "task": task, **fields})
+    """The one object that `--json` prints; what is for people in it names commands as they are typed."""
+    text = json.dumps({"version": VERSION, "task": task, **fields})
+    return _FOR_PEOPLE.sub(lambda found: as_typed(found[0]), text)
 
 
 def print_json(task: str, **fields: Any) -> None:
@@ -65,7 +67,7 @@ def print_json(task: str, **fields: Any) -> None:
 
 def pairs_json(pairs: Iterable[tuple[str, str]], name: str = "path", value: str = "why") -> list[dict[str, str]]:
     """Rows of two fields."""
-    return [{name: one, value: as_typed(other)} for one, other in pairs]
+    return [{name: one, value: other} for one, other in pairs]
 
 
 def usage_json(files: int, apparent_bytes: int, disk_bytes: int) -> dict[str, int]:
@@ -145,7 +147,7 @@ def print_stored_results(stored: Sequence[StoredResults]) -> None:
 
 def kept_json(kept: Kept) -> dict[str, Any]:
     """One thing that stays."""
-    return {"path": kept.path, "why": as_typed(kept.why), "live": kept.live, "locked": kept.locked}
+    return {"path": kept.path, "why": kept.why, "live": kept.live, "locked": kept.locked}
 
 
 def removal_json(plan: Plan, report: Report | None, exit_code: int) -> str:
@@ -434,12 +436,8 @@ def _about(model: Model) -> str:
 def findings_json(root: str, findings: Sequence[Finding], exit_code: int) -> str:
     """`ws.doctor --json`."""
     return object_json(
-        "doctor", workspace=root, findings=[_finding_json(finding) for finding in findings], exit_code=exit_code
+        "doctor", workspace=root, findings=[asdict(finding) for finding in findings], exit_code=exit_code
     )
-
-
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    return asdict(finding) | {"found": as_typed(finding.found), "remedy": as_typed(finding.remedy)}
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

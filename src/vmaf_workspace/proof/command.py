@@ -16,7 +16,7 @@ from vmaf_workspace.locate import current_directory
 from vmaf_workspace.proof.proving import PLACES, Asked, At, Leftovers, proving
 from vmaf_workspace.wording import broken
 
-INDENT = "    "  # of what does not fit into the first line of a finding
+INDENT = "    "
 
 
 def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftovers: str) -> int:
@@ -52,9 +52,17 @@ def prove_command(command: Sequence[str], *, base: str, in_place: bool, leftover
         if proof.exit_code != DONE:
             print(f"  the command's exit code: {proof.exit_code}", file=sys.stderr)
         for text in proof.notes:
-            print(broken(f"  {text}", sys.stderr, INDENT), file=sys.stderr)
+            _say(text)
         for text in proof.failures:
-            print(broken(f"  failed: {text}", sys.stderr, INDENT), file=sys.stderr)
+            _say(f"failed: {text}")
         if proof.failures and codes[-1] == DONE:
             codes[-1] = FAILED
     return next((code for code in codes if code != DONE), DONE)
+
+
+def _say(text: str) -> None:
+    """A finding: its title, and below it what it lists; lines are broken between words."""
+    title, *listed = text.split("\n")
+    print(broken(f"  {title}", sys.stderr, INDENT), file=sys.stderr)
+    for line in listed:
+        print(broken(f"{INDENT}{line.strip()}", sys.stderr, 2 * INDENT), file=sys.stderr)

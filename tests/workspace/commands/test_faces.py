@@ -24,6 +24,7 @@ from vmaf_harness.tasks import harness
 from vmaf_workspace import wording
 from vmaf_workspace.cli import main as ws_main
 from vmaf_workspace.commands.configuration import CONFIGURED, LIMITS
+from vmaf_workspace.commands.tables import object_json
 from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.identity import MIGRATION
@@ -185,6 +186,9 @@ def test_a_path_or_a_note_that_reads_like_a_task_is_said_as_it_is(root: Path, no
     assert "before `ws.migrate`" in capsys.readouterr().out
     ws_main(["snapshots", *at, "--json"])
     assert "before `ws.migrate`" in capsys.readouterr().out
+    with wording.of_a_console():
+        told = json.loads(object_json("t", why='"why": "`ws.setup`" \\', note='"why": "`ws.setup`"'))
+    assert (told["why"], told["note"]) == ('"why": "`vmaf-ws setup`" \\', '"why": "`ws.setup`"')
 
 
 def test_a_python_caller_reads_tasks_also_after_a_console_script_ran(root: Path, capsys: Printed) -> None:

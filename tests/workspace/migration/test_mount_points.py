@@ -90,7 +90,7 @@ for step in range(1, 200):
         break
 print(steps)
 """
-    done = in_a_mount_namespace(MOUNTED + code, tmp_path, "disk")
+    done = in_a_mount_namespace(MOUNTED + code, tmp_path, "disk", timeout=400)  # each kill has its second call
     assert done.code == 0, done.err[-2000:]
     assert int(done.out.splitlines()[-1]) > 8
 
