@@ -50,6 +50,7 @@ model_param_dict = {"norm_type": "clip_0to1", "score_clip": [0.0, 100.0], "num_m
 """
 _STATISTICS = "SROCC"  # in the lines that say how well scores follow labels
 _LAST_LINES = 30  # of a command that failed: its error, and the log of an ffmpeg
+_BY_A_SIGNAL = 128  # exit codes above it
 _RULE = "\n== {}"
 
 
@@ -212,7 +213,8 @@ def run_quietly(step: Step) -> int:
         )
         if code != DONE:
             said = [*out.getvalue().splitlines(), *err.getvalue().splitlines()]
-            print("\n".join(said[-_LAST_LINES:]), file=sys.stderr, flush=True)
+            is_stopped = code > _BY_A_SIGNAL  # which says in its last line what stays
+            print("\n".join(said[-1 if is_stopped else -_LAST_LINES :]), file=sys.stderr, flush=True)
     for line in out.getvalue().splitlines():
         if _STATISTICS in line and not line.startswith("fold "):
             say(f"  {line.partition(';')[0]}", flush=True)

@@ -295,36 +295,81 @@ def score_pair(
     where a file is missing or the two have not the same number of frames, and for whatever else `measure` does,
     EngineError where ffmpeg is missing or fails.
     """
-    width_px, height_px = quality_size_px or (None, None)
-    videos = [each if isinstance(each, Video) else Video(path=each, yuv_fmt=NOTYUV) for each in (reference, distorted)]
-    asset = Asset(
-        dataset="pair",
-        content_id=0,
-        asset_id=0,
-        reference=videos[0],
-        distorted=videos[1],
-        quality_width_px=width_px,
-        quality_height_px=height_px,
+    (found,) = score_pairs(
+        reference,
+        [distorted],
+        extraction,
+        run,
+        quality_size_px=quality_size_px,
         resampling_type=resampling_type,
         pairing=pairing,
         least_depth=least_depth,
     )
+    if isinstance(found, HarnessError):
+        raise found
+    return found
+
+
+def score_pairs(
+    reference: Path | Video,
+    distorted: Sequence[Path | Video],
+    extraction: Extraction,
+    run: Run,
+    *,
+    quality_size_px: tuple[int, int] | None = None,
+    resampling_type: str = DEFAULT_RESAMPLING_TYPE,
+    pairing: str | None = None,
+    least_depth: int | None = None,
+    progress: Callable[[PairScore | HarnessError], None] = lambda _: None,
+) -> list[PairScore | HarnessError]:
+    """Score several videos against one reference, as `score_pair` does, in their order; the error of one that fails.
+
+    Some are measured at once, and by one ffmpeg, as the assets of a dataset are. *progress* gets each as it is done.
+    Raises EngineError where ffmpeg is missing.
+    """
+    width_px, height_px = quality_size_px or (None, None)
+    videos = [each if isinstance(each, Video) else Video(path=each, yuv_fmt=NOTYUV) for each in (reference, *distorted)]
     engine = find_engine()
     check_extractors(engine, extraction.extractors)
-    with write_errors_explained(run.root), Processes() as processes:
-        job = MeasurementJob(
+    at_once, threads = split_cores(len(distorted), None)
+    scratch = run.workdir()
+    jobs = [
+        MeasurementJob(
             engine=engine.path,
-            asset=asset,
+            asset=Asset(
+                dataset="pair",
+                content_id=0,
+                asset_id=0,
+                reference=videos[0],
+                distorted=video,
+                quality_width_px=width_px,
+                quality_height_px=height_px,
+                resampling_type=resampling_type,
+                pairing=pairing,
+                least_depth=least_depth,
+            ),
             extraction=extraction,
-            directory=run.workdir() / "pair",
+            directory=scratch / (f"pair{index or ''}"),
             failures=run.output,
-            threads=split_cores(1, None)[1],
+            threads=threads,
             keep_workfiles=run.keep_workfiles,
         )
-        measurement = measure(job, processes)
-    result = summarize(measurement, extraction, engine)
-    notes = tuple(relevant_notes(asset, result.notes))
-    return PairScore(result=replace(result, notes=notes), frames=measurement.frames, compared=measurement.compared)
+        for index, video in enumerate(videos[1:])
+    ]
+    found: dict[int, PairScore | HarnessError] = {}
+
+    def finished(index: int, made: Measurement | HarnessError) -> None:
+        if isinstance(made, HarnessError):
+            found[index] = made
+        else:
+            result = summarize(made, extraction, engine)
+            notes = tuple(relevant_notes(jobs[index].asset, result.notes))
+            found[index] = PairScore(result=replace(result, notes=notes), frames=made.frames, compared=made.compared)
+        progress(found[index])
+
+    with write_errors_explained(run.root):
+        _measure_here(jobs, finished, at_once=at_once, keep_going=True)
+    return [found[index] for index in range(len(jobs))]
 
 
 def _stored_outcomes(

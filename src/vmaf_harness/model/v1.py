@@ -27,6 +27,7 @@ from vmaf_workspace.live.lock import Run
 STANDARD = "vmaf_v1.0.16_3d0h"
 _FAMILY, _PHONE, _UHD = "1.0.16", "5d0h", "1d5h_2160"
 _WORDS = ("v1", "vmaf_v1")
+MODELS = tuple(name for name in BUILT_IN if name.startswith(f"vmaf_v{_FAMILY}_"))
 # Between 1080p and 2160p lies 1440p: what is larger is looked at on a display of 2160p. Either way up.
 _LONG_PX, _SHORT_PX = 2560, 1440
 HFR_FPS = 40.0  # between 30 and 48: `hfr` is for about twice the common 24 to 30

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FRAMES_SIZE_INCHES = (9.0, 4.2)
+CONTENT_SIZE_INCHES = (6.6, 4.2)  # of a page: one that a phone shows whole (`inline_svg`)
 
 
 def frames_plot(
@@ -84,7 +85,7 @@ def content_frames_plot(
     if not finite:
         raise PlotError(f"nothing to draw in {path}: no frame has a score")
     with matplotlib_defaults(path):
-        width, height = FRAMES_SIZE_INCHES
+        width, height = CONTENT_SIZE_INCHES
         figure = new_figure(width, height)
         within = (width - 2.4, height - 1.55)
         axes = figure.add_axes((0.8 / width, 0.65 / height, within[0] / width, within[1] / height))

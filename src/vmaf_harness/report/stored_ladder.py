@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from vmaf_harness.encode.store import StoredEncode
+from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.scoring import Outcome, PairScore, check_pool
 from vmaf_harness.measure.store import CONTENT_HASHES, ContentHashes, result_of, store_directory, stored_entry
 from vmaf_harness.model.predictor import Predictor, resolve_quality_type
-from vmaf_harness.model.v1 import STANDARD, means_v1
+from vmaf_harness.model.quality_type import extraction
+from vmaf_harness.model.v1 import MODELS as V1_MODELS
+from vmaf_harness.model.v1 import STANDARD, choose, means_v1, shown_of
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
@@ -54,42 +57,68 @@ def stored_ladder(
         known = ", ".join(sorted({each.dataset for each in stored.values()})) or "none at all"
         raise HarnessError(f"no encodes are stored of a dataset {dataset!r}; there are {known}")
     chosen.sort(key=lambda pair: (_number(pair[1].content_id), pair[0].name))
-    wanted, predictor = resolve_quality_type(
-        quality_type, root, model=STANDARD if means_v1(model, root) else model, warn=warn
-    )
-    results, others = _results(root, wanted, {_pair(each) for _, each in chosen})
-    if others:
+    is_chosen = means_v1(model, root)  # a model for each encode
+    wanted, predictor = resolve_quality_type(quality_type, root, model=STANDARD if is_chosen else model, warn=warn)
+    pairs = {_pair(each) for _, each in chosen}
+    of_models = {name: extraction("VMAF", model=name) for name in V1_MODELS} if is_chosen else {"": wanted}
+    found = {name: _results(root, own, pairs) for name, own in of_models.items()}
+    if others := sum(n for _, n in found.values()):
         warn(
             f"not shown: {count_text(others, 'stored result')} compared otherwise than most (at another size, of other "
             "frames, by another ffmpeg); a curve has one way, and a recipe (--dataset) says which"
         )
     hashes = ContentHashes(store_directory(root) / CONTENT_HASHES)
-    outcomes, unknown = [], 0
+    outcomes, unknown, used = [], 0, set()
     for asset_id, (path, each) in enumerate(chosen):
         reference = _reference(each, hashes)
         unknown += reference == UNKNOWN_REFERENCE
-        entry = stored_entry(results[_pair(each)]) if _pair(each) in results else None
-        key: Mapping[str, Any] = entry[0]["key_of"] if entry is not None else {}
-        outcome = Outcome(asset=_asset(asset_id, each, path, reference, key))
-        if entry is not None:
-            outcome = _scored(outcome, *entry, wanted, predictor, pool)
-        outcomes.append(outcome)
+        entries = {
+            name: entry
+            for name, (results, _) in found.items()
+            if (result := results.get(_pair(each))) is not None and (entry := stored_entry(result)) is not None
+        }
+        assets = {
+            name: _asset(asset_id, each, path, reference, about["key_of"]) for name, (about, _) in entries.items()
+        }
+        name = _meant_of(assets) if is_chosen else next(iter(assets), None)
+        if name is None:
+            outcomes.append(Outcome(asset=_asset(asset_id, each, path, reference, {})))
+            continue
+        used.add(name)
+        outcomes.append(_scored(Outcome(asset=assets[name]), *entries[name], of_models[name], predictor, pool))
     if unknown:
         what = count_text(unknown, "encode")
         warn(
             f"the references of {what} are not known: their entries are of before those were written down, or the "
             f"file is gone or another now; commands say {UNKNOWN_REFERENCE}, and no frames are shown"
         )
-    assets = tuple(outcome.asset for outcome in outcomes)
+    if is_chosen and used:
+        wanted = shown_of([name for name in V1_MODELS if name in used])
     return ScoredDataset(
         recipe=Recipe(
-            name=dataset, path=root / "encode" / dataset, assets=assets, missing=(), label_kind=None, ref_score=None
+            name=dataset,
+            path=root / "encode" / dataset,
+            assets=tuple(outcome.asset for outcome in outcomes),
+            missing=(),
+            label_kind=None,
+            ref_score=None,
         ),
         labels=Labels(kind=None),
         extraction=predictor.extraction if predictor is not None else wanted,
         pool=pool,
         outcomes=outcomes,
     )
+
+
+def _meant_of(assets: Mapping[str, Asset]) -> str | None:
+    """The one of v1's models that is meant for this encode, of those that scored it; *assets* are as each scored it."""
+    for name, asset in assets.items():
+        try:
+            if choose(asset, find_engine().path).model == name:
+                return name
+        except HarnessError:  # its reference is not there, and nothing else says which is meant
+            return name if len(assets) == 1 else None
+    return None
 
 
 def _pair(each: StoredEncode) -> Pair:

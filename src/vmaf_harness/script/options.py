@@ -332,6 +332,7 @@ _ANCHOR = "the codec that others are compared with, such as libx264 or 'libx264 
 Anchor = Annotated[str | None, Flag(_ANCHOR, metavar="CODEC")]
 _between = choice(words_of("report.bd_rate", "INTERPOLATIONS"))
 Interpolation = Annotated[str, Flag("how the points of a curve are joined: pchip or akima", _between, metavar="HOW")]
+Encodes = Annotated[str | None, Flag("the encodes stored of this dataset, in place of a recipe", metavar="DATASET")]
 _LADDER = "the recipe of encodes that run_encode made, whose scores are stored"
 
 
@@ -344,9 +345,7 @@ class Reporting:
     dataset: Annotated[
         Path | None, Flag("report this recipe: ladder, clips, scores against labels", path, metavar="RECIPE")
     ] = None
-    encodes: Annotated[
-        str | None, Flag("report the encodes stored of this dataset, without a recipe", metavar="DATASET")
-    ] = None
+    encodes: Encodes = None
     vmaf_model: Annotated[str | None, Flag("report this model; with --dataset its scores", metavar="MODEL")] = None
     quality_type: Annotated[str, Flag("the scores of --dataset, such as PSNR", quality_type, metavar="TYPE")] = "VMAF"
     pool: Pool = "mean"
@@ -366,7 +365,8 @@ class BdRating:
 
     EXAMPLE = "encodes_dataset.py --anchor libx264 --test libsvtav1"
 
-    dataset: Annotated[Path, Flag(_LADDER, path, positional=1, metavar="RECIPE")]
+    dataset: Annotated[Path | None, Flag(_LADDER, path, positional=1, metavar="RECIPE")] = None
+    encodes: Encodes = None
     anchor: Anchor = None
     test: Annotated[
         Sequence[str], Flag("codecs that are compared with it, instead of all", several=True, metavar="CODEC")
@@ -377,6 +377,10 @@ class BdRating:
     pool: Pool = "mean"
     workspace: Workspace = ""
     json: Json = False
+
+    def __post_init__(self) -> None:
+        if (self.dataset is None) == (self.encodes is None):
+            raise UsageError("give the recipe of the encodes, or --encodes DATASET in its place")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

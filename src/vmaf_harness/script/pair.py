@@ -14,11 +14,11 @@ from vmaf_harness.engine.binary import find_engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Compared
-from vmaf_harness.measure.scoring import PairScore, Spread, pooled_score, score_pair
+from vmaf_harness.measure.scoring import PairScore, Spread, pooled_score, score_pairs
 from vmaf_harness.measure.upstream_form import BOOTSTRAP, UpstreamResult, described, identifier, pooled_by, score_name
-from vmaf_harness.model.predictor import resolve_quality_type
+from vmaf_harness.model.predictor import Predictor, resolve_quality_type
 from vmaf_harness.model.quality_type import check_takes_model, find_type
-from vmaf_harness.model.v1 import choose, means_v1
+from vmaf_harness.model.v1 import Choice, choose, means_v1
 from vmaf_harness.recipe.asset import NOTYUV, Asset, Video
 from vmaf_harness.report.drawing import PlotError, check_directory
 from vmaf_harness.report.frame_plot import frames_plot
@@ -90,41 +90,100 @@ def scored_pair(reference: Video, distorted: Video, asked: Asked, *, root: Path)
 
     Raises HarnessError for all that `score_pair` does, and where it `needs_spread` and the model has none.
     """
-    quality_type, model, phone_model = asked.quality_type, asked.model, asked.phone_model
-    choice = None
-    if means_v1(model, root):
-        check_takes_model(quality_type, model, phone_model)
-        asset = Asset(
-            dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=distorted, pairing=asked.pair_by
-        )
-        is_phone = phone_model or find_type(quality_type).phone_model
-        choice = choose(asset, find_engine().path, phone_model=is_phone)
-        quality_type = "VMAF" if is_phone else quality_type  # which would apply a transform to a phone's own model
-        model, phone_model = f"version={choice.model}", False
+    (found,) = scored_pairs(reference, [distorted], asked, root=root)
+    if isinstance(found, HarnessError):
+        raise found
+    return found
+
+
+def scored_pairs(
+    reference: Video, distorted: Sequence[Video], asked: Asked, *, root: Path
+) -> list[ScoredPair | HarnessError]:
+    """The same of several videos of one reference, some of them at once; the error of each that fails."""
+    found: dict[int, ScoredPair | HarnessError] = {}
+    by_model: dict[str | None, dict[int, Choice | None]] = {asked.model: dict.fromkeys(range(len(distorted)))}
+    if means_v1(asked.model, root):  # a model for each pair
+        check_takes_model(asked.quality_type, asked.model, asked.phone_model)
+        is_phone = asked.phone_model or find_type(asked.quality_type).phone_model
+        # Which would apply a transform to a phone's own model.
+        asked = replace(asked, quality_type="VMAF" if is_phone else asked.quality_type, phone_model=False)
+        by_model = {}
+        for index, video in enumerate(distorted):
+            asset = Asset(
+                dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=video, pairing=asked.pair_by
+            )
+            try:
+                choice = choose(asset, find_engine().path, phone_model=is_phone)
+            except HarnessError as error:
+                found[index] = error
+                continue
+            by_model.setdefault(f"version={choice.model}", {})[index] = choice
+    resolved = {model: _resolved(asked, model, root) for model in by_model}
+    measured: list[tuple[int, PairScore | HarnessError, Extraction, Predictor | None]] = []
+    with Run(root) as run, Progress(len(distorted) - len(found), run=run, quiet=asked.quiet) as progress:
+
+        def show(pair: PairScore | HarnessError) -> None:
+            progress.step(frames=0 if isinstance(pair, HarnessError) else pair.result.n_frames)
+
+        for model, of_model in by_model.items():
+            wanted, predictor = resolved[model]
+            pairs = score_pairs(
+                reference,
+                [distorted[index] for index in of_model],
+                wanted,
+                run,
+                pairing=asked.pair_by,
+                least_depth=asked.least_depth,
+                progress=show,
+            )
+            measured += [(index, pair, wanted, predictor) for index, pair in zip(of_model, pairs, strict=True)]
+    choices = {index: choice for of_model in by_model.values() for index, choice in of_model.items()}
+    for index, pair, wanted, predictor in sorted(measured, key=lambda each: each[0]):
+        try:
+            if isinstance(pair, HarnessError):
+                raise pair
+            scored = found[index] = _scored(pair, wanted, predictor, distorted[index], asked.pool, choices[index])
+        except HarnessError as error:
+            found[index] = error
+        else:
+            _say_notes(scored, reference, distorted[index])
+    return [found[index] for index in range(len(distorted))]
+
+
+def _resolved(asked: Asked, model: str | None, root: Path) -> tuple[Extraction, Predictor | None]:
+    """What is extracted, and what predicts of that; HarnessError for a model that lacks what is asked of it."""
     wanted, predictor = resolve_quality_type(
-        quality_type, root, model=model, phone_model=phone_model, subsample=asked.subsample, warn=warn
+        asked.quality_type, root, model=model, phone_model=asked.phone_model, subsample=asked.subsample, warn=warn
     )
     if asked.needs_spread and (predictor is None or predictor.spreads is None):
         raise HarnessError(
             f"--ci needs a bootstrap model, and {model or wanted.executor_id} has one member; give --model the .pkl or "
             ".bootstrap.json of one (libvmaf's own collections, vmaf_b_…, do not load in ffmpeg's filter)"
         )
-    with Run(root) as run, Progress(1, run=run, quiet=asked.quiet) as progress:
-        pair = score_pair(reference, distorted, wanted, run, pairing=asked.pair_by, least_depth=asked.least_depth)
-        progress.step(frames=pair.result.n_frames)
+    return wanted, predictor
+
+
+def _scored(
+    pair: PairScore, wanted: Extraction, predictor: Predictor | None, video: Video, pool: str, choice: Choice | None
+) -> ScoredPair:
+    """The pair with what is predicted of it, pooled; HarnessError where there is no such number."""
     spread = None
     if predictor is not None:
-        pair, spread = predictor.predicted_pair(pair, asked.pool)
+        pair, spread = predictor.predicted_pair(pair, pool)
         wanted = predictor.extraction
     if choice is not None:
         pair = replace(pair, result=replace(pair.result, notes=(*pair.result.notes, choice.note)))
-    score = pooled_score(pair.result, asked.pool, str(distorted.path))
-    for note in pair.result.notes:
+    score = pooled_score(pair.result, pool, str(video.path))
+    return ScoredPair(score=score, pair=pair, extraction=wanted, spread=spread)
+
+
+def _say_notes(found: ScoredPair, reference: Video, distorted: Video) -> None:
+    """What a person should know of a pair."""
+    for note in found.pair.result.notes:
         warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
-    for line in _form_lines(pair.compared):
+    for line in _form_lines(found.pair.compared):
         kind, _, text = line.partition(": ")
         warn(f"{kind}: {distorted.path}: {text}")
-    return ScoredPair(score=score, pair=pair, extraction=wanted, spread=spread)
 
 
 def _form_lines(compared: Compared | None) -> Iterator[str]:
@@ -165,15 +224,12 @@ def score_videos(
         check_directory(save_plot)
         if len({video.path.stem for video in distorted}) < len(distorted):
             raise UsageError("--save-plot: two of the videos have the same name, and so would their plots")
-    found: list[ScoredPair | HarnessError] = []
-    for video in distorted:
-        try:
-            found.append(scored_pair(reference, video, asked, root=root))
-        except HarnessError as error:
+    found = scored_pairs(reference, distorted, asked, root=root)
+    for video, each in zip(distorted, found, strict=True):
+        if isinstance(each, HarnessError):
             if len(distorted) == 1:
-                raise
-            warn(f"{video.path}: {error}")
-            found.append(error)
+                raise each
+            warn(f"{video.path}: {each}")
     code = FAILED if any(isinstance(each, HarnessError) for each in found) else DONE
     if json:
         print(_json(reference, distorted, found, asked, code))

@@ -82,13 +82,18 @@ def run_bd_rate(options: BdRating) -> int:
     from vmaf_harness.encode.store import EncodeResultStore
     from vmaf_harness.report.ladder import read_ladder
     from vmaf_harness.report.stored import stored_dataset
+    from vmaf_harness.report.stored_ladder import stored_ladder
 
     root = located(options.workspace).path
     given: dict[str, Any] = {"quality_type": options.quality_type, "model": options.vmaf_model, "pool": options.pool}
-    scored = stored_dataset(root, options.dataset, **given, warn=warn)
+    stored = EncodeResultStore(root, warn=warn).entries()
+    if options.dataset is not None:
+        scored = stored_dataset(root, options.dataset, **given, warn=warn)
+    else:
+        scored = stored_ladder(root, options.encodes or "", stored, **given, warn=warn)
     ladder = read_ladder(
         scored,
-        EncodeResultStore(root, warn=warn).entries(),
+        stored,
         anchor=options.anchor,
         tests=options.test,
         interpolation=options.interpolation,

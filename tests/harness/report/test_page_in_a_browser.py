@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from ladders import Laddered
+from ladders import CONTENTS, Laddered
 
 from vmaf_harness.measure.scoring import Outcome
 from vmaf_harness.report.contents import Asked, Report, read_report
@@ -178,6 +178,13 @@ def test_nothing_overflows(opened: Any, width: int) -> None:
     """
     assert opened.execute_script(wide) == []
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_on_a_phone_the_scores_of_frames_are_seen_whole(opened: Any) -> None:
+    size(opened, 400)
+    figures = "[...document.querySelectorAll('.plots > figure')].filter((each) => each.querySelector('.line'))"
+    assert opened.execute_script(f"return {figures}.length") == len(CONTENTS)
+    assert opened.execute_script(f"return {figures}.every((each) => each.scrollWidth <= each.clientWidth)")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -10,14 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clips import ffmpeg
 from ladders import Laddered, copy
 
+from vmaf_harness.cli import main
 from vmaf_harness.encode.store import EncodeResultStore
+from vmaf_harness.engine.binary import Engine
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.report.contents import Asked, Report, read_report
 from vmaf_harness.report.ladder import LadderEncode
 from vmaf_harness.report.page import page_html
-from vmaf_harness.script import run_testing
+from vmaf_harness.script import run_encode, run_testing
 from vmaf_harness.script.options import Reporting
 from vmaf_harness.script.reporting import run
 from vmaf_workspace.errors import UsageError
@@ -151,3 +154,44 @@ def test_it_is_a_table_on_a_terminal_too(made: Laddered, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert len(re.findall(r"^(?:bikes|carphone) +lib(?:x264|svtav1) ", said, re.M)) >= 32
     assert "BD-RATE" in said
+
+
+@pytest.mark.slow
+def test_v1_means_for_each_encode_the_model_that_it_means_with_a_recipe(
+    laddered: Laddered, engine: Engine, tmp_path: Path
+) -> None:
+    videos = []
+    for number, fps in enumerate((25, 60)):
+        reference = tmp_path / f"at{fps}.mp4"
+        large = ("-vf", "scale=384:224", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
+        ffmpeg(engine, "-r", str(fps), "-i", laddered.references.parent / "carphone.mp4", *large, reference)
+        videos.append(f"{{'content_id': {number}, 'path': {str(reference)!r}}}")
+    references = tmp_path / "v_dataset.py"
+    references.write_text(f"dataset_name = 'l'\nyuv_fmt = 'notyuv'\nref_videos = [{', '.join(videos)}]\n")
+    root = tmp_path / "ws"
+    words = [str(references), "l", "--crf", "30", "40", "--label-with", "v1", "--workspace", str(root)]
+    assert run_encode.main(words) == 0
+    made = Laddered(root, root / "dataset" / "l_dataset.py", references)
+    asked = Asked(dataset=made.recipe, clips=0, model="v1")
+    with_recipe = read_report(root, asked, warn=pytest.fail)
+    without = read_report(root, replace(asked, dataset=None, encodes="l"), warn=pytest.fail)
+    assert by_file(without) == by_file(with_recipe)
+    assert without.ladder is not None
+    assert without.ladder.score == "VMAF_V1.0.16_3d0h+hfr_3d0h"
+    assert all(encode.score is not None for encode in without.ladder.encodes)
+
+
+def test_its_bd_rates_are_those_that_it_has_with_its_recipe(made: Laddered, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--anchor", "libx264", "--workspace", str(made.workspace)]
+    assert main(["bd-rate", str(made.recipe), *where]) == 0
+    with_recipe = capsys.readouterr().out
+    made.recipe.unlink()
+    assert main(["bd-rate", "--encodes", "l", *where]) == 0
+    assert capsys.readouterr().out == with_recipe
+    assert "libsvtav1" in with_recipe
+
+
+@pytest.mark.parametrize("words", [[], ["l_dataset.py", "--encodes", "l"]])
+def test_bd_rate_takes_a_recipe_or_stored_encodes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bd-rate", *words]) == 2
+    assert "give the recipe of the encodes, or --encodes DATASET in its place" in capsys.readouterr().err

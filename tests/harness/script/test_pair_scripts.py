@@ -12,12 +12,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from clips import ENCODERS, HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips, ffmpeg
+from clips import ENCODERS, HEIGHT_PX, N_FRAMES, WIDTH_PX, Clips, ffmpeg, program
 from trainable import Trainable
 
 from vmaf_harness.cli import main
 from vmaf_harness.commands import COMMANDS
 from vmaf_harness.engine.binary import Engine
+from vmaf_harness.measure.scoring import SHARED_AT_MOST
 from vmaf_harness.script import run_psnr, run_result_assembly, run_vmaf, run_vmaf_training
 from vmaf_harness.tasks import harness
 from vmaf_workspace.contract import KEPT_NAMES
@@ -282,3 +283,33 @@ def test_score_says_which_size_was_scaled_and_which_rate_differs(
     found = printed_json(capsys)
     assert (found["reference"], found["distorted"]) == (str(clips.mp4("reference")), str(small))
     assert found["compared"].items() >= {"width_px": WIDTH_PX, "distorted_width_px": 88, "pairing": "time"}.items()
+
+
+def test_several_are_scored_as_each_alone_and_the_error_of_one_is_its_own(
+    clips: Clips, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    reference = ["score", "--reference", str(clips.mp4("reference")), "--json"]
+    videos = [str(clips.mp4(name)) for name in ENCODERS] * 2
+    alone = {}
+    for video in dict.fromkeys(videos):
+        assert main([*reference, "--distorted", video]) == 0
+        alone[video] = printed_json(capsys)["frames"]
+    videos.insert(1, str(tmp_path / "gone.mp4"))
+    assert main([*reference, "--distorted", *videos]) == 1
+    rows = printed_json(capsys)["videos"]
+    assert [row["distorted"] for row in rows] == videos
+    assert [row.get("frames") for row in rows] == [alone.get(video) for video in videos]
+    assert "gone.mp4" in rows[1]["error"]
+
+
+@pytest.mark.parametrize("n", [4, 12])
+def test_a_reference_is_decoded_once_for_several_of_it(
+    n: int, clips: Clips, engine: Engine, vmaf_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = program("ffmpeg", tmp_path, f'echo "$@" >> {tmp_path}/said\nexec {engine.path} "$@"')
+    monkeypatch.setenv("VMAF_FFMPEG", str(said))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    words = ["score", "--reference", str(clips.mp4("reference")), "--distorted", *[str(clips.mp4("x264"))] * n]
+    assert main(words) == 0
+    measured = [line for line in (tmp_path / "said").read_text().splitlines() if "libvmaf=" in line]
+    assert len([line for line in measured if "reference.mp4" in line]) == n / SHARED_AT_MOST
