@@ -53,11 +53,13 @@ AT_THE_DEFAULT = {
     "test_clusters.py::test_a_cluster_stores_what_a_run_here_stores_and_measures_each_once": "test result_store_dir/",
     "test_clusters.py::test_a_worker_that_does_not_see_the_workspace_is_named": "test",
     "test_default_place.py::test_a_command_finds_the_workspace_that_nobody_names": (
-        "bd-rate import-results report demo dataset/ encode/"
+        "bd-rate import-results report dataset/ encode/"
     ),
     "test_harness_tasks.py::test_score_keeps_the_log_of_an_ffmpeg_that_failed": "score output/",
     "test_harness_tasks.py::test_score_prints_the_number_alone_on_stdout": "score",
-    "test_harness_tasks.py::test_the_demo_scores_real_clips_and_leaves_no_scratch": "demo",
+    "test_harness_tasks.py::test_the_demo_makes_its_model_where_nothing_can_be_drawn": (
+        "demo dataset/ encode/ model/ model_param/ result_store_dir/"
+    ),
     "test_interrupts.py::test_a_dask_cluster_scores_as_this_process_does": "test",
     "test_interrupts.py::test_a_fully_cached_run_works_in_a_read_only_workspace": "test",
     "test_interrupts.py::test_a_signal_ends_a_run_within_two_seconds_and_leaves_nothing": "test",

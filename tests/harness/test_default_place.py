@@ -47,5 +47,3 @@ def test_a_command_finds_the_workspace_that_nobody_names(
     assert torn.name in str(json.loads(capsys.readouterr().out)["problems"])
     assert main(["report", "--dataset", recipe, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["clips"]
-    assert main(["demo", "--dry-run"]) == 0
-    assert str(vmaf_workspace) in capsys.readouterr().out
