@@ -76,7 +76,7 @@ def install_harness(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, "libsvm"), success_codes=range(256))
 
 
-# At the default place, `tests/harness/conftest.py` leaves out what asks for no workspace.
+# At the default place runs what `tests/harness/places.py` names.
 workspace_session(command=("pytest", "tests/harness", *ALL), install=install_harness, env=COMPILED)
 
 

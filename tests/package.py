@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import venv
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
@@ -31,10 +32,10 @@ def main(directory: Path) -> None:
         held = {name.partition("/")[2] for name in archive.getnames()}
     missing = set(tracked("src", "tests", "docs", "README.md", "LICENSE", "noxfile.py", "pyproject.toml")) - held
     assert not missing, f"{sdist.name} lacks {sorted(missing)}"
-    for source in (str(wheel), str(sdist), f"git+file://{CHECKOUT}"):  # the last has what is committed
-        with tempfile.TemporaryDirectory() as place:
-            try_in(Path(place), source)
-        print(f"{source} installs and works")
+    installed_from = (str(wheel), str(sdist), f"git+file://{CHECKOUT}")  # the last has what is committed
+    with ThreadPoolExecutor() as pool:  # they wait for processes
+        for source in pool.map(try_in, installed_from):
+            print(f"{source} installs and works")
 
 
 def tracked(*below: str) -> list[str]:
@@ -43,21 +44,24 @@ def tracked(*below: str) -> list[str]:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def try_in(place: Path, source: str) -> None:
-    """Install from *source* into an environment below *place*, and use it there."""
-    venv.create(place / "venv", with_pip=True)
-    programs = place / "venv" / "bin"
+def try_in(source: str) -> str:
+    """Install from *source* into an environment of its own, use it there, and return *source*."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        venv.create(place / "venv", with_pip=True)
+        programs = place / "venv" / "bin"
 
-    def run(program: str, *words: str) -> None:
-        environ = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(place)}
-        subprocess.run([programs / program, *words], cwd=place, env=environ, check=True)
+        def run(program: str, *words: str) -> None:
+            environ = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(place)}
+            subprocess.run([programs / program, *words], cwd=place, env=environ, check=True)
 
-    run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", source)
-    run("python", "-m", "pip", "check")
-    for words in STARTS:
-        run(*words)
-    for name in WORKS:
-        run("vmaf-ws", name, "--workspace", str(place / "ws"), *at(name, place))
+        run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", source)
+        run("python", "-m", "pip", "check")
+        for words in STARTS:
+            run(*words)
+        for name in WORKS:
+            run("vmaf-ws", name, "--workspace", str(place / "ws"), *at(name, place))
+    return source
 
 
 def at(name: str, place: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 import trainable
 from clips import ENCODERS, N_FRAMES, Clips, Measured, asset, container, ffmpeg
 from ladders import Laddered
+from places import used_by
 from trainable import Trainable
 
 from vmaf_harness.engine.binary import Engine, find_engine
@@ -21,15 +22,27 @@ from vmaf_harness.measure.measurement import Measurement, measure
 from vmaf_harness.model.quality_type import extraction
 from vmaf_harness.recipe.asset import Video
 from vmaf_harness.script import run_extraction
+from vmaf_workspace.contract import KEPT_NAMES
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs no workspace is the same at the default place: it runs once, in the session of the override."""
+    """At the default place runs what places.py names; all runs in the session of the override."""
     if "default" not in (config.option.vmaf_workspace_at, os.environ.get("VMAF_WORKSPACE_AT")):
         return
-    alike = [item for item in items if "vmaf_workspace" not in getattr(item, "fixturenames", ())]
-    items[:] = [item for item in items if "vmaf_workspace" in getattr(item, "fixturenames", ())]
+    alike = [item for item in items if not used_by(item)]
+    items[:] = [item for item in items if used_by(item)]
     config.hook.pytest_deselected(items=alike)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """What places.py says of a test is so: it leaves something in each subdirectory that it is there for."""
+    yield
+    for word in sorted(used_by(item)):
+        if word.endswith("/"):
+            held = item.funcargs["vmaf_workspace"] / word  # type: ignore[attr-defined]
+            files = [path for path in held.rglob("*") if path.is_file() and path.name not in KEPT_NAMES]
+            assert files, f"places.py says that this test uses {word}"
 
 
 @pytest.fixture(scope="session")

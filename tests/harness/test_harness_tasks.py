@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from clips import ffmpegs_below, wait_until
+from ladders import CONTENTS, Laddered
 
 from vmaf_harness.model.files import read_model
 from vmaf_workspace.contract import KEPT_NAMES, SCRATCH, SUBDIRS
@@ -123,12 +124,18 @@ def test_score_of_a_missing_file_says_so(project: Path, vmaf_workspace: Path) ->
 
 @pytest.mark.slow
 def test_the_demo_makes_its_model_where_nothing_can_be_drawn(
-    project: Path, vmaf_workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: Path,
+    clips: Path,
+    laddered: Laddered,
+    vmaf_workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "broken" / "matplotlib").mkdir(parents=True)
     (tmp_path / "broken" / "matplotlib" / "__init__.py").write_text("raise ImportError('its library is gone')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    done = invoke(project, "harness.demo", "--workspace", vmaf_workspace)
+    small = [clips / "carphone_distorted.mp4", *(laddered.references.with_name(f"{name}.mp4") for name in CONTENTS)]
+    done = invoke(project, "harness.demo", "--clips", " ".join(map(str, small)))
     assert done.returncode == 1
     assert len([line for line in done.stderr.splitlines() if "its library is gone" in line]) == 1
     assert "Traceback" not in done.stderr
