@@ -90,7 +90,7 @@ def _text(kind: Kind, how: str) -> str:
 
 def _remedy(kind: Kind, takes: str) -> str:
     if kind in (Kind.VIDEO, Kind.DIRECTORY):
-        scores = ", harness.score scores one against another" if kind == Kind.VIDEO else ""
+        scores = ", `harness.score` scores one against another" if kind == Kind.VIDEO else ""
         return f"; `harness.new-dataset DIR` writes a recipe of the videos in a directory{scores}"
     return f"; give {takes}" if takes else ""
 
