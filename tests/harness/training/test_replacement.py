@@ -77,7 +77,7 @@ def test_what_overwrite_replaces_is_brought_back_by_what_the_last_line_says(
     assert changed
     last = capsys.readouterr().err.splitlines()[-1]
     assert f"over {len(changed)} file" in last
-    match = re.search(r"`ws\.(restore-models .*?)`", last)
+    match = re.search(r"`vmaf-ws (restore-models .*?)`", last)
     assert match is not None, last
     assert cli.main([*shlex.split(match[1]), "--workspace", str(vmaf_workspace)]) == 0
     brought_back = there(vmaf_workspace)
