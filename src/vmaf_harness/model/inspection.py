@@ -15,8 +15,7 @@ from vmaf_harness.errors import EngineError, HarnessError
 from vmaf_harness.model import pickles
 from vmaf_harness.model.files import is_collection, read_model
 from vmaf_harness.model.model import check_model_info, num_models
-from vmaf_harness.model.quality_type import BUILT_IN as BUILT_IN
-from vmaf_harness.model.quality_type import WRITES_FILES, writes_files
+from vmaf_harness.model.quality_type import BUILT_IN, WRITES_FILES, writes_files
 
 _SOURCE = "testsrc2=s=640x360:d=0.04,format=yuv420p"  # VMAF v1 needs so many pixels
 
@@ -47,11 +46,20 @@ def engine() -> dict[str, Any]:
     return {**asdict(found), "passed_over": list(found.passed_over)}
 
 
-def why_not_in_libvmaf(model: str | Path) -> str | None:
-    """Why libvmaf does not load a built-in version (str), or a `.json` (Path); None where it does. Tried on a frame."""
+def built_in() -> list[str]:
+    """The built-in versions that libvmaf loads; EngineError where there is no engine. Tried on a frame."""
     found = find_engine()
-    if isinstance(model, str):
-        return _try_model(found, f"model={escape_option(f'version={model}')}")
+
+    def loads(*names: str) -> bool:
+        return _try_model(found, f"model={escape_option('|'.join(f'version={name}' for name in names))}") is None
+
+    # All at once takes one ffmpeg, and it ends with an error for any that is not there.
+    return list(BUILT_IN) if loads(*BUILT_IN) else [name for name in BUILT_IN if loads(name)]
+
+
+def why_not_in_libvmaf(model: Path) -> str | None:
+    """Why libvmaf does not load a `.json`; None where it does. Tried on a frame."""
+    found = find_engine()
     try:
         content = model.read_bytes()
         if writes_files(content):

@@ -110,7 +110,7 @@ def _engine(harness: Inspector | None) -> Iterator[Finding]:
         yield _error("engine", engine["lacks"], another)
     else:
         yield _ok("engine", "float features work")
-    has = [name for name in harness.BUILT_IN if harness.why_not_in_libvmaf(name) is None]
+    has = harness.built_in()
     if DEFAULT_MODEL not in has:
         yield _error("engine", f"its libvmaf lacks the built-in model {DEFAULT_MODEL}", another)
     else:

@@ -38,8 +38,6 @@ MOST_MISSING = 100  # missing files of a model that are named; how many there ar
 class Inspector(Protocol):
     """What a harness knows of models, as `vmaf_harness.model.inspection` has it; each raises where it cannot say."""
 
-    BUILT_IN: Sequence[str]
-
     def read(self, path: Path) -> dict[str, Any]:
         """`kind`, `features`, `members`, `why_no_json` of a model; raises for one that does not load.
 
@@ -55,8 +53,11 @@ class Inspector(Protocol):
     def engine(self) -> dict[str, Any]:
         """`path`, `ffmpeg`, `libvmaf`, `no_float_features`."""
 
-    def why_not_in_libvmaf(self, model: str | Path) -> str | None:
-        """Why libvmaf does not load a built-in version or a `.json`."""
+    def built_in(self) -> Sequence[str]:
+        """The built-in versions that libvmaf loads."""
+
+    def why_not_in_libvmaf(self, model: Path) -> str | None:
+        """Why libvmaf does not load a `.json`."""
 
 
 class Surface(StrEnum):
@@ -120,11 +121,10 @@ def find_models(root: Path, *, at: str = "") -> list[Model]:
         found += _groups(top, Surface.SHIPPED)
     places = {Surface.TRAINED: root / "model", Surface.SHIPPED: top}
     if asked is not None:
-        found += [Model(surface=Surface.BUILT_IN, name=name) for name in asked.BUILT_IN]
         harness = asked
         with ThreadPoolExecutor(THREADS) as pool:
             found = list(pool.map(lambda model: _inspected(model, places.get(model.surface), harness), found))
-        found = [model for model in found if model.surface is not Surface.BUILT_IN or model.in_libvmaf]
+        found += [Model(surface=Surface.BUILT_IN, name=name, in_libvmaf=True) for name in _built_in(asked)]
     if top is not None:
         found += _tiny_models(top / "tiny")
     return found
@@ -213,9 +213,8 @@ def _is_libsvm(path: Path) -> bool:
 
 
 def _inspected(model: Model, top: Path | None, asked: Inspector) -> Model:
-    if model.surface is Surface.BUILT_IN or top is None:
-        why_not = _why_not(asked, model.name)
-        return replace(model, in_libvmaf=why_not is None, why_not=why_not)
+    if top is None:
+        return model
     main = next((path for path in (f"{model.name}.pkl", f"{model.name}.json") if path in model.files), None)
     if main is None:
         return model
@@ -244,7 +243,14 @@ def _inspected(model: Model, top: Path | None, asked: Inspector) -> Model:
     )
 
 
-def _why_not(asked: Inspector, model: str | Path) -> str | None:
+def _built_in(asked: Inspector) -> Sequence[str]:
+    try:
+        return asked.built_in()
+    except Exception:  # no engine, most likely; `ws.doctor` says why
+        return ()
+
+
+def _why_not(asked: Inspector, model: Path) -> str | None:
     try:
         return asked.why_not_in_libvmaf(model)
     except Exception as error:  # no engine, most likely

@@ -15,7 +15,7 @@ import pytest
 from trained_models import FEATURES, LIBSVM, forest, head, model
 from trees import python, workspace, write, ws
 
-from vmaf_workspace.report.models import Model, Surface, find_models, trained_models
+from vmaf_workspace.report.models import Model, Surface, find_models, installed_inspector, trained_models
 
 
 @pytest.fixture
@@ -166,6 +166,21 @@ def test_built_in_models_are_those_that_this_libvmaf_has(root: Path) -> None:
     names = {each.name for each in only(find_models(root), Surface.BUILT_IN)}
     assert {"vmaf_v0.6.1", "vmaf_v0.6.1neg", "vmaf_4k_v0.6.1"} <= names
     assert "vmaf_v1.0.16" not in names
+
+
+def test_one_that_libvmaf_lacks_is_left_out_and_the_others_are_there(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = installed_inspector()
+    assert engine is not None
+    older = tmp_path / "ffmpeg"
+    older.write_text(f'#!/bin/sh\ncase "$*" in *_hfr_*) exit 1;; esac\nexec \'{engine.engine()["path"]}\' "$@"\n')
+    older.chmod(0o755)
+    before = {each.name for each in only(find_models(root), Surface.BUILT_IN)}
+    monkeypatch.setenv("VMAF_FFMPEG", str(older))
+    lacking = {each.name for each in only(find_models(root), Surface.BUILT_IN)}
+    assert lacking
+    assert lacking == {name for name in before if "_hfr_" not in name} != before
 
 
 def test_tiny_models_are_told_by_their_sidecars(root: Path, checkout: Path) -> None:
