@@ -177,7 +177,13 @@ def _attempt(job: EncodeJob, indices: Sequence[int], processes: Processes) -> _A
             with target.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 n_bytes = os.fstat(file.fileno()).st_size
-            target.replace(encode.path)
+            try:
+                target.replace(encode.path)
+            except IsADirectoryError:
+                failed[indices[place]] = HarnessError(
+                    f"{encode.path} is a directory, so an encode cannot have its name; move it away, and encode again"
+                )
+                continue
             made[indices[place]] = Encoded(
                 path=encode.path,
                 sha256=sha256,

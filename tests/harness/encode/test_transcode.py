@@ -524,6 +524,22 @@ def test_an_encode_that_is_not_as_it_was_is_made_again(
     assert (tmp_path / "elsewhere.mp4").exists() == (how == "entry points outside")
 
 
+def test_a_directory_in_the_place_of_an_encode_is_named_and_the_others_go_on(
+    references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(references()), "out", "--preset", "ultrafast", "--crf", "40"]
+    assert run_encode(command) == 0
+    (encoded,) = (vmaf_workspace / "encode").rglob("*.mp4")
+    encoded.unlink()
+    (encoded / "kept").mkdir(parents=True)
+    capsys.readouterr()
+    assert run_encode([*command, "41", "--keep-going"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{encoded} is a directory, so an encode cannot have its name; move it away" in said
+    assert (encoded / "kept").is_dir()
+    assert len([path for path in encoded.parent.iterdir() if path.is_file()]) == 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
