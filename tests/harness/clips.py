@@ -113,7 +113,7 @@ def ffmpegs_below(directory: Path) -> list[int]:
     return found
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     """Fail where it does not come true: waiting for a fixed time makes tests slow or unsure."""
     end = time.monotonic() + seconds
     while not true():

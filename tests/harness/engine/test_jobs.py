@@ -78,7 +78,7 @@ def test_no_jobs_are_no_problem() -> None:
 def test_an_error_while_a_result_is_taken_stops_what_runs(tmp_path: Path) -> None:
     def work(job: int, processes: Processes) -> int:
         if job:
-            processes.run(["/bin/sleep", "60"], cwd=tmp_path, log=tmp_path / f"{job}.log")
+            processes.run(["/bin/sleep", "600"], cwd=tmp_path, log=tmp_path / f"{job}.log")
         return job
 
     def finished(index: int, made: int | HarnessError) -> None:
@@ -87,7 +87,7 @@ def test_an_error_while_a_result_is_taken_stops_what_runs(tmp_path: Path) -> Non
     began = time.monotonic()
     with pytest.raises(OSError, match="disk is full"):
         run_jobs(range(6), work, finished, at_once=3, keep_going=True)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(("n_jobs", "processes"), [(1, None), (2, None), (100, None), (100, 1), (100, 7), (1, 5)])

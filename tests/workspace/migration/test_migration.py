@@ -788,7 +788,7 @@ def test_it_takes_no_longer_than_the_files_need(tmp_path: Path) -> None:
     root = workspace(tmp_path / "ws")
     began = time.monotonic()
     assert move(root, tmp_path / "moved").code == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # a lock is waited for longer
 
 
 @pytest.mark.parametrize("names", [("base.json", "BASE.json"), ("mode\u0300le", "mod\u00e8le"), ("run1/a", "RUN1/a")])

@@ -141,7 +141,7 @@ from vmaf_workspace.disk.workers import WorkerPool
 def work(job):
     time.sleep(0.05)
     os.write(1, b"%d\\n" % os.getpid())
-with WorkerPool(list(range(1000)), work, at_most=4) as children:
+with WorkerPool(list(range(10_000)), work, at_most=4) as children:
     os.write(1, b"ready\\n")
     for _ in children:
         pass
@@ -157,7 +157,7 @@ with WorkerPool(list(range(1000)), work, at_most=4) as children:
     child.stdout.close()
     assert pids
     while any(map(is_alive, pids)):
-        assert time.monotonic() - killed_at_s < 5
+        assert time.monotonic() - killed_at_s < 20
 
 
 # Children.
@@ -485,6 +485,6 @@ def test_sigterm_ends_a_clean_and_its_children_and_the_next_finishes(root: Path)
     child.wait()
     ended_at_s = time.monotonic()
     while any(is_alive(int(pid)) for pid in run(["pgrep", "-s", str(child.pid)]).out.split()):
-        assert time.monotonic() - ended_at_s < 5
+        assert time.monotonic() - ended_at_s < 20
     assert ws("clean-scratch", "--min-age", "0", "--workspace", root).code == 0
     assert left(root) == []
