@@ -32,7 +32,8 @@ def hints(place: Path, direct_url: str | None, cwd: Path | None = None) -> list[
     done = run([sys.executable, "-c", CODE], env={**os.environ, "PYTHONPATH": paths}, cwd=cwd or place)
     assert done.code == 0, done
     command, *others = done.out.splitlines()
-    return [command.partition(" install ")[2], *others]
+    # An environment of uv's has no pip, so that it is named: `uv pip install --python …`.
+    return [command.partition(" install ")[2].removeprefix(f"--python {shlex.quote(sys.executable)} "), *others]
 
 
 def test_an_editable_install_is_added_to_from_its_checkout(tmp_path: Path) -> None:

@@ -171,7 +171,8 @@ def test_where_nox_is_missing_it_is_said_how_it_comes_there() -> None:
     code = f"import sys; sys.path[:0] = [{str(src)!r}]; import vmaf_workspace.nox"
     done = run([sys.executable, "-I", "-S", "-c", code])  # -S: nothing that is installed
     assert done.code == 1, done
-    for remedy in ("pipx inject nox vmaf-workspace", "uv tool run --with vmaf-workspace nox", "# /// script"):
+    package = "'vmaf-workspace @ git+ADDRESS'"  # nothing says where it came from
+    for remedy in (f"pipx inject nox {package}", f"uv tool run --with {package} nox", "# /// script"):
         assert remedy in done.err
 
 
