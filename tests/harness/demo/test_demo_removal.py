@@ -170,7 +170,7 @@ def test_a_result_that_another_run_has_used_stays(made: Path, capsys: pytest.Cap
     assert "VMAF_integer_feature" not in str(files(made))
     said = capsys.readouterr().out
     assert "another run has used it" in said
-    assert "`vmaf-ws purge-cache --dataset demo`" in said
+    assert "`ws.purge-cache --dataset demo`" in said
 
 
 def test_an_encode_stays_where_its_entry_does(made: Path) -> None:

@@ -732,6 +732,6 @@ def test_a_path_with_a_slip_in_its_name_is_answered_with_the_nearest_file_there(
     for slip in (Path("lader_dataset.py"), tmp_path / "lader_dataset.py", tmp_path / "ladder", tmp_path / "ladder.py"):
         with pytest.raises(RecipeError, match=r"; is ladder_dataset\.py meant\?"):
             read(slip)
-    for other in (tmp_path / "zzz.py", tmp_path / "no" / "ladder_dataset.py", tmp_path):
+    for other in (tmp_path / "zzz.py", tmp_path / "no" / "ladder_dataset.py"):
         with pytest.raises(RecipeError, match="name a file that can be read"):
             read(other)
