@@ -353,7 +353,9 @@ def test_no_worker_is_said_and_then_an_error(
 ) -> None:
     code, err = ended(scoring(dataset_of("1"), dask, "--worker-timeout", "3s"))
     assert code == 1
-    waiting, problem = [line for line in err.splitlines() if "has no worker" in line]
+    said = [line for line in err.splitlines() if "has no worker" in line]
+    assert len(said) == 2, err
+    waiting, problem = said
     assert f"{dask.file} has no worker; waiting for one, for up to 3 s" in waiting
     assert "dask worker" in problem
     assert "--worker-timeout" in problem

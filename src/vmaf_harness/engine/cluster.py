@@ -34,7 +34,7 @@ JobResult = TypeVar("JobResult")
 
 LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
 EXTRAS = "harness,distributed"
-_CONNECT_S = 10.0
+_CONNECT_S = 20.0  # a scheduler on a busy machine takes seconds to answer
 _ANSWER_S = 30.0  # a scheduler that says nothing for so long is lost
 _LOOKS_EVERY_S = 2.0
 _SAID_AFTER_S = 5.0
