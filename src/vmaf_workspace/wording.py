@@ -1,6 +1,7 @@
 """How numbers, names and short lists are said, everywhere: `3 files`, `96.4 MiB`, a name on one line.
 
-Messages name commands as Invoke's tasks, in backquotes: `ws.setup`. A console script says them as it is called itself.
+Messages name commands as Invoke's tasks, in backquotes: `ws.setup`. A console script, and `invoke`, say them
+as they are called themselves; who calls a task from Python reads its name.
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ _named: Mapping[str, str] = {}  # flag -> what the person gave for it: where the
 def of_a_console() -> Iterator[None]:
     """While it lasts, what is said names the console scripts: a person called one, and has perhaps no tasks."""
     with _typed_as({collection: f"{script} " for collection, script in SCRIPTS.items()}):
+        yield
+
+
+@contextmanager
+def of_invoke() -> Iterator[None]:
+    """While it lasts, what is said names what `invoke` is called with: `invoke ws.setup`."""
+    with _typed_as({collection: f"invoke {collection}." for collection in SCRIPTS}):
         yield
 
 

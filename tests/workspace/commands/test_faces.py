@@ -1,4 +1,4 @@
-"""Advice names a command as the person calls it: `vmaf-ws setup` for the console scripts, `ws.setup` for Invoke."""
+"""Advice names a command as the person calls it: `vmaf-ws setup`, `invoke ws.setup`; from Python `ws.setup`."""
 
 from __future__ import annotations
 
@@ -149,14 +149,25 @@ def test_a_console_script_advises_what_can_be_typed_at_it(
 
 
 @each_situation
-def test_an_invoke_task_advises_tasks(
-    scene: Scene, task: str, flags: Sequence[str], advised: str, root: Path, capsys: Printed
+@pytest.mark.parametrize("program", ["/usr/bin/invoke", "inv", "/lib/invoke/__main__.py", "/home/invoke/mine.py"])
+def test_an_invoke_task_advises_tasks_and_invoke_what_is_typed(
+    scene: Scene,
+    task: str,
+    flags: Sequence[str],
+    advised: str,
+    program: str,
+    root: Path,
+    capsys: Printed,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene(root)
     capsys.readouterr()
+    is_own = program.endswith("mine.py")
+    monkeypatch.setattr(sys, "argv", [program, task, *flags])
     Program(namespace=Collection(ws, harness)).run(["invoke", task, *flags], exit=False)
     said = "".join(capsys.readouterr())
-    assert advised in said
+    assert f"{'' if is_own else 'invoke '}{advised}" in said
+    assert ("invoke " in said) != is_own, said
     assert not any(f"{prog} " in said for prog in SCRIPTS.values()), said
 
 
