@@ -6,6 +6,8 @@ import inspect
 import shlex
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from invoke.collection import Collection
@@ -18,6 +20,7 @@ from vmaf_workspace.commands.configuration import configured
 from vmaf_workspace.commands.flags import shell_words
 from vmaf_workspace.commands.workspace import COMMANDS
 from vmaf_workspace.errors import DONE
+from vmaf_workspace.wording import of_invoke
 
 
 class AfterDashes(str):
@@ -40,7 +43,8 @@ def _task(command: Command) -> Task[Any]:
                 given[name] = None
             if isinstance(value, AfterDashes):  # given, it is one too: Invoke makes it of the default's class
                 given[name] = str(value) or _remainder(c) or None
-        code = run(command, given, lambda command, values: configured(command, values, c.config))
+        with of_invoke() if _is_typed() else nullcontext():
+            code = run(command, given, lambda command, values: configured(command, values, c.config))
         if code != DONE:
             raise Exit(code=code)
 
@@ -54,6 +58,12 @@ def _task(command: Command) -> Task[Any]:
     help_ = {name: each.help for name, each in command.parameters.items()}
     repeated = [name for name, each in command.parameters.items() if each.about.repeated]
     return Task(body, name=command.name, help=help_, positional=(), auto_shortflags=False, iterable=repeated)
+
+
+def _is_typed() -> bool:
+    """Whether this is the program `invoke`: a task may be called from Python, or by a program of another name."""
+    program = Path(sys.argv[0])
+    return (program.parent.name if program.name == "__main__.py" else program.stem) in ("invoke", "inv")
 
 
 def _remainder(c: Context) -> list[str]:

@@ -1,15 +1,17 @@
 """How numbers, names and short lists are said, everywhere: `3 files`, `96.4 MiB`, a name on one line.
 
-Messages name commands as Invoke's tasks, in backquotes: `ws.setup`. A console script says them as it is called itself.
+Messages name commands as Invoke's tasks, in backquotes: `ws.setup`. A console script, and `invoke`, say them
+as they are called themselves; who calls a task from Python reads its name.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -60,24 +62,80 @@ def age_text(newest_ns: int) -> str:
     return "now" if age_s < 1 else f"{duration_text(age_s)} ago"
 
 
-_TASK = re.compile(rf"`({'|'.join(SCRIPTS)})\.(?=[a-z])")
-_is_console = False
+_COMMAND = re.compile(rf"`({'|'.join(SCRIPTS)})\.([a-z][a-z-]*)([^`]*)`")
+# Which commands take the flags that say where: few have no --workspace, and few have an --at.
+_WITHOUT_WORKSPACE = {"ws": "", "harness": "assemble-results convert-model"}
+_WITH_AT = {
+    "ws": "models doctor wipe-models backup-models snapshots verify restore-models diff forget prune",
+    "harness": "tune train",
+}
+# Of the whole process: threads and forked children speak to the same person.
+_before_name: Mapping[str, str] = {}  # collection of tasks -> what stands before a command's name where it is typed
+_named: Mapping[str, str] = {}  # flag -> what the person gave for it: where the commands that are advised work, too
 
 
 @contextmanager
 def of_a_console() -> Iterator[None]:
     """While it lasts, what is said names the console scripts: a person called one, and has perhaps no tasks."""
-    global _is_console  # of the whole process: threads and forked children speak to the same person
-    before, _is_console = _is_console, True
+    with _typed_as({collection: f"{script} " for collection, script in SCRIPTS.items()}):
+        yield
+
+
+@contextmanager
+def of_invoke() -> Iterator[None]:
+    """While it lasts, what is said names what `invoke` is called with: `invoke ws.setup`."""
+    with _typed_as({collection: f"invoke {collection}." for collection in SCRIPTS}):
+        yield
+
+
+@contextmanager
+def _typed_as(before_name: Mapping[str, str]) -> Iterator[None]:
+    global _before_name, _named
+    outside = _before_name, _named
+    _before_name, _named = before_name, {}
     try:
         yield
     finally:
-        _is_console = before
+        _before_name, _named = outside
+
+
+def name_places(*, workspace: object = None, at: object = None) -> None:
+    """From now on commands are said with the workspace and the backups that a person named by flags for this one."""
+    global _named
+    given = {"workspace": workspace, "at": at} if _before_name else {}
+    _named = {name: str(value) for name, value in given.items() if value}
 
 
 def as_typed(text: str) -> str:
-    """*text* with each command that stands in backquotes as who called us types it: `vmaf-ws setup`."""
-    return _TASK.sub(lambda found: f"`{SCRIPTS[found[1]]} ", text) if _is_console else text
+    """*text* with each command that stands in backquotes as who called us types it: `vmaf-ws setup --workspace W`."""
+    return _COMMAND.sub(_typed, text) if _before_name else text
+
+
+def command_name(task: str) -> str:
+    """The command of `ws.setup` as who called us types it, without any flag."""
+    collection, _, name = task.partition(".")
+    return f"{_before_name[collection]}{name}" if _before_name else task
+
+
+def _typed(found: re.Match[str]) -> str:
+    collection, name, rest = found.groups()
+    has = re.findall(r"--[a-z-]+", rest.partition(" -- ")[0])
+    takes = {
+        "workspace": name not in _WITHOUT_WORKSPACE[collection].split() and "--from" not in has,
+        "at": name in _WITH_AT[collection].split(),
+    }
+    # Before the rest, which may end in a flag without its value.
+    named = {flag: value for flag, value in _named.items() if takes[flag] and f"--{flag}" not in has}
+    flags = [f" --{flag} {shell_word(value)}" for flag, value in named.items()]
+    return f"`{_before_name[collection]}{name}{''.join(flags)}{rest}`"
+
+
+def shell_word(text: str) -> str:
+    """*text* as a word for a shell, on one line and without a backquote; where that has to be, in Bash's quotes."""
+    if text.isprintable() and "`" not in text:
+        return shlex.quote(text)
+    bytes_ = os.fsencode(text)
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"\\'`" else f"\\x{b:02x}" for b in bytes_) + "'"
 
 
 ERROR, WARNING, LIVE, BOLD = "1;31", "33", "36", "1"  # red and bold, yellow, cyan, bold: what a terminal calls them

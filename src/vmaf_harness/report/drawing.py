@@ -14,7 +14,9 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.report.mark import MARK, check_plot
 from vmaf_workspace.disk.atomic import replacing
+from vmaf_workspace.errors import RefusedError
 from vmaf_workspace.installation import install_command
 
 if TYPE_CHECKING:
@@ -36,11 +38,15 @@ class PlotError(HarnessError):
     """A plot that cannot be drawn or written; never a reason to lose the numbers that were to be drawn."""
 
 
-def check_directory(path: Path) -> None:
+def check_directory(path: Path, *names: str) -> None:
     """Make the directory that plots will go to, and see that a file can be made there, before hours of work.
 
-    Raises PlotError where not.
+    Raises PlotError where not, RefusedError where something else than a plot of ours has one of *names* there, which
+    are patterns as of `glob`.
     """
+    for name in names:
+        for there in sorted(path.glob(name)):
+            check_plot(there)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=path):
@@ -85,6 +91,8 @@ def matplotlib_defaults(path: Path | None) -> Iterator[None]:
                 yield
         except PlotError:
             raise
+        except RefusedError as error:
+            raise PlotError(f"cannot write the plot: {error}") from error
         except ImportError as error:
             raise PlotError(f"{what}: {_one_line(error)}; `{install_command('harness')}`") from error
         except OSError as error:
@@ -198,9 +206,10 @@ def shortened(text: str, most: int) -> str:
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write it whole or not at all."""
+    """Write it whole or not at all, and over nothing but a plot of ours (RefusedError)."""
+    check_plot(path)
     with replacing(path) as temporary:
         if path.suffix == ".svg":
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": MARK})
         else:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+            figure.savefig(temporary, format="png", metadata={"Software": MARK})

@@ -31,6 +31,7 @@ from vmaf_harness.report.inline_svg import inline_svg
 from vmaf_harness.report.label_plot import residual_plot, scatter_plot
 from vmaf_harness.report.ladder import Ladder, LadderEncode
 from vmaf_harness.report.ladder_plot import ladder_plot
+from vmaf_harness.report.mark import MARK
 from vmaf_harness.report.tested import Tested
 from vmaf_harness.report.testing import ScoredDataset, plot_data
 from vmaf_workspace.installation import install_command
@@ -66,6 +67,7 @@ def page_html(report: Report, asked: Asked) -> str:
     sections += [("model", "Model")] if report.model else []
     sections += [("workspace", "Workspace"), ("runs", "Models and runs")] if report.workspace else []
     html: str = environment.get_template("page.html.j2").render(
+        mark=MARK,
         title=_title(report, asked),
         made=time.strftime("%Y-%m-%d %H:%M"),
         version=version("vmaf-workspace"),

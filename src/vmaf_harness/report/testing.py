@@ -78,7 +78,7 @@ class ScoredDataset:
     @property
     def what(self) -> str:
         """What was tested, for people, with the pool where it is not the usual one."""
-        return self.extraction.executor_id + (f", {self.pool}" if self.pool != "mean" else "")
+        return shown_extraction(self.extraction, self.pool)
 
     @property
     def failed(self) -> int:
@@ -207,6 +207,17 @@ def plot_data(dataset: ScoredDataset) -> PlotData:
     )
 
 
+def shown_extraction(extraction: Extraction, pool: str) -> str:
+    """What is tested, for people, with the pool where it is not the usual one."""
+    return extraction.executor_id + (f", {pool}" if pool != "mean" else "")
+
+
+def plot_names(recipe: Recipe, extraction: Extraction, pool: str) -> tuple[str, str]:
+    """What the plots of a tested dataset are called, without what they end in: of its scores, and of their errors."""
+    stem = f"{recipe.name}_{shown_extraction(extraction, pool).replace(', ', '_')}"
+    return stem, f"{stem}_residuals"
+
+
 def write_plots(
     dataset: ScoredDataset, directory: Path, size_inches: tuple[float, float] | None, suffix: str = "png"
 ) -> list[Path]:
@@ -221,8 +232,9 @@ def write_plots(
         return []
     from vmaf_harness.report.label_plot import residual_plot, scatter_plot
 
-    stem = f"{dataset.recipe.name}_{dataset.what.replace(', ', '_')}"
-    scatter, residual = directory / f"{stem}.{suffix}", directory / f"{stem}_residuals.{suffix}"
+    scatter, residual = (
+        directory / f"{name}.{suffix}" for name in plot_names(dataset.recipe, dataset.extraction, dataset.pool)
+    )
     pairs = plot_data(dataset)
     scatter_plot(scatter, pairs, size_inches)
     return [scatter, residual] if residual_plot(residual, pairs, size_inches) else [scatter]

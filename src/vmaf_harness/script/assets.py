@@ -56,10 +56,13 @@ def run_options(options: Measuring, cluster: Cluster | None) -> RunOptions:
     )
 
 
-def check_plots(options: Drawing) -> None:
-    """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files."""
+def check_plots(options: Drawing, *names: str) -> None:
+    """Raise HarnessError, before anything is extracted, where `--save-plot` names no place for files.
+
+    RefusedError where a file that is no plot of ours has one of *names* there: patterns, without what they end in.
+    """
     if options.save_plot and not options.suppress_plot:
-        check_directory(options.save_plot)
+        check_directory(options.save_plot, *(f"{name}.{options.plot_format}" for name in names))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from glob import escape
 from math import isnan
 from pathlib import Path
 from typing import Any, Literal
@@ -221,7 +222,7 @@ def score_videos(
     name.
     """
     if save_plot:
-        check_directory(save_plot)
+        check_directory(save_plot, *(f"{escape(video.path.stem)}_*_V*_frames.png" for video in distorted))
         if len({video.path.stem for video in distorted}) < len(distorted):
             raise UsageError("--save-plot: two of the videos have the same name, and so would their plots")
     found = scored_pairs(reference, distorted, asked, root=root)
@@ -328,7 +329,7 @@ def run_raw_pair(options: RawPair, quality_type: str) -> int:
         asked = replace(asked, model=options.model, phone_model=options.phone_model, needs_spread=options.ci)
         save_plot = options.save_plot
     if save_plot:
-        check_directory(save_plot)
+        check_directory(save_plot, f"{escape(options.distorted.stem)}_*_V*_frames.png")
     found = scored_pair(reference, distorted, asked, root=located(options.workspace).path)
     asset = Asset(dataset="cmd", content_id=0, asset_id=0, reference=reference, distorted=distorted)
     result = upstream_result(found, asset, pool=options.pool, has_interval=asked.needs_spread)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.errors import HarnessError
+from vmaf_harness.report.mark import check_page
 from vmaf_harness.script.options import BdRating, Reporting
 from vmaf_harness.script.progress import warn
 from vmaf_workspace.commands import tables
@@ -32,6 +33,8 @@ def run(options: Reporting) -> int:
         raise UsageError("--open opens the page: name its file by --html")
     if options.dataset is not None and options.encodes is not None:
         raise UsageError("--encodes takes the place of --dataset: give one of them")
+    if options.html is not None:
+        check_page(options.html)
     root = located(options.workspace).path
     is_of_all = options.dataset is None and options.encodes is None
     if is_of_all and options.vmaf_model is None and options.html is None:
@@ -64,6 +67,7 @@ def run(options: Reporting) -> int:
         if options.dry_run:
             warn(f"{options.html} would have {bytes_text(len(content))}; dry run: nothing was changed")
             return DONE
+        check_page(options.html)  # once more, after what may take minutes
         try:
             write_atomically(options.html, content)
         except OSError as error:

@@ -11,13 +11,21 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
 from vmaf_harness.encode.encoders import find_encoders
 from vmaf_harness.encode.ladder import read_ladder
 from vmaf_harness.encode.ladder_run import EncodeOutcome, encode_all, part_of, plan_ladder, stored_outcomes
 from vmaf_harness.encode.plan import Encode, encode_command, group_by_reference
-from vmaf_harness.encode.recipe import GroundTruth, check_may_write, output_path, recipe_text, write_recipe
+from vmaf_harness.encode.recipe import (
+    GroundTruth,
+    check_may_write,
+    dataset_name,
+    output_path,
+    recipe_text,
+    write_recipe,
+)
 from vmaf_harness.encode.store import EncodeResultStore
 from vmaf_harness.engine.binary import Engine, find_engine
 from vmaf_harness.engine.cluster import Cluster
@@ -51,7 +59,7 @@ def run(options: Encoding) -> int:
     references = read_references(options.ref_dataset, search=[root / "dataset"])
     for warning in references.warnings:
         warn(warning)
-    check_plots(options)
+    check_plots(options, *([f"{escape(dataset_name(output))}_VMAF_V*_rates_*"] if teacher is not None else []))
     engine = find_engine()
     rungs = read_ladder(
         find_encoders(list(dict.fromkeys(options.codec)), engine),

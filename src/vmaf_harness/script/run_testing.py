@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import replace
+from glob import escape
 
 from vmaf_harness.engine.jobs import Stopped
 from vmaf_harness.measure.scoring import check_pool, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import HIGHER, find_type
-from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice
+from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice, shown_of
 from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.drawing import PlotError
 from vmaf_harness.report.testing import (
     ScoredDataset,
+    plot_names,
     score_line,
     spread_line,
     statistics_line,
@@ -51,7 +53,11 @@ def run(options: Testing) -> int:
     recipe, assets = read_assets(options, root)
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
-    check_plots(options)
+    if is_chosen:  # which models those are is known when the videos have been looked at
+        check_plots(options, f"{escape(recipe.name)}_{escape(shown_of(()).executor_id)}*")
+    else:
+        tested = predictor.extraction if predictor is not None else wanted
+        check_plots(options, *map(escape, plot_names(recipe, tested, options.pool)))
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from glob import escape
 from typing import TYPE_CHECKING, Any
 
 from vmaf_harness.report.testing import printable_lines
@@ -15,7 +16,7 @@ from vmaf_harness.script.options import CrossValidation
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import fitted_stays, main_of, stoppable
 from vmaf_harness.script.training_inputs import Work, folds_of, is_partial, read_inputs, working
-from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, write_outputs
+from vmaf_harness.script.training_outputs import KINDS, Made, plot_names, summary_line, write_outputs
 from vmaf_harness.statistics import statistics_json, statistics_text, try_logistic_fit
 from vmaf_workspace.commands.tables import print_table
 from vmaf_workspace.errors import DONE, FAILED
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def run(options: CrossValidation) -> int:
     """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
-    check_plots(options)
+    check_plots(options, *map(escape, plot_names(options, inputs, "cross-validation")))
     folds_of([asset.content_id for asset in inputs.assets], options)  # too few contents: said before the extraction
     with working(inputs, options) as work:
         if options.shard is not None:

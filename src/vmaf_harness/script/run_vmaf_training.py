@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from vmaf_harness.script.options import Training
 from vmaf_harness.script.progress import Progress, warn
 from vmaf_harness.script.stop import fitted_stays, main_of, stoppable
 from vmaf_harness.script.training_inputs import Work, is_partial, read_inputs, working, writable
-from vmaf_harness.script.training_outputs import KINDS, Made, summary_line, warn_of_model, write_outputs
+from vmaf_harness.script.training_outputs import KINDS, Made, plot_names, summary_line, warn_of_model, write_outputs
 from vmaf_harness.statistics import statistics_json, try_logistic_fit
 from vmaf_harness.training.card import SUFFIX, Inputs, card_bytes, is_of_run
 from vmaf_harness.training.feature_table import ExtractedFeatures
@@ -57,7 +58,7 @@ def run(options: Training) -> int:
     """The exit code: 0 done, 1 failed, even in part, 2 usage, 130 after Ctrl-C."""
     inputs = read_inputs(options)
     path = model_path(options.output_model, inputs.root)
-    check_plots(options)
+    check_plots(options, *map(escape, plot_names(options, inputs, "training")))
     replacement = _replacement(path, inputs, options)
     from vmaf_harness.model.files import write_model
 

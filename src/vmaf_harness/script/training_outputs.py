@@ -101,8 +101,7 @@ def _plots(
     options: CrossValidation | Training, directory: Path, inputs: Inputs, extracted: ExtractedFeatures, made: Made
 ) -> list[Path]:
     name, model = inputs.recipe.name, _plotted_name(options, inputs)
-    stem, suffix = f"{name}_{model}_{made.kind}", options.plot_format
-    scatter, residual = directory / f"{stem}.{suffix}", directory / f"{stem}_residuals.{suffix}"
+    scatter, residual = (directory / f"{each}.{options.plot_format}" for each in plot_names(options, inputs, made.kind))
     labels = [float(label or 0.0) for label in extracted.table.labels]
     pairs = PlotData(
         title=f"{name}: {model} ({inputs.parameters.model_type}), {made.kind}{inputs.of_frames}",
@@ -121,6 +120,12 @@ def _plots(
     scatter_plot(scatter, pairs)
     residual_plot(residual, pairs)
     return [scatter, residual]
+
+
+def plot_names(options: CrossValidation | Training, inputs: Inputs, kind: str) -> tuple[str, str]:
+    """What the plots are called, without what they end in: of the predictions, and of their errors."""
+    stem = f"{inputs.recipe.name}_{_plotted_name(options, inputs)}_{kind}"
+    return stem, f"{stem}_residuals"
 
 
 def _plotted_name(options: CrossValidation | Training, inputs: Inputs) -> str:

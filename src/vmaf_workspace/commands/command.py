@@ -20,7 +20,7 @@ from vmaf_workspace.commands.flags import Flag
 from vmaf_workspace.commands.lasting_stderr import drop, lasting_stderr
 from vmaf_workspace.errors import DONE, FAILED, INTERRUPTED, RefusedError, UsageError, WorkspaceError
 from vmaf_workspace.locate import Location, locate
-from vmaf_workspace.wording import ERROR, as_typed, coloured, message, print_warning
+from vmaf_workspace.wording import ERROR, as_typed, coloured, message, name_places, print_warning
 
 # Flags that mean the same in every command.
 Workspace = Annotated[
@@ -185,6 +185,7 @@ def run(command: Command, given: Mapping[str, Any], configure: Configure | None 
 
 def called(command: Command, given: Mapping[str, Any], configure: Configure | None = None) -> int:
     """As `run`, but errors are raised."""
+    name_places(workspace=given.get("workspace") or given.get("from_"), at=given.get("at"))
     values = command.values(given)
     return command.bound(configure(command, values) if configure else values)()
 

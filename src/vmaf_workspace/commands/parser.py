@@ -13,7 +13,7 @@ from typing import Any
 from vmaf_workspace.commands.command import Command, Parameter, ended
 from vmaf_workspace.commands.flags import meant
 from vmaf_workspace.errors import UsageError
-from vmaf_workspace.wording import filled, of_a_console
+from vmaf_workspace.wording import filled, name_places, of_a_console
 
 _WIDTH = 80  # columns of a terminal that nobody widened
 
@@ -166,7 +166,9 @@ def script(command: Command, argv: Sequence[str] | None, about: str) -> int:
 
     def call() -> int:
         nonlocal is_read
-        begin = command.bound(command.values(given(command, words, prog=command.name, about=about, strict=True)))
+        found = given(command, words, prog=command.name, about=about, strict=True)
+        name_places(workspace=found.get("workspace"), at=found.get("at"))
+        begin = command.bound(command.values(found))
         is_read = True
         return begin()
 

@@ -34,6 +34,7 @@ from vmaf_workspace.wording import (
     broken,
     bytes_text,
     coloured,
+    command_name,
     count_text,
     duration_text,
     number_text,
@@ -50,14 +51,14 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the JSON objects
 ROWS = 12  # of a plan: with its header, a summary and three questions, it is all on a screen of 24 lines
-_FOR_PEOPLE = re.compile(r'"(?:error|found|problem|remedy|why|why_not)": "(?:[^"\\]|\\.)*"')  # a key and its text
+_FOR_PEOPLE = re.compile(r'("(?:error|found|problem|remedy|why|why_not)": )("(?:[^"\\]|\\.)*")')  # a key and its text
 COSTLIEST = ("model", "checkpoints_dir", "model_param")  # what is lost by a wipe, the most work first
 
 
 def object_json(task: str, **fields: Any) -> str:
     """The one object that `--json` prints; what is for people in it names commands as they are typed."""
     text = json.dumps({"version": VERSION, "task": task, **fields})
-    return _FOR_PEOPLE.sub(lambda found: as_typed(found[0]), text)
+    return _FOR_PEOPLE.sub(lambda found: found[1] + json.dumps(as_typed(json.loads(found[2]))), text)
 
 
 def print_json(task: str, **fields: Any) -> None:
@@ -194,7 +195,7 @@ def print_status(status: Status, root: Path) -> None:
     rows = []
     for row in status.rows:
         files = row.usage.files - len(_placeholders(root / row.subdir.name))
-        task = as_typed(f"`{row.subdir.removed_by}`").strip("`") if row.subdir.removed_by else "no task"
+        task = command_name(row.subdir.removed_by) if row.subdir.removed_by else "no task"
         rows.append(
             (
                 f"{row.subdir.name}/" + (f"\n-> {printable(row.target)}" if row.target else ""),

@@ -129,8 +129,10 @@ def clean_scratch(
     from vmaf_workspace.commands import tables
     from vmaf_workspace.live.lock import MIN_AGE_S
     from vmaf_workspace.removal import candidates
-    from vmaf_workspace.removal.plan import load_plan
+    from vmaf_workspace.removal.plan import check_may_save, load_plan
 
+    if plan:
+        check_may_save(plan)
     location = located(workspace)
     if apply:
         _refuse_selection(only, force, min_age is not None)
@@ -179,8 +181,10 @@ def purge_cache(
     from vmaf_workspace.commands import tables
     from vmaf_workspace.removal import candidates
     from vmaf_workspace.removal.caches import Selection
-    from vmaf_workspace.removal.plan import load_plan
+    from vmaf_workspace.removal.plan import check_may_save, load_plan
 
+    if plan:
+        check_may_save(plan)
     location = located(workspace)
     if apply:
         _refuse_selection(store, executor, dataset, older_than is not None, max_size is not None, max_files is not None)

@@ -86,12 +86,17 @@ class Plan:
 Record = TypeVar("Record", Entry, Kept, Plan)
 
 
-def save_plan(plan: Plan, path: Path) -> None:
-    """Write *plan* as JSON for a later `--apply`; what is written has been read again, and says the same."""
+def check_may_save(path: Path) -> None:
+    """Raise RefusedError where *path* is something else than an earlier plan, UsageError where it is a directory."""
     if not path.name or path.is_dir():
         raise UsageError(f"cannot write the plan {path}: it is a directory")
     if path.exists() and read_object(path, follow=True).keys() != {"version", "plan"}:
-        raise UsageError(f"{path} is there already and is no plan, so it stays; give the plan another name")
+        raise RefusedError(f"{path} is there already and is no plan, so it stays; give the plan another name")
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write *plan* as JSON for a later `--apply`; what is written has been read again, and says the same."""
+    check_may_save(path)
 
     def reader(content: bytes) -> None:
         if _read(content) != plan:

@@ -154,6 +154,11 @@ def test_checkpoints_that_stay_are_named_with_what_frees_them(
     for directory in {part.parent for part in parts(vmaf_workspace)}:
         assert f"checkpoints are kept in {directory} for the same run; " in err
     assert err.count("`vmaf-ws wipe-models --only checkpoints_dir` removes all of them") == 3
+    named = ["--workspace", str(vmaf_workspace)]
+    assert run_vmaf_cross_validation.main([*small.inputs, *by_content, "--suppress-plot", *named]) == 0
+    assert (
+        f"`vmaf-ws wipe-models --workspace {vmaf_workspace} --only checkpoints_dir` removes" in capsys.readouterr().err
+    )
 
 
 def test_a_bootstrap_that_is_stopped_says_so_and_keeps_its_parts(small: Trainable, vmaf_workspace: Path) -> None:

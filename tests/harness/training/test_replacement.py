@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +86,30 @@ def test_what_overwrite_replaces_is_brought_back_by_what_the_last_line_says(
     brought_back = there(vmaf_workspace)
     assert {path: brought_back[path] for path in before} == before
     assert len(store.list_ids(open_location(str(tmp_path / "backups")))) == 2  # one before each was replaced
+
+
+@pytest.mark.parametrize("at", [None, "named backups"])
+def test_what_the_last_line_says_acts_on_the_workspace_that_was_named(
+    small: Trainable,
+    vmaf_workspace: Path,
+    tmp_path: Path,
+    capsys: Printed,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = ["--workspace", "my other", *([] if at is None else ["--at", at])]
+    assert train(small, "--workspace", "my other") == 0
+    before = there(tmp_path / "my other")
+    write_model(small.model, C=2.0)
+    assert train(small, *named, "--overwrite") == 0
+    assert there(tmp_path / "my other") != before
+    found = re.search("`(vmaf-ws restore-models [^`]*)`", capsys.readouterr().err)
+    assert found is not None
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", found[1]], check=True, env={**os.environ, "PATH": path})
+    assert there(tmp_path / "my other") == before
+    assert not list(vmaf_workspace.glob("model/m.*"))
 
 
 @pytest.mark.parametrize(("make", "again"), [(a_model, train), (a_set, tune)])

@@ -1,11 +1,14 @@
-"""Advice names a command as the person calls it: `vmaf-ws setup` for the console scripts, `ws.setup` for Invoke."""
+"""Advice names a command as the person calls it: `vmaf-ws setup`, `invoke ws.setup`; from Python `ws.setup`."""
 
 from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeGuard
@@ -146,15 +149,95 @@ def test_a_console_script_advises_what_can_be_typed_at_it(
 
 
 @each_situation
-def test_an_invoke_task_advises_tasks(
-    scene: Scene, task: str, flags: Sequence[str], advised: str, root: Path, capsys: Printed
+@pytest.mark.parametrize("program", ["/usr/bin/invoke", "inv", "/lib/invoke/__main__.py", "/home/invoke/mine.py"])
+def test_an_invoke_task_advises_tasks_and_invoke_what_is_typed(
+    scene: Scene,
+    task: str,
+    flags: Sequence[str],
+    advised: str,
+    program: str,
+    root: Path,
+    capsys: Printed,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scene(root)
     capsys.readouterr()
+    is_own = program.endswith("mine.py")
+    monkeypatch.setattr(sys, "argv", [program, task, *flags])
     Program(namespace=Collection(ws, harness)).run(["invoke", task, *flags], exit=False)
     said = "".join(capsys.readouterr())
-    assert advised in said
+    assert f"{'' if is_own else 'invoke '}{advised}" in said
+    assert ("invoke " in said) != is_own, said
     assert not any(f"{prog} " in said for prog in SCRIPTS.values()), said
+
+
+@each_situation
+def test_what_is_advised_is_for_the_workspace_and_the_backups_that_were_named(
+    scene: Scene, task: str, flags: Sequence[str], advised: str, root: Path, capsys: Printed
+) -> None:
+    there = root.with_name("it's a `vmaf`")
+    scene(there)
+    capsys.readouterr()
+    collection, _, name = task.partition(".")
+    MAINS[collection]([name, "--workspace", str(there), *flags])
+    out, err = capsys.readouterr()
+    if "--json" in flags:
+        out = " ".join(map(str, flattened(json.loads(out))))
+    commands = re.findall(r"`vmaf-(ws|harness) ([a-z-]+)([^`]*)`", out + err)
+    assert commands, out + err
+    for prog, called, rest in commands:
+        parameters = next(each for each in {"ws": COMMANDS, "harness": HARNESS}[prog] if each.name == called).parameters
+        given = shell_words(rest)
+        if "--from" not in given:
+            assert given[given.index("--workspace") + 1] == str(there)
+        assert ("--at" in given) == ("at" in parameters and "--at" in flags), rest
+
+
+def flattened(data: object) -> Iterator[object]:
+    for each in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+        yield from flattened(each) if isinstance(each, (dict, list)) else [each]
+
+
+def shell_words(line: str) -> list[str]:
+    """As Bash parts them; a name with a backquote in it stands in Bash's own quotes."""
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True, text=True)
+    return done.stdout.split("\0")[:-1]
+
+
+def test_each_command_is_said_with_those_of_the_named_places_that_it_takes() -> None:
+    every = {f"ws.{each.name}": each for each in COMMANDS} | {f"harness.{each.name}": each for each in HARNESS}
+    with wording.of_a_console():
+        wording.name_places(workspace="W 1", at="B")
+        for task, command in every.items():
+            typed = wording.as_typed(f"`{task} --x`")
+            assert ("--workspace 'W 1'" in typed) == ("workspace" in command.parameters), task
+            assert ("--at B" in typed) == ("at" in command.parameters), task
+            assert typed.startswith(f"`{scripted(task)} ")
+            assert typed.endswith(" --x`")
+        own = " ".join(["`ws.restore-models", "--at C --workspace V`"])
+        assert wording.as_typed(own) == "`vmaf-ws restore-models --at C --workspace V`"
+
+
+def test_a_command_that_is_advised_and_pasted_acts_on_the_workspace_that_was_named(
+    root: Path, nowhere: Path, capsys: Printed
+) -> None:
+    named = nowhere / "my other"
+    for each in (root, named):
+        fresh(each)
+    assert ws_main(["clean-scratch", "--workspace", "my other"]) == 0
+    (advised,) = re.findall("`(vmaf-ws clean-scratch [^`]*--force)`", capsys.readouterr().out)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", advised], check=True, cwd=nowhere, env={**os.environ, "PATH": path})
+    assert not list((named / "workdir").glob("*/a.yuv"))
+    assert list((root / "workdir").glob("*/a.yuv"))
+
+
+def test_the_table_of_a_named_workspace_names_commands_alone(root: Path, capsys: Printed) -> None:
+    trained(root)
+    assert ws_main(["status", "--workspace", str(root)]) == 0
+    table = capsys.readouterr().out
+    assert "vmaf-ws clean-scratch" in table
+    assert "--workspace" not in table
 
 
 def test_a_script_of_the_harness_advises_console_scripts(root: Path, capsys: Printed) -> None:

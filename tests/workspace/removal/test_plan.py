@@ -12,7 +12,7 @@ import pytest
 from trees import age, ended_run, everything, left, live_run, stored, workspace, write, ws
 
 from vmaf_workspace.contract import SCRATCH
-from vmaf_workspace.errors import UsageError
+from vmaf_workspace.errors import RefusedError, UsageError
 from vmaf_workspace.removal.caches import Selection
 from vmaf_workspace.removal.candidates import CLEAN, plan_clean, plan_purge
 from vmaf_workspace.removal.plan import load_plan, save_plan
@@ -114,7 +114,7 @@ def test_a_plan_is_not_written_through_what_somebody_put_in_its_way(root: Path, 
     precious = write(tmp_path / "precious", 100)
     (tmp_path / "p").symlink_to(precious)
     for path in (tmp_path / "p", precious):
-        with pytest.raises(UsageError, match="is no plan, so it stays"):
+        with pytest.raises(RefusedError, match="is no plan, so it stays"):
             save_plan(plan_clean(root), path)
     assert precious.stat().st_size == 100
     save_plan(plan_clean(root), tmp_path / "q")
@@ -125,7 +125,7 @@ def test_a_plan_is_not_written_over_a_pipe_or_a_device_and_neither_is_waited_for
     os.mkfifo(tmp_path / "fifo")
     for place in (tmp_path / "fifo", "/dev/stdout", "/dev/null"):
         done = ws("clean-scratch", "--plan", place, "--workspace", root)
-        assert (done.code, done.out) == (2, ""), done
+        assert (done.code, done.out) == (3, ""), done
         assert "is no plan, so it stays" in done.err
     assert (tmp_path / "fifo").is_fifo()
 
