@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from math import ceil, fsum, isfinite, nan
+from math import ceil, fsum, isclose, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ from vmaf_harness.measure.command import (
 )
 from vmaf_harness.measure.common_form import CommonForm, check_shapes
 from vmaf_harness.measure.feature_limits import speed_notes, takes_encode, too_small
-from vmaf_harness.measure.frames import Frames, first_mispaired, read_frames
+from vmaf_harness.measure.frames import Frames, first_mispaired, mean_rate, read_frames
 from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_headers
 from vmaf_harness.measure.metrics import check_metrics
-from vmaf_harness.measure.notes import DAMAGE, PAIRING, Note
+from vmaf_harness.measure.notes import DAMAGE, PAIRING, RATE, Note
 from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.measure.plugin_frames import plugin_columns
 from vmaf_harness.plugins import PluginError
@@ -47,6 +47,8 @@ _SCALER_INPUT = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) 
 _RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
 _SIDES = ("distorted", "reference")
 LOG = "ffmpeg.log"
+_RATE_ROUNDING = 0.011  # ffmpeg says two digits after the point: 29.97 of 30000/1001
+_SAME_RATE = 5e-4  # relative: 23.98 is another way to write 24000/1001 (1.7e-4), 24 is not (1e-3)
 _ENCODE_WORDS = {"enc_bitdepth": "encbd", "enc_height": "ench", "enc_width": "encw"}  # in the names of CAMBI's metrics
 _OPTIONLESS = ("cambi_source", "cambi_full_reference")
 
@@ -309,7 +311,7 @@ class _Output:
             of_them = f", of which one in {every} is measured" if every > 1 else ""
             lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
             raise EngineError(f"{what}: {self._failure_text(job, lacks)}")
-        notes = [*form.notes, *_shape_notes(asset, self.log, names), *_timing_notes(asset, frames), *damaged]
+        notes = [*form.notes, *_shape_notes(asset, self.log, names), *_timing_notes(comparison, frames), *damaged]
         notes += [*_encode_notes(job, form, comparison.distorted, encode), *speed_notes(job.extraction, form)]
         return replace(measurement, notes=tuple(notes), compared=_compared(comparison))
 
@@ -441,16 +443,25 @@ def _shape_notes(asset: Asset, log: Path, names: Mapping[str, str]) -> list[Note
     return check_shapes(asset, shapes["reference"], shapes["distorted"])
 
 
-def _timing_notes(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
-    """The note of frames whose times say that their numbers pair the wrong ones; none where the recipe means it so."""
+def _timing_notes(comparison: Comparison, frames: Mapping[str, Frames]) -> list[Note]:
+    """The note of frames whose times say that their numbers pair the wrong ones, or that rates differ."""
+    asset = comparison.job.asset
     retimed = any(
         name in _RETIMING_FILTERS for video in (asset.reference, asset.distorted) for name, _ in video.filters
     )
-    if asset.pairing == "time" or retimed or len(frames) < len(_SIDES):
+    if retimed:
+        return []
+    if asset.pairing == "time":
+        ours, theirs = comparison.reference.fps, comparison.distorted.fps
+        if not ours or not theirs or abs(ours - theirs) <= _RATE_ROUNDING:
+            return []
+        text = "each of its frames is compared with the one that the reference shows then"
+        return [Note(kind=RATE, side="distorted", text=f"{theirs:g} frames/s, its reference {ours:g}: {text}")]
+    if len(frames) < len(_SIDES):
         return []
     apart = first_mispaired(frames["reference"].times_s, frames["distorted"].times_s)
     if apart is None:
-        return []
+        return _rate_notes(comparison, frames)
     number, apart_s = apart
     text = (
         f"frames are paired by number, but times differ from frame {number} (counted from 0) on: there by "
@@ -458,6 +469,27 @@ def _timing_notes(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
         "is meant so"
     )
     return [Note(kind=PAIRING, side="distorted", text=text)]
+
+
+def _rate_notes(comparison: Comparison, frames: Mapping[str, Frames]) -> list[Note]:
+    """The note of two rates by which frames of one number are shown more than half a frame apart."""
+    rates = []
+    for side, header in zip(_SIDES, (comparison.distorted, comparison.reference), strict=True):
+        rate = mean_rate(frames[side].times_s)
+        if rate is None or (not header.has_clock and isclose(rate, RAW_FPS, rel_tol=_SAME_RATE)):
+            return []
+        rates.append(rate)
+    distorted, reference = rates
+    n = min(len(each.times_s) for each in frames.values())
+    apart_s = (n - 1) * abs(1 / distorted - 1 / reference)
+    if apart_s * max(rates) <= 1 / 2 or isclose(distorted, reference, rel_tol=_SAME_RATE):
+        return []
+    text = (
+        f"{distorted:.4g} frames/s, its reference {reference:.4g}: paired by number, so that most frames are compared "
+        f"with one that is shown at another time, the last {apart_s:.2g} s apart; --pair-by time pairs by time, "
+        "--pair-by index says that it is meant so"
+    )
+    return [Note(kind=RATE, side="distorted", text=text)]
 
 
 def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:

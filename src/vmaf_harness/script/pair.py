@@ -30,7 +30,6 @@ from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import printable, say
 
-_RATE_ROUNDING = 0.011  # ffmpeg says two digits after the point: 29.97 of 30000/1001
 _SHOWN_POOLS = ("mean", "harmonic_mean", "perc5", "min")  # in a plot of frames
 
 
@@ -187,16 +186,12 @@ def _say_notes(found: ScoredPair, reference: Video, distorted: Video) -> None:
 
 
 def _form_lines(compared: Compared | None) -> Iterator[str]:
-    """What was done to a distorted video of another size, or another rate, than its reference."""
+    """What was done to a distorted video of another size than its reference."""
     if compared is None:
         return
     own, common = (compared.distorted_width_px, compared.distorted_height_px), (compared.width_px, compared.height_px)
     if own != common:
         yield f"size: {_size(*own)}, scaled to its reference's {_size(*common)} ({compared.resampling})"
-    ours, theirs = compared.reference_fps, compared.distorted_fps
-    if compared.pairing == "time" and ours and theirs and abs(ours - theirs) > _RATE_ROUNDING:
-        text = "each of its frames is compared with the one that the reference shows then"
-        yield f"rate: {theirs:g} frames/s, its reference {ours:g}: {text}"
 
 
 def _size(width_px: int, height_px: int) -> str:
