@@ -31,7 +31,7 @@ from vmaf_harness.measure.command import (
     log_name,
     measure_command,
 )
-from vmaf_harness.measure.common_form import CommonForm, check_shapes
+from vmaf_harness.measure.common_form import CommonForm, check_shapes, size_notes
 from vmaf_harness.measure.feature_limits import speed_notes, takes_encode, too_small
 from vmaf_harness.measure.frames import Frames, first_mispaired, mean_rate, read_frames
 from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_headers
@@ -311,7 +311,7 @@ class _Output:
             of_them = f", of which one in {every} is measured" if every > 1 else ""
             lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
             raise EngineError(f"{what}: {self._failure_text(job, lacks)}")
-        notes = [*form.notes, *_shape_notes(asset, self.log, names), *_timing_notes(comparison, frames), *damaged]
+        notes = [*form.notes, *_shape_notes(asset, form, self.log, names), *_timing_notes(comparison, frames), *damaged]
         notes += [*_encode_notes(job, form, comparison.distorted, encode), *speed_notes(job.extraction, form)]
         return replace(measurement, notes=tuple(notes), compared=_compared(comparison))
 
@@ -427,8 +427,8 @@ def decoded_header(header: Header, frames: Frames | None) -> Header:
     )
 
 
-def _shape_notes(asset: Asset, log: Path, names: Mapping[str, str]) -> list[Note]:
-    """The note of differing shapes where a recipe crops or pads, after which only ffmpeg knows them."""
+def _shape_notes(asset: Asset, form: CommonForm, log: Path, names: Mapping[str, str]) -> list[Note]:
+    """The notes of sizes and of differing shapes where a recipe crops or pads, after which only ffmpeg knows them."""
     videos = dict(zip(_SIDES, (asset.distorted, asset.reference), strict=True))
     if not any(name in ("crop", "pad") for video in videos.values() for name, _ in video.filters):
         return []
@@ -440,7 +440,8 @@ def _shape_notes(asset: Asset, log: Path, names: Mapping[str, str]) -> list[Note
             shapes[side] = Header(width_px=int(match[2]), height_px=int(match[3]), pix_fmt="", sar=sar)
     if len(shapes) < len(_SIDES):
         return []
-    return check_shapes(asset, shapes["reference"], shapes["distorted"])
+    reference, distorted = shapes["reference"], shapes["distorted"]
+    return [*size_notes(asset, form, reference, distorted), *check_shapes(asset, reference, distorted)]
 
 
 def _timing_notes(comparison: Comparison, frames: Mapping[str, Frames]) -> list[Note]:

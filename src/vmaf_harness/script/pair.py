@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -180,22 +180,6 @@ def _say_notes(found: ScoredPair, reference: Video, distorted: Video) -> None:
     """What a person should know of a pair."""
     for note in found.pair.result.notes:
         warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
-    for line in _form_lines(found.pair.compared):
-        kind, _, text = line.partition(": ")
-        warn(f"{kind}: {distorted.path}: {text}")
-
-
-def _form_lines(compared: Compared | None) -> Iterator[str]:
-    """What was done to a distorted video of another size than its reference."""
-    if compared is None:
-        return
-    own, common = (compared.distorted_width_px, compared.distorted_height_px), (compared.width_px, compared.height_px)
-    if own != common:
-        yield f"size: {_size(*own)}, scaled to its reference's {_size(*common)} ({compared.resampling})"
-
-
-def _size(width_px: int, height_px: int) -> str:
-    return f"{width_px}×{height_px}"
 
 
 def _compared_text(compared: Compared | None) -> str:
@@ -203,7 +187,7 @@ def _compared_text(compared: Compared | None) -> str:
     if compared is None:
         return ""
     how = "time" if compared.pairing == "time" else "number"
-    return f" by {how} at {_size(compared.width_px, compared.height_px)}"
+    return f" by {how} at {compared.width_px}×{compared.height_px}"
 
 
 @stoppable()

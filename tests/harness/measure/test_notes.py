@@ -351,7 +351,7 @@ def test_score_test_and_extraction_give_one_number(
     ffmpeg(engine, "-i", clips.mp4("x264"), "-vf", odd, "-c:v", "libx264", "-qp", "0", tmp_path / "odd.mp4")
     assert score(reference=str(tmp_path / "reference.mp4"), distorted=str(tmp_path / "odd.mp4"), json=True) == 0
     of_pair = json.loads(capsys.readouterr().out)
-    assert [note["kind"] for note in of_pair["notes"]] == ["range"]
+    assert [note["kind"] for note in of_pair["notes"]] == ["format", "range"]
     made = recipe(tmp_path, "reference.mp4", ["odd.mp4"])
     assert run_testing.main(["VMAF", str(made), "--suppress-plot", "--cache-result"]) == 0
     told = capsys.readouterr()

@@ -282,6 +282,8 @@ def test_score_says_which_size_was_scaled_and_which_rate_differs(
     assert main([*words, "--json"]) == 0
     found = printed_json(capsys)
     assert (found["reference"], found["distorted"]) == (str(clips.mp4("reference")), str(small))
+    assert [(note["kind"], note["video"]) for note in found["notes"]] == [("size", str(small)), ("rate", str(small))]
+    assert found["notes"][0]["text"].startswith("88×72, scaled to its reference's")
     assert found["compared"].items() >= {"width_px": WIDTH_PX, "distorted_width_px": 88, "pairing": "time"}.items()
 
 
