@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vmaf_harness.engine.binary import find_engine
+from vmaf_harness.engine.worker import versions_of
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Compared
@@ -238,6 +239,7 @@ def _json(
         row: dict[str, Any] = {"executor_id": each.extraction.executor_id, "pool": asked.pool}
         row |= {"subsample": asked.subsample, "score": each.score}
         row["pools"] = {name: None if isnan(value) else value for name, value in result.pools.items()}  # NaN is no JSON
+        row["versions"] = _versions(each)
         row["notes"] = [{"kind": n.kind, "video": videos[n.side], "text": n.text} for n in result.notes]
         row["frames"] = each.pair.frames
         row |= {"reference": str(reference.path), "distorted": str(video.path)}
@@ -263,6 +265,16 @@ def _print_line(found: ScoredPair | HarnessError, asked: Asked, reference: Video
         f"{asked.pool} of {measured}, {found.extraction.executor_id}, against {printable(reference.path.name)}",
         sys.stderr,
     )
+    _say_versions(found)
+
+
+def _versions(found: ScoredPair) -> dict[str, str]:
+    """What made the number: the engine, and this package."""
+    return {**found.pair.result.versions, **dict(versions_of(()))}
+
+
+def _say_versions(found: ScoredPair) -> None:
+    say(", ".join(f"{name} {version}" for name, version in _versions(found).items() if version), sys.stderr)
 
 
 def _one_in(subsample: int) -> str:
@@ -293,6 +305,7 @@ def _print_table(
         kind, form = scored[0].extraction, _compared_text(scored[0].pair.compared)
         against = f"against {reference.path.name}, frames{form}{_one_in(asked.subsample)}"
         warn(f"{kind.type} ({kind.executor_id}) {against}, of videos in {where}:")
+        _say_versions(scored[0])
     heads = [f">{one.upper().replace('HARMONIC_MEAN', 'HARMONIC')}" for one in pools]
     print_table(("|DISTORTED", *heads, *((">95 %",) if has_spread else ()), ">FRAMES"), rows)
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from copy import deepcopy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -257,16 +258,24 @@ def test_invoke_takes_the_flag_again_for_another_video() -> None:
 # What a published number has to say
 
 
-def test_score_says_its_reference_model_size_frames_and_pairing(
-    clips: Clips, vmaf_workspace: Path, capsys: Printed
+def test_score_says_its_reference_model_size_frames_pairing_and_versions(
+    clips: Clips, engine: Engine, vmaf_workspace: Path, capsys: Printed
 ) -> None:
     words = ["score", "--reference", str(clips.mp4("reference")), "--distorted", str(clips.mp4("x264"))]
     assert main(words) == 0
     said = capsys.readouterr().err
     form = f"{N_FRAMES} frames by number at {WIDTH_PX}×{HEIGHT_PX}"
-    assert said == f"mean of {form}, VMAF_V0.6.1, against reference.mp4\n"
+    made_by = f"ffmpeg {engine.ffmpeg}, libvmaf {engine.libvmaf}, vmaf-workspace {version('vmaf-workspace')}\n"
+    assert said == f"mean of {form}, VMAF_V0.6.1, against reference.mp4\n{made_by}"
     assert main([*words, "--distorted", str(clips.mp4("av1")), "--pair-by", "time"]) == 0
-    assert f"against reference.mp4, frames by time at {WIDTH_PX}×{HEIGHT_PX}, " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"against reference.mp4, frames by time at {WIDTH_PX}×{HEIGHT_PX}, " in said
+    assert said.count(made_by) == 1
+    named = {**engine.versions, "vmaf-workspace": version("vmaf-workspace")}
+    assert main([*words, "--json"]) == 0
+    assert printed_json(capsys)["versions"] == named
+    assert main([*words, "--distorted", str(clips.mp4("av1")), "--json"]) == 0
+    assert [row["versions"] for row in printed_json(capsys)["videos"]] == [named] * 2
 
 
 def test_score_says_which_size_was_scaled_and_which_rate_differs(
