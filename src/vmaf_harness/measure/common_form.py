@@ -282,7 +282,7 @@ def check_shapes(asset: Asset, reference: Header, distorted: Header) -> list[Not
     if off > _MAX_STRETCH and asset.quality_width_px is None:
         raise HarnessError(
             f"{asset.distorted.path}: is {about}: another picture, not another size of it; {remedy}; "
-            "with quality_width and quality_height it is stretched on purpose"
+            "with a recipe's quality_width and quality_height it is stretched on purpose"
         )
     return [Note(kind="shape", text=f"{about}: it is stretched; {remedy}", side="distorted")]
 

@@ -40,7 +40,15 @@ from vmaf_harness.measure.notes import DAMAGE, PAIRING, RATE, Note
 from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.measure.plugin_frames import plugin_columns
 from vmaf_harness.plugins import PluginError
-from vmaf_harness.recipe.asset import RAW_FPS, Asset, Video, check_asset, selected_frames
+from vmaf_harness.recipe.asset import (
+    RAW_FPS,
+    Asset,
+    Video,
+    check_asset,
+    common_frames_remedy,
+    cut_remedy,
+    selected_frames,
+)
 
 _FRAME_COUNT = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded")
 _SCALER_INPUT = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
@@ -202,7 +210,7 @@ def _check_plugins(job: MeasurementJob) -> None:
         use.load()
         if job.asset.pairing == "time":
             raise PluginError(
-                f"asset {job.asset.asset_id}: the plug-in {use.what} gets frames paired by number; leave pairing = "
+                f"{job.asset.prefix}the plug-in {use.what} gets frames paired by number; leave pairing = "
                 "'time' (--pair-by time) out"
             )
 
@@ -278,7 +286,7 @@ class _Output:
         for side, video in zip(_SIDES, (asset.distorted, asset.reference), strict=True):
             if side in frames and (changed := frames[side].changed) is not None:
                 raise HarnessError(
-                    f"asset {asset.asset_id}: {video.path} {changed}; no score compares two forms: cut it there, and "
+                    f"{asset.prefix}{video.path} {changed}; no score compares two forms: cut it there, and "
                     "score each part"
                 )
         if asset.pairing == "time":
@@ -333,7 +341,7 @@ class _Output:
         if "reference" in complaints:
             number, words = complaints["reference"]
             raise HarnessError(
-                f"asset {asset.asset_id}: {asset.reference.path} is damaged: ffmpeg complains {number} times, "
+                f"{asset.prefix}{asset.reference.path} is damaged: ffmpeg complains {number} times, "
                 f"first: {words}; bring the reference again, since everything is measured against it"
             )
         return [
@@ -502,35 +510,46 @@ def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:
             times_s = [number / (video.fps or RAW_FPS) for number in range(selected_frames(video) or 0)]
         if not times_s or not all(map(isfinite, times_s)):
             raise HarnessError(
-                f"asset {asset.asset_id}: {video.path} has frames without a time, so that none can be paired by it; "
+                f"{asset.prefix}{video.path} has frames without a time, so that none can be paired by it; "
                 "leave pairing (--pair-by) out, or make a file that has times (ffmpeg -i … -c copy one.mkv)"
             )
         last_s[side] = times_s[-1] - times_s[0]
         step_s = max(step_s, *(after - before for before, after in pairwise(times_s)), 0.0)
     if abs(last_s["reference"] - last_s["distorted"]) > step_s * 1.5:
         raise HarnessError(
-            f"asset {asset.asset_id}: the last frame of {asset.reference.path} is shown {last_s['reference']:.3f} s "
-            f"after its first, that of {asset.distorted.path} {last_s['distorted']:.3f} s; name the common part with "
-            "start_frame and end_frame, or duration_sec, in a recipe"
+            f"{asset.prefix}the last frame of {asset.reference.path} is shown {last_s['reference']:.3f} s "
+            f"after its first, that of {asset.distorted.path} {last_s['distorted']:.3f} s; "
+            f"{_common_part_remedy(asset, last_s)}"
         )
+
+
+def _common_part_remedy(asset: Asset, last_s: Mapping[str, float]) -> str:
+    if asset.in_recipe:
+        return "name the common part with start_frame and end_frame, or duration_sec, in a recipe"
+    longer = asset.reference if last_s["reference"] > last_s["distorted"] else asset.distorted
+    return f"{cut_remedy(longer, last_s=min(last_s.values()))} with start_frame and end_frame, or duration_sec"
 
 
 def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]) -> None:
     distorted, reference = counts
     if not any(counts):
+        why = (
+            "do they end before start_frame, or does a select_cmd take none?" if asset.in_recipe else "are they whole?"
+        )
         raise HarnessError(
-            f"asset {asset.asset_id}: no frame of {asset.reference.path} and {asset.distorted.path} is left to "
-            "compare; do they end before start_frame, or does a select_cmd take none?"
+            f"{asset.prefix}no frame of {asset.reference.path} and {asset.distorted.path} is left to compare; {why}"
         )
     if distorted != reference:
         why = (
             "in a recipe, start_frame and end_frame name the common ones, fps_cmd makes rates alike; pairing = 'time' "
             "(--pair-by time) pairs by time"
         )
+        if not asset.in_recipe:
+            why = f"{common_frames_remedy(asset, reference, distorted)}; --pair-by time pairs by time"
         if damaged:  # which lost them; those that follow are shifted
             why = f"it is {damaged[0].text}; --pair-by time pairs those that are left"
         raise HarnessError(
-            f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "
+            f"{asset.prefix}{asset.reference.path} gives {reference} frames and {asset.distorted.path} "
             f"gives {distorted}; {why}"
         )
     for video, count in ((asset.distorted, distorted), (asset.reference, reference)):
@@ -540,7 +559,7 @@ def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]
         wanted = video.end_frame - (video.start_frame or 0) + 1
         if count != wanted:
             raise HarnessError(
-                f"asset {asset.asset_id}: {wanted} frames are asked for (up to frame {video.end_frame}), "
+                f"{asset.prefix}{wanted} frames are asked for (up to frame {video.end_frame}), "
                 f"but {video.path} gives {count}; correct start_frame, end_frame, or duration_sec and fps"
             )
 

@@ -110,7 +110,13 @@ def scored_pairs(
         by_model = {}
         for index, video in enumerate(distorted):
             asset = Asset(
-                dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=video, pairing=asked.pair_by
+                dataset="pair",
+                content_id=0,
+                asset_id=0,
+                reference=reference,
+                distorted=video,
+                pairing=asked.pair_by,
+                in_recipe=False,
             )
             try:
                 choice = choose(asset, find_engine().path, phone_model=is_phone)
@@ -209,7 +215,8 @@ def score_videos(
         if isinstance(each, HarnessError):
             if len(distorted) == 1:
                 raise each
-            warn(f"{video.path}: {each}")
+            is_named = str(each).startswith(f"{video.path}: ")
+            warn(each if is_named else f"{video.path}: {each}")
     code = FAILED if any(isinstance(each, HarnessError) for each in found) else DONE
     if json:
         print(_json(reference, distorted, found, asked, code))
