@@ -215,7 +215,7 @@ def score_videos(
         if isinstance(each, HarnessError):
             if len(distorted) == 1:
                 raise each
-            is_named = str(each).startswith(f"{video.path}: ")
+            is_named = str(each).startswith((f"{video.path}: ", f"{video.path} "))
             warn(each if is_named else f"{video.path}: {each}")
     code = FAILED if any(isinstance(each, HarnessError) for each in found) else DONE
     if json:
