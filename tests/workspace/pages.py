@@ -38,6 +38,7 @@ class Stage:
 
 Scene = Callable[[Path], AbstractContextManager[Stage]]  # prepares a new directory, while it lasts
 _VOLATILE = (
+    (r"\b(ffmpeg|libvmaf|vmaf-workspace) [\w.+-]*\d[\w.+-]*", r"\1 VERSION"),
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:?\d\d(:?\d\d)?(\.\d+)?Z?\b|\b\d{8}T\d{6}(\.\d+)?Z?", "TIME"),
     (r"(?<![0-9A-Za-z])[0-9a-f]{6,}(-[0-9a-f]{4,})*(?![0-9A-Za-z])", "ID"),
     (r"\b(pid|process) \d+", r"\1 #"),

@@ -43,7 +43,8 @@ class MeasurementJob:
     @property
     def what(self) -> str:
         """What an error calls it."""
-        return f"asset {self.asset.asset_id} ({self.asset.distorted.path})"
+        path = self.asset.distorted.path
+        return f"asset {self.asset.asset_id} ({path})" if self.asset.in_recipe else str(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ def common_form(asset: Asset, reference: Header, distorted: Header) -> CommonFor
     )
     notes = [*_conversion_notes(of_reference, of_distorted, form, asset)]
     if not any(name in _BEFORE_SCALING for video in (asset.reference, asset.distorted) for name, _ in video.filters):
-        notes += check_shapes(asset, reference, distorted)
+        notes += [*size_notes(asset, form, reference, distorted), *check_shapes(asset, reference, distorted)]
     return replace(
         form,
         reference=_filter_chain(of_reference, of_distorted, form, asset),
@@ -158,6 +158,9 @@ def _conversion_notes(reference: _Side, distorted: _Side, form: CommonForm, asse
     """What was converted, and which tags differ."""
     name: Side
     for name, side, partner in (("reference", reference, distorted), ("distorted", distorted, reference)):
+        if converted := _converted_samples(side.samples, form):
+            text = f"{side.header.pix_fmt}, converted to {form.pix_fmt}: {converted}"
+            yield Note(kind="format", text=text, side=name)
         if side.range is not None and side.range != form.range:
             wanted = _RANGE_NAMES[form.range]
             text = f"{_RANGE_NAMES[side.range]} range, its reference {wanted}: converted to {wanted}"
@@ -204,6 +207,15 @@ def _conversion_notes(reference: _Side, distorted: _Side, form: CommonForm, asse
         yield Note(kind="depth", text=text, side="distorted")
 
 
+def _converted_samples(own: PixelFormat, form: CommonForm) -> str:
+    """Which depth and chroma become which others; blank where none does."""
+    common = parse_pixel_format(form.pix_fmt)
+    parts = [f"{own.depth} bits to {common.depth}"] if own.depth != common.depth else []
+    if own.kind == "yuv" and own.chroma != common.chroma:
+        parts.append(f"{':'.join(own.chroma)} to {':'.join(common.chroma)}")
+    return ", ".join(parts)
+
+
 def _matrix_reason(partner: _Side) -> str:
     """Why RGB is converted by the matrix that it is converted by."""
     if partner.samples.kind == "rgb":
@@ -226,6 +238,23 @@ def _interlace_text(side: _Side, form: CommonForm) -> str | None:
 
 def _tags_differ(one: str, other: str) -> bool:
     return UNTAGGED not in (one, other) and _SAME_MATRIX.get(one, one) != _SAME_MATRIX.get(other, other)
+
+
+def size_notes(asset: Asset, form: CommonForm, reference: Header, distorted: Header) -> list[Note]:
+    """Which of the two is scaled, from what to what; the headers are those of what comes into the scaler."""
+    common, notes = f"{form.width_px}×{form.height_px}", []
+    wanted = "its reference's" if asset.quality_width_px is None else "the quality size,"
+    sides: tuple[tuple[Side, Video, Header], ...] = (
+        ("reference", asset.reference, reference),
+        ("distorted", asset.distorted, distorted),
+    )
+    for side, video, header in sides:
+        own = f"{header.width_px}×{header.height_px}"
+        if own != common:
+            target = f"{wanted} {common}" if side == "distorted" or asset.quality_width_px is not None else common
+            how = video.resampling_type or asset.resampling_type
+            notes.append(Note(kind="size", side=side, text=f"{own}, scaled to {target} ({how})"))
+    return notes
 
 
 def check_shapes(asset: Asset, reference: Header, distorted: Header) -> list[Note]:
@@ -253,7 +282,7 @@ def check_shapes(asset: Asset, reference: Header, distorted: Header) -> list[Not
     if off > _MAX_STRETCH and asset.quality_width_px is None:
         raise HarnessError(
             f"{asset.distorted.path}: is {about}: another picture, not another size of it; {remedy}; "
-            "with quality_width and quality_height it is stretched on purpose"
+            "with a recipe's quality_width and quality_height it is stretched on purpose"
         )
     return [Note(kind="shape", text=f"{about}: it is stretched; {remedy}", side="distorted")]
 

@@ -105,6 +105,12 @@ def _frame_form(pix_fmt: str, width_px: int, height_px: int, range_: str | None)
     return FrameForm(pix_fmt=pix_fmt, width_px=width_px, height_px=height_px, range=range_)
 
 
+def mean_rate(times_s: Sequence[float]) -> float | None:
+    """Frames a second, by the first time and the last; None for fewer than two frames, and where times are missing."""
+    span_s = times_s[-1] - times_s[0] if len(times_s) > 1 else 0.0
+    return (len(times_s) - 1) / span_s if span_s > 0 else None  # NaN is not above 0, either
+
+
 def first_mispaired(reference_s: Sequence[float], distorted_s: Sequence[float]) -> tuple[int, float] | None:
     """The first frame whose two times say that it is paired with another one: (its number from 0, seconds apart).
 

@@ -6,8 +6,10 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from vmaf_harness.engine.ffmpeg import LAST_LINES, input_options, run_probe
 from vmaf_harness.engine.log import failure_reason, indirect_input_problem
@@ -26,6 +28,16 @@ _FORMAT = re.compile(
 )
 _ROTATION = re.compile(r"^ +(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees", re.MULTILINE)
 _RATE = re.compile(r", (\d+(?:\.\d+)?) fps\b")  # two digits after the point
+# Demuxers of streams without times. ffmpeg gives their frames those of 25 a second where the stream has no rate, either
+# (libavformat/rawdec.h); y4m says its rate in its first line, or does not.
+_TIMELESS = frozenset(
+    (
+        *("avs2", "avs3", "cavsvideo", "dirac", "dnxhd", "evc", "h261", "h263", "h264", "hevc", "ingenient", "m4v"),
+        *("mjpeg", "mpegvideo", "obu", "vc1", "vvc"),
+    )
+)
+_Y4M_RATE = re.compile(rb"YUV4MPEG2 [^\n]*\bF0*[1-9]\d*:0*[1-9]")
+_Y4M_LINE_BYTES = 512
 _FIELD_ORDER = re.compile(r"(?:top|bottom) (?:coded )?first")
 _NO_COLOUR = re.compile(
     r"progressive|(?:top|bottom) .*|\d+ bpc|(?:top|bottom)?left|center|top|bottom|(?:premultiplied|straight).*"
@@ -38,7 +50,8 @@ class Header:
 
     `range` is ``tv`` or ``pc``, None where nobody says; `matrix`, `primaries` and `transfer` are ffmpeg's names, or
     ``unknown``. `fps` is None where nobody says. `sar` is the shape of a pixel. `videos` counts the video streams,
-    cover pictures left out. `is_interlaced` where the fields of a frame are of two moments.
+    cover pictures left out. `is_interlaced` where the fields of a frame are of two moments. Where `has_clock` is false,
+    a rate of `RAW_FPS` is what ffmpeg takes for a file that says none.
     """
 
     width_px: int
@@ -52,6 +65,7 @@ class Header:
     videos: int = 1
     fps: float | None = None
     is_interlaced: bool = False
+    has_clock: bool = True
 
     @property
     def shape(self) -> Fraction:
@@ -90,7 +104,8 @@ def read_headers(videos: Sequence[Video], engine: str) -> list[Header]:
     if (refused := indirect_input_problem(said.splitlines(), paths)) is not None:
         raise HarnessError(refused)
     for number, index in enumerate(asked):
-        header, video = _parse_header(said, number), videos[index]
+        video = videos[index]
+        header = _parse_header(said, number, video.path)
         if header is None:
             why = failure_reason(said.splitlines(), paths, code=done.returncode)
             for place, path in enumerate(paths):
@@ -135,13 +150,23 @@ def _file_key(video: Video, engine: str) -> _FileKey | None:
     return (engine, str(video.path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
+def _has_clock(demuxer: str, path: Path) -> bool:
+    if demuxer != "yuv4mpegpipe":
+        return demuxer not in _TIMELESS
+    with suppress(OSError), path.open("rb") as file:
+        return _Y4M_RATE.match(file.readline(_Y4M_LINE_BYTES)) is not None
+    return True
+
+
 def _raw_header(video: Video) -> Header:
     assert video.width_px is not None
     assert video.height_px is not None
-    return Header(width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt, fps=video.fps)
+    return Header(
+        width_px=video.width_px, height_px=video.height_px, pix_fmt=video.yuv_fmt, fps=video.fps, has_clock=False
+    )
 
 
-def _parse_header(said: str, number: int) -> Header | None:
+def _parse_header(said: str, number: int, path: Path) -> Header | None:
     """Of the first video stream of input *number* that is no cover picture."""
     streams = [match for match in _STREAM.finditer(said) if int(match[1]) == number]
     streams = [match for match in streams if "(attached pic)" not in match[3] and "(timed thumbnails)" not in match[3]]
@@ -159,6 +184,7 @@ def _parse_header(said: str, number: int) -> Header | None:
     rotation = _ROTATION.search(below)
     if rotation and round(float(rotation[1]) / 90) % 2:
         width_px, height_px, sar = height_px, width_px, 1 / sar
+    demuxer = next((match[2] for match in _INPUT.finditer(said) if int(match[1]) == number), "")
     pix_fmt = form["fmt"]
     if pix_fmt.startswith("yuvj"):  # the same samples under the name that full range had
         pix_fmt, colour["range"] = "yuv" + pix_fmt.removeprefix("yuvj"), FULL
@@ -170,6 +196,7 @@ def _parse_header(said: str, number: int) -> Header | None:
         videos=len(streams),
         fps=float(rate[1]) if (rate := _RATE.search(streams[0][3])) else None,
         is_interlaced=is_interlaced,
+        has_clock=_has_clock(demuxer, path),
         **colour,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from math import ceil, fsum, isfinite, nan
+from math import ceil, fsum, isclose, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +31,32 @@ from vmaf_harness.measure.command import (
     log_name,
     measure_command,
 )
-from vmaf_harness.measure.common_form import CommonForm, check_shapes
+from vmaf_harness.measure.common_form import CommonForm, check_shapes, size_notes
 from vmaf_harness.measure.feature_limits import speed_notes, takes_encode, too_small
-from vmaf_harness.measure.frames import Frames, first_mispaired, read_frames
+from vmaf_harness.measure.frames import Frames, first_mispaired, mean_rate, read_frames
 from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_headers
 from vmaf_harness.measure.metrics import check_metrics
-from vmaf_harness.measure.notes import DAMAGE, PAIRING, Note
+from vmaf_harness.measure.notes import DAMAGE, PAIRING, RATE, Note
 from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.measure.plugin_frames import plugin_columns
 from vmaf_harness.plugins import PluginError
-from vmaf_harness.recipe.asset import RAW_FPS, Asset, Video, check_asset, selected_frames
+from vmaf_harness.recipe.asset import (
+    RAW_FPS,
+    Asset,
+    Video,
+    check_asset,
+    common_frames_remedy,
+    cut_remedy,
+    selected_frames,
+)
 
 _FRAME_COUNT = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded")
 _SCALER_INPUT = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
 _RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
 _SIDES = ("distorted", "reference")
 LOG = "ffmpeg.log"
+_RATE_ROUNDING = 0.011  # ffmpeg says two digits after the point: 29.97 of 30000/1001
+_SAME_RATE = 5e-4  # relative: 23.98 is another way to write 24000/1001 (1.7e-4), 24 is not (1e-3)
 _ENCODE_WORDS = {"enc_bitdepth": "encbd", "enc_height": "ench", "enc_width": "encw"}  # in the names of CAMBI's metrics
 _OPTIONLESS = ("cambi_source", "cambi_full_reference")
 
@@ -200,7 +210,7 @@ def _check_plugins(job: MeasurementJob) -> None:
         use.load()
         if job.asset.pairing == "time":
             raise PluginError(
-                f"asset {job.asset.asset_id}: the plug-in {use.what} gets frames paired by number; leave pairing = "
+                f"{job.asset.prefix}the plug-in {use.what} gets frames paired by number; leave pairing = "
                 "'time' (--pair-by time) out"
             )
 
@@ -276,7 +286,7 @@ class _Output:
         for side, video in zip(_SIDES, (asset.distorted, asset.reference), strict=True):
             if side in frames and (changed := frames[side].changed) is not None:
                 raise HarnessError(
-                    f"asset {asset.asset_id}: {video.path} {changed}; no score compares two forms: cut it there, and "
+                    f"{asset.prefix}{video.path} {changed}; no score compares two forms: cut it there, and "
                     "score each part"
                 )
         if asset.pairing == "time":
@@ -309,7 +319,7 @@ class _Output:
             of_them = f", of which one in {every} is measured" if every > 1 else ""
             lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
             raise EngineError(f"{what}: {self._failure_text(job, lacks)}")
-        notes = [*form.notes, *_shape_notes(asset, self.log, names), *_timing_notes(asset, frames), *damaged]
+        notes = [*form.notes, *_shape_notes(asset, form, self.log, names), *_timing_notes(comparison, frames), *damaged]
         notes += [*_encode_notes(job, form, comparison.distorted, encode), *speed_notes(job.extraction, form)]
         return replace(measurement, notes=tuple(notes), compared=_compared(comparison))
 
@@ -331,7 +341,7 @@ class _Output:
         if "reference" in complaints:
             number, words = complaints["reference"]
             raise HarnessError(
-                f"asset {asset.asset_id}: {asset.reference.path} is damaged: ffmpeg complains {number} times, "
+                f"{asset.prefix}{asset.reference.path} is damaged: ffmpeg complains {number} times, "
                 f"first: {words}; bring the reference again, since everything is measured against it"
             )
         return [
@@ -425,8 +435,8 @@ def decoded_header(header: Header, frames: Frames | None) -> Header:
     )
 
 
-def _shape_notes(asset: Asset, log: Path, names: Mapping[str, str]) -> list[Note]:
-    """The note of differing shapes where a recipe crops or pads, after which only ffmpeg knows them."""
+def _shape_notes(asset: Asset, form: CommonForm, log: Path, names: Mapping[str, str]) -> list[Note]:
+    """The notes of sizes and of differing shapes where a recipe crops or pads, after which only ffmpeg knows them."""
     videos = dict(zip(_SIDES, (asset.distorted, asset.reference), strict=True))
     if not any(name in ("crop", "pad") for video in videos.values() for name, _ in video.filters):
         return []
@@ -438,19 +448,29 @@ def _shape_notes(asset: Asset, log: Path, names: Mapping[str, str]) -> list[Note
             shapes[side] = Header(width_px=int(match[2]), height_px=int(match[3]), pix_fmt="", sar=sar)
     if len(shapes) < len(_SIDES):
         return []
-    return check_shapes(asset, shapes["reference"], shapes["distorted"])
+    reference, distorted = shapes["reference"], shapes["distorted"]
+    return [*size_notes(asset, form, reference, distorted), *check_shapes(asset, reference, distorted)]
 
 
-def _timing_notes(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
-    """The note of frames whose times say that their numbers pair the wrong ones; none where the recipe means it so."""
+def _timing_notes(comparison: Comparison, frames: Mapping[str, Frames]) -> list[Note]:
+    """The note of frames whose times say that their numbers pair the wrong ones, or that rates differ."""
+    asset = comparison.job.asset
     retimed = any(
         name in _RETIMING_FILTERS for video in (asset.reference, asset.distorted) for name, _ in video.filters
     )
-    if asset.pairing == "time" or retimed or len(frames) < len(_SIDES):
+    if retimed:
+        return []
+    if asset.pairing == "time":
+        ours, theirs = comparison.reference.fps, comparison.distorted.fps
+        if not ours or not theirs or abs(ours - theirs) <= _RATE_ROUNDING:
+            return []
+        text = "each of its frames is compared with the one that the reference shows then"
+        return [Note(kind=RATE, side="distorted", text=f"{theirs:g} frames/s, its reference {ours:g}: {text}")]
+    if len(frames) < len(_SIDES):
         return []
     apart = first_mispaired(frames["reference"].times_s, frames["distorted"].times_s)
     if apart is None:
-        return []
+        return _rate_notes(comparison, frames)
     number, apart_s = apart
     text = (
         f"frames are paired by number, but times differ from frame {number} (counted from 0) on: there by "
@@ -458,6 +478,27 @@ def _timing_notes(asset: Asset, frames: Mapping[str, Frames]) -> list[Note]:
         "is meant so"
     )
     return [Note(kind=PAIRING, side="distorted", text=text)]
+
+
+def _rate_notes(comparison: Comparison, frames: Mapping[str, Frames]) -> list[Note]:
+    """The note of two rates by which frames of one number are shown more than half a frame apart."""
+    rates = []
+    for side, header in zip(_SIDES, (comparison.distorted, comparison.reference), strict=True):
+        rate = mean_rate(frames[side].times_s)
+        if rate is None or (not header.has_clock and isclose(rate, RAW_FPS, rel_tol=_SAME_RATE)):
+            return []
+        rates.append(rate)
+    distorted, reference = rates
+    n = min(len(each.times_s) for each in frames.values())
+    apart_s = (n - 1) * abs(1 / distorted - 1 / reference)
+    if apart_s * max(rates) <= 1 / 2 or isclose(distorted, reference, rel_tol=_SAME_RATE):
+        return []
+    text = (
+        f"{distorted:.4g} frames/s, its reference {reference:.4g}: paired by number, so that most frames are compared "
+        f"with one that is shown at another time, the last {apart_s:.2g} s apart; --pair-by time pairs by time, "
+        "--pair-by index says that it is meant so"
+    )
+    return [Note(kind=RATE, side="distorted", text=text)]
 
 
 def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:
@@ -469,35 +510,46 @@ def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:
             times_s = [number / (video.fps or RAW_FPS) for number in range(selected_frames(video) or 0)]
         if not times_s or not all(map(isfinite, times_s)):
             raise HarnessError(
-                f"asset {asset.asset_id}: {video.path} has frames without a time, so that none can be paired by it; "
+                f"{asset.prefix}{video.path} has frames without a time, so that none can be paired by it; "
                 "leave pairing (--pair-by) out, or make a file that has times (ffmpeg -i … -c copy one.mkv)"
             )
         last_s[side] = times_s[-1] - times_s[0]
         step_s = max(step_s, *(after - before for before, after in pairwise(times_s)), 0.0)
     if abs(last_s["reference"] - last_s["distorted"]) > step_s * 1.5:
         raise HarnessError(
-            f"asset {asset.asset_id}: the last frame of {asset.reference.path} is shown {last_s['reference']:.3f} s "
-            f"after its first, that of {asset.distorted.path} {last_s['distorted']:.3f} s; name the common part with "
-            "start_frame and end_frame, or duration_sec, in a recipe"
+            f"{asset.prefix}the last frame of {asset.reference.path} is shown {last_s['reference']:.3f} s "
+            f"after its first, that of {asset.distorted.path} {last_s['distorted']:.3f} s; "
+            f"{_common_part_remedy(asset, last_s)}"
         )
+
+
+def _common_part_remedy(asset: Asset, last_s: Mapping[str, float]) -> str:
+    if asset.in_recipe:
+        return "name the common part with start_frame and end_frame, or duration_sec, in a recipe"
+    longer = asset.reference if last_s["reference"] > last_s["distorted"] else asset.distorted
+    return f"{cut_remedy(longer, last_s=min(last_s.values()))} with start_frame and end_frame, or duration_sec"
 
 
 def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]) -> None:
     distorted, reference = counts
     if not any(counts):
+        why = (
+            "do they end before start_frame, or does a select_cmd take none?" if asset.in_recipe else "are they whole?"
+        )
         raise HarnessError(
-            f"asset {asset.asset_id}: no frame of {asset.reference.path} and {asset.distorted.path} is left to "
-            "compare; do they end before start_frame, or does a select_cmd take none?"
+            f"{asset.prefix}no frame of {asset.reference.path} and {asset.distorted.path} is left to compare; {why}"
         )
     if distorted != reference:
         why = (
             "in a recipe, start_frame and end_frame name the common ones, fps_cmd makes rates alike; pairing = 'time' "
             "(--pair-by time) pairs by time"
         )
+        if not asset.in_recipe:
+            why = f"{common_frames_remedy(asset, reference, distorted)}; --pair-by time pairs by time"
         if damaged:  # which lost them; those that follow are shifted
             why = f"it is {damaged[0].text}; --pair-by time pairs those that are left"
         raise HarnessError(
-            f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "
+            f"{asset.prefix}{asset.reference.path} gives {reference} frames and {asset.distorted.path} "
             f"gives {distorted}; {why}"
         )
     for video, count in ((asset.distorted, distorted), (asset.reference, reference)):
@@ -507,7 +559,7 @@ def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]
         wanted = video.end_frame - (video.start_frame or 0) + 1
         if count != wanted:
             raise HarnessError(
-                f"asset {asset.asset_id}: {wanted} frames are asked for (up to frame {video.end_frame}), "
+                f"{asset.prefix}{wanted} frames are asked for (up to frame {video.end_frame}), "
                 f"but {video.path} gives {count}; correct start_frame, end_frame, or duration_sec and fps"
             )
 

@@ -347,6 +347,7 @@ def score_pairs(
                 resampling_type=resampling_type,
                 pairing=pairing,
                 least_depth=least_depth,
+                in_recipe=False,
             ),
             extraction=extraction,
             directory=scratch / (f"pair{index or ''}"),

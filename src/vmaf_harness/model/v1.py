@@ -70,7 +70,7 @@ def choose(asset: Asset, engine: str, *, phone_model: bool = False) -> Choice:
     is_large = max(width_px, height_px) > _LONG_PX or min(width_px, height_px) > _SHORT_PX
     if phone_model and is_large:
         raise HarnessError(
-            f"asset {asset.asset_id}: VMAF v1 has no model of {width_px}×{height_px} on a phone; give a quality size "
+            f"{asset.prefix}VMAF v1 has no model of {width_px}×{height_px} on a phone; give a quality size "
             "of 1920×1080 (quality_width and quality_height in a recipe), or leave the phone model out"
         )
     fps = _frame_rate(asset, engine)

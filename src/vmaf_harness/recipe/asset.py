@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ DEFAULT_RESAMPLING_TYPE = "bicubic"
 FILTERS = ("crop", "pad", "gblur", "eq", "lutyuv", "yadif", "format", "fps", "select")  # in the order they are applied
 PAIRINGS = ("index", "time")
 RAW_FPS = 25.0  # ffmpeg's rate for raw video that names none (libavformat/rawvideodec.c)
+
+_TIME_ROUNDING_S = 0.002  # containers round times to whole milliseconds
 
 RawScores = tuple[tuple[int | str, tuple[float, ...]], ...]  # (observer, scores) pairs; a missing score is NaN
 
@@ -59,7 +62,8 @@ class Asset:
     `encode_width_px`, `encode_height_px` and `encode_depth` (bits) are those that the distorted video was encoded at,
     which CAMBI looks at; None means the distorted file's own. Both videos are compared in `least_depth` bits at least.
     An observer in `raw_scores` is a position where the recipe has a list. `groundtruth` is None where a recipe has raw
-    scores, or no label.
+    scores, or no label. Where `in_recipe` is false, two videos were named alone: no person knows an `asset_id`, and no
+    field can be given.
     """
 
     dataset: str
@@ -80,6 +84,12 @@ class Asset:
     encode_height_px: int | None = None
     encode_depth: int | None = None
     least_depth: int | None = None
+    in_recipe: bool = True
+
+    @property
+    def prefix(self) -> str:
+        """What an error of it begins with."""
+        return f"asset {self.asset_id}: " if self.in_recipe else ""
 
     @property
     def shown_content(self) -> str:
@@ -146,10 +156,33 @@ def check_asset(asset: Asset) -> None:
     reference, distorted = selected_frames(asset.reference), selected_frames(asset.distorted)
     if reference is not None and distorted is not None and reference != distorted and asset.pairing != "time":
         raise HarnessError(
-            f"asset {asset.asset_id}: {asset.reference.path} gives {reference} frames and {asset.distorted.path} "
-            f"gives {distorted}; name the common ones with start_frame and end_frame, or check width, height and "
-            "yuv_fmt of both"
+            f"{asset.prefix}{asset.reference.path} gives {reference} frames and {asset.distorted.path} gives "
+            f"{distorted}; {common_frames_remedy(asset, reference, distorted)}, or check width, height and yuv_fmt of "
+            "both"
         )
+
+
+def common_frames_remedy(asset: Asset, reference: int, distorted: int) -> str:
+    """What a person can do where one of the two has more frames than the other."""
+    if asset.in_recipe:
+        return "name the common ones with start_frame and end_frame"
+    least, longer = min(reference, distorted), asset.reference if reference > distorted else asset.distorted
+    return f"{cut_remedy(longer, n_frames=least)} with 'start_frame': 0, 'end_frame': {least - 1} beside each path"
+
+
+def cut_remedy(longer: Video, *, n_frames: int | None = None, last_s: float = 0.0) -> str:
+    """How to make a shorter one of it, of so many frames or up to the one that is shown at *last_s*; or a recipe."""
+    path = shlex.quote(str(longer.path))
+    if longer.is_raw:
+        assert longer.width_px is not None
+        assert longer.height_px is not None
+        n_frames = n_frames or round(last_s * (longer.fps or RAW_FPS)) + 1
+        n_bytes = n_frames * frame_bytes(longer.yuv_fmt, longer.width_px, longer.height_px)
+        command = f"head -c {n_bytes} {path} > cut.yuv"
+    else:
+        most = f"-frames:v {n_frames}" if n_frames else f"-t {last_s + _TIME_ROUNDING_S:.3f}"
+        command = f"ffmpeg -i {path} -map 0:V:0 {most} -fps_mode passthrough -c:v ffv1 cut.mkv"
+    return f"cut the longer one ({command}), or `test` a recipe (`new-dataset` writes one)"
 
 
 def selected_frames(video: Video) -> int | None:
@@ -172,10 +205,20 @@ def selected_frames(video: Video) -> int | None:
     return selected
 
 
+def url_problem(written: str) -> str | None:
+    """What is wrong with a path that is a URL, also one that pathlib took a slash from; None where it is none."""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+", written)
+    if match is None:
+        return None
+    return f"{match[1]}://{written[match.end() :]}: URLs are not read; download it first, and give the file's path"
+
+
 def _file_bytes(path: Path) -> int:
     try:
         status = os.stat(path)
     except OSError as error:
+        if (url := url_problem(str(path))) is not None:
+            raise HarnessError(url) from error
         raise HarnessError(f"{path}: {error.strerror}; correct the path, or bring the file there") from error
     if not stat.S_ISREG(status.st_mode):
         raise HarnessError(f"{path}: not a regular file; name a video file")

@@ -14,7 +14,7 @@ from typing import Any
 
 from vmaf_harness.errors import RecipeError
 from vmaf_harness.recipe import fields, precedence
-from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
+from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video, url_problem
 from vmaf_harness.recipe.file_kind import Kind, kinds_named
 from vmaf_harness.recipe.positions import Place, format_place
 from vmaf_harness.recipe.precedence import UPSTREAM, Fields, Placed, Remarks
@@ -23,7 +23,7 @@ from vmaf_harness.recipe.source import Literals, near_file, read_literals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetProblem:
-    """A distorted video that cannot be scored; the message names its place and every path looked at."""
+    """A distorted video that cannot be scored; the message names its place and every directory looked in."""
 
     asset_id: int
     message: str
@@ -433,18 +433,24 @@ class _Reader:
         return found if isinstance(found, Path) else f"{format_place(place)}.path: {found}"
 
     def _look_for(self, written: str) -> Path | str:
-        reasons = []
+        if (url := url_problem(written)) is not None:
+            return url
+        reasons: dict[str, str] = {}
         for directory in self._directories[-1:] if os.path.isabs(written) else self._directories:
             path = os.path.join(directory, written)
             try:
                 if stat.S_ISREG(os.stat(path).st_mode):
                     return Path(path)
-                reasons.append(f"{path} (not a regular file)")
+                reasons[directory] = "not a regular file"
             except OSError as error:
-                reasons.append(f"{path} ({error.strerror})")
+                reasons[directory] = str(error.strerror)
             except ValueError as error:
-                reasons.append(f"{path!r} ({error})")
-        return f"{written!r} is not there; looked at {', '.join(reasons)}"
+                reasons[directory] = str(error)
+        whys = list(dict.fromkeys(reasons.values()))
+        if os.path.isabs(written):
+            return f"{written!r} is not there ({whys[0]})"
+        places = reasons if len(whys) == 1 else [f"{directory} ({why})" for directory, why in reasons.items()]
+        return f"{written!r} is not there; looked in {', '.join(places)}" + (f" ({whys[0]})" if len(whys) == 1 else "")
 
 
 def _unknown_names(literals: Literals, known: frozenset[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from glob import escape
 from math import isnan
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vmaf_harness.engine.binary import find_engine
+from vmaf_harness.engine.worker import versions_of
 from vmaf_harness.errors import HarnessError
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.measurement import Compared
@@ -31,7 +32,6 @@ from vmaf_workspace.errors import DONE, FAILED, UsageError
 from vmaf_workspace.live.lock import Run
 from vmaf_workspace.wording import printable, say
 
-_RATE_ROUNDING = 0.011  # ffmpeg says two digits after the point: 29.97 of 30000/1001
 _SHOWN_POOLS = ("mean", "harmonic_mean", "perc5", "min")  # in a plot of frames
 
 
@@ -111,7 +111,13 @@ def scored_pairs(
         by_model = {}
         for index, video in enumerate(distorted):
             asset = Asset(
-                dataset="pair", content_id=0, asset_id=0, reference=reference, distorted=video, pairing=asked.pair_by
+                dataset="pair",
+                content_id=0,
+                asset_id=0,
+                reference=reference,
+                distorted=video,
+                pairing=asked.pair_by,
+                in_recipe=False,
             )
             try:
                 choice = choose(asset, find_engine().path, phone_model=is_phone)
@@ -182,26 +188,6 @@ def _say_notes(found: ScoredPair, reference: Video, distorted: Video) -> None:
     """What a person should know of a pair."""
     for note in found.pair.result.notes:
         warn(f"{note.kind}: {reference.path if note.side == 'reference' else distorted.path}: {note.text}")
-    for line in _form_lines(found.pair.compared):
-        kind, _, text = line.partition(": ")
-        warn(f"{kind}: {distorted.path}: {text}")
-
-
-def _form_lines(compared: Compared | None) -> Iterator[str]:
-    """What was done to a distorted video of another size, or another rate, than its reference."""
-    if compared is None:
-        return
-    own, common = (compared.distorted_width_px, compared.distorted_height_px), (compared.width_px, compared.height_px)
-    if own != common:
-        yield f"size: {_size(*own)}, scaled to its reference's {_size(*common)} ({compared.resampling})"
-    ours, theirs = compared.reference_fps, compared.distorted_fps
-    if compared.pairing == "time" and ours and theirs and abs(ours - theirs) > _RATE_ROUNDING:
-        text = "each of its frames is compared with the one that the reference shows then"
-        yield f"rate: {theirs:g} frames/s, its reference {ours:g}: {text}"
-
-
-def _size(width_px: int, height_px: int) -> str:
-    return f"{width_px}×{height_px}"
 
 
 def _compared_text(compared: Compared | None) -> str:
@@ -209,7 +195,7 @@ def _compared_text(compared: Compared | None) -> str:
     if compared is None:
         return ""
     how = "time" if compared.pairing == "time" else "number"
-    return f" by {how} at {_size(compared.width_px, compared.height_px)}"
+    return f" by {how} at {compared.width_px}×{compared.height_px}"
 
 
 @stoppable()
@@ -230,7 +216,8 @@ def score_videos(
         if isinstance(each, HarnessError):
             if len(distorted) == 1:
                 raise each
-            warn(f"{video.path}: {each}")
+            is_named = str(each).startswith((f"{video.path}: ", f"{video.path} "))
+            warn(each if is_named else f"{video.path}: {each}")
     code = FAILED if any(isinstance(each, HarnessError) for each in found) else DONE
     if json:
         print(_json(reference, distorted, found, asked, code))
@@ -260,6 +247,7 @@ def _json(
         row: dict[str, Any] = {"executor_id": each.extraction.executor_id, "pool": asked.pool}
         row |= {"subsample": asked.subsample, "score": each.score}
         row["pools"] = {name: None if isnan(value) else value for name, value in result.pools.items()}  # NaN is no JSON
+        row["versions"] = _versions(each)
         row["notes"] = [{"kind": n.kind, "video": videos[n.side], "text": n.text} for n in result.notes]
         row["frames"] = each.pair.frames
         row |= {"reference": str(reference.path), "distorted": str(video.path)}
@@ -285,6 +273,16 @@ def _print_line(found: ScoredPair | HarnessError, asked: Asked, reference: Video
         f"{asked.pool} of {measured}, {found.extraction.executor_id}, against {printable(reference.path.name)}",
         sys.stderr,
     )
+    _say_versions(found)
+
+
+def _versions(found: ScoredPair) -> dict[str, str]:
+    """What made the number: the engine, and this package."""
+    return {**found.pair.result.versions, **dict(versions_of(()))}
+
+
+def _say_versions(found: ScoredPair) -> None:
+    say(", ".join(f"{name} {version}" for name, version in _versions(found).items() if version), sys.stderr)
 
 
 def _one_in(subsample: int) -> str:
@@ -315,6 +313,7 @@ def _print_table(
         kind, form = scored[0].extraction, _compared_text(scored[0].pair.compared)
         against = f"against {reference.path.name}, frames{form}{_one_in(asked.subsample)}"
         warn(f"{kind.type} ({kind.executor_id}) {against}, of videos in {where}:")
+        _say_versions(scored[0])
     heads = [f">{one.upper().replace('HARMONIC_MEAN', 'HARMONIC')}" for one in pools]
     print_table(("|DISTORTED", *heads, *((">95 %",) if has_spread else ()), ">FRAMES"), rows)
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from glob import escape
 
 from vmaf_harness.engine.jobs import Stopped
-from vmaf_harness.measure.scoring import check_pool, score_assets
+from vmaf_harness.measure.scoring import Outcome, check_pool, score_assets
 from vmaf_harness.model.predictor import resolve_quality_type
 from vmaf_harness.model.quality_type import HIGHER, find_type
 from vmaf_harness.model.v1 import STANDARD, means_v1, score_by_choice, shown_of
+from vmaf_harness.recipe.asset import Asset
 from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.drawing import PlotError
 from vmaf_harness.report.testing import (
@@ -58,12 +59,20 @@ def run(options: Testing) -> int:
     else:
         tested = predictor.extraction if predictor is not None else wanted
         check_plots(options, *map(escape, plot_names(recipe, tested, options.pool)))
+    predicted: dict[Asset, Outcome] = {}
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with (
                 cluster_of(options, run) as cluster,
-                Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as progress,
+                Progress(len(assets), pool=options.pool, run=run, quiet=options.quiet) as bar,
             ):
+
+                def progress(done: int, total: int, outcome: Outcome) -> None:
+                    """Show the score, which of a trained model is not what was measured."""
+                    if predictor is not None:
+                        outcome = predicted[outcome.asset] = predictor.predicted(outcome, options.pool)
+                    bar(done, total, outcome)
+
                 how = replace(
                     run_options(options, cluster),
                     keep_workfiles=options.keep_workfiles,
@@ -88,7 +97,9 @@ def run(options: Testing) -> int:
         if options.shard is not None:
             return DONE if said_part(options, outcomes, "scored") and not recipe.missing else FAILED
         if predictor is not None:
-            outcomes = [predictor.predicted(outcome, options.pool) for outcome in outcomes]
+            outcomes = [
+                predicted.get(outcome.asset) or predictor.predicted(outcome, options.pool) for outcome in outcomes
+            ]
             wanted = predictor.extraction
         outcomes = [check_pool(outcome, options.pool) for outcome in outcomes]
         scored = [outcome.asset for outcome in outcomes if outcome.result is not None]

@@ -411,7 +411,7 @@ def test_the_shape_of_a_pixel_is_the_containers_where_both_say_one(
     ffmpeg(engine, "-i", narrow.path, "-c", "copy", "-aspect", f"{WIDTH_PX}:{HEIGHT_PX}", tmp_path / "shown.mkv")
     shown = container(tmp_path / "shown.mkv")
     assert read_headers([shown], engine.path)[0].sar == Fraction(4, 3)
-    assert not kinds(measured(wide, shown))
+    assert kinds(measured(wide, shown)).keys() == {"size"}
 
 
 def test_words_in_a_name_or_a_tag_are_not_taken_for_ffmpegs(
@@ -492,11 +492,57 @@ def test_another_shape_is_said_with_the_remedy(
 
 
 @pytest.mark.parametrize("filters", ["scale=88:72", "scale=98:80", "scale=88:144,setsar=2", "scale=120:98"])
-def test_another_size_of_the_same_shape_is_not_worth_a_word(
+def test_another_size_of_the_same_shape_is_said_to_be_scaled_and_nothing_else(
     filters: str, lossless: Callable[..., Video], measured: Measured
 ) -> None:
     plain = lossless("plain.mkv", "setsar=1")
-    assert not kinds(measured(plain, lossless("other.mkv", f"setsar=1,{filters}")))
+    own = filters.removeprefix("scale=").partition(",")[0].replace(":", "×")
+    said = f"{own}, scaled to its reference's {WIDTH_PX}×{HEIGHT_PX} (bicubic)"
+    assert kinds(measured(plain, lossless("other.mkv", f"setsar=1,{filters}"))) == {"size": said}
+
+
+def test_both_are_said_to_be_scaled_to_the_quality_size_by_what_the_recipe_names(
+    lossless: Callable[..., Video], measured: Measured
+) -> None:
+    plain = lossless("plain.mkv", "setsar=1")
+    small = replace(lossless("small.mkv", "setsar=1,scale=88:72"), resampling_type="lanczos")
+    found = measured(plain, small, quality_width_px=132, quality_height_px=108, resampling_type="bilinear")
+    assert [(note.side, note.text) for note in found.notes] == [
+        ("reference", f"{WIDTH_PX}×{HEIGHT_PX}, scaled to the quality size, 132×108 (bilinear)"),
+        ("distorted", "88×72, scaled to the quality size, 132×108 (lanczos)"),
+    ]
+    # What is left of a picture after crop_cmd is scaled.
+    cut = replace(plain, filters=(("crop", "88:72:0:0"),))
+    assert kinds(measured(plain, cut))["size"] == f"88×72, scaled to its reference's {WIDTH_PX}×{HEIGHT_PX} (bicubic)"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("yuv420p", "yuv420p10le", "yuv420p, converted to yuv420p10le: 8 bits to 10"),
+        ("yuv420p", "yuv444p", "yuv420p, converted to yuv444p: 4:2:0 to 4:4:4"),
+        ("yuv422p", "yuv444p12le", "yuv422p, converted to yuv444p12le: 8 bits to 12, 4:2:2 to 4:4:4"),
+    ],
+)
+def test_another_depth_or_chroma_is_said_of_the_one_that_is_converted(
+    one: str, other: str, said: str, lossless: Callable[..., Video], measured: Measured
+) -> None:
+    few, many = lossless("few.mkv", f"format={one}"), lossless("many.mkv", f"format={other}")
+    for pair, side in (((few, many), "reference"), ((many, few), "distorted")):
+        found = measured(*pair, "PSNR")
+        assert [(n.kind, n.side, n.text) for n in found.notes] == [("format", side, said)]
+        assert found.compared is not None
+        assert found.compared.pix_fmt == other
+    assert not measured(many, many, "PSNR").notes
+
+
+def test_each_is_said_to_be_cut_to_the_format_that_a_recipe_names(
+    lossless: Callable[..., Video], measured: Measured
+) -> None:
+    deep = lossless("deep.mkv", "format=yuv422p10le")
+    found = measured(deep, deep, "PSNR", workfile_yuv_type="yuv420p")
+    text = "yuv422p10le, converted to yuv420p: 10 bits to 8, 4:2:2 to 4:2:0"
+    assert [(n.kind, n.side, n.text) for n in found.notes] == [("format", s, text) for s in ("reference", "distorted")]
 
 
 def test_a_shape_more_than_a_tenth_off_is_refused_unless_a_size_was_given(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_a_variable_rate_against_a_constant_one_names_the_first_frame_that_is_an
 ) -> None:
     by_number, by_time = measured(*phone), measured(*phone, pairing="time")
     assert "from frame 2 (counted from 0) on: there by +40 ms" in kinds(by_number)["pairing"]
-    assert not kinds(by_time)
+    assert "pairing" not in kinds(by_time)
     assert by_time.n_frames == 48
     assert by_time.means["vmaf"] > 90 > 60 > by_number.means["vmaf"]
 
@@ -146,6 +147,99 @@ def test_frames_are_apart_from_half_an_interval_on() -> None:
     assert (found[0], round(found[1], 6)) == (4, 0.0201)
     assert first_mispaired(even, [each + (0.0199 if n == 4 else 0.0) for n, each in enumerate(even)]) is None
     assert first_mispaired(even, [*even[:9], float("nan")]) is None
+
+
+# Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The frames of `moving`, each shown as long as a rate says; a file a rate and a container."""
+
+    engine: Engine
+    moving: Path
+    directory: Path
+
+    def at(self, rate: str, suffix: str = ".mp4", *, frames: int = 48, clock: str = "1/120000") -> Path:
+        path = self.directory / f"{rate.replace('/', '_')}-{frames}-{clock.rpartition('/')[2]}{suffix}"
+        times = f"settb={clock},setpts=N/({rate})/TB"
+        codec: tuple[str, ...] = ("-enc_time_base", clock, "-c:v", "libx264", "-preset", "ultrafast", "-qp", "20")
+        if suffix == ".y4m":
+            times, codec = f"settb=1/({rate}),setpts=N,fps={rate}", ("-pix_fmt", "yuv420p")
+        how = ("-vf", times, "-frames:v", str(frames), "-fps_mode", "passthrough", *codec)
+        ffmpeg(self.engine, "-i", self.moving, *how, path)
+        return path
+
+
+@pytest.fixture
+def shown(engine: Engine, moving: Path, tmp_path: Path) -> Shown:
+    return Shown(engine, moving, tmp_path)
+
+
+@pytest.mark.parametrize("rate", ["60", "50", "30", "12.5", "30000/1001"])
+def test_a_rate_that_differs_is_noted_with_both_and_changes_no_number(
+    rate: str, shown: Shown, measured: Measured
+) -> None:
+    reference, other, same = shown.at("25"), shown.at(rate), shown.at("25", ".mkv", clock="1/1000")
+    found = measured(reference, other)
+    text = kinds(found)["rate"]
+    assert text.startswith(f"{float(Fraction(rate)):.4g} frames/s, its reference 25: ")
+    assert "paired by number" in text
+    assert "--pair-by time" in text
+    assert found.frames == measured(reference, same).frames
+    assert "its reference 25" not in str(measured(other, reference).notes)
+    assert "25 frames/s, its reference" in kinds(measured(other, reference))["rate"]
+
+
+def test_a_rate_that_is_one_or_that_nobody_says_is_not_noted(
+    shown: Shown, engine: Engine, moving: Path, measured: Measured, tmp_path: Path
+) -> None:
+    ntsc = shown.at("30000/1001")
+    for other in (shown.at("29.97"), shown.at("30000/1001", ".mkv", clock="1/1000"), shown.at("30000/1001", ".y4m")):
+        assert "rate" not in kinds(measured(ntsc, other)), other
+    assert "rate" in kinds(measured(ntsc, shown.at("25", ".y4m")))  # it says so itself
+    silent = tmp_path / "silent.y4m"
+    told = shown.at("60", ".y4m").read_bytes()
+    assert b" F60:1 " in told
+    silent.write_bytes(told.replace(b" F60:1", b"", 1))
+    stream = tmp_path / "stream.264"
+    ffmpeg(engine, "-i", moving, *FINE, stream)
+    raw = replace(container(tmp_path / "some.yuv"), yuv_fmt="yuv420p", width_px=192, height_px=108, fps=60.0)
+    ffmpeg(engine, "-i", moving, "-f", "rawvideo", raw.path)
+    for nobody in (silent, raw, replace(raw, fps=None)):
+        assert "rate" not in kinds(measured(ntsc, nobody)), nobody
+        assert "rate" not in kinds(measured(nobody, ntsc)), nobody
+    one, also = shown.at("25", frames=1), shown.at("60", frames=1)
+    assert "rate" not in kinds(measured(one, also))
+
+
+def test_of_two_variable_rates_that_agree_none_is_noted(
+    phone: tuple[Path, Path], engine: Engine, measured: Measured, tmp_path: Path
+) -> None:
+    ffmpeg(engine, "-i", phone[0], *VARIABLE, tmp_path / "again.mkv")
+    assert not kinds(measured(phone[0], tmp_path / "again.mkv"))
+
+
+def test_a_rate_that_differs_is_said_stored_and_written_unless_it_is_meant(
+    shown: Shown, vmaf_workspace: Path, capsys: Printed, tmp_path: Path
+) -> None:
+    pair: dict[str, Any] = {"reference": str(shown.at("25")), "distorted": str(shown.at("60"))}
+    assert score(**pair) == 0
+    assert "rate: " in capsys.readouterr().err
+    told = []
+    for pair_by in (None, "index"):
+        assert score(**pair, pair_by=pair_by, json=True) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert [[note["kind"] for note in each["notes"]] for each in told] == [["rate"], []]
+    assert told[0]["score"] == told[1]["score"]
+    names = [Path(pair[side]).name for side in ("reference", "distorted")]
+    made = recipe(tmp_path, names[0], names[1:], head="yuv_fmt = 'notyuv'\nquality_width = 192\nquality_height = 108")
+    for _ in range(2):  # measured, and from the store
+        assert run_testing.main(["VMAF", str(made), "--cache-result", "--suppress-plot"]) == 0
+        assert "60 frames/s, its reference 25" in capsys.readouterr().err.replace("\n", " ")
+        newest = max((vmaf_workspace / "output").glob("*/scores.csv"), key=lambda path: path.stat().st_mtime_ns)
+        (row,) = csv.DictReader(newest.read_text(encoding="utf-8").splitlines())
+        assert row["notes"].startswith("rate: distorted: 60 frames/s, its reference 25")
 
 
 def test_words_of_another_thread_within_showinfos_lines_change_nothing() -> None:
@@ -257,7 +351,7 @@ def test_score_test_and_extraction_give_one_number(
     ffmpeg(engine, "-i", clips.mp4("x264"), "-vf", odd, "-c:v", "libx264", "-qp", "0", tmp_path / "odd.mp4")
     assert score(reference=str(tmp_path / "reference.mp4"), distorted=str(tmp_path / "odd.mp4"), json=True) == 0
     of_pair = json.loads(capsys.readouterr().out)
-    assert [note["kind"] for note in of_pair["notes"]] == ["range"]
+    assert [note["kind"] for note in of_pair["notes"]] == ["format", "range"]
     made = recipe(tmp_path, "reference.mp4", ["odd.mp4"])
     assert run_testing.main(["VMAF", str(made), "--suppress-plot", "--cache-result"]) == 0
     told = capsys.readouterr()
@@ -297,7 +391,7 @@ def test_pairing_by_number_may_be_meant(
     for pair_by in (None, "index", "time"):
         assert score(**pair, pair_by=pair_by, json=True) == 0
         told.append(json.loads(capsys.readouterr().out))
-    assert [[note["kind"] for note in each["notes"]] for each in told] == [["pairing"], [], []]
+    assert [[note["kind"] for note in each["notes"]] for each in told] == [["pairing"], [], ["rate"]]
     assert told[0]["score"] == told[1]["score"] < told[2]["score"]
 
 

@@ -300,18 +300,21 @@ def test_a_missing_file_leaves_the_other_assets_and_says_where_it_was_looked_for
             PAIR + "dis_videos = [{'content_id': 0, 'asset_id': 4, 'path': 'gone.yuv'},\n"
             "{'content_id': 0, 'asset_id': 5, 'path': 'd.yuv'}, {'content_id': 0, 'asset_id': 6, 'path': 'dir.yuv'},\n"
             "{'content_id': 0, 'asset_id': 7, 'path': '/no/where.yuv'},\n"
-            "{'content_id': 0, 'asset_id': 8, 'path': '\\ud800.yuv'}]",
+            "{'content_id': 0, 'asset_id': 8, 'path': '\\ud800.yuv'},\n"
+            "{'content_id': 0, 'asset_id': 9, 'path': 'https://example.org/a.mp4'}]",
         ),
         search=[clips / "elsewhere"],
     )
     assert [asset.asset_id for asset in recipe.assets] == [5]
-    assert [problem.asset_id for problem in recipe.missing] == [4, 6, 7, 8]
-    gone, directory, absolute, _ = (problem.message for problem in recipe.missing)
+    assert [problem.asset_id for problem in recipe.missing] == [4, 6, 7, 8, 9]
+    gone, directory, absolute, _, url = (problem.message for problem in recipe.missing)
     assert gone.startswith("dis_videos[0].path: 'gone.yuv'")
-    assert str(clips / "elsewhere/gone.yuv") in gone
-    assert str(clips / "gone.yuv") in gone
-    assert "not a regular file" in directory
-    assert absolute.count("/no/where.yuv") == 2
+    assert f"looked in {clips / 'elsewhere'}, {clips} (No such file or directory)" in gone
+    assert f"looked in {clips / 'elsewhere'} (No such file or directory), {clips} (not a regular file)" in directory
+    assert absolute.count("/no/where.yuv") == 1
+    assert url.endswith(
+        ".path: https://example.org/a.mp4: URLs are not read; download it first, and give the file's path"
+    )
 
 
 def test_a_missing_reference_is_the_problem_of_each_of_its_videos(clips: Path) -> None:

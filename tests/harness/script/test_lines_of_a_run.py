@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
+from trainable import Trainable
 
+from vmaf_harness.script import run_testing, run_vmaf_training
 from vmaf_harness.script.progress import Progress
 from vmaf_harness.script.run_vmaf_cross_validation import _show_folds
 from vmaf_harness.statistics import statistics_json
@@ -18,6 +21,19 @@ def test_a_line_a_thing_is_for_few_things(total: int, lines: int, capsys: pytest
         for _ in range(total):
             progress.step("gamma 0.05")
     assert capsys.readouterr().err.count("gamma 0.05\n") == lines
+
+
+def test_progress_of_a_trained_model_shows_its_scores_and_not_a_feature(
+    small: Trainable, vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_vmaf_training.main([*small.inputs, "m", "--cache-result", "--suppress-plot"]) == 0
+    capsys.readouterr()
+    assert run_testing.main(["VMAF", str(small.dataset), "--vmaf-model", "m", "--print-result", "--suppress-plot"]) == 0
+    said = capsys.readouterr()
+    shown = dict(re.findall(r"^\d+/12 asset (\d+): (\S+)$", said.err, re.MULTILINE))
+    scores = dict(re.findall(r"^asset (\d+): VMAF (\S+) ", said.out, re.MULTILINE))
+    assert len(shown) == 12
+    assert shown == scores
 
 
 def test_folds_are_a_table_on_a_terminal_and_a_line_each_elsewhere(

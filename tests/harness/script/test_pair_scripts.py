@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from copy import deepcopy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -257,16 +258,24 @@ def test_invoke_takes_the_flag_again_for_another_video() -> None:
 # What a published number has to say
 
 
-def test_score_says_its_reference_model_size_frames_and_pairing(
-    clips: Clips, vmaf_workspace: Path, capsys: Printed
+def test_score_says_its_reference_model_size_frames_pairing_and_versions(
+    clips: Clips, engine: Engine, vmaf_workspace: Path, capsys: Printed
 ) -> None:
     words = ["score", "--reference", str(clips.mp4("reference")), "--distorted", str(clips.mp4("x264"))]
     assert main(words) == 0
     said = capsys.readouterr().err
     form = f"{N_FRAMES} frames by number at {WIDTH_PX}×{HEIGHT_PX}"
-    assert said == f"mean of {form}, VMAF_V0.6.1, against reference.mp4\n"
+    made_by = f"ffmpeg {engine.ffmpeg}, libvmaf {engine.libvmaf}, vmaf-workspace {version('vmaf-workspace')}\n"
+    assert said == f"mean of {form}, VMAF_V0.6.1, against reference.mp4\n{made_by}"
     assert main([*words, "--distorted", str(clips.mp4("av1")), "--pair-by", "time"]) == 0
-    assert f"against reference.mp4, frames by time at {WIDTH_PX}×{HEIGHT_PX}, " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"against reference.mp4, frames by time at {WIDTH_PX}×{HEIGHT_PX}, " in said
+    assert said.count(made_by) == 1
+    named = {**engine.versions, "vmaf-workspace": version("vmaf-workspace")}
+    assert main([*words, "--json"]) == 0
+    assert printed_json(capsys)["versions"] == named
+    assert main([*words, "--distorted", str(clips.mp4("av1")), "--json"]) == 0
+    assert [row["versions"] for row in printed_json(capsys)["videos"]] == [named] * 2
 
 
 def test_score_says_which_size_was_scaled_and_which_rate_differs(
@@ -282,7 +291,70 @@ def test_score_says_which_size_was_scaled_and_which_rate_differs(
     assert main([*words, "--json"]) == 0
     found = printed_json(capsys)
     assert (found["reference"], found["distorted"]) == (str(clips.mp4("reference")), str(small))
+    assert [(note["kind"], note["video"]) for note in found["notes"]] == [("size", str(small)), ("rate", str(small))]
+    assert found["notes"][0]["text"].startswith("88×72, scaled to its reference's")
     assert found["compared"].items() >= {"width_px": WIDTH_PX, "distorted_width_px": 88, "pairing": "time"}.items()
+
+
+# Errors of what a recipe could say
+
+
+def test_an_error_of_a_pair_names_no_asset_and_its_command_makes_both_as_long(
+    clips: Clips, engine: Engine, vmaf_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "ffmpeg").symlink_to(engine.path)
+    whole, short = tmp_path / "a whole one.mp4", tmp_path / "short.mp4"
+    whole.write_bytes(clips.mp4("reference").read_bytes())
+    ffmpeg(engine, "-i", clips.mp4("x264"), "-frames:v", "7", *ENCODERS["x264"], short)
+    raw, short_raw = tmp_path / "raw.yuv", tmp_path / "short.yuv"
+    raw.write_bytes(clips.yuv("reference").read_bytes())
+    short_raw.write_bytes(clips.yuv("x264").read_bytes()[: 7 * WIDTH_PX * HEIGHT_PX * 3 // 2])
+    of_raw = ["--yuv-fmt", "yuv420p", "--width", str(WIDTH_PX), "--height", str(HEIGHT_PX)]
+    for pair, flags in (
+        ((whole, short), []),
+        ((short, whole), []),
+        ((whole, short), ["--pair-by", "time"]),
+        ((raw, short_raw), of_raw),
+        ((short_raw, raw), of_raw),
+        ((raw, short_raw), [*of_raw, "--pair-by", "time"]),
+    ):
+        words = ["score", "--reference", str(pair[0]), "--distorted", str(pair[1]), *flags]
+        assert main(words) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "asset" not in said
+        found = re.search(r"cut the longer one \((.*?)\)[,;]", said)
+        assert found is not None, said
+        assert "`test` a recipe" in said
+        subprocess.run(["sh", "-c", found[1]], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        (cut,) = tmp_path.glob("cut.*")
+        longer = whole if whole in pair else raw
+        assert main(["score", *(str(cut) if word == str(longer) else word for word in words[1:])]) == 0
+        assert "7 frames by" in capsys.readouterr().err
+        cut.unlink()
+
+
+def test_of_several_an_error_names_its_video_once_and_no_asset(
+    clips: Clips, engine: Engine, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    short, gone = tmp_path / "short.mp4", tmp_path / "gone.mp4"
+    ffmpeg(engine, "-i", clips.mp4("x264"), "-frames:v", "7", *ENCODERS["x264"], short)
+    words = ["score", "--reference", str(clips.mp4("reference")), "--distorted", str(short), str(gone)]
+    assert main([*words, str(clips.mp4("x264"))]) == 1
+    said = capsys.readouterr().err
+    assert f"\n{gone}: No such file" in f"\n{said}"
+    assert said.count(str(gone)) == 1
+    assert "asset" not in said
+
+
+@pytest.mark.parametrize("side", ["reference", "distorted"])
+def test_a_url_is_said_not_to_be_read(side: str, clips: Clips, vmaf_workspace: Path, capsys: Printed) -> None:
+    pair = {"reference": str(clips.mp4("reference")), "distorted": str(clips.mp4("x264"))}
+    pair[side] = "https://example.org/a.mp4"
+    assert main(["score", *(word for name, path in pair.items() for word in (f"--{name}", path))]) == 1
+    said = capsys.readouterr().err
+    assert "https://example.org/a.mp4: URLs are not read; download it first" in said
 
 
 def test_several_are_scored_as_each_alone_and_the_error_of_one_is_its_own(
