@@ -24,6 +24,7 @@ from vmaf_harness.statistics import (
     statistics_text,
     try_logistic_fit,
 )
+from vmaf_harness.training.doubts import scale_doubt, score_direction_doubt
 from vmaf_workspace.wording import printable
 
 if TYPE_CHECKING:
@@ -108,6 +109,16 @@ def statistics_line(dataset: ScoredDataset) -> str:
         return f"{tested}: {few}"
     line = statistics_text(tested, dataset.agreement, dataset.kind)
     return f"{line}; labels: {printable(str(dataset.labels))}" if dataset.labels.source else line
+
+
+def doubts(dataset: ScoredDataset) -> list[str]:
+    """What of labels and scores, of which more is better, is probably a mistake: a line each."""
+    content_ids = [outcome.asset.content_id for outcome, _, _ in dataset.labelled]
+    labels = [label for _, label, _ in dataset.labelled]
+    scores = [score for _, _, score in dataset.labelled]
+    found = [score_direction_doubt(content_ids, labels, scores)]
+    found += [scale_doubt(labels, scores)] if is_one_scale(dataset) else []
+    return [line for line in found if line is not None]
 
 
 def spread_line(dataset: ScoredDataset) -> str | None:

@@ -15,6 +15,7 @@ from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.drawing import PlotError
 from vmaf_harness.report.testing import (
     ScoredDataset,
+    doubts,
     score_line,
     spread_line,
     statistics_line,
@@ -29,6 +30,7 @@ from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import main_of, measured_stays, stoppable
 from vmaf_harness.training.card import is_of_training
+from vmaf_harness.training.doubts import content_doubts
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
@@ -52,6 +54,8 @@ def run(options: Testing) -> int:
     if options.pair_by is not None:
         assets = tuple(replace(asset, pairing=options.pair_by) for asset in assets)
     check_plots(options)
+    for doubt in content_doubts(assets, root):
+        warn(f"{recipe.path}: {doubt}")
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with (
@@ -105,6 +109,8 @@ def run(options: Testing) -> int:
         scale = find_type(options.quality_type)
         if scale.better != HIGHER:
             warn(f"{options.quality_type} goes {scale.scale}")
+        for doubt in doubts(dataset) if scale.better == HIGHER else ():
+            warn(f"{recipe.path}: {doubt}")
         if (line := spread_line(dataset)) is not None and len(assets) > 1:
             say(line, flush=True)
         is_whole = _write(dataset, run, options)

@@ -76,6 +76,7 @@ def run(options: Training) -> int:
         say(printable_lines(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
         print(printable_lines(path), flush=True)
         warn_of_model(model, labels, predictions)
+        work.warn_of_predictions(extracted, predictions)
         about_run = {"model": path.name, "statistics": found}
         made = Made(kind="training", predictions=predictions, fit=fit, about=about_run)
         is_whole = write_outputs(work.run, options, inputs, extracted, made)

@@ -425,17 +425,6 @@ def test_a_tuned_set_is_a_model_param(small: Trainable, vmaf_workspace: Path) ->
     assert json.loads((vmaf_workspace / "model" / "m.json").read_bytes())["param_dict"] == chosen
 
 
-def test_labels_that_no_prediction_can_reach_are_said(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
-    write_recipe(small.dataset, labels=tuple(label - 80 for label in LABELS))
-    assert train(small) == 0
-    said = "8 of 12 labels are outside score_clip [0, 100]: they go from -60 to 16"
-    below = sum(label < 80 for label in LABELS)
-    assert said.replace("8", str(below), 1) in capsys.readouterr().err
-    write_recipe(small.dataset)
-    assert train(small, "other") == 0
-    assert "score_clip" not in capsys.readouterr().err
-
-
 def test_a_model_that_is_nearly_a_constant_is_said(small: Trainable, vmaf_workspace: Path, capsys: Printed) -> None:
     write_model(small.model, norm_type="none", C=0.001)
     assert train(small) == 0
