@@ -59,7 +59,7 @@ def plan_forget(
     What is pinned, the last verified one of each workspace and the last with any file, and what cannot be read stay
     whatever *keep* says. So do those that are dated in the future, those of one turn that two workspaces took, and,
     unless *drop_last_copies*, those with the last copy of a model; what is *damaged*, by its hash, is none. These, and
-    those taken for safety before a restore, take no place of others.
+    those taken for safety before something was replaced, take no place of others.
     """
     if keep == RetentionPolicy():
         raise UsageError("say what to keep: --keep-last, --keep-daily, --keep-weekly, --keep-monthly or --keep-within")
