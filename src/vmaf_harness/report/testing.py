@@ -101,13 +101,16 @@ def score_line(dataset: ScoredDataset, outcome: Outcome, score: float) -> str:
 def statistics_line(dataset: ScoredDataset) -> str:
     """SROCC, PLCC, KROCC and RMSE in a line, PLCC and RMSE also after a logistic fit; or why there are none.
 
-    Labels that a model made are said to be that: following them is no proof of following people.
+    Labels that a model made are said to be that: following them is no proof of following people. Of the videos that a
+    model was fitted to, `train` gives numbers too, and others: the line says what these are of.
     """
     tested = f"{printable(dataset.recipe.name)}, {dataset.what}"
     if dataset.statistics is None:
         few = f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
         return f"{tested}: {few}"
     line = statistics_text(tested, dataset.agreement, dataset.kind)
+    if dataset.kind:
+        line += f"; the {dataset.pool.replace('_', ' ')} of the scores of frames"
     return f"{line}; labels: {printable(str(dataset.labels))}" if dataset.labels.source else line
 
 

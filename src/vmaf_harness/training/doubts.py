@@ -23,7 +23,7 @@ _RISING = ("adm2", "adm_scale", "vif_scale", "vif_score", "psnr", "ssim")  # par
 _LEAST_PAIRS = 4
 _FALLING_SHARE = 0.8  # of pairs; of labels that mean nothing it is one half
 _OFF_RATIO = 3.0  # of a content's mean residual to the others'
-_OFF_LEAST = 0.2  # of the range of the labels: less is how contents differ, whatever the ratio
+_OFF_LEAST = 0.25  # of the range of the labels: less is how contents differ, whatever the ratio
 _SAMPLE_BYTES = 1 << 16
 
 
