@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 _QUALITY_OPTIONS = ("crf", "qp")  # the first that an encoder has: constant quality, constant quantiser
 _PRESET_OPTIONS = ("preset", "cpu-used", "speed")
+# What each library takes where ffmpeg says more, tried with ffmpeg 9.0: x264 takes all above 51 as 51, x265 refuses it,
+# SVT-AV1 takes 0 as 35 (nothing given), and VP8's quantisers begin at 4.
+_QUALITY_LIMITS = {"libx264": (0, 51), "libx265": (0, 51), "libsvtav1": (1, 63), "libvpx": (4, 63)}
 # Parts of the names of encoders that MP4 is the usual container of.
 _MP4_ENCODERS = ("264", "265", "hevc", "av1", "vvc", "vvenc")
 _WEBM_ENCODERS = ("vp8", "vp9", "libvpx")
@@ -40,6 +44,22 @@ _VERSIONS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The least and greatest value of an option; whether it takes whole numbers alone."""
+
+    low: float
+    high: float
+    is_whole: bool
+
+    def __str__(self) -> str:
+        return f"{'a whole number' if self.is_whole else 'a number'} from {self.low:g} to {self.high:g}"
+
+    def holds(self, value: float) -> bool:
+        """Whether *value* is one of them: ffmpeg would round a fraction where it takes whole numbers."""
+        return self.low <= value <= self.high and not (self.is_whole and value % 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
     """An encoder that the engine has.
 
@@ -49,12 +69,21 @@ class Encoder:
     name: str
     version: str
     pixel_formats: tuple[str, ...]
-    options: frozenset[str]  # its private options, without the dash
+    options: Mapping[str, Limits | None]  # its private options, without the dash; None where no limits are said
 
     @property
     def quality_option(self) -> str | None:
         """What takes the value of ``--crf``."""
         return next((option for option in _QUALITY_OPTIONS if option in self.options), None)
+
+    @property
+    def quality_limits(self) -> Limits | None:
+        """What ``--crf`` may be; None where there is none, or nobody says. Below 0 means not given, to all of them."""
+        said = self.options.get(self.quality_option or "")
+        if said is None:
+            return None
+        low, high = _QUALITY_LIMITS.get(self.name, (0, math.inf))
+        return Limits(low=max(low, said.low), high=min(high, said.high), is_whole=said.is_whole)
 
     @property
     def preset_option(self) -> str | None:
@@ -108,7 +137,7 @@ def _find_encoder(name: str, engine: Engine) -> Encoder:
             f"`{shlex.join([engine.path, '-hide_banner', '-encoders'])}` lists all"
         )
     formats = re.search(r"Supported pixel formats: (.*)", about)
-    options = re.findall(r"^  -(\S+) +<", about, re.MULTILINE)
+    options = re.findall(r"^  -(\S+) +<(\w+)>(?:.*\(from (\S+) to (\S+)\))?", about, re.MULTILINE)
     # One frame: the version of a shared library may change while ffmpeg's file stays the same.
     source = ("-f", "lavfi", "-i", "color=s=128x128:r=25:d=0.04")
     command = [engine.path, "-hide_banner", "-nostdin", "-v", "verbose", *source, "-c:v", name, "-f", "nut", "pipe:1"]
@@ -116,7 +145,20 @@ def _find_encoder(name: str, engine: Engine) -> Encoder:
     said = tried.stderr + tried.stdout
     version = next((match[1] for pattern in _VERSIONS if (match := pattern.search(said))), engine.ffmpeg)
     pixel_formats = tuple(formats[1].split()) if formats else ()
-    return Encoder(name=name, version=version, pixel_formats=pixel_formats, options=frozenset(options))
+    limits = {option: _limits(kind, low, high) for option, kind, low, high in options}
+    return Encoder(name=name, version=version, pixel_formats=pixel_formats, options=limits)
+
+
+def _limits(kind: str, low: str, high: str) -> Limits | None:
+    """As ffmpeg's help says them, where INT_MAX and the like stand for no limit."""
+    if kind not in ("int", "int64", "float", "double"):
+        return None
+    least, greatest = (float(text) if re.fullmatch(r"-?\d[\d.e+]*", text) else None for text in (low, high))
+    return Limits(
+        low=-math.inf if least is None else least,
+        high=math.inf if greatest is None else greatest,
+        is_whole=kind.startswith("int"),
+    )
 
 
 def _near_names(name: str, has: Sequence[str]) -> list[str]:

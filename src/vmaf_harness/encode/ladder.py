@@ -66,17 +66,17 @@ def read_ladder(
     """Combine everything with everything; a value may be for one encoder alone, as in ``libx264=28``.
 
     `options` are ``ENCODER:NAME=VALUE``. Raises UsageError for a value that cannot be read, for one of an encoder that
-    is not asked for, and where an encoder gets no rate or has no such control.
+    is not asked for or does not take it, and where an encoder gets no rate or has no such control.
     """
     heights_px = [_height(height) for height in dict.fromkeys(heights or (OWN_HEIGHT,))]
     further = [_option(text, encoders) for text in options]
     rungs = []
     for encoder in encoders.values():
-        rates = [_bitrate(value) for value in _values_for(encoder, bitrates, encoders, "--bitrate")]
+        rates = dict.fromkeys(_bitrate(value) for value in _values_for(encoder, bitrates, encoders, "--bitrate"))
         wanted = _values_for(encoder, crfs, encoders, "--crf")
         if encoder.quality_option is None and rates and not any(crf.startswith(f"{encoder.name}=") for crf in crfs):
             wanted = []  # a CRF for all is for those that have one
-        qualities = [_crf(value, encoder) for value in wanted]
+        qualities = dict.fromkeys(_crf(value, encoder) for value in wanted)
         if not qualities and not rates:
             raise UsageError(f"{encoder.name} is given no rate; add --crf or --bitrate")
         speeds = [_preset(value, encoder) for value in _values_for(encoder, presets, encoders, "--preset")]
@@ -109,6 +109,9 @@ def _crf(text: str, encoder: Encoder) -> str:
         raise UsageError(f"{encoder.name} has no CRF in this ffmpeg; give it --bitrate {encoder.name}=RATE")
     if not re.fullmatch(r"-?\d{1,3}(\.\d{1,3})?", text):
         raise UsageError(f"--crf: expected a number, or ENCODER=NUMBER, got {text!r}")
+    limits = encoder.quality_limits
+    if limits is not None and not limits.holds(float(text)):
+        raise UsageError(f"--crf {text}: {encoder.name} takes {limits} in this ffmpeg; nothing was encoded")
     return f"{float(text):g}"
 
 
@@ -133,6 +136,9 @@ def _preset(text: str, encoder: Encoder) -> str:
         raise UsageError(f"{encoder.name} has no presets in this ffmpeg; name those of the others, ENCODER=PRESET")
     if not re.fullmatch(r"-?[A-Za-z0-9]{1,20}", text):
         raise UsageError(f"--preset: expected a name or a number, or ENCODER=PRESET, got {text!r}")
+    limits = encoder.options[encoder.preset_option]
+    if limits is not None and re.fullmatch(r"-?\d+", text) and not limits.holds(int(text)):
+        raise UsageError(f"--preset {text}: {encoder.name} takes {limits} in this ffmpeg; nothing was encoded")
     return text
 
 
@@ -145,6 +151,6 @@ def _option(text: str, encoders: dict[str, Encoder]) -> tuple[str, str, str]:
         raise UsageError(f"--option {text}: {owner!r} is not among the encoders of --codec")
     if name in _OPTIONS_WITH_FLAGS:
         raise UsageError(f"--option {text}: {name} has a flag of its own: --crf, --bitrate or --preset")
-    if name not in encoders[owner].options | GENERIC_OPTIONS:
+    if name not in {*encoders[owner].options, *GENERIC_OPTIONS}:
         raise UsageError(f"--option {text}: {owner} has no option {name!r} in this ffmpeg")
     return owner, name, value

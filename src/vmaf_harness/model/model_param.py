@@ -87,6 +87,16 @@ class ModelParam:
     of_plugin: Mapping[str, Any] = field(default_factory=dict)
     chroma_correction_parameter: float | None = None
 
+    def is_other_scale(self, labels: Sequence[float]) -> bool:
+        """Whether labels are further outside `score_clip` than a tenth of it: not of that scale.
+
+        Nearer ones may be right: a DMOS goes above a perfect video's score where people preferred the encode.
+        """
+        if self.score_clip is None or not labels:
+            return False
+        low, high = self.score_clip
+        return max(low - min(labels), max(labels) - high) > 0.1 * (high - low)
+
     def outside_clip(self, labels: Sequence[float]) -> str | None:
         """What a person should know of labels that no prediction can reach; None where all lie in `score_clip`."""
         if self.score_clip is None or not labels:

@@ -24,6 +24,7 @@ from vmaf_harness.statistics import (
     statistics_text,
     try_logistic_fit,
 )
+from vmaf_harness.training.doubts import scale_doubt, score_direction_doubt
 from vmaf_workspace.wording import printable
 
 if TYPE_CHECKING:
@@ -100,14 +101,27 @@ def score_line(dataset: ScoredDataset, outcome: Outcome, score: float) -> str:
 def statistics_line(dataset: ScoredDataset) -> str:
     """SROCC, PLCC, KROCC and RMSE in a line, PLCC and RMSE also after a logistic fit; or why there are none.
 
-    Labels that a model made are said to be that: following them is no proof of following people.
+    Labels that a model made are said to be that: following them is no proof of following people. Of the videos that a
+    model was fitted to, `train` gives numbers too, and others: the line says what these are of.
     """
     tested = f"{printable(dataset.recipe.name)}, {dataset.what}"
     if dataset.statistics is None:
         few = f"statistics need at least two assets with a label and a score; there are {len(dataset.labelled)}"
         return f"{tested}: {few}"
     line = statistics_text(tested, dataset.agreement, dataset.kind)
+    if dataset.kind:
+        line += f"; the {dataset.pool.replace('_', ' ')} of the scores of frames"
     return f"{line}; labels: {printable(str(dataset.labels))}" if dataset.labels.source else line
+
+
+def doubts(dataset: ScoredDataset) -> list[str]:
+    """What of labels and scores, of which more is better, is probably a mistake: a line each."""
+    content_ids = [outcome.asset.content_id for outcome, _, _ in dataset.labelled]
+    labels = [label for _, label, _ in dataset.labelled]
+    scores = [score for _, _, score in dataset.labelled]
+    found = [score_direction_doubt(content_ids, labels, scores)]
+    found += [scale_doubt(labels, scores)] if is_one_scale(dataset) else []
+    return [line for line in found if line is not None]
 
 
 def spread_line(dataset: ScoredDataset) -> str | None:

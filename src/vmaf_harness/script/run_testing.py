@@ -17,6 +17,7 @@ from vmaf_harness.recipe.labels import labels_of
 from vmaf_harness.report.drawing import PlotError
 from vmaf_harness.report.testing import (
     ScoredDataset,
+    doubts,
     plot_names,
     score_line,
     spread_line,
@@ -32,6 +33,7 @@ from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import main_of, measured_stays, stoppable
 from vmaf_harness.training.card import is_of_training
+from vmaf_harness.training.doubts import content_doubts
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
@@ -60,6 +62,8 @@ def run(options: Testing) -> int:
         tested = predictor.extraction if predictor is not None else wanted
         check_plots(options, *map(escape, plot_names(recipe, tested, options.pool)))
     predicted: dict[Asset, Outcome] = {}
+    for doubt in content_doubts(assets, root):
+        warn(f"{recipe.path}: {doubt}")
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with (
@@ -122,6 +126,8 @@ def run(options: Testing) -> int:
         scale = find_type(options.quality_type)
         if scale.better != HIGHER:
             warn(f"{options.quality_type} goes {scale.scale}")
+        for doubt in doubts(dataset) if scale.better == HIGHER else ():
+            warn(f"{recipe.path}: {doubt}")
         if (line := spread_line(dataset)) is not None and len(assets) > 1:
             say(line, flush=True)
         is_whole = _write(dataset, run, options)

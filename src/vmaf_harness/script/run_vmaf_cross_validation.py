@@ -49,7 +49,9 @@ def run(options: CrossValidation) -> int:
         fit = try_logistic_fit(labels, predictions)
         found = statistics_json(labels, predictions, fit)
         what = f"{inputs.parameters.model_type}, {len(folds)} folds"
-        say(printable_lines(summary_line(inputs, what, found, KINDS["cross-validation"])), flush=True)
+        line = summary_line(inputs, what, found, KINDS["cross-validation"], options.pool)
+        say(printable_lines(line), flush=True)
+        work.warn_of_predictions(extracted, predictions)
         about = {"folds": per_fold, "statistics": found}
         made = Made(kind="cross-validation", predictions=predictions, fit=fit, about=about)
         is_whole = write_outputs(work.run, options, inputs, extracted, made)

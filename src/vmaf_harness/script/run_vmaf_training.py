@@ -74,9 +74,11 @@ def run(options: Training) -> int:
         name = path.name.removesuffix(".pkl")
         about = card_bytes(name, inputs, extracted, seed=options.seed, pool=options.pool, found=found)
         written = replacement.write(lambda check: write_model(path, model, extra={SUFFIX: about}, check=check))
-        say(printable_lines(summary_line(inputs, inputs.parameters.model_type, found, KINDS["training"])), flush=True)
+        what = inputs.parameters.model_type
+        say(printable_lines(summary_line(inputs, what, found, KINDS["training"], options.pool)), flush=True)
         print(printable_lines(path), flush=True)
         warn_of_model(model, labels, predictions)
+        work.warn_of_predictions(extracted, predictions)
         about_run = {"model": path.name, "statistics": found}
         made = Made(kind="training", predictions=predictions, fit=fit, about=about_run)
         is_whole = write_outputs(work.run, options, inputs, extracted, made)

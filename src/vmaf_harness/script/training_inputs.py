@@ -25,6 +25,7 @@ from vmaf_harness.script.options import Extraction, Fitting, Folds
 from vmaf_harness.script.progress import Progress, frames_of, warn
 from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.training.card import Inputs
+from vmaf_harness.training.doubts import clip_doubt, content_doubts, feature_direction_doubt, residual_doubt
 from vmaf_harness.training.feature_table import ExtractedFeatures, asset_name, extract_features
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED
@@ -86,7 +87,13 @@ def _read_inputs(options: Fitting, root: Path) -> Inputs:
         raise HarnessError(f"{recipe.path}: a model needs at least two assets to be fitted to, got {len(assets)}")
     numbers = [asset.groundtruth for asset in assets if asset.groundtruth is not None]
     if (outside := parameters.outside_clip(numbers)) is not None:
+        if parameters.is_other_scale(numbers):
+            raise HarnessError(f"{options.model_param}: {outside}; nothing was extracted")
         warn(f"{options.model_param}: {outside}")
+    if (doubt := clip_doubt(numbers, parameters.score_clip)) is not None:
+        warn(f"{options.model_param}: {doubt}")
+    for line in content_doubts(assets, root):
+        warn(f"{recipe.path}: {line}")
     labels = labels_of(recipe, options.subj_model)
     return Inputs(root=root, recipe=recipe, labels=labels, assets=assets, features=features, parameters=parameters)
 
@@ -156,7 +163,19 @@ class Work:
 
     def extracted(self) -> ExtractedFeatures:
         """The feature table."""
-        return extracted_of(self.inputs.assets, self.inputs.features, self.run, self.options, self.cluster)
+        found = extracted_of(self.inputs.assets, self.inputs.features, self.run, self.options, self.cluster)
+        columns = {name: list(map(float, column)) for name, column in found.table.features.items()}
+        doubt = feature_direction_doubt(found.content_ids, _labels(found), columns)
+        if doubt is not None:
+            warn(f"{self.inputs.recipe.path}: {doubt}")
+        return found
+
+    def warn_of_predictions(self, extracted: ExtractedFeatures, predictions: Sequence[float]) -> None:
+        """Name a content of which they are far more wrong than of the others."""
+        names = {asset.content_id: asset.shown_content for asset in extracted.assets}
+        doubt = residual_doubt(extracted.content_ids, names, _labels(extracted), predictions)
+        if doubt is not None:
+            warn(f"{self.inputs.recipe.path}: {doubt}")
 
     def do_part(self, fits: Callable[[ExtractedFeatures], object]) -> int:
         """Do this run's part of the extraction, and of *fits* where all parts of that are done; the exit code."""
@@ -178,6 +197,10 @@ class Work:
         inputs, others = self.inputs, {"folds": [asdict(fold) for fold in folds]} if folds else None
         key = checkpoint_key(table, inputs.features, inputs.parameters, seed=self.options.seed, others=others)
         return Checkpoints(inputs.root, kind, inputs.recipe.name, key, warn=warn)
+
+
+def _labels(extracted: ExtractedFeatures) -> list[float]:
+    return [float(label or 0.0) for label in extracted.table.labels]
 
 
 @contextmanager

@@ -40,9 +40,14 @@ class Made:
     about: Mapping[str, Any]
 
 
-def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str) -> str:
-    """What was found, in a line; *kind* as in `KINDS`. Labels that a model made are said to be that."""
+def summary_line(inputs: Inputs, name: str, found: Mapping[str, Any], kind: str, pool: str) -> str:
+    """What was found, in a line; *kind* as in `KINDS`. Labels that a model made are said to be that.
+
+    It says, too, that features were pooled by *pool* and then predicted from, as a model is fitted: a test pools the
+    scores of frames instead, and its numbers are others.
+    """
     line = statistics_text(f"{inputs.recipe.name}, {name}{inputs.of_frames}", found, kind)
+    line += f"; predicted from each feature's {pool.replace('_', ' ')} over the frames"
     return f"{line}; labels: {inputs.labels}" if inputs.labels.source else line
 
 

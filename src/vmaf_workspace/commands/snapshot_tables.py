@@ -247,7 +247,13 @@ def show_difference(found: Difference, url: str, older: str, newer: str | None, 
 def forget_json(verdicts: Sequence[Verdict], url: str, gone: Sequence[str], *, dry_run: bool) -> str:
     """`ws.forget --json`."""
     rows = [
-        {"id": v.listed.id, "kept": v.is_kept, "reasons": list(v.reasons), "last_copies": list(v.last_copies)}
+        {
+            "id": v.listed.id,
+            "kept": v.is_kept,
+            "reasons": list(v.reasons),
+            "last_copies": list(v.last_copies),
+            "held_now": list(v.held_now),
+        }
         for v in verdicts
     ]
     return object_json("forget", location=url, dry_run=dry_run, snapshots=rows, forgotten=list(gone))
@@ -260,6 +266,7 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
         found = verdict.listed.snapshot
         age = "-" if found is None else age_text(int(found.time_s * 1e9))
         goes = "GOES" + (", and the last copy of what is named below" if verdict.last_copies else "")
+        goes += ", and what is in the workspace now" if verdict.held_now else ""
         rows.append((short_id(verdict.listed.id), age, printable("; ".join(verdict.reasons)) or goes))
     if rows:
         print_table(("|SNAPSHOT", ">TAKEN", "KEPT BECAUSE"), rows)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from vmaf_workspace.snapshot.wipe import Holders, WipePlan
 
 _WITHIN = "keep all taken within this time before the newest of each workspace: 12h, 30d, 8w, 6mo"
-_DROPPED = "also drop models, or parts of them, that no kept snapshot of their workspace has"
+_DROPPED = (
+    "also drop models, or parts of them, that no kept snapshot of their workspace has, "
+    "under any content or as they are in the workspace now"
+)
 _EMPTIED = "empty only this subdirectory: model, model_param or checkpoints_dir"
 
 
@@ -217,19 +220,22 @@ def forget(
     keep = retention.RetentionPolicy(
         last=keep_last, daily=keep_daily, weekly=keep_weekly, monthly=keep_monthly, within_s=keep_within
     )
-    _, location = _root_and_location(workspace, at)
+    root, location = _root_and_location(workspace, at)
     verdicts = retention.plan_forget(
         store.list_snapshots(location),
         keep,
         damaged=store.noted_names(location, "damaged"),
         drop_last_copies=drop_last_copies,
+        there=retention.state_now(root),
     )
     going = count_text(sum(not verdict.is_kept for verdict in verdicts), "snapshot")
     last = sorted({name for verdict in verdicts if not verdict.is_kept for name in verdict.last_copies})
     if not json:
         snapshot_tables.print_verdicts(verdicts)
     is_asked = not (dry_run or yes or all(verdict.is_kept for verdict in verdicts))
+    now = sorted({name for verdict in verdicts if not verdict.is_kept for name in verdict.held_now} - {*last})
     costs = f", and with them the last copy of {retention.models_text(last)}" if last else ""
+    costs += f", and what alone has {retention.models_text(now)} as in the workspace now" if now else ""
     if is_asked and not agreed(f"Forget {going}{costs}?", "forgotten"):
         say("nothing was forgotten", file=sys.stderr)
         return FAILED

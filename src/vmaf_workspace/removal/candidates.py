@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
@@ -89,12 +90,29 @@ def plan_purge(root: Path, selection: Selection) -> Plan:
 def refuse_live_runs(root: Path, what: str) -> None:
     """Raise InUseError where a run is live: *what* takes things that a run may be about to read."""
     live = live_runs(root)
-    if live:
-        listed = "\n".join(f"  {kept.path!r}: {kept.why}" for kept in live)
-        raise InUseError(
-            f"cannot {what} {root} while runs use it; nothing was changed:\n{listed}\n"
-            "Wait for them to end; what a dead run left goes with `ws.clean-scratch` (`--force` where it is fresh)"
+    if not live:
+        return
+    told = [kept for kept in live if kept.unused_from_s is None]
+    listed = [f"  {kept.path!r}: {kept.why}" for kept in told]
+    lines = [f"cannot {what} {root} while runs use it; nothing was changed:", *listed, "Wait for them to end."]
+    if not told:
+        lines = [f"cannot {what} {root}: a run may use what lies in its scratch; nothing was changed."]
+    doubtful = [(kept, kept.unused_from_s) for kept in live if kept.unused_from_s is not None]
+    if doubtful:
+        lines.append("Nobody can tell whether anything uses this:")
+        lines += [f"  {kept.path!r}: {kept.why}{_unused_from(since_s)}" for kept, since_s in doubtful]
+        lines.append(
+            "Look at it. If what made it has ended, move it out of the workspace or remove it, and do this again: "
+            "`ws.clean-scratch --force` removes all such scratch that no process has locked"
         )
+    raise InUseError("\n".join(lines))
+
+
+def _unused_from(since_s: float) -> str:
+    if since_s == math.inf:
+        return ""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since_s))
+    return f"; unless it changes, it is taken for unused from {when} on"
 
 
 def liveness(fd: int, subdir: str, name: str, opened_by: dict[str, int], *, force: bool) -> Kept | int | None:
@@ -210,7 +228,8 @@ def _judged(judge: _Judge, fd: int, subdir: str, in_use: dict[str, int], name: s
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(dated_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"
         lock = f"its lock is free, which proves nothing: {unproven}" if unproven else "has no lock to ask"
-        return Kept(path=path, why=f"{when}, and {lock}", use=Use.LIKELY)
+        from_s = math.inf if age_s < -COARSEST_NS / 1e9 else dated_ns / 1e9 + judge.min_age_s
+        return Kept(path=path, why=f"{when}, and {lock}", use=Use.LIKELY, unused_from_s=from_s)
     return usage
 
 

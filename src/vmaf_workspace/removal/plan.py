@@ -33,11 +33,16 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """One thing that stays, and why."""
+    """One thing that stays, and why.
+
+    *unused_from_s* is for what nobody can be asked about, whose age alone tells: when it will be old enough to be taken
+    for unused, if nothing changes in it; infinite where its age is unknown. None for all else.
+    """
 
     path: str
     why: str
     use: Use
+    unused_from_s: float | None = None
 
     @property
     def live(self) -> bool:

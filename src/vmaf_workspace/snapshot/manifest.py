@@ -74,7 +74,7 @@ class Snapshot:
     files: tuple[File, ...]  # sorted by path
     directories: dict[str, int] = field(default_factory=dict)  # permission bits by path; older manifests name none
     identity: str = ""  # of the workspace, wherever it moved; "" in older manifests
-    is_safety: bool = False  # taken before a restore replaced something: nobody's latest
+    is_safety: bool = False  # taken before a command replaced something, which its note says: nobody's latest
     machine: str = ""  # like the next two, see `vmaf_workspace.identity`; older manifests do not say
     was: tuple[Place, ...] = ()
     turn: tuple[int, str] = (0, "")

@@ -1,24 +1,33 @@
 """Which snapshots are kept, and why; *forget* removes the others from the list, *prune* then frees their objects.
 
-Two things are kept whatever the rule says, unless a person gives them up in words: a file of a model that no other kept
-snapshot of its workspace has under any content (an older state of it is what a rule is there to drop), and the content
-that a wipe removed because this snapshot held it, until another one of that workspace does.
+Three things are kept whatever the rule says, unless a person gives them up in words: a file of a model that no other
+kept snapshot of its workspace has under any content (an older state of it is what a rule is there to drop), the content
+that a wipe removed because this snapshot held it, until another one of that workspace does, and a model as it is in the
+workspace now, which an old snapshot alone holds once that one was restored.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
-from vmaf_workspace.errors import UsageError
+from vmaf_workspace import guard
+from vmaf_workspace.errors import UsageError, WorkspaceError
 from vmaf_workspace.groups import group_of
+from vmaf_workspace.snapshot.difference import content_of
 from vmaf_workspace.snapshot.location import Location
 from vmaf_workspace.snapshot.manifest import File, Snapshot, manifest_name
 from vmaf_workspace.snapshot.store import ListedSnapshot, is_in_future
+from vmaf_workspace.snapshot.tree import scan_models
 
 NAMED = 3  # models that are named where there are more
+State = tuple[int, int, str | None]  # of a file: bytes, modification time (ns), and where it leads if it is a symlink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,7 @@ class Verdict:
     listed: ListedSnapshot
     reasons: tuple[str, ...]
     last_copies: tuple[str, ...] = ()  # models that no kept snapshot of its workspace has, or not all of
+    held_now: tuple[str, ...] = ()  # models that no kept snapshot has as they are in the workspace now
 
     @property
     def is_kept(self) -> bool:
@@ -53,13 +63,15 @@ def plan_forget(
     now_s: float | None = None,
     damaged: Set[str] = frozenset(),
     drop_last_copies: bool = False,
+    there: Mapping[str, State] = MappingProxyType({}),
 ) -> list[Verdict]:
     """A verdict on each of *snapshots*, oldest first as they came. Raises UsageError where *keep* keeps nothing.
 
     What is pinned, the last verified one of each workspace and the last with any file, and what cannot be read stay
     whatever *keep* says. So do those that are dated in the future, those of one turn that two workspaces took, and,
     unless *drop_last_copies*, those with the last copy of a model; what is *damaged*, by its hash, is none. These, and
-    those taken for safety before a restore, take no place of others.
+    those taken for safety before something was replaced, take no place of others. *there* is what is in the workspace
+    now, see `state_now`; empty where nobody can tell.
     """
     if keep == RetentionPolicy():
         raise UsageError("say what to keep: --keep-last, --keep-daily, --keep-weekly, --keep-monthly or --keep-within")
@@ -88,10 +100,32 @@ def plan_forget(
         if not drop_last_copies:
             for snapshot_id in last_copies.keys() & {listed.id for listed in group}:
                 reasons[snapshot_id].append(f"the last copy of {models_text(last_copies[snapshot_id])}")
+    held_now = _held_now(snapshots, there, reasons, damaged)
+    if not drop_last_copies:
+        for snapshot_id, models in held_now.items():
+            reasons[snapshot_id].append(
+                f"alone has {models_text(models)} as in the workspace now (--drop-last-copies drops it)"
+            )
     return [
-        Verdict(listed=listed, reasons=tuple(reasons[listed.id]), last_copies=last_copies.get(listed.id, ()))
+        Verdict(
+            listed=listed,
+            reasons=tuple(reasons[listed.id]),
+            last_copies=last_copies.get(listed.id, ()),
+            held_now=held_now.get(listed.id, ()),
+        )
         for listed in snapshots
     ]
+
+
+def state_now(root: Path) -> dict[str, State]:
+    """Each file of the models of the workspace *root*, by its path, unread; empty where that cannot be told."""
+    found: dict[str, State] = {}
+    with suppress(WorkspaceError, OSError):
+        tree = scan_models(root).found if guard.check(root) else {}
+        for path, about in tree.items():
+            link = os.readlink(root / path) if stat.S_ISLNK(about.st_mode) else None
+            found[path] = (about.st_size, about.st_mtime_ns, link)
+    return found
 
 
 def forget(location: Location, verdicts: Sequence[Verdict]) -> list[str]:
@@ -158,17 +192,18 @@ def _note_reasons(
     is_safety: bool,
 ) -> None:
     """Say why some of the snapshots of one workspace stay; *newest_s* is when its newest was taken."""
+    for_safety = " of those taken for safety" if is_safety else ""
     for listed in [listed for listed in newest_first if listed.verified][:1]:
-        reasons[listed.id].append("the last verified one")
+        reasons[listed.id].append(f"the last verified one{for_safety}")
     for listed in newest_first[: keep.last]:
-        reasons[listed.id].append(f"among the last {keep.last}")
+        reasons[listed.id].append(f"among the last {keep.last}{for_safety}")
     for count, period, label_of in (
         (keep.daily, "day", "%Y-%m-%d"),
         (keep.weekly, "week", "%G-W%V"),
         (keep.monthly, "month", "%Y-%m"),
     ):
         for listed, label in _newest_of_each(newest_first, label_of)[:count]:
-            reasons[listed.id].append(f"the newest of {period} {label}")
+            reasons[listed.id].append(f"the newest of {period} {label}{for_safety}")
     for listed in newest_first:
         if keep.within_s and newest_s - _time_s(listed) <= keep.within_s:
             reasons[listed.id].append("within the time to keep before the newest")
@@ -215,6 +250,42 @@ def _last_copies(
             found[listed.id] = tuple(sorted({group_of(file.path) for file in last}))
             stays(snapshot)
     return found
+
+
+def _held_now(
+    snapshots: Sequence[ListedSnapshot],
+    there: Mapping[str, State],
+    reasons: Mapping[str, Sequence[str]],
+    damaged: Set[str],
+) -> dict[str, tuple[str, ...]]:
+    """Models that only a going snapshot has as they are *there*, by the id of the newest such.
+
+    A restore gives files their times back, so size and time tell which content is there. Where another file has both,
+    a snapshot stays for nothing, which does no harm.
+    """
+    held: set[tuple[str | None, str]] = set()
+    going: list[Snapshot] = []
+    for listed in snapshots:
+        if listed.snapshot is None:
+            continue
+        if reasons[listed.id]:
+            held.update(content_of(file) for file in listed.snapshot.files if file.sha256 not in damaged)
+        else:
+            going.append(listed.snapshot)
+    found: dict[str, tuple[str, ...]] = {}
+    for snapshot in sorted(going, key=lambda snapshot: (snapshot.time_s, snapshot.id), reverse=True):
+        whole = [file for file in snapshot.files if file.sha256 not in damaged]
+        if now := [file for file in whole if content_of(file) not in held and _is_there(file, there)]:
+            found[snapshot.id] = tuple(sorted({group_of(file.path) for file in now}))
+            held.update(map(content_of, whole))
+    return found
+
+
+def _is_there(file: File, there: Mapping[str, State]) -> bool:
+    size, mtime_ns, link = there.get(file.path, (-1, 0, None))
+    if link is not None or file.link is not None:
+        return link == file.link
+    return (size, mtime_ns) == (file.size, file.mtime_ns)
 
 
 def _is_pinned(location: Location, listed: ListedSnapshot) -> bool:

@@ -121,7 +121,7 @@ def _id_beginning_with(location: Location, text: str, known: list[str]) -> str:
 
 
 def latest_snapshot(location: Location, root: Path | None, known: list[str] | None = None) -> Snapshot | None:
-    """The newest snapshot of the workspace *root* (of any, without one); one taken for safety before a restore is none.
+    """The newest snapshot of the workspace *root* (of any, without one); one taken for safety is none.
 
     Nor is one that is dated in the future, while there is another. None where there is none; RefusedError, which names
     both, where a newer one may be a twin's; DamagedError where a newer manifest cannot be read, which names the newest
@@ -257,11 +257,27 @@ def _of_one(at_place: list[Snapshot]) -> list[Snapshot]:
 
 def _none_of(location: Location, known: list[str], root: Path | None) -> str:
     """Why there is no latest: whose snapshots there are instead, the newest of each."""
-    others: dict[str, str] = {}
+    safety = [] if root is None else own_snapshots(location, root)  # were one of them no safety, it would be the latest
+    if safety:
+        shown = [f"  {short_id(snapshot.id)} {snapshot.note}" for snapshot in safety[:SHOWN]]
+        return "\n".join(
+            [
+                f"the workspace {root} was never backed up in {location.url}, so there is no latest snapshot of it.",
+                "What there is of it was taken for safety, before something in it was replaced:",
+                *shown,
+                *([f"  and {len(safety) - SHOWN} more"] if len(safety) > SHOWN else []),
+                f"`ws.restore-models --snapshot {short_id(safety[0].id)} --overwrite` brings the newest back "
+                "(with --only MODEL a part of it), and `ws.diff --snapshot` shows what that would change.",
+                "`ws.backup-models` backs up what is there now",
+            ]
+        )
+    others: dict[tuple[str, bool], Snapshot] = {}
     for snapshot in (load_snapshot(location, snapshot_id) for snapshot_id in reversed(known)):
-        whose = f"{snapshot.place}" + (", before a restore" if snapshot.is_safety else "")
-        others.setdefault(whose, snapshot.id)
-    lines = [f"  {short_id(snapshot_id)} of {whose}" for whose, snapshot_id in list(others.items())[:SHOWN]]
+        others.setdefault((str(snapshot.place), snapshot.is_safety), snapshot)
+    lines = [
+        f"  {short_id(snapshot.id)} of {place}" + (f", {snapshot.note}" if is_safety else "")
+        for (place, is_safety), snapshot in list(others.items())[:SHOWN]
+    ]
     how = "it was never backed up there,\nwas made anew, or came here without its marker"
     me = None if root is None else owner(root)
     if me is not None and me.copy_of is not None:

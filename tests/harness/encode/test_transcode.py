@@ -162,6 +162,56 @@ def test_what_cannot_be_read_is_named(arguments: dict[str, list[str]], said: str
         read_ladder(find_encoders(["libx264"], engine), **arguments)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "ends", "beyond", "said"),
+    [
+        ("libx264", ("0", "51"), ("-1", "51.5", "99"), "a number from 0 to 51"),
+        ("libx265", ("0", "51"), ("-1", "52"), "a number from 0 to 51"),
+        ("libsvtav1", ("1", "63"), ("0", "64", "30.5"), "a whole number from 1 to 63"),
+        ("libvpx-vp9", ("0", "63"), ("-1", "64", "30.5"), "a whole number from 0 to 63"),
+        ("libaom-av1", ("0", "63"), ("-1", "64", "30.5"), "a whole number from 0 to 63"),
+        ("libvpx", ("4", "63"), ("0", "3", "64"), "a whole number from 4 to 63"),
+    ],
+)
+def test_a_quality_that_an_encoder_does_not_take_is_refused_with_its_range(
+    encoder: str, ends: tuple[str, ...], beyond: tuple[str, ...], said: str, engine: Engine, tmp_path: Path
+) -> None:
+    found = find_encoders([encoder], engine)
+    assert {rung.crf for rung in read_ladder(found, crfs=ends)} == set(ends)
+    for crf in beyond:
+        with pytest.raises(UsageError, match=f"^--crf {re.escape(crf)}: {encoder} takes {said} in this ffmpeg"):
+            read_ladder(found, crfs=["40", crf])
+    contents = set()
+    for crf in ends:  # both are real: they make something, and not the same
+        out = tmp_path / f"{crf}.nut"
+        source = ("-f", "lavfi", "-i", "testsrc2=s=128x128:r=25:d=0.12", "-pix_fmt", found[encoder].pixel_formats[0])
+        average = ("-b:v", "0") if encoder.startswith(("libvpx", "libaom")) else ()
+        option = f"-{found[encoder].quality_option}"
+        ffmpeg(engine, *source, "-c:v", encoder, option, crf, *average, "-fflags", "+bitexact", out)
+        contents.add(out.read_bytes())
+    assert len(contents) == 2
+
+
+def test_a_preset_that_an_encoder_does_not_take_is_refused_with_its_range(engine: Engine) -> None:
+    encoders = find_encoders(["libsvtav1", "libx264"], engine)
+    read_ladder(encoders, crfs=["40"], presets=["libsvtav1=13", "libx264=fast"])
+    with pytest.raises(UsageError, match=r"^--preset 40: libsvtav1 takes a whole number from -2 to 13"):
+        read_ladder(encoders, crfs=["40"], presets=["libsvtav1=40"])
+
+
+def test_a_rate_that_is_written_in_two_ways_is_one_rung(engine: Engine) -> None:
+    rungs = read_ladder(find_encoders(["libx264"], engine), crfs=["30", "30.0"], bitrates=["1M", "1000k"])
+    assert [rung.rate for rung in rungs] == ["crf30", "1000k"]
+
+
+def test_encoding_beyond_the_range_ends_before_anything_is_made(
+    references: Callable[..., Path], vmaf_workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_encode([str(references()), "out", "--crf", "51", "99", "--preset", "ultrafast"]) == 2
+    assert "--crf 99: libx264 takes a number from 0 to 51 in this ffmpeg" in capsys.readouterr().err
+    assert not list(vmaf_workspace.rglob("*.mp4"))
+
+
 def test_an_option_reaches_the_encoder(references: Callable[..., Path], vmaf_workspace: Path) -> None:
     given = ("--option", "libx264:g=2", "--option", "libx264:x264-params=keyint=2:bframes=0")
     assert run_encode([str(references()), "out", *ONE, *given]) == 0

@@ -571,6 +571,30 @@ def test_the_snapshot_of_what_was_replaced_is_never_the_latest(tmp_path: Path) -
     assert (root / "model" / "m.pkl").stat().st_size == 7
 
 
+@pytest.mark.parametrize("command", ["restore-models", "diff"])
+def test_where_there_are_only_safety_snapshots_it_is_said_before_what_and_how_to_restore_them(
+    command: str, tmp_path: Path
+) -> None:
+    root = models(tmp_path / "ws")
+    older = take(root, tmp_path / "b", note="before model/old.pkl was replaced", is_safety=True)
+    write(root / "model" / "m.pkl", 7)
+    newer = take(root, tmp_path / "b", note="before model/m.pkl was replaced", is_safety=True)
+    write(root / "model" / "m.pkl", 9)
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    done = ws(command, *at)
+    assert done.code == 3
+    assert f"  {short_id(newer.id)} before model/m.pkl was replaced\n" in done.err
+    assert f"  {short_id(older.id)} before model/old.pkl was replaced\n" in done.err
+    assert "before a restore" not in done.err
+    assert "made anew" not in done.err
+    others = ws(command, "--workspace", workspace(tmp_path / "other"), "--at", tmp_path / "b").err
+    assert re.search(rf"{short_id(newer.id)} of \S+/ws on \S+, before model/m.pkl was replaced\n", others)
+    said = re.search(r"`(?:ws\.|vmaf-ws )(restore-models --snapshot \S+ --overwrite)`", " ".join(done.err.split()))
+    assert said is not None
+    assert ws(*said[1].split(), *at).code == 0
+    assert (root / "model" / "m.pkl").stat().st_size == 7
+
+
 def test_a_workspace_that_moved_finds_its_snapshots_and_never_those_of_others(tmp_path: Path) -> None:
     one, other = models(tmp_path / "one"), workspace(tmp_path / "other")
     mine = take(one, tmp_path / "b")

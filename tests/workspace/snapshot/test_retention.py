@@ -374,6 +374,57 @@ def three(tmp_path: Path) -> tuple[Path, list[str]]:
     return root, taken
 
 
+def test_forget_keeps_the_snapshot_that_alone_holds_what_is_in_the_workspace_now(tmp_path: Path) -> None:
+    root, (good, rejected, newest) = three(tmp_path)
+    at = ("--workspace", root, "--at", tmp_path / "b")
+    assert ws("restore-models", *at, "--snapshot", good, "--overwrite").code == 0
+    assert (
+        ws("forget", "--workspace", tmp_path / "none", *at[2:], "--keep-last", "1", "--dry-run", "--json").json[
+            "snapshots"
+        ][0]["kept"]
+        is False
+    ), "without the workspace nobody can tell"
+    done = ws("forget", *at, "--keep-last", "1", "--yes", "--json")
+    assert done.json["forgotten"] == [rejected]
+    rows = {row["id"]: row for row in done.json["snapshots"]}
+    assert rows[good]["held_now"] == ["model/m"]
+    assert rows[good]["reasons"] == ["alone has 'model/m' as in the workspace now (--drop-last-copies drops it)"]
+    assert rows[newest]["kept"]
+    told = ("forget", *at, "--keep-last", "1", "--drop-last-copies")
+    assert "and what is in the workspace now" in ws(*told, "--dry-run").out
+    asked = ws(*told)
+    assert (asked.code, "alone has 'model/m' as in the workspace now" in asked.err) == (3, True)
+    assert ws(*told, "--yes", "--json").json["forgotten"] == [good]
+    take(root, tmp_path / "b")  # the newest holds it now, so that nothing else is kept for it
+    assert ws("forget", *at, "--keep-last", "1", "--yes", "--json").json["forgotten"] == [newest]
+
+
+def test_what_is_in_the_workspace_now_keeps_one_snapshot_and_only_where_no_kept_one_has_it() -> None:
+    def state(days: int, content: str, *, mtime_ns: int = 7, is_safety: bool = False) -> ListedSnapshot:
+        file = File(path="model/m.pkl", size=3, mtime_ns=mtime_ns, sha256=content * 64)
+        found = listed(NOW - days * DAY_S, is_safety=is_safety)
+        assert found.snapshot is not None
+        return replace(found, snapshot=replace(found.snapshot, files=(file,)))
+
+    def ages_kept(*snapshots: ListedSnapshot) -> list[bool]:
+        there = {"model/m.pkl": (3, 7, None)}
+        return [v.is_kept for v in plan_forget(snapshots, RetentionPolicy(last=1), now_s=NOW, there=there)]
+
+    other = state(0, "b", mtime_ns=8)
+    assert ages_kept(state(3, "a"), state(2, "a"), state(1, "b", mtime_ns=8), other) == [False, True, False, True]
+    assert ages_kept(state(3, "a"), state(1, "a", mtime_ns=9)) == [False, True], "the same under another time"
+    assert ages_kept(state(3, "a", mtime_ns=6), other) == [False, True], "nobody can tell"
+
+
+def test_the_last_of_those_taken_for_safety_is_called_that(tmp_path: Path) -> None:
+    day = [listed(NOW - days * DAY_S, verified=True, is_safety=days % 2 == 0) for days in (3, 2, 1, 0)]
+    verdicts = plan_forget(day, RetentionPolicy(last=1), now_s=NOW)
+    assert [verdict.reasons for verdict in verdicts[2:]] == [
+        ("the last verified one", "among the last 1"),
+        ("the last verified one of those taken for safety", "among the last 1 of those taken for safety"),
+    ]
+
+
 def test_forget_asks_and_prune_frees_exactly_what_no_snapshot_names(tmp_path: Path) -> None:
     root, taken = three(tmp_path)
     at = ("--workspace", root, "--at", tmp_path / "b")

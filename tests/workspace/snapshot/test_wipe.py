@@ -200,6 +200,31 @@ def test_live_runs_refuse_it(tmp_path: Path) -> None:
     assert content_of(root) == before
 
 
+@pytest.mark.parametrize("command", ["wipe-models", "restore-models"])
+def test_scratch_that_nobody_can_be_asked_about_refuses_it_and_it_is_said_what_to_do(
+    command: str, tmp_path: Path
+) -> None:
+    root = models(tmp_path / "ws")
+    take(root, tmp_path / "b")
+    program = f"import os; os.makedirs({str(root / 'output' / 'theirs')!r})"
+    assert ws("run", "--workspace", root, "--", sys.executable, "-c", program).code == 0
+    write(root / "output" / "theirs" / "scores.csv", 10)  # and again, now that the session has ended
+    before = content_of(root)
+    done = ws(command, *at(root), "--yes") if command == "wipe-models" else ws(command, *at(root))
+    assert done.code == 4
+    assert "while runs use it" not in done.err
+    assert "Nobody can tell whether anything uses this:\n  'output/theirs': changed " in done.err
+    written_s = (root / "output" / "theirs" / "scores.csv").stat().st_mtime
+    from_when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(written_s + 3600))
+    assert f"taken for unused from {from_when} on" in done.err
+    assert content_of(root) == before
+    with live_run(root):  # a run that can be told is listed apart
+        both = ws("wipe-models", *at(root), "--yes").err
+    assert 0 < both.index("while runs use it") < both.index("Wait for them") < both.index("Nobody can tell")
+    shutil.rmtree(root / "output" / "theirs")
+    assert (ws(command, *at(root), "--yes") if command == "wipe-models" else ws(command, *at(root))).code == 0
+
+
 def test_an_unmarked_directory_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     write(tmp_path / "work" / "model" / "m.pkl")
     before = everything(tmp_path / "work")
