@@ -33,7 +33,6 @@ from vmaf_harness.script.reporting import show_tested
 from vmaf_harness.script.spreading import cluster_of, said_part
 from vmaf_harness.script.stop import main_of, measured_stays, stoppable
 from vmaf_harness.training.card import is_of_training
-from vmaf_harness.training.doubts import content_doubts
 from vmaf_workspace.commands.command import located
 from vmaf_workspace.errors import DONE, FAILED, WorkspaceError
 from vmaf_workspace.live.lock import Run
@@ -62,8 +61,6 @@ def run(options: Testing) -> int:
         tested = predictor.extraction if predictor is not None else wanted
         check_plots(options, *map(escape, plot_names(recipe, tested, options.pool)))
     predicted: dict[Asset, Outcome] = {}
-    for doubt in content_doubts(assets, root):
-        warn(f"{recipe.path}: {doubt}")
     with Run(root, keep_workfiles=options.keep_workfiles) as run:
         try:
             with (

@@ -21,6 +21,7 @@ _LOWEST_SHARE = 1 / 8  # of score_clip: labels of 0 to 100 are never all so low,
 _SCALE_RATIO = 5.0  # of the greatest label and score: on one scale they are never so far apart
 _RISING = ("adm2", "adm_scale", "vif_scale", "vif_score", "psnr", "ssim")  # parts of names of what rises with quality
 _LEAST_PAIRS = 4
+_MOST_ROWS = 200  # of a content whose pairs are looked at: their number grows with the square
 _FALLING_SHARE = 0.8  # of pairs; of labels that mean nothing it is one half
 _OFF_RATIO = 3.0  # of a content's mean residual to the others'
 _OFF_LEAST = 0.25  # of the range of the labels: less is how contents differ, whatever the ratio
@@ -155,7 +156,8 @@ def _do_fall(content_ids: Sequence[int], labels: Numbers, quality: Numbers) -> b
     for row, content in enumerate(content_ids):
         rows.setdefault(content, []).append(row)
     agree = differ = 0
-    for first, second in (pair for of_content in rows.values() for pair in combinations(of_content, 2)):
+    some = (of_content[:: 1 + len(of_content) // _MOST_ROWS] for of_content in rows.values())
+    for first, second in (pair for of_content in some for pair in combinations(of_content, 2)):
         product = (labels[first] - labels[second]) * (quality[first] - quality[second])
         agree += product > 0
         differ += product < 0
