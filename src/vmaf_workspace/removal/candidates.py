@@ -58,7 +58,7 @@ def plan_clean(
                 kept.append(kept_for_what_it_holds(path, found))
             else:
                 with suppress(FileNotFoundError):  # its run ended and took it along
-                    entries.append(_scratch_entry(root, path, found))
+                    entries.append(_scratch_entry(root, path, found, force=force))
     return replace(make_plan(CLEAN, root, entries, kept, subdirs=only), min_age_s=min_age_s, force=force)
 
 
@@ -248,7 +248,7 @@ def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
     return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
 
 
-def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
+def _scratch_entry(root: Path, path: str, usage: Usage, *, force: bool) -> Entry:
     about = os.lstat(root / path)
     name = os.path.basename(path)
     is_directory = stat.S_ISDIR(about.st_mode)
@@ -257,5 +257,5 @@ def _scratch_entry(root: Path, path: str, usage: Usage) -> Entry:
     elif is_directory and os.path.lexists(root / path / RUN_FILE):
         why = "its run has ended"
     else:
-        why = "nobody uses it"
+        why = "taken by --force, though somebody may use it" if force else "nobody uses it"
     return Entry.of(f"{path}/" if is_directory else path, about, usage, why)

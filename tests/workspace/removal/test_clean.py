@@ -259,6 +259,8 @@ def test_what_a_process_has_open_or_works_in_is_kept_and_force_takes_it(what: st
         (kept,) = clean(root).kept
         assert f"open in process {child.pid}" in kept.why
         assert (kept.live, kept.locked) == (True, False)
+        (forced,) = plan_clean(root, force=True).entries
+        assert forced.why == "taken by --force, though somebody may use it"
         assert clean(root, force=True).removed == 1
     assert left(root) == []
 
