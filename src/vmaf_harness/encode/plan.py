@@ -209,7 +209,9 @@ def _output_arguments(rung: Rung) -> list[str]:
         given += ["-b:v", str(rung.bitrate_bps)]
     else:
         given += [f"-{encoder.quality_option}", str(rung.crf)]
-        if encoder.name.startswith(("libvpx", "libaom")):
+        if encoder.name == "libvpx":  # VP8: a bitrate of 0 is the default one, 256 kbit/s, at every CRF
+            given += ["-b:v", "1000000000"]
+        elif encoder.name.startswith(("libvpx", "libaom")):
             given += ["-b:v", "0"]  # else a default bitrate caps the quality
     if rung.preset is not None:
         given += [f"-{encoder.preset_option}", rung.preset]

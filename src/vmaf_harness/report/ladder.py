@@ -188,7 +188,8 @@ def _encode(outcome: Outcome, known: StoredEncode, scored: ScoredDataset) -> Lad
     percents = {f"perc{percent}": percentile(frames, percent) if frames else None for percent in PERCENTS}
     pools = result.pools if result is not None else {}
     bitrate = known.option("b:v")
-    is_average = bitrate not in (None, "0")  # libvpx is given a bitrate of 0 beside its CRF
+    # libvpx and libaom are given one beside their CRF.
+    is_average = bitrate not in (None, "0") and known.option("crf") is None
     quality = next((f"{name}{value}" for name in ("crf", "qp") if (value := known.option(name)) is not None), "")
     further = [
         f"{name.removeprefix('-').removesuffix(':v')}={value}"

@@ -223,7 +223,8 @@ def _judged(judge: _Judge, fd: int, subdir: str, in_use: dict[str, int], name: s
     age_s = (judge.now_ns - dated_ns) / 1e9
     if max(age_s, 0.0) < judge.min_age_s:
         how = "changed" if dated_ns == usage.newest_ns else "given older times, as `cp -a` and `tar` do,"
-        when = f"{how} {duration_text(max(age_s, 0))} ago, within --min-age {duration_text(judge.min_age_s)}"
+        within = f", within --min-age {duration_text(judge.min_age_s)}" if judge.by_change else ""
+        when = f"{how} {duration_text(max(age_s, 0))} ago{within}"
         if age_s < -COARSEST_NS / 1e9:
             date = time.strftime("%Y-%m-%d %H:%M", time.localtime(dated_ns / 1e9))
             when = f"dated {date}, in the future, so its age is unknown (`--min-age 0` takes it)"

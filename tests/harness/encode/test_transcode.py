@@ -185,7 +185,7 @@ def test_a_quality_that_an_encoder_does_not_take_is_refused_with_its_range(
     for crf in ends:  # both are real: they make something, and not the same
         out = tmp_path / f"{crf}.nut"
         source = ("-f", "lavfi", "-i", "testsrc2=s=128x128:r=25:d=0.12", "-pix_fmt", found[encoder].pixel_formats[0])
-        average = ("-b:v", "0") if encoder.startswith(("libvpx", "libaom")) else ()
+        average = ("-b:v", "1G" if encoder == "libvpx" else "0") if encoder.startswith(("libvpx", "libaom")) else ()
         option = f"-{found[encoder].quality_option}"
         ffmpeg(engine, *source, "-c:v", encoder, option, crf, *average, "-fflags", "+bitexact", out)
         contents.add(out.read_bytes())
@@ -210,6 +210,12 @@ def test_encoding_beyond_the_range_ends_before_anything_is_made(
     assert run_encode([str(references()), "out", "--crf", "51", "99", "--preset", "ultrafast"]) == 2
     assert "--crf 99: libx264 takes a number from 0 to 51 in this ffmpeg" in capsys.readouterr().err
     assert not list(vmaf_workspace.rglob("*.mp4"))
+
+
+def test_every_quality_of_vp8_is_an_encode_of_its_own(references: Callable[..., Path], vmaf_workspace: Path) -> None:
+    assert run_encode([str(references()), "out", "--codec", "libvpx", "--crf", "4", "20", "63", "--preset", "16"]) == 0
+    sizes = {path.name.split("_")[2]: path.stat().st_size for path in vmaf_workspace.rglob("*.webm")}
+    assert sizes["crf4"] > 2 * sizes["crf20"] > 2 * sizes["crf63"]
 
 
 def test_an_option_reaches_the_encoder(references: Callable[..., Path], vmaf_workspace: Path) -> None:
