@@ -26,6 +26,7 @@ from vmaf_workspace.removal.plan import Kept, Plan, Use, kept_for_what_it_holds,
 from vmaf_workspace.wording import duration_text
 
 CLEAN, PURGE, TRIM = "clean-scratch", "purge-cache", "trim-store"
+_SESSION, _NEWER = "a session of ", "newer than the session of "  # and then whose
 BESIDE_RUNS = frozenset({CLEAN, TRIM})  # each takes nothing that a live run uses; of the last no saved plan is taken
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
@@ -68,7 +69,7 @@ def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list
     """
     found = (kept for _, _, kept in _scratch(root, SCRATCH, _Judge(min_age_s=MIN_AGE_S, newest_ns=newest_ns)))
     held = [
-        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", use=Use.LOCKED)
+        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"{_SESSION}{holder}", use=Use.LOCKED)
         for name, holder in live_sessions(root).items()
     ]
     return held + [kept for kept in found if isinstance(kept, Kept) and kept.live]
@@ -90,7 +91,9 @@ def refuse_live_runs(root: Path, what: str) -> None:
     """Raise InUseError where a run is live: *what* takes things that a run may be about to read."""
     live = live_runs(root)
     if live:
-        listed = "\n".join(f"  {kept.path!r}: {kept.why}" for kept in live)
+        sessions = {kept.why.removeprefix(_SESSION) for kept in live if kept.why.startswith(_SESSION)}
+        once = [kept for kept in live if kept.why.removeprefix(_NEWER) not in sessions]  # the session stands for these
+        listed = "\n".join(f"- {kept.path!r}: {kept.why}" for kept in once)
         raise InUseError(
             f"cannot {what} {root} while runs use it; nothing was changed:\n{listed}\n"
             "Wait for them to end; what a dead run left goes with `ws.clean-scratch` (`--force` where it is fresh)"
@@ -196,7 +199,7 @@ def _judged(judge: _Judge, fd: int, subdir: str, in_use: dict[str, int], name: s
     known_ns = None if judge.newest_ns is None else judge.newest_ns.get(path)
     usage = usage_of(name, dir_fd=fd) if known_ns is None else Usage(newest_ns=known_ns)
     if not aside and judge.session is not None and _is_newer(fd, name, usage, judge.session):
-        return Kept(path=path, why=f"newer than the session of {judge.session}", use=Use.LOCKED)
+        return Kept(path=path, why=f"{_NEWER}{judge.session}", use=Use.LOCKED)
     if aside or judge.force or (state is not None and not unproven):
         return usage
     if state is None and _has_rested(fd, name, usage, judge.made.get(path)):

@@ -261,7 +261,7 @@ def _none_of(location: Location, known: list[str], root: Path | None) -> str:
     for snapshot in (load_snapshot(location, snapshot_id) for snapshot_id in reversed(known)):
         whose = f"{snapshot.place}" + (", before a restore" if snapshot.is_safety else "")
         others.setdefault(whose, snapshot.id)
-    lines = [f"  {short_id(snapshot_id)} of {whose}" for whose, snapshot_id in list(others.items())[:SHOWN]]
+    lines = [f"- {short_id(snapshot_id)} of {whose}" for whose, snapshot_id in list(others.items())[:SHOWN]]
     how = "it was never backed up there,\nwas made anew, or came here without its marker"
     me = None if root is None else owner(root)
     if me is not None and me.copy_of is not None:
