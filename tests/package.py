@@ -48,7 +48,7 @@ def try_in(source: str) -> str:
     """Install from *source* into an environment of its own, use it there, and return *source*."""
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
-        venv.create(place / "venv", with_pip=True)
+        venv.create(place / "venv", with_pip=True, symlinks=True)  # a copy may be busy: others fork meanwhile
         programs = place / "venv" / "bin"
 
         def run(program: str, *words: str) -> None:

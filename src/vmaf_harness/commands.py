@@ -66,7 +66,7 @@ def score(
     dis_height: DisHeight = None,
     vmaf_model: VmafModel = None,
     quality_type: Annotated[
-        str, Flag("VMAF, PSNR, SSIM, CAMBI, … (`list` lists all)", as_quality_type, metavar="TYPE")
+        str, Flag("VMAF, PSNR, SSIM, CAMBI, … (all: `--quality-type list`)", as_quality_type, metavar="TYPE")
     ] = "VMAF",
     pool: Pool = "mean",
     pair_by: PairBy = None,

@@ -174,10 +174,13 @@ def broken(text: str, file: TextIO, indent: str = "") -> str:
 def message(text: str, file: TextIO) -> str:
     """*text* as `broken`, without control characters; a line that begins with a blank or a bracket stays as it is.
 
-    Such a line is a log's, or a command to be pasted.
+    Such a line is a log's, or a command to be pasted. One that begins with a dash is of a list, and goes on below that.
     """
     lines = map(printable, as_typed(text).split("\n"))
-    return "\n".join(line if line.startswith((" ", "(")) else broken(line, file) for line in lines)
+    return "\n".join(
+        line if line.startswith((" ", "(")) else broken(line, file, "  " if line.startswith("- ") else "")
+        for line in lines
+    )
 
 
 def terminal_columns(file: TextIO) -> int | None:

@@ -63,7 +63,7 @@ def frame_rate(text: str, flag: str) -> float:
     return rate
 
 
-_TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (`list` lists all)"
+_TYPES = "VMAF, PSNR, SSIM, MS_SSIM, VIF, ADM2, CAMBI, SPEED_CHROMA, … (all: `--quality-type list`)"
 QualityType = Annotated[str, Flag(_TYPES, quality_type, positional=1, metavar="TYPE")]
 Dataset = Annotated[
     Path, Flag("the recipe, a *_dataset.py; it is read, not executed", path, positional=2, metavar="RECIPE")

@@ -39,7 +39,8 @@ def folds_by_content(content_ids: Sequence[int], n_folds: int, seed: int) -> lis
     if len(sizes) < n_folds:
         raise HarnessError(
             f"{n_folds} folds need as many contents, and there are {len(sizes)} (of {len(content_ids)} clips): "
-            "clips of one content never go to different folds; ask for fewer folds, or bring more contents"
+            "clips of one content never go to different folds; ask for fewer by --folds N, for "
+            "one each by --leave-one-source-out, or bring more contents"
         )
     shuffled = np.random.RandomState(seed).permutation(sorted(sizes)).tolist()
     dealt: list[list[int]] = [[] for _ in range(n_folds)]

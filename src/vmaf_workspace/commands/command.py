@@ -29,7 +29,7 @@ Workspace = Annotated[
 At = Annotated[
     str,
     Flag(
-        "where the backups are: a directory, or an fsspec URL; else ws.backups of Invoke",
+        "where the backups are: a directory, or an fsspec URL; else ws.backups of Invoke's configuration",
         metavar="LOCATION",
         default="backups/ in your data directory",
         env="VMAF_BACKUPS",

@@ -27,6 +27,7 @@ from vmaf_workspace.removal.plan import Kept, Plan, Use, kept_for_what_it_holds,
 from vmaf_workspace.wording import duration_text
 
 CLEAN, PURGE, TRIM = "clean-scratch", "purge-cache", "trim-store"
+_SESSION, _NEWER = "a session of ", "newer than the session of "  # and then whose
 BESIDE_RUNS = frozenset({CLEAN, TRIM})  # each takes nothing that a live run uses; of the last no saved plan is taken
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
@@ -69,7 +70,7 @@ def live_runs(root: Path, *, newest_ns: Mapping[str, int] | None = None) -> list
     """
     found = (kept for _, _, kept in _scratch(root, SCRATCH, _Judge(min_age_s=MIN_AGE_S, newest_ns=newest_ns)))
     held = [
-        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"a session of {holder}", use=Use.LOCKED)
+        Kept(path=f"{MARKER}/{SESSIONS}/{name}", why=f"{_SESSION}{holder}", use=Use.LOCKED)
         for name, holder in live_sessions(root).items()
     ]
     return held + [kept for kept in found if isinstance(kept, Kept) and kept.live]
@@ -92,15 +93,17 @@ def refuse_live_runs(root: Path, what: str) -> None:
     live = live_runs(root)
     if not live:
         return
-    told = [kept for kept in live if kept.unused_from_s is None]
-    listed = [f"  {kept.path!r}: {kept.why}" for kept in told]
+    sessions = {kept.why.removeprefix(_SESSION) for kept in live if kept.why.startswith(_SESSION)}
+    once = [kept for kept in live if kept.why.removeprefix(_NEWER) not in sessions]  # the session stands for these
+    told = [kept for kept in once if kept.unused_from_s is None]
+    listed = [f"- {kept.path!r}: {kept.why}" for kept in told]
     lines = [f"cannot {what} {root} while runs use it; nothing was changed:", *listed, "Wait for them to end."]
     if not told:
         lines = [f"cannot {what} {root}: a run may use what lies in its scratch; nothing was changed."]
-    doubtful = [(kept, kept.unused_from_s) for kept in live if kept.unused_from_s is not None]
+    doubtful = [(kept, kept.unused_from_s) for kept in once if kept.unused_from_s is not None]
     if doubtful:
         lines.append("Nobody can tell whether anything uses this:")
-        lines += [f"  {kept.path!r}: {kept.why}{_unused_from(since_s)}" for kept, since_s in doubtful]
+        lines += [f"- {kept.path!r}: {kept.why}{_unused_from(since_s)}" for kept, since_s in doubtful]
         lines.append(
             "Look at it. If what made it has ended, move it out of the workspace or remove it, and do this again: "
             "`ws.clean-scratch --force` removes all such scratch that no process has locked"
@@ -214,7 +217,7 @@ def _judged(judge: _Judge, fd: int, subdir: str, in_use: dict[str, int], name: s
     known_ns = None if judge.newest_ns is None else judge.newest_ns.get(path)
     usage = usage_of(name, dir_fd=fd) if known_ns is None else Usage(newest_ns=known_ns)
     if not aside and judge.session is not None and _is_newer(fd, name, usage, judge.session):
-        return Kept(path=path, why=f"newer than the session of {judge.session}", use=Use.LOCKED)
+        return Kept(path=path, why=f"{_NEWER}{judge.session}", use=Use.LOCKED)
     if aside or judge.force or (state is not None and not unproven):
         return usage
     if state is None and _has_rested(fd, name, usage, judge.made.get(path)):

@@ -275,7 +275,7 @@ def _none_of(location: Location, known: list[str], root: Path | None) -> str:
     for snapshot in (load_snapshot(location, snapshot_id) for snapshot_id in reversed(known)):
         others.setdefault((str(snapshot.place), snapshot.is_safety), snapshot)
     lines = [
-        f"  {short_id(snapshot.id)} of {place}" + (f", {snapshot.note}" if is_safety else "")
+        f"- {short_id(snapshot.id)} of {place}" + (f", {snapshot.note}" if is_safety else "")
         for (place, is_safety), snapshot in list(others.items())[:SHOWN]
     ]
     how = "it was never backed up there,\nwas made anew, or came here without its marker"

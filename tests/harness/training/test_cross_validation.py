@@ -123,6 +123,7 @@ def test_fewer_contents_than_folds_is_said_before_the_extraction(
     assert run_vmaf_cross_validation.main([*small.inputs]) == 1
     err = capsys.readouterr().err
     assert "5 folds need as many contents, and there are 4 (of 12 clips)" in err
+    assert "ask for fewer by --folds N, for one each by --leave-one-source-out, or bring more contents" in err
     assert "extracted" not in err
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -204,3 +205,25 @@ def test_what_a_move_would_lose_is_shown_at_its_question(root: Path, tmp_path: P
         child.sendline("n")
         assert ended(child)[0] == 1
     assert (root / "dataset" / "pipe").exists()
+
+
+def test_what_is_live_is_listed_once_and_in_lines_that_fit(root: Path, tmp_path: Path) -> None:
+    write(root / "model" / "m.json")
+    at = ["--at", str(tmp_path / "b")]
+    assert ws("backup-models", *at, "--workspace", root).code == 0
+    script = f"touch {root}/workdir/f; echo begun; read x"
+    session = [sys.executable, "-m", "vmaf_workspace.cli", "run", "--workspace", str(root), "--", "sh", "-c", script]
+    with subprocess.Popen(session, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as live:
+        assert live.stdin is not None
+        assert live.stdout is not None
+        assert live.stdout.readline() == b"begun\n"
+        with terminal("restore-models", *at, "--workspace", str(root), columns=80) as child:
+            code, said = ended(child)
+        live.stdin.close()
+    assert code == 4
+    lines = said.splitlines()
+    assert "'workdir/f'" not in said, "of the session, which is listed"
+    (first,) = (i for i, line in enumerate(lines) if line.startswith("- "))
+    assert lines[first + 1].startswith("  ")
+    listed = [line for line in lines[first:] if line.startswith(("- ", "  "))]
+    assert all(len(line) <= 80 or " " not in line.strip() for line in listed), said

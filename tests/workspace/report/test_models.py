@@ -305,7 +305,8 @@ def test_an_engine_that_cannot_be_used_is_named_and_not_taken_for_a_missing_harn
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VMAF_FFMPEG", str(root / "no ffmpeg"))
-    assert "none that libvmaf loads; `vmaf-ws doctor` tries the engine" in ws("models", "--workspace", root).out
+    said = f"none that libvmaf loads; `vmaf-ws doctor --workspace {root}` tries the engine"
+    assert said in ws("models", "--workspace", root).out
     model(root)
     done = ws("models", "--workspace", root)
     assert "can be started; install imageio-ffmpeg" in done.out, done

@@ -96,12 +96,13 @@ def test_of_a_directory_without_a_workspace_it_is_said_what_setup_would_do(tmp_p
     done = ws("status", "--workspace", empty)
     assert (done.code, done.out.splitlines()[1:]) == (
         0,
-        ["nothing of a workspace is in this directory; `vmaf-ws setup` makes one here"],
+        [f"nothing of a workspace is in this directory; `vmaf-ws setup --workspace {empty}` makes one here"],
     )
     write(tmp_path / "theirs" / "thesis.txt")
     done = ws("status", "--workspace", tmp_path / "theirs")
     assert done.code == 0
-    assert "nothing of a workspace is in this directory, and `vmaf-ws setup` would refuse it:\n" in done.out
+    setup = f"`vmaf-ws setup --workspace {tmp_path / 'theirs'}`"
+    assert f"nothing of a workspace is in this directory, and {setup} would refuse it:\n" in done.out
     assert "holds 'thesis.txt'" in done.out
     assert "DIRECTORY" not in done.out
     refused = ws("setup", "--workspace", tmp_path / "theirs")

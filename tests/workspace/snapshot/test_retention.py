@@ -448,7 +448,8 @@ def test_nothing_to_forget_and_nothing_to_free_are_said_in_words(tmp_path: Path)
         done = ws("forget", *at, "--keep-last", "3", *flags)
         assert (done.code, done.out.splitlines()[-1]) == (0, f"nothing to forget in {tmp_path / 'b'}"), done
     assert ws("prune", *at).out == f"nothing to free in {tmp_path / 'b'}\n"
-    assert "1 snapshot forgotten; `vmaf-ws prune` frees what only" in ws("forget", *at, "--keep-last", "2", "--yes").out
+    said = f"1 snapshot forgotten; `vmaf-ws prune {' '.join(map(str, at))}` frees what only"
+    assert said in ws("forget", *at, "--keep-last", "2", "--yes").out
     freed = "1 object, 21 B, which no snapshot names; in"
     assert ws("prune", *at, "--dry-run").out.startswith(f"would free {freed}")
     assert ws("prune", *at).out.startswith(f"freed {freed}")
