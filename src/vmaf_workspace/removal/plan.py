@@ -36,13 +36,13 @@ class Kept:
     """One thing that stays, and why.
 
     *unused_from_s* is for what nobody can be asked about, whose age alone tells: when it will be old enough to be taken
-    for unused, if nothing changes in it; infinite where its age is unknown. None for all else.
+    for unused, if nothing changes in it; infinite where its age is unknown. None for all else, and in a saved plan.
     """
 
     path: str
     why: str
     use: Use
-    unused_from_s: float | None = None
+    unused_from_s: float | None = field(default=None, compare=False)  # of the moment, which no plan keeps
 
     @property
     def live(self) -> bool:
