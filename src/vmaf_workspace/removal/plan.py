@@ -112,7 +112,7 @@ def save_plan(plan: Plan, path: Path) -> None:
             {
                 "version": VERSION,
                 "plan": paths_to_utf8(
-                    {field.name: getattr(plan, field.name) for field in fields(plan)}
+                    {each.name: getattr(plan, each.name) for each in fields(plan)}
                     | {"entries": list(map(asdict, plan.entries)), "kept": [kept.as_json() for kept in plan.kept]}
                 ),
             },
@@ -170,15 +170,15 @@ def _read(content: bytes) -> Plan:
 
 
 def _checked(made: Record) -> Record:
-    for field in fields(made):
-        value = getattr(made, field.name)
-        kinds = {"float": ("float", "int"), "str": ("str",), "int": ("int",), "bool": ("bool",)}.get(str(field.type))
+    for each in fields(made):
+        value = getattr(made, each.name)
+        kinds = {"float": ("float", "int"), "str": ("str",), "int": ("int",), "bool": ("bool",)}.get(str(each.type))
         if kinds is not None and type(value).__name__ not in kinds:
-            raise TypeError(f"{field.name}: expected {field.type}, got {value!r}")
+            raise TypeError(f"{each.name}: expected {each.type}, got {value!r}")
         if isinstance(value, int | float) and not -MOST < value < MOST:  # NaN is not, either
-            raise ValueError(f"{field.name}: no file has such a size or time")
-        if isinstance(value, int | float) and value < 0 and field.name not in MAY_BE_NEGATIVE:
-            raise ValueError(f"{field.name}: less than nothing")
+            raise ValueError(f"{each.name}: no file has such a size or time")
+        if isinstance(value, int | float) and value < 0 and each.name not in MAY_BE_NEGATIVE:
+            raise ValueError(f"{each.name}: less than nothing")
         if isinstance(value, str):
             os.fsencode(value)  # UnicodeEncodeError, a ValueError, for what can be no name
     return made
