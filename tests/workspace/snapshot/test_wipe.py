@@ -213,7 +213,7 @@ def test_scratch_that_nobody_can_be_asked_about_refuses_it_and_it_is_said_what_t
     done = ws(command, *at(root), "--yes") if command == "wipe-models" else ws(command, *at(root))
     assert done.code == 4
     assert "while runs use it" not in done.err
-    assert "Nobody can tell whether anything uses this:\n  'output/theirs': changed " in done.err
+    assert "Nobody can tell whether anything uses this:\n- 'output/theirs': changed " in done.err
     written_s = (root / "output" / "theirs" / "scores.csv").stat().st_mtime
     from_when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(written_s + 3600))
     assert f"taken for unused from {from_when} on" in done.err
