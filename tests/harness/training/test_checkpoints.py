@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -156,9 +157,8 @@ def test_checkpoints_that_stay_are_named_with_what_frees_them(
     assert err.count("`vmaf-ws wipe-models --only checkpoints_dir` removes all of them") == 3
     named = ["--workspace", str(vmaf_workspace)]
     assert run_vmaf_cross_validation.main([*small.inputs, *by_content, "--suppress-plot", *named]) == 0
-    assert (
-        f"`vmaf-ws wipe-models --workspace {vmaf_workspace} --only checkpoints_dir` removes" in capsys.readouterr().err
-    )
+    flag = f"--workspace {shlex.quote(str(vmaf_workspace))}"
+    assert f"`vmaf-ws wipe-models {flag} --only checkpoints_dir` removes" in capsys.readouterr().err
 
 
 def test_a_bootstrap_that_is_stopped_says_so_and_keeps_its_parts(small: Trainable, vmaf_workspace: Path) -> None:
