@@ -18,7 +18,10 @@ FLOORS = (
     *(f"vmaf_workspace.{name}" for name in ("guard", "groups", "identity", "setup", "live", "proof", "nox", "removal")),
     *(f"vmaf_workspace.{name}" for name in ("snapshot", "migration", "report", "commands", "tasks", "cli", "__main__")),
     "vmaf_workspace.pytest_plugin",
-    *(f"vmaf_harness.{name}" for name in ("errors", "plugins", "statistics", "engine", "recipe", "measure", "model")),
+    *(
+        f"vmaf_harness.{name}"
+        for name in ("errors", "memory", "plugins", "statistics", "engine", "recipe", "measure", "model")
+    ),
     *(
         f"vmaf_harness.{name}"
         for name in ("encode", "training", "report", "script", "demo", "commands", "tasks", "cli")

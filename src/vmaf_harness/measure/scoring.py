@@ -29,6 +29,7 @@ from vmaf_harness.measure.measurement import (
 )
 from vmaf_harness.measure.notes import DAMAGE, relevant_notes, summarize_notes
 from vmaf_harness.measure.store import FileResultStore, Result, summarize
+from vmaf_harness.memory import without_garbage_collector
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video
 from vmaf_workspace.errors import WorkspaceError
 from vmaf_workspace.live.lock import Run
@@ -373,6 +374,7 @@ def score_pairs(
     return [found[index] for index in range(len(jobs))]
 
 
+@without_garbage_collector()
 def _stored_outcomes(
     assets: Sequence[Asset], store: FileResultStore | None, how: RunOptions
 ) -> tuple[list[Outcome], dict[int, str]]:

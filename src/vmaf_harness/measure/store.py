@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from glob import escape, glob
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ class FileResultStore:
         claims = told_to_others(root) if has_others else None
         self._hashes = ContentHashes(self.directory / CONTENT_HASHES, claims=claims)
         self._directories: dict[tuple[str, int], str] = {}
+        self._key_parts: dict[object, list[str]] = {}
         self._identity, self._has_cambi = extraction.identity, extraction.has_cambi
 
     def hash_contents(self, assets: Iterable[Asset]) -> None:
@@ -114,7 +116,7 @@ class FileResultStore:
         place = (asset.dataset, asset.content_id)
         if place not in self._directories:
             self._directories[place] = str(self._place(asset))
-        return f"{self._directories[place]}/{_hash_of(self._made_of(asset))}.json"
+        return f"{self._directories[place]}/{self._key(asset)}.json"
 
     def get(self, asset: Asset, path: str | None = None) -> Result | None:
         """The stored result, None where there is none, or where a metric is no number, which may be another time.
@@ -136,7 +138,8 @@ class FileResultStore:
         if result is None:
             self._set_aside(path)
             return None
-        if nan := [metric for metric, mean in result.means.items() if math.isnan(mean)]:
+        if any(map(math.isnan, result.means.values())):
+            nan = [metric for metric, mean in result.means.items() if math.isnan(mean)]
             self._warn(f"{path}: {', '.join(nan)} is no number; measured again")
             return None
         with suppress(OSError):
@@ -161,7 +164,7 @@ class FileResultStore:
         result = summarize(measurement, self._extraction, self._engine)
         self._hashes.forget_changed({asset.reference.path, asset.distorted.path})
         made_of = self._made_of(asset)
-        if not path.endswith(f"/{_hash_of(made_of)}.json"):
+        if not path.endswith(f"/{self._key(asset)}.json"):
             raise HarnessError(f"asset {asset.asset_id}: a video changed while it was measured; run it again")
         frames = json.dumps({"frames": measurement.frames}).encode() + b"\n"
         first = {
@@ -196,6 +199,20 @@ class FileResultStore:
                     f"{name!r} cannot be the name of a directory in the result store; rename the dataset"
                 )
         return below(self.directory, self._extraction.executor_id, asset.dataset, str(asset.content_id))
+
+    def _key(self, asset: Asset) -> str:
+        """The hash of `_made_of`, of whose text all but the content of the two files is mostly that of others."""
+        about = (_about_pair(asset), _about_video(asset.reference), _about_video(asset.distorted))
+        parts = self._key_parts.get(about)
+        if parts is None:
+            made_of = self._made_of(asset)
+            for side in ("reference", "distorted"):
+                made_of[side]["sha256"] = "\0"
+            parts = self._key_parts[about] = _encode(made_of).split(r'"sha256": "\u0000"')
+        before, between, after = parts
+        reference, distorted = self._hashes.of(asset.reference.path), self._hashes.of(asset.distorted.path)
+        text = f'{before}"sha256": "{distorted}"{between}"sha256": "{reference}"{after}'
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _made_of(self, asset: Asset) -> dict[str, Any]:
         return {**self._identity, "engine": self._engine.versions, **self.asset_key(asset)}
@@ -240,11 +257,12 @@ class FileResultStore:
         self._warn(f"{path}: not a whole result; {where}, measured again")
 
 
-_encode = json.JSONEncoder(sort_keys=True).encode  # made once: `json.dumps` makes one for each asset
-
-
-def _hash_of(made_of: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_encode(made_of).encode()).hexdigest()
+_encode = json.JSONEncoder(sort_keys=True).encode
+# Whatever of an asset and of a video a number may depend on, but for the content of files.
+_NAMES = {"dataset", "content_id", "asset_id", "content_name", "in_recipe"}
+_LABELS = {"groundtruth", "groundtruth_std", "raw_scores"}
+_about_pair = attrgetter(*({field.name for field in fields(Asset)} - {"reference", "distorted"} - _NAMES - _LABELS))
+_about_video = attrgetter(*({field.name for field in fields(Video)} - {"path"}))
 
 
 def stored_entry(path: Path) -> tuple[dict[str, Any], dict[str, list[float]]] | None:
@@ -415,7 +433,7 @@ class ContentHashes:
             return
         for line in lines:
             try:
-                path, *rest = json.loads(line)
+                path, *rest = json.loads(line.decode())
                 if len(rest) == 5:
                     self._stale += path in self._known
                     self._known[path] = rest
@@ -451,7 +469,7 @@ def _parse_summary(line: bytes, size: int) -> Result | None:
     # What it was measured from comes last and is told by the entry's name: half of the line, and of the time.
     about, is_last, _ = line.partition(_KEY_OF)
     try:
-        first = json.loads(about + b"}" if is_last else line)
+        first = json.loads((about + b"}" if is_last else line).decode())
         if first["format"] != RESULT_FORMAT or len(line) + first["frames_bytes"] != size:
             return None
         result = result_of(first)
@@ -480,9 +498,11 @@ def _check_readable(content: bytes) -> None:
 
 def _are_numbers(values: object) -> bool:
     """Whether these are numbers that a float holds; JSON knows longer ones."""
-    return isinstance(values, list) and all(
-        type(value) is float or (type(value) is int and abs(value) < _FLOAT_LIMIT) for value in values
-    )
+    if not isinstance(values, list):
+        return False
+    if set(map(type, values)) == {float}:
+        return True
+    return all(type(value) is float or (type(value) is int and abs(value) < _FLOAT_LIMIT) for value in values)
 
 
 def _remove_left_over(path: Path) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import reprlib
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmaf_harness.errors import RecipeError
+from vmaf_harness.memory import without_garbage_collector
 from vmaf_harness.recipe import fields, precedence
 from vmaf_harness.recipe.asset import DEFAULT_RESAMPLING_TYPE, NOTYUV, Asset, Video, url_problem
 from vmaf_harness.recipe.file_kind import Kind, kinds_named
@@ -85,7 +84,7 @@ def read_recipe(path: Path, *, search: Sequence[Path] = ()) -> Recipe:
     Raises RecipeError, with the line and the place, for whatever is not understood. A missing video is no such error:
     it is listed in `Recipe.missing`.
     """
-    with kinds_named([(path, Kind.RECIPE)], search), _without_garbage_collector():
+    with kinds_named([(path, Kind.RECIPE)], search), without_garbage_collector():
         return _Reader(read_literals(_find_recipe(path, search)), search).recipe()
 
 
@@ -94,7 +93,7 @@ def read_references(path: Path, *, search: Sequence[Path] = ()) -> References:
 
     Raises RecipeError, with the line and the place, for whatever is not understood.
     """
-    with kinds_named([(path, Kind.RECIPE)], search), _without_garbage_collector():
+    with kinds_named([(path, Kind.RECIPE)], search), without_garbage_collector():
         return _Reader(read_literals(_find_recipe(path, search)), search).references()
 
 
@@ -122,21 +121,6 @@ def _find_recipe(path: Path, search: Sequence[Path]) -> Path:
         remedy = f"is {near} meant?" if near else "correct its name, or give its path"
         raise RecipeError(path, f"is not there; looked in {looked}; {remedy}")
     return found
-
-
-@contextmanager
-def _without_garbage_collector() -> Iterator[None]:
-    """A recipe of 10 000 videos is a million syntax nodes without a cycle among them.
-
-    Walking them in vain would take the garbage collector longer than the parser takes to make them.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 class _Reader:

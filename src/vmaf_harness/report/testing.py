@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.notes import relevant_notes
 from vmaf_harness.measure.scoring import Outcome, Spread
+from vmaf_harness.memory import without_garbage_collector
 from vmaf_harness.recipe.dataset import Recipe
 from vmaf_harness.recipe.labels import Labels
 from vmaf_harness.statistics import (
@@ -137,6 +138,7 @@ def spread_line(dataset: ScoredDataset) -> str | None:
     )
 
 
+@without_garbage_collector()
 def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
     """Write `scores.csv` and `statistics.json` into *directory*."""
     scores, summary = directory / "scores.csv", directory / "statistics.json"
@@ -178,6 +180,7 @@ def write_tables(dataset: ScoredDataset, directory: Path) -> list[Path]:
     return [scores, summary]
 
 
+@without_garbage_collector()
 def write_features(dataset: ScoredDataset, directory: Path) -> list[Path]:
     """Write the mean of each metric over the frames of each scored asset, as training writes its feature table."""
     from vmaf_harness.training.feature_table import write_columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -231,6 +232,24 @@ def test_whatever_changes_a_video_is_another_result(
     put(store(), pair)
     assert store().get(replace(pair, distorted=replace(pair.distorted, **change))) is None
     assert store().get(replace(pair, reference=replace(pair.reference, **change))) is None
+
+
+def test_an_entry_is_named_by_the_hash_of_what_it_was_made_of_whatever_the_store_was_asked_before(
+    store: Callable[..., FileResultStore], pair: Asset
+) -> None:
+    same, turned = (
+        replace(pair, distorted=pair.reference),
+        replace(pair, distorted=pair.reference, reference=pair.distorted),
+    )
+    filtered = replace(pair.distorted, filters=(("eq", '"sha256": "\\u0000"'),), fps=25.0)
+    others = [replace(pair, pairing="time"), replace(pair, least_depth=10), replace(pair, distorted=filtered)]
+    kept = store()
+    for each in (pair, same, turned, *others, replace(pair, reference=filtered), pair):
+        path = put(kept, each)
+        made_of = json.loads(path.read_bytes().partition(b"\n")[0])["key_of"]
+        assert path.stem == hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        assert made_of["reference"]["sha256"] == hashlib.sha256(each.reference.path.read_bytes()).hexdigest()
+        assert made_of["distorted"]["sha256"] == hashlib.sha256(each.distorted.path.read_bytes()).hexdigest()
 
 
 def test_another_extraction_or_engine_is_another_result(store: Callable[..., FileResultStore], pair: Asset) -> None:
