@@ -303,7 +303,7 @@ def test_json_of_a_refused_configuration_is_one_object(project: Path, root: Path
 def test_results_go_to_stdout_and_what_failed_to_stderr(project: Path, root: Path) -> None:
     age(ended_run(root, size=1000))
     write(root / "workdir" / "young")
-    done = ws("clean-scratch")
+    done = ws("clean-scratch", "--quiet")  # else a slow removal says how long it took
     assert done.err == ""
     assert "removed 1 " in done.out
     assert "workdir/young" in done.out
@@ -331,7 +331,7 @@ def test_output_that_cannot_carry_a_character_escapes_it(root: Path) -> None:
 def test_a_reader_that_leaves_early_is_no_error_of_ours(root: Path) -> None:
     for number in range(25):
         write(root / "workdir" / f"young{number}")
-    done = run(["sh", "-c", f"{sys.executable} -m vmaf_workspace.cli clean-scratch | true"])
+    done = run(["sh", "-c", f"{sys.executable} -m vmaf_workspace.cli clean-scratch --quiet | true"])
     assert done.err == ""
 
 
@@ -370,7 +370,8 @@ def test_output_that_finds_no_room_is_1_and_says_that_the_task_itself_ended_well
     age(ended_run(root))
     buffered = subprocess_env(PYTHONUNBUFFERED=None)
     done = run(
-        ["sh", "-c", f"exec {sys.executable} -m vmaf_workspace.cli clean-scratch {flag} > /dev/full"], env=buffered
+        ["sh", "-c", f"exec {sys.executable} -m vmaf_workspace.cli clean-scratch --quiet {flag} > /dev/full"],
+        env=buffered,
     )
     assert (done.code, left(root)) == (1, [])
     assert done.err == ("clean-scratch: ended with 0, but its output could not be written (No space left on device)\n")
