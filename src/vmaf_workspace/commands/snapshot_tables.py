@@ -13,7 +13,7 @@ from vmaf_workspace.installation import install_command
 from vmaf_workspace.snapshot.location import Location, why_no_snapshot
 from vmaf_workspace.snapshot.manifest import manifest_name, short_id
 from vmaf_workspace.wording import (
-    LISTED,
+    WARNING,
     age_text,
     amount_text,
     bytes_text,
@@ -65,10 +65,8 @@ def show_backup(taken: BackupReport, root: str, url: str, *, json: bool) -> None
             f"Once nothing in the other is missed,\nmove {printable(url)}/{manifest_name(taken.dated_later)} away"
         )
     print_list("left out:", taken.left_out, file=sys.stderr)
-    for path, why in taken.broken[:LISTED]:
-        print_warning(f"{printable(path)} is in the snapshot, and broken: {why}; `ws.models` says which models load")
-    if (more := len(taken.broken) - LISTED) > 0:
-        print_warning(f"{count_text(more, 'file')} more {'is' if more == 1 else 'are'} broken; --json names all")
+    title = "warning: in the snapshot, and broken (`ws.models` says which models load):"
+    print_list(title, taken.broken, file=sys.stderr, colour=WARNING)
 
 
 def show_snapshots(snapshots: Sequence[ListedSnapshot], location: Location, *, json: bool) -> None:
