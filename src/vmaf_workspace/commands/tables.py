@@ -20,10 +20,6 @@ from typing import TYPE_CHECKING, Any
 from vmaf_workspace.commands.table import print_table as print_table
 from vmaf_workspace.contract import CACHE_TAG, MARKER, PLACEHOLDER, SUBDIRS, executor_and_dataset
 from vmaf_workspace.groups import group_of
-from vmaf_workspace.removal.entries import Entries, Entry
-from vmaf_workspace.removal.execution import Report
-from vmaf_workspace.removal.plan import Kept, Plan
-from vmaf_workspace.report.status import Status, StoredResults
 from vmaf_workspace.wording import (
     ERROR,
     LIVE,
@@ -46,8 +42,12 @@ from vmaf_workspace.wording import (
 
 if TYPE_CHECKING:
     from vmaf_workspace.migration.plan import Migration
+    from vmaf_workspace.removal.entries import Entries, Entry
+    from vmaf_workspace.removal.execution import Report
+    from vmaf_workspace.removal.plan import Kept, Plan
     from vmaf_workspace.report.doctor import Finding
     from vmaf_workspace.report.models import Model
+    from vmaf_workspace.report.status import Status, StoredResults
 
 VERSION = 1  # of the JSON objects
 ROWS = 12  # of a plan: with its header, a summary and three questions, it is all on a screen of 24 lines
