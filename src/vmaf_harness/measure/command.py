@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmaf_harness.engine.ffmpeg import TO_BE_READ, escape_option
+from vmaf_harness.measure.alignment import GRID
 from vmaf_harness.measure.common_form import CommonForm, common_form
 from vmaf_harness.measure.extraction import Extraction
 from vmaf_harness.measure.feature_limits import check_memory, takes_encode
@@ -81,32 +82,50 @@ def log_name(index: int) -> str:
     return f"vmaf{index or ''}.json"
 
 
+def grid_name(name: str) -> str:
+    """Where what is kept of the frames of an input is written; *name* is that of its filters."""
+    return f"{name}.grid"
+
+
+def looks_at_frames(job: MeasurementJob) -> bool:
+    """Whether it is looked for a shift: not where frames are paired by their time, nor where all of them are kept."""
+    return job.asset.pairing != "time" and not job.keep_workfiles and not job.extraction.plugins
+
+
 def measure_command(comparisons: Sequence[Comparison]) -> list[str | Path]:
     """The command for assets of one reference, to be started in a directory where no path is part of a filter graph.
 
     Inputs are the distorted videos, then the reference. Outputs are what libvmaf measured of each, which is thrown
-    away, then as many as inputs, one of each: ffmpeg counts their frames, which costs less than can be measured.
+    away, then as many as inputs, one of each: ffmpeg counts their frames, and writes the whole of them, or where they
+    are paired by number what tells whether they are shifted.
     """
     n = len(comparisons)
     job = comparisons[0].job
+    writes = job.keep_workfiles or job.extraction.plugins  # of one asset alone
     graph, command = [], [job.engine, *TO_BE_READ]
+
+    def counted(side: str) -> str:
+        return f"[{side}-all];[{side}-all]{GRID}[{side}-counted]" if looks_at_frames(job) else f"[{side}-counted]"
+
     for index, each in enumerate(comparisons):
         asset = each.job.asset
         command += [*ONE_THREAD, *input_arguments(asset.distorted)]
         chain = filter_chain(distorted_name(index), asset.distorted, each.form.distorted, asset)
-        graph.append(f"[{index}:V:0]{chain},split[d{index}][d{index}-counted]")
+        graph.append(f"[{index}:V:0]{chain},split[d{index}]{counted(f'd{index}')}")
     command += [*ONE_THREAD, *input_arguments(job.asset.reference)]
     pads = "".join(f"[r{index}]" for index in range(n))
-    graph.append(f"[{n}:V:0]{comparisons[0].reference_chain},split={n + 1}{pads}[r-counted]")
+    graph.append(f"[{n}:V:0]{comparisons[0].reference_chain},split={n + 1}{pads}{counted('r')}")
     for index, each in enumerate(comparisons):
         graph.append(f"[d{index}][r{index}]libvmaf={_libvmaf_options(each, index)}[measured{index}]")
     command += ["-filter_complex", ";".join(graph)]
     for index in range(n):
         command += ["-map", f"[measured{index}]", *NULL_OUTPUT]
-    counted = [(f"[d{index}-counted]", DISTORTED_YUV) for index in range(n)]
-    writes = job.keep_workfiles or job.extraction.plugins  # of one asset alone
-    for pad, file in (*counted, ("[r-counted]", REFERENCE_YUV)):
-        command += ["-map", pad, *((*_EVERY_FRAME, "-f", "rawvideo", file) if writes else NULL_OUTPUT)]
+    names = [*map(distorted_name, range(n)), REFERENCE]
+    files = (DISTORTED_YUV, REFERENCE_YUV) if writes else [*map(grid_name, names)]
+    for side, file in zip([*(f"d{index}" for index in range(n)), "r"], files, strict=True):
+        is_kept = writes or looks_at_frames(job)
+        command += ["-map", f"[{side}-counted]"]
+        command += [*_EVERY_FRAME, "-f", "rawvideo", file] if is_kept else NULL_OUTPUT
     return [*command]
 
 

@@ -20,6 +20,7 @@ from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes, StoppedError
 from vmaf_harness.engine.frame_count import counted
 from vmaf_harness.engine.log import Damage, explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
+from vmaf_harness.measure.alignment import find_shift, likeness
 from vmaf_harness.measure.command import (
     NULL_OUTPUT,
     ONE_THREAD,
@@ -28,7 +29,9 @@ from vmaf_harness.measure.command import (
     MeasurementJob,
     compare,
     distorted_name,
+    grid_name,
     log_name,
+    looks_at_frames,
     measure_command,
 )
 from vmaf_harness.measure.common_form import CommonForm, check_shapes, size_notes
@@ -36,7 +39,7 @@ from vmaf_harness.measure.feature_limits import speed_notes, takes_encode, too_s
 from vmaf_harness.measure.frames import Frames, first_mispaired, mean_rate, read_frames
 from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_headers
 from vmaf_harness.measure.metrics import check_metrics
-from vmaf_harness.measure.notes import DAMAGE, PAIRING, RATE, Note
+from vmaf_harness.measure.notes import CONTENT, DAMAGE, PAIRING, RATE, SHIFT, Note
 from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.measure.plugin_frames import plugin_columns
 from vmaf_harness.plugins import PluginError
@@ -47,14 +50,18 @@ from vmaf_harness.recipe.asset import (
     check_asset,
     common_frames_remedy,
     cut_remedy,
+    pair_frames_remedy,
     selected_frames,
 )
 
 _FRAME_COUNT = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded")
+_DECODED = re.compile(r"Input stream #(\d+):\d+ \(video\): .*?(\d+) frames decoded")
+_NO_FRAME = "Could not open encoder before EOF"
 _SCALER_INPUT = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
 _RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
 _SIDES = ("distorted", "reference")
 LOG = "ffmpeg.log"
+_UNLIKE = 0.6  # correlation of frames: what compression leaves is 0.9 and more
 _RATE_ROUNDING = 0.011  # ffmpeg says two digits after the point: 29.97 of 30000/1001
 _SAME_RATE = 5e-4  # relative: 23.98 is another way to write 24000/1001 (1.7e-4), 24 is not (1e-3)
 _ENCODE_WORDS = {"enc_bitdepth": "encbd", "enc_height": "ench", "enc_width": "encw"}  # in the names of CAMBI's metrics
@@ -78,6 +85,8 @@ class Compared:
     resampling: str
     distorted_fps: float | None = None
     reference_fps: float | None = None
+    distorted_start_frame: int = 0
+    reference_start_frame: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +305,7 @@ class _Output:
         if (self.code or not _is_whole(numbers)) and (small := too_small(job.extraction, form, encode)):
             raise HarnessError(f"{what}: {small}")
         if self.code:
+            self._check_beginnings(asset, frames, (index, len(self.comparisons)))
             raise EngineError(f"{what}: {self._failure_text(job, 'ffmpeg failed')}")
         n = len(self.comparisons)
         both = self.counts.get(n + index), self.counts.get(2 * n)  # outputs, as `measure_command` has them
@@ -320,8 +330,23 @@ class _Output:
             lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
             raise EngineError(f"{what}: {self._failure_text(job, lacks)}")
         notes = [*form.notes, *_shape_notes(asset, form, self.log, names), *_timing_notes(comparison, frames), *damaged]
+        notes += self._likeness_notes(index, compared)
         notes += [*_encode_notes(job, form, comparison.distorted, encode), *speed_notes(job.extraction, form)]
         return replace(measurement, notes=tuple(notes), compared=_compared(comparison))
+
+    def _check_beginnings(self, asset: Asset, frames: Mapping[str, Frames], inputs: tuple[int, int]) -> None:
+        """Raise HarnessError where a video ends before the frame that it is said to begin with."""
+        lines = list(read_lines(self.log))
+        decoded = {int(match[1]): int(match[2]) for match in map(_DECODED.search, lines) if match}
+        if not any(_NO_FRAME in line for line in lines):
+            return
+        for side, number, video in zip(_SIDES, inputs, (asset.distorted, asset.reference), strict=True):
+            has, start = decoded.get(number, 0), video.start_frame or 0
+            if 0 < has <= start and (side not in frames or frames[side].first is None):
+                raise HarnessError(
+                    f"{asset.prefix}{video.path} has {has} frames, counted from 0, and frame {start} is said to be its "
+                    f"first; correct {_range_words(asset)}"
+                )
 
     def _failure_text(self, job: MeasurementJob, failure: str) -> str:
         inputs = [each.job.asset.distorted.path for each in self.comparisons] + [job.asset.reference.path]
@@ -348,6 +373,28 @@ class _Output:
             Note(kind=DAMAGE, side="distorted", text=f"damaged: ffmpeg complains {number} times, first: {words}")
             for number, words in complaints.values()
         ]
+
+    def _likeness_notes(self, index: int, n_frames: int) -> list[Note]:
+        """The note of frames that look like neighbours of those that they are paired with, or like none of them."""
+        asset = self.comparisons[index].job.asset
+        if not looks_at_frames(self.comparisons[index].job):
+            return []
+        grids = [self.directory / grid_name(name) for name in (REFERENCE, distorted_name(index))]
+        if shift := find_shift(*grids):
+            later, n = "later" if shift > 0 else "earlier", abs(shift)
+            text = (
+                f"its frames look like those that come {n} {later} in its reference, so that each is compared with "
+                f"another one; {pair_frames_remedy(asset, shift, n_frames - n)}"
+            )
+            return [Note(kind=SHIFT, side="distorted", text=text)]
+        like = likeness(*grids)
+        if like is None or like >= _UNLIKE:
+            return []
+        text = (
+            f"its frames hardly look like those of its reference (correlation {like:.2f}): is it of another video, or "
+            "cropped, or are there bars?"
+        )
+        return [Note(kind=CONTENT, side="distorted", text=text)]
 
     def _damage_of(self, video: Video) -> Damage:
         """What ffmpeg complains of where it decodes nothing else."""
@@ -388,6 +435,8 @@ def _compared(comparison: Comparison) -> Compared:
         resampling=asset.distorted.resampling_type or asset.resampling_type,
         distorted_fps=comparison.distorted.fps,
         reference_fps=comparison.reference.fps,
+        distorted_start_frame=asset.distorted.start_frame or 0,
+        reference_start_frame=asset.reference.start_frame or 0,
     )
 
 
@@ -527,7 +576,7 @@ def _common_part_remedy(asset: Asset, last_s: Mapping[str, float]) -> str:
     if asset.in_recipe:
         return "name the common part with start_frame and end_frame, or duration_sec, in a recipe"
     longer = asset.reference if last_s["reference"] > last_s["distorted"] else asset.distorted
-    return f"{cut_remedy(longer, last_s=min(last_s.values()))} with start_frame and end_frame, or duration_sec"
+    return f"{cut_remedy(longer, min(last_s.values()))} with start_frame and end_frame, or duration_sec"
 
 
 def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]) -> None:
@@ -560,8 +609,14 @@ def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]
         if count != wanted:
             raise HarnessError(
                 f"{asset.prefix}{wanted} frames are asked for (up to frame {video.end_frame}), "
-                f"but {video.path} gives {count}; correct start_frame, end_frame, or duration_sec and fps"
+                f"but {video.path} gives {count}; correct {_range_words(asset)}"
             )
+
+
+def _range_words(asset: Asset) -> str:
+    if asset.in_recipe:
+        return "start_frame, end_frame, or duration_sec and fps"
+    return "--ref-start-frame, --dis-start-frame or --n-frames"
 
 
 def _read_log(log: Path, took_s: float) -> Measurement | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vmaf_harness.recipe.asset import Asset
 
-DAMAGE, PAIRING, RATE = "damage", "pairing", "rate"
+DAMAGE, PAIRING, RATE, SHIFT, CONTENT = "damage", "pairing", "rate", "shift", "content"
 Side = Literal["reference", "distorted"]
 
 
@@ -23,7 +23,7 @@ class Note:
 
 def relevant_notes(asset: Asset, notes: Iterable[Note]) -> list[Note]:
     """The notes that a person wants of *asset*: not those of its pairing by number where that is meant so."""
-    return [note for note in notes if note.kind not in (PAIRING, RATE) or asset.pairing != "index"]
+    return [note for note in notes if note.kind not in (PAIRING, RATE, SHIFT) or asset.pairing != "index"]
 
 
 def noted_path(asset: Asset, note: Note) -> str:

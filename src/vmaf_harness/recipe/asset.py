@@ -166,22 +166,40 @@ def common_frames_remedy(asset: Asset, reference: int, distorted: int) -> str:
     """What a person can do where one of the two has more frames than the other."""
     if asset.in_recipe:
         return "name the common ones with start_frame and end_frame"
-    least, longer = min(reference, distorted), asset.reference if reference > distorted else asset.distorted
-    return f"{cut_remedy(longer, n_frames=least)} with 'start_frame': 0, 'end_frame': {least - 1} beside each path"
+    least = min(reference, distorted)
+    return (
+        f"`score` compares what they share with --n-frames {least} where both begin with the same frame, else with "
+        "--ref-start-frame or --dis-start-frame, too"
+    )
 
 
-def cut_remedy(longer: Video, *, n_frames: int | None = None, last_s: float = 0.0) -> str:
-    """How to make a shorter one of it, of so many frames or up to the one that is shown at *last_s*; or a recipe."""
+def pair_frames_remedy(asset: Asset, shift: int, n_frames: int) -> str:
+    """How *n_frames* of each are paired, of which those of the reference come *shift* frames later than now."""
+    reference = (asset.reference.start_frame or 0) + max(shift, 0)
+    distorted = (asset.distorted.start_frame or 0) + max(-shift, 0)
+    if not asset.in_recipe:
+        starts = {"--ref-start-frame": reference, "--dis-start-frame": distorted}
+        flags = [f"{flag} {number}" for flag, number in starts.items() if number]
+        return f"score {' '.join(flags)} --n-frames {n_frames} pairs them"
+    return (
+        f"what they share is frames {reference} to {reference + n_frames - 1} of the reference and {distorted} to "
+        f"{distorted + n_frames - 1} of it: ref_start_frame, dis_start_frame and their …_end_frame say so"
+    )
+
+
+def cut_remedy(longer: Video, last_s: float) -> str:
+    """How to make a shorter one of it, up to the frame that is shown at *last_s*; or a recipe."""
     path = shlex.quote(str(longer.path))
     if longer.is_raw:
         assert longer.width_px is not None
         assert longer.height_px is not None
-        n_frames = n_frames or round(last_s * (longer.fps or RAW_FPS)) + 1
+        n_frames = round(last_s * (longer.fps or RAW_FPS)) + 1
         n_bytes = n_frames * frame_bytes(longer.yuv_fmt, longer.width_px, longer.height_px)
         command = f"head -c {n_bytes} {path} > cut.yuv"
     else:
-        most = f"-frames:v {n_frames}" if n_frames else f"-t {last_s + _TIME_ROUNDING_S:.3f}"
-        command = f"ffmpeg -i {path} -map 0:V:0 {most} -fps_mode passthrough -c:v ffv1 cut.mkv"
+        command = (
+            f"ffmpeg -i {path} -map 0:V:0 -t {last_s + _TIME_ROUNDING_S:.3f} -fps_mode passthrough -c:v ffv1 cut.mkv"
+        )
     return f"cut the longer one ({command}), or `test` a recipe (`new-dataset` writes one)"
 
 
@@ -197,7 +215,8 @@ def selected_frames(video: Video) -> int | None:
         wanted = f"{first} to {last}" if video.end_frame is not None else f"{first} and later"
         raise HarnessError(
             f"{video.path}: frames {wanted} are asked for (counted from 0), but the file has {count}; "
-            "correct start_frame, end_frame, or duration_sec and fps"
+            "correct start_frame, end_frame, or duration_sec and fps (of `score`: --ref-start-frame, "
+            "--dis-start-frame, --n-frames)"
         )
     selected = last - first + 1
     if video.duration_s is not None:

@@ -98,6 +98,9 @@ RefHeight = Annotated[int | None, Flag(f"--height {_OF_REFERENCE}", integer(1), 
 DisYuvFmt = Annotated[str | None, Flag(f"--yuv-fmt {_OF_DISTORTED}", _yuv_format, metavar="FORMAT")]
 DisWidth = Annotated[int | None, Flag(f"--width {_OF_DISTORTED}", integer(1), metavar="N")]
 DisHeight = Annotated[int | None, Flag(f"--height {_OF_DISTORTED}", integer(1), metavar="N")]
+RefStartFrame = Annotated[int, Flag("the reference begins with its frame N, counted from 0", integer(0), metavar="N")]
+DisStartFrame = Annotated[int, Flag("the distorted video begins with its frame N", integer(0), metavar="N")]
+NFrames = Annotated[int | None, Flag("compare so many frames, instead of all that follow", integer(1), metavar="N")]
 DRAFTED = ("mos", "dmos", "groundtruth", "none")
 PLOT_FORMATS = ("png", "svg")
 OUT_FORMATS = ("text", "json", "xml")

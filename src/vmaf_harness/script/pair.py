@@ -86,6 +86,12 @@ def video_of(path: Path, side: Literal["ref", "dis"], own: RawForm, common: RawF
     return Video(path=path, yuv_fmt=yuv_fmt, width_px=width_px, height_px=height_px, fps=common.fps)
 
 
+def part_of(video: Video, start_frame: int, n_frames: int | None) -> Video:
+    """*n_frames* of the video from its frame *start_frame* on, counted from 0; all that follow where that is None."""
+    end_frame = None if n_frames is None else start_frame + n_frames - 1
+    return replace(video, start_frame=start_frame or None, end_frame=end_frame)
+
+
 def scored_pair(reference: Video, distorted: Video, asked: Asked, *, root: Path) -> ScoredPair:
     """Measure a pair, and say on stderr what a person should know of it; nothing is stored.
 
@@ -198,6 +204,13 @@ def _compared_text(compared: Compared | None) -> str:
     return f" by {how} at {compared.width_px}×{compared.height_px}"
 
 
+def _from_text(compared: Compared | None) -> str:
+    """From which frames on, where not from the first of both."""
+    if compared is None or not (compared.reference_start_frame or compared.distorted_start_frame):
+        return ""
+    return f" (from frame {compared.reference_start_frame}, the distorted from frame {compared.distorted_start_frame})"
+
+
 @stoppable()
 def score_videos(
     reference: Video, distorted: Sequence[Video], asked: Asked, *, root: Path, save_plot: Path | None, json: bool
@@ -270,7 +283,8 @@ def _print_line(found: ScoredPair | HarnessError, asked: Asked, reference: Video
         say(f"bootstrap: mean {spread.mean:.6f}, sd {spread.sd:.6f}, {interval}")
     measured = f"{result.n_frames} frames{_compared_text(found.pair.compared)}{_one_in(asked.subsample)}"
     say(
-        f"{asked.pool} of {measured}, {found.extraction.executor_id}, against {printable(reference.path.name)}",
+        f"{asked.pool} of {measured}, {found.extraction.executor_id}, against {printable(reference.path.name)}"
+        f"{_from_text(found.pair.compared)}",
         sys.stderr,
     )
     _say_versions(found)
@@ -311,7 +325,8 @@ def _print_table(
         rows.append((name, *numbers, *interval, str(result.n_frames)))
     if scored:
         kind, form = scored[0].extraction, _compared_text(scored[0].pair.compared)
-        against = f"against {reference.path.name}, frames{form}{_one_in(asked.subsample)}"
+        begin = _from_text(scored[0].pair.compared)
+        against = f"against {reference.path.name}{begin}, frames{form}{_one_in(asked.subsample)}"
         warn(f"{kind.type} ({kind.executor_id}) {against}, of videos in {where}:")
         _say_versions(scored[0])
     heads = [f">{one.upper().replace('HARMONIC_MEAN', 'HARMONIC')}" for one in pools]

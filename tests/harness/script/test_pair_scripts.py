@@ -299,7 +299,7 @@ def test_score_says_which_size_was_scaled_and_which_rate_differs(
 # Errors of what a recipe could say
 
 
-def test_an_error_of_a_pair_names_no_asset_and_its_command_makes_both_as_long(
+def test_an_error_of_a_pair_names_no_asset_and_what_it_advises_compares_as_many_frames(
     clips: Clips, engine: Engine, vmaf_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -324,6 +324,11 @@ def test_an_error_of_a_pair_names_no_asset_and_its_command_makes_both_as_long(
         assert main(words) == 1
         said = " ".join(capsys.readouterr().err.split())
         assert "asset" not in said
+        if "--pair-by" not in flags:
+            assert "--n-frames 7 where both begin with the same frame" in said
+            assert main([*words, "--n-frames", "7"]) == 0
+            assert "7 frames by number" in capsys.readouterr().err
+            continue
         found = re.search(r"cut the longer one \((.*?)\)[,;]", said)
         assert found is not None, said
         assert "`test` a recipe" in said
@@ -331,7 +336,7 @@ def test_an_error_of_a_pair_names_no_asset_and_its_command_makes_both_as_long(
         (cut,) = tmp_path.glob("cut.*")
         longer = whole if whole in pair else raw
         assert main(["score", *(str(cut) if word == str(longer) else word for word in words[1:])]) == 0
-        assert "7 frames by" in capsys.readouterr().err
+        assert "7 frames by time" in capsys.readouterr().err
         cut.unlink()
 
 
