@@ -73,7 +73,7 @@ def _difference(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _correlation(one: bytes, other: bytes) -> float | None:
-    """Pearson's; None where one of the two is flat. `statistics` reckons in fractions, which takes ten times as long."""
+    """Pearson's; None where one of the two is flat. `statistics` reckons in fractions, ten times as long."""
     sum_one, sum_other = sum(one), sum(other)
     spread_one, spread_other = _SIZE * _dot(one, one) - sum_one**2, _SIZE * _dot(other, other) - sum_other**2
     if min(spread_one, spread_other) < (_TEXTURE * _SIZE) ** 2:
