@@ -16,7 +16,8 @@ from statistics import median
 _SIDE_PX = 16  # of what is kept of a frame: one sample of luma in each cell of a grid, which costs next to nothing
 _SIZE = _SIDE_PX * _SIDE_PX
 GRID = f"scale={_SIDE_PX}:{_SIDE_PX}:flags=neighbor,format=gray"  # of an input brought to the common form
-MOST = 5  # frames that a shift is looked for in, each way
+MOST = 5  # frames of a shift, each way
+_REACH = MOST + 1  # a frame that is likest at the end of what is looked at has its partner further away, or nowhere
 _LOOKED_AT = 200  # frames at most, from all of the video
 _ENOUGH = 8  # frames that have to tell something
 _MOVED = 1.0  # mean difference of samples, of 256 levels, below which two frames say nothing
@@ -33,18 +34,18 @@ def find_shift(reference: Path, distorted: Path) -> int:
     """
     ours, theirs = distorted.read_bytes(), reference.read_bytes()
     votes: Counter[int] = Counter()
-    total = [0] * (2 * MOST + 1)
-    for number in _numbers(MOST, min(len(ours), len(theirs)) // _SIZE - MOST):
+    total = [0] * (2 * _REACH + 1)
+    for number in _numbers(_REACH, min(len(ours), len(theirs)) // _SIZE - _REACH):
         frame = _frame(ours, number)
-        apart = [_difference(frame, _frame(theirs, number + shift)) for shift in range(-MOST, MOST + 1)]
+        apart = [_difference(frame, _frame(theirs, number + shift)) for shift in range(-_REACH, _REACH + 1)]
         if max(apart) - min(apart) < _MOVED * _SIZE:
             continue
-        votes[apart.index(min(apart)) - MOST] += 1
+        votes[apart.index(min(apart)) - _REACH] += 1
         total = [sum(both) for both in zip(total, apart, strict=True)]
     shift, agreeing = max(votes.items(), key=lambda item: item[1], default=(0, 0))
-    if votes.total() < _ENOUGH or agreeing < _AGREE * votes.total():
+    if votes.total() < _ENOUGH or agreeing < _AGREE * votes.total() or abs(shift) > MOST:
         return 0
-    return shift if total[MOST + shift] < _CLOSER * total[MOST] else 0
+    return shift if total[_REACH + shift] < _CLOSER * total[_REACH] else 0
 
 
 def likeness(reference: Path, distorted: Path) -> float | None:

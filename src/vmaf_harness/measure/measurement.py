@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
-from math import ceil, fsum, isclose, isfinite, nan
+from math import ceil, fsum, nan
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from vmaf_harness.engine.ffmpeg import TO_BE_READ, Processes, StoppedError
 from vmaf_harness.engine.frame_count import counted
 from vmaf_harness.engine.log import Damage, explain_failure, find_damage, read_lines
 from vmaf_harness.errors import EngineError, HarnessError
-from vmaf_harness.measure.alignment import find_shift, likeness
 from vmaf_harness.measure.command import (
     NULL_OUTPUT,
     ONE_THREAD,
@@ -36,34 +34,31 @@ from vmaf_harness.measure.command import (
 )
 from vmaf_harness.measure.common_form import CommonForm, check_shapes, size_notes
 from vmaf_harness.measure.feature_limits import speed_notes, takes_encode, too_small
-from vmaf_harness.measure.frames import Frames, first_mispaired, mean_rate, read_frames
+from vmaf_harness.measure.frames import Frames, read_frames
 from vmaf_harness.measure.header import LIMITED, Header, input_arguments, read_headers
 from vmaf_harness.measure.metrics import check_metrics
-from vmaf_harness.measure.notes import CONTENT, DAMAGE, PAIRING, RATE, SHIFT, Note
+from vmaf_harness.measure.notes import DAMAGE, Note
+from vmaf_harness.measure.pairing import (
+    SIDES,
+    check_beginnings,
+    check_counts,
+    check_lengths,
+    likeness_notes,
+    timing_notes,
+)
 from vmaf_harness.measure.pixel_format import parse_pixel_format
 from vmaf_harness.measure.plugin_frames import plugin_columns
 from vmaf_harness.plugins import PluginError
 from vmaf_harness.recipe.asset import (
-    RAW_FPS,
     Asset,
     Video,
     check_asset,
-    common_frames_remedy,
-    cut_remedy,
-    pair_frames_remedy,
     selected_frames,
 )
 
 _FRAME_COUNT = re.compile(r"Output stream #(\d+):0 \(video\): (\d+) frames encoded")
-_DECODED = re.compile(r"Input stream #(\d+):\d+ \(video\): .*?(\d+) frames decoded")
-_NO_FRAME = "Could not open encoder before EOF"
 _SCALER_INPUT = re.compile(r"\[scale@(\w+) @ \w+\] (?:\[\w+\] )?w:(\d+) h:(\d+) fmt:\S+ .*?sar:(\d+)/(\d+) -> ")
-_RETIMING_FILTERS = ("fps", "select", "yadif")  # filters of a recipe after which a frame is not the one of its number
-_SIDES = ("distorted", "reference")
 LOG = "ffmpeg.log"
-_UNLIKE = 0.6  # correlation of frames: what compression leaves is 0.9 and more
-_RATE_ROUNDING = 0.011  # ffmpeg says two digits after the point: 29.97 of 30000/1001
-_SAME_RATE = 5e-4  # relative: 23.98 is another way to write 24000/1001 (1.7e-4), 24 is not (1e-3)
 _ENCODE_WORDS = {"enc_bitdepth": "encbd", "enc_height": "ench", "enc_width": "encw"}  # in the names of CAMBI's metrics
 _OPTIONLESS = ("cambi_source", "cambi_full_reference")
 
@@ -292,27 +287,30 @@ class _Output:
         asset, what = job.asset, job.what
         names = {distorted_name(index): "distorted", REFERENCE: "reference"}
         frames = {side: self.frames[name] for name, side in names.items() if name in self.frames}
-        for side, video in zip(_SIDES, (asset.distorted, asset.reference), strict=True):
+        for side, video in zip(SIDES, (asset.distorted, asset.reference), strict=True):
             if side in frames and (changed := frames[side].changed) is not None:
                 raise HarnessError(
                     f"{asset.prefix}{video.path} {changed}; no score compares two forms: cut it there, and "
                     "score each part"
                 )
         if asset.pairing == "time":
-            _check_lengths(asset, frames)
+            check_lengths(asset, frames)
         numbers = self.directory / log_name(index)
         # Where ffmpeg fails, or exits 0 without a whole log.
         if (self.code or not _is_whole(numbers)) and (small := too_small(job.extraction, form, encode)):
             raise HarnessError(f"{what}: {small}")
         if self.code:
-            self._check_beginnings(asset, frames, (index, len(self.comparisons)))
+            check_beginnings(asset, frames, (index, len(self.comparisons)), read_lines(self.log))
             raise EngineError(f"{what}: {self._failure_text(job, 'ffmpeg failed')}")
         n = len(self.comparisons)
         both = self.counts.get(n + index), self.counts.get(2 * n)  # outputs, as `measure_command` has them
         counts = None if both[0] is None or both[1] is None else (both[0], both[1])
         damaged = self._damage_notes(index)
+        grids = None
+        if looks_at_frames(job):
+            grids = self.directory / grid_name(REFERENCE), self.directory / grid_name(distorted_name(index))
         if counts is not None and asset.pairing != "time":
-            _check_counts(asset, counts, damaged)
+            check_counts(asset, counts, damaged, grids)
         measurement = _read_log(numbers, self.took_s / n)
         if measurement is not None and encode:
             measurement = _without_encode(measurement, encode, what)
@@ -329,24 +327,10 @@ class _Output:
             of_them = f", of which one in {every} is measured" if every > 1 else ""
             lacks = f"ffmpeg compared {wanted}{of_them}, but libvmaf's log holds {lacks}"
             raise EngineError(f"{what}: {self._failure_text(job, lacks)}")
-        notes = [*form.notes, *_shape_notes(asset, form, self.log, names), *_timing_notes(comparison, frames), *damaged]
-        notes += self._likeness_notes(index, compared)
+        notes = [*form.notes, *_shape_notes(asset, form, self.log, names), *timing_notes(comparison, frames), *damaged]
+        notes += likeness_notes(asset, grids, compared) if grids is not None else []
         notes += [*_encode_notes(job, form, comparison.distorted, encode), *speed_notes(job.extraction, form)]
         return replace(measurement, notes=tuple(notes), compared=_compared(comparison))
-
-    def _check_beginnings(self, asset: Asset, frames: Mapping[str, Frames], inputs: tuple[int, int]) -> None:
-        """Raise HarnessError where a video ends before the frame that it is said to begin with."""
-        lines = list(read_lines(self.log))
-        decoded = {int(match[1]): int(match[2]) for match in map(_DECODED.search, lines) if match}
-        if not any(_NO_FRAME in line for line in lines):
-            return
-        for side, number, video in zip(_SIDES, inputs, (asset.distorted, asset.reference), strict=True):
-            has, start = decoded.get(number, 0), video.start_frame or 0
-            if 0 < has <= start and (side not in frames or frames[side].first is None):
-                raise HarnessError(
-                    f"{asset.prefix}{video.path} has {has} frames, counted from 0, and frame {start} is said to be its "
-                    f"first; correct {_range_words(asset)}"
-                )
 
     def _failure_text(self, job: MeasurementJob, failure: str) -> str:
         inputs = [each.job.asset.distorted.path for each in self.comparisons] + [job.asset.reference.path]
@@ -357,7 +341,7 @@ class _Output:
         asset = self.comparisons[index].job.asset
         complaints: dict[str, tuple[int, str]] = {}
         inputs = ((index, asset.distorted), (len(self.comparisons), asset.reference))
-        for side, (number, video) in zip(_SIDES, inputs, strict=True):
+        for side, (number, video) in zip(SIDES, inputs, strict=True):
             of_side = self.damage
             if of_side.unnamed:  # a decoder complains that several use: whose words those are, decoding one alone tells
                 of_side, number = self._damage_of(video), 0
@@ -373,28 +357,6 @@ class _Output:
             Note(kind=DAMAGE, side="distorted", text=f"damaged: ffmpeg complains {number} times, first: {words}")
             for number, words in complaints.values()
         ]
-
-    def _likeness_notes(self, index: int, n_frames: int) -> list[Note]:
-        """The note of frames that look like neighbours of those that they are paired with, or like none of them."""
-        asset = self.comparisons[index].job.asset
-        if not looks_at_frames(self.comparisons[index].job):
-            return []
-        grids = [self.directory / grid_name(name) for name in (REFERENCE, distorted_name(index))]
-        if shift := find_shift(*grids):
-            later, n = "later" if shift > 0 else "earlier", abs(shift)
-            text = (
-                f"its frames look like those that come {n} {later} in its reference, so that each is compared with "
-                f"another one; {pair_frames_remedy(asset, shift, n_frames - n)}"
-            )
-            return [Note(kind=SHIFT, side="distorted", text=text)]
-        like = likeness(*grids)
-        if like is None or like >= _UNLIKE:
-            return []
-        text = (
-            f"its frames hardly look like those of its reference (correlation {like:.2f}): is it of another video, or "
-            "cropped, or are there bars?"
-        )
-        return [Note(kind=CONTENT, side="distorted", text=text)]
 
     def _damage_of(self, video: Video) -> Damage:
         """What ffmpeg complains of where it decodes nothing else."""
@@ -486,7 +448,7 @@ def decoded_header(header: Header, frames: Frames | None) -> Header:
 
 def _shape_notes(asset: Asset, form: CommonForm, log: Path, names: Mapping[str, str]) -> list[Note]:
     """The notes of sizes and of differing shapes where a recipe crops or pads, after which only ffmpeg knows them."""
-    videos = dict(zip(_SIDES, (asset.distorted, asset.reference), strict=True))
+    videos = dict(zip(SIDES, (asset.distorted, asset.reference), strict=True))
     if not any(name in ("crop", "pad") for video in videos.values() for name, _ in video.filters):
         return []
     shapes: dict[str, Header] = {}
@@ -495,128 +457,10 @@ def _shape_notes(asset: Asset, form: CommonForm, log: Path, names: Mapping[str, 
             over, under = int(match[4]), int(match[5])
             sar = Fraction(over, under) if over and under else Fraction(1)
             shapes[side] = Header(width_px=int(match[2]), height_px=int(match[3]), pix_fmt="", sar=sar)
-    if len(shapes) < len(_SIDES):
+    if len(shapes) < len(SIDES):
         return []
     reference, distorted = shapes["reference"], shapes["distorted"]
     return [*size_notes(asset, form, reference, distorted), *check_shapes(asset, reference, distorted)]
-
-
-def _timing_notes(comparison: Comparison, frames: Mapping[str, Frames]) -> list[Note]:
-    """The note of frames whose times say that their numbers pair the wrong ones, or that rates differ."""
-    asset = comparison.job.asset
-    retimed = any(
-        name in _RETIMING_FILTERS for video in (asset.reference, asset.distorted) for name, _ in video.filters
-    )
-    if retimed:
-        return []
-    if asset.pairing == "time":
-        ours, theirs = comparison.reference.fps, comparison.distorted.fps
-        if not ours or not theirs or abs(ours - theirs) <= _RATE_ROUNDING:
-            return []
-        text = "each of its frames is compared with the one that the reference shows then"
-        return [Note(kind=RATE, side="distorted", text=f"{theirs:g} frames/s, its reference {ours:g}: {text}")]
-    if len(frames) < len(_SIDES):
-        return []
-    apart = first_mispaired(frames["reference"].times_s, frames["distorted"].times_s)
-    if apart is None:
-        return _rate_notes(comparison, frames)
-    number, apart_s = apart
-    text = (
-        f"frames are paired by number, but times differ from frame {number} (counted from 0) on: there by "
-        f"{apart_s * 1000:+.0f} ms, more than half a frame; --pair-by time pairs by time, --pair-by index says that it "
-        "is meant so"
-    )
-    return [Note(kind=PAIRING, side="distorted", text=text)]
-
-
-def _rate_notes(comparison: Comparison, frames: Mapping[str, Frames]) -> list[Note]:
-    """The note of two rates by which frames of one number are shown more than half a frame apart."""
-    rates = []
-    for side, header in zip(_SIDES, (comparison.distorted, comparison.reference), strict=True):
-        rate = mean_rate(frames[side].times_s)
-        if rate is None or (not header.has_clock and isclose(rate, RAW_FPS, rel_tol=_SAME_RATE)):
-            return []
-        rates.append(rate)
-    distorted, reference = rates
-    n = min(len(each.times_s) for each in frames.values())
-    apart_s = (n - 1) * abs(1 / distorted - 1 / reference)
-    if apart_s * max(rates) <= 1 / 2 or isclose(distorted, reference, rel_tol=_SAME_RATE):
-        return []
-    text = (
-        f"{distorted:.4g} frames/s, its reference {reference:.4g}: paired by number, so that most frames are compared "
-        f"with one that is shown at another time, the last {apart_s:.2g} s apart; --pair-by time pairs by time, "
-        "--pair-by index says that it is meant so"
-    )
-    return [Note(kind=RATE, side="distorted", text=text)]
-
-
-def _check_lengths(asset: Asset, frames: Mapping[str, Frames]) -> None:
-    """Paired by time, both have to last as long, but for the last frame of each; HarnessError where they do not."""
-    last_s, step_s = {}, 0.0
-    for side, video in zip(_SIDES, (asset.distorted, asset.reference), strict=True):
-        times_s = frames[side].times_s if side in frames else []
-        if video.is_raw:
-            times_s = [number / (video.fps or RAW_FPS) for number in range(selected_frames(video) or 0)]
-        if not times_s or not all(map(isfinite, times_s)):
-            raise HarnessError(
-                f"{asset.prefix}{video.path} has frames without a time, so that none can be paired by it; "
-                "leave pairing (--pair-by) out, or make a file that has times (ffmpeg -i … -c copy one.mkv)"
-            )
-        last_s[side] = times_s[-1] - times_s[0]
-        step_s = max(step_s, *(after - before for before, after in pairwise(times_s)), 0.0)
-    if abs(last_s["reference"] - last_s["distorted"]) > step_s * 1.5:
-        raise HarnessError(
-            f"{asset.prefix}the last frame of {asset.reference.path} is shown {last_s['reference']:.3f} s "
-            f"after its first, that of {asset.distorted.path} {last_s['distorted']:.3f} s; "
-            f"{_common_part_remedy(asset, last_s)}"
-        )
-
-
-def _common_part_remedy(asset: Asset, last_s: Mapping[str, float]) -> str:
-    if asset.in_recipe:
-        return "name the common part with start_frame and end_frame, or duration_sec, in a recipe"
-    longer = asset.reference if last_s["reference"] > last_s["distorted"] else asset.distorted
-    return f"{cut_remedy(longer, min(last_s.values()))} with start_frame and end_frame, or duration_sec"
-
-
-def _check_counts(asset: Asset, counts: tuple[int, int], damaged: Sequence[Note]) -> None:
-    distorted, reference = counts
-    if not any(counts):
-        why = (
-            "do they end before start_frame, or does a select_cmd take none?" if asset.in_recipe else "are they whole?"
-        )
-        raise HarnessError(
-            f"{asset.prefix}no frame of {asset.reference.path} and {asset.distorted.path} is left to compare; {why}"
-        )
-    if distorted != reference:
-        why = (
-            "in a recipe, start_frame and end_frame name the common ones, fps_cmd makes rates alike; pairing = 'time' "
-            "(--pair-by time) pairs by time"
-        )
-        if not asset.in_recipe:
-            why = f"{common_frames_remedy(asset, reference, distorted)}; --pair-by time pairs by time"
-        if damaged:  # which lost them; those that follow are shifted
-            why = f"it is {damaged[0].text}; --pair-by time pairs those that are left"
-        raise HarnessError(
-            f"{asset.prefix}{asset.reference.path} gives {reference} frames and {asset.distorted.path} "
-            f"gives {distorted}; {why}"
-        )
-    for video, count in ((asset.distorted, distorted), (asset.reference, reference)):
-        drops = any(name in ("fps", "select") for name, _ in video.filters)
-        if video.end_frame is None or drops:
-            continue
-        wanted = video.end_frame - (video.start_frame or 0) + 1
-        if count != wanted:
-            raise HarnessError(
-                f"{asset.prefix}{wanted} frames are asked for (up to frame {video.end_frame}), "
-                f"but {video.path} gives {count}; correct {_range_words(asset)}"
-            )
-
-
-def _range_words(asset: Asset) -> str:
-    if asset.in_recipe:
-        return "start_frame, end_frame, or duration_sec and fps"
-    return "--ref-start-frame, --dis-start-frame or --n-frames"
 
 
 def _read_log(log: Path, took_s: float) -> Measurement | None:

@@ -115,6 +115,13 @@ def test_another_video_is_told_and_one_without_texture_is_not(
     assert measured(tmp_path / "black.mkv", tmp_path / "grey.mkv").notes == ()
 
 
+@pytest.mark.parametrize("rate", [50, 24, 15, 12.5])
+def test_another_rate_is_no_shift(rate: float, clip: Made, measured: Measured) -> None:
+    converted = clip(more=f",fps={rate},tpad=stop_mode=clone:stop={N},trim=end_frame={N}")
+    assert shift_of(measured(clip(), converted)) == ""
+    assert shift_of(measured(converted, clip())) == ""
+
+
 def test_too_few_frames_tell_nothing(clip: Made, measured: Measured) -> None:
     assert shift_of(measured(clip(0, MOST), clip(1, MOST))) == ""
 
@@ -141,6 +148,31 @@ def test_the_flags_that_are_named_give_the_score_of_clips_cut_alike(
     words[2:5] = [str(clip(2)), "--distorted", str(encode)]
     assert main([*words, "--n-frames", str(N - 2)]) == 0
     assert capsys.readouterr().out == by_flags.out
+
+
+@pytest.mark.parametrize(
+    ("reference", "distorted", "flags"),
+    [
+        ((0, N), (1, N - 1), f"--ref-start-frame 1 --n-frames {N - 1}"),
+        ((3, N - 3), (0, N), f"--dis-start-frame 3 --n-frames {N - 3}"),
+        ((0, N), (2, N + 2), f"--ref-start-frame 2 --n-frames {N - 2}"),
+        ((0, N), (0, N - 4), f"--n-frames {N - 4}"),
+    ],
+)
+def test_of_two_that_are_not_as_long_the_frames_that_both_have_are_named(
+    reference: tuple[int, int],
+    distorted: tuple[int, int],
+    flags: str,
+    clip: Made,
+    vmaf_workspace: Path,
+    capsys: Printed,
+) -> None:
+    encode = clip(*distorted, encoder=ENCODERS["x265"])
+    words = ["score", "--reference", str(clip(*reference)), "--distorted", str(encode)]
+    assert main(words) == 1
+    assert flags in " ".join(capsys.readouterr().err.split())
+    assert main([*words, *flags.split(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []
 
 
 def test_a_part_of_raw_video_is_that_of_its_frames(
