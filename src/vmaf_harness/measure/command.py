@@ -87,45 +87,40 @@ def grid_name(name: str) -> str:
     return f"{name}.grid"
 
 
-def looks_at_frames(job: MeasurementJob) -> bool:
-    """Whether it is looked for a shift: not where frames are paired by their time, nor where all of them are kept."""
-    return job.asset.pairing != "time" and not job.keep_workfiles and not job.extraction.plugins
-
-
 def measure_command(comparisons: Sequence[Comparison]) -> list[str | Path]:
     """The command for assets of one reference, to be started in a directory where no path is part of a filter graph.
 
     Inputs are the distorted videos, then the reference. Outputs are what libvmaf measured of each, which is thrown
-    away, then as many as inputs, one of each: ffmpeg counts their frames, and writes the whole of them, or where they
-    are paired by number what tells whether they are shifted.
+    away, then as many as inputs, the grids of their frames, which ffmpeg counts, then all of the frames where they are
+    kept: of one asset alone.
     """
     n = len(comparisons)
     job = comparisons[0].job
-    writes = job.keep_workfiles or job.extraction.plugins  # of one asset alone
+    writes = job.keep_workfiles or bool(job.extraction.plugins)
     graph, command = [], [job.engine, *TO_BE_READ]
 
-    def counted(side: str) -> str:
-        return f"[{side}-all];[{side}-all]{GRID}[{side}-counted]" if looks_at_frames(job) else f"[{side}-counted]"
+    def split(side: str, *pads: str) -> str:
+        pads = (*pads, f"{side}-all", *([f"{side}-kept"] if writes else []))
+        return f"split={len(pads)}{''.join(f'[{pad}]' for pad in pads)};[{side}-all]{GRID}[{side}-counted]"
 
     for index, each in enumerate(comparisons):
         asset = each.job.asset
         command += [*ONE_THREAD, *input_arguments(asset.distorted)]
         chain = filter_chain(distorted_name(index), asset.distorted, each.form.distorted, asset)
-        graph.append(f"[{index}:V:0]{chain},split[d{index}]{counted(f'd{index}')}")
+        graph.append(f"[{index}:V:0]{chain},{split(f'd{index}', f'd{index}')}")
     command += [*ONE_THREAD, *input_arguments(job.asset.reference)]
-    pads = "".join(f"[r{index}]" for index in range(n))
-    graph.append(f"[{n}:V:0]{comparisons[0].reference_chain},split={n + 1}{pads}{counted('r')}")
+    graph.append(f"[{n}:V:0]{comparisons[0].reference_chain},{split('r', *(f'r{index}' for index in range(n)))}")
     for index, each in enumerate(comparisons):
         graph.append(f"[d{index}][r{index}]libvmaf={_libvmaf_options(each, index)}[measured{index}]")
     command += ["-filter_complex", ";".join(graph)]
     for index in range(n):
         command += ["-map", f"[measured{index}]", *NULL_OUTPUT]
-    names = [*map(distorted_name, range(n)), REFERENCE]
-    files = (DISTORTED_YUV, REFERENCE_YUV) if writes else [*map(grid_name, names)]
-    for side, file in zip([*(f"d{index}" for index in range(n)), "r"], files, strict=True):
-        is_kept = writes or looks_at_frames(job)
-        command += ["-map", f"[{side}-counted]"]
-        command += [*_EVERY_FRAME, "-f", "rawvideo", file] if is_kept else NULL_OUTPUT
+    files = {f"d{index}-counted": grid_name(distorted_name(index)) for index in range(n)}
+    files["r-counted"] = grid_name(REFERENCE)
+    if writes:
+        files |= {"d0-kept": DISTORTED_YUV, "r-kept": REFERENCE_YUV}
+    for pad, file in files.items():
+        command += ["-map", f"[{pad}]", *_EVERY_FRAME, "-f", "rawvideo", file]
     return [*command]
 
 

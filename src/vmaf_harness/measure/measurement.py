@@ -29,7 +29,6 @@ from vmaf_harness.measure.command import (
     distorted_name,
     grid_name,
     log_name,
-    looks_at_frames,
     measure_command,
 )
 from vmaf_harness.measure.common_form import CommonForm, check_shapes, size_notes
@@ -307,7 +306,7 @@ class _Output:
         counts = None if both[0] is None or both[1] is None else (both[0], both[1])
         damaged = self._damage_notes(index)
         grids = None
-        if looks_at_frames(job):
+        if asset.pairing != "time":
             grids = self.directory / grid_name(REFERENCE), self.directory / grid_name(distorted_name(index))
         if counts is not None and asset.pairing != "time":
             check_counts(asset, counts, damaged, grids)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +36,7 @@ def feature_name(aggregate: str, atom: str) -> str:
     return f"{aggregate}_{atom}_score"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is computed once is kept in it
 class FeatureParam:
     """Which features a model is made of.
 
@@ -67,7 +68,7 @@ class FeatureParam:
         """The options of those features that have some, by the name of the feature."""
         return {name: dict(own) for name, own in zip(self.feature_names, self.options, strict=False) if own}
 
-    @property
+    @cached_property
     def wanted(self) -> dict[str, tuple[RequestedMetric, ...]]:
         """The metrics that each feature is made of: one, but for vif2 the four scales of vif."""
         found = {}

@@ -7,6 +7,8 @@ states the consequence.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -193,6 +195,9 @@ def called(command: Command, given: Mapping[str, Any], configure: Configure | No
 def ended(name: str, call: Callable[[], int], *, json: bool = False) -> int:
     """The exit code of *call*, whose errors are printed under *name*, with *json* as an object too."""
     _stand_in_for_closed_streams()
+    # When it ends, Python looks for cycles among all objects, again and again: 0.3 s where scikit-learn was imported.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
     with lasting_stderr():
         return _ended(name, call, json=json)
 

@@ -230,6 +230,17 @@ def test_a_shifted_video_of_a_dataset_is_named_also_where_its_result_was_stored(
     assert [note.startswith("shift: distorted: ") for note in notes] == [False, True]
 
 
+def test_a_shift_is_told_where_frames_are_kept_too(
+    clip: Made, vmaf_workspace: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    for name, path in (("r.mkv", clip()), ("late.mp4", clip(1, encoder=ENCODERS["x264"]))):
+        (tmp_path / name).symlink_to(path)
+    dataset = recipe(tmp_path, "r.mkv", ["late.mp4"])
+    assert run_testing.main(["VMAF", str(dataset), "--keep-workfiles", "--suppress-plot"]) == 0
+    assert "look like those that come 1 later" in " ".join(capsys.readouterr().err.split())
+    assert len(list(vmaf_workspace.glob("workdir/*/*/distorted.yuv"))) == 1
+
+
 def test_encodes_that_share_a_decoding_have_each_their_own_shift(
     clip: Made, vmaf_workspace: Path, capsys: Printed
 ) -> None:
