@@ -18,6 +18,7 @@ from vmaf_workspace.setup import ensure, write_errors_explained
 SESSIONS = "sessions"  # in the marker: a lock file for each of them
 RECORDS = "made"  # in the marker: a file for each of them, with the scratch that it made
 ENDED = ".over"  # suffix of such a file once its session has ended
+TICK_NS = 10_000_000  # the kernel's clock of time stamps lags by so much
 RECORD_KEPT_S = 7 * 86400.0  # what a session made so long ago is old by itself
 
 
@@ -113,6 +114,7 @@ def recording_scratch(root: Path) -> Iterator[str]:
     finally:
         with suppress(OSError):
             if path.stat().st_size:
+                time.sleep(2 * TICK_NS / 1e9)  # so that whatever the session wrote is older, and no later writer's is
                 os.utime(path)  # by the clock of the file system, which dates what was made
                 path.rename(f"{path}{ENDED}")
             else:

@@ -20,7 +20,7 @@ from vmaf_workspace.disk.workers import WorkerPool, cores
 from vmaf_workspace.errors import InUseError
 from vmaf_workspace.live.lock import MIN_AGE_S, RUN_FILE, STARTING, Holder, lock_doubt, try_lock
 from vmaf_workspace.live.open_files import open_paths_below
-from vmaf_workspace.live.session_lock import SESSIONS, live_sessions, scratch_of_ended_sessions
+from vmaf_workspace.live.session_lock import SESSIONS, TICK_NS, live_sessions, scratch_of_ended_sessions
 from vmaf_workspace.removal.caches import Caches, Selection
 from vmaf_workspace.removal.entries import Entry
 from vmaf_workspace.removal.plan import Kept, Plan, Use, kept_for_what_it_holds, make_plan
@@ -32,7 +32,6 @@ BESIDE_RUNS = frozenset({CLEAN, TRIM})  # each takes nothing that a live run use
 MANY = 50  # entries from which on reading them is worth a child a core
 STARTING_S = 60.0  # a run locks its directory within milliseconds of making it
 COARSEST_NS = 2_000_000_000  # time stamps of FAT: what a session made may look so much older than its start
-TICK_NS = 10_000_000  # the kernel's clock of time stamps lags by so much
 CACHES_BY_DEFAULT = ("result_store_dir",)
 CACHES = frozenset({*CACHES_BY_DEFAULT, "encode"})
 
@@ -245,11 +244,11 @@ def _is_newer(fd: int, name: str, usage: Usage, session: Holder) -> bool:
 
 
 def _has_rested(fd: int, name: str, usage: Usage, since_ns: int | None) -> bool:
-    """Whether nothing of it changed after *since_ns*, when the session that made it ended; None is never."""
+    """Whether nothing of it changed from *since_ns* on, when the session that made it had ended; None is never."""
     if since_ns is None:
         return False
     changed_ns = max(usage.changed_ns, os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime_ns)
-    return max(usage.newest_ns, changed_ns) <= since_ns + TICK_NS
+    return max(usage.newest_ns, changed_ns) < since_ns
 
 
 def _scratch_entry(root: Path, path: str, usage: Usage, *, force: bool) -> Entry:

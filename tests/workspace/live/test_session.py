@@ -34,7 +34,7 @@ from trees import (
 
 from vmaf_workspace.contract import MARKER
 from vmaf_workspace.live.session import REDIRECT, after_dashes
-from vmaf_workspace.live.session_lock import SESSIONS, live_sessions, stale_sessions
+from vmaf_workspace.live.session_lock import ENDED, RECORDS, SESSIONS, live_sessions, stale_sessions
 
 # A stand-in for another harness, of upstream's shape: a package whose paths are computed at import, by a class whose
 # results are in default arguments before anything else can be said.
@@ -363,6 +363,17 @@ def test_a_clean_keeps_what_is_newer_than_the_session_and_takes_what_is_older(ro
         assert "session" in done.json["kept"][0]["why"]
     assert ws_later(2 * HOUR_S, "clean-scratch", "--workspace", root).code == 0
     assert left(root) == []
+
+
+def test_what_was_written_at_the_very_moment_that_a_session_ended_stays(root: Path) -> None:
+    workspace(root)
+    makes = f"import os; [os.makedirs(os.path.join({str(root)!r}, 'workdir', name)) for name in ('shared', 'own')]"
+    assert ws("run", "--workspace", root, "--", sys.executable, "-c", makes).code == 0
+    written = write(root / "workdir" / "shared" / "by another").lstat().st_ctime_ns
+    (record,) = (root / MARKER / RECORDS).glob(f"*{ENDED}")
+    os.utime(record, ns=(written, written))
+    assert ws("clean-scratch", "--workspace", root).code == 0
+    assert left(root) == ["shared"]
 
 
 def test_scratch_of_a_session_that_has_ended_goes_however_fresh_and_no_other(root: Path) -> None:
