@@ -1,7 +1,6 @@
 """Whether frames that are paired by their number look like each other, or like those a few frames before or after.
 
-One frame too many at the start of one video is the commonest mistake in scoring, and nothing but the number tells; the
-wrong reference is the next.
+One frame too many at the start of one video took VMAF from 98 to 37 where much moves, and nothing but the number told.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _TEXTURE = 4.0  # standard deviation of samples, of 256 levels, below which a fr
 def find_shift(reference: Path, distorted: Path) -> int:
     """How many frames later in the reference the frames of the distorted video are found; 0 where nothing tells.
 
-    Both files hold the `GRID` of each frame. Compression makes no shift, however strong: of 48 frames of real clips at
-    x264's CRF 51 fewer than half name the same one.
+    Both files hold the `GRID` of each frame. Compression makes no shift: of three real clips at x264's CRF 45, two had
+    the right one in 48 and more of 50 frames; of the third, whose movement was gone, none had a third of 37.
     """
     ours, theirs = distorted.read_bytes(), reference.read_bytes()
     votes: Counter[int] = Counter()
@@ -51,8 +50,8 @@ def find_shift(reference: Path, distorted: Path) -> int:
 def likeness(reference: Path, distorted: Path) -> float | None:
     """The correlation of two frames that are paired, as the median over the video; None where they are flat.
 
-    Of real clips it is 0.95 at x264's CRF 51, 0.7 under noise that hides all; 0.3 and less of another video, 0.5 and
-    less of one with bars of a tenth at each side.
+    Of real clips it is 0.95 at x264's CRF 51, 0.7 under noise that hides all; 0.3 and less of another video, 0.31
+    to 0.53 of one with bars of a tenth at each side.
     """
     ours, theirs = distorted.read_bytes(), reference.read_bytes()
     numbers = _numbers(0, min(len(ours), len(theirs)) // _SIZE)
